@@ -1,0 +1,44 @@
+// Package testprog finds the external programs that tests drive.
+//
+// On a developer's machine a missing program skips the test with a message that says what to install.
+// In CI (CI=true) the same is a failure: a check that silently did not run is worth nothing.
+package testprog
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// Need returns the path of the program name, and skips or fails the test where there is none.
+// The package is the Debian package to install, for the message.
+func Need(tb testing.TB, name, debianPackage string) string {
+	tb.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		missing(tb, "program "+name, debianPackage)
+	}
+	return path
+}
+
+// NeedPython returns the path of the system's Python 3 with which the module can be imported, and skips or
+// fails the test where there is none. Debian's modules belong to Debian's own interpreter, so that one is asked first.
+func NeedPython(tb testing.TB, module, debianPackage string) string {
+	tb.Helper()
+	for _, python := range []string{"/usr/bin/python3", "python3"} {
+		path, err := exec.LookPath(python)
+		if err == nil && exec.Command(path, "-c", "import "+module).Run() == nil {
+			return path
+		}
+	}
+	missing(tb, "Python module "+module, debianPackage)
+	return ""
+}
+
+func missing(tb testing.TB, what, debianPackage string) {
+	tb.Helper()
+	if os.Getenv("CI") == "true" {
+		tb.Fatalf("%s is missing and CI=true: install the package %s in .ci/run", what, debianPackage)
+	}
+	tb.Skipf("%s is missing: apt-get install %s", what, debianPackage)
+}
