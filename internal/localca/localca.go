@@ -1,0 +1,320 @@
+// Package localca is a certificate authority for one machine: it lets clients speak HTTPS to a server on
+// loopback, with verification switched on, by trusting one file.
+//
+// The authority is name-constrained (RFC 5280 section 4.2.1.10): whoever steals its key can impersonate
+// loopback and the names it was made for, nothing else. Leaf certificates live for a day, are made when a client
+// first asks for the name, and are renewed by the handshake that finds them half expired; nothing ticks.
+package localca
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	caLife   = 5 * 365 * 24 * time.Hour
+	leafLife = 24 * time.Hour
+	skew     = time.Hour // certificates begin this long ago, for clients whose clock is behind
+	maxLeafs = 1000      // names come from clients: the cache is emptied rather than grown beyond this
+
+	// CertFile and keyFile are the files in an authority's directory. The key file holds the certificate too, so that
+	// one rename makes both appear together; CertFile is its public half.
+	CertFile = "ca.pem"
+	keyFile  = "ca-key.pem"
+)
+
+// always are the DNS names every authority may sign for: loopback's, and the platform's own domain.
+var always = []string{"localhost", "odoo.com"}
+
+// CA is a certificate authority. Its methods may be called concurrently.
+type CA struct {
+	cert    *x509.Certificate
+	key     *ecdsa.PrivateKey
+	certPEM []byte
+
+	mu    sync.Mutex
+	leafs map[string]*tls.Certificate
+}
+
+// New makes an authority that lives in memory. Beside loopback and the platform's domain it may sign for hosts,
+// each a DNS name (with all its subdomains) or an IP address.
+func New(hosts ...string) (*CA, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("localca: make key: %w", err)
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber:          serial(),
+		Subject:               pkix.Name{CommonName: "upgrademock local CA", Organization: []string{"upgrademock (testing only)"}},
+		NotBefore:             now.Add(-skew),
+		NotAfter:              now.Add(caLife),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		MaxPathLenZero:        true,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+
+		PermittedDNSDomainsCritical: true,
+		PermittedDNSDomains:         slices.Clone(always),
+		PermittedIPRanges: []*net.IPNet{
+			{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)},
+			{IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)},
+		},
+	}
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip == nil {
+			template.PermittedDNSDomains = append(template.PermittedDNSDomains, host)
+		} else {
+			bits := 8 * len(shortest(ip))
+			template.PermittedIPRanges = append(template.PermittedIPRanges, &net.IPNet{IP: shortest(ip), Mask: net.CIDRMask(bits, bits)})
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("localca: sign: %w", err)
+	}
+	return fromParts(der, key)
+}
+
+func fromParts(der []byte, key *ecdsa.PrivateKey) (*CA, error) {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("localca: certificate: %w", err)
+	}
+	return &CA{
+		cert:    cert,
+		key:     key,
+		certPEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		leafs:   make(map[string]*tls.Certificate),
+	}, nil
+}
+
+// Open returns the authority kept in dir, made there on first use: ca.pem for everybody, ca-key.pem (mode 0600)
+// for us. One that may not sign for all of hosts, or is about to expire, is replaced. Processes that
+// open the same directory at once get the same authority.
+func Open(dir string, hosts ...string) (*CA, error) {
+	path := filepath.Join(dir, keyFile)
+	ca, err := load(path)
+	switch {
+	case err == nil && ca.serves(hosts):
+		return ca, ca.publish(dir)
+	case err == nil: // unusable for these hosts: make room for one that is
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("localca: %w", err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("localca: %s: %w (remove the file to have a new authority made)", path, err)
+	}
+	ca, err = New(hosts...)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("localca: %w", err)
+	}
+	tmp, err := writeTemp(dir, append(ca.keyPEM(), ca.certPEM...), 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(tmp)
+	if err := os.Link(tmp, path); errors.Is(err, fs.ErrExist) { // another process was first
+		if ca, err = load(path); err != nil {
+			return nil, fmt.Errorf("localca: %s: %w", path, err)
+		}
+	} else if err != nil {
+		return nil, fmt.Errorf("localca: %w", err)
+	}
+	return ca, ca.publish(dir)
+}
+
+func load(path string) (*CA, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var key *ecdsa.PrivateKey
+	var der []byte
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		switch block.Type {
+		case "EC PRIVATE KEY":
+			if key, err = x509.ParseECPrivateKey(block.Bytes); err != nil {
+				return nil, err
+			}
+		case "CERTIFICATE":
+			der = block.Bytes
+		}
+	}
+	if key == nil || der == nil {
+		return nil, errors.New("holds no key and certificate")
+	}
+	return fromParts(der, key)
+}
+
+// serves reports whether ca can sign for hosts for some weeks to come.
+func (ca *CA) serves(hosts []string) bool {
+	if time.Until(ca.cert.NotAfter) < 30*24*time.Hour {
+		return false
+	}
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			if !slices.ContainsFunc(ca.cert.PermittedIPRanges, func(n *net.IPNet) bool { return n.Contains(ip) }) {
+				return false
+			}
+		} else if !slices.ContainsFunc(ca.cert.PermittedDNSDomains, func(d string) bool {
+			return strings.EqualFold(host, d) || strings.HasSuffix(strings.ToLower(host), "."+strings.ToLower(d))
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// publish writes the public half beside the key, unless it is there already.
+func (ca *CA) publish(dir string) error {
+	path := filepath.Join(dir, CertFile)
+	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, ca.certPEM) {
+		return nil
+	}
+	tmp, err := writeTemp(dir, ca.certPEM, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		os.Remove(tmp)
+		return fmt.Errorf("localca: %w", err)
+	}
+	return nil
+}
+
+func writeTemp(dir string, data []byte, mode fs.FileMode) (string, error) {
+	f, err := os.CreateTemp(dir, ".ca-*")
+	if err != nil {
+		return "", fmt.Errorf("localca: %w", err)
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Close())
+	if err != nil {
+		os.Remove(f.Name())
+		return "", fmt.Errorf("localca: %w", err)
+	}
+	return f.Name(), nil
+}
+
+// PEM is the authority's certificate, which clients must trust.
+func (ca *CA) PEM() []byte { return bytes.Clone(ca.certPEM) }
+
+// Pool is a pool with nothing but this authority.
+func (ca *CA) Pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(ca.cert)
+	return pool
+}
+
+func (ca *CA) keyPEM() []byte {
+	der, err := x509.MarshalECPrivateKey(ca.key)
+	if err != nil {
+		panic("localca: a P-256 key that cannot be marshalled: " + err.Error())
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
+}
+
+// TLSConfig answers each client with a certificate for the name it asks for; one that names nobody (clients given
+// an IP address send no name) gets one for the address it connected to.
+func (ca *CA) TLSConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			host := hello.ServerName
+			if host == "" {
+				host = "localhost"
+				if addr, ok := hello.Conn.LocalAddr().(*net.TCPAddr); ok {
+					host = addr.IP.String()
+				}
+			}
+			return ca.Leaf(host)
+		},
+	}
+}
+
+// Leaf returns a certificate for host, a DNS name or an IP address, good for at least half a day.
+func (ca *CA) Leaf(host string) (*tls.Certificate, error) {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	if leaf := ca.leafs[host]; leaf != nil && time.Until(leaf.Leaf.NotAfter) > leafLife/2 {
+		return leaf, nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("localca: make key: %w", err)
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: serial(),
+		Subject:      pkix.Name{CommonName: host},
+		NotBefore:    now.Add(-skew),
+		NotAfter:     now.Add(leafLife),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if len(host) > 64 { // the upper bound of a common name; clients look at the alternative names anyway
+		template.Subject = pkix.Name{}
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		template.IPAddresses = []net.IP{shortest(ip)}
+		if ip.IsLoopback() {
+			template.DNSNames = []string{"localhost"}
+		}
+	} else {
+		template.DNSNames = []string{host}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, key.Public(), ca.key)
+	if err != nil {
+		return nil, fmt.Errorf("localca: sign for %s: %w", host, err)
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("localca: certificate for %s: %w", host, err)
+	}
+	leaf := &tls.Certificate{Certificate: [][]byte{der, ca.cert.Raw}, PrivateKey: crypto.Signer(key), Leaf: parsed}
+	if len(ca.leafs) >= maxLeafs {
+		clear(ca.leafs)
+	}
+	ca.leafs[host] = leaf
+	return leaf, nil
+}
+
+// shortest is ip in 4 bytes where that is possible, as X.509 wants it.
+func shortest(ip net.IP) net.IP {
+	if v4 := ip.To4(); v4 != nil {
+		return v4
+	}
+	return ip
+}
+
+// serial is a fresh serial number of 127 random bits (RFC 5280 section 4.1.2.2 allows 20 octets).
+func serial() *big.Int {
+	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		panic("localca: no random numbers: " + err.Error())
+	}
+	return n
+}
