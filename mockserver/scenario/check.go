@@ -1,0 +1,232 @@
+package scenario
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// Validate reports what is wrong with a script written in Go, as an [*Error] whose mistakes have a Path but no
+// position. What Parse returned is valid.
+func (s *Scenario) Validate() error {
+	mistakes := check(s)
+	for i := range mistakes {
+		mistakes[i].File = "scenario " + quote(s.Name)
+	}
+	return asError(mistakes)
+}
+
+// checker judges what values mean, alone and together.
+type checker struct{ mistakes []Mistake }
+
+func check(s *Scenario) []Mistake {
+	var c checker
+	c.at("name", printable(s.Name))
+	for _, key := range slices.Sorted(maps.Keys(s.When)) {
+		c.at("when."+key, checkWhen(key, s.When[key]))
+	}
+	if s.Steps != nil && len(s.Steps) == 0 {
+		c.at("steps", wrong("a request is always in some state: wanted at least one step; without `steps` there are those of `default`"))
+	}
+	for i, step := range s.Steps {
+		c.step(fmt.Sprintf("steps[%d]", i), step, i == len(s.Steps)-1)
+	}
+	for i, fault := range s.Faults {
+		c.fault(fmt.Sprintf("faults[%d]", i), fault)
+	}
+	c.upgraded(s.Upgraded)
+	if s.Expect != nil {
+		c.expect(s.Expect)
+	}
+	return c.mistakes
+}
+
+// at notes the mistake, if err is one.
+func (c *checker) at(path string, err error) {
+	if err != nil {
+		c.mistakes = append(c.mistakes, place(path, err))
+	}
+}
+
+func checkWhen(key, glob string) error {
+	if !slices.Contains(whenKeys, key) {
+		return unknown("parameter of create", key, whenKeys)
+	}
+	if _, err := match(glob, ""); err != nil {
+		return wrong("not a glob: %s: `[` wants its `]`, and `\\` a character after it", quote(glob))
+	}
+	return nil
+}
+
+func (c *checker) step(path string, step Step, last bool) {
+	switch {
+	case step.State == "":
+		c.at(path+".state", wrong("a step wants a `state`"))
+	case strings.TrimSpace(step.State) != step.State:
+		c.at(path+".state", wrong("the name of a state has no blanks around it, found %q", step.State))
+	default:
+		c.at(path+".state", printable(step.State))
+	}
+	switch {
+	case last && step.For != For{}:
+		c.at(path+".for", wrong("the last step is for ever: what comes after `%s`? Leave `for` out or add a step", step.For))
+	case !last && step.For == For{}:
+		c.at(path+".for", wrong("only the last step is for ever: wanted how long, such as `for: 1 poll`, `for: 2s` or `for: released`"))
+	default:
+		c.at(path+".for", step.For.check())
+	}
+	for _, key := range slices.Sorted(maps.Keys(step.Set)) {
+		c.at(path+".set."+key, checkSet(key, step.Set[key]))
+	}
+}
+
+func (c *checker) fault(path string, f Fault) {
+	room, ok := findRoom(f.On)
+	switch {
+	case f.On == "":
+		c.at(path+".on", wrong("a fault wants `on`: where it strikes"))
+	case !ok:
+		c.at(path+".on", unknown("place", f.On, Places()))
+	}
+	for _, number := range []struct {
+		name  string
+		value int64
+	}{
+		{"skip", int64(f.Skip)}, {"times", int64(f.Times)}, {"every", int64(f.Every)},
+		{"after", f.After}, {"delay", int64(f.Delay)}, {"rate", f.Rate},
+	} {
+		if number.value < 0 {
+			c.at(path+"."+number.name, wrong("not negative, found %d", number.value))
+		}
+	}
+	actions := f.actions()
+	if ok {
+		c.room(path, f, room, actions)
+	}
+	switch {
+	case len(actions) > 1:
+		c.at(path+"."+actions[1], wrong("a fault has one action, this has `%s`: make them faults of their own", strings.Join(actions, "`, `")))
+	case len(actions) == 0 && f.Delay == 0 && f.Rate == 0:
+		expected := []string{"delay"}
+		if ok {
+			expected = append(slices.Clone(room.actions), "delay")
+		}
+		c.at(path, problem{message: "nothing happens: a fault wants an action", expected: expected})
+	}
+	c.answer(path, f)
+}
+
+// room checks what goes wrong against what can go wrong there.
+func (c *checker) room(path string, f Fault, room room, actions []string) {
+	for _, action := range actions {
+		if !slices.Contains(room.actions, action) {
+			c.at(path+"."+action, problem{
+				message:  fmt.Sprintf("%s cannot happen on %s", quote(action), quote(f.On)),
+				expected: room.actions,
+			})
+		}
+	}
+	if f.Rate > 0 && !room.rate {
+		c.at(path+".rate", wrong("no bytes flow on %s that a rate could slow down: use `delay`", quote(f.On)))
+	}
+	switch {
+	case f.After <= 0:
+	case room.after == nil:
+		var places []string
+		for _, r := range rooms {
+			if r.after != nil {
+				places = append(places, r.on)
+			}
+		}
+		c.at(path+".after", wrong("there are no bytes to count on %s: `after` is possible on %s", quote(f.On), oneOf(places)))
+	case len(actions) == 0:
+		c.at(path+".after", wrong("nothing happens after these bytes: `after` wants an action, expected %s", oneOf(room.after)))
+	case len(actions) == 1 && !slices.Contains(room.after, actions[0]) && slices.Contains(room.actions, actions[0]):
+		c.at(path+".after", wrong("%s on %s does not wait for bytes: `after` is possible with %s", quote(actions[0]), quote(f.On), oneOf(room.after)))
+	}
+}
+
+// answer checks what is inside the actions.
+func (c *checker) answer(path string, f Fault) {
+	if f.Failure != nil && f.Failure.Reason == "" {
+		c.at(path+".failure.reason", wrong("a failure wants a `reason`, such as `SERVER:ERROR`"))
+	}
+	if f.HostKey != "" && f.HostKey != "changed" {
+		c.at(path+".hostkey", unknown("word", f.HostKey, []string{"changed"}))
+	}
+	if f.HTTP == nil {
+		return
+	}
+	if s := f.HTTP.Status; s != 0 && (s < 200 || s > 599) {
+		c.at(path+".http.status", wrong("wanted the status of a final answer, 200 to 599, found %d", s))
+	}
+	if !httpguts.ValidHeaderFieldValue(f.HTTP.ContentType) {
+		c.at(path+".http.content_type", wrong("not the value of a header: %s", quote(f.HTTP.ContentType)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.HTTP.Headers)) {
+		switch {
+		case !httpguts.ValidHeaderFieldName(name):
+			c.at(path+".http.headers."+name, wrong("not the name of a header: %s", quote(name)))
+		case !httpguts.ValidHeaderFieldValue(f.HTTP.Headers[name]):
+			c.at(path+".http.headers."+name, wrong("not the value of a header: %s", quote(f.HTTP.Headers[name])))
+		}
+	}
+}
+
+func (c *checker) upgraded(u Upgraded) {
+	switch {
+	case u.Built && u.Archive != "":
+		c.at("upgraded.archive", wrong("the upgraded dump is either built or a file, not both"))
+	case u.Size < 0:
+		c.at("upgraded.built", wrong("a number of bytes is not negative, found %d", u.Size))
+	case u.Size > 0 && !u.Built:
+		c.at("upgraded.built", wrong("only a built archive has a size"))
+	}
+}
+
+func (c *checker) expect(e *Expect) {
+	c.word("expect.exit", e.Exit, ExitSuccess, ExitFailure)
+	c.word("expect.out", e.Out, OutUpgraded, OutAbsent)
+	c.word("expect.hides", e.Hides, "key")
+	for _, event := range slices.Sorted(maps.Keys(e.Calls)) {
+		c.event("expect.calls."+event, event)
+		c.at("expect.calls."+event, e.Calls[event].check())
+	}
+	for _, event := range slices.Sorted(maps.Keys(e.Interval)) {
+		c.event("expect.interval."+event, event)
+		c.at("expect.interval."+event, e.Interval[event].check())
+	}
+	if e.Order != nil && len(e.Order) < 2 {
+		c.at("expect.order", wrong("an order wants at least two events"))
+	}
+	for i, event := range e.Order {
+		c.event(fmt.Sprintf("expect.order[%d]", i), event)
+	}
+	if e.Within < 0 {
+		c.at("expect.within", wrong("a duration is longer than zero here, found `%s`", e.Within))
+	}
+	switch key := e.Shows.Key; {
+	case key != "" && e.Shows.Literal != "":
+		c.at("expect.shows", wrong("either a status key or a literal, not both"))
+	case key != "" && !slices.Contains(StatusKeys(), key):
+		problem := unknown("status key", key, StatusKeys()).(problem)
+		problem.message += " (a literal begins with `text:`)"
+		c.at("expect.shows", problem)
+	}
+}
+
+func (c *checker) event(path, event string) {
+	if !slices.Contains(Events(), event) {
+		c.at(path, unknown("event", event, Events()))
+	}
+}
+
+// word checks a closed list; empty is not judged.
+func (c *checker) word(path, word string, valid ...string) {
+	if word != "" && !slices.Contains(valid, word) {
+		c.at(path, unknown("word", word, valid))
+	}
+}

@@ -1,0 +1,202 @@
+package scenario
+
+import (
+	"cmp"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The values of Expect's closed lists.
+const (
+	ExitSuccess = "success"
+	ExitFailure = "failure"
+	OutUpgraded = "upgraded"
+	OutAbsent   = "absent"
+)
+
+// Expect is what a good client does. What is empty is not judged.
+type Expect struct {
+	// Exit is success (status 0) or failure (any other).
+	Exit string `json:"exit,omitempty"`
+	// Calls bounds how often each event of [Events] happened, faulted ones included.
+	Calls map[string]Bound `json:"calls,omitempty"`
+	// Order lists events of which the first ones happened in this order.
+	Order []string `json:"order,omitempty"`
+	// Interval bounds the time between every two successive events of a kind.
+	Interval map[string]Interval `json:"interval,omitempty"`
+	// Resumed says that the broken transfer was continued, not begun again.
+	Resumed bool `json:"resumed,omitempty"`
+	// Within is the time in which the client has ended; zero: not judged.
+	Within time.Duration `json:"-"`
+	// Out is upgraded or absent: what stands in the client's output file at the end.
+	Out string `json:"out,omitempty"`
+	// Shows is what reached the user: a status key's text, or a literal after `text:`.
+	Shows Text `json:"shows,omitzero"`
+	// Hides is `key`: the request's key is nowhere in what the client printed.
+	Hides string `json:"hides,omitempty"`
+}
+
+// Text is something that a client prints: the text of a status key, or a literal. One of them is set.
+type Text struct {
+	Key     string
+	Literal string
+}
+
+const literalPrefix = "text:"
+
+func parseText(text string) (Text, error) {
+	if literal, ok := strings.CutPrefix(text, literalPrefix); ok {
+		if literal == "" {
+			return Text{}, wrong("the text after `text:` is empty")
+		}
+		return Text{Literal: literal}, nil
+	}
+	return Text{Key: text}, nil
+}
+
+// String returns the form that scripts have.
+func (t Text) String() string {
+	if t.Literal != "" {
+		return literalPrefix + t.Literal
+	}
+	return t.Key
+}
+
+// IsZero reports whether nothing is meant.
+func (t Text) IsZero() bool { return t == Text{} }
+
+// MarshalText returns what String returns.
+func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// Op compares what happened with what was wanted: =, >=, <=, >, <. Empty is =.
+type Op string
+
+var ops = []Op{">=", "<=", "==", ">", "<", "="} // the longer ones first, for reading
+
+func (o Op) holds(compared int) bool {
+	switch o {
+	case ">=":
+		return compared >= 0
+	case "<=":
+		return compared <= 0
+	case ">":
+		return compared > 0
+	case "<":
+		return compared < 0
+	}
+	return compared == 0
+}
+
+// cutOp splits a comparison such as `>=3`.
+func cutOp(text string) (Op, string) {
+	for _, op := range ops {
+		if rest, ok := strings.CutPrefix(text, string(op)); ok {
+			if op == "==" {
+				op = "="
+			}
+			return op, strings.TrimSpace(rest)
+		}
+	}
+	return "=", text
+}
+
+// Bound is a bound on a number of events.
+type Bound struct {
+	Op Op
+	N  int
+}
+
+func parseBound(text string) (Bound, error) {
+	op, rest := cutOp(text)
+	n, err := strconv.Atoi(rest)
+	if err != nil {
+		return Bound{}, wrong("wanted a number of calls such as `1`, `>=3` or `<=2`, found %s", quote(text))
+	}
+	return Bound{op, n}, nil
+}
+
+// Holds reports whether n is within the bound.
+func (b Bound) Holds(n int) bool { return b.Op.holds(cmp.Compare(n, b.N)) }
+
+// String returns the form that scripts have: `1`, `>=3`.
+func (b Bound) String() string {
+	if b.Op == "=" || b.Op == "" {
+		return strconv.Itoa(b.N)
+	}
+	return string(b.Op) + strconv.Itoa(b.N)
+}
+
+// MarshalJSON writes an exact number as one, and the others as text.
+func (b Bound) MarshalJSON() ([]byte, error) {
+	if b.Op == "=" || b.Op == "" {
+		return json.Marshal(b.N)
+	}
+	return json.Marshal(b.String())
+}
+
+func (b Bound) check() error {
+	switch {
+	case b.N < 0:
+		return wrong("a number of calls is not negative, found %s", quote(b.String()))
+	case b.N == 0 && b.Op == "<":
+		return wrong("nothing is fewer than no calls: `0` says that there are none")
+	}
+	return checkOp(b.Op)
+}
+
+func checkOp(op Op) error {
+	for _, known := range ops {
+		if op == known || op == "" {
+			return nil
+		}
+	}
+	return wrong("unknown comparison %s, expected `=`, `>=`, `<=`, `>` or `<`", quote(string(op)))
+}
+
+// Interval is a bound on the time between two events.
+type Interval struct {
+	Op Op
+	D  time.Duration
+}
+
+func parseInterval(text string) (Interval, error) {
+	op, rest := cutOp(text)
+	d, err := parseDuration(rest)
+	switch {
+	case err != nil:
+		return Interval{}, wrong("wanted a bound on a time such as `>=1s` or `<=5m`, found %s", quote(text))
+	case op == "=":
+		return Interval{}, didYouMean(">="+rest, "nothing takes exactly a time: wanted `>=` or `<=` before it, found %s", quote(text))
+	}
+	return Interval{op, d}, nil
+}
+
+// Holds reports whether d is within the bound.
+func (i Interval) Holds(d time.Duration) bool { return i.Op.holds(cmp.Compare(d, i.D)) }
+
+// String returns the form that scripts have: `>=1s`.
+func (i Interval) String() string { return string(i.Op) + i.D.String() }
+
+// MarshalText returns what String returns.
+func (i Interval) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
+
+func (i Interval) check() error {
+	switch {
+	case i.D <= 0:
+		return wrong("a time between calls is longer than zero, found %s", quote(i.String()))
+	case i.Op == "" || i.Op == "=" || i.Op == "==":
+		return wrong("nothing takes exactly a time: wanted `>=` or `<=` before %s", quote(i.D.String()))
+	}
+	return checkOp(i.Op)
+}
+
+// MarshalJSON writes the language's form.
+func (e Expect) MarshalJSON() ([]byte, error) {
+	type plain Expect
+	return json.Marshal(struct {
+		plain
+		Within string `json:"within,omitempty"`
+	}{plain(e), formatDuration(e.Within)})
+}

@@ -1,0 +1,215 @@
+package scenario
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// Fault is one thing that goes wrong: where, when, and how. It has one action, or a delay, a rate, or both; delay and
+// rate also go with an action.
+type Fault struct {
+	// On is the place, one of the On constants.
+	On string `json:"on"`
+	// Skip lets the first so many calls pass.
+	Skip int `json:"skip,omitempty"`
+	// Times is how often the fault strikes at most; zero: without end.
+	Times int `json:"times,omitempty"`
+	// Every lets it strike only at every Nth of the calls not skipped, the Nth first; zero: at each.
+	Every int `json:"every,omitempty"`
+	// After is the byte before which the action strikes: of the body on upload and upgrade, of what is handed out on
+	// download, of the file (its offset, whatever the packets) on sftp.read and sftp.write. Zero: at once.
+	After int64 `json:"-"`
+	// Delay is waited before anything else happens.
+	Delay time.Duration `json:"-"`
+	// Rate is the most bytes per second; zero: no limit.
+	Rate int64 `json:"-"`
+
+	// Failure answers with the usual envelope and this one failure.
+	Failure *Failure `json:"failure,omitempty"`
+	// HTTP answers with exactly this.
+	HTTP *HTTP `json:"http,omitempty"`
+	// Reset drops the connection with a TCP RST.
+	Reset bool `json:"reset,omitempty"`
+	// Cut closes the connection in the middle of the answer, or at After.
+	Cut bool `json:"cut,omitempty"`
+	// Truncate sends an answer that ends too early, but in order.
+	Truncate bool `json:"truncate,omitempty"`
+	// Garbage sends something that is not JSON in place of the answer.
+	Garbage bool `json:"garbage,omitempty"`
+	// Refuse refuses the SFTP login.
+	Refuse bool `json:"refuse,omitempty"`
+	// Disconnect drops the SSH connection without a goodbye.
+	Disconnect bool `json:"disconnect,omitempty"`
+	// Error answers the SFTP operation with this text.
+	Error string `json:"error,omitempty"`
+	// Revoke ends the SFTP access: open sessions are closed and no login works until access is requested again.
+	Revoke bool `json:"revoke,omitempty"`
+	// HostKey is "changed" for a server that shows another host key than before.
+	HostKey string `json:"hostkey,omitempty"`
+}
+
+// Failure is one object of an answer's `failures`. Any reason can be scripted.
+type Failure struct {
+	Reason  string
+	Message string
+	// More holds the further keys, such as code, value, expected: any JSON value.
+	More map[string]any
+}
+
+// HTTP is an answer that did not come from the platform's program.
+type HTTP struct {
+	// Status is the status code; zero: 200.
+	Status int `json:"status,omitempty"`
+	// Headers are set as they are.
+	Headers map[string]string `json:"headers,omitempty"`
+	// ContentType is short for that header; empty: text/html when there is a body.
+	ContentType string `json:"content_type,omitempty"`
+	// Body is sent as it is.
+	Body string `json:"body,omitempty"`
+}
+
+// Count is what one fault has seen.
+type Count struct {
+	// Met is how many calls there were at the fault's place.
+	Met int `json:"met,omitempty"`
+	// Used is how many of them it was used on.
+	Used int `json:"used,omitempty"`
+}
+
+// Counts has one Count for each fault of a script, in its order; nil: nothing has happened. It belongs to one
+// request (on create to one contract, on failed logins to one user), so that parallel clients never use up each
+// other's faults.
+type Counts []Count
+
+// Pick returns the fault for the next call on a place, its index in Faults, and the counts with that call counted;
+// or nil and -1 when nothing goes wrong. c is not changed.
+//
+// Skip and Every count the calls on the place, Times counts how often the fault was used. So the second of two faults
+// that each apply `times: 2` takes the third and fourth call, and `skip: 3` means the fourth call, whatever
+// happened to the three before.
+//
+// A call is one HTTP request; for SFTP one login, one open, one close, and for sftp.read and sftp.write one file
+// opened for it, picked before its first byte.
+func (s *Scenario) Pick(on string, c Counts) (*Fault, int, Counts) {
+	picked := -1
+	copied := false
+	for i := range s.Faults {
+		fault := &s.Faults[i]
+		if fault.On != on {
+			continue
+		}
+		if !copied {
+			c, copied = s.counts(c), true
+		}
+		c[i].Met++
+		if picked < 0 && fault.applies(c[i]) {
+			c[i].Used++
+			picked = i
+		}
+	}
+	if picked < 0 {
+		return nil, -1, c
+	}
+	return &s.Faults[picked], picked, c
+}
+
+// counts returns a copy of c with room for every fault.
+func (s *Scenario) counts(c Counts) Counts {
+	grown := make(Counts, max(len(s.Faults), len(c)))
+	copy(grown, c)
+	return grown
+}
+
+func (f *Fault) applies(c Count) bool {
+	nth := c.Met - f.Skip
+	return nth > 0 && (f.Times == 0 || c.Used < f.Times) && (f.Every == 0 || nth%f.Every == 0)
+}
+
+// Action returns the key of the fault's action, such as "reset"; empty: it only delays or slows down.
+func (f *Fault) Action() string {
+	actions := f.actions()
+	if len(actions) == 0 {
+		return ""
+	}
+	return actions[0]
+}
+
+// actions returns the keys of all actions that are set; a valid fault has at most one.
+func (f *Fault) actions() []string {
+	var set []string
+	for _, action := range []struct {
+		name string
+		set  bool
+	}{
+		{actFailure, f.Failure != nil},
+		{actHTTP, f.HTTP != nil},
+		{actReset, f.Reset},
+		{actCut, f.Cut},
+		{actTruncate, f.Truncate},
+		{actGarbage, f.Garbage},
+		{actRefuse, f.Refuse},
+		{actDisconnect, f.Disconnect},
+		{actError, f.Error != ""},
+		{actRevoke, f.Revoke},
+		{actHostKey, f.HostKey != ""},
+	} {
+		if action.set {
+			set = append(set, action.name)
+		}
+	}
+	return set
+}
+
+// StatusCode returns the status to answer with.
+func (h *HTTP) StatusCode() int {
+	if h.Status == 0 {
+		return http.StatusOK
+	}
+	return h.Status
+}
+
+// Header returns the headers to answer with.
+func (h *HTTP) Header() http.Header {
+	header := http.Header{}
+	if h.Body != "" {
+		header.Set("Content-Type", "text/html")
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.Headers)) {
+		header.Set(name, h.Headers[name])
+	}
+	if h.ContentType != "" {
+		header.Set("Content-Type", h.ContentType)
+	}
+	return header
+}
+
+// MarshalJSON returns the object as it stands in an answer: reason, message, and the further keys.
+func (f Failure) MarshalJSON() ([]byte, error) {
+	object := maps.Clone(f.More)
+	if object == nil {
+		object = map[string]any{}
+	}
+	object["reason"], object["message"] = f.Reason, f.Message
+	return json.Marshal(object)
+}
+
+// MarshalJSON writes the language's form.
+func (f Fault) MarshalJSON() ([]byte, error) {
+	type plain Fault
+	written := struct {
+		plain
+		After string `json:"after,omitempty"`
+		Delay string `json:"delay,omitempty"`
+		Rate  string `json:"rate,omitempty"`
+	}{plain: plain(f), Delay: formatDuration(f.Delay)}
+	if f.After != 0 {
+		written.After = formatSize(f.After)
+	}
+	if f.Rate != 0 {
+		written.Rate = formatRate(f.Rate)
+	}
+	return json.Marshal(written)
+}

@@ -1,0 +1,226 @@
+package scenario
+
+import (
+	"net/http"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
+)
+
+// This file is the grammar: each object of the language, with its keys and what reads them.
+
+func (d *decoder) scenario(v value, s *Scenario) {
+	d.object(v, "a script: an object with `steps`, `faults` and so on", fields{
+		"name":        d.text(&s.Name),
+		"description": d.text(&s.Description),
+		"when":        d.when(&s.When),
+		"steps":       d.steps(&s.Steps),
+		"faults":      d.faults(&s.Faults),
+		"upgraded":    d.upgraded(&s.Upgraded),
+		"expect": func(v value) {
+			s.Expect = &Expect{}
+			d.expect(v, s.Expect)
+		},
+	})
+}
+
+func (d *decoder) when(into *When) func(value) {
+	return func(v value) {
+		when := When{}
+		d.entries(v, "an object of globs, such as `{aim: production}`", func(key string, _ *token.Position, item value) {
+			var glob string
+			d.anyText(&glob)(item)
+			when[key] = glob
+		})
+		if len(when) > 0 {
+			*into = when
+		}
+	}
+}
+
+func (d *decoder) steps(into *[]Step) func(value) {
+	return func(v value) {
+		steps := []Step{}
+		d.list(v, "a list of steps", func(_ int, item value) {
+			var step Step
+			d.object(item, "a step, such as `{state: pending, for: 1 poll}`", fields{
+				"state": d.text(&step.State),
+				"for":   parsed(d, &step.For, parseFor),
+				"set":   d.set(&step.Set),
+			})
+			steps = append(steps, step)
+		})
+		*into = steps
+	}
+}
+
+func (d *decoder) set(into *map[string]any) func(value) {
+	return func(v value) {
+		set := map[string]any{}
+		d.entries(v, "an object of status keys, such as `{filestore: true}`", func(key string, _ *token.Position, item value) {
+			set[key] = texts(d.any(item))
+		})
+		if len(set) > 0 {
+			*into = set
+		}
+	}
+}
+
+// texts turns a list of texts into a []string, the only list a status answer has.
+func texts(v any) any {
+	list, ok := v.([]any)
+	if !ok || !is(kindList, v) {
+		return v
+	}
+	texts := make([]string, len(list))
+	for i, item := range list {
+		texts[i] = item.(string)
+	}
+	return texts
+}
+
+func (d *decoder) faults(into *[]Fault) func(value) {
+	return func(v value) {
+		d.list(v, "a list of faults", func(_ int, item value) {
+			var f Fault
+			d.object(item, "a fault, such as `{on: status, times: 2, reset: true}`", fields{
+				"on":    d.text(&f.On),
+				"skip":  d.count(&f.Skip, 0, "it is how many calls pass first"),
+				"times": d.count(&f.Times, 1, "the fault would never strike; without `times` it always does"),
+				"every": d.count(&f.Every, 1, "2 is every second call"),
+				"after": parsed(d, &f.After, parseSize),
+				"delay": parsed(d, &f.Delay, parseDuration),
+				"rate":  parsed(d, &f.Rate, parseRate),
+				actFailure: func(v value) {
+					f.Failure = &Failure{}
+					d.failure(v, f.Failure)
+				},
+				actHTTP: func(v value) {
+					f.HTTP = &HTTP{}
+					d.http(v, f.HTTP)
+				},
+				actReset:      d.truth(&f.Reset),
+				actCut:        d.truth(&f.Cut),
+				actTruncate:   d.truth(&f.Truncate),
+				actGarbage:    d.truth(&f.Garbage),
+				actRefuse:     d.truth(&f.Refuse),
+				actDisconnect: d.truth(&f.Disconnect),
+				actError:      d.text(&f.Error),
+				actRevoke:     d.truth(&f.Revoke),
+				actHostKey:    d.text(&f.HostKey),
+			})
+			*into = append(*into, f)
+		})
+	}
+}
+
+func (d *decoder) failure(v value, f *Failure) {
+	d.entries(v, "a failure, such as `{reason: \"SERVER:ERROR\", message: try again}`", func(key string, _ *token.Position, item value) {
+		switch key {
+		case "reason":
+			d.text(&f.Reason)(item)
+		case "message":
+			d.anyText(&f.Message)(item)
+		default:
+			if f.More == nil {
+				f.More = map[string]any{}
+			}
+			f.More[key] = d.any(item)
+		}
+	})
+}
+
+func (d *decoder) http(v value, h *HTTP) {
+	d.object(v, "an answer, such as `{status: 502, body: \"<html>\"}`", fields{
+		"status": d.count(&h.Status, http.StatusOK, "it is the status of a final answer"),
+		"headers": func(v value) {
+			d.entries(v, "an object of headers, such as `{Retry-After: 1}`", func(key string, _ *token.Position, item value) {
+				if h.Headers == nil {
+					h.Headers = map[string]string{}
+				}
+				var text string
+				parsed(d, &text, func(text string) (string, error) { return text, nil })(item)
+				h.Headers[key] = text
+			})
+		},
+		"content_type": d.text(&h.ContentType),
+		"body":         d.anyText(&h.Body),
+	})
+}
+
+func (d *decoder) upgraded(into *Upgraded) func(value) {
+	return func(v value) {
+		if _, ok := v.node.(ast.MapNode); ok {
+			d.upgradedObject(v, into)
+			return
+		}
+		var word string
+		d.text(&word)(v)
+		switch word {
+		case "", "same":
+		case "built":
+			into.Built = true
+		default:
+			err := unknown("upgraded dump", word, []string{"same", "built"}).(problem)
+			if err.nearest == "" {
+				err.nearest = "{archive: " + word + "}"
+			}
+			d.wrong(v, err)
+		}
+	}
+}
+
+func (d *decoder) upgradedObject(v value, u *Upgraded) {
+	d.object(v, "", fields{
+		"built": func(v value) {
+			u.Built = true
+			parsed(d, &u.Size, parseSize)(v)
+		},
+		"archive": d.text(&u.Archive),
+		"sql":     d.text(&u.SQL),
+		"notes":   d.text(&u.Notes),
+		"modules": d.text(&u.Modules),
+	})
+	if u.IsZero() {
+		d.wrong(v, problem{message: "an object names at least one file", expected: []string{"same", "built"}})
+	}
+}
+
+func (d *decoder) expect(v value, e *Expect) {
+	d.object(v, "an expectation, such as `{exit: success}`", fields{
+		"exit": d.text(&e.Exit),
+		"calls": func(v value) {
+			e.Calls = bounds(d, v, "an object of numbers, such as `{create: 1, status: \">=3\"}`", parseBound)
+		},
+		"order": func(v value) {
+			e.Order = []string{}
+			d.list(v, "a list of events", func(_ int, item value) {
+				var event string
+				d.text(&event)(item)
+				e.Order = append(e.Order, event)
+			})
+		},
+		"interval": func(v value) {
+			e.Interval = bounds(d, v, "an object of times, such as `{status: \">=1s\"}`", parseInterval)
+		},
+		"resumed": d.truth(&e.Resumed),
+		"within":  parsed(d, &e.Within, parseDuration),
+		"out":     d.text(&e.Out),
+		"shows":   parsed(d, &e.Shows, parseText),
+		"hides":   d.text(&e.Hides),
+	})
+}
+
+// bounds reads event → comparison.
+func bounds[T any](d *decoder, v value, what string, parse func(string) (T, error)) map[string]T {
+	bounds := map[string]T{}
+	d.entries(v, what, func(key string, _ *token.Position, item value) {
+		var bound T
+		parsed(d, &bound, parse)(item)
+		bounds[key] = bound
+	})
+	if len(bounds) == 0 {
+		return nil
+	}
+	return bounds
+}

@@ -1,0 +1,208 @@
+package scenario_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// mistakes returns the error's lines.
+func mistakes(err error) []string {
+	if err == nil {
+		return nil
+	}
+	return strings.Split(err.Error(), "\n")
+}
+
+// Each script has exactly the mistakes listed: where each stands, and words that its message has.
+func TestParse_mistakes(t *testing.T) {
+	t.Parallel()
+	type want []string // each "LINE:COLUMN: " and then texts, apart by " … ", in this order
+	for _, tc := range []struct {
+		name string
+		src  string
+		want want
+	}{
+		// the file
+		{"empty", "", want{"1:1: … empty"}},
+		{"only a comment", "# nothing\n", want{"1:1: … empty"}},
+		{"not YAML", "name: a\nsteps: [\n", want{"2:8: … not YAML"}},
+		{"not an object", "- name: a\n", want{"1:1: … wanted a script … found a list"}},
+		{"text", "hello", want{"1:1: … wanted a script … `hello`"}},
+		{"two scripts", "name: a\n---\nname: b\n", want{"3:1: … one script"}},
+		{"not UTF-8", "name: a\ndescription: \xff\n", want{"2:14: … UTF-8"}},
+		{"too big", "description: " + strings.Repeat("a", 1<<20), want{"1:1: … at most"}},
+		{"alias", "name: &a b\ndescription: *a\n", want{"1:7: … an anchor", "2:14: … an alias"}},
+		{"merge key", "when:\n  <<: {aim: test}\n", want{"2:3: … plain key … an alias"}},
+		{"tag", "name: !!str 5\n", want{"1:7: … the tag `!!str`"}},
+
+		// keys and types
+		{"unknown key", "step: []\n", want{"1:1: step: unknown key `step`, did you mean `steps`? Valid here: … `faults` … or `when`"}},
+		{"unknown key, nothing near", "colour: red\n", want{"1:1: colour: unknown key `colour`, expected `description` … or `when`"}},
+		{"unknown key in a step", "steps:\n  - {stat: a}\n", want{"2:6: steps[0].stat: unknown key `stat`, did you mean `state`?"}},
+		{"unknown key in a fault", "faults:\n  - {on: status, tims: 2, reset: true}\n", want{"2:18: … did you mean `times`?"}},
+		{"unknown key in an answer", "faults: [{on: status, http: {code: 1}}]\n", want{"1:30: faults[0].http.code: unknown key … `content_type` … `status`"}},
+		{"unknown key in an expectation", "expect: {exits: success}\n", want{"1:10: … did you mean `exit`?"}},
+		{"unknown key in upgraded", "upgraded: {file: a.zip}\n", want{"1:12: … unknown key `file`", "1:11: … at least one file"}},
+		{"twice", "name: a\ndescription: b\nname: c\n", want{"3:1: name: the key `name` stands here twice"}},
+		{"twice inside", "steps: [{state: a, state: b}]\n", want{"1:20: … twice"}},
+		{"number for text", "name: 9.0\n", want{"1:7: name: wanted text, found the number `9.0`: in quotes it is text"}},
+		{"truth for text", "name: true\n", want{"1:7: name: wanted text, found `true`: in quotes"}},
+		{"nothing for text", "name:\n", want{"1:1: name: wanted text, found nothing"}},
+		{"empty text", "name: ''\n", want{"1:7: name: … empty"}},
+		{"control characters", "name: \"a\\nb\"\n", want{"1:7: name: … control characters"}},
+		{"list for text", "name: [a]\n", want{"1:7: name: wanted text, found a list"}},
+		{"object for a list", "steps: {state: done}\n", want{"1:8: steps: wanted a list of steps, found an object"}},
+		{"text for a list", "faults: none\n", want{"1:9: faults: wanted a list of faults, found the text `none`"}},
+		{"text for an object", "steps: [done]\n", want{"1:9: steps[0]: wanted a step"}},
+		{"nothing for an object", "expect:\n", want{"1:1: expect: … found nothing"}},
+		{"text for truth", "faults: [{on: status, reset: 'yes'}]\n", want{"1:30: faults[0].reset: wanted true or false, found the text `yes`"}},
+		{"bare yes is text", "faults: [{on: status, reset: yes}]\n", want{"1:30: faults[0].reset: wanted true or false, found the text `yes`"}},
+		{"text for a number", "faults: [{on: status, times: two, reset: true}]\n", want{"1:30: faults[0].times: wanted an integer"}},
+		{"fraction for a number", "faults: [{on: status, times: 1.5, reset: true}]\n", want{"1:30: faults[0].times: wanted an integer, found the number `1.5`"}},
+		{"huge number", "faults: [{on: status, times: 99999999999, reset: true}]\n", want{"1:30: faults[0].times: wanted at most"}},
+
+		// when
+		{"no such parameter", "when: {contrat: a}\n", want{"1:17: when.contrat: unknown parameter of create `contrat`, did you mean `contract`?"}},
+		{"bad glob", "when: {contract: 'M[1'}\n", want{"1:18: when.contract: not a glob"}},
+		{"bad glob at the end", "when: {contract: 'M*\\'}\n", want{"1:18: when.contract: not a glob"}},
+		{"number for a glob", "when: {target: 9.0}\n", want{"1:16: when.target: wanted text … in quotes"}},
+
+		// steps
+		{"no steps", "steps: []\n", want{"1:8: steps: … at least one step"}},
+		{"a step without a state", "steps:\n  - set: {issue: 1}\n", want{"2:5: steps[0].state: … wants a `state`"}},
+		{"an empty state", "steps: [{state: ''}]\n", want{"1:17: steps[0].state: … empty"}},
+		{"blanks around a state", "steps: [{state: ' a'}]\n", want{"1:17: steps[0].state: … no blanks"}},
+		{"the last step with for", "steps: [{state: a, for: 1s}]\n", want{"1:25: steps[0].for: … what comes after `1s`?"}},
+		{"a step without for", "steps:\n  - {state: a}\n  - {state: b}\n", want{"2:5: steps[0].for: only the last step is for ever"}},
+		{"a negative duration", "steps: [{state: a, for: -2s}, {state: b}]\n", want{"1:25: steps[0].for: … longer than zero, found `-2s`"}},
+		{"no duration", "steps: [{state: a, for: 0s}, {state: b}]\n", want{"1:25: steps[0].for: … longer than zero"}},
+		{"no polls", "steps: [{state: a, for: 0 polls}, {state: b}]\n", want{"1:25: steps[0].for: … at least `1 poll`"}},
+		{"negative polls", "steps: [{state: a, for: -1 polls}, {state: b}]\n", want{"1:25: steps[0].for: … at least `1 poll`"}},
+		{"a bare number", "steps: [{state: a, for: 5}, {state: b}]\n", want{"1:25: steps[0].for: say 5 of what: `5s` or `5 polls`"}},
+		{"a misspelt word", "steps: [{state: a, for: relased}, {state: b}]\n", want{"1:25: steps[0].for: … did you mean `released`?"}},
+		{"an unknown unit", "steps: [{state: a, for: 5 weeks}, {state: b}]\n", want{"1:25: steps[0].for: wanted a duration such as"}},
+		{"for what", "steps: [{state: a, for: [1]}, {state: b}]\n", want{"1:25: steps[0].for: wanted text, found a list"}},
+		{"a duration too long", "steps: [{state: a, for: 9999999999h}, {state: b}]\n", want{"1:25: steps[0].for: wanted a duration"}},
+
+		// set
+		{"set an unknown key", "steps: [{state: a, set: {filesise: x}}]\n", want{"1:36: steps[0].set.filesise: unknown status key `filesise`, did you mean `filesize`?"}},
+		{"set the id", "steps: [{state: a, set: {id: 1}}]\n", want{"1:30: steps[0].set.id: `id` cannot be set"}},
+		{"set the key", "steps: [{state: a, set: {key: x}}]\n", want{"1:31: steps[0].set.key: `key` cannot be set"}},
+		{"set text to a number", "steps: [{state: a, set: {postgresql: 9.4}}]\n", want{"1:38: steps[0].set.postgresql: wanted text, found the number `9.4`: in quotes it is text"}},
+		{"set truth to text", "steps: [{state: a, set: {filestore: 'yes'}}]\n", want{"1:37: steps[0].set.filestore: wanted true or false"}},
+		{"set an integer to text", "steps: [{state: a, set: {issue: '1'}}]\n", want{"1:33: steps[0].set.issue: wanted an integer"}},
+		{"set a list to text", "steps: [{state: a, set: {compressions: sql}}]\n", want{"1:40: steps[0].set.compressions: wanted a list of texts"}},
+		{"set a list of numbers", "steps: [{state: a, set: {compressions: [1]}}]\n", want{"1:40: steps[0].set.compressions: wanted a list of texts"}},
+		{"set the state to nothing", "steps: [{state: a, set: {state: null}}]\n", want{"1:33: steps[0].set.state: … always in some state"}},
+		{"set is no object", "steps: [{state: a, set: [issue]}]\n", want{"1:25: steps[0].set: wanted an object of status keys"}},
+		{"infinity", "steps: [{state: a, set: {issue: .inf}}]\n", want{"1:33: steps[0].set.issue: … JSON … `.inf`"}},
+
+		// faults: where
+		{"no place", "faults:\n  - reset: true\n", want{"2:5: faults[0].on: a fault wants `on`"}},
+		{"unknown place", "faults: [{on: sftp.writ, reset: true}]\n", want{"1:15: faults[0].on: unknown place `sftp.writ`, did you mean `sftp.write`?"}},
+		{"an event is no place", "faults: [{on: sftp.put, reset: true}]\n", want{"1:15: faults[0].on: unknown place `sftp.put`, expected `create` …"}},
+
+		// faults: when
+		{"times 0", "faults: [{on: status, times: 0, reset: true}]\n", want{"1:30: faults[0].times: wanted at least 1, found 0: the fault would never strike"}},
+		{"times negative", "faults: [{on: status, times: -1, reset: true}]\n", want{"1:30: faults[0].times: wanted at least 1"}},
+		{"every 0", "faults: [{on: status, every: 0, reset: true}]\n", want{"1:30: faults[0].every: wanted at least 1"}},
+		{"skip negative", "faults: [{on: status, skip: -1, reset: true}]\n", want{"1:29: faults[0].skip: wanted at least 0"}},
+
+		// faults: what
+		{"no action", "faults:\n  - {on: status, times: 1}\n", want{"2:5: faults[0]: nothing happens … `failure`, `http`, `reset`, `cut`, `truncate`, `garbage` or `delay`"}},
+		{"an action that is off", "faults: [{on: status, reset: false}]\n", want{"1:10: faults[0]: nothing happens"}},
+		{"two actions", "faults: [{on: status, reset: true, cut: true}]\n", want{"1:41: faults[0].cut: a fault has one action, this has `reset`, `cut`"}},
+		{"an HTTP action over SFTP", "faults: [{on: sftp.write, http: {status: 502}}]\n", want{"1:33: faults[0].http: `http` cannot happen on `sftp.write`, expected `error`"}},
+		{"an SFTP action over HTTP", "faults: [{on: status, refuse: true}]\n", want{"1:31: faults[0].refuse: `refuse` cannot happen on `status`"}},
+		{"disconnect over HTTP", "faults: [{on: upload, after: 1KiB, disconnect: true}]\n", want{"1:48: faults[0].disconnect: `disconnect` cannot happen on `upload`"}},
+		{"a refusal too late", "faults: [{on: sftp.open, refuse: true}]\n", want{"1:34: faults[0].refuse: `refuse` cannot happen on `sftp.open`"}},
+		{"hostkey unchanged", "faults: [{on: sftp.login, hostkey: same}]\n", want{"1:36: faults[0].hostkey: unknown word `same`, expected `changed`"}},
+		{"after where no bytes are", "faults: [{on: create, after: 64KiB, reset: true}]\n", want{"1:30: faults[0].after: there are no bytes to count on `create`: `after` is possible on `upload`, `upgrade`, `download`, `sftp.read` or `sftp.write`"}},
+		{"after on login", "faults: [{on: sftp.login, after: 1, refuse: true}]\n", want{"1:34: faults[0].after: there are no bytes"}},
+		{"after without action", "faults: [{on: upload, after: 64KiB, delay: 1s}]\n", want{"1:30: faults[0].after: … wants an action"}},
+		{"after with an answer's action", "faults: [{on: upload, after: 64KiB, garbage: true}]\n", want{"1:30: faults[0].after: `garbage` on `upload` does not wait for bytes"}},
+		{"after negative", "faults: [{on: upload, after: -1, reset: true}]\n", want{"1:30: faults[0].after: … not negative, found `-1`"}},
+		{"after in no unit", "faults: [{on: upload, after: 64Kib, reset: true}]\n", want{"1:30: faults[0].after: … found `64Kib`, did you mean `64KiB`?"}},
+		{"after of half a byte", "faults: [{on: upload, after: 0.5, reset: true}]\n", want{"1:30: faults[0].after: … not a whole number of bytes"}},
+		{"after too much", "faults: [{on: upload, after: 99999999TiB, reset: true}]\n", want{"1:30: faults[0].after: … more bytes than can be counted"}},
+		{"delay negative", "faults: [{on: status, delay: -1s}]\n", want{"1:30: faults[0].delay: … longer than zero"}},
+		{"delay bare", "faults: [{on: status, delay: 3}]\n", want{"1:30: faults[0].delay: … did you mean `3s`?"}},
+		{"rate without time", "faults: [{on: status, rate: 1KiB}]\n", want{"1:29: faults[0].rate: … did you mean `1KiB/s`?"}},
+		{"rate of another time", "faults: [{on: status, rate: 1KiB/h}]\n", want{"1:29: faults[0].rate: wanted bytes per second"}},
+		{"rate zero", "faults: [{on: status, rate: 0B/s}]\n", want{"1:29: faults[0].rate: … more than zero"}},
+		{"rate where nothing flows", "faults: [{on: sftp.open, rate: 1KiB/s}]\n", want{"1:32: faults[0].rate: no bytes flow"}},
+		{"a failure without reason", "faults: [{on: status, failure: {message: x}}]\n", want{"1:32: faults[0].failure.reason: … wants a `reason`"}},
+		{"a failure's reason is text", "faults: [{on: status, failure: {reason: 5}}]\n", want{"1:41: faults[0].failure.reason: wanted text"}},
+		{"not a number in JSON", "faults: [{on: status, failure: {reason: x, value: .nan}}]\n", want{"1:51: faults[0].failure.value: … JSON"}},
+		{"an HTTP status", "faults: [{on: status, http: {status: 99}}]\n", want{"1:38: faults[0].http.status: wanted at least 200"}},
+		{"an HTTP status too big", "faults: [{on: status, http: {status: 600}}]\n", want{"1:38: faults[0].http.status: … 200 to 599"}},
+		{"a header's name", "faults: [{on: status, http: {headers: {'a b': c}}}]\n", want{"1:47: faults[0].http.headers.a b: not the name of a header"}},
+		{"a header's value", "faults: [{on: status, http: {headers: {a: \"b\\nc\"}}}]\n", want{"1:43: faults[0].http.headers.a: not the value of a header"}},
+		{"a content type", "faults: [{on: status, http: {content_type: \"a\\nb\"}}]\n", want{"1:44: faults[0].http.content_type: not the value"}},
+
+		// upgraded
+		{"an unknown word", "upgraded: build\n", want{"1:11: upgraded: unknown upgraded dump `build`, did you mean `built`?"}},
+		{"a file as a word", "upgraded: ./up.zip\n", want{"1:11: upgraded: … did you mean `{archive: ./up.zip}`?"}},
+		{"no file", "upgraded: {}\n", want{"1:11: upgraded: … at least one file"}},
+		{"built and a file", "upgraded: {built: 1MiB, archive: a}\n", want{"1:34: upgraded.archive: … not both"}},
+		{"built how big", "upgraded: {built: true}\n", want{"1:19: upgraded.built: wanted text"}},
+
+		// expect
+		{"an unknown exit", "expect: {exit: sucess}\n", want{"1:16: expect.exit: unknown word `sucess`, did you mean `success`?"}},
+		{"an exit code", "expect: {exit: 0}\n", want{"1:16: expect.exit: wanted text"}},
+		{"an unknown event", "expect: {calls: {proces: 1}}\n", want{"1:26: expect.calls.proces: unknown event `proces`, did you mean `process`?"}},
+		{"a bad bound", "expect: {calls: {create: many}}\n", want{"1:26: expect.calls.create: wanted a number of calls"}},
+		{"a negative bound", "expect: {calls: {create: -1}}\n", want{"1:26: expect.calls.create: … not negative"}},
+		{"fewer than none", "expect: {calls: {create: '<0'}}\n", want{"1:26: expect.calls.create: nothing is fewer"}},
+		{"an unknown event in the order", "expect: {order: [create, put]}\n", want{"1:26: expect.order[1]: unknown event `put`"}},
+		{"an order of one", "expect: {order: [create]}\n", want{"1:17: expect.order: … at least two"}},
+		{"an exact time", "expect: {interval: {status: 1s}}\n", want{"1:29: expect.interval.status: … did you mean `>=1s`?"}},
+		{"no time", "expect: {interval: {status: '>=often'}}\n", want{"1:29: expect.interval.status: wanted a bound on a time"}},
+		{"within nothing", "expect: {within: 0s}\n", want{"1:18: expect.within: … longer than zero"}},
+		{"an unknown out", "expect: {out: upgrade}\n", want{"1:15: expect.out: unknown word `upgrade`, did you mean `upgraded`?"}},
+		{"shows what", "expect: {shows: costumer_message}\n", want{"1:17: expect.shows: … did you mean `customer_message`?"}},
+		{"shows nothing", "expect: {shows: 'text:'}\n", want{"1:17: expect.shows: … empty"}},
+		{"hides what", "expect: {hides: email}\n", want{"1:17: expect.hides: unknown word `email`, expected `key`"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s, err := scenario.Parse("s.yaml", []byte(tc.src))
+			if s != nil {
+				t.Errorf("got a scenario and not only an error")
+			}
+			got := mistakes(err)
+			if len(got) != len(tc.want) {
+				t.Fatalf("got %d mistakes, want %d:\n%v", len(got), len(tc.want), err)
+			}
+			for _, want := range tc.want {
+				if !anyHas(got, "s.yaml:"+want) {
+					t.Errorf("no mistake is like\n%s\ngot\n%v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func anyHas(lines []string, want string) bool {
+	for _, line := range lines {
+		if has(line, want) {
+			return true
+		}
+	}
+	return false
+}
+
+// has reports whether line begins with want's first part and has the others after it, in order.
+func has(line, want string) bool {
+	parts := strings.Split(want, " … ")
+	rest, ok := strings.CutPrefix(line, strings.TrimSuffix(parts[0], " …"))
+	for _, part := range parts[1:] {
+		if !ok {
+			return false
+		}
+		_, rest, ok = strings.Cut(rest, part)
+	}
+	return ok
+}
