@@ -1,0 +1,31 @@
+// Package sftpserver is the temporary SFTP host of the emulated upgrade platform: an SSH login by public key, and behind it
+// a file system that holds exactly one file.
+//
+// It knows neither HTTP nor upgrade requests. Who may log in, and what each user sees, is decided by the [Shares] given in [Options];
+// what happens is told to [Options.Observe]; what shall go wrong is asked of [Options.Fault].
+//
+// # What a client sees
+//
+// After a login with an accepted key only the subsystem "sftp" (version 3, draft-ietf-secsh-filexfer-02) can be used; shells, commands,
+// terminals and forwarding are refused, politely. The root directory lists the one file and nothing else. It can be read, written, overwritten,
+// truncated, appended to and resumed, by any number of sessions at once; if it is read-only, just read. Times and permissions may be
+// set, without effect. Everything else is refused, and the session goes on.
+//
+// # How a request travels
+//
+// TCP connection → [conn] (deadlines, delays, rates, the ways to drop it) → gliderlabs/ssh (handshake, login, channels) → [frames]
+// (one SFTP message at a time: what pkg/sftp does not serve or would lose) → pkg/sftp's RequestServer (several workers, answers in order)
+// → [files] (which path is what) → [handle] (one open file: ranges, append, faults) → the [File] of the share.
+//
+// # Decisions
+//
+// Unverified: nobody outside knows what production's SFTP server is. Apart from what the documentation shows (the mode in listings, one file
+// only, resuming) the answers follow OpenSSH's server, since that is what clients are tested with.
+//
+// Deliberately: RSA keys must sign with SHA-2 (RFC 8332). SHA-1 signatures are known to be broken, and OpenSSH's own server has refused them
+// since 8.8; [Options.AllowSHA1] accepts them for clients that know nothing else. Ciphers, key exchanges and MACs are those that
+// golang.org/x/crypto holds to be secure; each client since about 2012 finds one among them.
+//
+// Deliberately: a handle that is still open when the client ends its channel in order is closed, not aborted: OpenSSH's sftp ends that way
+// when it is interrupted, and a later "put -a" continues.
+package sftpserver

@@ -1,0 +1,70 @@
+package sftpserver
+
+import (
+	"strings"
+	"time"
+)
+
+// EventKind says what happened.
+type EventKind string
+
+const (
+	EventConnect    EventKind = "connect"    // a connection was accepted
+	EventOffered    EventKind = "offered"    // a key was offered, which proves nothing yet; Reason is set if it would not do
+	EventRefused    EventKind = "refused"    // an attempt to log in was refused: Method, Reason
+	EventLogin      EventKind = "login"      // the login is complete; User and Key are who it is
+	EventOpen       EventKind = "open"       // the file was opened: Handle, Flags, Size
+	EventClose      EventKind = "close"      // a handle ended in order: Handle, Flags, Size, Written, Read; Reason if the storage failed
+	EventAbort      EventKind = "abort"      // a handle ended because the session broke: as EventClose, Reason tells the cause
+	EventTruncate   EventKind = "truncate"   // the client set the file's size: Size
+	EventDenied     EventKind = "denied"     // an operation was refused or failed: Op, Path, Reason
+	EventFault      EventKind = "fault"      // a fault struck: Op, Name, Offset
+	EventDisconnect EventKind = "disconnect" // the connection is gone: Reason; the last event of its session
+)
+
+// Flags are the open flags of SFTP (draft-ietf-secsh-filexfer-02, section 6.3).
+type Flags struct {
+	Read, Write, Append, Create, Truncate, Exclusive bool
+}
+
+// String names the flags that are set, such as "write|create|truncate".
+func (f Flags) String() string {
+	var names []string
+	for _, flag := range []struct {
+		name string
+		set  bool
+	}{
+		{"read", f.Read}, {"write", f.Write}, {"append", f.Append},
+		{"create", f.Create}, {"truncate", f.Truncate}, {"exclusive", f.Exclusive},
+	} {
+		if flag.set {
+			names = append(names, flag.name)
+		}
+	}
+	return strings.Join(names, "|")
+}
+
+// Range is a stretch of the file, from From up to but without To.
+type Range struct{ From, To int64 }
+
+// Event is one thing that happened in a session. Fields that mean nothing for its kind are zero.
+type Event struct {
+	Kind    EventKind
+	Time    time.Time // by Options.Now
+	Session uint64    // numbers the connections of a server from 1
+	Remote  string    // the client's address
+	Client  string    // the client's version line, once known
+	User    string
+	Key     string // SHA256 fingerprint
+	Method  string // the authentication method
+	Handle  uint64 // numbers the opens of a session from 1
+	Op      string // the SFTP operation, channel type or request that was refused, or the OpKind that a fault met
+	Path    string // as the client gave it, cleaned
+	Name    string // the fault's name
+	Flags   Flags
+	Size    int64   // the file's size at that moment
+	Offset  int64   // where the fault struck, for reads and writes
+	Written []Range // ascending and merged: one range from 0 is a whole transfer, one from further on a resumed one
+	Read    []Range
+	Reason  string // for people
+}

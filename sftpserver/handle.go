@@ -1,0 +1,223 @@
+package sftpserver
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"sync"
+)
+
+// handle is one open file of a session. pkg/sftp's workers call it concurrently; Close comes last, after TransferError if the session broke.
+type handle struct {
+	session *session
+	number  uint64
+	flags   Flags
+	file    File
+	name    string
+	base    int64 // the file's size when it was opened, after a truncation
+	onRead  *armed
+	onWrite *armed
+
+	nameOnWire string // what the client calls it; under frames.mu
+
+	mu      sync.Mutex
+	written ranges
+	read    ranges
+	stored  ranges // only with a failing write fault: what is there without a hole
+	crossed bool   // likewise: bytes beyond the fault were sent
+	shift   int64  // for appends: what is added to the client's offsets
+	placed  bool   // for appends: shift is known
+	lost    error  // the session broke
+}
+
+func (h *handle) writable() bool { return h.flags.Write || h.flags.Append }
+
+// place settles where an appending client begins to count, by its first offset. Clients differ: some count from the
+// beginning of what they send (curl --append), some from the size they were told (paramiko's mode "a"). It is called in the order in which
+// messages arrive; the workers would ask too late.
+func (h *handle) place(offset uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.flags.Append && !h.placed {
+		h.placed = true
+		if offset < uint64(h.base) {
+			h.shift = h.base
+		}
+	}
+}
+
+func (h *handle) WriteAt(p []byte, off int64) (int, error) {
+	if off < 0 || off > math.MaxInt64-int64(len(p))-h.base {
+		return 0, h.refuse("write", statusTooBig)
+	}
+	h.place(uint64(off))
+	h.mu.Lock()
+	off += h.shift
+	end := off + int64(len(p))
+	fault := h.onWrite
+	touched := fault.reaches(end)
+	if touched && !fault.fails() {
+		fault.hit(h)
+		touched = false
+	}
+	h.mu.Unlock()
+
+	keep := p
+	if touched {
+		keep = p[:min(max(max(fault.fault.After, 0)-off, 0), int64(len(p)))]
+	}
+	if len(keep) > 0 {
+		if n, err := h.file.WriteAt(keep, off); err != nil {
+			h.note(&h.written, off, off+int64(n))
+			return n, h.refuse("write", err)
+		}
+	}
+	if err := h.note(&h.written, off, off+int64(len(keep))); err != nil {
+		return 0, h.refuse("write", err)
+	}
+	if fault.fails() {
+		if err := h.mayStrike(off, off+int64(len(keep)), touched); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+// mayStrike notes what was stored, and strikes once everything before the fault's offset is there and something beyond it was sent.
+// Until then, bytes beyond are dropped in silence: the answer that tells of the fault is on its way.
+func (h *handle) mayStrike(from, to int64, touched bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stored.add(from, to)
+	h.crossed = h.crossed || touched
+	if h.onWrite.struck && !touched || !h.crossed || !h.stored.covers(h.onWrite.fault.After) {
+		return nil
+	}
+	return h.onWrite.hit(h)
+}
+
+func (h *handle) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, io.EOF
+	}
+	h.mu.Lock()
+	fault := h.onRead
+	touched := fault.reaches(off + int64(len(p)))
+	if touched && !fault.fails() {
+		fault.hit(h)
+		touched = false
+	}
+	h.mu.Unlock()
+	if touched {
+		after := max(fault.fault.After, 0)
+		if off >= after {
+			// At the end of a file that does not reach beyond the fault there is nothing to strike at.
+			if n, err := h.file.ReadAt(p[:min(len(p), 1)], off); n == 0 && err != nil {
+				return 0, h.refuse("read", err)
+			}
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return 0, fault.hit(h)
+		}
+		p = p[:after-off]
+	}
+	n, err := h.file.ReadAt(p, off)
+	if n > 0 {
+		h.note(&h.read, off, off+int64(n))
+	}
+	if err != nil && err != io.EOF {
+		return n, h.refuse("read", err)
+	}
+	return n, err
+}
+
+// note remembers a range for the journal, and fails when a client scatters more than can be remembered.
+func (h *handle) note(r *ranges, from, to int64) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !r.add(from, to) {
+		return statusScattered
+	}
+	return nil
+}
+
+// truncate is an FSETSTAT with a size.
+func (h *handle) truncate(size int64) error {
+	if !h.writable() {
+		return h.refuse("truncate", statusDenied)
+	}
+	h.mu.Lock()
+	if h.onWrite.fails() && h.onWrite.reaches(size) {
+		size = max(h.onWrite.fault.After, 0)
+	}
+	h.mu.Unlock()
+	if err := h.file.Truncate(size); err != nil {
+		return h.refuse("truncate", err)
+	}
+	h.mu.Lock()
+	h.written.cut(size)
+	h.stored.cut(size)
+	h.mu.Unlock()
+	h.session.conn.emit(Event{Kind: EventTruncate, Handle: h.number, Path: "/" + h.name, Size: size})
+	return nil
+}
+
+// TransferError is called by pkg/sftp before Close when the session ended with the handle open.
+func (h *handle) TransferError(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.session.clean() {
+		return
+	}
+	h.lost = h.session.conn.brokenBy(err)
+}
+
+// Close ends the file; pkg/sftp calls it once, when no other call is running.
+func (h *handle) Close() error {
+	s := h.session
+	defer s.conn.pace.limit(h, 0)
+	s.forget(h)
+
+	h.mu.Lock()
+	cause := h.lost
+	var answer error
+	if cause == nil && h.onWrite.fails() && h.crossed && !h.onWrite.struck {
+		// The bytes beyond the fault were dropped, and nothing has told the client so yet.
+		answer = h.onWrite.hit(h)
+		cause = fmt.Errorf("%w (%s)", errStruck, h.onWrite.fault.Name)
+	}
+	h.mu.Unlock()
+	if cause == nil {
+		if f := s.conn.ask(OpClose, h.flags); f != nil {
+			s.conn.strike(f, OpClose, 0, nil)
+			if answer = s.consequence(f); answer != nil {
+				cause = fmt.Errorf("%w (%s)", errStruck, f.Name)
+			}
+		}
+	}
+	e := Event{Kind: EventClose, Handle: h.number, Path: "/" + h.name, Flags: h.flags}
+	var err error
+	if cause == nil {
+		err = h.file.Close()
+	} else {
+		e.Kind, e.Reason = EventAbort, cause.Error()
+		err = h.file.Abort(cause)
+	}
+	if err != nil {
+		e.Reason = err.Error()
+	}
+	if info, statErr := s.share.Stat(); statErr == nil {
+		e.Size = info.Size
+	}
+	e.Written, e.Read = h.written.snapshot(), h.read.snapshot()
+	s.conn.emit(e)
+	if answer != nil {
+		return answer
+	}
+	return s.answer(err)
+}
+
+// refuse journals a failed operation and returns what the client is answered.
+func (h *handle) refuse(op string, err error) error {
+	return h.session.refuse(op, "/"+h.name, err)
+}

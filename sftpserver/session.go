@@ -1,0 +1,235 @@
+package sftpserver
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pkg/sftp"
+	gossh "golang.org/x/crypto/ssh"
+)
+
+// maxChannels bounds the SSH channels that one connection has open at a time, as OpenSSH's MaxSessions does.
+const maxChannels = 10
+
+// session is one SFTP session: an SSH channel on which the subsystem runs.
+type session struct {
+	conn   *conn
+	share  Share
+	frames *frames
+	ending atomic.Pointer[Fault] // set once an answer with the text endMark is on its way
+
+	mu       sync.Mutex
+	handles  map[uint64]*handle // by number
+	listings int                // open directories
+	orderly  bool               // the client ended its input between two messages, on a whole connection
+}
+
+// session serves an SSH channel of type "session": the sftp subsystem, or a polite refusal.
+func (c *conn) session(newChannel gossh.NewChannel) {
+	if !c.channelBegins() {
+		newChannel.Reject(gossh.ResourceShortage, "too many channels")
+		return
+	}
+	defer c.channelEnded()
+	ch, requests, err := newChannel.Accept()
+	if err != nil {
+		return
+	}
+	var serving sync.WaitGroup
+	busy := false
+	for req := range requests {
+		switch req.Type {
+		case "subsystem":
+			if name := payloadString(req.Payload); name != "sftp" || busy {
+				c.deny("subsystem", name, "only sftp, and only once for a channel")
+				req.Reply(false, nil)
+				continue
+			}
+			busy = true
+			req.Reply(true, nil)
+			c.sessionBegins()
+			serving.Go(func() { c.sftp(ch) })
+		case "exec", "shell":
+			c.deny(req.Type, payloadString(req.Payload), "only the sftp subsystem is served")
+			if busy {
+				req.Reply(false, nil)
+				continue
+			}
+			// Accepted and ended at once: the client prints the reason, which it would not if the request itself failed.
+			busy = true
+			req.Reply(true, nil)
+			fmt.Fprintf(ch.Stderr(), "%s refused: this is a temporary SFTP server, it serves only the sftp subsystem\r\n", req.Type)
+			leave(ch, 1)
+		case "env":
+			req.Reply(false, nil) // clients send their locale unasked
+		case "pty-req", "x11-req", "auth-agent-req@openssh.com":
+			c.deny(req.Type, "", "only the sftp subsystem is served")
+			req.Reply(false, nil)
+		default: // window-change, signal, keepalive@openssh.com, …
+			req.Reply(false, nil)
+		}
+	}
+	serving.Wait()
+}
+
+// leave ends a channel with an exit status: it must come before the close, and once.
+func leave(ch gossh.Channel, code uint32) {
+	ch.SendRequest("exit-status", false, gossh.Marshal(struct{ Status uint32 }{code}))
+	ch.CloseWrite()
+	ch.Close()
+}
+
+// payloadString reads the one string that is a request's payload; what is broken reads as empty.
+func payloadString(payload []byte) string {
+	var p struct{ Value string }
+	if gossh.Unmarshal(payload, &p) != nil {
+		return ""
+	}
+	return p.Value
+}
+
+func (c *conn) channelBegins() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended || c.channels >= maxChannels {
+		return false
+	}
+	c.channels++
+	c.running.Add(1)
+	return true
+}
+
+func (c *conn) channelEnded() {
+	c.mu.Lock()
+	c.channels--
+	c.mu.Unlock()
+	c.running.Done()
+}
+
+// refuseChannel refuses direct-tcpip, x11, auth-agent and whatever else is not a session.
+func (c *conn) refuseChannel(ch gossh.NewChannel) {
+	c.deny(ch.ChannelType(), "", "only sessions are served")
+	ch.Reject(gossh.Prohibited, "only the sftp subsystem is served")
+}
+
+// refuseGlobal tells of requests such as tcpip-forward; keep-alives are refused, too, which is the answer they expect.
+func (c *conn) refuseGlobal(req *gossh.Request) {
+	if strings.Contains(req.Type, "forward") {
+		c.deny(req.Type, "", "only the sftp subsystem is served")
+	}
+}
+
+func (c *conn) deny(op, path, reason string) {
+	c.emit(Event{Kind: EventDenied, Op: op, Path: path, Reason: reason})
+}
+
+func (c *conn) nextHandle() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.handles++
+	return c.handles
+}
+
+// brokenBy is why the connection is broken, or else: what the session says.
+func (c *conn) brokenBy(otherwise error) error {
+	if b := c.broken.Load(); b != nil {
+		return b.cause
+	}
+	return otherwise
+}
+
+// sftp runs the subsystem to its end.
+func (c *conn) sftp(ch gossh.Channel) {
+	c.mu.Lock()
+	s := &session{conn: c, share: c.share, handles: make(map[uint64]*handle)}
+	c.mu.Unlock()
+	s.frames = newFrames(s, ch)
+	f := files{s}
+	server := sftp.NewRequestServer(s.frames, sftp.Handlers{FileGet: f, FilePut: f, FileCmd: f, FileList: f},
+		sftp.WithRSMaxTxPacket(maxTransfer))
+	err := server.Serve()
+	s.frames.finish()
+	code := uint32(0)
+	if err != nil && !errors.Is(err, io.EOF) && !s.clean() {
+		code = 1
+		if c.broken.Load() == nil {
+			c.deny("message", "", "the client broke the protocol: "+err.Error())
+		}
+	}
+	leave(ch, code)
+}
+
+// ended notes the end of the client's input; err is io.EOF if it came between two messages.
+func (s *session) ended(err error) {
+	s.mu.Lock()
+	s.orderly = err == io.EOF && s.conn.broken.Load() == nil
+	s.mu.Unlock()
+	s.conn.sessionEnded()
+}
+
+// clean says that the client ended the session in order.
+func (s *session) clean() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.orderly
+}
+
+// endMark is the text of an answer that is never sent: when it is its turn, the connection ends instead. So the client has got all answers before it.
+const endMark = "\x00the connection ends here"
+
+var statusEnd = &status{endMark, sftp.ErrSSHFxFailure}
+
+// endWith makes the connection end as the fault says, when the answer of the present operation is due.
+func (s *session) endWith(f *Fault) error {
+	s.ending.CompareAndSwap(nil, f)
+	return statusEnd
+}
+
+// answer is what the client is answered for err. If the access has ended, the connection ends after this answer.
+func (s *session) answer(err error) error {
+	if errors.Is(err, ErrRevoked) {
+		return s.endWith(&accessEnded)
+	}
+	return toStatus(err)
+}
+
+// accessEnded stands for the end of the access where a fault may stand.
+var accessEnded Fault
+
+// refuse journals a failed operation and returns what the client is answered.
+func (s *session) refuse(op, path string, err error) error {
+	answer := s.answer(err)
+	if answer != error(statusEnd) || errors.Is(err, ErrRevoked) {
+		s.conn.deny(op, path, err.Error())
+	}
+	return answer
+}
+
+func (s *session) roomForHandle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.handles)+s.listings < maxHandles
+}
+
+func (s *session) listing(change int) {
+	s.mu.Lock()
+	s.listings += change
+	s.mu.Unlock()
+}
+
+func (s *session) keep(h *handle) {
+	s.mu.Lock()
+	s.handles[h.number] = h
+	s.mu.Unlock()
+}
+
+func (s *session) forget(h *handle) {
+	s.mu.Lock()
+	delete(s.handles, h.number)
+	s.mu.Unlock()
+	s.frames.closed(h)
+}
