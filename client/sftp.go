@@ -1,0 +1,244 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+)
+
+// SFTPOptions are what the SFTP transfers take beside the access and the file. Signers and HostKeys are required.
+type SFTPOptions struct {
+	// Signers are the private keys whose public halves RequestSFTPAccess was given.
+	Signers []ssh.Signer
+
+	// HostKeys decides about the server's key. Required: there is no way to leave the check out.
+	HostKeys *HostKeys
+
+	// Progress hears how many bytes are safe, one call at a time. It must be quick. Nil means nobody.
+	Progress func(Progress)
+
+	// Renew is called when the login was refused twice in a row: the access is temporary (5.18), and asking for it again with
+	// the same key opens it anew. Nil means that refused logins are only retried.
+	Renew func(context.Context) (*SFTPAccess, error)
+
+	// Retry says how patient to be with broken connections; progress ends a trouble.
+	Retry *RetryOptions
+
+	// Window bounds the bytes under way, and with them what may have to be sent twice after a break. Zero means 2 MiB, which
+	// is what OpenSSH keeps under way.
+	Window int64
+
+	// Compare bounds how many bytes of what is already on the other side are read back and compared before a transfer is
+	// resumed. Up to this size all of it is compared, beyond it samples are, the beginning and the end always among them.
+	// Zero means 64 MiB, negative means to trust the sizes.
+	Compare int64
+}
+
+// SFTPTransfer tells what an SFTP transfer did.
+type SFTPTransfer struct {
+	Size  int64 // of the whole file
+	From  int64 // where the first connection took up; 0 when it began at the beginning
+	Sent  int64 // bytes moved, those moved twice counted twice
+	Tries int   // connections made
+}
+
+func (o *SFTPOptions) withDefaults() (SFTPOptions, error) {
+	var r SFTPOptions
+	if o != nil {
+		r = *o
+	}
+	if len(r.Signers) == 0 {
+		return r, errors.New("client: SFTP: no SSH key was given to log in with")
+	}
+	if r.HostKeys == nil {
+		return r, errors.New("client: SFTP: SFTPOptions.HostKeys is required")
+	}
+	if r.Window <= 0 {
+		r.Window = 2 << 20
+	}
+	if r.Compare == 0 {
+		r.Compare = 64 << 20
+	}
+	return r, nil
+}
+
+// sftpSession is one connection with one SFTP channel on it.
+type sftpSession struct {
+	*sftp.Client
+	packet int // the largest payload to read or write at once
+	conn   net.Conn
+	ssh    *ssh.Client
+	stop   func() bool
+	once   sync.Once
+}
+
+// Close hangs up in order: the channel first, so that the server knows that the session did not break.
+func (s *sftpSession) Close() {
+	s.once.Do(func() {
+		// A dead peer must not hold us: what is on its way has this long.
+		_ = s.conn.SetDeadline(time.Now().Add(3 * time.Second))
+		_ = s.Client.Close()
+		_ = s.ssh.Close()
+		_ = s.conn.Close()
+		s.stop()
+	})
+}
+
+// dialSFTP logs in and opens the SFTP channel. When ctx ends the connection is cut at once.
+func (c *Client) dialSFTP(ctx context.Context, access *SFTPAccess, o *SFTPOptions) (_ *sftpSession, err error) {
+	addr := access.Addr()
+	algorithms, check, err := o.HostKeys.config(addr)
+	if err != nil {
+		return nil, err
+	}
+	dialer := net.Dialer{Timeout: 15 * time.Second, KeepAlive: 15 * time.Second}
+	raw, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return nil, fmt.Errorf("nothing answers at %s: %w", addr, err)
+		}
+		return nil, err
+	}
+	conn := &stallConn{Conn: raw, limit: c.stall}
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	defer func() {
+		if err != nil {
+			stop()
+			_ = raw.Close()
+			err = cause(ctx, err)
+		}
+	}()
+
+	var refused error // by the check of the host key; the library's own error hides its type
+	sc, chans, reqs, err := ssh.NewClientConn(conn, addr, &ssh.ClientConfig{
+		User:              access.User,
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(o.Signers...)},
+		HostKeyAlgorithms: algorithms,
+		HostKeyCallback: func(host string, remote net.Addr, key ssh.PublicKey) error {
+			refused = check(host, remote, key)
+			return refused
+		},
+		ClientVersion: "SSH-2.0-odoo-upgrade",
+	})
+	if err != nil {
+		switch {
+		case refused != nil:
+			return nil, refused
+		case strings.Contains(err.Error(), "unable to authenticate"):
+			return nil, fmt.Errorf("%w: %s at %s", ErrLoginRefused, access.User, addr)
+		case len(algorithms) > 0 && strings.Contains(err.Error(), "no common algorithm for host key"):
+			return nil, fmt.Errorf("%w: %s no longer has a key of the kind that is known (%s)", ErrHostKey, addr, strings.Join(algorithms, ", "))
+		}
+		return nil, fmt.Errorf("connecting to %s: %w", addr, err)
+	}
+	client := ssh.NewClient(sc, chans, reqs)
+	channel, err := openSubsystem(client)
+	if err != nil {
+		return nil, fmt.Errorf("opening SFTP at %s: %w", addr, err)
+	}
+	r, w, packet, err := handshake(channel, channel)
+	if err != nil {
+		return nil, fmt.Errorf("opening SFTP at %s: %w", addr, err)
+	}
+	lib, err := sftp.NewClientPipe(r, w,
+		sftp.MaxPacketUnchecked(packet), sftp.UseConcurrentWrites(true), sftp.MaxConcurrentRequestsPerFile(256))
+	if err != nil {
+		return nil, fmt.Errorf("opening SFTP at %s: %w", addr, err)
+	}
+	return &sftpSession{Client: lib, packet: packet, conn: raw, ssh: client, stop: stop}, nil
+}
+
+// openSubsystem returns a channel with the sftp subsystem at its other end.
+func openSubsystem(client *ssh.Client) (ssh.Channel, error) {
+	channel, requests, err := client.OpenChannel("session", nil)
+	if err != nil {
+		return nil, err
+	}
+	go ssh.DiscardRequests(requests)
+	go func() { _, _ = io.Copy(io.Discard, channel.Stderr()) }()
+	ok, err := channel.SendRequest("subsystem", true, ssh.Marshal(struct{ Name string }{"sftp"}))
+	if err == nil && !ok {
+		err = errors.New("the server refuses the sftp subsystem")
+	}
+	if err != nil {
+		_ = channel.Close()
+		return nil, err
+	}
+	return channel, nil
+}
+
+// permanentSFTP reports whether trying again cannot help.
+func permanentSFTP(err error) bool {
+	return errors.Is(err, ErrHostKey) || errors.Is(err, ErrChanged) || errors.Is(err, os.ErrPermission) || isPermanent(err)
+}
+
+// sftpRetry makes connections until try succeeds. try gets a fresh session each time, and tells whether it moved something.
+func (c *Client) sftpRetry(ctx context.Context, op string, access *SFTPAccess, o *SFTPOptions, t *SFTPTransfer,
+	try func(*sftpSession, *SFTPAccess) (moved bool, err error)) error {
+	trouble := backoff{RetryOptions: o.Retry.withDefaults()}
+	refusals := 0
+	for {
+		t.Tries++
+		session, err := c.dialSFTP(ctx, access, o)
+		moved := false
+		if err == nil {
+			refusals = 0
+			moved, err = try(session, access)
+			session.Close()
+		}
+		if ctx.Err() != nil {
+			return &Error{Op: op, Err: context.Cause(ctx)}
+		}
+		if err == nil {
+			return nil
+		}
+		if permanentSFTP(err) {
+			return &Error{Op: op, Err: err}
+		}
+		if moved {
+			trouble.progress()
+		}
+		c.log.WarnContext(ctx, "SFTP transfer broke off", "op", op, "error", err, "try", t.Tries)
+		if perr := trouble.pause(ctx, err); perr != nil {
+			return &Error{Op: op, Err: perr}
+		}
+		if errors.Is(err, ErrLoginRefused) {
+			refusals++
+		}
+		if refusals >= 2 && o.Renew != nil {
+			renewed, err := o.Renew(ctx)
+			switch {
+			case err == nil:
+				access, refusals = renewed, 0
+			case !errors.Is(err, ErrTransient):
+				return err
+			}
+		}
+	}
+}
+
+// stallConn breaks the connection when the peer is silent for too long while something is wanted of it.
+type stallConn struct {
+	net.Conn
+	limit time.Duration
+}
+
+func (c *stallConn) Read(p []byte) (int, error) {
+	_ = c.SetReadDeadline(time.Now().Add(c.limit))
+	return c.Conn.Read(p)
+}
+
+func (c *stallConn) Write(p []byte) (int, error) {
+	_ = c.SetWriteDeadline(time.Now().Add(c.limit))
+	return c.Conn.Write(p)
+}

@@ -1,0 +1,330 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/upgrademock/upgrademock/client"
+)
+
+var impatient = &client.RetryOptions{Min: time.Millisecond, Max: 5 * time.Millisecond, Limit: 20 * time.Second}
+
+// noise returns n bytes that repeat nowhere.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+}
+
+func newClient(t *testing.T, url string) *client.Client {
+	t.Helper()
+	c, err := client.New(url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func sftpOptions(t *testing.T, signer ssh.Signer) *client.SFTPOptions {
+	t.Helper()
+	return &client.SFTPOptions{
+		Signers:  []ssh.Signer{signer},
+		HostKeys: &client.HostKeys{Files: []string{filepath.Join(t.TempDir(), "known_hosts")}, Accept: client.AcceptNew},
+		Retry:    impatient,
+	}
+}
+
+func newSigner(t *testing.T) ssh.Signer {
+	t.Helper()
+	s, _, err := client.GenerateSSHKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestUploadSFTP(t *testing.T) {
+	t.Parallel()
+	const window = 256 << 10
+	dump := noise(3<<20 + 4321)
+	other := noise(len(dump))
+	other[0] ^= 1
+	holed := bytes.Clone(dump[:2<<20])
+	clear(holed[len(holed)-100_000 : len(holed)-50_000])
+	bad := bytes.Clone(dump[:2<<20])
+	bad[1<<20] ^= 1
+
+	tests := []struct {
+		name      string
+		server    func(*sshd)
+		options   func(*client.SFTPOptions)
+		from      int64 // where it must take up
+		rewritten int64 // at most
+		tries     int   // at least
+	}{
+		{name: "fresh"},
+		{name: "cut in the middle", server: func(d *sshd) { d.cutAt = 1 << 20 }, rewritten: window, tries: 2},
+		{name: "cut before the first byte", server: func(d *sshd) { d.cutAt = 0 }, tries: 2, rewritten: window},
+		{name: "a write fails once", server: func(d *sshd) { d.failAt = 2 << 20 }, rewritten: window, tries: 2},
+		{name: "login refused once", server: func(d *sshd) { d.refuse = 1 }, tries: 2},
+		{name: "continues an earlier run", server: func(d *sshd) { d.data = bytes.Clone(dump[:2<<20]) }, from: 2 << 20},
+		{name: "is whole already", server: func(d *sshd) { d.data = bytes.Clone(dump) }, from: int64(len(dump))},
+		{name: "a hole in the last window", server: func(d *sshd) { d.data = bytes.Clone(holed) }, from: 2<<20 - 100_000},
+		{name: "damage in the middle", server: func(d *sshd) { d.data = bytes.Clone(bad) }, from: 1 << 20},
+		{name: "something else of the same size", server: func(d *sshd) { d.data = bytes.Clone(other) }},
+		{name: "something longer", server: func(d *sshd) { d.data = append(bytes.Clone(dump), 1, 2, 3) }},
+		{name: "not readable", server: func(d *sshd) { d.data, d.unreadable = bytes.Clone(holed), true }, from: 2<<20 - window},
+		{name: "not readable and cut", server: func(d *sshd) { d.cutAt, d.unreadable = 1<<20, true }, tries: 2, rewritten: window},
+		{name: "sizes trusted", server: func(d *sshd) { d.data = bytes.Clone(dump[:2<<20]) },
+			options: func(o *client.SFTPOptions) { o.Compare = -1 }, from: 2<<20 - window},
+		{name: "compared by samples", server: func(d *sshd) { d.data = bytes.Clone(dump[:3<<20]) },
+			options: func(o *client.SFTPOptions) { o.Compare = 2 << 20 }, from: 3 << 20},
+		{name: "a sample differs", server: func(d *sshd) {
+			d.data = bytes.Clone(dump[:3<<20])
+			clear(d.data[5<<18 : 11<<18])
+		}, options: func(o *client.SFTPOptions) { o.Compare = 2 << 20 }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			key := newSigner(t)
+			d := newSSHD(t, key.PublicKey())
+			if tt.server != nil {
+				tt.server(d)
+			}
+			o := sftpOptions(t, key)
+			o.Window = window
+			if tt.options != nil {
+				tt.options(o)
+			}
+			var last client.Progress
+			o.Progress = func(p client.Progress) {
+				if p.Done < last.Done && p.Done != p.From {
+					t.Errorf("progress went back from %d to %d", last.Done, p.Done)
+				}
+				last = p
+			}
+			got, err := newClient(t, "http://unused.invalid").UploadSFTP(t.Context(), d.access(), bytes.NewReader(dump), int64(len(dump)), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(d.content(), dump) {
+				t.Error("the server has something else than the dump")
+			}
+			if got.From != tt.from {
+				t.Errorf("took up at %d, want %d", got.From, tt.from)
+			}
+			if got.Tries < tt.tries {
+				t.Errorf("%d tries, want at least %d", got.Tries, tt.tries)
+			}
+			if n := d.rewritten(); n > tt.rewritten {
+				t.Errorf("%d bytes were sent twice, want at most %d", n, tt.rewritten)
+			}
+			if want := (client.Progress{Done: int64(len(dump)), Total: int64(len(dump)), From: last.From}); last != want {
+				t.Errorf("last progress %+v, want %+v", last, want)
+			}
+		})
+	}
+}
+
+func TestUploadSFTP_errors(t *testing.T) {
+	t.Parallel()
+	dump := noise(1 << 20)
+	tests := []struct {
+		name   string
+		server func(*sshd)
+		mangle func(*testing.T, *client.SFTPOptions, *client.SFTPAccess)
+		dump   []byte
+		want   error
+		text   string
+	}{
+		{name: "unknown host", want: client.ErrHostKey, text: "--accept-new-host-key",
+			mangle: func(_ *testing.T, o *client.SFTPOptions, _ *client.SFTPAccess) { o.HostKeys.Accept = nil }},
+		{name: "changed host key", want: client.ErrHostKey, text: "ssh-keygen",
+			mangle: func(t *testing.T, o *client.SFTPOptions, a *client.SFTPAccess) {
+				line := "[127.0.0.1]:" + strings.TrimPrefix(a.Addr(), "127.0.0.1:") + " " + string(client.AuthorizedKeys(newSigner(t).PublicKey()))
+				if err := os.WriteFile(o.HostKeys.Files[0], []byte(line), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}},
+		{name: "wrong key", want: client.ErrLoginRefused, text: "user_1",
+			mangle: func(t *testing.T, o *client.SFTPOptions, _ *client.SFTPAccess) {
+				o.Signers = []ssh.Signer{newSigner(t)}
+				o.Retry = &client.RetryOptions{Min: time.Millisecond, Limit: 50 * time.Millisecond}
+			}},
+		{name: "file not writable", want: os.ErrPermission, server: func(d *sshd) { d.name = "upgraded_db.dump" }},
+		{name: "dump shorter than it was", want: client.ErrChanged, dump: dump[:len(dump)-1], text: "1048575 of 1048576"},
+		{name: "nothing answers", text: "nothing answers",
+			mangle: func(_ *testing.T, o *client.SFTPOptions, a *client.SFTPAccess) {
+				a.Port = 1
+				o.Retry = &client.RetryOptions{Min: time.Millisecond, Limit: 20 * time.Millisecond}
+			}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			key := newSigner(t)
+			d := newSSHD(t, key.PublicKey())
+			if tt.server != nil {
+				tt.server(d)
+			}
+			o, a := sftpOptions(t, key), d.access()
+			if tt.mangle != nil {
+				tt.mangle(t, o, a)
+			}
+			src := tt.dump
+			if src == nil {
+				src = dump
+			}
+			_, err := newClient(t, "http://unused.invalid").UploadSFTP(t.Context(), a, bytes.NewReader(src), int64(len(dump)), o)
+			var e *client.Error
+			if !errors.As(err, &e) {
+				t.Fatalf("got %v, want a *client.Error", err)
+			}
+			if tt.want != nil && !errors.Is(err, tt.want) {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+			if !strings.Contains(err.Error(), tt.text) {
+				t.Errorf("%q does not say %q", err, tt.text)
+			}
+		})
+	}
+}
+
+func TestUploadSFTP_renews(t *testing.T) {
+	t.Parallel()
+	key := newSigner(t)
+	d := newSSHD(t, key.PublicKey())
+	d.refuse = 2
+	o := sftpOptions(t, key)
+	renewed := 0
+	o.Renew = func(context.Context) (*client.SFTPAccess, error) {
+		renewed++
+		return d.access(), nil
+	}
+	if _, err := newClient(t, "http://unused.invalid").UploadSFTP(t.Context(), d.access(), strings.NewReader("dump"), 4, o); err != nil {
+		t.Fatal(err)
+	}
+	if renewed != 1 {
+		t.Errorf("access was asked for again %d times, want once", renewed)
+	}
+}
+
+func TestUploadSFTP_cancelled(t *testing.T) {
+	t.Parallel()
+	key := newSigner(t)
+	d := newSSHD(t, key.PublicKey())
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	o := sftpOptions(t, key)
+	o.Progress = func(p client.Progress) {
+		if p.Done > 1<<20 {
+			cancel(why)
+		}
+	}
+	dump := noise(16 << 20)
+	_, err := newClient(t, "http://unused.invalid").UploadSFTP(ctx, d.access(), bytes.NewReader(dump), int64(len(dump)), o)
+	if !errors.Is(err, why) {
+		t.Fatalf("got %v, want %v", err, why)
+	}
+}
+
+func TestDownloadSFTP(t *testing.T) {
+	t.Parallel()
+	const window = 256 << 10
+	file := noise(3<<20 + 77)
+	tests := []struct {
+		name   string
+		server func(*sshd)
+		// A first download is cut here and its process is gone; -1 for none.
+		cut    int64
+		change func(*sshd)
+		from   func(int64) bool
+	}{
+		{name: "fresh", cut: -1, from: func(n int64) bool { return n == 0 }},
+		{name: "cut", cut: -1, server: func(d *sshd) { d.cutAt = 1 << 20 }, from: func(n int64) bool { return n == 0 }},
+		{name: "continues an earlier run", cut: 2 << 20, from: func(n int64) bool { return n >= 2<<20-2*window && n < 2<<20 }},
+		{name: "another file meanwhile", cut: 2 << 20, from: func(n int64) bool { return n == 0 },
+			change: func(d *sshd) { d.mtime = d.mtime.Add(time.Hour) }},
+		{name: "another file of the same time", cut: 2 << 20, from: func(n int64) bool { return n == 0 },
+			change: func(d *sshd) { d.data = bytes.Clone(d.data); d.data[0] ^= 1 }},
+		{name: "empty", cut: -1, server: func(d *sshd) { d.data = nil }, from: func(n int64) bool { return n == 0 }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			key := newSigner(t)
+			d := newSSHD(t, key.PublicKey())
+			d.name, d.data = "upgraded_db.dump", file
+			if tt.server != nil {
+				tt.server(d)
+			}
+			o := sftpOptions(t, key)
+			o.Window = window
+			c := newClient(t, "http://unused.invalid")
+			out := filepath.Join(t.TempDir(), "out")
+			if tt.cut >= 0 {
+				ctx, cancel := context.WithCancel(t.Context())
+				first := *o
+				first.Progress = func(p client.Progress) {
+					if p.Done >= tt.cut {
+						cancel()
+					}
+				}
+				d.mu.Lock()
+				d.cutAt = tt.cut
+				d.mu.Unlock()
+				first.Retry = &client.RetryOptions{Min: time.Millisecond, Limit: time.Microsecond}
+				if _, err := c.DownloadSFTP(ctx, d.access(), out, &first); err == nil {
+					t.Fatal("the first download ended well")
+				}
+				cancel()
+				if _, err := os.Stat(out); err == nil {
+					t.Fatal("the file is there before it is whole")
+				}
+			}
+			if tt.change != nil {
+				d.mu.Lock()
+				tt.change(d)
+				d.mu.Unlock()
+			}
+			tr, err := c.DownloadSFTP(t.Context(), d.access(), out, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := os.ReadFile(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, d.content()) {
+				t.Error("the file differs from the server's")
+			}
+			if !tt.from(tr.From) {
+				t.Errorf("took up at %d", tr.From)
+			}
+			if left, _ := filepath.Glob(out + ".part*"); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+func TestDownloadSFTP_notDone(t *testing.T) {
+	t.Parallel()
+	key := newSigner(t)
+	d := newSSHD(t, key.PublicKey())
+	_, err := newClient(t, "http://unused.invalid").DownloadSFTP(t.Context(), d.access(), filepath.Join(t.TempDir(), "out"), sftpOptions(t, key))
+	if err == nil || !strings.Contains(err.Error(), "not one upgraded file") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,180 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/pkg/sftp"
+)
+
+// UploadSFTP writes a dump of the given size into the shared file. It takes up what is already there, from whatever
+// earlier run, after comparing it with the dump (SFTPOptions.Compare); when it is something else, it is overwritten from
+// where it differs. After a break it connects again, with growing pauses, and continues. It returns when the server has
+// confirmed every byte and the file has the dump's size. An *Error wraps ErrHostKey, ErrLoginRefused or what else ended it.
+func (c *Client) UploadSFTP(ctx context.Context, access *SFTPAccess, dump io.ReaderAt, size int64, opts *SFTPOptions) (*SFTPTransfer, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	u := &sftpUpload{c: c, o: &o, dump: dump, size: size, acked: -1, t: SFTPTransfer{Size: size}}
+	err = c.sftpRetry(ctx, "sftp upload", access, &o, &u.t, func(s *sftpSession, a *SFTPAccess) (bool, error) {
+		return u.try(ctx, s, a)
+	})
+	if err == nil {
+		c.log.InfoContext(ctx, "dump uploaded", "bytes", size, "from", u.t.From, "sent", u.t.Sent, "tries", u.t.Tries)
+	}
+	return &u.t, err
+}
+
+type sftpUpload struct {
+	c     *Client
+	o     *SFTPOptions
+	dump  io.ReaderAt
+	size  int64
+	acked int64 // the server has confirmed everything before; -1 before this call wrote anything
+	t     SFTPTransfer
+}
+
+func (u *sftpUpload) try(ctx context.Context, s *sftpSession, access *SFTPAccess) (moved bool, err error) {
+	name := access.SharedFile
+	from, truncate, err := u.start(s, name)
+	if err != nil {
+		return false, err
+	}
+	if u.acked < 0 {
+		u.t.From = from
+	}
+	u.acked = from
+	u.progress(from, from)
+	if from < u.size || truncate || u.size == 0 {
+		if moved, err = u.send(ctx, s, name, from, truncate); err != nil {
+			return moved, err
+		}
+	}
+	info, err := s.Stat(name)
+	if err != nil {
+		return moved, fmt.Errorf("looking at the uploaded file: %w", err)
+	}
+	if info.Size() != u.size {
+		u.acked = min(u.acked, info.Size())
+		return moved, fmt.Errorf("the server has %d bytes of %s after confirming %d", info.Size(), name, u.size)
+	}
+	return moved, nil
+}
+
+// send writes [from, size). It never uses the append flag, whose offsets servers understand in two ways.
+func (u *sftpUpload) send(ctx context.Context, s *sftpSession, name string, from int64, truncate bool) (bool, error) {
+	flags := os.O_WRONLY | os.O_CREATE
+	if truncate {
+		flags |= os.O_TRUNC
+	}
+	f, err := s.OpenFile(name, flags)
+	if err != nil {
+		return false, fmt.Errorf("opening %s on the server: %w", name, err)
+	}
+	w := newWindow(from, u.size, int64(s.packet), u.o.Window, func(done int64) { u.progress(from, done) })
+	reached, err := w.run(ctx, func(buf []byte, off int64) error {
+		if n, err := u.dump.ReadAt(buf, off); n < len(buf) {
+			if errors.Is(err, io.EOF) {
+				err = fmt.Errorf("it ended at %d of %d bytes: %w", off+int64(n), u.size, ErrChanged)
+			}
+			return local("reading the dump", err)
+		}
+		_, err := f.WriteAt(buf, off)
+		return err
+	})
+	u.acked = reached
+	u.t.Sent += reached - from
+	moved := reached > from
+	if err != nil {
+		// The connection may live on after an error of the platform's; the handle must not.
+		_ = f.Close()
+		return moved, fmt.Errorf("writing %s from byte %d on: %w", name, reached, err)
+	}
+	if err := f.Close(); err != nil {
+		return moved, fmt.Errorf("closing %s on the server: %w", name, err)
+	}
+	return moved, nil
+}
+
+func (u *sftpUpload) progress(from, done int64) {
+	if u.o.Progress != nil {
+		u.o.Progress(Progress{Done: done, Total: u.size, From: from})
+	}
+}
+
+// start decides where to take up: everything before is on the server, and is the dump's.
+func (u *sftpUpload) start(s *sftpSession, name string) (from int64, truncate bool, err error) {
+	info, err := s.Stat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("looking at %s on the server: %w", name, err)
+	}
+	have := info.Size()
+	switch {
+	case have == 0:
+		return 0, false, nil
+	case have > u.size:
+		return 0, true, nil // not this dump
+	}
+	// What this call wrote itself and the server confirmed need not be compared again, but its end is.
+	low := int64(0)
+	if u.acked > 0 {
+		low = max(0, min(u.acked, have)-u.o.Window)
+	}
+	same, err := u.compare(s, name, low, have)
+	switch {
+	case err == nil:
+		return same, false, nil
+	case isPermanent(err):
+		return 0, false, err
+	case !errors.Is(err, errUnreadable):
+		return 0, false, fmt.Errorf("comparing %s with what the server has: %w", name, err)
+	case u.acked >= 0:
+		return min(u.acked, have), false, nil
+	}
+	// Nobody vouches for the end: other clients write out of order, and a break leaves holes in the last window.
+	return max(0, have-u.o.Window), false, nil
+}
+
+// errUnreadable: the server does not let us read the shared file back.
+var errUnreadable = errors.New("not readable")
+
+// compare returns up to where [low, have) of the server's file equals the dump; have when all that was looked at does.
+func (u *sftpUpload) compare(s *sftpSession, name string, low, have int64) (int64, error) {
+	if u.o.Compare < 0 {
+		return 0, errUnreadable
+	}
+	f, err := s.Open(name)
+	var status *sftp.StatusError
+	if errors.Is(err, os.ErrPermission) || errors.As(err, &status) {
+		return 0, errUnreadable
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	for i, span := range samples(low, have, u.o.Compare, u.o.Window) {
+		at, err := differsAt(u.dump, f, span.from, span.to, s.packet)
+		if errors.Is(err, os.ErrPermission) || errors.As(err, &status) {
+			return 0, errUnreadable
+		}
+		if err != nil {
+			return 0, err
+		}
+		if at < 0 {
+			continue
+		}
+		if i == 0 || span.whole || at >= have-u.o.Window {
+			// Everything before was compared, or only the last window, which may have holes, differs.
+			return at, nil
+		}
+		return 0, nil // a sample differs: what was not looked at may differ, too
+	}
+	return have, nil
+}

@@ -1,0 +1,90 @@
+package client
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+)
+
+// LoadSSHKey reads a private key file in any form OpenSSH writes. As OpenSSH does, it refuses a file that others may read.
+// For an encrypted key, passphrase is called; nil means that encrypted keys are refused.
+func LoadSSHKey(path string, passphrase func(path string) ([]byte, error)) (ssh.Signer, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("client: SSH key: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("client: the SSH key %s can be read by others (mode %04o) and is not used; make it private: chmod 600 %s", path, mode, path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("client: SSH key: %w", err)
+	}
+	signer, err := ssh.ParsePrivateKey(text)
+	var locked *ssh.PassphraseMissingError
+	if errors.As(err, &locked) {
+		if passphrase == nil {
+			return nil, fmt.Errorf("client: the SSH key %s is encrypted and there is nobody to ask for its passphrase; use ssh-agent or another key", path)
+		}
+		pass, perr := passphrase(path)
+		if perr != nil {
+			return nil, fmt.Errorf("client: the passphrase of %s: %w", path, perr)
+		}
+		signer, err = ssh.ParsePrivateKeyWithPassphrase(text, pass)
+		clear(pass)
+	}
+	if err != nil {
+		if _, _, _, _, perr := ssh.ParseAuthorizedKey(text); perr == nil {
+			return nil, fmt.Errorf("client: %s is a public key; the private one is wanted, usually the same name without .pub", path)
+		}
+		return nil, fmt.Errorf("client: %s holds no usable SSH private key: %w", path, err)
+	}
+	return signer, nil
+}
+
+// GenerateSSHKey makes an ed25519 key for one occasion. The second result is the private key as a file of OpenSSH's form.
+func GenerateSSHKey() (ssh.Signer, []byte, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("client: making an SSH key: %w", err)
+	}
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		return nil, nil, fmt.Errorf("client: making an SSH key: %w", err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "odoo-upgrade")
+	if err != nil {
+		return nil, nil, fmt.Errorf("client: making an SSH key: %w", err)
+	}
+	return signer, pem.EncodeToMemory(block), nil
+}
+
+// AgentSigners returns the keys of the ssh-agent that listens on socket (the value of SSH_AUTH_SOCK). The signers work
+// until the Closer is closed.
+func AgentSigners(socket string) ([]ssh.Signer, io.Closer, error) {
+	if socket == "" {
+		return nil, nil, errors.New("client: no ssh-agent is running here: SSH_AUTH_SOCK is not set")
+	}
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		return nil, nil, fmt.Errorf("client: ssh-agent: %w", err)
+	}
+	signers, err := agent.NewClient(conn).Signers()
+	if err == nil && len(signers) == 0 {
+		err = errors.New("it holds no key; ssh-add puts one in")
+	}
+	if err != nil {
+		conn.Close()
+		return nil, nil, fmt.Errorf("client: ssh-agent: %w", err)
+	}
+	return signers, conn, nil
+}

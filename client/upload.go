@@ -1,0 +1,133 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Progress tells how far a transfer is. Done counts the bytes that are safe on the other side (or, over HTTPS, that were
+// handed to the network), from the file's beginning, also when a transfer was resumed.
+type Progress struct {
+	Done  int64
+	Total int64 // -1 when unknown
+	From  int64 // where this transfer took up; 0 when it began at the beginning
+}
+
+// UploadOptions are what Upload takes beside the dump. Nil means all zero values.
+type UploadOptions struct {
+	// Progress hears of bytes that left, one call at a time. It must be quick. Nil means nobody.
+	Progress func(Progress)
+}
+
+// Upload sends a dump over HTTPS as the body of one POST (4.1). size is its length in bytes; when it is negative, the
+// length is unknown and the body is sent chunked. The dump is streamed, never held. A reader that ends before size is
+// an error, and nothing of it counts (4.5). HTTPS cannot resume: after an error that is ErrTransient or ErrUncertain the
+// whole dump must be sent again, unless Status says that it has arrived. Without movement for Options.StallTimeout the
+// connection counts as broken.
+func (c *Client) Upload(ctx context.Context, ref Ref, dump io.Reader, size int64, opts *UploadOptions) error {
+	const op = "upload"
+	ctx, dog := newWatchdog(ctx, c.stall)
+	defer dog.stop()
+	var progress func(Progress)
+	if opts != nil {
+		progress = opts.Progress
+	}
+	count := &countingReader{r: dump, size: max(size, -1), progress: progress, dog: dog}
+	body := &sentinelBody{r: count}
+	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint(op, ref.values()), io.NopCloser(body))
+	if err != nil {
+		return &Error{Op: op, Err: &permanentError{errors.New("the URL cannot be made")}}
+	}
+	hr.ContentLength = max(size, -1)
+	if size == 0 {
+		hr.Body = http.NoBody
+	}
+	hr.Header.Set("Content-Type", "application/octet-stream")
+	// The platform may refuse (wrong state, wrong key) before gigabytes have left.
+	hr.Header.Set("Expect", "100-continue")
+	began := time.Now()
+	if _, err := c.exchange(hr, op, ref.Key, body); err != nil {
+		if lerr := count.failure(); lerr != nil {
+			return &Error{Op: op, Err: lerr}
+		}
+		return err
+	}
+	c.log.InfoContext(ctx, "dump uploaded", "id", ref.ID, "bytes", count.done(), "took", time.Since(began))
+	return nil
+}
+
+// countingReader reports progress, feeds the watchdog, and remembers whether the source itself failed.
+type countingReader struct {
+	r        io.Reader
+	size     int64
+	progress func(Progress)
+	dog      *watchdog
+
+	mu  sync.Mutex
+	n   int64
+	err error
+}
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.n += int64(n)
+	switch {
+	case err == io.EOF:
+		if r.n < r.size {
+			r.err = local("reading the dump", fmt.Errorf("it ended after %d of %d bytes: %w", r.n, r.size, ErrChanged))
+			err = r.err
+		}
+		// The platform may look through the dump before it answers.
+		r.dog.extend(5)
+	case err != nil:
+		r.err = local("reading the dump", err)
+		err = r.err
+	default:
+		r.dog.extend(1)
+	}
+	if n > 0 && r.progress != nil {
+		r.progress(Progress{Done: r.n, Total: r.size})
+	}
+	return n, err
+}
+
+func (r *countingReader) failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+func (r *countingReader) done() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.n
+}
+
+// watchdog cancels a context when nobody has called extend for a while.
+type watchdog struct {
+	every  time.Duration
+	timer  *time.Timer
+	cancel context.CancelCauseFunc
+}
+
+func newWatchdog(ctx context.Context, every time.Duration) (context.Context, *watchdog) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	d := &watchdog{every: every, cancel: cancel}
+	d.timer = time.AfterFunc(every, func() { cancel(&timeoutError{every}) })
+	return ctx, d
+}
+
+// extend gives the transfer times intervals more from now.
+func (d *watchdog) extend(times int) { d.timer.Reset(time.Duration(times) * d.every) }
+
+func (d *watchdog) stop() {
+	d.timer.Stop()
+	d.cancel(nil)
+}
