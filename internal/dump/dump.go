@@ -1,0 +1,50 @@
+// Package dump looks into the databases that people upload: what they are packed in, which PostgreSQL and which Odoo they
+// come from, and the plain SQL inside, whatever is around it.
+//
+// Everything is told by content, never by a file's name. Known packings are gzip, bzip2, xz, zstd, lz4, zip (Odoo's
+// backup, or one dump in a zip), tar, PostgreSQL's custom and tar formats, in each other up to [MaxDepth] deep, and
+// plain SQL at the bottom.
+//
+//	info := dump.Sniff(file, size)     // {[gzip pgdmp_custom sql] 9.4 8.0 5c5ff0f6-…}
+//	sql, err := dump.SQL(file, size)   // what "gunzip | pg_restore -f -" would write
+//
+// Memory stays flat, however large a dump is: files are read where they are, and streams are streamed. What has to be
+// held is bounded: an archive's table of contents ([pgarchive.MaxTOC]), a zip's directory, a decoder's window.
+package dump
+
+import (
+	"errors"
+	"strconv"
+)
+
+// ErrNotSQL: there is no SQL to be had from the upload; the text of the error says why.
+var ErrNotSQL = errors.New("dump: no SQL in it")
+
+// MaxDepth is how many packings inside each other are opened.
+const MaxDepth = 8
+
+// Info describes a dump. What could not be told is empty.
+type Info struct {
+	// Compressions are the packings from the outside in, as the documented sample has it: ["pgdmp_custom", "sql"].
+	// Others by the same pattern (assumed): ["gzip", "sql"], ["zip", "sql"], ["gzip", "pgdmp_tar", "sql"], ["sql"].
+	// Without "sql" at the end nothing known was found in there. Never nil.
+	Compressions []string
+	// PostgreSQL is the server's version as people call it: "9.4", "15".
+	PostgreSQL string
+	// DatabaseVersion is Odoo's version as people call it: "8.0", "saas~14.3".
+	DatabaseVersion string
+	// DatabaseUUID is Odoo's database.uuid.
+	DatabaseUUID string
+}
+
+// Size writes a number of bytes as the documented sample does: "912.99 Kb". The base 1024 and the other units, b, Mb,
+// Gb and Tb, are assumed.
+func Size(n int64) string {
+	units := []string{"b", "Kb", "Mb", "Gb", "Tb"}
+	size, unit := float64(max(n, 0)), 0
+	for size >= 1023.995 && unit < len(units)-1 { // from here on two decimals would say 1024.00
+		size /= 1024
+		unit++
+	}
+	return strconv.FormatFloat(size, 'f', 2, 64) + " " + units[unit]
+}
