@@ -111,6 +111,9 @@ func (s *Scenario) Set(p Position) map[string]any {
 	return set
 }
 
+// Final reports whether p is in the last step, which nothing ends.
+func (s *Scenario) Final(p Position) bool { return s.clamp(p.Step) == len(s.steps())-1 }
+
 // clamp keeps a position of another, longer script within this one.
 func (s *Scenario) clamp(step int) int {
 	return min(max(step, 0), len(s.steps())-1)

@@ -12,12 +12,13 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
 
 // maxSource is far more than a script needs, and little enough to parse in no time.
-const maxSource = 1 << 20
+const maxSource = 256 << 10
 
 // Parse reads a script. name is its file, for messages, and gives a script without `name` its name; it may be empty
 // for a script from elsewhere. Files that the script names are not looked for: [Load] and [Scenario.Resolve] do that.
@@ -139,14 +140,44 @@ func (d *decoder) document(src []byte) (ast.Node, bool) {
 	return root, true
 }
 
-// parseYAML is parser.ParseBytes, whose panics on some malformed inputs become errors.
+// parseYAML is parser.ParseBytes, but that its panics on some malformed inputs become errors, and that what would take
+// it minutes is refused.
 func parseYAML(src []byte) (file *ast.File, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("the YAML reader gave up: %v", p)
+			err = fmt.Errorf("the reader gave up: %v", p)
 		}
 	}()
-	return parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
+	tokens := lexer.Tokenize(string(src))
+	if t := tooDeep(tokens); t != nil {
+		return nil, &yaml.SyntaxError{Message: "nested too deeply", Token: t}
+	}
+	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+}
+
+// tooDeep returns the token at which objects and lists are nested deeper than any script's, or nil.
+func tooDeep(tokens token.Tokens) *token.Token {
+	const most = 100
+	flow, block, line := 0, 0, 0
+	for _, t := range tokens {
+		if t.Position.Line != line {
+			block, line = 0, t.Position.Line
+		}
+		switch t.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			flow++
+		case token.SequenceEndType, token.MappingEndType:
+			flow--
+		case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType:
+			block++ // on one line, each inside the one before
+		case token.CollectEntryType:
+			block = 0
+		}
+		if flow > most || block > most {
+			return t
+		}
+	}
+	return nil
 }
 
 func invalidAt(src []byte) *token.Position {

@@ -1,0 +1,71 @@
+package scenario_test
+
+import (
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+var kebab = regexp.MustCompile(`^[a-z]+(-[a-z0-9]+)*$`)
+
+// The built-in scenarios live in fixtures, which knows nothing of the language; that they are good is judged here.
+func TestBuiltIns(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../fixtures/scenarios/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 20 {
+		t.Errorf("%d built-in scenarios, want at least 20", len(files))
+	}
+	described := map[string]string{}
+	for _, file := range files {
+		s, err := scenario.Load(file)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if name := strings.TrimSuffix(filepath.Base(file), ".yaml"); s.Name != name || !kebab.MatchString(name) {
+			t.Errorf("%s: the name is %q, want the file's, in-kebab-case.yaml", file, s.Name)
+		}
+		if d := s.Description; !strings.HasSuffix(d, ".") || strings.ContainsAny(d, "\n") || len(d) > 120 {
+			t.Errorf("%s: the description is not one sentence of at most 120 characters: %q", file, d)
+		}
+		if other, ok := described[s.Description]; ok {
+			t.Errorf("%s and %s have the same description", file, other)
+		}
+		described[s.Description] = file
+		if len(s.When) > 0 {
+			t.Errorf("%s: a built-in scenario is for every request", file)
+		}
+		judged(t, file, s)
+	}
+}
+
+// judged checks that a client can be judged by s, soon: certify runs it with the real clock.
+func judged(t *testing.T, file string, s *scenario.Scenario) {
+	t.Helper()
+	held, waits := false, time.Duration(0)
+	for _, step := range s.Steps {
+		held = held || step.For.Released
+		waits += step.For.Duration
+	}
+	e := s.Expect
+	switch {
+	case held && e != nil:
+		t.Errorf("%s: waits for people, so a client cannot be judged by it", file)
+	case held:
+	case e == nil:
+		t.Errorf("%s: no expectation", file)
+	case e.Exit == "" || e.Out == "" || e.Within == 0:
+		t.Errorf("%s: the expectation says nothing about exit, out, or within", file)
+	case (e.Exit == scenario.ExitSuccess) != (e.Out == scenario.OutUpgraded):
+		t.Errorf("%s: exit %s and out %s", file, e.Exit, e.Out)
+	case e.Exit == scenario.ExitSuccess && waits > 10*time.Second:
+		t.Errorf("%s: takes %s", file, waits)
+	}
+}

@@ -1,0 +1,217 @@
+package scenario
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// Schema returns the JSON Schema (draft 7, which editors know best) of the language, made from the same tables as
+// the checks. It says what keys, words and forms there are; what Parse refuses beyond that are values that don't go
+// together. The file scenario.schema.json beside this one is the same.
+func Schema() []byte {
+	schema := object("A script for upgrademock: what the platform does, what goes wrong, and what a good client makes of it.", keys{
+		"name":        text("What lists, journals and verdicts call the script; by default the file's name."),
+		"description": text("One sentence for people."),
+		"when":        whenSchema(),
+		"steps": {
+			"description": "The states after process, in order; without: pending for one poll, processing for one poll, done.",
+			"type":        "array", "minItems": 1, "items": stepSchema(),
+		},
+		"faults": {
+			"description": "What goes wrong: looked at in order, the first that applies is used.",
+			"type":        "array", "items": faultSchema(),
+		},
+		"upgraded": upgradedSchema(),
+		"expect":   expectSchema(),
+	})
+	schema["$schema"] = "http://json-schema.org/draft-07/schema#"
+	schema["title"] = "upgrademock scenario"
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(schema); err != nil {
+		panic("scenario: the schema is not JSON: " + err.Error()) // only constants are in it
+	}
+	return b.Bytes()
+}
+
+type (
+	node map[string]any
+	keys map[string]node
+)
+
+const (
+	durationPattern = `\+?(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+`
+	amountPattern   = `[0-9]+(\.[0-9]+)? ?`
+)
+
+// sizePatternOf is the form of sizes, from the table of units.
+func sizePatternOf() string {
+	names := make([]string, len(units))
+	for i, unit := range units {
+		names[i] = unit.name
+	}
+	return amountPattern + "(" + strings.Join(names, "|") + ")"
+}
+
+func object(description string, properties keys, required ...string) node {
+	n := node{"description": description, "type": "object", "properties": properties, "additionalProperties": false}
+	if len(required) > 0 {
+		n["required"] = required
+	}
+	return n
+}
+
+func text(description string) node {
+	return node{"description": description, "type": "string", "minLength": 1}
+}
+
+func anyText(description string) node { return node{"description": description, "type": "string"} }
+
+func form(description, pattern string) node {
+	return node{"description": description, "type": "string", "pattern": "^(" + pattern + ")$"}
+}
+
+// numberOr is a form that may also be written as a bare number.
+func numberOr(description, pattern string, least int) node {
+	return node{"description": description, "anyOf": []node{{"type": "integer", "minimum": least}, {"type": "string", "pattern": "^(" + pattern + ")$"}}}
+}
+
+func words(description string, words ...string) node {
+	return node{"description": description, "type": "string", "enum": words}
+}
+
+func truth(description string) node { return node{"description": description, "type": "boolean"} }
+
+func number(description string, least int) node {
+	return node{"description": description, "type": "integer", "minimum": least}
+}
+
+var kindSchemas = map[kind]node{
+	kindText:    {"type": "string"},
+	kindInteger: {"type": "integer"},
+	kindBool:    {"type": "boolean"},
+	kindList:    {"type": "array", "items": node{"type": "string"}},
+}
+
+func whenSchema() node {
+	globs := keys{}
+	for _, key := range whenKeys {
+		globs[key] = anyText("A glob: * any text, ? one character, [a-z] a range.")
+	}
+	return object("Globs on create's parameters, which must all match; without: every request.", globs)
+}
+
+func stepSchema() node {
+	set := keys{}
+	for _, key := range statusKeys {
+		if identifies(key.name) {
+			continue
+		}
+		types := []node{kindSchemas[key.kind]}
+		if key.name != "state" {
+			types = append(types, node{"type": "null"})
+		}
+		set[key.name] = node{"anyOf": types}
+	}
+	return object("One state of a request.", keys{
+		"state": text("What status says; any name."),
+		"for": form("How long: a duration such as 2s, a number of polls such as 3 polls, or released. The last step has none.",
+			`released|0*[1-9][0-9]* polls?|`+durationPattern),
+		"set": object("Keys of status that are overridden from this step on.", set),
+	}, "state")
+}
+
+func faultSchema() node {
+	fault := object("One thing that goes wrong. It has one action, or a delay, a rate, or both.", keys{
+		"on":    words("Where it goes wrong.", Places()...),
+		"skip":  number("How many calls pass first.", 0),
+		"times": number("How often it strikes at most; without: always.", 1),
+		"every": number("2 strikes at every second call.", 1),
+		"after": numberOr("The byte before which the action strikes: of the body, of the download, or the offset in the file.", sizePatternOf(), 0),
+		"delay": form("What is waited before anything else happens.", durationPattern),
+		"rate":  form("The most bytes per second, such as 1KiB/s.", sizePatternOf()+"/s"),
+		actFailure: {
+			"description": "Answers with the usual envelope and this failure; further keys are passed on as they are.",
+			"type":        "object", "required": []string{"reason"},
+			"properties": keys{
+				"reason":  text("Such as SERVER:ERROR; any."),
+				"message": anyText("For people."),
+			},
+		},
+		actHTTP: object("Answers with exactly this.", keys{
+			"status":       {"description": "The status code; without: 200.", "type": "integer", "minimum": 200, "maximum": 599},
+			"headers":      {"description": "Headers, set as they are.", "type": "object", "additionalProperties": node{"type": []string{"string", "number"}}},
+			"content_type": text("Short for that header."),
+			"body":         anyText("Sent as it is."),
+		}),
+		actReset:      truth("Drops the connection with a TCP RST."),
+		actCut:        truth("Closes the connection in the middle of the answer, or at `after`."),
+		actTruncate:   truth("Sends an answer that ends too early, but in order."),
+		actGarbage:    truth("Sends something that is not JSON."),
+		actRefuse:     truth("Refuses the SFTP login."),
+		actDisconnect: truth("Drops the SSH connection without a goodbye."),
+		actError:      text("Answers the SFTP operation with this text."),
+		actRevoke:     truth("Ends the SFTP access until it is requested again."),
+		actHostKey:    words("Shows another host key than before.", "changed"),
+	}, "on")
+	var rules []node
+	for _, room := range rooms {
+		possible := append([]string{"on", "skip", "times", "every", "delay"}, room.actions...)
+		if room.after != nil {
+			possible = append(possible, "after")
+		}
+		if room.rate {
+			possible = append(possible, "rate")
+		}
+		slices.Sort(possible)
+		rules = append(rules, node{
+			"if":   node{"properties": keys{"on": {"const": room.on}}, "required": []string{"on"}},
+			"then": node{"propertyNames": node{"enum": possible}},
+		})
+	}
+	fault["allOf"] = rules
+	return fault
+}
+
+func upgradedSchema() node {
+	files := object("Files, relative to the script's, or a built archive with further files.", keys{
+		"built":   numberOr("A built archive of at least this many bytes, such as 8MiB.", sizePatternOf(), 0),
+		"archive": text("The upgraded dump."),
+		"sql":     text("What upgraded_sql_url hands out; without: what the archive holds."),
+		"notes":   text("What notes_url hands out."),
+		"modules": text("What modules_url hands out."),
+	})
+	files["minProperties"] = 1
+	files["not"] = node{"required": []string{"built", "archive"}}
+	return node{
+		"description": "What the client gets back; without: the bytes that it sent.",
+		"anyOf":       []node{words("The sent bytes, or a small valid Odoo zip.", "same", "built"), files},
+	}
+}
+
+func expectSchema() node {
+	const op = `(>=|<=|==|>|<|=)? *`
+	counts, times := keys{}, keys{}
+	for _, event := range Events() {
+		counts[event] = numberOr("How often: 1, >=3, <=2.", op+`\+?[0-9]+`, 0)
+		times[event] = form("How far apart at least or at most: >=1s.", `(>=|<=|>|<) *`+durationPattern)
+	}
+	return object("What a good client does; judged when it has finished.", keys{
+		"exit":     words("How it ends.", ExitSuccess, ExitFailure),
+		"calls":    object("How often things happened.", counts),
+		"order":    {"description": "In which order things happened first.", "type": "array", "minItems": 2, "items": words("", Events()...)},
+		"interval": object("How far apart any two successive ones were.", times),
+		"resumed":  truth("The broken upload was continued, not begun again."),
+		"within":   form("The time in which the client has ended.", durationPattern),
+		"out":      words("What stands in the client's output file at the end.", OutUpgraded, OutAbsent),
+		"shows": {
+			"description": "What reached the user: a status key's text, or a literal after text:.",
+			"anyOf":       []node{words("", StatusKeys()...), form("", `text:[\s\S]+`)},
+		},
+		"hides": words("What is nowhere in what the client printed.", "key"),
+	})
+}
