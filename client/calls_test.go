@@ -198,7 +198,9 @@ func TestStatus_isTolerant(t *testing.T) {
 		{"id as string", `{"id": "10534", "key": "k"}`, func(r *client.Request) bool { return r.ID == 10534 }},
 		{"id as float", `{"id": 1.0534e4, "key": "k"}`, func(r *client.Request) bool { return r.ID == 10534 }},
 		{"id and key missing", `{}`, func(r *client.Request) bool { return r.Ref() == sampleRef }},
-		{"unknown state", `{"state": "on_holiday"}`, func(r *client.Request) bool { return r.State == "on_holiday" && !r.State.Known() && !r.State.Terminal() }},
+		{"unknown state", `{"state": "on_holiday"}`, func(r *client.Request) bool {
+			return r.State == "on_holiday" && !r.State.Known() && !r.State.Terminal()
+		}},
 		{"state null", `{"state": null}`, func(r *client.Request) bool { return r.State == "" }},
 		{"postgresql as number", `{"postgresql": 9.4}`, func(r *client.Request) bool { return r.PostgreSQL == "9.4" }},
 		{"filestore as string", `{"filestore": "true"}`, func(r *client.Request) bool { return r.Filestore }},
