@@ -71,7 +71,7 @@ func resolve(s *Scenario, dir string) []Mistake {
 func readable(path string) error {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
-		return wrong("not a file: %s", quote(path))
+		return wrong("not a file: `%s`", path)
 	}
 	if err == nil {
 		var file *os.File
@@ -84,7 +84,7 @@ func readable(path string) error {
 		err = pathErr.Err // the path is said already
 	}
 	if err != nil {
-		return wrong("cannot read the file %s: %s", quote(path), err)
+		return wrong("cannot read the file `%s`: %s", path, err)
 	}
 	return nil
 }
