@@ -21,6 +21,8 @@ type OdooZip struct {
 	PostgreSQL string // version of the server, such as "9.4"; default "15.0"
 	// SQL becomes dump.sql, byte for byte. Nil: a tiny database with these values in it, which psql can load.
 	SQL io.Reader
+	// Padding is the size of one more file in the filestore, of zeros that are not compressed, for an archive of at least that size.
+	Padding int64
 }
 
 // attachment is the one file of the filestore, and the text of the attachment that a built dump.sql has.
@@ -46,16 +48,22 @@ func BuildOdooZip(w io.Writer, o OdooZip) error {
 		return fmt.Errorf("dump: build a backup: manifest.json: %w", err)
 	}
 	z := zip.NewWriter(w)
-	for _, f := range []struct {
-		name string
-		from io.Reader
-	}{
-		{"dump.sql", sql},
-		{"manifest.json", strings.NewReader(manifest)},
-		{"filestore/" + stored, strings.NewReader(attachment)},
-	} {
+	type entry struct {
+		name   string
+		from   io.Reader
+		method uint16
+	}
+	entries := []entry{
+		{"dump.sql", sql, zip.Deflate},
+		{"manifest.json", strings.NewReader(manifest), zip.Deflate},
+		{"filestore/" + stored, strings.NewReader(attachment), zip.Deflate},
+	}
+	if o.Padding > 0 {
+		entries = append(entries, entry{"filestore/00/padding", io.LimitReader(zeros{}, o.Padding), zip.Store})
+	}
+	for _, f := range entries {
 		// The time is the first that a zip can tell: it has to be the same every time.
-		to, err := z.CreateHeader(&zip.FileHeader{Name: f.name, Method: zip.Deflate, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)})
+		to, err := z.CreateHeader(&zip.FileHeader{Name: f.name, Method: f.method, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)})
 		if err == nil {
 			_, err = io.Copy(to, f.from)
 		}
@@ -67,6 +75,14 @@ func BuildOdooZip(w io.Writer, o OdooZip) error {
 		return fmt.Errorf("dump: build a backup: %w", err)
 	}
 	return nil
+}
+
+// zeros is an endless file.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
 
 // manifest is manifest.json with the keys that Odoo writes, in its order.

@@ -1,0 +1,73 @@
+// Command upgrademock emulates the Odoo Database Upgrade API, for testing programs that talk to it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes: 0 is good, exitFailed is an operation that failed, or something judged that is bad; exitUsage is a wrong command line.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := newRootCommand().ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var code exitCode
+	if errors.As(err, &code) {
+		if code.err != nil {
+			fmt.Fprintf(os.Stderr, "upgrademock: %v\n", code.err)
+		}
+		return code.code
+	}
+	fmt.Fprintf(os.Stderr, "upgrademock: %v\n", err)
+	return exitUsage
+}
+
+// exitCode ends the program with a code; err may be nil when everything has been said.
+type exitCode struct {
+	code int
+	err  error
+}
+
+func (e exitCode) Error() string { return fmt.Sprint(e.err) }
+func (e exitCode) Unwrap() error { return e.err }
+
+// failed is an operation that failed, as opposed to a command line that is wrong.
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return exitCode{exitFailed, err}
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "upgrademock",
+		Short:         "A local emulator of the Odoo Database Upgrade API",
+		Long:          "upgrademock emulates the Odoo Database Upgrade API and its temporary SFTP server, for testing programs that talk to them.\nIt is not affiliated with the platform it emulates.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())
+	})
+	root.AddCommand(newServeCommand())
+	return root
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"github.com/upgrademock/upgrademock/mockserver"
+)
+
+// grace is how long transfers may go on after an interrupt.
+const grace = 3 * time.Second
+
+// serveFlags are the flags that say what emulator it is to be.
+type serveFlags struct {
+	http, https, sftp, control string
+	logFormat                  string
+	verbose                    bool
+	opts                       mockserver.Options
+}
+
+func (f *serveFlags) add(flags *pflag.FlagSet, httpAddr, httpsAddr, sftpAddr string) {
+	o := &f.opts
+	flags.StringVar(&f.http, "http", httpAddr, "`address` of the HTTP listener; port 0 takes a free one, empty switches it off")
+	flags.StringVar(&f.https, "https", httpsAddr, "`address` of the HTTPS listener; likewise")
+	flags.StringVar(&f.sftp, "sftp", sftpAddr, "`address` of the SFTP server; likewise")
+	flags.StringVar(&f.control, "control", "", "`address` of a listener of its own for the control API (default: /_mock/ of the HTTP listener)")
+	flags.StringVar(&o.DataDir, "data-dir", "", "keep requests, dumps and keys in this `directory` (default: a temporary one, gone at the end)")
+	flags.StringVar(&o.Doc, "doc", mockserver.Doc11, "`edition` of the official page to emulate: 11.0 or 13.0")
+	flags.StringArrayVar(&o.Targets, "target", nil, "a valid target `version`, repeatable; overrides the edition's")
+	flags.StringArrayVar(&o.Contracts, "contract", nil, "`glob` of the contracts that are known, repeatable (default: all but M123456-abcxyz)")
+	flags.StringVar(&o.Region, "region", "eu1", "the part of the URLs that `names` the data centre")
+	flags.StringVar(&o.PublicURL, "public-url", "", "base `URL` of the URLs in answers (default: scheme and Host of the call being answered)")
+	flags.StringVar(&o.SFTPHostname, "sftp-hostname", "", "`hostname` that request_sftp_access answers (default: the host of the call being answered)")
+	flags.DurationVar(&o.SFTPAccessTTL, "sftp-access-ttl", 24*time.Hour, "how `long` an SFTP access lasts")
+	flags.IntVar(&o.FailureStatus, "failure-status", 200, "HTTP `status` of answers with failures")
+	flags.StringVar(&f.logFormat, "log-format", "text", "`format` of the log on standard error: text or json")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every call")
+}
+
+// options is what the flags ask for; a mistake in them is a usage error.
+func (f *serveFlags) options(stderr io.Writer) (*mockserver.Options, error) {
+	opts := f.opts
+	for _, a := range []struct {
+		flag, value string
+		to          *string
+	}{{"http", f.http, &opts.HTTPAddr}, {"https", f.https, &opts.HTTPSAddr}, {"sftp", f.sftp, &opts.SFTPAddr}, {"control", f.control, &opts.ControlAddr}} {
+		*a.to = a.value
+		if a.value == "" {
+			*a.to = mockserver.Off
+			continue
+		}
+		if _, _, err := net.SplitHostPort(a.value); err != nil {
+			return nil, fmt.Errorf("--%s %q: wanted HOST:PORT, such as 127.0.0.1:0: %w", a.flag, a.value, err)
+		}
+	}
+	if opts.HTTPAddr == mockserver.Off && opts.HTTPSAddr == mockserver.Off {
+		return nil, errors.New("both --http and --https are switched off: there is nothing to serve")
+	}
+	level := slog.LevelInfo
+	if f.verbose {
+		level = slog.LevelDebug
+	}
+	handlerOpts := &slog.HandlerOptions{Level: level}
+	switch f.logFormat {
+	case "text":
+		opts.Logger = slog.New(slog.NewTextHandler(stderr, handlerOpts))
+	case "json":
+		opts.Logger = slog.New(slog.NewJSONHandler(stderr, handlerOpts))
+	default:
+		return nil, fmt.Errorf("--log-format %q: choose text or json", f.logFormat)
+	}
+	opts.CAHosts = f.hosts()
+	if opts.DataDir == "" {
+		// The authority outlives the run, so that it needs to be trusted only once.
+		if cache, err := os.UserCacheDir(); err == nil {
+			opts.CADir = filepath.Join(cache, "upgrademock")
+		}
+	}
+	return &opts, nil
+}
+
+// hosts are the names beside loopback under which clients will call.
+func (f *serveFlags) hosts() []string {
+	var hosts []string
+	add := func(host string) {
+		if ip := net.ParseIP(host); host != "" && (ip == nil || !ip.IsLoopback() && !ip.IsUnspecified()) {
+			hosts = append(hosts, host)
+		}
+	}
+	if host, _, err := net.SplitHostPort(f.https); err == nil {
+		add(host)
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() { // every address of this machine, under its name
+			if name, err := os.Hostname(); err == nil {
+				add(name)
+			}
+		}
+	}
+	if u, err := url.Parse(f.opts.PublicURL); err == nil {
+		add(u.Hostname())
+	}
+	return hosts
+}
+
+func newServeCommand() *cobra.Command {
+	var flags serveFlags
+	var readyFile string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the emulator until interrupted",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			opts, err := flags.options(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), opts, readyFile, cmd.OutOrStdout())
+		},
+	}
+	flags.add(cmd.Flags(), "127.0.0.1:8480", "127.0.0.1:8443", "127.0.0.1:2200")
+	cmd.Flags().StringVar(&readyFile, "ready-file", "", "write the addresses to this `file` once every listener accepts")
+	return cmd
+}
+
+func serve(ctx context.Context, opts *mockserver.Options, readyFile string, stdout io.Writer) error {
+	srv, err := mockserver.New(opts)
+	if err != nil {
+		return failed(err)
+	}
+	defer srv.Close()
+	if err := srv.Start(); err != nil {
+		return failed(err)
+	}
+	if readyFile != "" {
+		if err := writeReadyFile(readyFile, srv); err != nil {
+			return failed(err)
+		}
+		defer os.Remove(readyFile)
+	}
+	banner(stdout, srv, opts)
+	<-ctx.Done()
+	fmt.Fprintln(stdout, "\nStopping …")
+	ending, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	return failed(srv.Shutdown(ending))
+}
+
+// ready is the ready file. Other programs read it: its keys do not change.
+type ready struct {
+	URL            string `json:"url"`
+	HTTPSURL       string `json:"https_url"`
+	SFTPHost       string `json:"sftp_host"`
+	SFTPPort       int    `json:"sftp_port"`
+	AdminURL       string `json:"admin_url"`
+	CAFile         string `json:"ca_file"`
+	KnownHostsFile string `json:"known_hosts_file"`
+	PID            int    `json:"pid"`
+}
+
+func readyOf(srv *mockserver.Server) (ready, error) {
+	r := ready{URL: srv.URL(), HTTPSURL: srv.HTTPSURL(), AdminURL: srv.AdminURL(), PID: os.Getpid()}
+	if addr := srv.SFTPAddr(); addr != "" {
+		host, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			return r, err
+		}
+		r.SFTPHost = host
+		if r.SFTPPort, err = strconv.Atoi(port); err != nil {
+			return r, err
+		}
+		if r.KnownHostsFile, err = filepath.Abs(srv.KnownHostsFile()); err != nil {
+			return r, err
+		}
+	}
+	var err error
+	r.CAFile, err = filepath.Abs(srv.CAFile())
+	return r, err
+}
+
+// writeReadyFile makes the file appear whole, or not at all.
+func writeReadyFile(path string, srv *mockserver.Server) error {
+	r, err := readyOf(srv)
+	if err != nil {
+		return fmt.Errorf("ready file: %w", err)
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("ready file: %w", err)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".ready-*")
+	if err != nil {
+		return fmt.Errorf("ready file: %w", err)
+	}
+	_, err = tmp.Write(append(data, '\n'))
+	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+		return fmt.Errorf("ready file: %w", err)
+	}
+	return nil
+}
+
+// banner says how to go on: lines to be pasted.
+func banner(w io.Writer, srv *mockserver.Server, opts *mockserver.Options) {
+	base, curl := srv.URL(), "curl -sS"
+	if base == "" {
+		base, curl = srv.HTTPSURL(), "curl -sS --cacert "+quoted(srv.CAFile())
+	}
+	target := "8.0"
+	if opts.Doc == mockserver.Doc13 {
+		target = "13.0"
+	}
+	if len(opts.Targets) > 0 {
+		target = opts.Targets[len(opts.Targets)-1]
+	}
+	contract := "M123456-abcdef"
+	if len(opts.Contracts) > 0 {
+		contract = strings.NewReplacer("*", "1", "?", "1").Replace(opts.Contracts[0])
+	}
+	fmt.Fprintln(w, "upgrademock is ready: a local emulator of the Odoo Database Upgrade API, for testing only.")
+	fmt.Fprintln(w)
+	for _, line := range [][2]string{{"HTTP", srv.URL()}, {"HTTPS", srv.HTTPSURL()}, {"SFTP", srv.SFTPAddr()}, {"Control", srv.AdminURL()}, {"CA", srv.CAFile()}} {
+		if line[1] != "" {
+			fmt.Fprintf(w, "  %-8s %s\n", line[0], line[1])
+		}
+	}
+	fmt.Fprintf(w, `
+Create a request, and keep its id and key:
+
+  %s "%s/database/v1/create?contract=%s&email=john.doe@example.com&target=%s&aim=test&filename=db_name.dump" | tee create_result.json
+  REQUEST=$(jq -r .request.id create_result.json) KEY=$(jq -r .request.key create_result.json)
+
+Upload a dump, over HTTP or over SFTP, have it processed, and poll:
+
+  %s --data-binary @db_name.dump -H "Content-Type: application/octet-stream" "%s/database/v1/upload?request=$REQUEST&key=$KEY"
+`, curl, base, contract, target, curl, base)
+	if addr := srv.SFTPAddr(); addr != "" {
+		host, port, _ := net.SplitHostPort(addr)
+		fmt.Fprintf(w, `
+  %s -F ssh_keys=@$HOME/.ssh/id_ed25519.pub "%s/database/v1/request_sftp_access?request=$REQUEST&key=$KEY"
+  echo "put db_name.dump" | sftp -b - -P %s -o UserKnownHostsFile=%s user_$REQUEST@%s
+`, curl, base, port, quoted(srv.KnownHostsFile()), host)
+	}
+	fmt.Fprintf(w, `
+  %s "%s/database/v1/process?request=$REQUEST&key=$KEY"
+  %s "%s/database/v1/status?request=$REQUEST&key=$KEY"
+
+Press Ctrl-C to stop.
+`, curl, base, curl, base)
+}
+
+// quoted protects a path from the shell, where that is needed.
+func quoted(path string) string {
+	if strings.ContainsAny(path, " \t'\"\\$&;()<>*?[]#~`|{}!") {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
+}

@@ -1,0 +1,347 @@
+package mockserver
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// call is one HTTP exchange on its way through the emulator.
+type call struct {
+	w      *recorder
+	r      *http.Request
+	params params
+	ref    platform.Ref
+	fault  *scenario.Fault
+	event  journal.Event // what the journal will say
+}
+
+// answer is what a method answers: failures, or the keys beside them.
+type answer struct {
+	failures platform.Failures
+	request  any  // nil: there is no such key
+	sent     bool // a scripted fault has answered already
+}
+
+func refused(fails ...platform.Failure) answer { return answer{failures: fails} }
+
+// allowed are the HTTP methods that all answer alike (WIRE 1.5).
+const allowed = "GET, HEAD, POST, PUT"
+
+func allows(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut:
+		return true
+	}
+	return false
+}
+
+// method is the one way of every API call: read the parameters, let the scenario have its say, do the work, encode,
+// write the journal.
+func (s *Server) method(name string, raw bool, handle func(*Server, *call) answer) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c := s.begin(name, w, r)
+		defer s.end(c, time.Now())
+		if !allows(r.Method) {
+			c.event.Why = "the HTTP method is none of " + allowed
+			c.w.Header().Set("Allow", allowed)
+			http.Error(c.w, "405 method not allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		r.Body = s.patient(c.w, r.Body)
+		var err error
+		if raw {
+			c.params = queryParams(r)
+		} else {
+			c.params, err = readParams(r)
+		}
+		if err != nil {
+			s.discardBody(c)
+			s.write(c, refused(badParameters(err)))
+			return
+		}
+		c.ref = platform.Ref{ID: c.params["request"], Key: c.params["key"]}
+		s.identify(c)
+		c.fault = s.scripts.pick(s.platform, name, c)
+		if s.strikeFirst(c) {
+			return
+		}
+		if a := handle(s, c); !a.sent {
+			s.write(c, a)
+		}
+	}
+}
+
+// begin starts the journal's account of an exchange.
+func (s *Server) begin(on string, w http.ResponseWriter, r *http.Request) *call {
+	return &call{
+		w: &recorder{ResponseWriter: w}, r: r,
+		event: journal.Event{On: on, At: s.now(), Method: r.Method, Path: r.URL.Path, Agent: r.UserAgent()},
+	}
+}
+
+// end gives the account to the journal. It runs when the handler panics, too: that is how a connection is broken off.
+func (s *Server) end(c *call, began time.Time) {
+	trouble := recover()
+	if trouble != nil && trouble != http.ErrAbortHandler {
+		s.log.Error("a call met a bug of the emulator", "on", c.event.On, "panic", trouble)
+		c.event.Why = "a bug of the emulator: see its log"
+		if c.w.status == 0 {
+			s.write(c, refused(platform.Trouble("Something went wrong; try again later", nil)))
+			trouble = nil
+		}
+	}
+	if s.timed {
+		c.event.Duration = time.Since(began)
+	}
+	c.event.Status, c.event.Sent = c.w.status, c.w.sent
+	c.event.Params = redacted(c.params)
+	if c.fault != nil {
+		c.event.Fault = describeFault(c.fault)
+	}
+	s.journal.Add(c.event)
+	s.log.Debug("call", "on", c.event.On, "method", c.event.Method, "request", c.event.Request, "status", c.event.Status,
+		"failures", c.event.Failures, "why", c.event.Why, "sent", c.event.Sent, "took", time.Since(began))
+	if trouble != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// identify notes whose call it is, if it has the right key.
+func (s *Server) identify(c *call) {
+	if c.ref.ID == "" {
+		c.event.Contract = c.params["contract"]
+		return
+	}
+	if id, contract, ok := s.platform.Identify(c.ref); ok {
+		c.event.Request, c.event.Contract = id, contract
+	}
+}
+
+func badParameters(err error) platform.Failure {
+	reason := "PARAMETERS:INVALID"
+	if errors.Is(err, errParametersTooLarge) {
+		reason = "PARAMETERS:TOO_LARGE"
+	}
+	message := err.Error()
+	return platform.Failure{Reason: reason, Message: strings.ToUpper(message[:1]) + message[1:], Why: message}
+}
+
+// write encodes an answer: the only place where the envelope is made (WIRE 1.6).
+func (s *Server) write(c *call, a answer) {
+	status := http.StatusOK
+	envelope := object{{"failures", []platform.Failure{}}}
+	if len(a.failures) > 0 {
+		status = s.opts.FailureStatus
+		envelope = object{{"failures", a.failures}}
+		c.event.Why = join(c.event.Why, a.failures.Why())
+		for _, f := range a.failures {
+			c.event.Failures = append(c.event.Failures, f.Reason)
+		}
+	} else if a.request != nil {
+		envelope = append(envelope, field{"request", a.request})
+	}
+	body, err := encode(envelope)
+	if err != nil { // only a script's value could do that, and those were checked
+		panic("mockserver: an answer that cannot be encoded: " + err.Error())
+	}
+	s.send(c, status, "application/json", append(body, '\n'))
+}
+
+// send writes a whole answer, spoiled where the scenario says so.
+func (s *Server) send(c *call, status int, contentType string, body []byte) {
+	c.w.Header().Set("Content-Type", contentType)
+	c.w.Header().Set("Cache-Control", "no-store")
+	if c.fault != nil && c.fault.Garbage {
+		body = []byte(garbage)
+	}
+	c.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	c.w.WriteHeader(status)
+	c.w.Write(body)
+}
+
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
+}
+
+// redacted is how the journal shows parameters: the key shortened, so that a journal handed around opens nothing.
+func redacted(p params) map[string]string {
+	if len(p) == 0 {
+		return nil
+	}
+	shown := make(map[string]string, len(p))
+	for name, value := range p {
+		if name == "key" {
+			value = shortKey(value)
+		}
+		shown[name] = shorten(value, 200)
+	}
+	return shown
+}
+
+func shortKey(key string) string { return shorten(key, 4) }
+
+func shorten(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}
+
+// base is the base of the URLs in an answer to r, which must lead back here for whoever asked.
+func (s *Server) base(r *http.Request) string {
+	s.mu.Lock()
+	base := s.advertise.URL
+	s.mu.Unlock()
+	if base != "" {
+		return base
+	}
+	scheme, host := "http", r.Host
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	if host == "" { // HTTP/1.0
+		if addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+			host = addr.String()
+		}
+	}
+	return scheme + "://" + host
+}
+
+// object is a JSON object whose keys keep their order (WIRE section 7).
+type object []field
+
+type field struct {
+	key   string
+	value any
+}
+
+func (o object) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, f := range o {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('"')
+		b.WriteString(f.key)
+		b.WriteString(`":`)
+		value, err := encode(f.value)
+		if err != nil {
+			return nil, err
+		}
+		b.Write(value)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// encode is json.Marshal without the escapes for HTML: the page's URLs and messages come as people read them.
+func encode(v any) ([]byte, error) {
+	if o, ok := v.(object); ok { // not through the encoder, which would read it again
+		return o.MarshalJSON()
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	sent   int64
+}
+
+func (w *recorder) WriteHeader(status int) {
+	w.status = cmp.Or(w.status, status)
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	w.status = cmp.Or(w.status, http.StatusOK)
+	n, err := w.ResponseWriter.Write(b)
+	w.sent += int64(n)
+	return n, err
+}
+
+// ReadFrom lets the kernel copy a file to the connection.
+func (w *recorder) ReadFrom(r io.Reader) (int64, error) {
+	w.status = cmp.Or(w.status, http.StatusOK)
+	n, err := io.Copy(w.ResponseWriter, r)
+	w.sent += n
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// patientBody gives up on a body that does not progress, however long the whole may take.
+type patientBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+	until   time.Time
+}
+
+func (s *Server) patient(w http.ResponseWriter, body io.ReadCloser) io.ReadCloser {
+	if body == http.NoBody {
+		return body
+	}
+	return &patientBody{ReadCloser: body, control: http.NewResponseController(w)}
+}
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	// The deadline is set anew only when a good part of it has passed: it costs a system call.
+	if now := time.Now(); b.until.Sub(now) < stallTimeout*3/4 {
+		b.until = now.Add(stallTimeout)
+		b.control.SetReadDeadline(b.until)
+	}
+	return b.ReadCloser.Read(p)
+}
+
+// lingerTimeout is how long the rest of a refused body is read for, so that the client gets to read the answer:
+// many look at it only when they have sent everything, and closing before would reset the connection under them.
+const lingerTimeout = 30 * time.Second
+
+// discardBody reads the rest of a body nobody wants. A client that waits for "100 Continue" sends none.
+func (s *Server) discardBody(c *call) {
+	if strings.EqualFold(c.r.Header.Get("Expect"), "100-continue") {
+		return
+	}
+	http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(lingerTimeout))
+	body := c.r.Body
+	if patient, ok := body.(*patientBody); ok {
+		body = patient.ReadCloser
+	}
+	io.Copy(io.Discard, body)
+}
+
+// pause waits, unless the client goes or the server is closed.
+func (s *Server) pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+	return false
+}

@@ -1,0 +1,31 @@
+package mockserver
+
+import (
+	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+)
+
+// handleCreate makes a request (WIRE section 3).
+func (s *Server) handleCreate(c *call) answer {
+	snapshot, fails := s.platform.Create(createParams(c.params))
+	if fails != nil {
+		return refused(fails...)
+	}
+	return s.describe(c, snapshot)
+}
+
+func createParams(p params) platform.CreateParams {
+	return platform.CreateParams{
+		Contract: p["contract"], Email: p["email"], Target: p["target"], Aim: p["aim"], Filename: p["filename"], Timezone: p["timezone"],
+	}
+}
+
+// describe answers with the whole request, and notes in the journal whose it is.
+func (s *Server) describe(c *call, snapshot platform.Snapshot) answer {
+	c.note(snapshot)
+	return answer{request: s.requestObject(snapshot, s.base(c.r))}
+}
+
+func (c *call) note(snapshot platform.Snapshot) {
+	c.event.Request, c.event.Contract = snapshot.ID, snapshot.Contract
+	c.event.Scenario, c.event.State = snapshot.Scenario, snapshot.State
+}

@@ -1,0 +1,115 @@
+package mockserver
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+)
+
+// download is the one way of every URL in the answers (WIRE section 8).
+func (s *Server) download(on string, serve func(*Server, *call)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c := s.begin(on, w, r)
+		defer s.end(c, time.Now())
+		vars := mux.Vars(r)
+		c.ref = platform.Ref{ID: vars["id"], Key: vars["key"]}
+		c.event.Path = strings.Replace(r.URL.Path, vars["key"], shortKey(vars["key"]), 1)
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			c.w.Header().Set("Allow", "GET, HEAD")
+			http.Error(c.w, "405 method not allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		s.identify(c)
+		if c.event.Request == 0 {
+			s.notThere(c, errors.New("there is no request with this id and key"))
+			return
+		}
+		if on == "download" {
+			c.fault = s.scripts.pick(s.platform, on, c)
+			if s.strikeFirst(c) {
+				return
+			}
+			if c.fault != nil && c.fault.Garbage {
+				s.send(c, http.StatusOK, "application/octet-stream", nil)
+				return
+			}
+		}
+		serve(s, c)
+	}
+}
+
+// notThere is the plain 404 that tells nothing (WIRE 8.1); the journal knows why.
+func (s *Server) notThere(c *call, why error) {
+	c.event.Why = why.Error()
+	plainNotFound(c.w)
+}
+
+func plainNotFound(w http.ResponseWriter) { http.Error(w, "404 page not found", http.StatusNotFound) }
+
+// content serves what open opens, or says that it is not there.
+func (s *Server) content(c *call, open func(platform.Ref) (*platform.Content, error), serve func(*call, *platform.Content)) {
+	content, err := open(c.ref)
+	switch {
+	case errors.Is(err, platform.ErrNoContent):
+		s.notThere(c, err)
+	case err != nil:
+		s.log.Error("a file cannot be handed out", "request", c.event.Request, "err", err)
+		c.event.Why = err.Error()
+		http.Error(c.w, "500 internal server error", http.StatusInternalServerError)
+	default:
+		if content != nil {
+			defer content.Close()
+		}
+		serve(c, content)
+	}
+}
+
+func (s *Server) serveOriginal(c *call)    { s.content(c, s.platform.Original, s.serveArchive) }
+func (s *Server) serveUpgraded(c *call)    { s.content(c, s.platform.Upgraded, s.serveArchive) }
+func (s *Server) serveOriginalSQL(c *call) { s.content(c, s.platform.Original, s.serveSQL) }
+func (s *Server) serveUpgradedSQL(c *call) { s.content(c, s.platform.UpgradedSQL, s.serveSQL) }
+
+// serveArchive hands out a file as it is, in parts if asked (WIRE 8.3).
+func (s *Server) serveArchive(c *call, content *platform.Content) {
+	h := c.w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Disposition", attachment(content.Name))
+	h.Set("ETag", content.ETag)
+	http.ServeContent(c.w, c.r, "", content.ModTime, io.NewSectionReader(content, 0, content.Size))
+}
+
+// serveSQL streams the SQL text (WIRE 8.6). It has no size until it has been made, so there is no Range.
+func (s *Server) serveSQL(c *call, content *platform.Content) {
+	sql, err := content.SQL()
+	if err != nil {
+		s.notThere(c, err)
+		return
+	}
+	defer sql.Close()
+	h := c.w.Header()
+	h.Set("Content-Type", "application/sql")
+	h.Set("Content-Disposition", attachment(strings.TrimSuffix(content.Name, path.Ext(content.Name))+".sql"))
+	c.w.WriteHeader(http.StatusOK)
+	if c.r.Method == http.MethodHead {
+		return
+	}
+	buffer := copyBuffers.Get().(*[256 << 10]byte)
+	defer copyBuffers.Put(buffer)
+	if _, err := io.CopyBuffer(struct{ io.Writer }{c.w}, sql, buffer[:]); err != nil {
+		// The client must not take half a database for a whole one.
+		c.event.Why = fmt.Sprintf("the SQL stream broke off: %v", err)
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func attachment(name string) string {
+	return mime.FormatMediaType("attachment", map[string]string{"filename": name})
+}

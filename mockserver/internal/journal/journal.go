@@ -1,0 +1,226 @@
+// Package journal remembers what happened: every HTTP exchange, every SFTP event, every change of state, in one order.
+//
+// It is bounded: a ring of the latest events, with a count of those that fell out. It holds sizes and checksums,
+// never bodies, and keys only shortened. Whoever wants to wait for something reads with Next, which blocks until
+// there is something to read; nothing polls.
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Event is one thing that happened. What means nothing for its On is zero, and left out of the JSON.
+type Event struct {
+	Seq      uint64    `json:"seq"` // from 1, without gaps until the journal is cleared
+	At       time.Time `json:"at"`  // by the emulator's clock; for a change of state, when it logically happened
+	On       string    `json:"on"`  // a method, "download", "page", "sftp.…" or "state"
+	Request  int64     `json:"request,omitempty"`
+	Contract string    `json:"contract,omitempty"`
+	Scenario string    `json:"scenario,omitempty"`
+
+	// An HTTP exchange.
+	Method   string            `json:"method,omitempty"`
+	Path     string            `json:"path,omitempty"`
+	Params   map[string]string `json:"params,omitempty"` // the key shortened, long values cut
+	Agent    string            `json:"user_agent,omitempty"`
+	Status   int               `json:"status,omitempty"`
+	Received int64             `json:"received,omitempty"` // bytes of a dump
+	Checksum string            `json:"checksum,omitempty"` // of the dump received, "crc32c:…"
+	Sent     int64             `json:"sent,omitempty"`     // bytes of the answer's body
+	State    string            `json:"state,omitempty"`    // of the request, as the answer says
+	Failures []string          `json:"failures,omitempty"` // the reasons
+	Duration time.Duration     `json:"duration_ns,omitempty"`
+
+	// An SFTP event.
+	Session uint64  `json:"session,omitempty"`
+	User    string  `json:"user,omitempty"`
+	Client  string  `json:"client,omitempty"`
+	Auth    string  `json:"auth,omitempty"` // the authentication method
+	PubKey  string  `json:"public_key,omitempty"`
+	Handle  uint64  `json:"handle,omitempty"`
+	Op      string  `json:"op,omitempty"`
+	Flags   string  `json:"flags,omitempty"`
+	Size    int64   `json:"size,omitempty"`
+	Offset  int64   `json:"offset,omitempty"`
+	Written []Range `json:"written,omitempty"`
+	Read    []Range `json:"read,omitempty"`
+
+	// A change of state.
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+
+	Fault string `json:"fault,omitempty"` // the scripted fault that was used
+	Why   string `json:"why,omitempty"`   // an explanation for whoever tests a client
+}
+
+// Range is a stretch of a file, from From up to but without To.
+type Range struct {
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+}
+
+// Filter narrows the events down; a zero field lets all pass.
+type Filter struct {
+	Request  int64
+	Contract string
+	On       string    // an event's On, or its part before a dot: "sftp" is all of "sftp.…"
+	Since    time.Time // not earlier
+	After    uint64    // a later Seq
+}
+
+// Match reports whether the event passes.
+func (f Filter) Match(e *Event) bool {
+	return (f.Request == 0 || f.Request == e.Request) &&
+		(f.Contract == "" || f.Contract == e.Contract) &&
+		(f.On == "" || f.On == e.On || strings.HasPrefix(e.On, f.On+".")) &&
+		!e.At.Before(f.Since) && e.Seq > f.After
+}
+
+// Journal is a bounded list of events. Its methods may be called concurrently.
+type Journal struct {
+	mu      sync.Mutex
+	ring    []Event // grows up to capacity, then wraps at next
+	next    int
+	cap     int
+	seq     uint64
+	dropped uint64
+	changed chan struct{} // closed when an event is added; nil while nobody waits
+	out     *json.Encoder
+	outErr  error
+	closed  bool
+}
+
+// DefaultCapacity is how many events a Journal holds unless told otherwise.
+const DefaultCapacity = 10_000
+
+// New makes a journal of capacity events, 0 meaning DefaultCapacity. Each event is also written to out as one line
+// of JSON, unless out is nil.
+func New(capacity int, out io.Writer) *Journal {
+	if capacity <= 0 {
+		capacity = DefaultCapacity
+	}
+	j := &Journal{cap: capacity}
+	if out != nil {
+		j.out = json.NewEncoder(out)
+		j.out.SetEscapeHTML(false)
+	}
+	return j
+}
+
+// Add appends the event, giving it its number.
+func (j *Journal) Add(e Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.seq++
+	e.Seq = j.seq
+	e.At = e.At.UTC().Round(0)
+	if len(j.ring) < j.cap {
+		j.ring = append(j.ring, e)
+	} else {
+		j.ring[j.next] = e
+		j.next = (j.next + 1) % j.cap
+		j.dropped++
+	}
+	if j.out != nil && j.outErr == nil {
+		j.outErr = j.out.Encode(e)
+	}
+	if j.changed != nil {
+		close(j.changed)
+		j.changed = nil
+	}
+}
+
+// Events returns the events that pass, oldest first.
+func (j *Journal) Events(f Filter) []Event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.eventsLocked(f)
+}
+
+func (j *Journal) eventsLocked(f Filter) []Event {
+	var found []Event
+	for i := range j.ring {
+		if e := &j.ring[(j.next+i)%len(j.ring)]; f.Match(e) {
+			found = append(found, *e)
+		}
+	}
+	return found
+}
+
+// ErrClosed is returned to whoever waits for events of a journal that gets no more.
+var ErrClosed = fmt.Errorf("journal: closed")
+
+// Next returns the events that pass, and waits for one while there is none.
+func (j *Journal) Next(ctx context.Context, f Filter) ([]Event, error) {
+	for {
+		j.mu.Lock()
+		found, closed := j.eventsLocked(f), j.closed
+		if j.changed == nil {
+			j.changed = make(chan struct{})
+		}
+		changed := j.changed
+		j.mu.Unlock()
+		switch {
+		case len(found) > 0:
+			return found, nil
+		case closed:
+			return nil, ErrClosed
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Last is the number of the latest event.
+func (j *Journal) Last() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.seq
+}
+
+// Dropped is how many events the bound has cost.
+func (j *Journal) Dropped() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.dropped
+}
+
+// Clear forgets the events that pass, keeping the others; the numbers go on.
+func (j *Journal) Clear(f Filter) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var kept []Event
+	for i := range j.ring {
+		if e := j.ring[(j.next+i)%len(j.ring)]; !f.Match(&e) {
+			kept = append(kept, e)
+		}
+	}
+	j.ring, j.next = kept, 0
+	if f == (Filter{}) {
+		j.dropped = 0
+	}
+}
+
+// Close ends all waiting, and tells what went wrong in writing events out.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.closed = true
+	if j.changed != nil {
+		close(j.changed)
+		j.changed = nil
+	}
+	if j.outErr != nil {
+		return fmt.Errorf("journal: write: %w", j.outErr)
+	}
+	return nil
+}

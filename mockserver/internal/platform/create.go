@@ -1,0 +1,143 @@
+package platform
+
+import (
+	"net/mail"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// unknownContract is the documented sample's contract that is not found, whatever the options say (WIRE 3.7).
+const unknownContract = "M123456-abcxyz"
+
+var aims = []string{"test", "production"}
+
+// CreateParams are the parameters of create, as they came; "" is absent.
+type CreateParams struct {
+	Contract, Email, Target, Aim, Filename, Timezone string
+}
+
+// Map is the parameters by their names on the wire, for the scripts' globs.
+func (c CreateParams) Map() map[string]string {
+	return map[string]string{
+		"contract": c.Contract, "email": c.Email, "target": c.Target, "aim": c.Aim, "filename": c.Filename, "timezone": c.Timezone,
+	}
+}
+
+// Create makes a request in state draft (WIRE section 3).
+func (p *Platform) Create(params CreateParams) (Snapshot, Failures) {
+	if fails := p.Check(params); fails != nil {
+		return Snapshot{}, fails
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, fails := p.createLocked(params, func(*record) {})
+	if fails != nil {
+		return Snapshot{}, fails
+	}
+	return p.snapshotLocked(r), nil
+}
+
+func (p *Platform) createLocked(params CreateParams, more func(*record)) (*request, Failures) {
+	key, err := p.newKey()
+	if err != nil {
+		return nil, Failures{Trouble("The request can not be created now", err)}
+	}
+	script := p.opts.Script(params)
+	r := &request{
+		script: script,
+		rec: record{
+			ID: p.lastID + 1, Key: key, Contract: params.Contract, Email: params.Email, Target: params.Target,
+			Aim: params.Aim, Filename: params.Filename, Timezone: params.Timezone,
+			CreatedAt: p.opts.Now().UTC(), Script: script,
+		},
+	}
+	more(&r.rec)
+	if err := p.store.put(&r.rec); err != nil {
+		return nil, Failures{Trouble("The request can not be kept", err)}
+	}
+	p.addLocked(r)
+	return r, nil
+}
+
+// Check tells everything that is wrong with the parameters of a create, all at once (WIRE 1.8).
+func (p *Platform) Check(params CreateParams) Failures {
+	var fails Failures
+	for _, required := range []struct{ name, value string }{
+		{"contract", params.Contract}, {"email", params.Email}, {"target", params.Target}, {"aim", params.Aim}, {"filename", params.Filename},
+	} {
+		if required.value == "" {
+			fails = append(fails, Missing(required.name))
+		}
+	}
+	if v := params.Target; v != "" && !slices.Contains(p.opts.Targets, v) {
+		fails = append(fails, invalid(TargetInvalid, v, map[string]any{"expected": p.opts.Targets}, "the target is not in the list of valid targets"))
+	}
+	if v := params.Contract; v != "" && !p.knows(v) {
+		fails = append(fails, Failure{
+			Reason:  ContractNotFound,
+			Message: "Can not find contract " + v,
+			Fields:  map[string]any{"code": v},
+			Why:     "the contract matches none that this emulator was told to know",
+		})
+	}
+	if v := params.Aim; v != "" && !slices.Contains(aims, v) {
+		fails = append(fails, invalid(AimInvalid, v, map[string]any{"expected": aims}, "the aim is neither test nor production"))
+	}
+	if v := params.Email; v != "" && !plausibleEmail(v) {
+		fails = append(fails, invalid(EmailInvalid, v, nil, "not a plausible mail address"))
+	}
+	if v := params.Filename; v != "" {
+		if why := badFilename(v); why != "" {
+			fails = append(fails, invalid(FilenameInvalid, v, nil, why))
+		}
+	}
+	if v := params.Timezone; v != "" && !isTimezone(v) {
+		fails = append(fails, invalid(TimezoneInvalid, v, nil, "not the name of a zone in the IANA time zone database"))
+	}
+	return fails
+}
+
+func (p *Platform) knows(contract string) bool {
+	if contract == unknownContract {
+		return false
+	}
+	return len(p.opts.Contracts) == 0 || slices.ContainsFunc(p.opts.Contracts, func(glob string) bool {
+		ok, err := path.Match(glob, contract)
+		return ok && err == nil
+	})
+}
+
+func plausibleEmail(s string) bool {
+	addr, err := mail.ParseAddress(s)
+	return err == nil && addr.Address == s && len(s) <= 254
+}
+
+// badFilename explains what is wrong with a name; "" when nothing is.
+func badFilename(s string) string {
+	switch {
+	case s == "." || s == "..":
+		return "the name is that of a directory"
+	case len(s) > 255:
+		return "the name is longer than 255 bytes"
+	case strings.ContainsAny(s, `/\`):
+		return "the name contains a path separator"
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return "the name contains a control character"
+	}
+	return ""
+}
+
+// zoneName keeps whatever is not a plain zone name away from the zone database, which is a tree of files.
+var zoneName = regexp.MustCompile(`^[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,3}$`)
+
+func isTimezone(s string) bool {
+	if s == "Local" || !zoneName.MatchString(s) {
+		return false
+	}
+	_, err := time.LoadLocation(s)
+	return err == nil
+}

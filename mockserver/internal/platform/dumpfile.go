@@ -1,0 +1,328 @@
+package platform
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// dumpFile is a request's shared file: the bytes of a dump on disk while clients write them.
+//
+// Three lengths describe it. size is what a listing shows. whole is how much has arrived without a hole: packets
+// come out of order, and a session that breaks must leave only that, or a resume by size would leave the hole in
+// the dump for ever. sealed is how much belongs to the last *complete* dump: those bytes are being downloaded and
+// promised to survive, so a write below sealed first moves the file to a private copy, while appending is free.
+type dumpFile struct {
+	newPath    func() (int64, string, error) // where a private copy goes
+	onProgress func(progress)                // told, under mu, how far the transfer has come
+	now        func() time.Time
+
+	// bytes is held for reading while bytes are written, for writing while the file beneath changes.
+	bytes sync.RWMutex
+	file  *os.File
+	path  string
+
+	mu      sync.Mutex // guards what follows; taken after bytes
+	seq     int64
+	size    int64
+	whole   int64
+	told    int64
+	beyond  []span // written ranges behind the first hole, sorted, apart from each other
+	sealed  int64
+	modTime time.Time
+	handles int // open for reading or writing
+	writers int
+	broken  bool // a writer's session broke since the last completion
+	written bool // there was a write or a truncation since the last completion
+}
+
+type span struct{ from, to int64 }
+
+// wholeStep is how often the contiguous length is recorded for a restart after a kill: a client that resumes then
+// sends at most this much again.
+const wholeStep = 4 << 20
+
+func (d *dumpFile) openLocked() error {
+	if d.file != nil {
+		return nil
+	}
+	f, err := os.OpenFile(d.path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	d.file = f
+	return nil
+}
+
+// acquire opens the file for one more handle.
+func (d *dumpFile) acquire(write, truncate bool) error {
+	d.bytes.Lock()
+	defer d.bytes.Unlock()
+	if err := d.openLocked(); err != nil {
+		return err
+	}
+	if truncate {
+		if err := d.truncateLocked(0); err != nil {
+			return err
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.handles++
+	if write {
+		d.writers++
+	}
+	return nil
+}
+
+// outcome is what the closing of a handle meant for the transfer.
+type outcome struct {
+	complete bool // the dump as it stands is complete: these bytes of this file are sealed
+	seq      int64
+	size     int64
+	modTime  time.Time
+	lost     int64 // bytes behind the first hole, cut off because the session that would have filled it broke
+}
+
+// release closes one handle. A writer that closes in order completes the dump, whoever else is still writing: the last
+// completed write wins. Not so where another session broke and left a hole that nobody filled. When the last
+// writer has gone and the dump is not complete, the file is cut to what arrived without a hole.
+func (d *dumpFile) release(write, clean bool) (outcome, error) {
+	d.bytes.Lock()
+	defer d.bytes.Unlock()
+	var out outcome
+	var err error
+
+	d.mu.Lock()
+	d.handles--
+	if write {
+		d.writers--
+		d.broken = d.broken || !clean
+		holed := d.broken && d.whole < d.size
+		if clean && d.written && !holed {
+			d.whole, d.sealed, d.beyond = d.size, d.size, nil
+			d.broken, d.written = false, false
+			out.complete, out.seq, out.size, out.modTime = true, d.seq, d.size, d.modTime
+		}
+		if d.writers == 0 && d.broken {
+			out.lost = d.size - d.whole
+			d.broken = false
+		}
+	}
+	keep := d.whole
+	d.mu.Unlock()
+
+	if out.lost > 0 {
+		err = d.truncateLocked(keep)
+	}
+	if d.file != nil && !d.inUse() {
+		err = errors.Join(err, d.file.Close())
+		d.file = nil
+	}
+	return out, err
+}
+
+func (d *dumpFile) inUse() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.handles > 0
+}
+
+// ReadAt reads what has been written, with zeros in the holes.
+func (d *dumpFile) ReadAt(p []byte, off int64) (int, error) {
+	d.bytes.RLock()
+	defer d.bytes.RUnlock()
+	if d.file == nil {
+		return 0, os.ErrClosed
+	}
+	return d.file.ReadAt(p, off)
+}
+
+// WriteAt may be called concurrently and in any order.
+func (d *dumpFile) WriteAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fmt.Errorf("platform: negative offset %d", off)
+	}
+	for d.bytes.RLock(); d.protects(off); d.bytes.RLock() {
+		d.bytes.RUnlock()
+		if err := d.unshare(off); err != nil {
+			return 0, err
+		}
+	}
+	defer d.bytes.RUnlock()
+	if d.file == nil {
+		return 0, os.ErrClosed
+	}
+	n, err := d.file.WriteAt(p, off)
+	if n > 0 {
+		d.note(off, off+int64(n))
+	}
+	return n, err
+}
+
+func (d *dumpFile) protects(off int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return off < d.sealed
+}
+
+// note records that [from,to) has been written.
+func (d *dumpFile) note(from, to int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.written = true
+	d.modTime = d.now()
+	d.size = max(d.size, to)
+	if from <= d.whole {
+		d.whole = max(d.whole, to)
+	} else {
+		d.addBeyondLocked(span{from, to})
+	}
+	for len(d.beyond) > 0 && d.beyond[0].from <= d.whole {
+		d.whole = max(d.whole, d.beyond[0].to)
+		d.beyond = d.beyond[1:]
+	}
+	if d.whole >= d.told+wholeStep {
+		d.recordLocked()
+	}
+}
+
+func (d *dumpFile) addBeyondLocked(s span) {
+	i, _ := slices.BinarySearchFunc(d.beyond, s.from, func(b span, from int64) int { return cmp.Compare(b.to, from) })
+	j := i // d.beyond[i:j] touch s and are merged with it
+	for j < len(d.beyond) && d.beyond[j].from <= s.to {
+		s.from, s.to = min(s.from, d.beyond[j].from), max(s.to, d.beyond[j].to)
+		j++
+	}
+	d.beyond = slices.Replace(d.beyond, i, j, s)
+}
+
+// truncate sets the size; a longer one makes a hole.
+func (d *dumpFile) truncate(size int64) error {
+	d.bytes.Lock()
+	defer d.bytes.Unlock()
+	opened := d.file == nil
+	if err := d.openLocked(); err != nil {
+		return err
+	}
+	err := d.truncateLocked(size)
+	if opened {
+		err = errors.Join(err, d.file.Close())
+		d.file = nil
+	}
+	return err
+}
+
+// truncateLocked needs bytes held for writing and the file open.
+func (d *dumpFile) truncateLocked(size int64) error {
+	if size < d.sealed {
+		if err := d.copyLocked(size); err != nil {
+			return err
+		}
+	} else if err := d.file.Truncate(size); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.written = true
+	d.modTime = d.now()
+	d.size = size
+	d.whole = min(d.whole, size)
+	d.told = min(d.told, d.whole)
+	for i, s := range d.beyond {
+		if s.to > size {
+			d.beyond[i].to = size
+			if s.from >= size {
+				d.beyond = d.beyond[:i]
+			} else {
+				d.beyond = d.beyond[:i+1]
+			}
+			break
+		}
+	}
+	return nil
+}
+
+// unshare moves the file to a private copy, if a write at off would still touch the complete dump.
+func (d *dumpFile) unshare(off int64) error {
+	d.bytes.Lock()
+	defer d.bytes.Unlock()
+	if !d.protects(off) {
+		return nil
+	}
+	return d.copyLocked(d.size)
+}
+
+// copyLocked continues in a new file that begins with the first n bytes of this one. The complete dump keeps the old one.
+func (d *dumpFile) copyLocked(n int64) error {
+	seq, path, err := d.newPath()
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = d.file.Seek(0, io.SeekStart)
+	if err == nil {
+		_, err = io.CopyN(f, d.file, n) // copied by the kernel where it can
+	}
+	if err != nil {
+		f.Close()
+		os.Remove(path)
+		return err
+	}
+	d.file.Close()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.file, d.path, d.seq, d.sealed = f, path, seq, 0
+	d.whole = min(d.whole, n)
+	d.recordLocked()
+	return nil
+}
+
+func (d *dumpFile) recordProgress() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.recordLocked()
+}
+
+func (d *dumpFile) recordLocked() {
+	d.told = d.whole
+	d.onProgress(progress{Seq: d.seq, Whole: d.whole})
+}
+
+// number is the file's number, which changes when the file is copied.
+func (d *dumpFile) number() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.seq
+}
+
+func (d *dumpFile) where() string {
+	d.bytes.RLock()
+	defer d.bytes.RUnlock()
+	return d.path
+}
+
+// gap tells the first hole, for explanations: where it begins and how much is missing up to the size.
+func (d *dumpFile) gap() (from, missing int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	missing = d.size - d.whole
+	for _, s := range d.beyond {
+		missing -= s.to - s.from
+	}
+	return d.whole, missing
+}
+
+func (d *dumpFile) stat() (size int64, modTime time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.size, d.modTime
+}

@@ -1,0 +1,123 @@
+package platform
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+)
+
+// The reasons of WIRE section 2.
+const (
+	TargetInvalid    = "TARGET:INVALID"
+	ContractNotFound = "CONTRACT:NOT_FOUND"
+	ServerError      = "SERVER:ERROR"
+	AimInvalid       = "AIM:INVALID"
+	EmailInvalid     = "EMAIL:INVALID"
+	FilenameInvalid  = "FILENAME:INVALID"
+	TimezoneInvalid  = "TIMEZONE:INVALID"
+	RequestNotFound  = "REQUEST:NOT_FOUND"
+	StateInvalid     = "STATE:INVALID"
+	SSHKeysInvalid   = "SSH_KEYS:INVALID"
+	DumpMissing      = "DUMP:MISSING"
+	DumpIncomplete   = "DUMP:INCOMPLETE"
+)
+
+// Failure is one problem of a call, as the wire shows it (WIRE 1.9): a JSON object with reason, message and Fields.
+type Failure struct {
+	Reason  string
+	Message string
+	Fields  map[string]any
+
+	// Why explains the refusal to whoever tests a client. It goes to the journal, never onto the wire.
+	Why string
+}
+
+// MarshalJSON writes the keys in alphabetical order, as the documented sample does.
+func (f Failure) MarshalJSON() ([]byte, error) {
+	object := maps.Clone(f.Fields)
+	if object == nil {
+		object = make(map[string]any, 2)
+	}
+	object["reason"] = f.Reason
+	object["message"] = f.Message
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(object)
+	return []byte(b.String()), err
+}
+
+// Failures are all problems of one call (WIRE 1.8); never an empty list where it is an error.
+type Failures []Failure
+
+func (fs Failures) Error() string {
+	texts := make([]string, len(fs))
+	for i, f := range fs {
+		texts[i] = f.Reason + " " + f.Message
+	}
+	return "platform: " + strings.Join(texts, "; ")
+}
+
+// Why joins the explanations.
+func (fs Failures) Why() string {
+	var texts []string
+	for _, f := range fs {
+		if f.Why != "" {
+			texts = append(texts, f.Why)
+		}
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Missing is the failure for a required parameter that is absent or empty.
+func Missing(parameter string) Failure {
+	return Failure{
+		Reason:  strings.ToUpper(parameter) + ":MISSING",
+		Message: fmt.Sprintf("Missing parameter %q", parameter),
+		Why:     fmt.Sprintf("the call carries no %s, neither in the query string nor in a form body", parameter),
+	}
+}
+
+func invalid(reason, value string, fields map[string]any, why string) Failure {
+	if fields == nil {
+		fields = make(map[string]any, 1)
+	}
+	fields["value"] = value
+	return Failure{Reason: reason, Message: `Invalid value "` + value + `"`, Fields: fields, Why: why}
+}
+
+func notFound(id string, why string) Failure {
+	return Failure{
+		Reason:  RequestNotFound,
+		Message: "Can not find request " + id,
+		Fields:  map[string]any{"code": id},
+		Why:     why,
+	}
+}
+
+func wrongState(method string, id int64, state string, allowed ...string) Failure {
+	return Failure{
+		Reason:  StateInvalid,
+		Message: fmt.Sprintf("Request %d is in state %s; %s is possible in %s only", id, state, method, strings.Join(allowed, ", ")),
+		Fields:  map[string]any{"value": state, "expected": allowed},
+		Why:     fmt.Sprintf("%s came while request %d was in state %s", method, id, state),
+	}
+}
+
+// Incomplete is the failure for an upload whose body ended early. The expected size is -1 where the client
+// announced none (chunked transfer).
+func Incomplete(received, expected int64, cause error) Failure {
+	fields := map[string]any{"received": received, "expected_size": nil}
+	message := fmt.Sprintf("The upload ended early: %d bytes received", received)
+	if expected >= 0 {
+		fields["expected_size"] = expected
+		message = fmt.Sprintf("The upload ended early: %d of %d bytes received", received, expected)
+	}
+	return Failure{Reason: DumpIncomplete, Message: message, Fields: fields, Why: fmt.Sprintf("reading the body: %v", cause)}
+}
+
+// Trouble is the platform's own trouble, which clients are expected to get over by trying again.
+func Trouble(message string, cause error) Failure {
+	return Failure{Reason: ServerError, Message: message, Why: fmt.Sprint(cause)}
+}

@@ -1,0 +1,578 @@
+// Package platform is the upgrade platform itself: requests, their states, their dumps. It knows neither HTTP nor SSH.
+//
+// A request's state is a pure function of its script, the clock, and the status polls so far: whoever
+// reads evaluates, nothing ticks. One mutex guards all requests, and what leaves this package is a copy. Dumps are files,
+// written beside and swapped in when whole; no name that came from outside is ever part of a path.
+package platform
+
+import (
+	"cmp"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+const (
+	firstID    = 10534  // the documented sample's request …
+	firstIssue = 648398 // … and the issue that came with it; both ascend from there (assumed)
+
+	keyBytes = 16 // WIRE 3.10
+)
+
+// Options of a Platform. Dir and Script are required.
+type Options struct {
+	Dir       string        // an existing directory of ours alone
+	Keep      bool          // keep requests in Dir, and take up those that are there
+	Targets   []string      // valid targets, in the order they are reported (WIRE 3.2)
+	SkipTest  bool          // the method skip_test exists (WIRE 6.5)
+	Contracts []string      // globs of the known contracts; none: all but M123456-abcxyz (WIRE 3.7)
+	AccessTTL time.Duration // how long an SFTP access lasts (WIRE 5.18)
+
+	Now    func() time.Time // nil: time.Now
+	Random io.Reader        // for the keys; nil: crypto/rand
+
+	// Script chooses the script of a request about to be created.
+	Script func(CreateParams) *scenario.Scenario
+	// Changed is told of every change of state, in order, under the platform's lock: it must be quick and must not call back.
+	Changed func(Change)
+	// AccessEnded is told when a request's SFTP access has ended; the same rules.
+	AccessEnded func(id int64)
+}
+
+// Change is one change of a request's state.
+type Change struct {
+	ID       int64
+	Contract string
+	From, To string
+	At       time.Time // when it logically happened, which may be before it was noticed
+}
+
+// Platform holds the requests. Its methods may be called concurrently.
+type Platform struct {
+	opts  Options
+	store *store // nil unless Keep
+	seq   atomic.Int64
+
+	mu       sync.Mutex
+	requests map[int64]*request
+	lastID   int64
+
+	hostKeyFaults map[int64]bool // requests whose script changes the SSH host key, which must be known before anybody logs in
+}
+
+// request is one upgrade request. rec is replaced, never changed in place, so that a copy of it is a snapshot.
+type request struct {
+	rec    record
+	script *scenario.Scenario // rec.Script, never nil
+	shared *dumpFile          // nil until somebody needs it
+
+	building sync.Mutex // held while the upgraded archive is being made
+}
+
+// New opens the platform in opts.Dir.
+func New(opts Options) (*Platform, error) {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Random == nil {
+		opts.Random = rand.Reader
+	}
+	if opts.Changed == nil {
+		opts.Changed = func(Change) {}
+	}
+	if opts.AccessEnded == nil {
+		opts.AccessEnded = func(int64) {}
+	}
+	p := &Platform{opts: opts, requests: make(map[int64]*request), lastID: firstID - 1, hostKeyFaults: make(map[int64]bool)}
+	if err := os.MkdirAll(p.dumps(), 0o700); err != nil {
+		return nil, fmt.Errorf("platform: %w", err)
+	}
+	if !opts.Keep {
+		return p, nil
+	}
+	var err error
+	if p.store, err = openStore(filepath.Join(opts.Dir, "requests.db")); err != nil {
+		return nil, err
+	}
+	if err := p.load(); err != nil {
+		p.store.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Close ends the use of the directory. What is kept stays there.
+func (p *Platform) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.store.close()
+}
+
+func (p *Platform) dumps() string { return filepath.Join(p.opts.Dir, "dumps") }
+
+// path is where the file with that number is. Numbers are ours, so no path is made of what a client sent.
+func (p *Platform) path(seq int64) string {
+	return filepath.Join(p.dumps(), strconv.FormatInt(seq, 10))
+}
+
+func (p *Platform) newPath() (int64, string, error) {
+	seq := p.seq.Add(1)
+	return seq, p.path(seq), nil
+}
+
+// load takes up what an earlier process left, and removes the files nothing refers to: uploads that never became whole.
+func (p *Platform) load() error {
+	referred := make(map[string]bool)
+	err := p.store.load(func(rec record, part progress) error {
+		r := &request{rec: rec, script: rec.Script}
+		p.addLocked(r)
+		for _, f := range []*file{rec.Original, rec.Upgraded} {
+			if f != nil {
+				referred[strconv.FormatInt(f.Seq, 10)] = true
+				p.seq.Store(max(p.seq.Load(), f.Seq))
+			}
+		}
+		if part.Seq != 0 {
+			referred[strconv.FormatInt(part.Seq, 10)] = true
+			p.seq.Store(max(p.seq.Load(), part.Seq))
+			return p.restoreShared(r, part)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(p.dumps())
+	if err != nil {
+		return fmt.Errorf("platform: %w", err)
+	}
+	for _, e := range entries {
+		if !referred[e.Name()] {
+			if err := os.Remove(filepath.Join(p.dumps(), e.Name())); err != nil {
+				return fmt.Errorf("platform: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func (p *Platform) addLocked(r *request) {
+	p.requests[r.rec.ID] = r
+	p.lastID = max(p.lastID, r.rec.ID)
+	if changesHostKey(r.script) {
+		p.hostKeyFaults[r.rec.ID] = true
+	}
+}
+
+// restoreShared takes up an SFTP transfer that the end of the process broke off: the file is cut to what is
+// known to have arrived without a hole.
+func (p *Platform) restoreShared(r *request, part progress) error {
+	info, err := os.Stat(p.path(part.Seq))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("platform: %w", err)
+	}
+	d := p.newShared(r)
+	d.seq, d.path, d.modTime = part.Seq, p.path(part.Seq), info.ModTime()
+	if o := r.rec.Original; o != nil && o.Seq == part.Seq {
+		d.sealed = o.Size
+	}
+	d.whole = max(min(part.Whole, info.Size()), d.sealed)
+	d.size, d.told = d.whole, d.whole
+	d.written = true
+	if info.Size() > d.whole {
+		if err := os.Truncate(d.path, d.whole); err != nil {
+			return fmt.Errorf("platform: %w", err)
+		}
+	}
+	r.shared = d
+	return nil
+}
+
+// Ref names a request as a call does: both are what the client sent.
+type Ref struct {
+	ID  string
+	Key string
+}
+
+// findLocked returns the request, brought up to now, or the failures. A wrong key and an unknown id are one answer
+// in words and in time.
+func (p *Platform) findLocked(ref Ref) (*request, Failures) {
+	var fails Failures
+	if ref.Key == "" {
+		fails = append(fails, Missing("key"))
+	}
+	if ref.ID == "" {
+		fails = append(fails, Missing("request"))
+	}
+	if fails != nil {
+		return nil, fails
+	}
+	r, why := p.lookupLocked(ref)
+	if r == nil {
+		return nil, Failures{notFound(ref.ID, why)}
+	}
+	p.evaluateLocked(r)
+	return r, nil
+}
+
+// noKey stands in for the key of a request that is not there, so that looking costs the same.
+const noKey = "AAAAAAAAAAAAAAAAAAAAAA=="
+
+func (p *Platform) lookupLocked(ref Ref) (_ *request, why string) {
+	id, err := strconv.ParseInt(ref.ID, 10, 64)
+	known := err == nil && strconv.FormatInt(id, 10) == ref.ID
+	key := noKey
+	var r *request
+	if known {
+		r = p.requests[id]
+	}
+	if r != nil {
+		key = r.rec.Key
+	}
+	same := subtle.ConstantTimeCompare([]byte(key), []byte(ref.Key)) == 1
+	switch {
+	case r == nil:
+		return nil, "there is no request with this id"
+	case !same:
+		return nil, fmt.Sprintf("the key is not request %d's", id)
+	}
+	return r, ""
+}
+
+func (p *Platform) newKey() (string, error) {
+	b := make([]byte, keyBytes)
+	if _, err := io.ReadFull(p.opts.Random, b); err != nil {
+		return "", err
+	}
+	return base64.URLEncoding.EncodeToString(b), nil
+}
+
+// updateLocked changes r's record, on disk first. On an error nothing has changed.
+func (p *Platform) updateLocked(r *request, change func(*record)) error {
+	next := r.rec
+	change(&next)
+	if err := p.store.put(&next); err != nil {
+		return err
+	}
+	r.rec = next
+	return nil
+}
+
+// evaluateLocked brings r to the present: steps whose time has passed, an access that has expired.
+func (p *Platform) evaluateLocked(r *request) {
+	now := p.opts.Now()
+	if r.rec.ProcessedAt != nil && r.rec.Forced == nil {
+		pos, changes := r.script.At(r.rec.Position, now)
+		r.rec.Position = pos // derived from the clock: need not be kept
+		p.tellLocked(r, changes)
+	}
+	if a := r.rec.Access; a != nil && (!now.Before(a.Expires) || a.Phase != phase(p.stateLocked(r))) {
+		r.rec.Access = nil
+		p.opts.AccessEnded(r.rec.ID)
+	}
+}
+
+func (p *Platform) tellLocked(r *request, changes []scenario.Change) {
+	for _, c := range changes {
+		p.opts.Changed(Change{ID: r.rec.ID, Contract: r.rec.Contract, From: c.From, To: c.To, At: c.At})
+	}
+}
+
+// stateLocked is r's state as of its last evaluation.
+func (p *Platform) stateLocked(r *request) string {
+	switch {
+	case r.rec.Forced != nil:
+		return r.rec.Forced.State
+	case r.rec.ProcessedAt == nil:
+		return StateDraft
+	}
+	return r.script.State(r.rec.Position)
+}
+
+// The states that mean something to the platform itself. Scripts may name others.
+const (
+	StateDraft     = "draft"
+	StateTesting   = "testing"
+	StateDone      = "done"
+	StateDelivered = "delivered"
+)
+
+// phase is what an SFTP access is good for in a state: "upload", "download", or nothing (WIRE 5.3).
+func phase(state string) string {
+	switch state {
+	case StateDraft:
+		return "upload"
+	case StateDone, StateDelivered:
+		return "download"
+	}
+	return ""
+}
+
+// Status returns the request after counting one poll (WIRE section 7).
+func (p *Platform) Status(ref Ref) (Snapshot, Failures) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, fails := p.findLocked(ref)
+	if fails != nil {
+		return Snapshot{}, fails
+	}
+	if r.rec.ProcessedAt != nil && r.rec.Forced == nil {
+		pos, changes := r.script.Poll(r.rec.Position, p.opts.Now())
+		if err := p.updateLocked(r, func(rec *record) { rec.Position = pos }); err != nil {
+			return Snapshot{}, Failures{Trouble("The poll can not be recorded", err)}
+		}
+		p.tellLocked(r, changes)
+		p.evaluateLocked(r)
+	}
+	return p.snapshotLocked(r), nil
+}
+
+// Look returns the request as it is; nothing is counted. For the pages and the URLs.
+func (p *Platform) Look(ref Ref) (Snapshot, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, _ := p.lookupLocked(ref)
+	if r == nil {
+		return Snapshot{}, false
+	}
+	p.evaluateLocked(r)
+	return p.snapshotLocked(r), true
+}
+
+// Get returns the request with that id, whatever its key: for the control surface, never for clients.
+func (p *Platform) Get(id int64) (Snapshot, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.requests[id]
+	if r == nil {
+		return Snapshot{}, false
+	}
+	p.evaluateLocked(r)
+	return p.snapshotLocked(r), true
+}
+
+// All returns every request, in the order of their ids.
+func (p *Platform) All() []Snapshot {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]Snapshot, 0, len(p.requests))
+	for _, r := range p.requests {
+		p.evaluateLocked(r)
+		all = append(all, p.snapshotLocked(r))
+	}
+	slices.SortFunc(all, func(a, b Snapshot) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
+
+// Process begins the upgrade (WIRE 6.1).
+func (p *Platform) Process(ref Ref) (Snapshot, Failures) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, fails := p.findLocked(ref)
+	if fails != nil {
+		return Snapshot{}, fails
+	}
+	if fails := p.processLocked(r); fails != nil {
+		return Snapshot{}, fails
+	}
+	return p.snapshotLocked(r), nil
+}
+
+func (p *Platform) processLocked(r *request) Failures {
+	if state := p.stateLocked(r); state != StateDraft {
+		return Failures{wrongState("process", r.rec.ID, state, StateDraft)}
+	}
+	if why := p.noDumpLocked(r); why != "" {
+		return Failures{{Reason: DumpMissing, Message: "There is no complete database dump to process; upload one first", Why: why}}
+	}
+	now := p.opts.Now()
+	pos, change := r.script.Begin(now)
+	err := p.updateLocked(r, func(rec *record) { rec.ProcessedAt, rec.Position = &now, pos })
+	if err != nil {
+		return Failures{Trouble("The request can not be processed now", err)}
+	}
+	p.tellLocked(r, []scenario.Change{change})
+	p.evaluateLocked(r)
+	return nil
+}
+
+// noDumpLocked explains why there is nothing to process; "" when there is.
+func (p *Platform) noDumpLocked(r *request) string {
+	if o := r.rec.Original; o != nil && o.Size > 0 {
+		return ""
+	}
+	if d := r.shared; d != nil {
+		size, _ := d.stat()
+		from, missing := d.gap()
+		switch {
+		case d.inUse():
+			return fmt.Sprintf("process came before the SFTP close: %d bytes of the shared file have arrived, its handle is still open", size)
+		case missing > 0:
+			return fmt.Sprintf("%d bytes are missing from offset %d", missing, from)
+		case size > 0:
+			return fmt.Sprintf("the SFTP session broke after %d bytes without closing the file, and nobody continued it", size)
+		}
+	}
+	if r.rec.Original != nil {
+		return "the uploaded dump is empty"
+	}
+	return "nothing has been uploaded"
+}
+
+// SkipTest ends the tests: the upgraded dump is handed over (WIRE 6.5).
+func (p *Platform) SkipTest(ref Ref) (Snapshot, Failures) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, fails := p.findLocked(ref)
+	if fails != nil {
+		return Snapshot{}, fails
+	}
+	if state := p.stateLocked(r); state != StateTesting {
+		return Snapshot{}, Failures{wrongState("skip_test", r.rec.ID, state, StateTesting)}
+	}
+	if err := p.forceLocked(r, StateDelivered, nil); err != nil {
+		return Snapshot{}, Failures{Trouble("The tests can not be skipped now", err)}
+	}
+	return p.snapshotLocked(r), nil
+}
+
+// forceLocked puts r in a state of its own, outside its script, until somebody puts it in another.
+func (p *Platform) forceLocked(r *request, state string, set map[string]any) error {
+	from, now := p.stateLocked(r), p.opts.Now()
+	err := p.updateLocked(r, func(rec *record) {
+		if rec.ProcessedAt == nil {
+			rec.ProcessedAt = &now
+		}
+		rec.Forced = &forced{State: state, Set: set, At: now}
+	})
+	if err != nil {
+		return err
+	}
+	if from != state {
+		p.tellLocked(r, []scenario.Change{{From: from, To: state, At: now}})
+	}
+	p.evaluateLocked(r)
+	return nil
+}
+
+// ErrConflict is what a control call gets that makes no sense for the request as it is.
+var ErrConflict = errors.New("platform: not possible now")
+
+// Force puts the request in a state and sets keys of its status. It may not go back to draft, nor to a state
+// with something to download when there is nothing.
+func (p *Platform) Force(id int64, state string, set map[string]any) (Snapshot, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.requests[id]
+	if r == nil {
+		return Snapshot{}, fmt.Errorf("platform: request %d: %w", id, fs.ErrNotExist)
+	}
+	p.evaluateLocked(r)
+	now := p.stateLocked(r)
+	switch {
+	case state == StateDraft && now != StateDraft:
+		return Snapshot{}, fmt.Errorf("%w: request %d is in state %s, and no request goes back to draft; create a new one", ErrConflict, id, now)
+	case state == StateDraft:
+		return Snapshot{}, fmt.Errorf("%w: request %d is in state draft already", ErrConflict, id)
+	case phase(state) == "download" && r.rec.Original == nil && r.script.Upgraded.Archive == "":
+		return Snapshot{}, fmt.Errorf("%w: request %d has no dump, so there is nothing to hand out in state %s; upload one first", ErrConflict, id, state)
+	}
+	if set == nil && r.rec.Forced != nil {
+		set = r.rec.Forced.Set
+	}
+	if err := p.forceLocked(r, state, set); err != nil {
+		return Snapshot{}, err
+	}
+	return p.snapshotLocked(r), nil
+}
+
+// Release lets a request go on that its script holds.
+func (p *Platform) Release(id int64) (Snapshot, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.requests[id]
+	if r == nil {
+		return Snapshot{}, fmt.Errorf("platform: request %d: %w", id, fs.ErrNotExist)
+	}
+	p.evaluateLocked(r)
+	if r.rec.ProcessedAt == nil || r.rec.Forced != nil {
+		return Snapshot{}, fmt.Errorf("%w: request %d is in state %s, and no step of its script holds it there", ErrConflict, id, p.stateLocked(r))
+	}
+	pos, changes, err := r.script.Release(r.rec.Position, p.opts.Now())
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("%w: request %d is in state %s: %w", ErrConflict, id, p.stateLocked(r), err)
+	}
+	if err := p.updateLocked(r, func(rec *record) { rec.Position = pos }); err != nil {
+		return Snapshot{}, err
+	}
+	p.tellLocked(r, changes)
+	p.evaluateLocked(r)
+	return p.snapshotLocked(r), nil
+}
+
+// Reset forgets every request and removes every dump. Ids go on ascending.
+func (p *Platform) Reset() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.store.clear(); err != nil {
+		return err
+	}
+	for id, r := range p.requests {
+		if r.rec.Access != nil {
+			p.opts.AccessEnded(id)
+		}
+	}
+	clear(p.requests)
+	clear(p.hostKeyFaults)
+	entries, err := os.ReadDir(p.dumps())
+	for _, e := range entries {
+		err = errors.Join(err, os.Remove(filepath.Join(p.dumps(), e.Name())))
+	}
+	return err
+}
+
+// UserID is the request id in the name of an SFTP user (WIRE 5.5).
+func UserID(user string) (int64, bool) {
+	digits, ok := strings.CutPrefix(user, "user_")
+	id, err := strconv.ParseInt(digits, 10, 64)
+	return id, ok && err == nil && strconv.FormatInt(id, 10) == digits
+}
+
+// Identify tells whose call it is, if the key is right.
+func (p *Platform) Identify(ref Ref) (id int64, contract string, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, _ := p.lookupLocked(ref)
+	if r == nil {
+		return 0, "", false
+	}
+	return r.rec.ID, r.rec.Contract, true
+}
+
+// Whose tells the contract and the script's name of a request, for the journal.
+func (p *Platform) Whose(id int64) (contract, script string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.requests[id]
+	if r == nil {
+		return "", ""
+	}
+	return r.rec.Contract, r.script.Name
+}

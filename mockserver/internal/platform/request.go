@@ -1,0 +1,202 @@
+package platform
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/upgrademock/upgrademock/internal/dump"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// record is what is kept of a request. Times are UTC.
+type record struct {
+	ID          int64      `json:"id"`
+	Key         string     `json:"key"`
+	Contract    string     `json:"contract"`
+	Email       string     `json:"email"`
+	Target      string     `json:"target"`
+	Aim         string     `json:"aim"`
+	Filename    string     `json:"filename"`
+	Timezone    string     `json:"timezone,omitempty"`
+	CreatedAt   time.Time  `json:"created_at"`
+	ProcessedAt *time.Time `json:"processed_at,omitempty"`
+
+	// OneCall is true for a request made by the method upgrade, which has two more promises (WIRE 6.6).
+	OneCall    bool   `json:"one_call,omitempty"`
+	PostgreSQL string `json:"postgresql,omitempty"` // what the caller of upgrade said
+
+	Original  *file     `json:"original,omitempty"` // the last complete dump
+	Described dump.Info `json:"described"`
+	Upgraded  *file     `json:"upgraded,omitempty"` // only when the archive had to be made
+
+	Script   *scenario.Scenario `json:"script"` // shared by all requests it is for
+	Position scenario.Position  `json:"position"`
+	Forced   *forced            `json:"forced,omitempty"`
+	Faults   scenario.Counts    `json:"faults,omitempty"`
+
+	Access *access `json:"access,omitempty"`
+}
+
+// file is a finished file in the dumps directory. Size may be less than the file's: somebody is appending.
+type file struct {
+	Seq     int64     `json:"seq"`
+	Size    int64     `json:"size"`
+	ModTime time.Time `json:"mod_time"`
+}
+
+// forced is a state that was put on a request from outside its script.
+type forced struct {
+	State string         `json:"state"`
+	Set   map[string]any `json:"set,omitempty"`
+	At    time.Time      `json:"at"`
+}
+
+// access is the temporary SFTP access.
+type access struct {
+	Keys    []string  `json:"keys"` // public keys in SSH wire form (RFC 4253 section 6.6), base64
+	Phase   string    `json:"phase"`
+	Expires time.Time `json:"expires"`
+}
+
+// Snapshot is a request at one moment: a copy that nobody changes.
+type Snapshot struct {
+	ID                          int64
+	Key                         string
+	Contract                    string
+	Email, Target, Aim          string
+	Filename, Timezone          string // Timezone "" is none
+	State, IssueStage           string
+	Issue                       int64
+	HasDump                     bool
+	DumpSize                    int64
+	Described                   dump.Info
+	CreatedAt                   time.Time
+	ProcessedAt                 *time.Time
+	Elapsed                     time.Duration
+	Filestore                   bool
+	OneCall                     bool
+	PostgreSQL                  string         // "" is unknown
+	Set                         map[string]any // what the script says of single keys, to be written as it is
+	Scenario                    string         // the script's name
+	AccessExpires               *time.Time
+	SharedSize, ContiguousBytes int64 // what the SFTP side shows, and how much of it is without a hole
+}
+
+// Upgradable tells whether the upgraded database is there to be handed out (WIRE 8.2).
+func (s Snapshot) Upgradable() bool { return phase(s.State) == "download" }
+
+func (p *Platform) snapshotLocked(r *request) Snapshot {
+	rec := &r.rec
+	s := Snapshot{
+		ID: rec.ID, Key: rec.Key, Contract: rec.Contract, Email: rec.Email, Target: rec.Target, Aim: rec.Aim,
+		Filename: rec.Filename, Timezone: rec.Timezone,
+		State: p.stateLocked(r), IssueStage: "new", Issue: rec.ID - firstID + firstIssue,
+		CreatedAt: rec.CreatedAt, ProcessedAt: rec.ProcessedAt, Elapsed: p.elapsedLocked(r),
+		OneCall: rec.OneCall, PostgreSQL: rec.Described.PostgreSQL, Described: rec.Described,
+		Set: p.setLocked(r), Scenario: r.script.Name,
+	}
+	if s.State != StateDraft {
+		s.IssueStage = s.State
+	}
+	if rec.Original != nil {
+		s.HasDump, s.DumpSize = true, rec.Original.Size
+		s.SharedSize, s.ContiguousBytes = rec.Original.Size, rec.Original.Size
+	}
+	if rec.OneCall && s.PostgreSQL == "" {
+		s.PostgreSQL = rec.PostgreSQL
+	}
+	if d := r.shared; d != nil {
+		s.SharedSize, _ = d.stat()
+		s.ContiguousBytes, _ = d.gap()
+	}
+	if a := rec.Access; a != nil {
+		s.AccessExpires = &a.Expires
+	}
+	if set, ok := s.Set["filestore"].(bool); ok {
+		s.Filestore = set
+	} else {
+		s.Filestore = r.script.Upgraded.Built && s.Upgradable()
+	}
+	return s
+}
+
+// setLocked is what the script, and whoever put r in a state of its own, say of single keys of the status.
+func (p *Platform) setLocked(r *request) map[string]any {
+	if r.rec.ProcessedAt == nil {
+		return nil
+	}
+	var set map[string]any
+	if r.rec.Position.Since.IsZero() { // forced before it was ever processed
+		set = map[string]any{}
+	} else {
+		set = r.script.Set(r.rec.Position)
+	}
+	if f := r.rec.Forced; f != nil && len(f.Set) > 0 {
+		set = maps.Clone(set)
+		maps.Copy(set, f.Set)
+	}
+	return set
+}
+
+// elapsedLocked is the time the upgrade took so far; it stands still once the last step is reached.
+func (p *Platform) elapsedLocked(r *request) time.Duration {
+	if r.rec.ProcessedAt == nil {
+		return 0
+	}
+	until := p.opts.Now()
+	switch {
+	case r.rec.Forced != nil:
+		until = r.rec.Forced.At
+	case r.script.Final(r.rec.Position):
+		until = r.rec.Position.Since
+	}
+	return max(0, until.Sub(*r.rec.ProcessedAt))
+}
+
+// Pick chooses the fault of r's script for what is about to happen on it, and counts it.
+func (p *Platform) Pick(id int64, on string) *scenario.Fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.requests[id]
+	if r == nil || len(r.script.Faults) == 0 {
+		return nil
+	}
+	fault, _, counts := r.script.Pick(on, r.rec.Faults)
+	p.countLocked(r, counts)
+	return fault
+}
+
+// countLocked keeps the counts. One that cannot be written is no reason to answer otherwise than the script says.
+func (p *Platform) countLocked(r *request, counts scenario.Counts) {
+	if err := p.updateLocked(r, func(rec *record) { rec.Faults = counts }); err != nil {
+		r.rec.Faults = counts
+	}
+}
+
+func changesHostKey(script *scenario.Scenario) bool {
+	return slices.ContainsFunc(script.Faults, func(f scenario.Fault) bool { return f.HostKey != "" })
+}
+
+// PickHostKey tells whether the connection that is just beginning is to see another host key than before. Nobody knows yet whose it is: the first
+// request with an SFTP access whose script wants that is taken to be the one.
+func (p *Platform) PickHostKey() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(p.hostKeyFaults)) {
+		r := p.requests[id]
+		if r.rec.Access == nil {
+			continue
+		}
+		fault, _, counts := r.script.Pick(scenario.OnSFTPLogin, r.rec.Faults)
+		if fault != nil && fault.HostKey != "" {
+			p.countLocked(r, counts)
+			return true
+		}
+	}
+	return false
+}
+
+// SFTPUser is the name a request's SFTP user has (WIRE 5.5).
+func SFTPUser(id int64) string { return fmt.Sprintf("user_%d", id) }

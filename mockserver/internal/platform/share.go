@@ -1,0 +1,291 @@
+package platform
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/upgrademock/upgrademock/internal/dump"
+)
+
+// Access is what a client is told about its temporary SFTP access.
+type Access struct {
+	ID         int64
+	User       string
+	SharedFile string
+	Expires    time.Time
+}
+
+// GrantAccess lets keys, in SSH wire form and base64, log in to the request's SFTP share (WIRE section 5). They replace the keys of
+// an earlier call. invalid holds what is wrong with the keys, to be reported together with the rest.
+func (p *Platform) GrantAccess(ref Ref, keys []string, invalid Failures) (Access, Failures) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, fails := p.findLocked(ref)
+	if fails == nil && phase(p.stateLocked(r)) == "" {
+		fails = Failures{wrongState("request_sftp_access", r.rec.ID, p.stateLocked(r), StateDraft, StateDone, StateDelivered)}
+	}
+	if fails = append(fails, invalid...); fails != nil {
+		return Access{}, fails
+	}
+	granted := &access{Keys: keys, Phase: phase(p.stateLocked(r)), Expires: p.opts.Now().Add(p.opts.AccessTTL).UTC()}
+	if err := p.updateLocked(r, func(rec *record) { rec.Access = granted }); err != nil {
+		return Access{}, Failures{Trouble("The SFTP server can not be started now", err)}
+	}
+	return Access{ID: r.rec.ID, User: SFTPUser(r.rec.ID), SharedFile: r.rec.Filename, Expires: granted.Expires}, nil
+}
+
+// RevokeAccess ends a request's SFTP access.
+func (p *Platform) RevokeAccess(id int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.requests[id]
+	if r == nil || r.rec.Access == nil {
+		return
+	}
+	if err := p.updateLocked(r, func(rec *record) { rec.Access = nil }); err != nil {
+		r.rec.Access = nil // an access that cannot be forgotten on disk still ends here
+	}
+	p.opts.AccessEnded(id)
+}
+
+// The reasons for which a login, or an operation of one, is refused.
+var (
+	ErrNoUser      = errors.New("platform: no such SFTP user")
+	ErrNoAccess    = errors.New("platform: the request has no SFTP access: it was never asked for, its time is over, or the request has left the state it was for")
+	ErrOtherKey    = errors.New("platform: the key is none of those that were sent with request_sftp_access")
+	ErrAccessEnded = errors.New("platform: the SFTP access has ended")
+	ErrReadOnly    = errors.New("platform: the upgraded dump can only be read")
+)
+
+// Share is what one login sees: one file. Its methods may be called concurrently.
+type Share struct {
+	p     *Platform
+	id    int64
+	phase string
+}
+
+// Share returns what the SFTP user sees when logging in with key, in SSH wire form and base64.
+func (p *Platform) Share(user, key string) (*Share, error) {
+	id, ok := UserID(user)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.requests[id]
+	if !ok || r == nil {
+		return nil, ErrNoUser
+	}
+	p.evaluateLocked(r)
+	switch a := r.rec.Access; {
+	case a == nil:
+		return nil, ErrNoAccess
+	case !slices.Contains(a.Keys, key):
+		return nil, ErrOtherKey
+	default:
+		return &Share{p: p, id: id, phase: a.Phase}, nil
+	}
+}
+
+// ID is the request's.
+func (s *Share) ID() int64 { return s.id }
+
+// requestLocked returns the request while the share's access lasts. Another request_sftp_access does not end it.
+func (s *Share) requestLocked() (*request, error) {
+	r := s.p.requests[s.id]
+	if r == nil {
+		return nil, ErrAccessEnded
+	}
+	s.p.evaluateLocked(r)
+	if r.rec.Access == nil || r.rec.Access.Phase != s.phase {
+		return nil, ErrAccessEnded
+	}
+	return r, nil
+}
+
+// ShareInfo describes the file as it is now.
+type ShareInfo struct {
+	Name     string
+	Size     int64
+	ModTime  time.Time
+	ReadOnly bool
+}
+
+// Stat describes the file, or fails with ErrAccessEnded.
+func (s *Share) Stat() (ShareInfo, error) {
+	if s.phase == "download" {
+		c, err := s.upgraded()
+		if err != nil {
+			return ShareInfo{}, err
+		}
+		defer c.Close()
+		return ShareInfo{Name: c.Name, Size: c.Size, ModTime: c.ModTime, ReadOnly: true}, nil
+	}
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	r, err := s.requestLocked()
+	if err != nil {
+		return ShareInfo{}, err
+	}
+	info := ShareInfo{Name: r.rec.Filename, ModTime: r.rec.CreatedAt}
+	switch {
+	case r.shared != nil:
+		info.Size, info.ModTime = r.shared.stat()
+	case r.rec.Original != nil:
+		info.Size, info.ModTime = r.rec.Original.Size, r.rec.Original.ModTime
+	}
+	return info, nil
+}
+
+// ShareFile is an open handle on a share's file.
+type ShareFile interface {
+	ReadAt(b []byte, off int64) (int, error)
+	WriteAt(b []byte, off int64) (int, error)
+	Truncate(size int64) error
+	Finish() (completed bool, err error) // closed in order; completed: the request has a new dump
+	Abort(cause error) error             // the session broke
+}
+
+// Open opens the file; flag is of package os: how to open, and whether to truncate.
+func (s *Share) Open(flag int) (ShareFile, error) {
+	write := flag&(os.O_WRONLY|os.O_RDWR) != 0
+	if s.phase == "download" {
+		if write {
+			return nil, ErrReadOnly
+		}
+		c, err := s.upgraded()
+		if err != nil {
+			return nil, err
+		}
+		return readOnlyFile{c}, nil
+	}
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	r, err := s.requestLocked()
+	if err != nil {
+		return nil, err
+	}
+	d := s.p.sharedLocked(r)
+	if err := d.acquire(write, flag&os.O_TRUNC != 0); err != nil {
+		return nil, err
+	}
+	if write {
+		d.recordProgress()
+	}
+	return &sharedFile{share: s, d: d, write: write}, nil
+}
+
+// Truncate sets the file's size without a handle.
+func (s *Share) Truncate(size int64) error {
+	f, err := s.Open(os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	err = f.Truncate(size)
+	_, closed := f.Finish()
+	return errors.Join(err, closed)
+}
+
+func (s *Share) upgraded() (*Content, error) {
+	s.p.mu.Lock()
+	r, err := s.requestLocked()
+	s.p.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return s.p.upgraded(r)
+}
+
+// sharedLocked returns the file that the request's SFTP sessions write.
+func (p *Platform) sharedLocked(r *request) *dumpFile {
+	if r.shared != nil {
+		return r.shared
+	}
+	d := p.newShared(r)
+	if o := r.rec.Original; o != nil {
+		d.seq, d.path, d.modTime = o.Seq, p.path(o.Seq), o.ModTime
+		d.size, d.whole, d.told, d.sealed = o.Size, o.Size, o.Size, o.Size
+	} else {
+		d.seq = p.seq.Add(1)
+		d.path, d.modTime = p.path(d.seq), r.rec.CreatedAt
+	}
+	r.shared = d
+	return d
+}
+
+func (p *Platform) newShared(r *request) *dumpFile {
+	id := r.rec.ID
+	return &dumpFile{newPath: p.newPath, now: p.opts.Now, onProgress: func(part progress) {
+		// Without the note a restart after a kill finds less of the transfer; the transfer itself goes on.
+		_ = p.store.putProgress(id, part)
+	}}
+}
+
+// sharedFile is a handle on a file that may be written.
+type sharedFile struct {
+	share *Share
+	d     *dumpFile
+	write bool
+}
+
+func (f *sharedFile) ReadAt(b []byte, off int64) (int, error)  { return f.d.ReadAt(b, off) }
+func (f *sharedFile) WriteAt(b []byte, off int64) (int, error) { return f.d.WriteAt(b, off) }
+func (f *sharedFile) Truncate(size int64) error                { return f.d.truncate(size) }
+func (f *sharedFile) Finish() (bool, error)                    { return f.end(true) }
+
+func (f *sharedFile) Abort(error) error {
+	_, err := f.end(false)
+	return err
+}
+
+func (f *sharedFile) end(clean bool) (completed bool, err error) {
+	p := f.share.p
+	out, err := f.d.release(f.write, clean)
+	if f.write && !out.complete {
+		f.d.recordProgress()
+	}
+	var info dump.Info
+	if out.complete {
+		if info, err = sniff(f.d, out.size); err != nil {
+			return false, err
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.requests[f.share.id]
+	if r == nil { // forgotten meanwhile
+		return false, err
+	}
+	if out.complete && p.stateLocked(r) == StateDraft {
+		done := &file{Seq: out.seq, Size: out.size, ModTime: out.modTime.UTC()}
+		if err := p.completeLocked(r, done, info); err != nil {
+			return false, fmt.Errorf("platform: keep the dump: %w", err)
+		}
+		completed = true
+		if r.shared != f.d { // an upload over HTTPS came between; the last completed write wins
+			p.dropSharedLocked(r)
+			r.shared = f.d
+		}
+	}
+	if r.shared != f.d && !f.d.inUse() {
+		p.removeLocked(r, f.d.number())
+	}
+	return completed, err
+}
+
+func sniff(d *dumpFile, size int64) (dump.Info, error) {
+	f, err := os.Open(d.where())
+	if err != nil {
+		return dump.Info{}, err
+	}
+	defer f.Close()
+	return dump.Sniff(f, size), nil
+}
+
+// readOnlyFile is a handle on the upgraded dump.
+type readOnlyFile struct{ *Content }
+
+func (readOnlyFile) WriteAt([]byte, int64) (int, error) { return 0, ErrReadOnly }
+func (readOnlyFile) Truncate(int64) error               { return ErrReadOnly }
+func (f readOnlyFile) Finish() (bool, error)            { return false, f.Close() }
+func (f readOnlyFile) Abort(error) error                { return f.Close() }

@@ -1,0 +1,211 @@
+package platform
+
+import (
+	"archive/zip"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/upgrademock/upgrademock/internal/dump"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// Upgraded opens the upgraded database as an archive (WIRE 8.2, 8.4): the same bytes over HTTP and SFTP.
+func (p *Platform) Upgraded(ref Ref) (*Content, error) {
+	r, err := p.downloadable(ref)
+	if err != nil {
+		return nil, err
+	}
+	return p.upgraded(r)
+}
+
+// UpgradedSQL opens what the upgraded database's SQL stream is made of.
+func (p *Platform) UpgradedSQL(ref Ref) (*Content, error) {
+	r, err := p.downloadable(ref)
+	if err != nil {
+		return nil, err
+	}
+	if path := r.script.Upgraded.SQL; path != "" {
+		return openScripted(path, "")
+	}
+	return p.upgraded(r)
+}
+
+// Notes opens the script's notes page; nil when it has none.
+func (p *Platform) Notes(ref Ref) (*Content, error) {
+	return p.scripted(ref, func(r *request) string { return r.script.Upgraded.Notes })
+}
+
+// Modules opens the script's archive of custom modules; nil when it has none.
+func (p *Platform) Modules(ref Ref) (*Content, error) {
+	return p.scripted(ref, func(r *request) string { return r.script.Upgraded.Modules })
+}
+
+func (p *Platform) scripted(ref Ref, path func(*request) string) (*Content, error) {
+	r, err := p.downloadable(ref)
+	if err != nil || path(r) == "" {
+		return nil, err
+	}
+	return openScripted(path(r), "")
+}
+
+func (p *Platform) downloadable(ref Ref) (*request, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, why := p.lookupLocked(ref)
+	if r == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNoContent, why)
+	}
+	p.evaluateLocked(r)
+	if state := p.stateLocked(r); phase(state) != "download" {
+		return nil, fmt.Errorf("%w: request %d is in state %s; the upgraded database is there in %s and %s", ErrNoContent, r.rec.ID, state, StateDone, StateDelivered)
+	}
+	return r, nil
+}
+
+// upgraded opens the archive of a request that is done: a file the script names, one we make, or the upload itself.
+func (p *Platform) upgraded(r *request) (*Content, error) {
+	p.mu.Lock()
+	snapshot := p.snapshotLocked(r)
+	original, made := r.rec.Original, r.rec.Upgraded
+	p.mu.Unlock()
+
+	name := UpgradedName(snapshot.Filename, snapshot.Filestore)
+	script := r.script.Upgraded
+	switch {
+	case script.Archive != "":
+		return openScripted(script.Archive, name)
+	case original == nil:
+		return nil, fmt.Errorf("%w: no dump was uploaded", ErrNoContent)
+	case made != nil:
+		return p.openUnlocked(made, name)
+	}
+	same, err := p.openUnlocked(original, name)
+	if err != nil {
+		return nil, err
+	}
+	if !script.Built && (!snapshot.Filestore || hasFilestore(same)) {
+		return same, nil
+	}
+	defer same.Close()
+	made, err = p.build(r, snapshot, same)
+	if err != nil {
+		return nil, err
+	}
+	return p.openUnlocked(made, name)
+}
+
+func (p *Platform) openUnlocked(f *file, name string) (*Content, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.openLocked(f, name)
+}
+
+// build makes the upgraded archive, once: a zip with the database as SQL and a filestore (WIRE 8.5).
+func (p *Platform) build(r *request, s Snapshot, original *Content) (*file, error) {
+	r.building.Lock()
+	defer r.building.Unlock()
+	p.mu.Lock()
+	made := r.rec.Upgraded
+	p.mu.Unlock()
+	if made != nil { // somebody else was first
+		return made, nil
+	}
+	staged, err := p.Stage()
+	if err != nil {
+		return nil, fmt.Errorf("platform: build the upgraded archive: %w", err)
+	}
+	if err := buildZip(staged, r.script.Upgraded, s, original); err != nil {
+		staged.Discard()
+		return nil, fmt.Errorf("platform: build the upgraded archive: %w", err)
+	}
+	made, _, err = staged.finish()
+	if err != nil {
+		return nil, fmt.Errorf("platform: build the upgraded archive: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.updateLocked(r, func(rec *record) { rec.Upgraded = made }); err != nil {
+		os.Remove(p.path(made.Seq))
+		return nil, err
+	}
+	return made, nil
+}
+
+// buildZip writes a small database of its own where the script asks for a built one; else the upload's, with a filestore.
+func buildZip(w io.Writer, script scenario.Upgraded, s Snapshot, original *Content) error {
+	spec := dump.OdooZip{
+		DBName: fmt.Sprintf("upgraded_%d", s.ID), Version: s.Target, UUID: s.Described.DatabaseUUID, PostgreSQL: s.PostgreSQL,
+	}
+	if script.Built {
+		spec.Padding = script.Size
+		return dump.BuildOdooZip(w, spec)
+	}
+	sql, err := original.SQL()
+	if err != nil {
+		return err
+	}
+	defer sql.Close()
+	spec.SQL = sql
+	return dump.BuildOdooZip(w, spec)
+}
+
+// hasFilestore tells whether the archive is a zip as clients of a request with a filestore look for (WIRE 8.5).
+func hasFilestore(c *Content) bool {
+	archive, err := zip.NewReader(c, c.Size)
+	if err != nil {
+		return false
+	}
+	var sql, filestore bool
+	for _, f := range archive.File {
+		sql = sql || f.Name == "dump.sql"
+		filestore = filestore || strings.HasPrefix(f.Name, "filestore/")
+	}
+	return sql && filestore
+}
+
+// openScripted opens a file that a script names.
+func openScripted(path, name string) (*Content, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("platform: the scenario's file: %w", err)
+	}
+	stat, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("platform: the scenario's file: %w", err)
+	}
+	return &Content{
+		ReaderAt: f, Name: name, Size: stat.Size(), ModTime: stat.ModTime(),
+		ETag:  fmt.Sprintf(`"%x-%x"`, stat.ModTime().UnixNano(), stat.Size()),
+		close: f.Close,
+	}, nil
+}
+
+// dumpExtensions are taken off, also when doubled, before a filestore's .zip is put on (WIRE 5.15).
+var dumpExtensions = []string{".dump", ".cdump", ".sql", ".tar", ".zip", ".gz", ".bz2", ".xz"}
+
+// UpgradedName is the name of the upgraded dump of a request made for filename (WIRE 5.15).
+func UpgradedName(filename string, filestore bool) string {
+	if !filestore {
+		return "upgraded_" + filename
+	}
+	return "upgraded_" + withoutExtensions(filename) + ".zip"
+}
+
+func withoutExtensions(name string) string {
+	for {
+		cut := name
+		for _, ext := range dumpExtensions {
+			if n := len(cut) - len(ext); n > 0 && strings.EqualFold(cut[n:], ext) {
+				cut = cut[:n]
+				break
+			}
+		}
+		if cut == name {
+			return name
+		}
+		name = cut
+	}
+}

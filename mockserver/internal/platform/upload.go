@@ -1,0 +1,217 @@
+package platform
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/upgrademock/upgrademock/internal/dump"
+)
+
+// Staged is a dump on its way in: a file that belongs to no request until its upload is complete. Exactly one of
+// Upload, Upgrade and Discard takes it over.
+type Staged struct {
+	p    *Platform
+	f    *os.File
+	seq  int64
+	size int64
+}
+
+// Stage begins an upload.
+func (p *Platform) Stage() (*Staged, error) {
+	seq, path, err := p.newPath()
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &Staged{p: p, f: f, seq: seq}, nil
+}
+
+// Write appends to the dump.
+func (s *Staged) Write(b []byte) (int, error) {
+	n, err := s.f.Write(b)
+	s.size += int64(n)
+	return n, err
+}
+
+// Size is the number of bytes written so far.
+func (s *Staged) Size() int64 { return s.size }
+
+// Discard removes what has been written.
+func (s *Staged) Discard() error {
+	return errors.Join(s.f.Close(), os.Remove(s.p.path(s.seq)))
+}
+
+// finish closes the file and says what it holds.
+func (s *Staged) finish() (*file, dump.Info, error) {
+	info := dump.Sniff(s.f, s.size)
+	stat, err := s.f.Stat()
+	if err := errors.Join(err, s.f.Close()); err != nil { // a full disk may be noticed only here
+		os.Remove(s.p.path(s.seq))
+		return nil, info, err
+	}
+	return &file{Seq: s.seq, Size: s.size, ModTime: stat.ModTime()}, info, nil
+}
+
+// MayUpload tells what speaks against an upload before its body is read (WIRE 4.4).
+func (p *Platform) MayUpload(ref Ref) Failures {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, fails := p.findLocked(ref)
+	if fails == nil && p.stateLocked(r) != StateDraft {
+		fails = Failures{wrongState("upload", r.rec.ID, p.stateLocked(r), StateDraft)}
+	}
+	return fails
+}
+
+// Upload makes the staged dump the request's, in place of an earlier one.
+func (p *Platform) Upload(ref Ref, staged *Staged) (Snapshot, Failures) {
+	whole, info, err := staged.finish()
+	if err != nil {
+		return Snapshot{}, Failures{Trouble("The dump can not be stored", err)}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, fails := p.findLocked(ref)
+	if fails == nil && p.stateLocked(r) != StateDraft { // it was processed while the body came in
+		fails = Failures{wrongState("upload", r.rec.ID, p.stateLocked(r), StateDraft)}
+	}
+	if fails == nil {
+		if err := p.completeLocked(r, whole, info); err != nil {
+			fails = Failures{Trouble("The dump can not be kept", err)}
+		}
+	}
+	if fails != nil {
+		os.Remove(p.path(whole.Seq))
+		return Snapshot{}, fails
+	}
+	p.dropSharedLocked(r)
+	return p.snapshotLocked(r), nil
+}
+
+// Upgrade is create, upload and process in one call (WIRE 6.6): all of it, or nothing.
+func (p *Platform) Upgrade(params CreateParams, postgresql string, staged *Staged) (Snapshot, Failures) {
+	fails := p.Check(params)
+	if fails == nil && staged.size == 0 {
+		fails = Failures{{Reason: DumpMissing, Message: "There is no database dump in the call's body", Why: "the body is empty"}}
+	}
+	if fails != nil {
+		staged.Discard()
+		return Snapshot{}, fails
+	}
+	whole, info, err := staged.finish()
+	if err != nil {
+		return Snapshot{}, Failures{Trouble("The dump can not be stored", err)}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, fails := p.createLocked(params, func(rec *record) {
+		rec.OneCall, rec.PostgreSQL = true, postgresql
+		rec.Original, rec.Described = whole, info
+	})
+	if fails != nil {
+		os.Remove(p.path(whole.Seq))
+		return Snapshot{}, fails
+	}
+	if fails := p.processLocked(r); fails != nil {
+		return Snapshot{}, fails
+	}
+	return p.snapshotLocked(r), nil
+}
+
+// completeLocked makes whole the request's dump and removes the one it replaces.
+func (p *Platform) completeLocked(r *request, whole *file, info dump.Info) error {
+	old := r.rec.Original
+	next := r.rec
+	next.Original, next.Described = whole, info
+	if err := p.store.complete(&next); err != nil {
+		return err
+	}
+	r.rec = next
+	if old != nil && old.Seq != whole.Seq {
+		p.removeLocked(r, old.Seq)
+	}
+	return nil
+}
+
+// removeLocked removes a file unless r still refers to it. Whoever has it open goes on reading.
+func (p *Platform) removeLocked(r *request, seq int64) {
+	if o := r.rec.Original; o != nil && o.Seq == seq || r.shared != nil && r.shared.number() == seq {
+		return
+	}
+	os.Remove(p.path(seq))
+}
+
+// dropSharedLocked lets the shared file begin anew from the complete dump, which came another way. Sessions that
+// have the old one open go on writing it, and complete it if they close it in order.
+func (p *Platform) dropSharedLocked(r *request) {
+	d := r.shared
+	r.shared = nil
+	if d != nil && !d.inUse() {
+		p.removeLocked(r, d.number())
+	}
+}
+
+// Content is a finished file, or what stands for one, open for reading.
+type Content struct {
+	io.ReaderAt
+	Name    string // as a client should call it
+	Size    int64
+	ETag    string // quoted, strong: the same for the same bytes
+	ModTime time.Time
+	close   func() error
+}
+
+// Close releases the file.
+func (c *Content) Close() error {
+	if c.close == nil {
+		return nil
+	}
+	return c.close()
+}
+
+// SQL is the plain SQL text of the dump (WIRE 8.6). What holds none, such as a dump made up for a test, is handed out as it is.
+func (c *Content) SQL() (io.ReadCloser, error) {
+	sql, err := dump.SQL(c.ReaderAt, c.Size)
+	if errors.Is(err, dump.ErrNotSQL) {
+		return io.NopCloser(io.NewSectionReader(c.ReaderAt, 0, c.Size)), nil
+	}
+	return sql, err
+}
+
+// Original opens the uploaded dump as it came (WIRE 8.2).
+func (p *Platform) Original(ref Ref) (*Content, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, why := p.lookupLocked(ref)
+	if r == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNoContent, why)
+	}
+	if r.rec.Original == nil {
+		return nil, fmt.Errorf("%w: no complete dump has been uploaded", ErrNoContent)
+	}
+	return p.openLocked(r.rec.Original, r.rec.Filename)
+}
+
+// ErrNoContent is what a URL gets that leads nowhere (yet).
+var ErrNoContent = errors.New("platform: nothing to hand out")
+
+func (p *Platform) openLocked(f *file, name string) (*Content, error) {
+	opened, err := os.Open(p.path(f.Seq))
+	if err != nil {
+		return nil, fmt.Errorf("platform: %w", err)
+	}
+	return &Content{
+		ReaderAt: io.NewSectionReader(opened, 0, f.Size),
+		Name:     name,
+		Size:     f.Size,
+		ETag:     fmt.Sprintf(`"%x-%x"`, f.Seq, f.Size),
+		ModTime:  f.ModTime,
+		close:    opened.Close,
+	}, nil
+}

@@ -1,0 +1,159 @@
+package mockserver
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"path"
+	"time"
+
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+	gossh "golang.org/x/crypto/ssh"
+)
+
+// Off as an address switches a listener off.
+const Off = "off"
+
+// The doc profiles: which edition of the official page is emulated (WIRE section 3).
+const (
+	Doc11 = "11.0"
+	Doc13 = "13.0"
+)
+
+// profiles has what the editions of the page differ in.
+var profiles = map[string]struct {
+	targets  []string
+	skipTest bool
+}{
+	Doc11: {targets: []string{"6.0", "6.1", "7.0", "8.0"}},
+	Doc13: {targets: []string{"11.0", "12.0", "13.0"}, skipTest: true},
+}
+
+// Options of a Server. The zero value is a good one for tests: all listeners on free loopback ports, nothing kept.
+type Options struct {
+	// HTTPAddr, HTTPSAddr and SFTPAddr are where to listen, as host:port; "" is a free port of 127.0.0.1, Off is nowhere.
+	HTTPAddr, HTTPSAddr, SFTPAddr string
+	// ControlAddr moves the control API to a listener of its own; "" leaves it at /_mock/ of the HTTP listener.
+	ControlAddr string
+
+	// DataDir keeps requests, dumps, the CA and the SSH host key; it is made if need be. "" keeps everything in a temporary directory
+	// that is gone after Close.
+	DataDir string
+	// CADir keeps the CA apart from the rest, so that it stays the same for many servers; "" is DataDir.
+	CADir string
+	// CAHosts are further names and addresses that the CA may sign for, beside loopback and the platform's domain.
+	CAHosts []string
+
+	// Doc is the edition of the official page to emulate, Doc11 (also "") or Doc13.
+	Doc string
+	// Targets overrides the edition's valid targets; nil leaves them.
+	Targets []string
+	// Contracts are globs of the contracts that are known; nil: all but M123456-abcxyz.
+	Contracts []string
+	// Region is the part of the URLs that names the data centre; "" is eu1.
+	Region string
+	// FailureStatus is the HTTP status of answers with failures; 0 is 200.
+	FailureStatus int
+
+	// PublicURL is the base of the URLs in answers; "" takes scheme and Host of the call being answered.
+	PublicURL string
+	// SFTPHostname is the hostname in request_sftp_access's answer; "" takes the host of the call being answered.
+	SFTPHostname string
+	// SFTPAccessTTL is how long an SFTP access lasts; 0 is 24 hours.
+	SFTPAccessTTL time.Duration
+	// SFTPHostKey is the SSH server's key; nil is an ECDSA P-256 key, made once for each DataDir.
+	SFTPHostKey gossh.Signer
+
+	// Scenarios are looked at in order; the first whose When matches a create's parameters drives that request. Where none
+	// matches, a request is pending for one poll, processing for one poll, and then done.
+	Scenarios []*scenario.Scenario
+	// Seed makes ids and keys the same for each run; 0 takes the keys from the system's random numbers. For tests only: keys
+	// made of a seed can be guessed.
+	Seed uint64
+	// JournalSize is how many events are remembered; 0 is 10,000.
+	JournalSize int
+	// JournalWriter gets each event as a line of JSON; nil: nobody does.
+	JournalWriter io.Writer
+
+	// BeforeProcess, if not nil, is called after a process has been accepted in form and before it is carried out.
+	BeforeProcess func(requestID int64)
+	// OnUpload, if not nil, is called when a dump is complete, over either wire, before the client is told.
+	OnUpload func(requestID int64)
+
+	// Now is the clock of requests, accesses and journal; nil is time.Now.
+	Now func() time.Time
+	// Logger gets what an operator should know; nil discards it. It never sees a key.
+	Logger *slog.Logger
+}
+
+// withDefaults checks the options and fills in what was left out.
+func (o *Options) withDefaults() (Options, error) {
+	var full Options
+	if o != nil {
+		full = *o
+	}
+	for _, addr := range []*string{&full.HTTPAddr, &full.HTTPSAddr, &full.SFTPAddr} {
+		if *addr == "" {
+			*addr = "127.0.0.1:0"
+		}
+	}
+	if full.Doc == "" {
+		full.Doc = Doc11
+	}
+	profile, ok := profiles[full.Doc]
+	if !ok {
+		return full, fmt.Errorf("mockserver: unknown edition %q of the page: choose %s or %s", full.Doc, Doc11, Doc13)
+	}
+	if full.Targets == nil {
+		full.Targets = profile.targets
+	}
+	for _, glob := range full.Contracts {
+		if _, err := path.Match(glob, ""); err != nil {
+			return full, fmt.Errorf("mockserver: contract glob %q: %w", glob, err)
+		}
+	}
+	if full.Region == "" {
+		full.Region = "eu1"
+	}
+	if full.FailureStatus == 0 {
+		full.FailureStatus = 200
+	}
+	if full.FailureStatus < 200 || full.FailureStatus > 599 {
+		return full, fmt.Errorf("mockserver: %d is no HTTP status for answers with failures: choose one from 200 to 599", full.FailureStatus)
+	}
+	if full.SFTPAccessTTL == 0 {
+		full.SFTPAccessTTL = 24 * time.Hour
+	}
+	if full.SFTPAccessTTL < 0 {
+		return full, fmt.Errorf("mockserver: an SFTP access cannot last %v", full.SFTPAccessTTL)
+	}
+	if full.PublicURL != "" {
+		if err := checkBase(full.PublicURL); err != nil {
+			return full, err
+		}
+	}
+	for i, s := range full.Scenarios {
+		if err := s.Validate(); err != nil {
+			return full, fmt.Errorf("mockserver: scenario %d: %w", i+1, err)
+		}
+	}
+	if full.Now == nil {
+		full.Now = time.Now
+	}
+	if full.Logger == nil {
+		full.Logger = slog.New(slog.DiscardHandler)
+	}
+	return full, nil
+}
+
+func checkBase(base string) error {
+	u, err := url.Parse(base)
+	if err != nil {
+		return fmt.Errorf("mockserver: public URL: %w", err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("mockserver: public URL %q: wanted http://HOST[:PORT] or https://HOST[:PORT], with a path if need be", base)
+	}
+	return nil
+}

@@ -1,0 +1,387 @@
+package mockserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/upgrademock/upgrademock/internal/localca"
+	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/sftpserver"
+	gossh "golang.org/x/crypto/ssh"
+)
+
+const (
+	headerTimeout = 10 * time.Second // to send a request's headers
+	idleTimeout   = 2 * time.Minute  // of a kept-alive connection
+	stallTimeout  = time.Minute      // without a byte of a body, or of an answer being taken
+)
+
+// Server is an emulator. Make one with New.
+type Server struct {
+	opts     Options
+	log      *slog.Logger
+	dir      string // where the platform's files are
+	tempDir  bool   // dir goes with Close
+	timed    bool   // the clock is the real one, so durations mean something
+	platform *platform.Platform
+	journal  *journal.Journal
+	scripts  *scripts
+	handler  http.Handler
+	ca       *localca.CA
+	caFile   string
+	hostKey  gossh.Signer
+	sftp     *sftpserver.Server
+
+	ctx    context.Context // ends when Close begins: whoever waits gives up
+	cancel context.CancelFunc
+
+	mu        sync.Mutex
+	started   bool
+	closed    chan struct{} // closed when Close has done its work; nil before it began
+	closeErr  error
+	advertise Advertise
+	listeners map[string]net.Listener // by name: "http", "https", "sftp", "control"
+	servers   []*http.Server
+	calls     int           // being handled
+	quiet     chan struct{} // closed when calls becomes 0 after Close began
+	serving   sync.WaitGroup
+}
+
+// Advertise is what answers tell clients of how to reach the emulator. An empty field leaves the server's own idea.
+type Advertise struct {
+	URL      string `json:"url,omitempty"`       // the base of the URLs
+	SFTPHost string `json:"sftp_host,omitempty"` // hostname of request_sftp_access
+	SFTPPort int    `json:"sftp_port,omitempty"` // sftp_port of request_sftp_access
+}
+
+// New makes a server that listens nowhere yet. Close it, even if it was never started.
+func New(opts *Options) (_ *Server, err error) {
+	full, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		opts: full, log: full.Logger, dir: full.DataDir, timed: opts == nil || opts.Now == nil,
+		journal:   journal.New(full.JournalSize, full.JournalWriter),
+		scripts:   newScripts(full.Scenarios),
+		advertise: Advertise{URL: strings.TrimSuffix(full.PublicURL, "/"), SFTPHost: full.SFTPHostname},
+		listeners: make(map[string]net.Listener),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			s.cancel()
+			s.removeTemp()
+		}
+	}()
+	if s.dir == "" {
+		if s.dir, err = os.MkdirTemp("", "upgrademock-"); err != nil {
+			return nil, fmt.Errorf("mockserver: make a temporary directory: %w", err)
+		}
+		s.tempDir = true
+	} else if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("mockserver: data directory: %w", err)
+	}
+	if err := s.openTrust(); err != nil {
+		return nil, err
+	}
+	var random io.Reader
+	if full.Seed != 0 {
+		random = seeded(full.Seed)
+	}
+	s.platform, err = platform.New(platform.Options{
+		Dir: s.dir, Keep: !s.tempDir,
+		Targets: full.Targets, SkipTest: profiles[full.Doc].skipTest, Contracts: full.Contracts,
+		AccessTTL: full.SFTPAccessTTL, Now: full.Now, Random: random,
+		Script: s.scripts.forRequest, Changed: s.noteChange, AccessEnded: s.accessEnded,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.sftp, err = s.newSFTP()
+	if err != nil {
+		return nil, errors.Join(err, s.platform.Close())
+	}
+	s.handler = s.routes()
+	return s, nil
+}
+
+func seeded(seed uint64) io.Reader {
+	var long [32]byte
+	for i := range 8 {
+		long[i] = byte(seed >> (8 * i))
+	}
+	return rand.NewChaCha8(long)
+}
+
+// openTrust gets the CA and the SSH host key, from the data directory where there is one.
+func (s *Server) openTrust() (err error) {
+	caDir := s.opts.CADir
+	if caDir == "" && !s.tempDir {
+		caDir = s.dir
+	}
+	if caDir != "" {
+		s.ca, err = localca.Open(caDir, s.opts.CAHosts...)
+		s.caFile = filepath.Join(caDir, localca.CertFile)
+	} else if s.ca, err = localca.New(s.opts.CAHosts...); err == nil {
+		s.caFile = filepath.Join(s.dir, localca.CertFile)
+		err = os.WriteFile(s.caFile, s.ca.PEM(), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("mockserver: %w", err)
+	}
+	switch {
+	case s.opts.SFTPHostKey != nil:
+		s.hostKey = s.opts.SFTPHostKey
+	case s.tempDir:
+		s.hostKey, err = newHostKey()
+	default:
+		s.hostKey, err = keptHostKey(filepath.Join(s.dir, "ssh_host_ecdsa_key"))
+	}
+	if err != nil {
+		return fmt.Errorf("mockserver: SSH host key: %w", err)
+	}
+	return nil
+}
+
+// Start begins to listen. When it returns nil, every listener accepts.
+func (s *Server) Start() (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed != nil {
+		return errors.New("mockserver: the server was closed")
+	}
+	if s.started {
+		return errors.New("mockserver: the server was started already")
+	}
+	defer func() {
+		if err != nil {
+			for name, l := range s.listeners {
+				l.Close()
+				delete(s.listeners, name)
+			}
+		}
+	}()
+	for _, want := range []struct{ name, addr, flag string }{
+		{"http", s.opts.HTTPAddr, "HTTP"}, {"https", s.opts.HTTPSAddr, "HTTPS"},
+		{"sftp", s.opts.SFTPAddr, "SFTP"}, {"control", s.opts.ControlAddr, "control API"},
+	} {
+		if want.addr == Off || want.addr == "" {
+			continue
+		}
+		l, err := net.Listen("tcp", want.addr)
+		if err != nil {
+			return fmt.Errorf("mockserver: listen for %s: %w; choose another address, or port 0 for a free one", want.flag, err)
+		}
+		s.listeners[want.name] = l
+	}
+	if err := s.writeKnownHosts(); err != nil {
+		return err
+	}
+	s.started = true
+	s.serveHTTPLocked("http", s, false)
+	s.serveHTTPLocked("https", s, true)
+	s.serveHTTPLocked("control", s.controlHandler(), false)
+	if l := s.listeners["sftp"]; l != nil {
+		s.serving.Go(func() { s.sftp.Serve(l) })
+	}
+	return nil
+}
+
+func (s *Server) serveHTTPLocked(name string, handler http.Handler, secure bool) {
+	l := s.listeners[name]
+	if l == nil {
+		return
+	}
+	srv := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		Protocols:         new(http.Protocols),
+	}
+	// Deliberately: uploads over HTTP/2 are slower, and curl takes it whenever it is offered.
+	srv.Protocols.SetHTTP1(true)
+	if secure {
+		srv.TLSConfig = s.ca.TLSConfig()
+	}
+	s.servers = append(s.servers, srv)
+	s.serving.Go(func() {
+		if secure {
+			srv.ServeTLS(l, "", "")
+		} else {
+			srv.Serve(l)
+		}
+	})
+}
+
+// ServeHTTP answers a call as the platform would, and the control API's calls.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.enter() {
+		panic(http.ErrAbortHandler)
+	}
+	defer s.leave()
+	s.handler.ServeHTTP(w, r)
+}
+
+// enter counts a call, unless the server is being closed.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed != nil {
+		return false
+	}
+	s.calls++
+	return true
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls--
+	if s.calls == 0 && s.quiet != nil {
+		close(s.quiet)
+		s.quiet = nil
+	}
+}
+
+// Shutdown stops accepting, lets calls and transfers that are under way end until ctx does, and closes the server.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	servers := s.servers
+	s.mu.Unlock()
+	var ending sync.WaitGroup
+	for _, srv := range servers {
+		ending.Go(func() { srv.Shutdown(ctx) })
+	}
+	ending.Go(func() { s.sftp.Shutdown(ctx) })
+	ending.Wait()
+	return s.Close()
+}
+
+// Close stops the server at once, breaking off what is under way, and waits until nothing of it is left: no goroutine, and without
+// a DataDir no file. It may be called more than once.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	if s.closed != nil {
+		closed := s.closed
+		s.mu.Unlock()
+		<-closed
+		return s.closeErr
+	}
+	s.closed = make(chan struct{})
+	servers := s.servers
+	quiet := make(chan struct{})
+	if s.calls == 0 {
+		close(quiet)
+	} else {
+		s.quiet = quiet
+	}
+	s.mu.Unlock()
+
+	s.cancel()
+	for _, srv := range servers {
+		srv.Close()
+	}
+	err := s.sftp.Close()
+	s.await(quiet)
+	s.serving.Wait()
+	err = errors.Join(err, s.journal.Close(), s.platform.Close(), s.removeTemp())
+	if err != nil {
+		s.closeErr = fmt.Errorf("mockserver: close: %w", err)
+	}
+	close(s.closed)
+	return s.closeErr
+}
+
+// await waits for the last call, and says so when that takes long.
+func (s *Server) await(quiet chan struct{}) {
+	patience := time.NewTimer(5 * time.Second)
+	defer patience.Stop()
+	for {
+		select {
+		case <-quiet:
+			return
+		case <-patience.C:
+			s.mu.Lock()
+			calls := s.calls
+			s.mu.Unlock()
+			s.log.Warn("closing still waits for calls being handled", "calls", calls)
+		}
+	}
+}
+
+func (s *Server) removeTemp() error {
+	if !s.tempDir {
+		return nil
+	}
+	return os.RemoveAll(s.dir)
+}
+
+// addr is where the named listener listens, "" if it does not.
+func (s *Server) addr(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.listeners[name]; l != nil {
+		return l.Addr().String()
+	}
+	return ""
+}
+
+// URL is the base URL over HTTP, such as http://127.0.0.1:8480; "" without an HTTP listener.
+func (s *Server) URL() string { return withScheme("http", s.addr("http")) }
+
+// HTTPSURL is the base URL over HTTPS; "" without an HTTPS listener.
+func (s *Server) HTTPSURL() string { return withScheme("https", s.addr("https")) }
+
+// SFTPAddr is the host:port of the SFTP server; "" without one.
+func (s *Server) SFTPAddr() string { return s.addr("sftp") }
+
+// AdminURL is the base URL of the control API; "" when nothing serves it.
+func (s *Server) AdminURL() string {
+	base := withScheme("http", s.addr("control"))
+	if base == "" {
+		base = s.URL()
+	}
+	if base == "" {
+		base = s.HTTPSURL()
+	}
+	if base == "" {
+		return ""
+	}
+	return base + "/_mock"
+}
+
+func withScheme(scheme, addr string) string {
+	if addr == "" {
+		return ""
+	}
+	return scheme + "://" + addr
+}
+
+// CAFile is a PEM file with the CA that HTTPS clients must trust.
+func (s *Server) CAFile() string { return s.caFile }
+
+// CA is the authority behind the HTTPS listener.
+func (s *Server) CA() *localca.CA { return s.ca }
+
+// KnownHostsFile is a known_hosts file for the SFTP server.
+func (s *Server) KnownHostsFile() string { return filepath.Join(s.dir, knownHostsName) }
+
+// HostKey is the public key that the SFTP server shows.
+func (s *Server) HostKey() gossh.PublicKey { return s.hostKey.PublicKey() }
+
+// now reads the server's clock.
+func (s *Server) now() time.Time { return s.opts.Now() }

@@ -1,0 +1,47 @@
+package mockserver
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+)
+
+// handleSFTPAccess opens the temporary SFTP server for a request (WIRE section 5).
+func (s *Server) handleSFTPAccess(c *call) answer {
+	host, port := s.sftpAddress(c)
+	if port == 0 {
+		return refused(platform.Trouble("There is no SFTP server", fmt.Errorf("the emulator runs with its SFTP listener switched off")))
+	}
+	keys, invalid := parseSSHKeys(c.params["ssh_keys"])
+	access, fails := s.platform.GrantAccess(c.ref, keys, invalid)
+	if fails != nil {
+		return refused(fails...)
+	}
+	command := fmt.Sprintf("sftp -P %d %s@%s", port, access.User, host)
+	return answer{request: object{
+		{"hostname", host},
+		{"sftp_port", port},
+		{"sftp_user", access.User},
+		{"shared_file", access.SharedFile},
+		{"request_id", access.ID},
+		{"sample_command", command},
+	}}
+}
+
+// sftpAddress is where the client finds the SFTP server: under the host by which it found us, unless told otherwise.
+func (s *Server) sftpAddress(c *call) (host string, port int) {
+	s.mu.Lock()
+	host, port = s.advertise.SFTPHost, s.advertise.SFTPPort
+	s.mu.Unlock()
+	if host == "" {
+		host = hostname(s.base(c.r))
+	}
+	if port == 0 {
+		if _, digits, err := net.SplitHostPort(s.addr("sftp")); err == nil {
+			port, _ = strconv.Atoi(digits)
+		}
+	}
+	return host, port
+}

@@ -1,0 +1,173 @@
+package mockserver
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+	"github.com/upgrademock/upgrademock/sftpserver"
+	gossh "golang.org/x/crypto/ssh"
+)
+
+// newSFTP makes the temporary SFTP host, which asks the platform for everything.
+func (s *Server) newSFTP() (*sftpserver.Server, error) {
+	changed, err := newHostKey()
+	if err != nil {
+		return nil, err
+	}
+	return sftpserver.New(&sftpserver.Options{
+		Shares: shares{s},
+		HostKey: func() gossh.Signer {
+			if s.platform.PickHostKey() {
+				return changed
+			}
+			return s.hostKey
+		},
+		Logger:  s.log,
+		Observe: s.noteSFTP,
+		Fault:   s.sftpFault,
+		Now:     s.opts.Now,
+		// Programs written for the platform in its time sign with RSA keys and SHA-1, and must be able to come in unmodified.
+		AllowSHA1: true,
+	})
+}
+
+// shares answers sftpserver from the platform.
+type shares struct{ s *Server }
+
+func (sh shares) Share(user string, key gossh.PublicKey) (sftpserver.Share, error) {
+	p, err := sh.s.platform.Share(user, wireKey(key))
+	if err != nil {
+		return nil, err
+	}
+	return share{s: sh.s, Share: p}, nil
+}
+
+// share puts platform's errors into sftpserver's words.
+type share struct {
+	s *Server
+	*platform.Share
+}
+
+func (sh share) Stat() (sftpserver.Info, error) {
+	info, err := sh.Share.Stat()
+	return sftpserver.Info{Name: info.Name, Size: info.Size, ModTime: info.ModTime, ReadOnly: info.ReadOnly}, inSFTPWords(err)
+}
+
+func (sh share) Open(flag int) (sftpserver.File, error) {
+	f, err := sh.Share.Open(flag)
+	if err != nil {
+		return nil, inSFTPWords(err)
+	}
+	return file{ShareFile: f, s: sh.s, id: sh.ID()}, nil
+}
+
+func (sh share) Truncate(size int64) error { return inSFTPWords(sh.Share.Truncate(size)) }
+
+func inSFTPWords(err error) error {
+	switch {
+	case errors.Is(err, platform.ErrAccessEnded):
+		return errors.Join(sftpserver.ErrRevoked, err)
+	case errors.Is(err, platform.ErrReadOnly):
+		return errors.Join(sftpserver.ErrDenied, err)
+	}
+	return err
+}
+
+// file tells the hook when a dump is complete.
+type file struct {
+	platform.ShareFile
+	s  *Server
+	id int64
+}
+
+func (f file) Close() error {
+	completed, err := f.Finish()
+	if completed && err == nil {
+		f.s.uploaded(f.id)
+	}
+	return err
+}
+
+// accessEnded is told by the platform, under its lock: it only closes connections.
+func (s *Server) accessEnded(id int64) { s.sftp.Disconnect(platform.SFTPUser(id)) }
+
+// noteChange journals a change of state. It is called under the platform's lock.
+func (s *Server) noteChange(change platform.Change) {
+	s.journal.Add(journal.Event{
+		On: "state", At: change.At, Request: change.ID, Contract: change.Contract, From: change.From, To: change.To,
+	})
+}
+
+// sftpPlaces are the scenarios' names for the moments at which sftpserver asks.
+var sftpPlaces = map[sftpserver.OpKind]string{
+	sftpserver.OpLogin: scenario.OnSFTPLogin,
+	sftpserver.OpOpen:  scenario.OnSFTPOpen,
+	sftpserver.OpRead:  scenario.OnSFTPRead,
+	sftpserver.OpWrite: scenario.OnSFTPWrite,
+	sftpserver.OpClose: scenario.OnSFTPClose,
+}
+
+// sftpFault asks the scenario of the user's request what shall go wrong.
+func (s *Server) sftpFault(op sftpserver.Op) *sftpserver.Fault {
+	on, ok := sftpPlaces[op.Kind]
+	id, known := platform.UserID(op.User)
+	if !ok || !known {
+		return nil
+	}
+	f := s.platform.Pick(id, on)
+	if f == nil || f.HostKey != "" { // a changed host key was shown when the connection began
+		return nil
+	}
+	fault := &sftpserver.Fault{
+		Name: describeFault(f), Refuse: f.Refuse, Error: f.Error, Disconnect: f.Disconnect || f.Cut, Reset: f.Reset, Revoke: f.Revoke,
+		After: f.After, Delay: f.Delay, Rate: f.Rate,
+	}
+	if f.Revoke {
+		fault.Struck = func() { s.platform.RevokeAccess(id) }
+	}
+	return fault
+}
+
+// noteSFTP journals what sftpserver tells. A file that was written, or read, and closed in order is an event of its own.
+func (s *Server) noteSFTP(e sftpserver.Event) {
+	event := journal.Event{
+		At: e.Time, On: "sftp." + string(e.Kind),
+		Session: e.Session, User: shortUser(e.User), Client: e.Client, Auth: e.Method, PubKey: e.Key,
+		Handle: e.Handle, Op: e.Op, Path: e.Path, Flags: e.Flags.String(), Size: e.Size, Offset: e.Offset,
+		Written: ranges(e.Written), Read: ranges(e.Read), Fault: e.Name, Why: e.Reason,
+	}
+	if id, ok := platform.UserID(e.User); ok {
+		event.Request = id
+		event.Contract, event.Scenario = s.platform.Whose(id)
+	}
+	s.journal.Add(event)
+	if e.Kind != sftpserver.EventClose || e.Reason != "" {
+		return
+	}
+	switch {
+	case len(e.Written) > 0 || e.Flags.Write && e.Flags.Truncate:
+		event.On = scenario.OnSFTPPut
+	case len(e.Read) > 0:
+		event.On = scenario.OnSFTPGet
+	default:
+		return
+	}
+	s.journal.Add(event)
+}
+
+func ranges(list []sftpserver.Range) []journal.Range {
+	if len(list) == 0 {
+		return nil
+	}
+	converted := make([]journal.Range, len(list))
+	for i, r := range list {
+		converted[i] = journal.Range(r)
+	}
+	return converted
+}
+
+// shortUser keeps an SFTP user name that a stranger made up from filling the journal.
+func shortUser(user string) string { return shorten(strings.ToValidUTF8(user, "\uFFFD"), 100) }

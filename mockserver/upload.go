@@ -1,0 +1,109 @@
+package mockserver
+
+import (
+	"fmt"
+	"hash/crc32"
+	"io"
+	"sync"
+
+	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+)
+
+// handleUpload takes a dump: the body, byte for byte, whatever its Content-Type says (WIRE section 4).
+func (s *Server) handleUpload(c *call) answer {
+	if fails := s.platform.MayUpload(c.ref); fails != nil {
+		s.discardBody(c)
+		return refused(fails...)
+	}
+	staged, stop := s.receive(c)
+	if stop != nil {
+		return *stop
+	}
+	snapshot, fails := s.platform.Upload(c.ref, staged)
+	if fails != nil {
+		return refused(fails...)
+	}
+	c.note(snapshot)
+	s.uploaded(snapshot.ID)
+	return answer{}
+}
+
+// handleUpgrade is create, upload and process in one call (WIRE 6.6).
+func (s *Server) handleUpgrade(c *call) answer {
+	params := createParams(c.params)
+	if params.Filename == "" && params.Contract != "" {
+		params.Filename = params.Contract + ".sql"
+	}
+	if fails := s.platform.Check(params); fails != nil {
+		s.discardBody(c)
+		return refused(fails...)
+	}
+	staged, stop := s.receive(c)
+	if stop != nil {
+		return *stop
+	}
+	snapshot, fails := s.platform.Upgrade(params, c.params["postgresql"], staged)
+	if fails != nil {
+		return refused(fails...)
+	}
+	s.uploaded(snapshot.ID)
+	return s.describe(c, snapshot)
+}
+
+func (s *Server) uploaded(id int64) {
+	if hook := s.opts.OnUpload; hook != nil {
+		hook(id)
+	}
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// copyBuffers are large: bytes come from a socket and go to a file, and each round costs two system calls.
+var copyBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+
+// receive stores the call's body. A body that ends early leaves nothing behind (WIRE 4.5).
+func (s *Server) receive(c *call) (_ *platform.Staged, stop *answer) {
+	refuse := func(f platform.Failure) (*platform.Staged, *answer) {
+		a := refused(f)
+		return nil, &a
+	}
+	staged, err := s.platform.Stage()
+	if err != nil {
+		s.discardBody(c)
+		return refuse(platform.Trouble("The dump can not be stored", err))
+	}
+	buffer := copyBuffers.Get().(*[256 << 10]byte)
+	defer copyBuffers.Put(buffer)
+	sum := crc32.New(castagnoli)
+	body := s.struckBody(c)
+	for {
+		n, readErr := body.Read(buffer[:])
+		if n > 0 {
+			sum.Write(buffer[:n])
+			if _, err := staged.Write(buffer[:n]); err != nil {
+				c.event.Received = staged.Size()
+				staged.Discard()
+				s.log.Error("a dump cannot be stored; is the disk full?", "request", c.event.Request, "err", err)
+				s.discardBody(c)
+				return refuse(platform.Trouble("The dump can not be stored", err))
+			}
+		}
+		if readErr == io.EOF {
+			break
+		}
+		if readErr != nil {
+			received := staged.Size()
+			c.event.Received = received
+			staged.Discard()
+			if readErr == errStruck {
+				s.strikeInBody(c)
+				return nil, &answer{sent: true}
+			}
+			c.w.Header().Set("Connection", "close")
+			return refuse(platform.Incomplete(received, c.r.ContentLength, readErr))
+		}
+	}
+	c.event.Received = staged.Size()
+	c.event.Checksum = fmt.Sprintf("crc32c:%08x", sum.Sum32())
+	return staged, nil
+}
