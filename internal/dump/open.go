@@ -105,23 +105,24 @@ func peek(r io.Reader) (head []byte, all io.Reader, err error) {
 		at.Seek(0, io.SeekStart) // cannot fail
 		head = make([]byte, headSize)
 		n, err := at.ReadAt(head, 0)
-		if err != nil && !errors.Is(err, io.EOF) {
+		if n == 0 && err != nil && !errors.Is(err, io.EOF) {
 			return nil, nil, err
 		}
 		return head[:n], at, nil
 	}
 	buf := bufio.NewReaderSize(r, 64<<10)
 	head, err = buf.Peek(headSize)
-	if err != nil && (len(head) == 0 || !broken(err)) && !errors.Is(err, io.EOF) {
+	if len(head) == 0 && err != nil && !errors.Is(err, io.EOF) {
 		return nil, nil, err
 	}
+	// An error behind the first bytes comes again when they have been read.
 	return head, buf, nil
 }
 
-// broken tells an error of the data from one of the medium: with the first, what came before it can still be looked at.
-func broken(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }
-
 func decompress(packing string, r io.Reader) (io.Reader, error) {
+	if _, ok := r.(*bufio.Reader); !ok {
+		r = bufio.NewReaderSize(r, 64<<10)
+	}
 	switch packing {
 	case "gzip":
 		return gzip.NewReader(r)

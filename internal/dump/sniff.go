@@ -68,10 +68,12 @@ func readManifest(b []byte) (version, server string) {
 	if json.Unmarshal(b, &m) != nil {
 		return "", ""
 	}
-	if odooName(m.MajorVersion) != "" {
-		return m.MajorVersion, m.PostgreSQL
+	for _, v := range []string{m.MajorVersion, m.Version} {
+		if odooName(v) != "" {
+			return v, m.PostgreSQL
+		}
 	}
-	return m.Version, m.PostgreSQL
+	return "", m.PostgreSQL
 }
 
 var postgresqlVersion = regexp.MustCompile(`^(\d{1,3})(?:\.(\d{1,3}))?`)

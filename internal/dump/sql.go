@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"math"
 	"regexp"
 	"sync"
+
+	"github.com/upgrademock/upgrademock/internal/dump/pgarchive"
 )
 
 // SQL returns the plain SQL text of the dump that r holds, size bytes of it, whatever it is packed in: a stream that psql can
@@ -15,7 +18,7 @@ import (
 // result is read, and not any more when Close has returned.
 //
 // An error wraps [ErrNotSQL]. A dump that turns out to be broken further on fails while reading, with an error that
-// says where. The result is for one goroutine, and has to be closed.
+// says where. The result is for one goroutine, and has to be closed; behind that its error is [fs.ErrClosed].
 func SQL(r io.ReaderAt, size int64) (io.ReadCloser, error) {
 	o, err := open(io.NewSectionReader(r, 0, size), limits{
 		unpacked: math.MaxInt64,
@@ -27,47 +30,56 @@ func SQL(r io.ReaderAt, size int64) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("%w: %w", ErrNotSQL, err)
 	}
 	if o.archive == nil {
-		return &plainSQL{o.text, o}, nil
+		return &plainSQL{text: o.text, close: sync.OnceValue(o.close)}, nil
 	}
-	return newWrittenSQL(o), nil
+	return &writtenSQL{archive: o.archive, close: sync.OnceValue(o.close)}, nil
 }
 
 // plainSQL is text that is there already.
 type plainSQL struct {
-	io.Reader
-	opened *opened
+	text  io.Reader // nil: closed
+	close func() error
 }
 
-func (p *plainSQL) Close() error { return p.opened.close() }
+func (s *plainSQL) Read(p []byte) (int, error) {
+	if s.text == nil {
+		return 0, fs.ErrClosed
+	}
+	return s.text.Read(p)
+}
+
+func (s *plainSQL) Close() error {
+	s.text = nil
+	return s.close()
+}
 
 // writtenSQL is text that an archive writes: straight to where it goes when the reader is copied (WriteTo), else piece by piece
 // as it is read, the writing being suspended between two pieces. No goroutine runs beside the caller.
 type writtenSQL struct {
-	opened *opened
-	piece  []byte
-	next   func() ([]byte, bool)
-	stop   func()
-	err    error // of the writing, when next has no more
-	close  func() error
-}
-
-func newWrittenSQL(o *opened) *writtenSQL {
-	return &writtenSQL{opened: o, close: sync.OnceValue(o.close)}
+	archive *pgarchive.Archive // nil: closed
+	piece   []byte
+	next    func() ([]byte, bool)
+	stop    func()
+	err     error // of the writing, when next has no more
+	close   func() error
 }
 
 func (s *writtenSQL) WriteTo(w io.Writer) (int64, error) {
-	if s.next != nil { // somebody has read already
+	if s.next != nil || s.archive == nil { // somebody has read already
 		return io.Copy(w, struct{ io.Reader }{s})
 	}
 	c := &countingWriter{w: w}
-	err := s.opened.archive.WriteSQL(c)
+	err := s.archive.WriteSQL(c)
 	return c.n, err
 }
 
 func (s *writtenSQL) Read(p []byte) (int, error) {
+	if s.archive == nil {
+		return 0, fs.ErrClosed
+	}
 	if s.next == nil {
 		s.next, s.stop = iter.Pull(func(yield func([]byte) bool) {
-			s.err = s.opened.archive.WriteSQL(writerFunc(func(piece []byte) (int, error) {
+			s.err = s.archive.WriteSQL(writerFunc(func(piece []byte) (int, error) {
 				if !yield(piece) {
 					return 0, io.ErrClosedPipe
 				}
@@ -93,8 +105,8 @@ func (s *writtenSQL) Read(p []byte) (int, error) {
 func (s *writtenSQL) Close() error {
 	if s.stop != nil {
 		s.stop()
-		s.piece = nil
 	}
+	s.archive, s.piece = nil, nil
 	return s.close()
 }
 

@@ -59,7 +59,10 @@ func (o *opened) zip(r io.Reader) (io.Reader, error) {
 			m.Close()
 		}
 	}
-	if found.Method == zip.Store && found.Flags&1 == 0 {
+	if found.Flags&1 != 0 {
+		return nil, fmt.Errorf("zip: %s is encrypted", found.Name)
+	}
+	if found.Method == zip.Store {
 		if offset, err := found.DataOffset(); err == nil {
 			return io.NewSectionReader(at, offset, int64(min(found.CompressedSize64, math.MaxInt64))), nil
 		}

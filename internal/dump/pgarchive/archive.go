@@ -38,7 +38,7 @@ type Archive struct {
 	Header
 	Entries []*Entry
 
-	data store
+	data store // nil: the archive could not be opened
 }
 
 // A store finds the data that belongs to entries.
@@ -52,7 +52,8 @@ type store interface {
 // Open opens a custom-format archive. An *io.SectionReader (from its beginning, wherever it stands) is read at random;
 // any other reader is read forward only.
 //
-// Errors wrap [ErrFormat], or are those of r.
+// Errors wrap [ErrFormat], or are those of r. The archive is never nil: beside an error it has what could be read of the
+// Header and nothing else.
 func Open(r io.Reader) (*Archive, error) {
 	c := newCursor(r)
 	d := &decoder{c: c, left: MaxTOC}
@@ -62,7 +63,7 @@ func Open(r io.Reader) (*Archive, error) {
 	}
 	a.Entries = d.toc(&a.Header)
 	if d.err != nil {
-		return nil, fmt.Errorf("custom format: %w", d.err)
+		return &Archive{Header: a.Header}, fmt.Errorf("custom format: %w", d.err)
 	}
 	a.data = newCustomStore(c, d, a.Compression)
 	return a, nil

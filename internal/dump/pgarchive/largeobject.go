@@ -32,7 +32,9 @@ func (r *restorer) largeObject(oid uint64, data io.Reader) error {
 		n, err := io.ReadFull(data, piece)
 		if n > 0 {
 			r.text(begin)
-			digits.Write(piece[:n])
+			if _, err := digits.Write(piece[:n]); err != nil {
+				return err // nobody wants the rest
+			}
 			r.text("');\n")
 		}
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {

@@ -158,10 +158,6 @@ func (r *restorer) entry(e *Entry) error {
 		r.definition(e, "")
 		return nil
 	}
-	if e.Definition != "" && !strings.HasPrefix(e.Definition, "-- load via partition root ") {
-		r.definition(e, "")
-		e.Definition = ""
-	}
 	r.definition(e, "Data for ")
 	if e.Desc == "BLOBS" {
 		r.selectSchema("pg_catalog")

@@ -17,7 +17,7 @@ func OpenTar(r io.Reader) (*Archive, error) {
 	s := newTarStore(r)
 	h, err := s.next()
 	if err != nil || h.Name != tocMember {
-		return nil, fmt.Errorf("tar format: %w: no %s at its beginning", ErrFormat, tocMember)
+		return &Archive{}, fmt.Errorf("tar format: %w: no %s at its beginning", ErrFormat, tocMember)
 	}
 	d := &decoder{c: newCursor(struct{ io.Reader }{s.members}), left: MaxTOC}
 	a := &Archive{Header: d.header(), data: s}
@@ -27,7 +27,7 @@ func OpenTar(r io.Reader) (*Archive, error) {
 	s.version = a.Version
 	a.Entries = d.toc(&a.Header)
 	if d.err != nil {
-		return nil, fmt.Errorf("tar format: %w", d.err)
+		return &Archive{Header: a.Header}, fmt.Errorf("tar format: %w", d.err)
 	}
 	return a, nil
 }
