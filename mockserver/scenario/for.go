@@ -64,7 +64,7 @@ func parseFor(text string) (For, error) {
 	if _, err := strconv.Atoi(text); err == nil {
 		return For{}, wrong("say %s of what: `%ss` or `%s polls`", text, text, text)
 	}
-	return For{}, didYouMean(nearest(text, "released", "1 poll"), "%s, found %s", wantFor, quote(text))
+	return For{}, didYouMean(Nearest(text, "released", "1 poll"), "%s, found %s", wantFor, quote(text))
 }
 
 func (f For) check() error {

@@ -112,7 +112,7 @@ func unknown(what, word string, valid []string) error {
 	return problem{
 		message:  fmt.Sprintf("unknown %s %s", what, quote(word)),
 		expected: valid,
-		nearest:  nearest(word, valid...),
+		nearest:  Nearest(word, valid...),
 	}
 }
 
@@ -149,9 +149,9 @@ func oneOf(words []string) string {
 	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
 }
 
-// nearest returns the word with the fewest typing slips (a character missing, extra, wrong, or two swapped) between
+// Nearest returns the word with the fewest typing slips (a character missing, extra, wrong, or two swapped) between
 // it and text, or "" when none is near enough to have been meant.
-func nearest(text string, words ...string) string {
+func Nearest(text string, words ...string) string {
 	best, fewest := "", 1+max(1, utf8.RuneCountInString(text)/3)
 	for _, word := range words {
 		slips := distance([]rune(strings.ToLower(text)), []rune(strings.ToLower(word)))

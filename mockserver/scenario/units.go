@@ -48,7 +48,7 @@ func parseSize(text string) (int64, error) {
 	for i, unit := range units {
 		names[i] = unit.name
 	}
-	meant := nearest(parts[2], names...)
+	meant := Nearest(parts[2], names...)
 	if meant != "" {
 		meant = parts[1] + meant
 	}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/upgrademock/upgrademock/fixtures"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+func newScenarioCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "scenario",
+		Short: "List and show the built-in scenarios, and check your own",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return fmt.Errorf("say what to do: list, show or check; see '%s --help'", cmd.CommandPath())
+		},
+	}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use:   "list",
+			Short: "List the built-in scenarios",
+			Args:  cobra.NoArgs,
+			RunE:  func(cmd *cobra.Command, _ []string) error { return failed(listScenarios(cmd.OutOrStdout())) },
+		},
+		&cobra.Command{
+			Use:   "show NAME",
+			Short: "Print a built-in scenario, to read or to begin your own with",
+			Args:  cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				src, err := readBuiltIn(args[0])
+				if err != nil {
+					return err
+				}
+				_, err = cmd.OutOrStdout().Write(src)
+				return failed(err)
+			},
+			ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+				if len(args) > 0 {
+					return nil, cobra.ShellCompDirectiveNoFileComp
+				}
+				return builtInNames(), cobra.ShellCompDirectiveNoFileComp
+			},
+		},
+		&cobra.Command{
+			Use:   "check FILE...",
+			Short: "Report every mistake in scenario files, with file, line and column",
+			Long:  "Report every mistake in scenario files, with file, line and column. The file - is standard input.",
+			Args:  cobra.MinimumNArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return checkScenarios(args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			},
+		},
+		&cobra.Command{
+			Use:   "schema",
+			Short: "Print the JSON Schema of scenario files, for editors",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				_, err := cmd.OutOrStdout().Write(scenario.Schema())
+				return failed(err)
+			},
+		},
+	)
+	return cmd
+}
+
+func listScenarios(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, name := range builtInNames() {
+		s, err := scenario.LoadFS(fixtures.Scenarios(), name+".yaml")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(table, "%s\t%s\n", s.Name, s.Description)
+	}
+	return table.Flush()
+}
+
+// checkScenarios prints the mistakes of each file to stderr, and which files are good to stdout.
+func checkScenarios(files []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	bad := false
+	for _, file := range files {
+		var err error
+		if file == "-" {
+			err = checkStdin(stdin)
+		} else {
+			_, err = scenario.Load(file)
+		}
+		if err != nil {
+			bad = true
+			fmt.Fprintln(stderr, err)
+			continue
+		}
+		fmt.Fprintf(stdout, "%s: ok\n", file)
+	}
+	if bad {
+		return exitCode{code: exitFailed}
+	}
+	return nil
+}
+
+func checkStdin(stdin io.Reader) error {
+	src, err := io.ReadAll(stdin)
+	if err != nil {
+		return fmt.Errorf("standard input: %w", err)
+	}
+	s, err := scenario.Parse("stdin", src)
+	if err != nil {
+		return err
+	}
+	return s.Resolve(".")
+}
+
+// findScenario returns the built-in scenario of that name, else the one in that file: what --scenario takes. So a
+// file that is called like a built-in scenario is ./NAME.
+func findScenario(fileOrName string) (*scenario.Scenario, error) {
+	_, err := readBuiltIn(fileOrName)
+	if err == nil {
+		return scenario.LoadFS(fixtures.Scenarios(), fileOrName+".yaml")
+	}
+	s, loadErr := scenario.Load(fileOrName)
+	if errors.Is(loadErr, fs.ErrNotExist) && !strings.ContainsAny(fileOrName, "./"+string(os.PathSeparator)) {
+		return nil, err // it was meant as a name
+	}
+	return s, loadErr
+}
+
+// readBuiltIn returns the file of a built-in scenario.
+func readBuiltIn(name string) ([]byte, error) {
+	src, err := fs.ReadFile(fixtures.Scenarios(), name+".yaml")
+	if err == nil {
+		return src, nil
+	}
+	if meant := scenario.Nearest(name, builtInNames()...); meant != "" {
+		return nil, fmt.Errorf("unknown scenario %q, did you mean %q?", name, meant)
+	}
+	return nil, fmt.Errorf("unknown scenario %q; 'upgrademock scenario list' lists them", name)
+}
+
+// builtInNames returns the names of the built-in scenarios, sorted.
+func builtInNames() []string {
+	files, err := fs.Glob(fixtures.Scenarios(), "*.yaml")
+	if err != nil {
+		panic("upgrademock: " + err.Error()) // the pattern is well-formed
+	}
+	for i, file := range files {
+		files[i] = strings.TrimSuffix(path.Base(file), ".yaml")
+	}
+	return files
+}
