@@ -228,13 +228,16 @@ func TestSet_laterStepsWin(t *testing.T) {
 	}
 }
 
-func TestDue(t *testing.T) {
+func TestDueAndFinal(t *testing.T) {
 	t.Parallel()
 	s := steps(lasts("a", time.Minute), polls("b", 1), held("c"), scenario.Step{State: "d"})
 	for step, want := range []time.Time{after(time.Minute), {}, {}, {}} {
 		at, ok := s.Due(scenario.Position{Step: step, Since: epoch})
 		if !at.Equal(want) || ok != !want.IsZero() {
 			t.Errorf("step %d is due %v, %t; want %v", step, at, ok, want)
+		}
+		if final := s.Final(scenario.Position{Step: step}); final != (step == 3) {
+			t.Errorf("step %d is final: %t", step, final)
 		}
 	}
 }

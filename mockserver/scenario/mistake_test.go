@@ -40,6 +40,12 @@ func TestParse_mistakes(t *testing.T) {
 		{"merge key", "when:\n  <<: {aim: test}\n", want{"2:3: … plain key … an alias"}},
 		{"tag", "name: !!str 5\n", want{"1:7: … the tag `!!str`"}},
 
+		// places
+		{"line ends of another system", "name: a\r\nsteps:\r\n  - state: a\r\n    for: 1s\r\n", want{"4:10: steps[0].for"}},
+		{"columns are characters", "faults: [{on: 'статус', reset: true}]\n# ü\nстоп: 1\n", want{"1:15: faults[0].on", "3:1: стоп"}},
+		{"JSON", "{\n\t\"steps\": [\n\t\t{\"state\": \"a\",\n\t\t \"for\": 5}\n\t]\n}\n", want{"4:11: steps[0].for"}},
+		{"after a block of text", "description: |\n  a\n\n  b\nstep: 1\n", want{"5:1: step"}},
+
 		// keys and types
 		{"unknown key", "step: []\n", want{"1:1: step: unknown key `step`, did you mean `steps`? Valid here: … `faults` … or `when`"}},
 		{"unknown key, nothing near", "colour: red\n", want{"1:1: colour: unknown key `colour`, expected `description` … or `when`"}},

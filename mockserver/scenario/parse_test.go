@@ -186,3 +186,40 @@ faults:
 		t.Errorf("errors.As found %+v, want the first mistake", first)
 	}
 }
+
+// What a platform keeps on disk comes back the same, also what only Go programs write.
+func TestJSON_keepsScriptsWrittenInGo(t *testing.T) {
+	t.Parallel()
+	for _, s := range []*scenario.Scenario{
+		{Name: "nothing"},
+		scenario.Default(),
+		{Name: "rare", When: scenario.When{"timezone": ""}, Faults: []scenario.Fault{
+			{On: "download", After: 1<<62 + 1, Truncate: true, Delay: time.Nanosecond, Rate: 1023},
+			{On: "status", HTTP: &scenario.HTTP{}},
+			{On: "status", Failure: &scenario.Failure{Reason: "A:B"}},
+		}, Expect: &scenario.Expect{
+			Calls: map[string]scenario.Bound{"sftp.put": {Op: "<", N: 2}}, Interval: map[string]scenario.Interval{"status": {Op: "<", D: time.Hour}},
+			Shows: scenario.Text{Literal: " a\nb"},
+		}},
+	} {
+		if err := s.Validate(); err != nil {
+			t.Error(err)
+		}
+		kept, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back scenario.Scenario
+		if err := json.Unmarshal(kept, &back); err != nil {
+			t.Errorf("%s: %v", kept, err)
+			continue
+		}
+		if diff := cmp.Diff(s, &back); diff != "" {
+			t.Errorf("%s (-written +read):\n%s", kept, diff)
+		}
+	}
+	kept, err := json.Marshal(scenario.Scenario{})
+	if err != nil || string(kept) != "{}" {
+		t.Errorf("the zero scenario is written %s, %v", kept, err)
+	}
+}

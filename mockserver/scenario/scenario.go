@@ -39,7 +39,7 @@ import (
 // [Default], no faults, the upgraded dump equal to the uploaded one.
 type Scenario struct {
 	// Name is what lists, journals and verdicts call it. [Parse] puts the file's base name where a script has none.
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 	// Description is one sentence for people.
 	Description string `json:"description,omitempty"`
 	// When says which requests it is for; empty: every request.

@@ -1,8 +1,6 @@
 package scenario
 
-import (
-	"slices"
-)
+import "slices"
 
 // kind is the type of a status key's value.
 type kind string
@@ -14,20 +12,20 @@ const (
 	kindList    kind = "a list of texts"
 )
 
-// statusKeys are the keys of a status answer in its order, with their types (WIRE §7). All but the first three may be
-// null: "unknown values are null" is documented, which of them ever are is not.
+// statusKeys are the keys of a status answer in its order, with their types (WIRE §7). All but id, key and state may be
+// set to null: that unknown values are null is documented, which of them ever are is not.
 var statusKeys = []struct {
 	name string
 	kind kind
 }{
 	{"id", kindInteger},
 	{"key", kindText},
-	{"state", kindText},
 	{"email", kindText},
 	{"target", kindText},
 	{"aim", kindText},
 	{"filename", kindText},
 	{"timezone", kindText},
+	{"state", kindText},
 	{"issue_stage", kindText},
 	{"issue", kindInteger},
 	{"status_url", kindText},
