@@ -23,6 +23,7 @@ func (f *frames) Write(p []byte) (int, error) {
 	}
 	f.begun = nil
 	f.answer(head, body)
+	f.asks(-1)
 	return len(p), nil
 }
 

@@ -2,6 +2,7 @@ package sftpserver
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -25,9 +26,11 @@ const (
 	fxpInit          = 1
 	fxpVersion       = 2
 	fxpOpen          = 3
+	fxpRead          = 5
 	fxpWrite         = 6
 	fxpSetstat       = 9
 	fxpFsetstat      = 10
+	fxpReaddir       = 12
 	fxpSymlink       = 20 // the last of the requests, which are numbered from 3
 	fxpStatus        = 101
 	fxpHandle        = 102
@@ -38,6 +41,7 @@ const (
 )
 
 const (
+	fxFailure     = 4
 	fxBadMessage  = 5
 	fxUnsupported = 8
 )
@@ -65,6 +69,8 @@ type frames struct {
 	pending map[uint32]uint32  // OPEN by request id → its number
 	byOpen  map[uint32]*handle // by the number of its OPEN, until the client is told its name
 	byName  map[string]*handle // by what the client calls it
+	asked   int                // requests that pkg/sftp has not answered
+	changed *sync.Cond         // on mu: asked
 
 	begun []byte // of an answer: pkg/sftp writes it in one or two pieces
 	out   *writer
@@ -77,6 +83,7 @@ func newFrames(s *session, ch gossh.Channel) *frames {
 		s.conn.progress.Add(1)
 		return n, err
 	}), 4096)
+	f.changed = sync.NewCond(&f.mu)
 	f.out = newWriter(ch)
 	return f
 }
@@ -98,21 +105,46 @@ func (f *frames) Read(p []byte) (int, error) {
 			if n > 0 {
 				return n, nil
 			}
+			f.asks(-1) // there will be no answer to half a message
 			f.endsWith(unexpected(err))
 		case len(f.tail) > 0:
 			f.head, f.tail = f.tail, nil
 		default:
 			if err := f.next(); err != nil {
 				f.endsWith(err)
+			} else if f.rest > 0 || len(f.head) > 0 {
+				f.asks(+1)
 			}
 		}
 	}
 	return 0, f.end
 }
 
+// endsWith ends the input. pkg/sftp hears of it when it has answered everything: it would forget the last answers else.
 func (f *frames) endsWith(err error) {
 	f.end = err
 	f.session.ended(err)
+	stop := context.AfterFunc(f.session.conn.ctx, func() {
+		f.mu.Lock()
+		f.changed.Broadcast()
+		f.mu.Unlock()
+	})
+	defer stop()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.asked > 0 && f.session.conn.ctx.Err() == nil {
+		f.changed.Wait()
+	}
+}
+
+// asks counts a request that is handed to pkg/sftp, or with -1 its answer.
+func (f *frames) asks(change int) {
+	f.mu.Lock()
+	f.asked += change
+	if f.asked == 0 {
+		f.changed.Broadcast()
+	}
+	f.mu.Unlock()
 }
 
 // unexpected is an end in the middle of a message.
@@ -157,8 +189,8 @@ func (f *frames) next() error {
 	case kind < fxpOpen || kind > fxpSymlink:
 		f.session.conn.deny("message", "", fmt.Sprintf("unknown message type %d", kind))
 		return f.answerInstead(statusMessage(id, fxUnsupported, statusUnsupported.text))
-	case kind == fxpWrite:
-		f.nextWrite(length)
+	case kind == fxpRead || kind == fxpWrite || kind == fxpReaddir:
+		return f.nextOfHandle(kind, id, length)
 	case kind == fxpOpen:
 		f.nextOpen(id, length)
 	case kind == fxpFsetstat:
@@ -186,40 +218,40 @@ func (f *frames) peekMessage(length int) []byte {
 
 func (f *frames) nextExtended(id uint32, length int) error {
 	d := decoder{f.peekMessage(length)[9:]}
-	if name := d.string(); name != "limits@openssh.com" {
-		return nil
+	switch name := d.string(); name {
+	case "limits@openssh.com":
+		// PROTOCOL file of OpenSSH, section 4.8: the longest message, READ, WRITE, and the number of handles.
+		e := encoder{kind: fxpExtendedReply, id: id}
+		for _, limit := range []uint64{maxMessage, maxTransfer, maxTransfer, maxHandles} {
+			e.uint64(limit)
+		}
+		return f.answerInstead(e.message())
+	case "posix-rename@openssh.com", "hardlink@openssh.com":
+		return nil // to be refused where all others are
+	default:
+		f.session.conn.deny("extension", name, "not supported")
+		return f.answerInstead(statusMessage(id, fxUnsupported, statusUnsupported.text))
 	}
-	// PROTOCOL file of OpenSSH, section 4.8: the longest packet, READ, WRITE, and the number of handles.
-	e := encoder{kind: fxpExtendedReply, id: id}
-	for _, limit := range []uint64{maxMessage, maxTransfer, maxTransfer, maxHandles} {
-		e.uint64(limit)
-	}
-	return f.answerInstead(e.message())
 }
 
-// nextWrite lets an append learn its first offset in the order of the wire.
-func (f *frames) nextWrite(length int) {
-	f.mu.Lock()
-	appends := len(f.byName) > 0
-	f.mu.Unlock()
-	if !appends {
-		return
-	}
+// nextOfHandle lets an append learn its first offset in the order of the wire, and refuses what pkg/sftp mistakes: reading from or writing
+// to a directory, listing a file.
+func (f *frames) nextOfHandle(kind byte, id uint32, length int) error {
 	b, _ := f.in.Peek(min(4+length, 64))
-	if len(b) < 9 {
-		return
-	}
 	d := decoder{b[9:]}
-	name, offset := d.string(), d.uint64()
-	if d.b == nil {
-		return
-	}
+	name := d.take(int(d.uint32()))
 	f.mu.Lock()
-	h := f.byName[name]
+	h := f.byName[string(name)]
 	f.mu.Unlock()
-	if h != nil {
-		h.place(offset)
+	if (h != nil) == (kind == fxpReaddir) {
+		return f.answerInstead(statusMessage(id, fxFailure, statusHandle.text))
 	}
+	if kind == fxpWrite {
+		if offset := d.uint64(); d.b != nil {
+			h.place(offset)
+		}
+	}
+	return nil
 }
 
 // nextOpen adds a number to the end of an OPEN: pkg/sftp hands the attributes on as they came, with whatever stands behind them.

@@ -232,3 +232,17 @@ func (j *journal) await(tb testing.TB, n int, kind sftpserver.EventKind) []sftps
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// freshKey is a key that nobody knows.
+func freshKey(tb testing.TB) gossh.Signer {
+	tb.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s, err := gossh.NewSignerFromKey(key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}

@@ -29,6 +29,7 @@ var (
 	statusTooBig      = &status{"File too large", sftp.ErrSSHFxFailure}
 	statusBadFlags    = &status{"Bad open flags", sftp.ErrSSHFxFailure}
 	statusTooMany     = &status{"Too many open handles", sftp.ErrSSHFxFailure}
+	statusHandle      = &status{"Invalid handle", sftp.ErrSSHFxFailure}
 	statusScattered   = &status{"Too many separate ranges", sftp.ErrSSHFxFailure}
 	statusUnsupported = &status{"Operation unsupported", sftp.ErrSSHFxOpUnsupported}
 )
