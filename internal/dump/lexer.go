@@ -43,14 +43,31 @@ func (l *lexer) write(p []byte) {
 	for len(p) > 0 {
 		switch l.state {
 		case inSQL:
+			if n := plainRun(p); n > 0 {
+				l.keep(p[:n]...)
+				l.prev = p[n-1]
+				p = p[n:]
+				continue
+			}
 			l.sql(p[0])
 			p = p[1:]
 		default:
-			// Most bytes are inside something: pass over those that cannot end it.
-			n := l.inside(p)
-			p = p[n:]
+			p = p[l.inside(p):]
 		}
 	}
+}
+
+// special are the bytes that may begin or end something, perhaps with the byte before them.
+var special = [256]bool{';': true, '\'': true, '"': true, '$': true, '-': true, '*': true, '\\': true}
+
+// plainRun returns how many bytes at the beginning of p are not special.
+func plainRun(p []byte) int {
+	for i, c := range p {
+		if special[c] {
+			return i
+		}
+	}
+	return len(p)
 }
 
 // keep adds to the statement what still fits.
