@@ -141,10 +141,8 @@ func (s *scanner) create(t *tokens) {
 		case token.is(",") && depth == 1:
 			first = true
 			continue
-		case first && depth == 1 && token.kind == 'w' || token.kind == '"':
-			if first {
-				names = append(names, token.text)
-			}
+		case first && depth == 1:
+			names = append(names, token.text) // of a column; constraints stand behind those
 			first = false
 		}
 	}

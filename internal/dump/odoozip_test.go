@@ -99,6 +99,27 @@ func TestBuildOdooZip_files(t *testing.T) {
 	}
 }
 
+// Padding makes the archive as large as wanted, by one file of the filestore, and changes nothing else.
+func TestBuildOdooZip_padding(t *testing.T) {
+	t.Parallel()
+	const size = 3<<20 + 1
+	b := build(t, dump.OdooZip{Padding: size})
+	if len(b) < size {
+		t.Errorf("%d bytes, want at least %d", len(b), size)
+	}
+	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := z.File[len(z.File)-1]
+	if last.UncompressedSize64 != size || !strings.HasPrefix(last.Name, "filestore/") {
+		t.Errorf("the last file is %s of %d bytes, want %d in filestore/", last.Name, last.UncompressedSize64, size)
+	}
+	if diff := cmp.Diff(sniff(build(t, dump.OdooZip{})), sniff(b)); diff != "" {
+		t.Errorf("Sniff without (-) and with (+) padding:\n%s", diff)
+	}
+}
+
 func TestBuildOdooZip_sameBytes(t *testing.T) {
 	t.Parallel()
 	if !bytes.Equal(build(t, dump.OdooZip{}), build(t, dump.OdooZip{})) {

@@ -2,6 +2,7 @@ package dump
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -17,22 +18,40 @@ import (
 // run. Plain SQL comes byte for byte; archives of PostgreSQL come as pg_restore writes them. r is read while the
 // result is read, and not any more when Close has returned.
 //
-// An error wraps [ErrNotSQL]. A dump that turns out to be broken further on fails while reading, with an error that
+// An error wraps [ErrNotSQL], or is that of r. A dump that turns out to be broken further on fails while reading, with an error that
 // says where. The result is for one goroutine, and has to be closed; behind that its error is [fs.ErrClosed].
 func SQL(r io.ReaderAt, size int64) (io.ReadCloser, error) {
-	o, err := open(io.NewSectionReader(r, 0, size), limits{
+	medium := &medium{r: r}
+	o, err := open(io.NewSectionReader(medium, 0, size), limits{
 		unpacked: math.MaxInt64,
 		spooled:  8 << 30,
 		members:  math.MaxInt,
 	})
 	if err != nil {
 		o.close()
+		if medium.err != nil {
+			return nil, fmt.Errorf("dump: read: %w", medium.err)
+		}
 		return nil, fmt.Errorf("%w: %w", ErrNotSQL, err)
 	}
 	if o.archive == nil {
 		return &plainSQL{text: o.text, close: sync.OnceValue(o.close)}, nil
 	}
 	return &writtenSQL{archive: o.archive, close: sync.OnceValue(o.close)}, nil
+}
+
+// A medium remembers whether reading has failed: that is no fault of what is read.
+type medium struct {
+	r   io.ReaderAt
+	err error
+}
+
+func (m *medium) ReadAt(p []byte, off int64) (int, error) {
+	n, err := m.r.ReadAt(p, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		m.err = err
+	}
+	return n, err
 }
 
 // plainSQL is text that is there already.

@@ -203,7 +203,7 @@ func TestSQL_readError(t *testing.T) {
 				_, err = io.Copy(io.Discard, r)
 				r.Close()
 			}
-			if !errors.Is(err, errMedium) {
+			if !errors.Is(err, errMedium) || errors.Is(err, dump.ErrNotSQL) {
 				t.Errorf("%s, unreadable from byte %d: error %v, want that of the medium", name, good, err)
 			}
 		}

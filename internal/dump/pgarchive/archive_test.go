@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -229,6 +230,36 @@ func TestWriteSQL_wideIntegers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(wantSmall(14), sql); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Old releases of pg_dump wrote a tar header that was not quite one: the magic number "ustar00".
+func TestOpenTar_oldMagic(t *testing.T) {
+	t.Parallel()
+	a := small()
+	a.minor = 12
+	b := a.tar(t)
+	for at := 0; at+512 <= len(b) && b[at] != 0; {
+		head := b[at : at+512]
+		copy(head[257:], "ustar00\x00")
+		copy(head[148:156], "        ")
+		sum := 0
+		for _, c := range head {
+			sum += int(c)
+		}
+		copy(head[148:156], fmt.Sprintf("%06o\x00 ", sum))
+		size, err := strconv.ParseInt(strings.Trim(string(head[124:136]), " \x00"), 8, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at += 512 + int(size+511)&^511
+	}
+	sql, err := writeSQL(pgarchive.OpenTar, readers["random"](b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(wantSmall(12), sql); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
