@@ -45,6 +45,8 @@ var (
 	ErrChanged = errors.New("the file changed")
 	// ErrHostKey: the SSH server's host key is unknown and was not accepted, or is not the known one.
 	ErrHostKey = errors.New("host key not accepted")
+	// ErrUnreachable: the SSH server does not answer; HTTPS may still work.
+	ErrUnreachable = errors.New("the SSH server cannot be reached")
 	// ErrLoginRefused: the SSH server takes none of our keys.
 	ErrLoginRefused = errors.New("the SSH server refused the login")
 )

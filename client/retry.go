@@ -16,6 +16,9 @@ type RetryOptions struct {
 	// Limit is how long trouble may last without a break: the first failure starts it, any progress ends it. Zero means 10 min.
 	Limit time.Duration
 
+	// Uncertain repeats calls whose outcome is ErrUncertain as well. Right where a repetition does no harm.
+	Uncertain bool
+
 	// OnTrouble hears of each failure that will be retried, and the pause before. It must be quick. Nil means nobody.
 	OnTrouble func(err error, pause time.Duration)
 }
@@ -40,12 +43,12 @@ func (o *RetryOptions) withDefaults() RetryOptions {
 
 // Retry calls try until it succeeds, fails with anything but ErrTransient, or the trouble has lasted for opts.Limit; the
 // last error is returned. The pauses grow twofold and are never shorter than what the platform asked for with Retry-After.
-// An error that is also ErrUncertain is not retried: what a repetition would cost, the caller must say.
+// An error that is also ErrUncertain is retried only when opts say so: what a repetition would cost, the caller must know.
 func Retry(ctx context.Context, opts *RetryOptions, try func(context.Context) error) error {
 	b := backoff{RetryOptions: opts.withDefaults()}
 	for {
 		err := try(ctx)
-		if err == nil || !errors.Is(err, ErrTransient) || errors.Is(err, ErrUncertain) {
+		if err == nil || !errors.Is(err, ErrTransient) || (errors.Is(err, ErrUncertain) && !b.Uncertain) {
 			return err
 		}
 		if perr := b.pause(ctx, err); perr != nil {

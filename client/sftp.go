@@ -72,6 +72,9 @@ func (o *SFTPOptions) withDefaults() (SFTPOptions, error) {
 	return r, nil
 }
 
+// maxStatuses is how often a server may refuse an operation, with no progress in between.
+const maxStatuses = 5
+
 // sftpSession is one connection with one SFTP channel on it.
 type sftpSession struct {
 	*sftp.Client
@@ -104,10 +107,10 @@ func (c *Client) dialSFTP(ctx context.Context, access *SFTPAccess, o *SFTPOption
 	dialer := net.Dialer{Timeout: 15 * time.Second, KeepAlive: 15 * time.Second}
 	raw, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			return nil, fmt.Errorf("nothing answers at %s: %w", addr, err)
+		if ctx.Err() == nil && errors.Is(err, syscall.ECONNREFUSED) {
+			err = fmt.Errorf("nothing answers at %s: %w", addr, err)
 		}
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	conn := &stallConn{Conn: raw, limit: c.stall}
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
@@ -186,7 +189,7 @@ func permanentSFTP(err error) bool {
 func (c *Client) sftpRetry(ctx context.Context, op string, access *SFTPAccess, o *SFTPOptions, t *SFTPTransfer,
 	try func(*sftpSession, *SFTPAccess) (moved bool, err error)) error {
 	trouble := backoff{RetryOptions: o.Retry.withDefaults()}
-	refusals := 0
+	refusals, statuses := 0, 0
 	for {
 		t.Tries++
 		session, err := c.dialSFTP(ctx, access, o)
@@ -207,6 +210,14 @@ func (c *Client) sftpRetry(ctx context.Context, op string, access *SFTPAccess, o
 		}
 		if moved {
 			trouble.progress()
+			statuses = 0
+		}
+		// A server that says no is heard sooner than a network that fails: it may have had a bad moment, but not for minutes.
+		var status *sftp.StatusError
+		if errors.As(err, &status) {
+			if statuses++; statuses >= maxStatuses {
+				return &Error{Op: op, Err: fmt.Errorf("given up, the server refused %d times at the same place: %w", statuses, err)}
+			}
 		}
 		c.log.WarnContext(ctx, "SFTP transfer broke off", "op", op, "error", err, "try", t.Tries)
 		if perr := trouble.pause(ctx, err); perr != nil {

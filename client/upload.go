@@ -51,7 +51,9 @@ func (c *Client) Upload(ctx context.Context, ref Ref, dump io.Reader, size int64
 	// The platform may refuse (wrong state, wrong key) before gigabytes have left.
 	hr.Header.Set("Expect", "100-continue")
 	began := time.Now()
-	if _, err := c.exchange(hr, op, ref.Key, body); err != nil {
+	_, err = c.exchange(hr, op, ref.Key, body)
+	count.mute() // an early answer leaves the transport reading for a while
+	if err != nil {
 		if lerr := count.failure(); lerr != nil {
 			return &Error{Op: op, Err: lerr}
 		}
@@ -96,6 +98,13 @@ func (r *countingReader) Read(p []byte) (int, error) {
 		r.progress(Progress{Done: r.n, Total: r.size})
 	}
 	return n, err
+}
+
+// mute ends the reports of progress; none runs when it returns.
+func (r *countingReader) mute() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.progress = nil
 }
 
 func (r *countingReader) failure() error {

@@ -1,0 +1,60 @@
+// Command odoo-upgrade has a database upgraded by the Odoo upgrade platform: step by step, or the whole way with "run".
+//
+// Exit codes: 0 all went well; 1 the platform or the way to it failed, or the database was not upgraded; 2 the command line
+// is wrong; 130 interrupted (SIGINT), 143 ended (SIGTERM). What was begun can be continued after each of them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(Main()) }
+
+// Main runs the command with the process's arguments and returns its exit code.
+func Main() int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		s := <-signals
+		cancel(signalError{s.(syscall.Signal)})
+		signal.Stop(signals) // a second one ends us at once
+	}()
+	return execute(ctx, os.Args[1:], environment{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv,
+	})
+}
+
+// signalError is the cause of an interrupted context.
+type signalError struct{ syscall.Signal }
+
+func (e signalError) Error() string { return "interrupted (" + e.Signal.String() + ")" }
+
+// execute is the command without the process around it.
+func execute(ctx context.Context, args []string, env environment) int {
+	a := newApp(env)
+	root := a.rootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	a.close()
+	if err == nil {
+		return 0
+	}
+	a.reportError(err)
+	var usage usageError
+	var sig signalError
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintf(a.stderr, "See \"%s --help\".\n", usage.command)
+		return 2
+	case errors.As(context.Cause(ctx), &sig):
+		return 128 + int(sig.Signal)
+	}
+	return 1
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/upgrademock/upgrademock/client"
+	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/journey"
+)
+
+// bars shows transfers: as a bar where there is a terminal, otherwise as a line now and then. Its methods are called
+// one at a time.
+type bars struct {
+	w     io.Writer
+	live  bool
+	quiet bool
+
+	what    string
+	pool    *mpb.Progress
+	bar     *mpb.Bar
+	at      time.Time // of the latest line
+	percent int64
+}
+
+func (a *app) newBars() *bars {
+	_, live := terminal(a.environment.stderr)
+	if w, ok := a.stderr.(*redacted); ok {
+		_, live = terminal(w.w)
+	}
+	return &bars{w: a.stderr, live: live, quiet: a.json}
+}
+
+func (b *bars) progress(what string, p client.Progress) {
+	switch {
+	case b.quiet:
+	case b.live:
+		b.draw(what, p)
+	default:
+		b.line(what, p)
+	}
+}
+
+func (b *bars) draw(what string, p client.Progress) {
+	if b.bar == nil || b.what != what {
+		b.end()
+		b.what = what
+		b.pool = mpb.New(mpb.WithOutput(b.w), mpb.WithAutoRefresh(), mpb.WithRefreshRate(200*time.Millisecond))
+		b.bar = b.pool.AddBar(max(p.Total, 0),
+			mpb.PrependDecorators(decor.Name(what+" "), decor.CountersKibiByte("% .1f / % .1f")),
+			mpb.AppendDecorators(decor.Percentage(), decor.Name(" "), decor.AverageSpeed(decor.SizeB1024(0), "% .1f"), decor.Name(" "), decor.AverageETA(decor.ET_STYLE_GO)))
+		b.bar.SetRefill(p.From)
+	}
+	b.bar.SetCurrent(p.Done)
+}
+
+// line writes at each tenth of the way, and otherwise every ten seconds.
+func (b *bars) line(what string, p client.Progress) {
+	if b.what != what {
+		b.what, b.at, b.percent = what, time.Now(), -1
+	}
+	percent := int64(-1)
+	if p.Total > 0 {
+		percent = 100 * p.Done / p.Total
+	}
+	now := time.Now()
+	if now.Sub(b.at) < time.Second || (now.Sub(b.at) < 10*time.Second && percent/10 == b.percent/10) {
+		return
+	}
+	b.at, b.percent = now, percent
+	if p.Total > 0 {
+		fmt.Fprintf(b.w, "%s: %s of %s (%d %%)\n", what, journey.Size(p.Done), journey.Size(p.Total), percent)
+	} else {
+		fmt.Fprintf(b.w, "%s: %s\n", what, journey.Size(p.Done))
+	}
+}
+
+// end takes the bar away, so that a line can follow.
+func (b *bars) end() {
+	if b.bar != nil {
+		b.bar.Abort(!b.bar.Completed())
+		b.pool.Wait()
+		b.bar, b.pool = nil, nil
+	}
+	b.what = ""
+}

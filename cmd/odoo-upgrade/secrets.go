@@ -1,0 +1,45 @@
+package main
+
+import (
+	"io"
+	"sync"
+
+	"github.com/upgrademock/upgrademock/client"
+)
+
+// redactor keeps keys out of what is written through it, whatever wrote it. It is the last net: nothing should
+// come here with a key in it. Writers must write whole lines.
+type redactor struct {
+	mu   sync.Mutex
+	keys []client.Key
+}
+
+// add makes k a secret.
+func (r *redactor) add(k client.Key) {
+	if k == "" {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keys = append(r.keys, k)
+}
+
+func (r *redactor) clean(s string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return client.Redact(s, r.keys...)
+}
+
+func (r *redactor) wrap(w io.Writer) io.Writer { return &redacted{r, w} }
+
+type redacted struct {
+	secrets *redactor
+	w       io.Writer
+}
+
+func (w *redacted) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(w.w, w.secrets.clean(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
