@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
@@ -35,20 +33,6 @@ func decompress(c Compression, r io.Reader) (io.Reader, error) {
 		return newZstd(buf)
 	}
 	return nil, fmt.Errorf("%w: unknown compression method %d", ErrFormat, c)
-}
-
-// decompressFile reads a data file of the tar or directory format, whose name tells the method.
-func decompressFile(name string, r io.Reader) (io.Reader, error) {
-	switch path.Ext(name) {
-	case ".gz":
-		z, err := gzip.NewReader(r)
-		return z, broken(err)
-	case ".lz4":
-		return lz4.NewReader(r), nil
-	case ".zst":
-		return newZstd(r)
-	}
-	return r, nil
 }
 
 // newZstd decodes in the calling goroutine, so there is nothing to close.

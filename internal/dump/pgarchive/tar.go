@@ -33,7 +33,8 @@ func OpenTar(r io.Reader) (*Archive, error) {
 }
 
 // tarStore reads the data of a tar-format archive: a member for each table, named in its entry, and a run of members
-// blob_<oid>.dat before the member blobs.toc (since 17 one blobs_<entry>.toc for each entry) that lists them.
+// blob_<oid>.dat before the member blobs.toc (since 17 one blobs_<entry>.toc for each entry) that lists them. pg_dump never
+// compresses in this format.
 type tarStore struct {
 	version Version
 	at      *io.SectionReader // nil: forward only
@@ -111,9 +112,9 @@ func (s *tarStore) table(e *Entry) (io.Reader, error) {
 		m, ok = s.found[e.filename]
 	}
 	if s.at == nil {
-		return decompressFile(e.filename, s.members)
+		return s.members, nil
 	}
-	return decompressFile(e.filename, io.NewSectionReader(s.at, m.data, m.size))
+	return io.NewSectionReader(s.at, m.data, m.size), nil
 }
 
 func (s *tarStore) blobs(e *Entry, each func(uint64, io.Reader) error) error {
@@ -142,16 +143,10 @@ func (s *tarStore) blobs(e *Entry, each func(uint64, io.Reader) error) error {
 		if h.Name == list {
 			return nil
 		}
-		oid, ok := blobMember(h.Name)
-		if !ok {
-			continue
-		}
-		data, err := decompressFile(h.Name, s.members)
-		if err == nil {
-			err = each(oid, data)
-		}
-		if err != nil {
-			return err
+		if oid, ok := blobMember(h.Name); ok {
+			if err := each(oid, s.members); err != nil {
+				return err
+			}
 		}
 	}
 }
