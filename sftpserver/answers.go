@@ -64,7 +64,7 @@ func (f *frames) endNow(id uint32) {
 	if fault == &accessEnded {
 		f.out.put(statusMessage(id, 3, statusDenied.text))
 		f.out.drain()
-		f.session.conn.drop(dropNow, ErrRevoked)
+		f.session.conn.finish(ErrRevoked)
 		return
 	}
 	f.out.drain()

@@ -31,6 +31,7 @@ type conn struct {
 
 	broken    atomic.Pointer[breakage] // set before the SSH library hears of the end; see lost
 	loggedIn  atomic.Bool
+	lingering atomic.Bool  // finish is at work
 	lastWrite atomic.Int64 // nanoseconds since start, for the idle timeout
 	progress  atomic.Int64 // counts what the SFTP sessions read and write, for lost
 	start     time.Time
@@ -77,7 +78,9 @@ func (c *conn) serve() {
 	if fault == nil || c.meet(fault, OpConnect) == nil {
 		c.srv.ssh.HandleConn(c)
 	}
-	c.drop(dropNow, errOrderly)
+	if !c.lingering.Load() {
+		c.drop(errOrderly)
+	}
 	c.mu.Lock()
 	c.ended = true // the library may start a handler for a channel even now
 	c.mu.Unlock()
@@ -126,6 +129,9 @@ func (c *conn) loggedInAs(user string) bool {
 // Read is what the SSH library calls, from one goroutine.
 func (c *conn) Read(p []byte) (int, error) {
 	p, err := c.pace.beforeRead(c.ctx, p)
+	if err == nil && c.broken.Load() != nil {
+		err = net.ErrClosed
+	}
 	if err == nil {
 		var n int
 		if n, err = c.in.Read(p); err == nil {
@@ -241,31 +247,56 @@ func (c *conn) sessionEnded() {
 	c.mu.Unlock()
 }
 
-// dropHow is a way to end a TCP connection.
-type dropHow int
-
-const (
-	dropNow   dropHow = iota // close: the client reads what was sent, then an end without any SSH goodbye
-	dropReset                // send a TCP RST
-)
-
-// drop ends the connection from our side. Only the first cause counts. It does not wait for anything but, before
-// a reset, for what was sent to arrive, since a reset makes the kernel forget it.
-func (c *conn) drop(how dropHow, cause error) {
+// drop ends the connection from our side, at once and without a word. Only the first cause counts. What was sent last may be lost: the
+// kernel answers with a reset if there is something that nobody has read.
+func (c *conn) drop(cause error) {
 	c.broken.CompareAndSwap(nil, &breakage{cause})
-	if how == dropReset {
-		awaitSent(c.ctx, c.raw)
-		if tcp, ok := c.raw.(interface{ SetLinger(int) error }); ok {
-			tcp.SetLinger(0)
-		}
-	}
 	c.cancel()
 	c.raw.Close()
 	c.wake()
 }
 
+// reset ends the connection with a TCP RST, once the other side has what was sent: a reset makes the kernel forget it.
+func (c *conn) reset(cause error) {
+	awaitSent(c.ctx, c.raw)
+	if tcp, ok := c.raw.(interface{ SetLinger(int) error }); ok {
+		tcp.SetLinger(0)
+	}
+	c.drop(cause)
+}
+
+// lingerTime is how long the client has to notice that the connection has ended.
+const lingerTime = time.Second
+
+// finish ends the connection with a TCP FIN after what was sent, and without any SSH goodbye. What still comes in is read over until
+// the client has gone, too, since closing with something unread would be a reset.
+func (c *conn) finish(cause error) {
+	if !c.broken.CompareAndSwap(nil, &breakage{cause}) {
+		return // it ends already
+	}
+	defer c.drop(cause)
+	tcp, ok := c.raw.(interface{ CloseWrite() error })
+	c.mu.Lock()
+	if ok = ok && !c.ended; ok {
+		c.running.Add(1)
+		defer c.running.Done()
+	}
+	c.mu.Unlock()
+	if !ok {
+		return
+	}
+	c.lingering.Store(true)
+	awaitSent(c.ctx, c.raw)
+	tcp.CloseWrite()
+	defer time.AfterFunc(lingerTime, func() { c.raw.Close() }).Stop()
+	io.Copy(io.Discard, c.raw)
+}
+
 // Close is called by the SSH library when its connection has ended; the error it ended with was noted by lost.
 func (c *conn) Close() error {
+	if c.lingering.Load() {
+		return nil // finish will
+	}
 	c.cancel()
 	return c.raw.Close()
 }

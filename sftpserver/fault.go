@@ -45,7 +45,7 @@ type Fault struct {
 
 	// After, for OpRead and OpWrite, is the offset in the file at which the fault strikes. It is exact whatever the order of the
 	// packets: bytes before After are transferred whole and without a hole, no byte at or beyond it is, and only then does it strike.
-	// A file that never reaches beyond After never meets the fault.
+	// A file that never reaches beyond After never meets the fault. One that only delays or slows and has no After strikes when the file is opened.
 	After int64
 
 	// Delay holds up all traffic of the connection for this long, from the moment of the strike.

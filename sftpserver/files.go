@@ -117,6 +117,7 @@ func (s *session) openFile(p string, flags Flags) (*handle, error) {
 	h.stored.add(0, info.Size)
 	s.keep(h)
 	s.conn.emit(Event{Kind: EventOpen, Handle: h.number, Path: "/" + h.name, Flags: flags, Size: h.base})
+	h.slowFromTheStart()
 	return h, nil
 }
 

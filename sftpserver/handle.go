@@ -30,6 +30,17 @@ type handle struct {
 	lost    error  // the session broke
 }
 
+// slowFromTheStart lets faults strike that only slow down, from the first byte on: what the client sends ahead would else be here before them.
+func (h *handle) slowFromTheStart() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, a := range []*armed{h.onRead, h.onWrite} {
+		if a.reaches(1) && !a.fails() {
+			a.hit(h)
+		}
+	}
+}
+
 func (h *handle) writable() bool { return h.flags.Write || h.flags.Append }
 
 // place settles where an appending client begins to count, by its first offset. Clients differ: some count from the

@@ -211,8 +211,8 @@ func (s *Server) serve(c *conn) {
 // Disconnect closes all of user's connections at once: the access has ended. Files that are open are aborted.
 func (s *Server) Disconnect(user string) {
 	for _, c := range s.connections() {
-		if c.loggedInAs(user) {
-			c.drop(dropNow, ErrRevoked)
+		if c.loggedInAs(user) && c.broken.Load() == nil {
+			c.drop(ErrRevoked)
 		}
 	}
 }
@@ -253,7 +253,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) Close() error {
 	s.stopListening()
 	for _, c := range s.connections() {
-		c.drop(dropNow, ErrServerClosed)
+		c.drop(ErrServerClosed)
 	}
 	done := make(chan struct{})
 	go func() {

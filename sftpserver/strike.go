@@ -49,11 +49,11 @@ func (c *conn) end(f *Fault) {
 	}
 	switch {
 	case f.Reset:
-		c.drop(dropReset, cause)
+		c.reset(cause)
 	case f.Revoke && !f.Disconnect:
-		c.drop(dropNow, ErrRevoked)
+		c.finish(ErrRevoked)
 	default:
-		c.drop(dropNow, cause)
+		c.finish(cause)
 	}
 	if f.Revoke {
 		c.mu.Lock()
