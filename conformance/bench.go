@@ -1,0 +1,341 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// bench is where one check (or one journey) works: its calls, its randomness, its way to say a verdict.
+// Its methods that end the check do so by panicking with a stop. Used by one goroutine.
+type bench struct {
+	*suite
+	ctx     context.Context
+	slots   chan struct{} // to take one while at work; nil: none is needed
+	lane    *lane
+	rng     *rand.Rand
+	closers []func()
+}
+
+// take and give a slot of those that may be at work: while a check waits it gives its slot to another.
+func (b *bench) take() {
+	if b.slots != nil {
+		b.slots <- struct{}{}
+	}
+}
+
+func (b *bench) give() {
+	if b.slots != nil {
+		<-b.slots
+	}
+}
+
+func (b *bench) close() {
+	for _, f := range slices.Backward(b.closers) {
+		f()
+	}
+	b.closers = nil
+	if b.rec != nil {
+		b.rec.save(b.lane, b.keyStrings())
+	}
+}
+
+func (b *bench) failf(format string, args ...any) {
+	panic(stop{verdict: Fail, message: fmt.Sprintf(format, args...)})
+}
+
+// wrong is the usual failure: what was sent, what was expected, what came.
+func (b *bench) wrong(sent, expected, came string) {
+	b.failf("sent %s; expected %s; came %s", sent, expected, came)
+}
+
+func (b *bench) skipf(format string, args ...any) {
+	panic(stop{verdict: Skip, message: fmt.Sprintf(format, args...)})
+}
+
+func (b *bench) errorf(format string, args ...any) {
+	panic(stop{verdict: Error, message: fmt.Sprintf(format, args...)})
+}
+
+// blocked ends a check that can't be judged because of trouble that the check by is there to name.
+func (b *bench) blocked(by, format string, args ...any) {
+	panic(stop{verdict: blocked, by: by, message: "could not be judged: " + fmt.Sprintf(format, args...)})
+}
+
+// pause waits a moment before asking again; a replay doesn't.
+func (b *bench) pause(d time.Duration) {
+	if !b.lane.live {
+		return
+	}
+	b.give()
+	defer b.take()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-b.ctx.Done():
+	}
+}
+
+// polite holds a call back where the platform is shared.
+func (b *bench) polite() {
+	if b.manners != nil {
+		b.manners.Wait(b.ctx) // its error is the context's, which the call itself reports
+	}
+}
+
+// try makes a call.
+func (b *bench) try(c call) (answer, error) {
+	a, err := exchange(b, "http", c.what, func() (answer, error) {
+		b.polite()
+		a, err := b.wires.do(b.ctx, c)
+		b.judgeReach(err)
+		return a, err
+	})
+	a.What = c.what
+	return a, err
+}
+
+// tryRaw makes a call of bytes.
+func (b *bench) tryRaw(c call, data []byte, half bool) (answer, error) {
+	a, err := exchange(b, "raw", c.what, func() (answer, error) {
+		b.polite()
+		a, err := b.wires.raw(b.ctx, c, data, half)
+		b.judgeReach(err)
+		return a, err
+	})
+	a.What = c.what
+	return a, err
+}
+
+// judgeReach counts calls that hang, and ends the check when the server is gone altogether.
+func (b *bench) judgeReach(err error) {
+	switch {
+	case errors.Is(err, errNoAnswer):
+		b.hangs.Add(1)
+	case b.ctx.Err() != nil:
+		b.errorf("the check was stopped by its time limit or the run's")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		b.errorf("the server is gone: %v", err)
+	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		b.errorf("%v", err)
+	}
+}
+
+// must makes a call that has to be answered.
+func (b *bench) must(c call) answer {
+	a, err := b.try(c)
+	if err != nil {
+		b.wrong(c.what, "an answer", err.Error())
+	}
+	return a
+}
+
+// fetch gets a URL.
+func (b *bench) fetch(u string, header ...string) answer { return b.request("GET", u, header...) }
+
+// request asks a URL with a method and header lines given as name, value, name, value….
+func (b *bench) request(method, u string, header ...string) answer {
+	c := call{method: method, url: u, header: http.Header{}, limit: fileLimit}
+	var extra string
+	for i := 0; i+1 < len(header); i += 2 {
+		c.header.Set(header[i], header[i+1])
+		extra += ", " + header[i] + ": " + header[i+1]
+	}
+	c.what = method + " " + strings.TrimPrefix(u, b.public) + extra
+	return b.must(c)
+}
+
+// params are a method's parameters, in order.
+type params []string // name, value, name, value…
+
+func (p params) with(kv ...string) params { return append(slices.Clone(p), kv...) }
+
+// without returns p without the parameters called name.
+func (p params) without(names ...string) params {
+	var out params
+	for i := 0; i+1 < len(p); i += 2 {
+		if !slices.Contains(names, p[i]) {
+			out = append(out, p[i], p[i+1])
+		}
+	}
+	return out
+}
+
+// set replaces the value of name.
+func (p params) set(name, value string) params {
+	out := slices.Clone(p)
+	for i := 0; i+1 < len(out); i += 2 {
+		if out[i] == name {
+			out[i+1] = value
+			return out
+		}
+	}
+	return append(out, name, value)
+}
+
+func (p params) encode() string {
+	var sb strings.Builder
+	for i := 0; i+1 < len(p); i += 2 {
+		if i > 0 {
+			sb.WriteByte('&')
+		}
+		sb.WriteString(url.QueryEscape(p[i]) + "=" + url.QueryEscape(p[i+1]))
+	}
+	return sb.String()
+}
+
+func (p params) String() string {
+	var parts []string
+	for i := 0; i+1 < len(p); i += 2 {
+		v := p[i+1]
+		if len(v) > 80 {
+			v = v[:60] + fmt.Sprintf("…(%d bytes)", len(v))
+		}
+		if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' }) || v == "" {
+			v = fmt.Sprintf("%q", v)
+		}
+		parts = append(parts, p[i]+"="+strings.ToValidUTF8(v, "\uFFFD"))
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
+}
+
+// way is how parameters travel.
+type way int
+
+const (
+	byQuery     way = iota // GET with a query
+	byForm                 // POST with an urlencoded form
+	byMultipart            // POST with multipart/form-data
+	byGetBody              // GET with an urlencoded form as its body
+	byPostQuery            // POST with a query and no body
+	byPutQuery             // PUT with a query
+	byHead                 // HEAD with a query
+)
+
+const formType = "application/x-www-form-urlencoded"
+
+func (b *bench) methodURL(method string) string { return b.base + "/database/v1/" + method }
+
+// compose builds the call of an API method.
+func (b *bench) compose(method string, w way, p params) call {
+	c := call{url: b.methodURL(method)}
+	verb := "GET"
+	how := ""
+	switch w {
+	case byQuery:
+		c.url += "?" + p.encode()
+	case byForm:
+		verb, c.ctype, c.body, how = "POST", formType, []byte(p.encode()), " as a form"
+	case byMultipart:
+		verb, how = "POST", " as multipart fields"
+		c.ctype, c.body = multipartBody(p, nil)
+	case byGetBody:
+		c.ctype, c.body, how = formType, []byte(p.encode()), " as a form in the body"
+	case byPostQuery:
+		verb, c.body, how = "POST", []byte{}, " in the query"
+		c.url += "?" + p.encode()
+	case byPutQuery:
+		verb, c.body, how = "PUT", []byte{}, " in the query"
+		c.url += "?" + p.encode()
+	case byHead:
+		verb = "HEAD"
+		c.url += "?" + p.encode()
+	}
+	c.method = verb
+	c.what = verb + " " + method + " " + p.String() + how
+	return c
+}
+
+// filePart is a file in a multipart body.
+type filePart struct {
+	field, filename, ctype string
+	data                   []byte
+}
+
+func multipartBody(p params, file *filePart) (ctype string, body []byte) {
+	var buf bytes.Buffer
+	w := multipart.NewWriter(&buf)
+	for i := 0; i+1 < len(p); i += 2 {
+		w.WriteField(p[i], p[i+1])
+	}
+	if file != nil {
+		h := textproto.MIMEHeader{}
+		h.Set("Content-Disposition", fmt.Sprintf(`form-data; name=%q; filename=%q`, file.field, file.filename))
+		h.Set("Content-Type", file.ctype)
+		part, _ := w.CreatePart(h)
+		part.Write(file.data)
+	}
+	w.Close()
+	return w.FormDataContentType(), buf.Bytes()
+}
+
+// api calls a method and reads its answer; only no answer at all ends the check.
+func (b *bench) api(method string, w way, p params) reply {
+	return readReply(b.must(b.compose(method, w, p)))
+}
+
+// tryAPI calls a method for a step before the one judged.
+func (b *bench) tryAPI(method string, w way, p params) (reply, error) {
+	a, err := b.try(b.compose(method, w, p))
+	if err != nil {
+		return reply{answer: answer{What: a.What}, broken: err.Error()}, err
+	}
+	return readReply(a), nil
+}
+
+// object ends the check unless the reply is a JSON object.
+func (b *bench) object(r reply) reply {
+	if r.object == nil {
+		b.wrong(r.What, "a JSON object", r.broken+": "+r.came())
+	}
+	return r
+}
+
+// accepted ends the check unless the call went well.
+func (b *bench) accepted(r reply) reply {
+	b.object(r)
+	if !r.fine() {
+		b.wrong(r.What, "success, with no failures", r.came())
+	}
+	return r
+}
+
+// refusal ends the check unless the call was refused with a failure in the list.
+func (b *bench) refusal(r reply, why string) reply {
+	b.object(r)
+	if len(r.failures()) == 0 {
+		b.wrong(r.What, "a failure: "+why, r.came())
+	}
+	return r
+}
+
+// reasoned ends the check unless the reply has a failure with that reason, and returns it.
+func (b *bench) reasoned(r reply, reason string) failure {
+	b.object(r)
+	f, ok := r.failure(reason)
+	if !ok {
+		b.wrong(r.What, "a failure with the reason "+reason, r.came())
+	}
+	return f
+}
+
+// hasKey ends the check unless the failure's key is the string want.
+func (b *bench) hasKey(r reply, f failure, key, want string) {
+	if got, ok := f[key].(string); !ok || got != want {
+		b.wrong(r.What, fmt.Sprintf("%s with %q: %q", f.reason(), key, want), show(map[string]any(f)))
+	}
+}

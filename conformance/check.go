@@ -1,0 +1,134 @@
+package conformance
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Evidence is how well a rule of the contract is known.
+type Evidence string
+
+const (
+	Documented      Evidence = "D" // the 11.0 page says it or its sample shows it
+	DocumentedLater Evidence = "L" // the pages of 12.0 to 14.0 say it
+	ObservedUse     Evidence = "O" // public client programs that worked against production rely on it
+	Assumption      Evidence = "A" // nobody outside knows: this project's convention
+)
+
+// Level says how far a run goes. The zero Level is [Observed].
+type Level string
+
+const (
+	OnlyDocumented Level = "documented" // only what the 11.0 page says
+	Observed       Level = "observed"   // and what later pages say and known clients rely on
+	Assumed        Level = "assumed"    // and this project's conventions: for emulators, never for production
+)
+
+// ParseLevel reads a level's name; "" is [Observed].
+func ParseLevel(s string) (Level, error) {
+	switch l := Level(s); l {
+	case "":
+		return Observed, nil
+	case OnlyDocumented, Observed, Assumed:
+		return l, nil
+	}
+	return "", fmt.Errorf("conformance: unknown level %q: want documented, observed or assumed", s)
+}
+
+func (l Level) covers(e Evidence) bool {
+	switch e {
+	case Documented:
+		return true
+	case DocumentedLater, ObservedUse:
+		return l != OnlyDocumented
+	default:
+		return l == Assumed
+	}
+}
+
+// Needs is what a check asks of the server beyond answering.
+type Needs uint8
+
+const (
+	Writes    Needs = 1 << iota // creates requests or uploads
+	SFTP                        // logs in to the SFTP server
+	Processes                   // asks the platform to upgrade a dump
+	Waits                       // waits until an upgrade has ended
+)
+
+func (n Needs) String() string {
+	var words []string
+	for i, word := range []string{"writes", "sftp", "process", "waits"} {
+		if n&(1<<i) != 0 {
+			words = append(words, word)
+		}
+	}
+	return strings.Join(words, ",")
+}
+
+// A check is one question to the server.
+type check struct {
+	id       string
+	rows     []string // of the wire contract
+	evidence Evidence
+	says     string // what the contract asks, one sentence
+	needs    Needs
+	gentle   bool // may be asked of production: reads the one shared request, or creates nothing
+	last     bool // judges what the other checks have seen: runs when they are done
+	run      func(b *bench)
+}
+
+// phase orders the checks where they share one request: first those that look at the draft, then those that
+// look at an uploaded dump, and those that look at the outcome.
+func (c *check) phase() int {
+	switch {
+	case c.last:
+		return 3
+	case c.needs&Processes != 0:
+		return 2
+	case c.needs&Writes != 0:
+		return 1
+	}
+	return 0
+}
+
+// Info describes a check to people and programs.
+type Info struct {
+	ID       string   `json:"id"`
+	Rows     []string `json:"rows"`
+	Evidence Evidence `json:"evidence"`
+	Says     string   `json:"says"`
+	Needs    string   `json:"needs"`  // words of writes, sftp, process, waits, joined with commas
+	Gentle   bool     `json:"gentle"` // also asked of production
+}
+
+// Checks lists every check, in the order of reports.
+func Checks() []Info {
+	var infos []Info
+	for _, c := range allChecks() {
+		infos = append(infos, Info{ID: c.id, Rows: slices.Clone(c.rows), Evidence: c.evidence,
+			Says: c.says, Needs: c.needs.String(), Gentle: c.gentle})
+	}
+	return infos
+}
+
+// allChecks is the whole suite, group by group.
+func allChecks() []*check {
+	groups := [][]check{
+		answerChecks(), paramChecks(), createChecks(), createRefusalChecks(), keyChecks(),
+		statusChecks(), urlFormChecks(), accessRuleChecks(),
+		uploadChecks(), describeChecks(),
+		sftpAccessChecks(), sftpLoginChecks(), sftpListingChecks(), sftpWriteChecks(), sftpForbiddenChecks(), sftpSessionChecks(),
+		processChecks(), doneChecks(), downloadChecks(), skipTestChecks(), upgradeChecks(),
+	}
+	var all []*check
+	for _, group := range groups {
+		for i := range group {
+			all = append(all, &group[i])
+		}
+	}
+	return all
+}
+
+func rows(r ...string) []string { return r }

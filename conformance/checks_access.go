@@ -1,0 +1,156 @@
+package conformance
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+)
+
+// authMethods are the methods that a request's id and key open, and how each is called with other ones.
+var authMethods = []struct {
+	name string
+	call func(b *bench, p params) reply
+}{
+	{"status", func(b *bench, p params) reply { return b.api("status", b.learned.way, p) }},
+	{"upload", func(b *bench, p params) reply {
+		return readReply(b.must(call{method: "POST", url: b.methodURL("upload") + "?" + p.encode(), ctype: "application/octet-stream", body: []byte("-- PostgreSQL database dump\n-- an intruder's\n"), what: "POST upload " + p.String()}))
+	}},
+	{"request_sftp_access", func(b *bench, p params) reply {
+		return readReply(b.must(b.composeAccess(p, keyLine(newKey("ed25519"))+"\n")))
+	}},
+	{"process", func(b *bench, p params) reply { return b.api("process", b.learned.way, p) }},
+}
+
+// wrongKeys are keys near to the right one that are not it, with what each is.
+func wrongKeys(key string) []struct{ what, key string } {
+	flip := func(i int) string {
+		if i >= len(key) {
+			return key + "A"
+		}
+		c := byte('A')
+		if key[i] == 'A' {
+			c = 'B'
+		}
+		return key[:i] + string(c) + key[i+1:]
+	}
+	all := []struct{ what, key string }{
+		{"another well-formed key", base64.URLEncoding.EncodeToString([]byte("sixteen byte key"))},
+		{"the key with its first character changed", flip(0)},
+		{"the key with a character in the middle changed", flip(12)},
+		{"the first half of the key", key[:len(key)/2]},
+		{"% for the key", "%"},
+		{"the key twice", key + key},
+	}
+	if lower := strings.ToLower(key); lower != key {
+		all = append(all, struct{ what, key string }{"the key in lower case", lower})
+	}
+	return all
+}
+
+// notFound ends the check unless the reply is the assumed answer for what does not exist.
+func (b *bench) notFound(r reply, id string) {
+	f := b.reasoned(r, "REQUEST:NOT_FOUND")
+	if code := f["code"]; text(code) != id && number(code) != id {
+		b.wrong(r.What, "REQUEST:NOT_FOUND with code "+id, show(map[string]any(f)))
+	}
+	b.hasKey(r, f, "message", "Can not find request "+id)
+}
+
+func accessRuleChecks() []check {
+	var checks []check
+	for _, m := range authMethods {
+		needs := Writes
+		if m.name == "process" {
+			needs |= Processes
+		}
+		checks = append(checks,
+			check{id: group(m.name) + "/wrong-key", rows: rows("2"), evidence: Documented, needs: needs,
+				says: m.name + " is refused with a key that is not the request's, and changes nothing.",
+				run: func(b *bench) {
+					req, _ := b.uploaded()
+					before := b.status(req)
+					for _, k := range wrongKeys(req.key) {
+						r := m.call(b, params{"request", req.id, "key", k.key})
+						if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || r.request() != nil {
+							b.wrong(fmt.Sprintf("%s with the id and %s", m.name, k.what), "a failure", r.came())
+						}
+					}
+					b.unchanged(m.name+" with wrong keys", req, before)
+				}},
+			check{id: group(m.name) + "/other-key", rows: rows("2"), evidence: Documented, needs: needs,
+				says: m.name + " is refused with the key of another request.",
+				run: func(b *bench) {
+					req, _ := b.uploaded()
+					other := b.create()
+					before := b.status(req)
+					r := m.call(b, params{"request", req.id, "key", other.key})
+					if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || r.request() != nil {
+						b.wrong(m.name+" with the key of another request", "a failure", r.came())
+					}
+					b.unchanged(m.name+" with the key of another request", req, before)
+				}},
+			check{id: group(m.name) + "/requires-key", rows: rows("2"), evidence: Documented, needs: needs,
+				says: m.name + " is refused without key and without request.",
+				run: func(b *bench) {
+					req, _ := b.uploaded()
+					before := b.status(req)
+					for _, p := range []params{{"request", req.id}, {"key", req.key}, {"request", req.id, "key", ""}, {"request", "", "key", req.key}} {
+						r := m.call(b, p)
+						if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || r.request() != nil {
+							b.wrong(m.name+" "+p.String(), "a failure", r.came())
+						}
+					}
+					b.unchanged(m.name+" without key", req, before)
+				}},
+			check{id: group(m.name) + "/unknown-request", rows: rows("2"), evidence: Documented, gentle: m.name == "status",
+				says: m.name + " is refused for a request that does not exist, in order.",
+				run: func(b *bench) {
+					key := base64.URLEncoding.EncodeToString([]byte("sixteen byte key"))
+					ids := []string{"999999999", "0", "-1", "abc", "99999999999999999999999", "1.5"}
+					if b.opts.Production {
+						ids = ids[:1]
+					}
+					for _, id := range ids {
+						r := b.object(m.call(b, params{"request", id, "key", key}))
+						b.refusal(r, "there is no such request")
+						if r.Status >= 500 {
+							b.wrong(r.What, "a refusal, not a crash", r.came())
+						}
+					}
+				}},
+			check{id: group(m.name) + "/not-found", rows: rows("2"), evidence: Assumption,
+				says: m.name + " answers a wrong key and an unknown id with the same REQUEST:NOT_FOUND.",
+				run: func(b *bench) {
+					req, other := b.create(), b.create()
+					wrong := m.call(b, params{"request", req.id, "key", wrongKeys(req.key)[0].key})
+					unknown := m.call(b, params{"request", "999999999", "key", req.key})
+					b.notFound(wrong, req.id)
+					b.notFound(unknown, "999999999")
+					b.notFound(m.call(b, params{"request", req.id, "key", other.key}), req.id)
+					x := strings.ReplaceAll(string(wrong.Body), req.id, "999999999")
+					if x != string(unknown.Body) || wrong.Status != unknown.Status {
+						b.wrong(m.name+" with a wrong key, and with an unknown id", "the same answer", wrong.came()+" and "+unknown.came())
+					}
+				}},
+			check{id: group(m.name) + "/missing", rows: rows("2"), evidence: Assumption,
+				says: m.name + " names missing parameters with REQUEST:MISSING and KEY:MISSING, together.",
+				run: func(b *bench) {
+					req := b.create()
+					b.missing(m.call(b, params{"request", req.id}), "key")
+					b.missing(m.call(b, params{"key", req.key}), "request")
+					b.missing(m.call(b, params{"request", "", "key", req.key}), "request")
+					b.missing(m.call(b, nil), "request", "key")
+				}})
+	}
+	return checks
+}
+
+// unchanged ends the check when what was refused has left a trace in the request.
+func (b *bench) unchanged(did string, req request, before reply) {
+	after := b.status(req)
+	for _, key := range []string{"state", "filesize", "postgresql", "compressions", "processed_at"} {
+		if x, y := show(before.request()[key]), show(after.request()[key]); x != y {
+			b.wrong(did, key+" unchanged: "+x, y)
+		}
+	}
+}

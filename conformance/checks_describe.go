@@ -1,0 +1,115 @@
+package conformance
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// described uploads a dump to a request of its own and returns the status after it.
+func (b *bench) described(filename string, dump []byte) reply {
+	req := b.create("filename", filename)
+	b.put(req, dump)
+	return b.status(req)
+}
+
+// shows ends the check unless the status has the value, written as JSON.
+func (b *bench) shows(r reply, after, key, want string) {
+	if got := show(r.request()[key]); got != want {
+		b.wrong(after, key+" "+want, got)
+	}
+}
+
+func describeChecks() []check {
+	kb := regexp.MustCompile(`^(\d+\.\d\d) Kb$`)
+	return []check{
+		{id: "upload/filesize", rows: rows("4.7", "7"), evidence: Documented, needs: Writes,
+			says: "After an upload filesize is the dump's size: two decimals, one space, Kb.",
+			run: func(b *bench) {
+				for _, n := range []int{205678, 934902} {
+					r := b.described("sized.sql", sized(n))
+					got := text(r.request()["filesize"])
+					m := kb.FindStringSubmatch(got)
+					if m == nil {
+						b.wrong(fmt.Sprintf("upload of %d bytes and then status", n), fmt.Sprintf(`filesize in the form "%.2f Kb"`, float64(n)/1024), show(r.request()["filesize"]))
+					}
+					v, _ := strconv.ParseFloat(m[1], 64)
+					if math.Abs(v-float64(n)/1024) > 0.011 && math.Abs(v-float64(n)/1000) > 0.011 {
+						b.wrong(fmt.Sprintf("upload of %d bytes and then status", n), fmt.Sprintf(`filesize "%.2f Kb"`, float64(n)/1024), got)
+					}
+				}
+			}},
+		{id: "upload/filesize-units", rows: rows("7"), evidence: Assumption, needs: Writes,
+			says: "filesize has base 1024 and the units b, Kb, Mb.",
+			run: func(b *bench) {
+				for n, want := range map[int]string{512: `"512.00 b"`, 1023: `"1023.00 b"`, 1024: `"1.00 Kb"`, 205678: `"200.86 Kb"`, 2621440: `"2.50 Mb"`} {
+					b.shows(b.described("sized.sql", sized(n)), fmt.Sprintf("upload of %d bytes and then status", n), "filesize", want)
+				}
+			}},
+		{id: "upload/compressions", rows: rows("4.7", "7"), evidence: Documented, needs: Writes,
+			says: `After the upload of a dump in PostgreSQL's custom format compressions is ["pgdmp_custom","sql"].`,
+			run: func(b *bench) {
+				b.shows(b.described("openchs.70.cdump", fixture("openchs.cdump")), "upload of a custom format dump and then status", "compressions", `["pgdmp_custom","sql"]`)
+			}},
+		{id: "upload/compressions-by-content", rows: rows("7", "9"), evidence: Documented, needs: Writes,
+			says: "The description is taken from the dump's content, not from the name given to create.",
+			run: func(b *bench) {
+				for _, name := range []string{"backup.zip", "backup.sql"} {
+					b.shows(b.described(name, fixture("openchs.cdump")), "upload of a custom format dump as "+name+" and then status", "compressions", `["pgdmp_custom","sql"]`)
+				}
+			}},
+		{id: "upload/compressions-others", rows: rows("7"), evidence: Assumption, needs: Writes,
+			says: "Other forms of dumps are named outside in: gzip, zip, plain SQL.",
+			run: func(b *bench) {
+				for name, want := range map[string]string{"openchs.sql": `["sql"]`, "openchs.sql.gz": `["gzip","sql"]`, "openchs.zip": `["zip","sql"]`} {
+					b.shows(b.described(name, fixture(name)), "upload of "+name+" and then status", "compressions", want)
+				}
+			}},
+		{id: "upload/postgresql", rows: rows("4.7", "7", "9"), evidence: Documented, needs: Writes,
+			says: "After an upload postgresql is the version in the dump's header, as 9.4.",
+			run: func(b *bench) {
+				for full, want := range map[string]string{"9.4.5": `"9.4"`, "9.6.24": `"9.6"`} {
+					b.shows(b.described("some.sql", sqlDump(full, nil)), "upload of a dump made from PostgreSQL "+full+" and then status", "postgresql", want)
+				}
+			}},
+		{id: "upload/postgresql-custom", rows: rows("4.7", "7"), evidence: Documented, needs: Writes,
+			says: "After the upload of a custom format dump postgresql is the version in its header.",
+			run: func(b *bench) {
+				r := b.described("openchs.70.cdump", fixture("openchs.cdump"))
+				if v := text(r.request()["postgresql"]); v != fixturePostgres && !strings.HasPrefix(v, fixturePostgres+".") {
+					b.wrong("upload of a dump made from PostgreSQL "+fixturePostgres+" and then status", "postgresql "+fixturePostgres, show(r.request()["postgresql"]))
+				}
+			}},
+		{id: "upload/database", rows: rows("4.7", "7", "9"), evidence: Documented, needs: Writes,
+			says: "database_version and database_uuid, where they are not null, are the dump's.",
+			run:  func(b *bench) { b.database(true) }},
+		{id: "upload/database-read", rows: rows("9"), evidence: Assumption, needs: Writes,
+			says: "database_version and database_uuid are read from plain dumps and from Odoo's zips.",
+			run:  func(b *bench) { b.database(false) }},
+		{id: "upload/describes-the-last", rows: rows("4.4", "4.7"), evidence: Assumption, needs: Writes,
+			says: "After a second upload status describes the second dump.",
+			run: func(b *bench) {
+				req := b.create()
+				b.put(req, fixture("openchs.cdump"))
+				b.put(req, sized(205678))
+				r := b.status(req)
+				b.shows(r, "a second upload and then status", "filesize", `"200.86 Kb"`)
+				b.shows(r, "a second upload and then status", "postgresql", `"9.4"`)
+			}},
+	}
+}
+
+func (b *bench) database(orNull bool) {
+	for _, name := range []string{"openchs.sql", "openchs.zip"} {
+		r := b.described(name, fixture(name))
+		for key, want := range map[string]string{"database_uuid": fixtureUUID, "database_version": fixtureVersion} {
+			v := r.request()[key]
+			if v == nil && orNull || text(v) == want || key == "database_version" && strings.HasPrefix(text(v), want) {
+				continue
+			}
+			b.wrong("upload of "+name+" and then status", key+" "+want, show(v))
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package conformance
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// upgradedName is the name of the upgraded file over SFTP.
+func upgradedName(filename string, filestore bool) string {
+	if !filestore {
+		return "upgraded_" + filename
+	}
+	extensions := []string{".dump", ".cdump", ".sql", ".tar", ".zip", ".gz", ".bz2", ".xz"}
+	stem := filename
+	for {
+		ext := path.Ext(stem)
+		if ext == stem || !slices.Contains(extensions, strings.ToLower(ext)) {
+			return "upgraded_" + stem + ".zip"
+		}
+		stem = strings.TrimSuffix(stem, ext)
+	}
+}
+
+// doneCall is the one call of request_sftp_access for a finished journey: another would replace the keys under
+// the checks that run beside this one.
+func (j *journey) doneCall(b *bench) call {
+	req := j.doneOrStop(b)
+	j.stage(b, "access", func() {
+		j.doneKey = newKey("ed25519")
+		j.doneAnswer, j.doneErr = j.b.try(j.b.composeAccess(req.auth(), keyLine(j.doneKey)+"\n"))
+	})
+	return b.composeAccess(req.auth(), "")
+}
+
+// upgradedShare is a session on the share of a request that is done, and the upgraded file's name.
+func (b *bench) upgradedShare() (*sftpConn, *journey, string) {
+	j := b.journey("main")
+	j.doneCall(b)
+	if j.doneErr != nil {
+		b.blocked("sftp/done-access", "request_sftp_access in done: %v", j.doneErr)
+	}
+	acc, ok := b.readAccess(readReply(j.doneAnswer), j.req)
+	if !ok {
+		b.blocked("sftp/done-access", "request_sftp_access in done answered %s", j.doneAnswer.came())
+	}
+	return b.session(acc, j.doneKey), j, upgradedName(j.req.filename(), j.field("filestore") == true)
+}
+
+// upgradedFile is upgradedShare with the name that the listing has: whether it is the right one is judged by a check of its own.
+func (b *bench) upgradedFile() (*sftpConn, *journey, string) {
+	c, j, name := b.upgradedShare()
+	if list, err := c.list("/"); err == nil && len(list) > 0 {
+		i := slices.IndexFunc(list, func(e entry) bool { return e.name != j.req.filename() })
+		name = list[max(i, 0)].name
+	}
+	return c, j, name
+}
+
+func doneChecks() []check {
+	const needs = SFTP | Writes | Processes | Waits
+	return []check{
+		{id: "sftp/done-access", rows: rows("5.3"), evidence: Documented, needs: needs, gentle: true,
+			says: "request_sftp_access is allowed in done, and its keys open the share.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				c := j.doneCall(b)
+				if j.doneErr != nil {
+					b.wrong(c.what, "an answer", j.doneErr.Error())
+				}
+				b.opensWith(j.req, c.what, readReply(j.doneAnswer), j.doneKey)
+			}},
+		{id: "sftp/done-one-file", rows: rows("5.15"), evidence: Documented, needs: needs, gentle: true,
+			says: "In done / shows only one file, and it isn't the uploaded one.",
+			run: func(b *bench) {
+				c, j, _ := b.upgradedShare()
+				list, err := c.list("/")
+				if err != nil {
+					b.wrong("ls / in done", "a listing", err.Error())
+				}
+				var names []string
+				for _, e := range list {
+					names = append(names, e.name)
+				}
+				if len(names) != 1 || names[0] == j.req.filename() {
+					b.wrong("ls / in done", "only the upgraded file", fmt.Sprintf("%q", names))
+				}
+			}},
+		{id: "sftp/done-name", rows: rows("5.15"), evidence: Documented, needs: needs, gentle: true,
+			says: "The upgraded file is called upgraded_<filename>; with a filestore, upgraded_<name without dump extensions>.zip.",
+			run: func(b *bench) {
+				c, j, want := b.upgradedShare()
+				list, err := c.list("/")
+				if err != nil || !slices.ContainsFunc(list, func(e entry) bool { return e.name == want }) {
+					var names []string
+					for _, e := range list {
+						names = append(names, e.name)
+					}
+					b.wrong(fmt.Sprintf("ls / in done, filestore %v", j.field("filestore")), want, fmt.Sprintf("%q %v", names, err))
+				}
+			}},
+		{id: "sftp/done-get", rows: rows("5.16"), evidence: Documented, needs: needs, gentle: true,
+			says: "get of the upgraded file gives a file of the size that is listed.",
+			run: func(b *bench) {
+				c, _, name := b.upgradedFile()
+				a, err := c.stat(fxStat, name)
+				b.wrote("stat "+name, err)
+				got, err := c.get(name, 0)
+				b.wrote("get "+name, err)
+				if !a.has(hasSize) || uint64(len(got)) != a.Size && len(got) <= keptBody || len(got) == 0 {
+					b.wrong("stat and get "+name, "a file with content, of the size told", fmt.Sprintf("%v, and %d bytes", a, len(got)))
+				}
+			}},
+		{id: "sftp/done-get-resume", rows: rows("5.16"), evidence: Documented, needs: needs, gentle: true,
+			says: "get -a goes on in the middle of the upgraded file.",
+			run: func(b *bench) {
+				c, _, name := b.upgradedFile()
+				whole, err := c.get(name, 0)
+				if err != nil || len(whole) < 2 {
+					b.blocked("sftp/done-get", "get: %d bytes, %v", len(whole), err)
+				}
+				for _, from := range []int{1, len(whole) / 2, len(whole)} {
+					rest, err := c.get(name, int64(from))
+					b.wrote(fmt.Sprintf("get -a from %d", from), err)
+					c.same(fmt.Sprintf("get -a from %d", from), rest, whole[from:])
+				}
+			}},
+		{id: "sftp/done-read-only", rows: rows("5.16"), evidence: Documented, needs: needs, gentle: true,
+			says: "Nothing can be written in done: neither the upgraded file nor the uploaded one.",
+			run: func(b *bench) {
+				c, j, name := b.upgradedFile()
+				whole, err := c.get(name, 0)
+				if err != nil {
+					b.blocked("sftp/done-get", "get: %v", err)
+				}
+				for _, path := range []string{name, j.req.filename()} {
+					for _, flags := range []uint32{openPut, flagWrite, openResume, flagRead | flagWrite} {
+						err := c.put(path, flags, []block{{data: []byte("intruder")}})
+						if err == nil {
+							b.wrong("put to "+path+" in done, opened"+flagNames(flags), "permission denied", "success")
+						}
+						if !isStatus(err) {
+							b.wrong("put to "+path+" in done, opened"+flagNames(flags), "permission denied, and the session to go on", err.Error())
+						}
+					}
+				}
+				for what, err := range map[string]error{
+					"rm " + name:     c.plain("remove", fxRemove, packet(nil).str(name)),
+					"rename " + name: c.plain("rename", fxRename, packet(nil).str(name).str("other")),
+					"truncate":       c.plain("setstat", fxSetstat, packet(nil).str(name).attrs(attrs{Flags: hasSize, Size: 1})),
+				} {
+					if err != nil && !isStatus(err) {
+						b.wrong(what+" in done", "a status, and the session to go on", err.Error())
+					}
+				}
+				c.has(name, "attempts to write in done", whole)
+			}},
+		{id: "sftp/done-longname", rows: rows("5.21", "5.15"), evidence: ObservedUse, needs: needs, gentle: true,
+			says: "In done, too, the long name is a proper line of ls -l with the size.",
+			run: func(b *bench) {
+				c, _, _ := b.upgradedShare()
+				list, err := c.list("/")
+				if err != nil || len(list) == 0 {
+					b.blocked("sftp/done-one-file", "ls /: %v", err)
+				}
+				e := list[0]
+				m := longForm.FindStringSubmatch(e.long)
+				if m == nil || m[5] != fmt.Sprint(e.attrs.Size) || m[9] != e.name || !strings.HasPrefix(m[1], "-r") {
+					b.wrong("ls / in done", "a long name like -r--r--r--    1 0        0          849920 Aug 30 15:58 "+e.name, fmt.Sprintf("%q", e.long))
+				}
+			}},
+		{id: "sftp/done-old-keys", rows: rows("5.7", "5.18"), evidence: Assumption, needs: needs,
+			says: "In done only the keys of the last call open the share.",
+			run: func(b *bench) {
+				j := b.journey("gzip")
+				req := j.doneOrStop(b)
+				first, second := newKey("ed25519"), newKey("ed25519")
+				b.access(req, first)
+				a := b.access(req, second)
+				b.entrance(a, a.user, ssh.Signer(second), "a key of the second call", true)
+				b.entrance(a, a.user, first, "a key of the first call", false)
+			}},
+	}
+}

@@ -1,0 +1,336 @@
+package conformance
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"mime"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// archiveURLs are the archives of a finished request.
+func (j *journey) archiveURLs(b *bench) map[string]string {
+	return map[string]string{
+		"original_dump_url": b.reachable(text(j.field("original_dump_url"))),
+		"upgraded_dump_url": b.reachable(text(j.field("upgraded_dump_url"))),
+	}
+}
+
+// archive is a whole archive of a finished request, got for a step before the one judged.
+func (b *bench) archive(key, u string) answer {
+	a := b.fetch(u)
+	if !a.good() || a.Broken != "" || a.Size == 0 {
+		id := "urls/original-archive"
+		if strings.HasPrefix(key, "upgraded") {
+			id = "urls/upgraded-archive"
+		}
+		b.blocked(id, "%s answered %s", key, a.came())
+	}
+	if a.Size > keptBody {
+		b.skipf("%s has %d bytes, more than is judged byte by byte", key, a.Size)
+	}
+	return a
+}
+
+// eachArchive makes a check that is asked of both archives of a finished request.
+func eachArchive(id string, evidence Evidence, says string, judge func(b *bench, j *journey, u string, whole answer)) check {
+	return check{id: "urls/" + id, rows: rows("8.3"), evidence: evidence, says: says, gentle: evidence != Assumption, needs: Writes | Processes | Waits,
+		run: func(b *bench) {
+			j := b.journey("main")
+			j.doneOrStop(b)
+			urls := j.archiveURLs(b)
+			for _, key := range sortedKeys(urls) {
+				judge(b, j, urls[key], b.archive(key, urls[key]))
+			}
+		}}
+}
+
+// part ends the check unless a is HTTP 206 with the bytes from to below to.
+func (b *bench) part(a answer, whole []byte, from, to int) {
+	want := fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(whole))
+	if a.Status != 206 {
+		b.wrong(a.What, "HTTP 206 with "+want, fmt.Sprintf("HTTP %d, %d bytes", a.Status, a.Size))
+	}
+	if got := a.Header.Get("Content-Range"); got != want {
+		b.wrong(a.What, "Content-Range: "+want, fmt.Sprintf("%q", got))
+	}
+	if !a.is(whole[from:to]) {
+		b.wrong(a.What, fmt.Sprintf("the bytes from %d to %d", from, to-1), a.differs(whole[from:to]))
+	}
+}
+
+// textual ends the check unless the answer is plain SQL.
+func (b *bench) textual(a answer) {
+	plain := string(a.Body)
+	isSQL := strings.Contains(plain, "CREATE TABLE") || strings.Contains(plain, "SET ") || strings.Contains(plain, "INSERT ") || strings.Contains(plain, "COPY ")
+	if !a.good() || a.Broken != "" {
+		b.wrong(a.What, "the database as SQL text", a.came())
+	}
+	if !isSQL || a.Size <= keptBody && !utf8.Valid(a.Body) || strings.HasPrefix(plain, "PGDMP") || strings.HasPrefix(plain, "PK\x03\x04") {
+		b.wrong(a.What, "plain SQL text", a.came())
+	}
+}
+
+func downloadChecks() []check {
+	const needs = Writes | Processes | Waits
+	checks := []check{
+		{id: "urls/status-page", rows: rows("8.7"), evidence: Documented, gentle: true,
+			says: "status_url is an HTML page.",
+			run: func(b *bench) {
+				req := b.draft()
+				a := b.fetch(b.reachable(text(b.journeyStatus(req).request()["status_url"])))
+				t, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
+				if !a.good() || t != "text/html" || !strings.Contains(string(a.Body), "<") {
+					b.wrong(a.What, "an HTML page", fmt.Sprintf("%s, Content-Type %q", a.came(), a.Header.Get("Content-Type")))
+				}
+			}},
+		{id: "urls/original-archive", rows: rows("7", "8.2"), evidence: Documented, needs: needs, gentle: true,
+			says: "original_dump_url gives the uploaded file as it came, also when the upgrade is done.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.doneOrStop(b)
+				a := b.fetch(b.reachable(text(j.field("original_dump_url"))))
+				if !a.good() || !a.is(j.dump) {
+					b.wrong(a.What, "the uploaded dump byte for byte", a.came()+", "+a.differs(j.dump))
+				}
+			}},
+		{id: "urls/original-at-once", rows: rows("8.2"), evidence: Assumption, needs: Writes,
+			says: "original/* is there from the first upload on, and 404 before.",
+			run: func(b *bench) {
+				req := b.create()
+				m := req.reply.request()
+				for _, key := range []string{"original_dump_url", "original_sql_url"} {
+					if a := b.fetch(b.reachable(text(m[key]))); a.Status != 404 {
+						b.wrong(a.What+" before an upload", "HTTP 404", a.came())
+					}
+				}
+				dump := sqlDump("9.4.5", nil)
+				b.put(req, dump)
+				for _, key := range []string{"original_dump_url", "original_sql_url"} {
+					if a := b.fetch(b.reachable(text(m[key]))); !a.good() || !a.is(dump) {
+						b.wrong(a.What+" after an upload", "the dump", a.came())
+					}
+				}
+			}},
+		{id: "urls/upgraded-archive", rows: rows("7", "8.2"), evidence: Documented, needs: needs, gentle: true,
+			says: "In done upgraded_dump_url gives the upgraded database.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.doneOrStop(b)
+				a := b.fetch(b.reachable(text(j.field("upgraded_dump_url"))))
+				if !a.good() || a.Size == 0 || a.Broken != "" {
+					b.wrong(a.What, "the upgraded database as a file", a.came())
+				}
+			}},
+		{id: "urls/upgraded-as-uploaded", rows: rows("9"), evidence: Assumption, needs: needs,
+			says: "An emulator's upgraded dump is the uploaded one.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.doneOrStop(b)
+				if j.field("filestore") == true {
+					b.skipf("the server makes another file of it: filestore is true")
+				}
+				a := b.fetch(b.reachable(text(j.field("upgraded_dump_url"))))
+				if !a.is(j.dump) {
+					b.wrong(a.What, "the uploaded dump", a.differs(j.dump))
+				}
+			}},
+		{id: "urls/upgraded-only-done", rows: rows("8.2"), evidence: Documented, needs: Writes | Processes,
+			says: "Before done there is nothing under upgraded/*.",
+			run:  func(b *bench) { b.upgradedHidden(func(status int) bool { return status >= 300 }, "no success") }},
+		{id: "urls/upgraded-404", rows: rows("8.2"), evidence: Assumption, needs: Writes | Processes,
+			says: "Before done upgraded/* is 404.",
+			run:  func(b *bench) { b.upgradedHidden(func(status int) bool { return status == 404 }, "HTTP 404") }},
+		{id: "urls/notes", rows: rows("7", "8.2"), evidence: Assumption, needs: needs,
+			says: "In done notes_url gives the notes.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.doneOrStop(b)
+				if a := b.fetch(b.reachable(text(j.field("notes_url")))); !a.good() {
+					b.wrong(a.What, "the notes", a.came())
+				}
+			}},
+		{id: "urls/original-sql", rows: rows("7", "8.6"), evidence: Documented, needs: needs,
+			says: "original_sql_url gives a gzip'ed dump's text decompressed.",
+			run: func(b *bench) {
+				j := b.journey("gzip")
+				j.doneOrStop(b)
+				a := b.fetch(b.reachable(text(j.field("original_sql_url"))))
+				if want := fixture("openchs.sql"); !a.good() || !a.is(want) {
+					b.wrong(a.What+" of a gzip'ed plain dump", "its text", a.came()+", "+a.differs(want))
+				}
+			}},
+		{id: "urls/original-sql-zip", rows: rows("7", "8.6"), evidence: Documented, needs: needs,
+			says: "original_sql_url gives the dump.sql of an Odoo zip.",
+			run: func(b *bench) {
+				j := b.journey("zip")
+				j.doneOrStop(b)
+				want := unzip(j.dump, "dump.sql")
+				if a := b.fetch(b.reachable(text(j.field("original_sql_url")))); !a.good() || !a.is(want) {
+					b.wrong(a.What+" of an Odoo zip", "its dump.sql", a.came()+", "+a.differs(want))
+				}
+			}},
+		{id: "urls/original-sql-plain", rows: rows("7", "8.6"), evidence: Documented, needs: needs | SFTP,
+			says: "original_sql_url gives a plain dump as it is.",
+			run: func(b *bench) {
+				j := b.journey("sftp")
+				j.doneOrStop(b)
+				if a := b.fetch(b.reachable(text(j.field("original_sql_url")))); !a.good() || !a.is(j.dump) {
+					b.wrong(a.What+" of a plain dump", "its text", a.came()+", "+a.differs(j.dump))
+				}
+			}},
+		{id: "urls/original-sql-custom", rows: rows("8.6"), evidence: Assumption, needs: needs,
+			says: "original_sql_url gives the SQL text of a custom format dump.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.doneOrStop(b)
+				b.textual(b.fetch(b.reachable(text(j.field("original_sql_url")))))
+			}},
+		{id: "urls/upgraded-sql", rows: rows("7", "8.6"), evidence: Documented, needs: needs, gentle: true,
+			says: "In done upgraded_sql_url gives the upgraded database as plain SQL text.",
+			run: func(b *bench) {
+				name := "gzip"
+				if b.opts.Production {
+					name = "main"
+				}
+				j := b.journey(name)
+				j.doneOrStop(b)
+				b.textual(b.fetch(b.reachable(text(j.field("upgraded_sql_url")))))
+			}},
+		{id: "urls/same-over-sftp", rows: rows("8.4"), evidence: Assumption, needs: needs | SFTP,
+			says: "upgraded_dump_url and SFTP give the same bytes.",
+			run: func(b *bench) {
+				c, j, name := b.upgradedFile()
+				got, err := c.get(name, 0)
+				if err != nil {
+					b.blocked("sftp/done-get", "get: %v", err)
+				}
+				if a := b.fetch(b.reachable(text(j.field("upgraded_dump_url")))); !a.is(got) {
+					b.wrong(a.What, fmt.Sprintf("the %d bytes of SFTP's %s", len(got), name), a.differs(got))
+				}
+			}},
+		{id: "urls/filestore-zip", rows: rows("8.5"), evidence: ObservedUse, needs: needs, gentle: true,
+			says: "With filestore true the upgraded archive is a zip with dump.sql and filestore/.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.doneOrStop(b)
+				if j.field("filestore") != true {
+					b.skipf("the upgraded database has no filestore")
+				}
+				a := b.archive("upgraded_dump_url", b.reachable(text(j.field("upgraded_dump_url"))))
+				z, err := zip.NewReader(bytes.NewReader(a.Body), a.Size)
+				if err != nil {
+					b.wrong(a.What+" with filestore true", "a zip", err.Error())
+				}
+				var names []string
+				for _, f := range z.File {
+					names = append(names, f.Name)
+					if unzip(a.Body, f.Name) == nil && !strings.HasSuffix(f.Name, "/") && f.UncompressedSize64 > 0 {
+						b.wrong(a.What, "a zip that can be unpacked", f.Name+" can't be read")
+					}
+				}
+				if !slices.Contains(names, "dump.sql") || !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "filestore/") }) {
+					b.wrong(a.What+" with filestore true", "a zip with dump.sql and filestore/…", fmt.Sprintf("%q", names))
+				}
+			}},
+		{id: "urls/wrong-key", rows: rows("8.1"), evidence: Documented, needs: needs,
+			says: "With a wrong key, or another request's, no URL opens.",
+			run: func(b *bench) {
+				b.closedURLs(func(a answer) bool { return a.Status >= 300 }, "no success")
+			}},
+		{id: "urls/wrong-key-404", rows: rows("8.1"), evidence: Assumption, needs: needs,
+			says: "A wrong key or id is a plain 404 that tells nothing.",
+			run: func(b *bench) {
+				var first string
+				var told []answer
+				b.closedURLs(func(a answer) bool { told = append(told, a); return a.Status == 404 }, "HTTP 404")
+				for _, a := range told {
+					if first == "" {
+						first = string(a.Body)
+					}
+					if string(a.Body) != first {
+						b.wrong(a.What, "the same 404 whatever is wrong: "+snippet([]byte(first)), a.came())
+					}
+				}
+			}},
+	}
+	return append(checks, rangeChecks()...)
+}
+
+// upgradedHidden ends the check unless upgraded/* are closed in draft and while the upgrade goes on.
+func (b *bench) upgradedHidden(closed func(status int) bool, want string) {
+	look := func(req request, when string) {
+		m := req.reply.request()
+		for _, key := range []string{"upgraded_dump_url", "upgraded_sql_url"} {
+			if a := b.fetch(b.reachable(text(m[key]))); !closed(a.Status) {
+				b.wrong(a.What+" "+when, want, a.came())
+			}
+		}
+	}
+	req, _ := b.uploaded()
+	look(req, "in draft")
+	st := b.guard(func() {
+		var last stop
+		b.whileUpgrading(func(request) {}, func(req request) {
+			last = b.guard(func() { look(req, "while the upgrade goes on") })
+		})
+		if last.verdict != Pass {
+			panic(last)
+		}
+	})
+	if st.verdict != Pass && st.verdict != Skip {
+		panic(st)
+	}
+}
+
+// closedURLs ends the check unless the URLs of a finished request are closed with every wrong key and id.
+func (b *bench) closedURLs(closed func(a answer) bool, want string) {
+	j := b.journey("main")
+	req := j.doneOrStop(b)
+	other := b.create()
+	wrong := map[string]string{
+		"another well-formed key":     req.id + "/" + base64.URLEncoding.EncodeToString([]byte("sixteen byte key")),
+		"the key of another request":  req.id + "/" + other.key,
+		"its first character changed": req.id + "/" + wrongKeys(req.key)[1].key,
+		"the id of another request":   other.id + "/" + req.key,
+		"an unknown id":               "999999999/" + req.key,
+	}
+	for _, f := range urlForms {
+		u := b.reachable(text(j.field(f.key)))
+		for _, how := range sortedKeys(wrong) {
+			bad := strings.Replace(u, req.id+"/"+req.key, wrong[how], 1)
+			if bad == u {
+				b.blocked("url-form/"+f.key, "%s has no id and key in it", f.key)
+			}
+			if a := b.fetch(bad); !closed(a) {
+				b.wrong("GET "+f.key+" with "+how, want, a.came())
+			}
+		}
+	}
+}
+
+// unzip is one file of a zip; nil when it isn't there or broken.
+func unzip(data []byte, name string) []byte {
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil
+	}
+	for _, f := range z.File {
+		if f.Name == name {
+			r, err := f.Open()
+			if err != nil {
+				return nil
+			}
+			defer r.Close()
+			var buf bytes.Buffer
+			if _, err := buf.ReadFrom(r); err != nil {
+				return nil
+			}
+			return buf.Bytes()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,239 @@
+package conformance
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// laterMethods tells which of the methods the server has that the 11.0 page doesn't.
+type laterMethods struct {
+	once sync.Once
+	has  map[string]bool
+}
+
+// hasMethod reports whether the server has the method: whether it answers it other than one that is surely none.
+// Asked without parameters, so nothing comes of it.
+func (b *bench) hasMethod(method string) bool {
+	b.later.once.Do(func() {
+		b.later.has = map[string]bool{}
+		probe := b.newBench(b.run, "later-methods")
+		defer probe.close()
+		none, err := probe.try(probe.compose("no_such_method", byPostQuery, nil))
+		for _, m := range []string{"skip_test", "upgrade"} {
+			a, err2 := probe.try(probe.compose(m, byPostQuery, nil))
+			if err != nil || err2 != nil {
+				continue
+			}
+			r := readReply(a)
+			same := strings.ReplaceAll(string(a.Body), m, "no_such_method") == string(none.Body) && a.Status == none.Status
+			b.later.has[m] = r.object != nil && !same && len(r.failures()) > 0 && !(a.Status == 404 && none.Status == 404 && !namesParameters(r))
+		}
+	})
+	return b.later.has[method]
+}
+
+// namesParameters reports whether the failures are about parameters: a method that is there misses its own.
+func namesParameters(r reply) bool {
+	for _, f := range r.failures() {
+		if strings.HasSuffix(f.reason(), ":MISSING") || strings.HasPrefix(f.reason(), "REQUEST:") {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *bench) needsMethod(method string) {
+	if !b.hasMethod(method) {
+		b.skipf("the server has no %s: the 11.0 page doesn't either", method)
+	}
+}
+
+func skipTestChecks() []check {
+	skip := func(b *bench, p params) reply { return b.api("skip_test", b.learned.way, p) }
+	return []check{
+		{id: "skip-test/refused-in-draft", rows: rows("6.5"), evidence: DocumentedLater, needs: Writes,
+			says: "skip_test in draft is refused and changes nothing: it is for the state testing.",
+			run: func(b *bench) {
+				b.needsMethod("skip_test")
+				req, _ := b.uploaded()
+				before := b.status(req)
+				b.refusal(skip(b, req.auth()), "the request is not in testing")
+				b.unchanged("skip_test in draft", req, before)
+			}},
+		{id: "skip-test/state-invalid", rows: rows("6.5", "2"), evidence: Assumption, needs: Writes,
+			says: "skip_test in draft is refused with STATE:INVALID.",
+			run: func(b *bench) {
+				b.needsMethod("skip_test")
+				r := skip(b, b.create().auth())
+				b.stateInvalid(r, b.reasoned(r, "STATE:INVALID"), "testing")
+			}},
+		{id: "skip-test/wrong-key", rows: rows("6.5"), evidence: DocumentedLater, needs: Writes,
+			says: "skip_test is refused with a wrong key.",
+			run: func(b *bench) {
+				b.needsMethod("skip_test")
+				req := b.create()
+				for _, k := range append(wrongKeys(req.key)[:2], struct{ what, key string }{"another request's key", b.create().key}) {
+					r := skip(b, params{"request", req.id, "key", k.key})
+					b.failureList(r, false)
+					b.failureFields(r)
+					if f, is := r.failure("STATE:INVALID"); is {
+						b.wrong("skip_test with "+k.what, "not to be told the state", show(map[string]any(f)))
+					}
+				}
+			}},
+		{id: "skip-test/not-found", rows: rows("2", "6.5"), evidence: Assumption,
+			says: "skip_test answers a wrong key and an unknown id with REQUEST:NOT_FOUND.",
+			run: func(b *bench) {
+				b.needsMethod("skip_test")
+				req := b.create()
+				b.notFound(skip(b, params{"request", req.id, "key", wrongKeys(req.key)[0].key}), req.id)
+				b.notFound(skip(b, params{"request", "999999999", "key", req.key}), "999999999")
+				b.missing(skip(b, nil), "request", "key")
+			}},
+		{id: "skip-test/delivers", rows: rows("6.5"), evidence: DocumentedLater, needs: Writes | Processes | Waits,
+			says: "skip_test in testing succeeds; the state becomes delivered and the upgraded database is handed over.",
+			run: func(b *bench) {
+				b.needsMethod("skip_test")
+				req, _ := b.uploadedAs("aim", "production")
+				b.mustProcess(req)
+				j := &journey{b: b, req: req, name: "skip", stages: map[string]stop{}, until: "testing"}
+				j.follow()
+				if state := text(j.field("state")); state != "testing" {
+					b.skipf("the upgrade is never seen in testing, its state is %q", state)
+				}
+				b.failureList(skip(b, req.auth()), true)
+				r := b.status(req)
+				if r.request()["state"] != "delivered" {
+					b.wrong("skip_test in testing and then status", `state "delivered"`, show(r.request()["state"]))
+				}
+				if a := b.fetch(b.reachable(text(r.request()["upgraded_dump_url"]))); !a.good() || a.Size == 0 {
+					b.wrong(a.What+" in delivered", "the upgraded database", a.came())
+				}
+				b.refusal(skip(b, req.auth()), "the request is delivered already")
+			}},
+		{id: "skip-test/sftp-delivered", rows: rows("5.3", "6.5"), evidence: DocumentedLater, needs: SFTP | Writes | Processes | Waits,
+			says: "SFTP access is also given in delivered.",
+			run: func(b *bench) {
+				b.needsMethod("skip_test")
+				j := b.journey("live")
+				req := j.doneOrStop(b)
+				if j.field("state") != "delivered" {
+					b.skipf("the state is %s, not delivered", show(j.field("state")))
+				}
+				key := newKey("ed25519")
+				b.opens(req, b.composeAccess(req.auth(), keyLine(key)+"\n"), key)
+			}},
+	}
+}
+
+// uploadedAs is a request of the check's own with its dump, create's parameters changed by kv.
+func (b *bench) uploadedAs(kv ...string) (request, []byte) {
+	req := b.create(kv...)
+	dump := b.dump()
+	b.put(req, dump)
+	return req, dump
+}
+
+func upgradeChecks() []check {
+	// call asks for everything at once: the parameters in the query, the dump as the body.
+	ask := func(b *bench, p params, dump []byte) reply {
+		return readReply(b.must(call{method: "POST", url: b.methodURL("upgrade") + "?" + p.encode(), ctype: "application/octet-stream", body: dump,
+			what: fmt.Sprintf("POST upgrade %s with %d bytes", p, len(dump))}))
+	}
+	usual := func(b *bench) params { return b.createParams().without("filename").with("postgresql", "9.3") }
+	begin := func(b *bench, p params, dump []byte) (request, reply) {
+		b.needsMethod("upgrade")
+		r := b.accepted(ask(b, p, dump))
+		req, ok := b.readRequest(r, p)
+		if !ok {
+			b.wrong(r.What, "a request as create answers it", r.came())
+		}
+		return req, r
+	}
+	return []check{
+		{id: "upgrade/answer", rows: rows("6.6"), evidence: ObservedUse, needs: Writes | Processes,
+			says: "upgrade takes the parameters in the query and the dump as its body, and answers like create.",
+			run: func(b *bench) {
+				_, r := begin(b, usual(b).with("run", "False", "dbname", "prod"), b.dump())
+				b.allKeys(r)
+			}},
+		{id: "upgrade/processes", rows: rows("6.6"), evidence: ObservedUse, needs: Writes | Processes,
+			says: "upgrade processes the dump at once: status is out of draft.",
+			run: func(b *bench) {
+				req, _ := begin(b, usual(b), b.dump())
+				if v := b.status(req).request()["state"]; v == "draft" {
+					b.wrong("upgrade and then status", "a state other than draft", show(v))
+				}
+			}},
+		{id: "upgrade/bytes", rows: rows("6.6"), evidence: ObservedUse, needs: Writes | Processes | Waits,
+			says: "upgrade's body is the dump, byte for byte, also when it is sent as a form.",
+			run: func(b *bench) {
+				b.needsMethod("upgrade")
+				dump := sqlDump("9.4.5", everyByte())
+				p := usual(b)
+				c := call{method: "POST", url: b.methodURL("upgrade") + "?" + p.encode(), ctype: formType, body: dump, what: "POST upgrade " + p.String() + " with the Content-Type of a form"}
+				r := b.accepted(readReply(b.must(c)))
+				req, ok := b.readRequest(r, p)
+				if !ok {
+					b.blocked("upgrade/answer", "upgrade answered %s", r.came())
+				}
+				b.holds(req, c.what, dump)
+			}},
+		{id: "upgrade/migrated-sql-url", rows: rows("6.6"), evidence: ObservedUse, needs: Writes | Processes,
+			says: "Such a request's status has migrated_sql_url, equal to upgraded_sql_url.",
+			run: func(b *bench) {
+				req, _ := begin(b, usual(b), b.dump())
+				m := b.status(req).request()
+				if v := text(m["migrated_sql_url"]); v == "" || v != text(m["upgraded_sql_url"]) {
+					b.wrong("upgrade and then status", "migrated_sql_url equal to upgraded_sql_url, "+show(m["upgraded_sql_url"]), show(m["migrated_sql_url"]))
+				}
+			}},
+		{id: "upgrade/postgresql", rows: rows("6.6"), evidence: ObservedUse, needs: Writes | Processes,
+			says: "Such a request's postgresql is never null: what the dump says, else the parameter.",
+			run: func(b *bench) {
+				for want, dump := range map[string][]byte{`"9.4"`: sqlDump("9.4.5", nil), `"9.3"`: []byte("-- a dump that does not tell its version\nCREATE TABLE res_users (id integer);\n")} {
+					req, r := begin(b, usual(b), dump)
+					b.shows(r, "upgrade with postgresql=9.3", "postgresql", want)
+					b.shows(b.status(req), "upgrade with postgresql=9.3 and then status", "postgresql", want)
+				}
+			}},
+		{id: "upgrade/filename", rows: rows("6.6"), evidence: ObservedUse, needs: Writes | Processes,
+			says: "upgrade's filename is optional: <contract>.sql without one.",
+			run: func(b *bench) {
+				_, r := begin(b, usual(b), b.dump())
+				b.shows(r, "upgrade without filename", "filename", show(b.target.Contract+".sql"))
+				_, r = begin(b, usual(b).with("filename", "mine.dump"), b.dump())
+				b.shows(r, "upgrade with the filename mine.dump", "filename", `"mine.dump"`)
+			}},
+		{id: "upgrade/refusals", rows: rows("6.6", "2"), evidence: ObservedUse, needs: Writes,
+			says: "upgrade refuses as create does: an invalid target and an unknown contract together.",
+			run: func(b *bench) {
+				b.needsMethod("upgrade")
+				r := ask(b, usual(b).set("target", "5.0").set("contract", b.target.UnknownContract), b.dump())
+				b.reasoned(r, "TARGET:INVALID")
+				b.reasoned(r, "CONTRACT:NOT_FOUND")
+			}},
+		{id: "upgrade/done", rows: rows("6.6", "8.2"), evidence: ObservedUse, needs: Writes | Processes | Waits,
+			says: "The upgrade ends in done, and migrated_sql_url gives SQL text.",
+			run: func(b *bench) {
+				dump := fixture("openchs.sql")
+				req, _ := begin(b, usual(b), dump)
+				j := &journey{b: b, req: req, name: "upgrade", stages: map[string]stop{}}
+				j.follow()
+				if state := text(j.field("state")); state != "done" && state != "delivered" {
+					b.blocked("process/reaches-done", "the state is %q", state)
+				}
+				if u := text(j.field("migrated_sql_url")); u != "" {
+					b.textual(b.fetch(b.reachable(u)))
+				}
+			}},
+		{id: "upgrade/plain-status", rows: rows("6.6"), evidence: Assumption, needs: Writes,
+			says: "migrated_sql_url belongs to upgrade's requests only.",
+			run: func(b *bench) {
+				if _, there := b.create().reply.request()["migrated_sql_url"]; there {
+					b.wrong("create", "no key migrated_sql_url", "it is there")
+				}
+			}},
+	}
+}

@@ -1,0 +1,189 @@
+package conformance
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// ways are the ways of passing parameters that the contract has, for any method that takes nothing but parameters.
+var ways = []struct {
+	name     string
+	way      way
+	rows     []string
+	evidence Evidence
+	says     string
+}{
+	{"query", byQuery, rows("1.1"), Documented, "in the query of a GET"},
+	{"form", byForm, rows("1.1"), Documented, "in an urlencoded form"},
+	{"post-query", byPostQuery, rows("1.2"), Documented, "in the query of a POST"},
+	{"multipart", byMultipart, rows("1.1"), Documented, "in multipart/form-data fields"},
+	{"get-body", byGetBody, rows("1.2"), DocumentedLater, "in an urlencoded body of a GET"},
+}
+
+func paramChecks() []check {
+	var checks []check
+	for _, w := range ways {
+		checks = append(checks,
+			check{id: "create/" + w.name, rows: w.rows, evidence: w.evidence, needs: Writes,
+				says: "create takes its parameters " + w.says + ".",
+				run: func(b *bench) {
+					p := b.createParams().set("email", "john+"+w.name+"@example.com")
+					r := b.accepted(b.api("create", w.way, p))
+					b.readRequest(r, p)
+					if got := text(r.request()["email"]); got != "john+"+w.name+"@example.com" {
+						b.wrong(r.What, "a request with the email sent", show(r.request()["email"]))
+					}
+				}},
+			check{id: "status/" + w.name, rows: w.rows, evidence: w.evidence, gentle: true,
+				says: "status takes its parameters " + w.says + ".",
+				run: func(b *bench) {
+					req := b.draft()
+					r := b.accepted(b.api("status", w.way, req.auth()))
+					if number(r.request()["id"]) != req.id {
+						b.wrong(r.What, "the request "+req.id, r.came())
+					}
+				}},
+			check{id: "process/" + w.name, rows: w.rows, evidence: w.evidence, needs: Writes | Processes,
+				says: "process takes its parameters " + w.says + ".",
+				run: func(b *bench) {
+					req, _ := b.uploaded()
+					b.accepted(b.api("process", w.way, req.auth()))
+				}})
+	}
+	split := func(b *bench, way string, compose func(query, rest params) call) {
+		p := b.createParams()
+		r := readReply(b.must(compose(p[:4], p[4:])))
+		b.accepted(r)
+		if _, ok := b.readRequest(r, p); !ok {
+			b.wrong(r.What, "a request made from the parameters of "+way, r.came())
+		}
+	}
+	return append(checks,
+		check{id: "params/query-and-form", rows: rows("1.1"), evidence: Documented, needs: Writes,
+			says: "Parameters may come partly in the query and partly in the form.",
+			run: func(b *bench) {
+				split(b, "query and form", func(q, rest params) call {
+					return call{method: "POST", url: b.methodURL("create") + "?" + q.encode(), ctype: formType, body: []byte(rest.encode()),
+						what: "POST create " + q.String() + " in the query and " + rest.String() + " as a form"}
+				})
+			}},
+		check{id: "params/query-and-multipart", rows: rows("1.1"), evidence: Documented, needs: Writes,
+			says: "Parameters may come partly in the query and partly in multipart fields.",
+			run: func(b *bench) {
+				split(b, "query and multipart", func(q, rest params) call {
+					c := call{method: "POST", url: b.methodURL("create") + "?" + q.encode(),
+						what: "POST create " + q.String() + " in the query and " + rest.String() + " as multipart fields"}
+					c.ctype, c.body = multipartBody(rest, nil)
+					return c
+				})
+			}},
+		check{id: "params/form-charset", rows: rows("1.1"), evidence: Documented, gentle: true,
+			says: "A form is one also when its Content-Type names a charset.",
+			run: func(b *bench) {
+				req := b.draft()
+				c := b.compose("status", byForm, req.auth())
+				c.ctype += "; charset=UTF-8"
+				c.what += " with a charset"
+				r := b.accepted(readReply(b.must(c)))
+				if number(r.request()["id"]) != req.id {
+					b.wrong(r.What, "the request "+req.id, r.came())
+				}
+			}},
+		check{id: "params/key-unescaped", rows: rows("1.1"), evidence: Documented, gentle: true,
+			says: "The key may stand in the query as it is, with its == unescaped, as in the shell samples.",
+			run: func(b *bench) {
+				req := b.draft()
+				c := call{method: "GET", url: b.methodURL("status") + "?key=" + req.key + "&request=" + req.id, what: "GET status?key=" + req.key + "&request=" + req.id}
+				r := b.accepted(readReply(b.must(c)))
+				if number(r.request()["id"]) != req.id {
+					b.wrong(r.What, "the request "+req.id, r.came())
+				}
+			}},
+		check{id: "params/escapes", rows: rows("1.1", "7"), evidence: Documented, needs: Writes,
+			says: "Percent escapes and + are decoded: what was sent is what status shows.",
+			run: func(b *bench) {
+				name := "my db+v1 (100%) & more=ü.dump"
+				for _, w := range []way{byQuery, byForm} {
+					p := b.createParams().set("filename", name).set("email", "john.doe+odoo@example.com")
+					r := b.accepted(b.api("create", w, p))
+					b.readRequest(r, p)
+					for key, want := range map[string]string{"filename": name, "email": "john.doe+odoo@example.com"} {
+						if got := text(r.request()[key]); got != want {
+							b.wrong(r.What, fmt.Sprintf("%s %q", key, want), show(r.request()[key]))
+						}
+					}
+				}
+			}},
+		check{id: "params/extra-ignored", rows: rows("1.4"), evidence: ObservedUse, needs: Writes,
+			says: "Unknown extra parameters are ignored: known clients send dbname, backup, run and others.",
+			run: func(b *bench) {
+				extra := params{"dbname", "prod", "backup", "/tmp/x.dump", "run", "False", "version", "2", "database", "eu9"}
+				for _, w := range []way{byQuery, byForm} {
+					p := b.createParams().with(extra...)
+					r := b.accepted(b.api("create", w, p))
+					req, ok := b.readRequest(r, p)
+					if !ok {
+						b.wrong(r.What, "a request", r.came())
+					}
+					b.accepted(b.api("status", w, req.auth().with(extra...)))
+				}
+			}},
+		check{id: "params/extra-ignored-upload", rows: rows("1.4"), evidence: ObservedUse, needs: Writes,
+			says: "upload, request_sftp_access and process ignore unknown extra parameters.",
+			run: func(b *bench) {
+				req := b.create()
+				auth := req.auth().with("dbname", "prod", "run", "False")
+				c := b.composeUpload(req, b.dump())
+				c.url = b.methodURL("upload") + "?" + auth.encode()
+				c.what += " and the extra parameters dbname and run"
+				b.accepted(readReply(b.must(c)))
+				b.accepted(readReply(b.must(b.composeAccess(auth, keyLine(newKey("ed25519"))+"\n"))))
+				b.accepted(b.api("process", b.learned.way, auth))
+			}},
+		check{id: "params/body-beats-query", rows: rows("1.3"), evidence: Assumption,
+			says: "A parameter given in the query and in the body: the body's counts.",
+			run: func(b *bench) {
+				p := b.createParams()
+				r := readReply(b.must(call{method: "POST", url: b.methodURL("create") + "?email=query%40example.com", ctype: formType, body: []byte(p.set("email", "body@example.com").encode()),
+					what: "POST create with email=query@example.com in the query and email=body@example.com in the form"}))
+				b.readRequest(b.accepted(r), p)
+				if got := text(r.request()["email"]); got != "body@example.com" {
+					b.wrong(r.What, "the email body@example.com", show(r.request()["email"]))
+				}
+			}},
+		check{id: "params/first-counts", rows: rows("1.3"), evidence: Assumption,
+			says: "A parameter given twice in one place: the first counts.",
+			run: func(b *bench) {
+				for _, w := range []way{byQuery, byForm, byMultipart} {
+					p := b.createParams().without("email").with("email", "first@example.com", "email", "second@example.com")
+					r := b.accepted(b.api("create", w, p))
+					b.readRequest(r, p)
+					if got := text(r.request()["email"]); got != "first@example.com" {
+						b.wrong(r.What, "the email first@example.com", show(r.request()["email"]))
+					}
+				}
+			}},
+		check{id: "params/bad-multipart", rows: rows("1.1"), evidence: Assumption,
+			says: "A broken multipart body is refused with a failure, and the server goes on.",
+			run: func(b *bench) {
+				r := readReply(b.must(call{method: "POST", url: b.methodURL("create"), ctype: "multipart/form-data; boundary=x", body: []byte("--x\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\njohn"),
+					what: "POST create with a multipart body that breaks off"}))
+				if r.object == nil || !r.refused() {
+					b.wrong(r.What, "a JSON object with failures", r.came())
+				}
+			}},
+		check{id: "params/large-value", rows: rows("1.1"), evidence: Assumption,
+			says: "A parameter of a megabyte is refused, and the server goes on.",
+			run: func(b *bench) {
+				p := b.createParams().set("timezone", strings.Repeat("x", 1<<20))
+				a, err := b.try(b.compose("create", byForm, p))
+				if err == nil && a.Status != http.StatusRequestEntityTooLarge {
+					if r := readReply(a); !r.refused() {
+						b.wrong(a.What, "a refusal", a.came())
+					}
+				}
+				b.create()
+			}},
+	)
+}

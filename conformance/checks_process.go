@@ -1,0 +1,202 @@
+package conformance
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// stateNames are the states that clients have seen, in the order in which they come.
+var stateNames = []string{"draft", "pending", "processing", "testing", "done", "delivered"}
+
+var estimateForm = regexp.MustCompile(`^\d{2,}:[0-5]\d$`)
+
+func processChecks() []check {
+	return []check{
+		{id: "process/answer", rows: rows("6.1"), evidence: Documented, needs: Writes | Processes,
+			says: "process of an uploaded dump succeeds.",
+			run: func(b *bench) {
+				req, _ := b.uploaded()
+				b.accepted(b.api("process", b.learned.way, req.auth()))
+			}},
+		{id: "process/leaves-draft", rows: rows("6.1"), evidence: Documented, needs: Writes | Processes,
+			says: "process moves the request out of draft at once.",
+			run: func(b *bench) {
+				req, _ := b.uploaded()
+				b.mustProcess(req)
+				if v := b.status(req).request()["state"]; v == "draft" {
+					b.wrong("process and then status", "a state other than draft", show(v))
+				}
+			}},
+		{id: "process/own-request", rows: rows("6.1"), evidence: Documented, needs: Writes | Processes,
+			says: "process moves its own request only.",
+			run: func(b *bench) {
+				other, _ := b.uploaded()
+				req, _ := b.uploaded()
+				b.mustProcess(req)
+				if v := b.status(other).request()["state"]; v != "draft" {
+					b.wrong("process of another request, and status", `state "draft"`, show(v))
+				}
+			}},
+		{id: "process/state-names", rows: rows("6.2"), evidence: ObservedUse, gentle: true, needs: Writes | Processes | Waits,
+			says: "The states have the names that clients know.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.finished(b)
+				for _, state := range j.states {
+					if state != "invalid" && !slices.Contains(stateNames, state) {
+						b.wrong("process and then status", fmt.Sprintf("one of the states %v or invalid", stateNames), fmt.Sprintf("%q", j.states))
+					}
+				}
+			}},
+		{id: "process/never-draft-again", rows: rows("6.1", "6.2"), evidence: Documented, gentle: true, needs: Writes | Processes | Waits,
+			says: "A request that was processed is never in draft again.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.finished(b)
+				if slices.Contains(j.states, "draft") {
+					b.wrong("process and then status", "no state draft", fmt.Sprintf("%q", j.states))
+				}
+			}},
+		{id: "process/state-order", rows: rows("6.2"), evidence: Assumption, needs: Writes | Processes | Waits,
+			says: "The states come in the order pending, processing, testing, done.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.finished(b)
+				at := -1
+				for _, state := range j.states {
+					i := slices.Index(stateNames, state)
+					if i >= 0 && i < at {
+						b.wrong("process and then status", "states in their order", fmt.Sprintf("%q", j.states))
+					}
+					at = max(at, i)
+				}
+				if j.states[0] == "done" {
+					b.wrong("process and then status", "the states before done", fmt.Sprintf("%q", j.states))
+				}
+			}},
+		{id: "process/reaches-done", rows: rows("6.2"), evidence: ObservedUse, gentle: true, needs: Writes | Processes | Waits,
+			says: "The upgrade of a good dump ends in done.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				state := j.finished(b)
+				switch {
+				case state == "done" || state == "delivered":
+				case b.opts.Production && state != "invalid" || b.opts.Wait == 0:
+					b.skipf("the upgrade has not ended, its state is %q: come back with --resume-from, or a longer --wait", state)
+				default:
+					b.wrong("process and then status, again and again for "+b.opts.Wait.String(), "state done", fmt.Sprintf("%q, customer_message %s", j.states, show(j.field("customer_message"))))
+				}
+			}},
+		{id: "process/stays-done", rows: rows("6.2"), evidence: ObservedUse, gentle: true, needs: Writes | Processes | Waits,
+			says: "done stays done.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				req := j.doneOrStop(b)
+				for range 3 {
+					if v := b.status(req).request()["state"]; v != j.field("state") {
+						b.wrong("status after done", "the state to stay", show(v))
+					}
+				}
+			}},
+		{id: "process/processed-at", rows: rows("6.3"), evidence: Documented, gentle: true, needs: Writes | Processes | Waits,
+			says: "processed_at is the time the upgrade began: set when it has ended, and not before created_at.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.doneOrStop(b)
+				at, created := text(j.field("processed_at")), text(j.field("created_at"))
+				if isTime(at) != "" {
+					b.wrong("status in state done", "processed_at as the time the upgrade began", show(j.field("processed_at")))
+				}
+				if isTime(created) == "" && at < created {
+					b.wrong("status in state done", "processed_at not before created_at, "+created, at)
+				}
+				if x, err := time.Parse(time.DateTime, at); err == nil && isTime(created) == "" && b.opts.Resume == nil && !b.opts.Production {
+					// Both come from one clock and lie within this run: hours apart is a time zone.
+					y, _ := time.Parse(time.DateTime, created)
+					if d := x.Sub(y); d > b.opts.Wait+10*time.Minute && d < 15*time.Hour {
+						b.wrong("status in state done", "processed_at some moments after created_at, "+created, at)
+					}
+				}
+			}},
+		{id: "process/processed-at-stays", rows: rows("6.3"), evidence: Documented, gentle: true, needs: Writes | Processes | Waits,
+			says: "Once set, processed_at stays.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.doneOrStop(b)
+				var first any
+				for _, r := range append(slices.Clone(j.polls), b.status(j.req)) {
+					v := r.request()["processed_at"]
+					if first != nil && v != first {
+						b.wrong("status after done", "processed_at as before, "+show(first), show(v))
+					}
+					if v != nil {
+						first = v
+					}
+				}
+			}},
+		{id: "process/estimated-time", rows: rows("7", "6.3"), evidence: Assumption, needs: Writes | Processes | Waits,
+			says: "estimated_time is null or HH:MM.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.finished(b)
+				for _, r := range j.polls {
+					if v := r.request()["estimated_time"]; v != nil && !estimateForm.MatchString(text(v)) {
+						b.wrong("status in state "+text(r.request()["state"]), "estimated_time as HH:MM or null", show(v))
+					}
+				}
+			}},
+		{id: "process/stage-follows", rows: rows("7"), evidence: Assumption, needs: Writes | Processes | Waits,
+			says: "issue_stage follows the state: it is new no more when the upgrade has ended.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.doneOrStop(b)
+				if v := j.field("issue_stage"); v == "new" {
+					b.wrong("status in state done", "issue_stage other than new", show(v))
+				}
+			}},
+		{id: "process/description-stays", rows: rows("7", "4.7"), evidence: Documented, gentle: true, needs: Writes | Processes | Waits,
+			says: "filesize, postgresql and compressions describe the uploaded dump to the end.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.finished(b)
+				if b.opts.Resume != nil {
+					b.skipf("judged by the run that is resumed")
+				}
+				for _, key := range []string{"filesize", "postgresql", "compressions"} {
+					if x, y := show(j.atUpload.request()[key]), show(j.field(key)); x != y {
+						b.wrong("status in state "+text(j.field("state")), key+" as after the upload, "+x, y)
+					}
+				}
+			}},
+		{id: "process/twice", rows: rows("6.4", "2"), evidence: Assumption, needs: Writes | Processes,
+			says: "A second process is refused with STATE:INVALID.",
+			run: func(b *bench) {
+				req, _ := b.uploaded()
+				b.mustProcess(req)
+				r := b.api("process", b.learned.way, req.auth())
+				b.stateInvalid(r, b.reasoned(r, "STATE:INVALID"), "draft")
+			}},
+		{id: "process/needs-dump", rows: rows("2"), evidence: Assumption, needs: Processes,
+			says: "process without a dump, or with an empty one, is refused with DUMP:MISSING and stays in draft.",
+			run: func(b *bench) {
+				none, empty := b.create(), b.create()
+				b.try(b.composeUpload(empty, []byte{}))
+				for _, req := range []request{none, empty} {
+					b.reasoned(b.api("process", b.learned.way, req.auth()), "DUMP:MISSING")
+					b.shows(b.status(req), "a refused process and then status", "state", `"draft"`)
+				}
+			}},
+		{id: "process/sftp-dump", rows: rows("5.12", "6.1"), evidence: Documented, needs: SFTP | Writes | Processes | Waits,
+			says: "A dump that came over SFTP is processed, and is the original afterwards, byte for byte.",
+			run: func(b *bench) {
+				j := b.journey("sftp")
+				j.doneOrStop(b)
+				u := text(j.field("original_dump_url"))
+				if a := b.fetch(b.reachable(u)); !a.good() || !a.is(j.dump) {
+					b.wrong("put over SFTP, process, and original_dump_url", "the dump byte for byte", a.came()+", "+a.differs(j.dump))
+				}
+			}},
+	}
+}

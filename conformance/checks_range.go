@@ -1,0 +1,89 @@
+package conformance
+
+import (
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// rangeChecks are about resuming the download of an archive, as `wget --continue` does.
+func rangeChecks() []check {
+	return []check{
+		eachArchive("length", ObservedUse, "Archives come with their Content-Length.", func(b *bench, _ *journey, _ string, whole answer) {
+			if whole.Length != whole.Size {
+				b.wrong(whole.What, fmt.Sprintf("Content-Length: %d", whole.Size), fmt.Sprintf("%q", whole.Header.Get("Content-Length")))
+			}
+		}),
+		eachArchive("head", ObservedUse, "HEAD of an archive tells its size, and what else GET does.", func(b *bench, _ *journey, u string, whole answer) {
+			a := b.request("HEAD", u)
+			if a.Status != 200 || a.Length != whole.Size || a.Size != 0 {
+				b.wrong(a.What, fmt.Sprintf("HTTP 200, Content-Length: %d and no body", whole.Size), fmt.Sprintf("HTTP %d, Content-Length: %d, %d bytes", a.Status, a.Length, a.Size))
+			}
+			for _, h := range []string{"Etag", "Last-Modified"} {
+				if a.Header.Get(h) != whole.Header.Get(h) {
+					b.wrong(a.What, h+" as of GET: "+whole.Header.Get(h), fmt.Sprintf("%q", a.Header.Get(h)))
+				}
+			}
+		}),
+		eachArchive("range", ObservedUse, "A Range in the middle gives HTTP 206 with just those bytes.", func(b *bench, _ *journey, u string, whole answer) {
+			b.part(b.fetch(u, "Range", "bytes=10-1009"), whole.Body, 10, 1010)
+			b.part(b.fetch(u, "Range", "bytes=0-0"), whole.Body, 0, 1)
+		}),
+		eachArchive("range-rest", ObservedUse, "A Range without an end gives the rest.", func(b *bench, _ *journey, u string, whole answer) {
+			n := int(whole.Size)
+			b.part(b.fetch(u, "Range", fmt.Sprintf("bytes=%d-", n/2)), whole.Body, n/2, n)
+			b.part(b.fetch(u, "Range", fmt.Sprintf("bytes=%d-%d", n-10, n+1000)), whole.Body, n-10, n)
+		}),
+		eachArchive("range-last", ObservedUse, "A Range of the last bytes gives those.", func(b *bench, _ *journey, u string, whole answer) {
+			n := int(whole.Size)
+			b.part(b.fetch(u, "Range", "bytes=-100"), whole.Body, n-100, n)
+		}),
+		eachArchive("range-behind", ObservedUse, "A Range behind the end is HTTP 416: what wget --continue gets for a complete file.", func(b *bench, _ *journey, u string, whole answer) {
+			a := b.fetch(u, "Range", fmt.Sprintf("bytes=%d-", whole.Size))
+			if a.Status != http.StatusRequestedRangeNotSatisfiable {
+				b.wrong(a.What, "HTTP 416", fmt.Sprintf("HTTP %d, %d bytes", a.Status, a.Size))
+			}
+		}),
+		eachArchive("etag", ObservedUse, "Archives have an ETag that stays the same.", func(b *bench, _ *journey, u string, whole answer) {
+			tag := whole.Header.Get("Etag")
+			if len(tag) < 3 || !strings.HasSuffix(tag, `"`) || !strings.HasPrefix(strings.TrimPrefix(tag, "W/"), `"`) {
+				b.wrong(whole.What, "an ETag in quotes", fmt.Sprintf("%q", tag))
+			}
+			if again := b.fetch(u).Header.Get("Etag"); again != tag {
+				b.wrong(whole.What+" again", "the ETag "+tag, again)
+			}
+		}),
+		eachArchive("last-modified", ObservedUse, "Archives have a Last-Modified that stays the same.", func(b *bench, _ *journey, u string, whole answer) {
+			at := whole.Header.Get("Last-Modified")
+			if _, err := http.ParseTime(at); err != nil {
+				b.wrong(whole.What, "Last-Modified", fmt.Sprintf("%q", at))
+			}
+			if again := b.fetch(u).Header.Get("Last-Modified"); again != at {
+				b.wrong(whole.What+" again", "Last-Modified "+at, again)
+			}
+		}),
+		eachArchive("if-range", ObservedUse, "If-Range with the ETag gives the part; with another ETag, the whole.", func(b *bench, _ *journey, u string, whole answer) {
+			tag := whole.Header.Get("Etag")
+			if tag == "" {
+				b.blocked("urls/etag", "there is no ETag")
+			}
+			b.part(b.fetch(u, "Range", "bytes=100-", "If-Range", tag), whole.Body, 100, int(whole.Size))
+			a := b.fetch(u, "Range", "bytes=100-", "If-Range", `"another"`)
+			if a.Status != 200 || !a.is(whole.Body) {
+				b.wrong(a.What, "HTTP 200 and the whole file", fmt.Sprintf("HTTP %d, %d bytes", a.Status, a.Size))
+			}
+		}),
+		eachArchive("content-disposition", ObservedUse, "Content-Disposition has the file's name.", func(b *bench, j *journey, u string, whole answer) {
+			got := whole.Header.Get("Content-Disposition")
+			_, p, err := mime.ParseMediaType(got)
+			want := j.req.filename()
+			if u == b.reachable(text(j.field("upgraded_dump_url"))) {
+				want = upgradedName(want, j.field("filestore") == true)
+			}
+			if err != nil || p["filename"] != want {
+				b.wrong(whole.What, "Content-Disposition with the filename "+want, fmt.Sprintf("%q", got))
+			}
+		}),
+	}
+}

@@ -1,0 +1,305 @@
+package conformance
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// keyWays are the ways in which ssh_keys comes.
+var keyWays = []struct {
+	id, row  string
+	evidence Evidence
+	says     string
+	call     func(b *bench, auth params, keys string) call
+}{
+	{"keys-file", "5.1", Documented, "ssh_keys may be a multipart file, with request and key in the query.",
+		func(b *bench, auth params, keys string) call { return b.composeAccess(auth, keys) }},
+	{"keys-file-and-fields", "5.1", Documented, "ssh_keys may be a multipart file beside the fields request and key.",
+		func(b *bench, auth params, keys string) call {
+			c := call{method: "POST", url: b.methodURL("request_sftp_access"), what: "POST request_sftp_access " + auth.String() + " with ssh_keys as a file, all multipart"}
+			c.ctype, c.body = multipartBody(auth, &filePart{field: "ssh_keys", filename: "id.pub", ctype: "application/octet-stream", data: []byte(keys)})
+			return c
+		}},
+	{"keys-multipart-field", "5.1", ObservedUse, "ssh_keys may be a plain multipart field.",
+		func(b *bench, auth params, keys string) call {
+			return b.compose("request_sftp_access", byMultipart, auth.with("ssh_keys", keys))
+		}},
+	{"keys-form", "5.1", ObservedUse, "ssh_keys may be a form field.",
+		func(b *bench, auth params, keys string) call {
+			return b.compose("request_sftp_access", byForm, auth.with("ssh_keys", keys))
+		}},
+	{"keys-query", "5.1", DocumentedLater, "ssh_keys may stand in the query.",
+		func(b *bench, auth params, keys string) call {
+			return b.compose("request_sftp_access", byQuery, auth.with("ssh_keys", keys))
+		}},
+}
+
+// opens ends the check unless the answer to c gives an access that key opens.
+func (b *bench) opens(req request, c call, key ssh.Signer) {
+	b.opensWith(req, c.what, readReply(b.must(c)), key)
+}
+
+func (b *bench) opensWith(req request, sent string, r reply, key ssh.Signer) {
+	a, ok := b.readAccess(b.accepted(r), req)
+	if !ok {
+		b.wrong(sent, "hostname and sftp_port", r.came())
+	}
+	conn := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), who: "login with the key sent"})
+	if !conn.entered.OK {
+		b.wrong(sent+" and then a login with the "+key.PublicKey().Type()+" key", "the server to let "+a.user+" in at "+a.addr(), conn.entered.Err)
+	}
+}
+
+// accessReply is the answer to request_sftp_access for a draft, in the documented way.
+func (b *bench) accessReply() (request, reply) {
+	req := b.draft()
+	return req, b.accepted(readReply(b.must(b.composeAccess(req.auth(), keyLine(newKey("ed25519"))+"\n"))))
+}
+
+func sftpAccessChecks() []check {
+	answerKey := func(name, row string, evidence Evidence, says string, judge func(v any, req request, m map[string]any) string) check {
+		return check{id: "sftp-access/" + strings.ReplaceAll(name, "_", "-"), rows: rows("5.4", row), evidence: evidence, says: says, needs: SFTP, gentle: evidence != Assumption,
+			run: func(b *bench) {
+				req, r := b.accessReply()
+				if want := judge(r.request()[name], req, r.request()); want != "" {
+					b.wrong(r.What, name+" "+want, show(r.request()[name]))
+				}
+			}}
+	}
+	checks := []check{
+		{id: "sftp-access/answer", rows: rows("5.3", "5.4"), evidence: Documented, needs: SFTP, gentle: true,
+			says: "request_sftp_access in draft answers the object request with all that a login needs.",
+			run: func(b *bench) {
+				_, r := b.accessReply()
+				m := r.request()
+				if m == nil {
+					b.wrong(r.What, "the object request", r.came())
+				}
+				for _, key := range []string{"hostname", "sftp_port", "sftp_user", "shared_file", "request_id", "sample_command"} {
+					if _, there := m[key]; !there {
+						b.wrong(r.What, "the key "+key, "a request without it: "+show(m))
+					}
+				}
+			}},
+		answerKey("hostname", "5.6", ObservedUse, "hostname is the host's name or address, without a port.", func(v any, _ request, _ map[string]any) string {
+			if s := text(v); s == "" || strings.ContainsAny(s, "/@ ") || strings.Count(s, ":") == 1 {
+				return "as the name of a host, a string"
+			}
+			return ""
+		}),
+		answerKey("sftp_port", "5.6", ObservedUse, "sftp_port is a port number, or a string of its digits: known clients use int(sftp_port).", func(v any, _ request, _ map[string]any) string {
+			if n := number(v); n == "" || strings.Trim(n, "0123456789") != "" || len(n) > 5 || n == "0" {
+				return "as a port number"
+			}
+			return ""
+		}),
+		answerKey("sftp_user", "5.5", Documented, "sftp_user is user_<id>.", func(v any, req request, _ map[string]any) string {
+			if v != "user_"+req.id {
+				return `"user_` + req.id + `"`
+			}
+			return ""
+		}),
+		answerKey("shared_file", "5.5", Documented, "shared_file is the filename given to create.", func(v any, req request, _ map[string]any) string {
+			if v != req.filename() {
+				return show(req.filename())
+			}
+			return ""
+		}),
+		answerKey("request_id", "5.4", Documented, "request_id is the request's id.", func(v any, req request, _ map[string]any) string {
+			if number(v) != req.id {
+				return req.id
+			}
+			return ""
+		}),
+		answerKey("sample_command", "5.5", Documented, "sample_command is sftp -P <port> <user>@<hostname>, with what the answer itself has.", func(v any, _ request, m map[string]any) string {
+			if want := fmt.Sprintf("sftp -P %s %s@%s", number(m["sftp_port"]), text(m["sftp_user"]), text(m["hostname"])); v != want {
+				return show(want)
+			}
+			return ""
+		}),
+		{id: "sftp-access/number-types", rows: rows("5.6"), evidence: Assumption, needs: SFTP,
+			says: "sftp_port is a number and request_id an integer.",
+			run: func(b *bench) {
+				_, r := b.accessReply()
+				for _, key := range []string{"sftp_port", "request_id"} {
+					if v := r.request()[key]; !isInteger(v) {
+						b.wrong(r.What, key+" as an integer", show(v))
+					}
+				}
+			}},
+		{id: "sftp-access/requires-keys", rows: rows("5.1"), evidence: Documented, needs: SFTP,
+			says: "request_sftp_access without ssh_keys is refused.",
+			run: func(b *bench) {
+				r := b.api("request_sftp_access", byPostQuery, b.create().auth())
+				b.refusal(r, "ssh_keys is required")
+			}},
+		{id: "sftp-access/missing-keys", rows: rows("2"), evidence: Assumption, needs: SFTP,
+			says: "Without ssh_keys, or with nothing in it, the failure is SSH_KEYS:MISSING.",
+			run: func(b *bench) {
+				req := b.create()
+				b.missing(b.api("request_sftp_access", byPostQuery, req.auth()), "ssh_keys")
+				b.missing(b.api("request_sftp_access", byForm, req.auth().with("ssh_keys", "")), "ssh_keys")
+			}},
+		{id: "sftp-access/keys-invalid", rows: rows("2"), evidence: Assumption, needs: SFTP,
+			says: "A line that is no key is refused with SSH_KEYS:INVALID, its number and itself, cut at 80 characters.",
+			run: func(b *bench) {
+				req := b.create()
+				long := strings.Repeat("x", 100)
+				for _, line := range []string{"not a key", "ssh-ed25519 AAAA", long} {
+					r := readReply(b.must(b.composeAccess(req.auth(), "# keys\n"+keyLine(newKey("ed25519"))+"\n"+line+"\n")))
+					f := b.reasoned(r, "SSH_KEYS:INVALID")
+					value := text(f["value"])
+					if number(f["line"]) != "3" || !strings.HasPrefix(value, line[:min(len(line), 79)]) || len([]rune(value)) > 81 {
+						b.wrong(fmt.Sprintf("request_sftp_access with the third line %.20q…", line), "SSH_KEYS:INVALID with line 3 and the value", show(map[string]any(f)))
+					}
+				}
+				r := readReply(b.must(b.composeAccess(req.auth(), "# no key at all\n\n")))
+				b.reasoned(r, "SSH_KEYS:INVALID")
+			}},
+		{id: "sftp-access/keys-with-comments", rows: rows("5.1"), evidence: Documented, needs: SFTP,
+			says: "ssh_keys may have blank lines and lines that begin with #.",
+			run: func(b *bench) {
+				req, key := b.create(), newKey("ed25519")
+				b.opens(req, b.composeAccess(req.auth(), "# my keys\n\n"+keyLine(key)+"\n\n# end\n"), key)
+			}},
+		{id: "sftp-access/several-keys", rows: rows("5.1"), evidence: Documented, needs: SFTP,
+			says: "Each of several keys opens the share.",
+			run: func(b *bench) {
+				req := b.create()
+				keys := []ssh.Signer{newKey("ed25519"), newKey("ecdsa"), newKey("ed25519")}
+				c := b.composeAccess(req.auth(), keyLine(keys[0])+"\n"+keyLine(keys[1])+"\n"+keyLine(keys[2])+"\n")
+				c.what += ", three of them"
+				for _, k := range keys {
+					b.opens(req, c, k)
+				}
+			}},
+		{id: "sftp-access/keys-crlf", rows: rows("5.2"), evidence: Assumption, needs: SFTP,
+			says: "CRLF line ends, a missing last line end and comments behind the key are fine.",
+			run: func(b *bench) {
+				req, one, two := b.create(), newKey("ed25519"), newKey("ed25519")
+				bare := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(two.PublicKey())))
+				c := b.composeAccess(req.auth(), "# keys\r\n"+keyLine(one)+" with spaces\r\n"+bare)
+				b.opens(req, c, one)
+				b.opens(req, c, two)
+			}},
+		{id: "sftp-access/replaces-keys", rows: rows("5.7"), evidence: Assumption, needs: SFTP,
+			says: "A second call replaces the keys: the first ones open nothing any more.",
+			run: func(b *bench) {
+				req, first, second := b.create(), newKey("ed25519"), newKey("ed25519")
+				b.access(req, first)
+				a := b.access(req, second)
+				b.entrance(a, a.user, second, "a key of the second call", true)
+				b.entrance(a, a.user, first, "a key of the first call", false)
+			}},
+		{id: "sftp-access/only-draft-and-done", rows: rows("5.3"), evidence: Documented, needs: SFTP | Writes | Processes,
+			says: "While the upgrade goes on, request_sftp_access is refused.",
+			run: func(b *bench) {
+				var r reply
+				b.whileUpgrading(func(request) {}, func(req request) {
+					r = readReply(b.must(b.composeAccess(req.auth(), keyLine(newKey("ed25519"))+"\n")))
+				})
+				if !r.refused() {
+					b.wrong("request_sftp_access while the upgrade goes on", "a failure", r.came())
+				}
+			}},
+		{id: "sftp-access/state-invalid", rows: rows("2", "5.3"), evidence: Assumption, needs: SFTP | Writes | Processes,
+			says: "While the upgrade goes on, request_sftp_access is refused with STATE:INVALID.",
+			run: func(b *bench) {
+				var r reply
+				b.whileUpgrading(func(request) {}, func(req request) {
+					r = readReply(b.must(b.composeAccess(req.auth(), keyLine(newKey("ed25519"))+"\n")))
+				})
+				b.stateInvalid(r, b.reasoned(r, "STATE:INVALID"), "draft", "done")
+			}},
+		{id: "sftp-access/ends", rows: rows("5.18"), evidence: Assumption, needs: SFTP | Writes | Processes,
+			says: "When the request leaves draft the access ends: open sessions are closed, and login is refused.",
+			run: func(b *bench) {
+				key := newKey("ed25519")
+				var a access
+				var s *sftpConn
+				var alive error
+				var entered string
+				b.whileUpgrading(func(req request) {
+					a = b.access(req, key)
+					s = b.session(a, key)
+				}, func(req request) {
+					for range 20 { // the server may take a moment to close it
+						if _, alive = s.stat(fxStat, a.file); alive != nil && !isStatus(alive) {
+							break
+						}
+						b.pause(50 * time.Millisecond)
+					}
+					entered = b.entranceProblem(a, a.user, key, "the listed key after process", false)
+				})
+				if alive == nil || isStatus(alive) {
+					b.wrong("stat in a session opened before process", "the session closed by the server", fmt.Sprintf("an answer (%v)", alive))
+				}
+				if entered != "" {
+					b.failf("%s", entered)
+				}
+			}},
+	}
+	for _, w := range keyWays {
+		checks = append(checks, check{id: "sftp-access/" + w.id, rows: rows(w.row), evidence: w.evidence, says: w.says, needs: SFTP,
+			run: func(b *bench) {
+				req, key := b.create(), newKey("ed25519")
+				b.opens(req, w.call(b, req.auth(), keyLine(key)+"\n"), key)
+			}})
+	}
+	for _, kind := range []string{"rsa", "ecdsa", "ed25519"} {
+		checks = append(checks, check{id: "sftp/login-" + kind, rows: rows("5.2", "5.10"), evidence: Documented, needs: SFTP, gentle: kind == "ed25519",
+			says: "A listed " + kind + " key opens the share.",
+			run: func(b *bench) {
+				req, key := b.draft(), newKey(kind)
+				b.opens(req, b.composeAccess(req.auth(), keyLine(key)+"\n"), key)
+			}})
+	}
+	return checks
+}
+
+// whileUpgrading has a request processed, after before, and does f in a state between draft and the end. It returns when
+// f was done in such a state; a server that is never seen in one can't be judged.
+func (b *bench) whileUpgrading(before, f func(req request)) {
+	between := func(req request) bool {
+		state := text(b.status(req).request()["state"])
+		return state != "" && state != "draft" && !slices.Contains(finalStates, state)
+	}
+	// The state may move on with every status call, or with time: f counts when the state is still one between
+	// afterwards. Where each call moves it on, that is so only if none was made before.
+	for _, look := range []bool{false, true} {
+		req, _ := b.uploaded()
+		before(req)
+		b.mustProcess(req)
+		if look && !between(req) {
+			continue
+		}
+		if f(req); between(req) {
+			return
+		}
+	}
+	b.skipf("the upgrade is over at once: the server is never seen between draft and the end")
+}
+
+// entrance ends the check unless the login succeeds or is refused, as it should.
+func (b *bench) entrance(a access, user string, key ssh.Signer, what string, in bool) {
+	if problem := b.entranceProblem(a, user, key, what, in); problem != "" {
+		b.failf("%s", problem)
+	}
+}
+
+func (b *bench) entranceProblem(a access, user string, key ssh.Signer, what string, in bool) string {
+	c := b.enter(login{addr: a.addr(), user: user, auth: withKey(key), who: "login with " + what})
+	switch {
+	case in && !c.entered.OK:
+		return fmt.Sprintf("sent a login as %s with %s; expected to be let in; came %s", user, what, c.entered.Err)
+	case !in && c.entered.OK:
+		return fmt.Sprintf("sent a login as %s with %s; expected to be refused; came the server let it in", user, what)
+	case !in && !c.entered.Refused:
+		return fmt.Sprintf("sent a login as %s with %s; expected a refusal in order; came %s", user, what, c.entered.Err)
+	}
+	return ""
+}

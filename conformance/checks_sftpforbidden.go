@@ -1,0 +1,107 @@
+package conformance
+
+import (
+	"fmt"
+	"strings"
+)
+
+// forbidden are the operations that a share doesn't allow. Each returns what the server said.
+var forbidden = []struct {
+	id, says string
+	ops      func(c *sftpConn, name string) map[string]func() error
+}{
+	{"no-create", "No other file can be created.", func(c *sftpConn, name string) map[string]func() error {
+		ops := map[string]func() error{}
+		for _, path := range []string{"other.dump", "/other.dump", name + ".part", name + ".filepart", "." + name, "authorized_keys"} {
+			ops["put "+path] = func() error { return c.put(path, openPut, blocks([]byte("x"), 0)) }
+		}
+		return ops
+	}},
+	{"no-mkdir", "No directory can be made.", func(c *sftpConn, name string) map[string]func() error {
+		return map[string]func() error{"mkdir sub": func() error { return c.plain("mkdir", fxMkdir, packet(nil).str("/sub").attrs(attrs{})) }}
+	}},
+	{"no-rmdir", "No directory can be removed.", func(c *sftpConn, name string) map[string]func() error {
+		return map[string]func() error{"rmdir /": func() error { return c.plain("rmdir", fxRmdir, packet(nil).str("/")) }}
+	}},
+	{"no-remove", "The shared file can't be removed.", func(c *sftpConn, name string) map[string]func() error {
+		return map[string]func() error{"rm " + name: func() error { return c.plain("remove", fxRemove, packet(nil).str(name)) }}
+	}},
+	{"no-rename", "The shared file can't be renamed.", func(c *sftpConn, name string) map[string]func() error {
+		return map[string]func() error{
+			"rename": func() error { return c.plain("rename", fxRename, packet(nil).str(name).str("other.dump")) },
+			"posix-rename": func() error {
+				return c.plain("posix-rename", fxExtended, packet(nil).str("posix-rename@openssh.com").str(name).str("/other.dump"))
+			},
+		}
+	}},
+	{"no-link", "No link to the shared file can be made.", func(c *sftpConn, name string) map[string]func() error {
+		return map[string]func() error{"link": func() error {
+			return c.plain("hardlink", fxExtended, packet(nil).str("hardlink@openssh.com").str("/"+name).str("/link"))
+		}}
+	}},
+	{"no-symlink", "No symbolic link can be made.", func(c *sftpConn, name string) map[string]func() error {
+		return map[string]func() error{"symlink": func() error { return c.plain("symlink", fxSymlink, packet(nil).str("/etc/passwd").str("/link")) }}
+	}},
+	{"no-way-out", "No path leads out of /.", func(c *sftpConn, name string) map[string]func() error {
+		ops := map[string]func() error{}
+		for _, path := range []string{"/etc/passwd", "../../../../../../etc/passwd", "/../../../../etc/passwd", "..\\..\\etc\\passwd", "/proc/self/environ", "other.dump"} {
+			ops["get "+path] = func() error { _, err := c.get(path, 0); return err }
+			ops["stat "+path] = func() error { _, err := c.stat(fxStat, path); return err }
+		}
+		for _, path := range []string{"/etc", "/tmp", "../../../../../etc"} {
+			ops["ls "+path] = func() error { _, err := c.list(path); return err }
+		}
+		ops["put ../../tmp/upgrademock-conformance"] = func() error { return c.put("../../tmp/upgrademock-conformance", openPut, blocks([]byte("x"), 0)) }
+		return ops
+	}},
+}
+
+func sftpForbiddenChecks() []check {
+	var checks []check
+	for _, f := range forbidden {
+		run := func(b *bench, strict bool) {
+			data := someDump(1000)
+			c, name := b.filled(data)
+			ops := f.ops(c, name)
+			for _, what := range sortedKeys(ops) {
+				err := ops[what]()
+				switch {
+				case err == nil:
+					b.wrong(what, "it to be denied", "success")
+				case !isStatus(err):
+					b.wrong(what, "a status, and the session to go on", err.Error())
+				case strict && !denied(err):
+					b.wrong(what, "permission denied or no such file", err.Error())
+				}
+			}
+			// The session goes on, and nothing has changed.
+			c.only("/", name)
+			c.has(name, f.id, data)
+		}
+		checks = append(checks,
+			check{id: "sftp/" + f.id, rows: rows("5.13"), evidence: Documented, needs: SFTP | Writes,
+				says: f.says + " The session goes on.", run: func(b *bench) { run(b, false) }},
+			check{id: "sftp/" + f.id + "-status", rows: rows("5.13"), evidence: Assumption, needs: SFTP | Writes,
+				says: f.says + " The status is permission denied, or no such file.", run: func(b *bench) { run(b, true) }})
+	}
+	return append(checks, check{id: "sftp/no-such-file", rows: rows("5.13"), evidence: ObservedUse, needs: SFTP,
+		says: "What isn't there is reported as no such file or permission denied, in an open session.",
+		run: func(b *bench) {
+			c, name := b.filled(someDump(1000))
+			for range 3 {
+				if _, err := c.stat(fxStat, "/nothing.dump"); !denied(err) {
+					b.wrong("stat /nothing.dump", "no such file", fmt.Sprint(err))
+				}
+			}
+			c.only("/", name)
+		}},
+		check{id: "sftp/no-paths-told", rows: rows("5.13"), evidence: Assumption, needs: SFTP,
+			says: "Error texts don't tell the server's own paths.",
+			run: func(b *bench) {
+				c, _ := b.filled(someDump(1000))
+				_, err := c.open("/other/x.dump", openPut)
+				if err != nil && (strings.Contains(err.Error(), "/tmp") || strings.Contains(err.Error(), "/var") || strings.Contains(err.Error(), "/home")) {
+					b.wrong("put /other/x.dump", "a text without local paths", err.Error())
+				}
+			}})
+}

@@ -1,0 +1,222 @@
+package conformance
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// share is a session on a draft's share, with the shared file's name.
+func (b *bench) share() (*sftpConn, string) {
+	req := b.draft()
+	return b.sftp(req), req.filename()
+}
+
+// filled is a share whose file has data, put there in this session.
+func (b *bench) filled(data []byte) (*sftpConn, string) {
+	req := b.create()
+	c := b.sftp(req)
+	c.mustPut(req.filename(), data)
+	return c, req.filename()
+}
+
+// only lists a directory that must show exactly the file called name.
+func (c *sftpConn) only(path, name string) entry {
+	list, err := c.list(path)
+	if err != nil {
+		c.b.wrong("ls "+path, "a listing", err.Error())
+	}
+	var names []string
+	for _, e := range list {
+		names = append(names, e.name)
+	}
+	if len(list) != 1 || list[0].name != name {
+		c.b.wrong("ls "+path, "only "+name, fmt.Sprintf("%q", names))
+	}
+	return list[0]
+}
+
+// someDump is n bytes that tell their place.
+func someDump(n int) []byte {
+	var sb strings.Builder
+	sb.Grow(n + 64)
+	sb.Write(sqlDump("9.4.5", nil))
+	for sb.Len() < n {
+		fmt.Fprintf(&sb, "-- line at %d\n", sb.Len())
+	}
+	return []byte(sb.String()[:n])
+}
+
+// has ends the check unless the file reads back as data.
+func (c *sftpConn) has(name, did string, data []byte) {
+	got, err := c.get(name, 0)
+	if err != nil {
+		c.b.wrong(did+" and then get", fmt.Sprintf("the %d bytes written", len(data)), err.Error())
+	}
+	c.same(did, got, data)
+}
+
+func (c *sftpConn) same(did string, got, data []byte) {
+	if d := firstDifference(got, data); d >= 0 || len(got) != len(data) {
+		c.b.wrong(did, fmt.Sprintf("the file to be the %d bytes written", len(data)), fmt.Sprintf("%d bytes, different from offset %d", len(got), d))
+	}
+}
+
+var (
+	longForm = regexp.MustCompile(`^(\S{10})[.+@]? +(\d+) +(\S+) +(\S+) +(\d+) +([A-Z][a-z]{2}) +(\d{1,2}) +(\d{2}:\d{2}|\d{4}) (.+)$`)
+	months   = "JanFebMarAprMayJunJulAugSepOctNovDec"
+)
+
+func sftpListingChecks() []check {
+	const size = 84992
+	return []check{
+		{id: "sftp/session", rows: rows("5.19"), evidence: Documented, needs: SFTP, gentle: true,
+			says: "The subsystem sftp speaks SFTP version 3.",
+			run: func(b *bench) {
+				key := newKey("ed25519")
+				a := b.access(b.draft(), key)
+				c := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), who: "login"})
+				if !c.entered.OK {
+					b.blocked("sftp/login-ed25519", "login: %s", c.entered.Err)
+				}
+				if _, err := c.subsystem(); err != nil {
+					b.wrong("the subsystem sftp", "SFTP version 3", err.Error())
+				}
+			}},
+		{id: "sftp/root", rows: rows("5.11"), evidence: Documented, needs: SFTP, gentle: true,
+			says: "A session begins in /, which is a directory.",
+			run: func(b *bench) {
+				c, name := b.share()
+				for path, want := range map[string]string{".": "/", name: "/" + name} {
+					if got, err := c.realpath(path); err != nil || got != want {
+						b.wrong("realpath "+path, want, fmt.Sprintf("%q %v", got, err))
+					}
+				}
+				if a, err := c.stat(fxStat, "/"); err != nil || !a.isDir() {
+					b.wrong("stat /", "a directory", fmt.Sprintf("%v %v", a, err))
+				}
+			}},
+		{id: "sftp/list-only-shared", rows: rows("5.11"), evidence: Documented, needs: SFTP,
+			says: "/ shows only the shared file.",
+			run: func(b *bench) {
+				c, name := b.filled(someDump(size))
+				for _, path := range []string{"/", "."} {
+					c.only(path, name)
+				}
+			}},
+		{id: "sftp/list-mode", rows: rows("5.11"), evidence: Documented, needs: SFTP,
+			says: "The shared file is shown with the mode -rw-rw-rw-.",
+			run: func(b *bench) {
+				c, name := b.filled(someDump(size))
+				e := c.only("/", name)
+				a, err := c.stat(fxStat, name)
+				if err != nil {
+					b.wrong("stat "+name, "its attributes", err.Error())
+				}
+				for what, a := range map[string]attrs{"ls /": e.attrs, "stat " + name: a} {
+					if !a.has(hasMode) || a.Mode&0o7777 != 0o666 || a.Mode&0o170000 != 0o100000 {
+						b.wrong(what, "the mode 0100666 of a regular file", a.String())
+					}
+				}
+			}},
+		{id: "sftp/list-owner", rows: rows("5.11"), evidence: Documented, needs: SFTP,
+			says: "The shared file is shown with uid 0 and gid 0.",
+			run: func(b *bench) {
+				c, name := b.filled(someDump(size))
+				e := c.only("/", name)
+				a, err := c.stat(fxStat, name)
+				if err != nil {
+					b.wrong("stat "+name, "its attributes", err.Error())
+				}
+				for what, a := range map[string]attrs{"ls /": e.attrs, "stat " + name: a} {
+					if !a.has(hasOwner) || a.UID != 0 || a.GID != 0 {
+						b.wrong(what, "uid 0 and gid 0", a.String())
+					}
+				}
+			}},
+		{id: "sftp/list-size", rows: rows("5.11"), evidence: Documented, needs: SFTP,
+			says: "The shared file is shown with its size.",
+			run: func(b *bench) {
+				c, name := b.filled(someDump(size))
+				if e := c.only("/", name); !e.attrs.has(hasSize) || e.attrs.Size != size {
+					b.wrong("ls /", fmt.Sprintf("the size %d", size), e.attrs.String())
+				}
+			}},
+		{id: "sftp/stat-size", rows: rows("5.12"), evidence: Documented, needs: SFTP,
+			says: "stat, lstat and fstat tell the shared file's size: resuming clients rely on it.",
+			run: func(b *bench) {
+				c, name := b.filled(someDump(size))
+				check := func(what string, a attrs, err error) {
+					if err != nil || !a.has(hasSize) || a.Size != size {
+						b.wrong(what+" of a file of "+strconv.Itoa(size)+" bytes", "its size", fmt.Sprintf("%v %v", a, err))
+					}
+				}
+				for _, path := range []string{name, "/" + name, "./" + name} {
+					a, err := c.stat(fxStat, path)
+					check("stat "+path, a, err)
+				}
+				a, err := c.stat(fxLstat, name)
+				check("lstat", a, err)
+				h, err := c.open(name, flagRead)
+				if err != nil {
+					b.wrong("open for reading", "a handle", err.Error())
+				}
+				a, err = c.fstat(h)
+				check("fstat", a, err)
+			}},
+		{id: "sftp/list-time", rows: rows("5.11"), evidence: Documented, needs: SFTP,
+			says: "The shared file is shown with its modification time.",
+			run: func(b *bench) {
+				c, name := b.filled(someDump(size))
+				e := c.only("/", name)
+				if !e.attrs.has(hasTimes) || time.Unix(int64(e.attrs.Mtime), 0).Year() < 2000 {
+					b.wrong("ls /", "the time of the last write", e.attrs.String())
+				}
+			}},
+		{id: "sftp/list-from-start", rows: rows("5.11"), evidence: Assumption, needs: SFTP,
+			says: "The shared file is there from the start, with size 0.",
+			run: func(b *bench) {
+				req := b.create()
+				c := b.sftp(req)
+				if e := c.only("/", req.filename()); e.attrs.Size != 0 {
+					b.wrong("ls / of a new request", "size 0", e.attrs.String())
+				}
+				if got, err := c.get(req.filename(), 0); err != nil || len(got) != 0 {
+					b.wrong("get of a new request's file", "an empty file", fmt.Sprintf("%d bytes %v", len(got), err))
+				}
+			}},
+		{id: "sftp/longname", rows: rows("5.21"), evidence: ObservedUse, needs: SFTP,
+			says: "The long name of a listing is a proper line of ls -l: several clients read size and mode only from it.",
+			run: func(b *bench) {
+				c, name := b.filled(someDump(size))
+				e := c.only("/", name)
+				m := longForm.FindStringSubmatch(e.long)
+				if m == nil {
+					b.wrong("ls /", "a long name like -rw-rw-rw-    1 0        0          849920 Aug 30 15:58 "+name, fmt.Sprintf("%q", e.long))
+				}
+				want := map[string][2]string{"mode": {m[1], "-rw-rw-rw-"}, "size": {m[5], strconv.Itoa(size)}, "name": {m[9], name}}
+				for what, v := range want {
+					if v[0] != v[1] {
+						b.wrong("ls /", "a long name with the "+what+" "+v[1], fmt.Sprintf("%q", e.long))
+					}
+				}
+				if (m[3] != "0" && m[3] != "root") || (m[4] != "0" && m[4] != "root") || strings.Index(months, m[6])%3 != 0 {
+					b.wrong("ls /", "a long name with owner 0, group 0 and a month", fmt.Sprintf("%q", e.long))
+				}
+			}},
+		{id: "sftp/unicode-name", rows: rows("5.5", "5.11"), evidence: Documented, needs: SFTP,
+			says: "A shared file with spaces and letters of any script in its name can be listed, written and read.",
+			run: func(b *bench) {
+				req := b.create("filename", "база (1).dump")
+				c := b.sftp(req)
+				data := someDump(1000)
+				if err := c.put(req.filename(), openPut, blocks(data, 0)); err != nil {
+					b.wrong("put "+req.filename(), "success", err.Error())
+				}
+				c.only("/", req.filename())
+				c.has(req.filename(), "put "+req.filename(), data)
+			}},
+	}
+}

@@ -1,0 +1,149 @@
+package conformance
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// refusedLogin ends the check unless the server refuses the login, in order.
+func (b *bench) refusedLogin(l login) {
+	c := b.enter(l)
+	if c.entered.OK {
+		b.wrong(l.who+" as "+l.user, "the login refused", "the server let it in")
+	}
+	if !c.entered.Refused {
+		b.wrong(l.who+" as "+l.user, "the login refused in order", c.entered.Err)
+	}
+}
+
+func sftpLoginChecks() []check {
+	return []check{
+		{id: "sftp/foreign-key", rows: rows("5.10"), evidence: Documented, needs: SFTP, gentle: true,
+			says: "A key that was not listed is refused.",
+			run: func(b *bench) {
+				a := b.access(b.draft(), newKey("ed25519"))
+				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: withKey(newKey("ed25519")), who: "login with a key that was not listed"})
+			}},
+		{id: "sftp/cross-request", rows: rows("5.10"), evidence: Documented, needs: SFTP,
+			says: "One request's key never opens another's share.",
+			run: func(b *bench) {
+				mine, theirs := newKey("ed25519"), newKey("ed25519")
+				a, other := b.access(b.create(), mine), b.access(b.create(), theirs)
+				b.entrance(a, a.user, mine, "the request's own key", true)
+				b.entrance(a, other.user, mine, "the key of another request", false)
+				b.entrance(a, a.user, theirs, "the key of another request", false)
+			}},
+		{id: "sftp/no-access-asked", rows: rows("5.10"), evidence: Documented, needs: SFTP,
+			says: "A request for which no access was asked, or no such user, opens to nobody.",
+			run: func(b *bench) {
+				key := newKey("ed25519")
+				a := b.access(b.create(), key)
+				quiet := b.create()
+				for _, user := range []string{"user_" + quiet.id, "user_999999999", "root", a.user + "0", "user_", ""} {
+					b.refusedLogin(login{addr: a.addr(), user: user, auth: withKey(key), who: "login with another request's key"})
+				}
+			}},
+		{id: "sftp/password", rows: rows("5.10"), evidence: Documented, needs: SFTP, gentle: true,
+			says: "Passwords are refused.",
+			run: func(b *bench) {
+				a := b.access(b.draft(), newKey("ed25519"))
+				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.Password("conformance")}, who: "login with a password"})
+			}},
+		{id: "sftp/password-key", rows: rows("5.10"), evidence: Documented, needs: SFTP,
+			says: "The request's key is no password for SFTP.",
+			run: func(b *bench) {
+				req := b.create()
+				a := b.access(req, newKey("ed25519"))
+				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.Password(req.key)}, who: "login with the request's key as password"})
+			}},
+		{id: "sftp/keyboard-interactive", rows: rows("5.10"), evidence: Documented, needs: SFTP,
+			says: "keyboard-interactive is refused.",
+			run: func(b *bench) {
+				a := b.access(b.create(), newKey("ed25519"))
+				answer := func(_, _ string, questions []string, _ []bool) ([]string, error) {
+					return make([]string, len(questions)), nil
+				}
+				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.KeyboardInteractive(answer)}, who: "keyboard-interactive login"})
+			}},
+		{id: "sftp/no-authentication", rows: rows("5.10"), evidence: Documented, needs: SFTP,
+			says: "Nobody gets in without authentication.",
+			run: func(b *bench) {
+				a := b.access(b.create(), newKey("ed25519"))
+				b.refusedLogin(login{addr: a.addr(), user: a.user, who: "login with nothing"})
+			}},
+		{id: "sftp/key-offered-only", rows: rows("5.10"), evidence: Documented, needs: SFTP,
+			says: "It is the key that signs that counts, not one that was merely offered before.",
+			run: func(b *bench) {
+				// The listed key is offered but can't sign, then a foreign one signs.
+				listed, foreign := newKey("ed25519"), newKey("ed25519")
+				a := b.access(b.create(), listed)
+				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.PublicKeys(forged{listed.PublicKey(), foreign}, foreign)},
+					who: "login with a listed key signed by another, then a key that was not listed"})
+			}},
+		{id: "sftp/login-among-others", rows: rows("5.10"), evidence: ObservedUse, needs: SFTP,
+			says: "A listed key gets in also when other keys were offered before, as agents do.",
+			run: func(b *bench) {
+				key := newKey("ed25519")
+				a := b.access(b.create(), key)
+				auth := []ssh.AuthMethod{ssh.PublicKeys(newKey("ecdsa"), newKey("ed25519"), key)}
+				c := b.enter(login{addr: a.addr(), user: a.user, auth: auth, who: "login offering two other keys first"})
+				if !c.entered.OK {
+					b.wrong("a login offering two other keys before the listed one", "to be let in", c.entered.Err)
+				}
+			}},
+		{id: "sftp/host-key", rows: rows("5.9"), evidence: ObservedUse, needs: SFTP, gentle: true,
+			says: "The host key is ECDSA P-256 (ecdsa-sha2-nistp256): known clients pin that type.",
+			run: func(b *bench) {
+				key := newKey("ed25519")
+				a := b.access(b.draft(), key)
+				c := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), hostKeys: []string{ssh.KeyAlgoECDSA256}, who: "login accepting ecdsa-sha2-nistp256 only"})
+				if !c.entered.OK || c.entered.KeyType != ssh.KeyAlgoECDSA256 {
+					b.wrong("a connection that accepts host keys of type ecdsa-sha2-nistp256 only", "such a host key", strings.TrimSpace(c.entered.KeyType+" "+c.entered.Err))
+				}
+			}},
+		{id: "sftp/host-key-stable", rows: rows("5.9"), evidence: ObservedUse, needs: SFTP, gentle: true,
+			says: "The host key is always the same.",
+			run: func(b *bench) {
+				key := newKey("ed25519")
+				req := b.draft()
+				a := b.access(req, key)
+				var first string
+				for i := range 3 {
+					if i == 2 {
+						a = b.access(req, key)
+					}
+					c := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), who: "login"})
+					if !c.entered.OK {
+						b.blocked("sftp/login-ed25519", "login: %s", c.entered.Err)
+					}
+					if first == "" {
+						first = c.entered.HostKey
+					}
+					if c.entered.HostKey != first {
+						b.wrong(fmt.Sprintf("connection %d", i+1), "the host key of the first, "+first, c.entered.HostKey)
+					}
+				}
+			}},
+		{id: "sftp/port", rows: rows("5.8"), evidence: Documented, needs: SFTP, gentle: true,
+			says: "The port of the answer is the one that serves SFTP.",
+			run: func(b *bench) {
+				key := newKey("ed25519")
+				req := b.draft()
+				a := b.access(req, key)
+				c := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), who: "login"})
+				if !c.entered.OK && !c.entered.Refused {
+					b.wrong("a connection to "+a.addr(), "an SSH server", c.entered.Err)
+				}
+			}},
+	}
+}
+
+// forged claims one key and signs with another.
+type forged struct {
+	public ssh.PublicKey
+	ssh.Signer
+}
+
+func (f forged) PublicKey() ssh.PublicKey { return f.public }

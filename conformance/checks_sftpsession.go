@@ -1,0 +1,108 @@
+package conformance
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"golang.org/x/crypto/ssh"
+)
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func sftpSessionChecks() []check {
+	exec := ssh.Marshal(struct{ Command string }{"scp -t /"})
+	pty := ssh.Marshal(struct {
+		Term             string
+		Cols, Rows, W, H uint32
+		Modes            string
+	}{"xterm", 80, 24, 0, 0, ""})
+	x11 := ssh.Marshal(struct {
+		Single       bool
+		Auth, Cookie string
+		Screen       uint32
+	}{false, "MIT-MAGIC-COOKIE-1", "00", 0})
+	open := func(b *bench) *conn {
+		key := newKey("ed25519")
+		a := b.access(b.create(), key)
+		c := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), who: "login"})
+		if !c.entered.OK {
+			b.blocked("sftp/login-ed25519", "login: %s", c.entered.Err)
+		}
+		return c
+	}
+	// refusedRun ends the check unless a command or shell was refused cleanly: no, or an end with a status other than 0.
+	refusedRun := func(b *bench, what string, out outcome) {
+		switch {
+		case !out.Granted:
+		case !out.Closed:
+			b.wrong(what, "a clean refusal", fmt.Sprintf("yes, and then nothing (%q)", out.Output))
+		case out.Status == 0:
+			b.wrong(what, "a refusal", fmt.Sprintf("exit status 0 and %q", out.Output))
+		}
+	}
+	return []check{
+		{id: "sftp/exit-status", rows: rows("5.20"), evidence: ObservedUse, needs: SFTP,
+			says: "When the SFTP session ends the server sends exit-status 0: some clients report failure without it.",
+			run: func(b *bench) {
+				req := b.create()
+				c := b.sftp(req)
+				c.mustPut(req.filename(), someDump(1000))
+				out := c.end()
+				if !out.Closed || out.Status != 0 {
+					b.wrong("the end of an SFTP session", "exit-status 0 and the channel closed", fmt.Sprintf("status %d, closed %v (-1: none was sent)", out.Status, out.Closed))
+				}
+			}},
+		{id: "sftp/exec-refused", rows: rows("5.20", "5.19"), evidence: ObservedUse, needs: SFTP,
+			says: "exec is refused cleanly, and SFTP goes on afterwards on the same connection: some clients try it first.",
+			run: func(b *bench) {
+				c := open(b)
+				refusedRun(b, "exec scp -t /", c.ask("exec", exec))
+				s, err := c.subsystem()
+				if err != nil {
+					b.wrong("the subsystem sftp after a refused exec", "SFTP", err.Error())
+				}
+				if _, err := s.list("/"); err != nil {
+					b.wrong("ls / after a refused exec", "a listing", err.Error())
+				}
+			}},
+		{id: "sftp/shell-refused", rows: rows("5.19"), evidence: Assumption, needs: SFTP,
+			says: "A shell is refused, and the server goes on.",
+			run: func(b *bench) {
+				c := open(b)
+				refusedRun(b, "shell", c.ask("shell", nil))
+				if _, err := c.subsystem(); err != nil {
+					b.wrong("the subsystem sftp after a refused shell", "SFTP", err.Error())
+				}
+			}},
+		{id: "sftp/pty-refused", rows: rows("5.19"), evidence: Assumption, needs: SFTP,
+			says: "A pty, agent forwarding and X11 are refused.",
+			run: func(b *bench) {
+				c := open(b)
+				for kind, payload := range map[string][]byte{"pty-req": pty, "auth-agent-req@openssh.com": nil, "x11-req": x11} {
+					if out := c.ask(kind, payload); out.Granted {
+						b.wrong(kind, "a refusal", "yes")
+					}
+				}
+			}},
+		{id: "sftp/forwarding-refused", rows: rows("5.19"), evidence: Assumption, needs: SFTP,
+			says: "Port forwarding is refused, in both directions.",
+			run: func(b *bench) {
+				c := open(b)
+				if out := c.forward(); out.Granted {
+					b.wrong("direct-tcpip", "a refusal", "a connection")
+				}
+				if out := c.listen(); out.Granted {
+					b.wrong("tcpip-forward", "a refusal", "a listening port")
+				}
+				if _, err := c.subsystem(); err != nil {
+					b.wrong("the subsystem sftp after refused forwarding", "SFTP", err.Error())
+				}
+			}},
+		{id: "sftp/other-subsystem", rows: rows("5.19"), evidence: Assumption, needs: SFTP,
+			says: "Only the subsystem sftp is there.",
+			run: func(b *bench) {
+				refusedRun(b, "the subsystem netconf", open(b).ask("subsystem", ssh.Marshal(struct{ Name string }{"netconf"})))
+			}},
+	}
+}

@@ -1,0 +1,278 @@
+package conformance
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// wrote ends the check unless err is nil.
+func (b *bench) wrote(did string, err error) {
+	if err != nil {
+		b.wrong(did, "success", err.Error())
+	}
+}
+
+func sftpWriteChecks() []check {
+	const size = 300_001 // ten blocks, the last one short
+	write := func(id, row string, evidence Evidence, says string, run func(b *bench, c *sftpConn, name string)) check {
+		return check{id: "sftp/" + id, rows: rows(row), evidence: evidence, needs: SFTP | Writes, says: says,
+			run: func(b *bench) {
+				req := b.create()
+				run(b, b.sftp(req), req.filename())
+			}}
+	}
+	return []check{
+		write("put", "5.12", Documented, "put writes the shared file whole.", func(b *bench, c *sftpConn, name string) {
+			data := someDump(size)
+			b.wrote("put", c.put(name, openPut, blocks(data, 0)))
+			c.has(name, "put", data)
+		}),
+		write("put-path", "5.12", Documented, "The shared file may be called name, /name and ./name.", func(b *bench, c *sftpConn, name string) {
+			for i, path := range []string{name, "/" + name, "./" + name} {
+				data := someDump(1000 + i)
+				b.wrote("put to "+path, c.put(path, openPut, blocks(data, 0)))
+				c.has(path, "put to "+path, data)
+			}
+		}),
+		write("put-bytes", "5.12", Documented, "Whatever bytes are written, are kept.", func(b *bench, c *sftpConn, name string) {
+			data := append(append(sqlDump("9.4.5", everyByte()), "\r\n\n\x00\x1a\r"...), b.random(70_000)...)
+			b.wrote("put", c.put(name, openPut, blocks(data, 0)))
+			c.has(name, "put of every byte value", data)
+		}),
+		write("put-without-creat", "5.12", Documented, "The shared file may be opened for writing without asking to create it.", func(b *bench, c *sftpConn, name string) {
+			data := someDump(50_000)
+			b.wrote("put", c.put(name, flagWrite|flagTrunc, blocks(data, 0)))
+			c.has(name, "put without the flag to create", data)
+		}),
+		write("large", "5.12", Documented, "A file of some megabytes is taken, with many writes on their way at once.", func(b *bench, c *sftpConn, name string) {
+			data := someDump(3<<20 + 5)
+			b.wrote("put of 3 MiB", c.put(name, openPut, blocks(data, 0)))
+			c.has(name, "put of 3 MiB", data)
+		}),
+		write("overwrite", "5.12", Documented, "put over a longer file leaves only the new one.", func(b *bench, c *sftpConn, name string) {
+			c.mustPut(name, someDump(size))
+			short := slices.Clone(someDump(size)[1000:5000])
+			b.wrote("put of a shorter file", c.put(name, openPut, blocks(short, 0)))
+			c.has(name, "put of 4000 bytes over 300001", short)
+		}),
+		write("truncate", "5.12", Documented, "Opening for writing with truncation empties the file.", func(b *bench, c *sftpConn, name string) {
+			c.mustPut(name, someDump(size))
+			h, err := c.open(name, openPut)
+			b.wrote("open with truncation", err)
+			b.wrote("close", c.closeHandle(h))
+			if a, err := c.stat(fxStat, name); err != nil || a.Size != 0 {
+				b.wrong("open with truncation, close, stat", "size 0", fmt.Sprintf("%v %v", a, err))
+			}
+		}),
+		write("truncate-setstat", "5.12", Assumption, "Setting the size cuts the shared file.", func(b *bench, c *sftpConn, name string) {
+			data := someDump(size)
+			c.mustPut(name, data)
+			b.wrote("setstat size 5000", c.plain("setstat size", fxSetstat, packet(nil).str(name).attrs(attrs{Flags: hasSize, Size: 5000})))
+			c.has(name, "setstat size 5000", data[:5000])
+			h, err := c.open(name, flagWrite)
+			b.wrote("open", err)
+			b.wrote("fsetstat size 1000", c.plain("fsetstat size", fxFsetstat, packet(nil).str(h).attrs(attrs{Flags: hasSize, Size: 1000})))
+			b.wrote("close", c.closeHandle(h))
+			c.has(name, "fsetstat size 1000", data[:1000])
+		}),
+		write("no-truncate", "5.12", Documented, "Opening for writing without truncation keeps what is there.", func(b *bench, c *sftpConn, name string) {
+			data := someDump(size)
+			c.mustPut(name, data)
+			for _, flags := range []uint32{flagWrite, flagWrite | flagCreat, flagRead | flagWrite | flagCreat} {
+				h, err := c.open(name, flags)
+				b.wrote("open"+flagNames(flags), err)
+				b.wrote("close", c.closeHandle(h))
+				c.has(name, "open"+flagNames(flags)+", close", data)
+			}
+		}),
+		write("resume", "5.12", Documented, "put -a goes on at the file's present size.", func(b *bench, c *sftpConn, name string) {
+			data := someDump(size)
+			c.mustPut(name, data[:100_003])
+			b.wrote("put -a from 100003", c.put(name, flagWrite|flagCreat, blocks(data[100_003:], 100_003)))
+			c.has(name, "put of 100003 bytes and put -a of the rest", data)
+		}),
+		write("resume-append", "5.12", ObservedUse, "Appending with the flag APPEND, from the present size on, with many writes at once, gives the file once.", func(b *bench, c *sftpConn, name string) {
+			data := someDump(size)
+			c.mustPut(name, data[:100_003])
+			b.wrote("appending from 100003", c.put(name, openResume, blocks(data[100_003:], 100_003)))
+			c.has(name, "put of 100003 bytes and appending the rest", data)
+		}),
+		write("append", "5.12", ObservedUse, "With the flag APPEND writes go to the end, also when the client counts offsets from 0.", func(b *bench, c *sftpConn, name string) {
+			data := someDump(size)
+			c.mustPut(name, data[:100_003])
+			b.wrote("appending, offsets from 0", c.put(name, openResume, blocks(data[100_003:], 0)))
+			c.has(name, "put of 100003 bytes and appending the rest with offsets from 0", data)
+		}),
+		write("resume-twice", "5.12", Documented, "A transfer may be resumed again and again.", func(b *bench, c *sftpConn, name string) {
+			data := someDump(size)
+			for from, step := 0, 77_777; from < len(data); from += step {
+				to := min(from+step, len(data))
+				b.wrote("put -a", c.put(name, flagWrite|flagCreat, blocks(data[from:to], int64(from))))
+				if a, err := c.stat(fxStat, name); err != nil || a.Size != uint64(to) {
+					b.wrong("put -a up to "+fmt.Sprint(to)+" and stat", "that size", fmt.Sprintf("%v %v", a, err))
+				}
+			}
+			c.has(name, "put -a in four parts", data)
+		}),
+		write("out-of-order", "5.12", ObservedUse, "Writes in any order go to their offsets.", func(b *bench, c *sftpConn, name string) {
+			data := someDump(size)
+			bs := blocks(data, 0)
+			slices.Reverse(bs)
+			b.rng.Shuffle(len(bs), func(i, j int) { bs[i], bs[j] = bs[j], bs[i] })
+			b.wrote("writes out of order", c.put(name, openPut, bs))
+			c.has(name, "writes out of order", data)
+		}),
+		write("rewrite-middle", "5.12", Documented, "A write in the middle changes that part only.", func(b *bench, c *sftpConn, name string) {
+			data := someDump(size)
+			c.mustPut(name, data)
+			patch := []byte("-- changed here --")
+			b.wrote("a write at 150000", c.put(name, flagWrite, []block{{offset: 150_000, data: patch}}))
+			copy(data[150_000:], patch)
+			c.has(name, "a write in the middle", data)
+		}),
+		write("padded-write", "5.22", ObservedUse, "Bytes after the fields of a packet are ignored, as a widely used client pads WRITE.", func(b *bench, c *sftpConn, name string) {
+			data := someDump(size)
+			bs := blocks(data, 0)
+			for i := range bs {
+				bs[i].pad = []byte{0, 0, 0, 0}
+			}
+			b.wrote("writes padded with four bytes", c.put(name, openPut, bs))
+			c.has(name, "writes padded with four bytes", data)
+		}),
+		write("read-and-write", "5.12", ObservedUse, "The shared file can be opened for reading and writing at once.", func(b *bench, c *sftpConn, name string) {
+			h, err := c.open(name, flagRead|openPut)
+			b.wrote("open for reading and writing", err)
+			b.wrote("write", c.write(h, []block{{data: someDump(5000)}}))
+			got, err := c.read(h, 1000, 2000)
+			b.wrote("read", err)
+			c.same("a read through the handle written with", got, someDump(5000)[1000:3000])
+			b.wrote("close", c.closeHandle(h))
+		}),
+		write("read-back", "5.12", Documented, "The shared file can be read: parts, the end, and nothing behind it.", func(b *bench, c *sftpConn, name string) {
+			data := someDump(size)
+			c.mustPut(name, data)
+			h, err := c.open(name, flagRead)
+			b.wrote("open for reading", err)
+			got, err := c.read(h, 1234, 100)
+			b.wrote("read", err)
+			c.same("a read of 100 bytes at 1234", got, data[1234:1334])
+			got, err = c.read(h, size-10, 100)
+			b.wrote("read", err)
+			c.same("a read of 100 bytes, 10 before the end", got, data[size-10:])
+			for _, at := range []int64{size, size + 1000} {
+				if got, err := c.read(h, at, 100); err != io.EOF {
+					b.wrong("a read behind the end", "the status EOF", fmt.Sprintf("%d bytes, %v", len(got), err))
+				}
+			}
+			b.wrote("close", c.closeHandle(h))
+		}),
+		write("setstat", "5.14", Assumption, "Setting times and permissions is accepted, and the mode stays.", func(b *bench, c *sftpConn, name string) {
+			data := someDump(1000)
+			c.mustPut(name, data)
+			h, err := c.open(name, flagWrite)
+			b.wrote("open", err)
+			a := attrs{Flags: hasMode | hasTimes, Mode: 0o600, Atime: 1441782829, Mtime: 1441782829}
+			b.wrote("fsetstat of mode and times", c.plain("fsetstat", fxFsetstat, packet(nil).str(h).attrs(a)))
+			b.wrote("close", c.closeHandle(h))
+			for _, a := range []attrs{{Flags: hasMode, Mode: 0o600}, {Flags: hasTimes, Mtime: 1441782829}, {Flags: hasOwner}} {
+				b.wrote("setstat of "+a.String(), c.plain("setstat", fxSetstat, packet(nil).str(name).attrs(a)))
+			}
+			if got, err := c.stat(fxStat, name); err != nil || got.Mode&0o7777 != 0o666 {
+				b.wrong("chmod 600 and stat", "the mode 0666 as before", fmt.Sprintf("%v %v", got, err))
+			}
+			c.has(name, "setstat", data)
+		}),
+		{id: "sftp/next-session", rows: rows("5.12"), evidence: Documented, needs: SFTP | Writes,
+			says: "What one session has written, the next one sees and can resume.",
+			run: func(b *bench) {
+				req, key := b.create(), newKey("ed25519")
+				a := b.access(req, key)
+				data := someDump(size)
+				c := b.session(a, key)
+				c.mustPut(a.file, data[:200_000])
+				c.end()
+				c = b.session(a, key)
+				if got, err := c.stat(fxStat, a.file); err != nil || got.Size != 200_000 {
+					b.wrong("put of 200000 bytes, and stat in the next session", "size 200000", fmt.Sprintf("%v %v", got, err))
+				}
+				b.wrote("put -a in the next session", c.put(a.file, flagWrite|flagCreat, blocks(data[200_000:], 200_000)))
+				c.has(a.file, "put and, in the next session, put -a", data)
+			}},
+		{id: "sftp/interrupted", rows: rows("5.12"), evidence: Documented, needs: SFTP | Writes,
+			says: "When the connection breaks, what was acknowledged is kept, and put -a goes on from there.",
+			run: func(b *bench) {
+				req, key := b.create(), newKey("ed25519")
+				a := b.access(req, key)
+				data := someDump(size)
+				c := b.session(a, key)
+				h, err := c.open(a.file, openPut)
+				if err != nil {
+					b.blocked("sftp/put", "open: %v", err)
+				}
+				const sent = 5 * blockSize
+				if err := c.write(h, blocks(data[:sent], 0)); err != nil {
+					b.blocked("sftp/put", "write: %v", err)
+				}
+				c.drop()
+				c = b.session(a, key)
+				var got attrs
+				for range 40 { // a server may take a moment to notice the break
+					if got, err = c.stat(fxStat, a.file); err == nil && got.Size == sent {
+						break
+					}
+					b.pause(50 * time.Millisecond)
+				}
+				if err != nil || got.Size != sent {
+					b.wrong(fmt.Sprintf("%d bytes, all acknowledged, then the connection broken; stat in the next session", sent), "that size", fmt.Sprintf("%v %v", got, err))
+				}
+				b.wrote("put -a after the break", c.put(a.file, openResume, blocks(data[sent:], sent)))
+				c.has(a.file, "put -a after a broken connection", data)
+				c.end()
+			}},
+		{id: "sftp/two-sessions", rows: rows("5.12"), evidence: Assumption, needs: SFTP | Writes,
+			says: "Two sessions may be open on one share.",
+			run: func(b *bench) {
+				req, key := b.create(), newKey("ed25519")
+				a := b.access(req, key)
+				one, two := b.session(a, key), b.session(a, key)
+				data := someDump(size)
+				b.wrote("put in one session", one.put(a.file, openPut, blocks(data, 0)))
+				two.has(a.file, "put in one session, seen in another open one", data)
+				one.only("/", a.file)
+			}},
+		{id: "sftp/own-share", rows: rows("5.10", "5.11"), evidence: Documented, needs: SFTP | Writes,
+			says: "Each request's share is its own, also where two shared files have the same name.",
+			run: func(b *bench) {
+				first, second := b.create(), b.create()
+				c, d := b.sftp(first), b.sftp(second)
+				x, y := someDump(4000), someDump(5000)
+				c.mustPut(first.filename(), x)
+				d.mustPut(second.filename(), y)
+				c.has(first.filename(), "put to two requests' shares", x)
+				d.has(second.filename(), "put to two requests' shares", y)
+			}},
+		{id: "sftp/same-dump", rows: rows("5.17"), evidence: Assumption, needs: SFTP | Writes,
+			says: "SFTP and HTTPS upload the same dump: the last completed write wins, and status describes it.",
+			run: func(b *bench) {
+				req := b.create()
+				c := b.sftp(req)
+				c.mustPut(req.filename(), sized(205678))
+				c.end()
+				r := b.status(req)
+				for range 20 {
+					if r = b.status(req); r.request()["filesize"] != nil {
+						break
+					}
+					b.pause(50 * time.Millisecond)
+				}
+				b.shows(r, "put over SFTP and then status", "filesize", `"200.86 Kb"`)
+				b.shows(r, "put over SFTP and then status", "postgresql", `"9.4"`)
+				b.holds(req, "put over SFTP", sized(205678))
+				b.put(req, sized(1024))
+				c = b.sftp(req)
+				c.has(req.filename(), "upload over HTTP after one over SFTP", sized(1024))
+			}},
+	}
+}

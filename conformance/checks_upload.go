@@ -1,0 +1,243 @@
+package conformance
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+// stored is what the server holds as the uploaded dump. It is asked for in draft; a server that
+// hands out the original only later is asked to process the dump first.
+func (b *bench) stored(req request) answer {
+	u := text(b.status(req).request()["original_dump_url"])
+	if u == "" {
+		b.blocked("url-form/original_dump_url", "there is no original_dump_url")
+	}
+	a := b.fetch(b.reachable(u))
+	if a.good() {
+		return a
+	}
+	first := a.came()
+	r, err := b.tryAPI("process", b.learned.way, req.auth())
+	if err != nil || !r.fine() {
+		b.blocked("urls/original-archive", "the original is not to be had in draft (%s), and process answered %s", first, r.came())
+	}
+	j := &journey{b: b, req: req, stages: map[string]stop{}}
+	j.follow()
+	if a = b.fetch(b.reachable(u)); !a.good() {
+		b.blocked("urls/original-archive", "the uploaded dump is not to be had from original_dump_url, in draft (%s) or in state %s", first, text(j.field("state")))
+	}
+	return a
+}
+
+// reachable is a URL of an answer as it can be fetched: one that leads to another host is never followed there.
+func (b *bench) reachable(u string) string {
+	if strings.HasPrefix(u, b.public+"/") {
+		return u
+	}
+	if i := strings.Index(u, "/database/"); i >= 0 {
+		return b.public + u[i:]
+	}
+	b.blocked("url-form/base", "the URL %q leads away from the server", u)
+	return ""
+}
+
+// holds ends the check unless the server has exactly the dump.
+func (b *bench) holds(req request, sent string, dump []byte) {
+	if a := b.stored(req); !a.is(dump) {
+		b.wrong(sent, "the server to have the dump byte for byte", "original_dump_url has "+a.differs(dump))
+	}
+}
+
+// exact makes the check of one dump that goes up in one way and must arrive byte for byte.
+func exact(id, row string, evidence Evidence, says string, dump func(b *bench) []byte, change func(c *call)) check {
+	return check{id: "upload/" + id, rows: rows(row), evidence: evidence, says: says, needs: Writes,
+		run: func(b *bench) {
+			req := b.create()
+			data := dump(b)
+			c := b.composeUpload(req, data)
+			if change != nil {
+				change(&c)
+			}
+			b.accepted(readReply(b.must(c)))
+			b.holds(req, c.what, data)
+		}}
+}
+
+func uploadChecks() []check {
+	small := func(b *bench) []byte { return sqlDump("9.4.5", everyByte()) }
+	typed := func(ctype string) func(c *call) {
+		return func(c *call) {
+			c.ctype = ctype
+			if ctype == "" {
+				ctype = "none"
+			}
+			c.what += ", Content-Type " + ctype
+		}
+	}
+	return []check{
+		{id: "upload/answer", rows: rows("4.1", "4.6"), evidence: Documented, needs: Writes,
+			says: "upload of a dump, with key and request in the query, succeeds.",
+			run: func(b *bench) {
+				r := readReply(b.must(b.composeUpload(b.create(), b.dump())))
+				b.accepted(r)
+			}},
+		exact("bytes", "4.1", Documented, "The body is the dump, byte for byte, whatever bytes it has.", small, nil),
+		exact("custom-format", "4.1", Documented, "A dump made by pg_dump -Fc arrives byte for byte.", (*bench).dump, nil),
+		exact("line-ends", "4.1", Documented, "Line ends are kept: CRLF, CR, and the last one.",
+			func(*bench) []byte {
+				return sqlDump("9.4.5", []byte("-- one\r\n-- two\r-- three\n\r\n-- four\r\n\r\n"))
+			}, nil),
+		exact("first-and-last-bytes", "4.1", Documented, "Nothing is cut from the beginning or the end: spaces, line ends, NUL bytes.",
+			func(*bench) []byte {
+				return append(append([]byte(" \t\r\n\n"), sqlDump("9.4.5", nil)...), "-- end \x00\x00 \t\r\n\r\n \n\x00\x1a"...)
+			}, nil),
+		exact("no-last-line-end", "4.1", Documented, "No line end is added at the end.",
+			func(*bench) []byte { return sqlDump("9.4.5", []byte("-- no line end")) }, nil),
+		exact("large", "4.1", Documented, "A dump of some megabytes arrives whole.",
+			func(b *bench) []byte { return sqlDump("9.4.5", b.random(33<<20+7)) }, nil),
+		exact("form-looking", "4.2", Documented, "A body that looks like a form, sent as one, is still the dump.",
+			func(*bench) []byte {
+				return append([]byte("request=1&key=x&a=%41+b&"), sqlDump("9.4.5", []byte("&request=2&key=y%3D%3D&c=+%2B"))...)
+			}, typed(formType)),
+		exact("form-type", "4.2", Documented, "A dump with the Content-Type of a form (curl's default) is taken as it is.", small, typed(formType)),
+		exact("no-type", "4.2", Documented, "A dump without Content-Type is taken as it is.", small, typed("")),
+		exact("odd-type", "4.2", Documented, "A dump with some other Content-Type is taken as it is.", small, typed("application/x-gzip; charset=binary")),
+		exact("json-type", "4.2", Documented, "A dump with the Content-Type of JSON is taken as it is.", small, typed("application/json")),
+		exact("multipart-type", "4.2", Assumption, "A dump with the Content-Type of a multipart body is taken as it is.", small, typed("multipart/form-data; boundary=dump")),
+		exact("chunked", "4.3", ObservedUse, "A dump sent in chunks, without Content-Length, arrives whole.", func(b *bench) []byte { return sqlDump("9.4.5", b.random(300<<10)) },
+			func(c *call) { c.chunked = true; c.what += " in chunks" }),
+		exact("expect-continue", "4.3", Documented, "A dump announced with Expect: 100-continue is taken.", func(b *bench) []byte { return sqlDump("9.4.5", b.random(100<<10)) },
+			func(c *call) {
+				c.header = map[string][]string{"Expect": {"100-continue"}}
+				c.what += " with Expect: 100-continue"
+			}),
+		exact("put", "1.5", Assumption, "A dump sent with PUT (curl -T) is taken.", small, func(c *call) { c.method = "PUT"; c.what = strings.Replace(c.what, "POST", "PUT", 1) }),
+		{id: "upload/http-1.0", rows: rows("4.3"), evidence: Documented, needs: Writes,
+			says: "A dump sent with HTTP/1.0 is taken.",
+			run: func(b *bench) {
+				req := b.create()
+				data := small(b)
+				c := b.composeUpload(req, data)
+				c.what += " with HTTP/1.0"
+				r := readReply(b.mustRaw(c, b.rawUpload(c, "1.0", fmt.Sprintf("Content-Length: %d", len(data)), data), false))
+				b.accepted(r)
+				b.holds(req, c.what, data)
+			}},
+		{id: "upload/still-draft", rows: rows("4.7", "6.1"), evidence: Documented, gentle: true, needs: Writes,
+			says: "After an upload the state is still draft.",
+			run: func(b *bench) {
+				req, _ := b.uploaded()
+				if r := b.status(req); r.request()["state"] != "draft" {
+					b.wrong("upload and then status", `state "draft"`, show(r.request()["state"]))
+				}
+			}},
+		{id: "upload/own-request", rows: rows("4.1"), evidence: Documented, needs: Writes,
+			says: "A dump belongs to its request: another request's upload doesn't touch it.",
+			run: func(b *bench) {
+				first, second := b.create(), b.create()
+				x, y := sqlDump("9.4.5", []byte("-- first\n")), sqlDump("9.6.1", []byte("-- the second\n"))
+				b.put(first, x)
+				b.put(second, y)
+				b.holds(first, "two uploads to two requests", x)
+				b.holds(second, "two uploads to two requests", y)
+			}},
+		{id: "upload/replaces", rows: rows("4.4"), evidence: Assumption, needs: Writes,
+			says: "A later upload replaces an earlier one, also when it is shorter.",
+			run: func(b *bench) {
+				req := b.create()
+				for _, n := range []int{60000, 100, 70000} {
+					dump := sqlDump("9.4.5", bytes.Repeat([]byte("-- x\n"), n/5))
+					b.accepted(readReply(b.must(b.composeUpload(req, dump))))
+					b.holds(req, "an upload after another", dump)
+				}
+			}},
+		{id: "upload/only-draft", rows: rows("4.4", "2"), evidence: Assumption, needs: Writes | Processes,
+			says: "After process an upload is refused with STATE:INVALID, and the dump stays.",
+			run: func(b *bench) {
+				req, dump := b.uploaded()
+				b.mustProcess(req)
+				r := readReply(b.must(b.composeUpload(req, sqlDump("9.4.5", nil))))
+				f := b.reasoned(r, "STATE:INVALID")
+				b.stateInvalid(r, f, "draft")
+				b.holds(req, "an upload after process", dump)
+			}},
+		{id: "upload/broken-refused", rows: rows("2", "4.5"), evidence: Assumption, needs: Writes,
+			says: "A body that ends early is refused with DUMP:INCOMPLETE, received and expected_size.",
+			run: func(b *bench) {
+				req := b.create()
+				data := small(b)
+				c := b.composeUpload(req, data)
+				c.what += ", of which only 200 bytes are sent"
+				r := readReply(b.mustRaw(c, b.rawUpload(c, "1.1", fmt.Sprintf("Content-Length: %d", len(data)), data[:200]), true))
+				f := b.reasoned(r, "DUMP:INCOMPLETE")
+				if number(f["received"]) != "200" || number(f["expected_size"]) != fmt.Sprint(len(data)) {
+					b.wrong(c.what, fmt.Sprintf("received 200 and expected_size %d", len(data)), show(map[string]any(f)))
+				}
+			}},
+		{id: "upload/broken-keeps-earlier", rows: rows("4.5"), evidence: Assumption, needs: Writes,
+			says: "A broken upload leaves the dump that was there before, whole.",
+			run: func(b *bench) {
+				req := b.create()
+				before := sqlDump("9.4.5", []byte("-- before\n"))
+				b.put(req, before)
+				data := small(b)
+				for _, header := range []string{fmt.Sprintf("Content-Length: %d", len(data)), "Transfer-Encoding: chunked"} {
+					sent := data[:200]
+					if strings.HasPrefix(header, "T") {
+						sent = []byte("c8\r\n" + string(sent) + "\r\n")
+					}
+					c := b.composeUpload(req, data)
+					b.tryRaw(c, b.rawUpload(c, "1.1", header, sent), true)
+					b.holds(req, "an upload that breaks off, after a whole one", before)
+				}
+			}},
+		{id: "upload/empty", rows: rows("4.6"), evidence: Documented, needs: Writes,
+			says: "An upload of nothing is answered in order, by a JSON object with failures.",
+			run: func(b *bench) {
+				r := readReply(b.must(b.composeUpload(b.create(), []byte{})))
+				b.object(r)
+				if _, ok := r.object["failures"].([]any); !ok || r.Status >= 500 {
+					b.wrong(r.What, "a JSON object with the list failures", r.came())
+				}
+			}},
+	}
+}
+
+// mustRaw makes a call of bytes that has to be answered.
+func (b *bench) mustRaw(c call, data []byte, half bool) answer {
+	a, err := b.tryRaw(c, data, half)
+	if err != nil {
+		b.wrong(c.what, "an answer", err.Error())
+	}
+	return a
+}
+
+// rawUpload writes an upload by hand.
+func (b *bench) rawUpload(c call, version, header string, sent []byte) []byte {
+	_, rest, _ := strings.Cut(c.url, "://")
+	host, path, _ := strings.Cut(rest, "/")
+	head := fmt.Sprintf("POST /%s HTTP/%s\r\nHost: %s\r\nContent-Type: application/octet-stream\r\n%s\r\nConnection: close\r\n\r\n", path, version, host, header)
+	return append([]byte(head), sent...)
+}
+
+// mustProcess processes a request for a step before the one judged.
+func (b *bench) mustProcess(req request) {
+	r, err := b.tryAPI("process", b.learned.way, req.auth())
+	if err != nil || !r.fine() {
+		b.blocked("process/answer", "process answered %s", r.came())
+	}
+}
+
+// stateInvalid ends the check unless the failure has a state as value and expects the states given.
+func (b *bench) stateInvalid(r reply, f failure, expected ...string) {
+	if text(f["value"]) == "" {
+		b.wrong(r.What, "STATE:INVALID with the state as value", show(map[string]any(f)))
+	}
+	list := show(f["expected"])
+	for _, state := range expected {
+		if isStrings(f["expected"]) != "" || !strings.Contains(list, `"`+state+`"`) {
+			b.wrong(r.What, "STATE:INVALID with the state "+state+" in the list expected", show(map[string]any(f)))
+		}
+	}
+}

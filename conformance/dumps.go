@@ -1,0 +1,65 @@
+package conformance
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/upgrademock/upgrademock/fixtures"
+)
+
+// What the dumps in fixtures hold; fixtures/README.md says how they were made.
+const (
+	fixturePostgres = "15"
+	fixtureVersion  = "8.0"
+	fixtureUUID     = "5c5ff0f6-56c4-11e5-9b25-3c970e9d8d32"
+)
+
+// fixture is a small real dump.
+func fixture(name string) []byte { return bytes.Clone(fixtures.Dump(name)) }
+
+// dump is what a platform can upgrade: made by pg_dump, in the custom format of the documented session.
+func (b *bench) dump() []byte {
+	if b.opts.Dump != nil {
+		return b.opts.Dump
+	}
+	return fixture("openchs.cdump")
+}
+
+// sqlDump makes a plain dump of the given PostgreSQL version that ends in the bytes of tail: a server that looks at
+// dumps finds one, whatever the tail holds.
+func sqlDump(version string, tail []byte) []byte {
+	var buf bytes.Buffer
+	fmt.Fprintf(&buf, "--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version %s\n-- Dumped by pg_dump version %s\n\n", version, version)
+	buf.WriteString("SET client_encoding = 'UTF8';\n\nCREATE TABLE res_users (id integer, login text);\n\nCOPY res_users (id, login) FROM stdin;\n1\tadmin\n\\.\n\n")
+	buf.Write(tail)
+	return buf.Bytes()
+}
+
+// sized makes a plain dump of exactly n bytes.
+func sized(n int) []byte {
+	dump := sqlDump("9.4.5", nil)
+	return append(dump, "--"+strings.Repeat(" ", n-len(dump)-3)+"\n"...)
+}
+
+// everyByte holds each byte value several times and in several neighbourhoods.
+func everyByte() []byte {
+	var out []byte
+	for i := range 256 {
+		out = append(out, byte(i))
+	}
+	for i := range 256 {
+		out = append(out, byte(255-i), byte(i), '\n')
+	}
+	return out
+}
+
+// random makes n bytes that don't compress, always the same for one seed and check.
+func (b *bench) random(n int) []byte {
+	out := make([]byte, 0, n+8)
+	for len(out) < n {
+		out = binary.LittleEndian.AppendUint64(out, b.rng.Uint64())
+	}
+	return out[:n]
+}

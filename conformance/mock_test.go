@@ -1,0 +1,95 @@
+package conformance_test
+
+import (
+	"crypto/x509"
+	"os"
+	"regexp"
+	"testing"
+
+	"github.com/upgrademock/upgrademock/conformance"
+	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+const contract = "M123456-abcdef"
+
+// judged runs the suite and reports every check that fails or errs.
+func judged(t *testing.T, target conformance.Target, opts *conformance.Options) *conformance.Report {
+	t.Helper()
+	rep := conformance.Run(t.Context(), target, opts)
+	for _, res := range rep.Results {
+		if res.Verdict == conformance.Fail || res.Verdict == conformance.Error {
+			t.Errorf("%s %s %v: %s", res.ID, res.Verdict, res.Rows, res.Message)
+		}
+	}
+	t.Logf("%d passed, %d failed, %d skipped, %d errors", rep.Passed, rep.Failed, rep.Skipped, rep.Errors)
+	return rep
+}
+
+// The emulator passes its own suite at every level, over both wires, in both profiles, and whatever a script makes of the outcome.
+func TestMock(t *testing.T) {
+	t.Parallel()
+	steps := func(filestore bool, states ...string) []*scenario.Scenario {
+		script := &scenario.Scenario{Name: "test"}
+		for i, state := range states {
+			step := scenario.Step{State: state, For: scenario.For{Polls: 1}}
+			if state == "testing" {
+				step.For = scenario.For{Released: true}
+			}
+			if i == len(states)-1 {
+				step.For = scenario.For{}
+				step.Set = map[string]any{"filestore": filestore}
+			}
+			script.Steps = append(script.Steps, step)
+		}
+		if filestore {
+			script.Upgraded = scenario.Upgraded{Built: true}
+		}
+		return []*scenario.Scenario{script}
+	}
+	for _, tt := range []struct {
+		name    string
+		opts    mockserver.Options
+		https   bool
+		level   conformance.Level
+		run     string   // what the server differs in; "": everything
+		noSkips []string // checks that this server must be judged by
+	}{
+		{name: "profile 11.0", level: conformance.Assumed},
+		{name: "profile 13.0 https", opts: mockserver.Options{Doc: mockserver.Doc13}, https: true, level: conformance.Assumed, noSkips: []string{"skip-test/wrong-key"}},
+		{name: "testing", opts: mockserver.Options{Doc: mockserver.Doc13, Scenarios: steps(false, "pending", "processing", "testing", "done")},
+			level: conformance.Observed, run: "skip-test/|urls/|process/", noSkips: []string{"skip-test/delivers", "skip-test/sftp-delivered"}},
+		{name: "filestore", opts: mockserver.Options{Scenarios: steps(true, "pending", "processing", "done")},
+			level: conformance.Assumed, run: "done|urls/|status/", noSkips: []string{"urls/filestore-zip"}},
+		{name: "failure status", opts: mockserver.Options{FailureStatus: 400}, level: conformance.Observed, run: "create/|status/|sftp-access/"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			srv := mockservertest.New(t, &tt.opts)
+			target, opts := conformance.Target{URL: srv.URL(), Contract: contract}, &conformance.Options{Level: tt.level, Run: regexp.MustCompile(tt.run)}
+			if tt.https {
+				target.URL = srv.HTTPSURL()
+				pem, err := os.ReadFile(srv.CAFile())
+				if err != nil {
+					t.Fatal(err)
+				}
+				opts.RootCAs = x509.NewCertPool()
+				opts.RootCAs.AppendCertsFromPEM(pem)
+			}
+			rep := judged(t, target, opts)
+			if !rep.OK() {
+				t.Error("the report is not OK")
+			}
+			verdicts := map[string]conformance.Verdict{}
+			for _, res := range rep.Results {
+				verdicts[res.ID] = res.Verdict
+			}
+			for _, id := range tt.noSkips {
+				if verdicts[id] != conformance.Pass {
+					t.Errorf("%s: %s, want pass", id, verdicts[id])
+				}
+			}
+		})
+	}
+}

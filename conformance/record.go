@@ -1,0 +1,218 @@
+package conformance
+
+import (
+	"bufio"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"sort"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// recordingVersion changes when older recordings can't be judged any more.
+const recordingVersion = 1
+
+// heading is a recording's first line.
+type heading struct {
+	Version int      `json:"upgrademock_recording"`
+	Target  Target   `json:"target"`
+	Level   Level    `json:"level"`
+	Seed    uint64   `json:"seed"`
+	Wait    string   `json:"wait"`
+	Shared  bool     `json:"production"`
+	Checks  []string `json:"checks"` // that ran
+}
+
+// A step is one exchange with the server: every other line of a recording.
+type step struct {
+	Lane string          `json:"lane"` // the check or journey it belongs to
+	Kind string          `json:"kind"`
+	What string          `json:"what"`
+	Out  json.RawMessage `json:"out,omitempty"`
+	Err  string          `json:"err,omitempty"`
+}
+
+// A lane is the sequence of one check's exchanges: live, or from a recording. Used by one goroutine at a time.
+type lane struct {
+	name  string
+	live  bool
+	steps []step // recorded, or still to be replayed
+	keep  bool   // record them
+}
+
+// exchange does one thing with the server, or takes from the recording what came of it. Everything
+// that a check learns of a server goes through here.
+func exchange[T any](b *bench, kind, what string, do func() (T, error)) (T, error) {
+	l := b.lane
+	var out T
+	if !l.live {
+		if len(l.steps) == 0 || l.steps[0].Kind != kind {
+			panic(stop{verdict: Error, message: "the recording has no " + kind + " here (" + what + "): the run was stopped, or another version of the suite made it"})
+		}
+		st := l.steps[0]
+		l.steps = l.steps[1:]
+		if err := json.Unmarshal(st.Out, &out); err != nil {
+			panic(stop{verdict: Error, message: "the recording can't be read: " + err.Error()})
+		}
+		if st.Err != "" {
+			return out, errors.New(st.Err)
+		}
+		return out, nil
+	}
+	out, err := do()
+	if l.keep {
+		st := step{Lane: l.name, Kind: kind, What: what}
+		st.Out, _ = json.Marshal(out)
+		if err != nil {
+			st.Err = err.Error()
+		}
+		l.steps = append(l.steps, st)
+	}
+	return out, err
+}
+
+// MarshalJSON keeps a body readable: as "t:" and the text, or "b:" and base64.
+func (p payload) MarshalJSON() ([]byte, error) {
+	if utf8.Valid(p) {
+		return json.Marshal("t:" + string(p))
+	}
+	return json.Marshal("b:" + base64.StdEncoding.EncodeToString(p))
+}
+
+func (p *payload) UnmarshalJSON(data []byte) error {
+	var s string
+	if err := json.Unmarshal(data, &s); err != nil {
+		return err
+	}
+	if rest, ok := strings.CutPrefix(s, "t:"); ok {
+		*p = payload(rest)
+		return nil
+	}
+	b, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(s, "b:"))
+	*p = b
+	return err
+}
+
+// payload is bytes in a recording.
+type payload []byte
+
+// recorder writes a recording, lane by lane as the checks end.
+type recorder struct {
+	mu   sync.Mutex
+	w    io.Writer
+	salt []byte
+	err  error
+}
+
+func newRecorder(w io.Writer, h heading) *recorder {
+	r := &recorder{w: w, salt: make([]byte, 32)}
+	rand.Read(r.salt)
+	line, err := json.Marshal(h)
+	r.put(line, err)
+	return r
+}
+
+func (r *recorder) put(line []byte, err error) {
+	if r.err == nil {
+		r.err = err
+	}
+	if r.err == nil {
+		_, r.err = r.w.Write(append(line, '\n'))
+	}
+}
+
+// save writes a lane, with each key replaced by its disguise everywhere.
+func (r *recorder) save(l *lane, keys []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	hide := r.disguises(keys)
+	for _, st := range l.steps {
+		line, err := json.Marshal(st)
+		r.put([]byte(hide.Replace(string(line))), err)
+	}
+	l.steps = nil
+}
+
+// disguises replaces keys by strings of the same form, each always by the same one: a key's form can still be judged
+// from a recording, and nobody can use it. The first four characters are kept, for people to tell them apart.
+func (r *recorder) disguises(keys []string) *strings.Replacer {
+	keys = append([]string(nil), keys...)
+	sort.Slice(keys, func(i, j int) bool { return len(keys[i]) > len(keys[j]) })
+	var pairs []string
+	for _, key := range keys {
+		if len(key) <= 4 {
+			continue
+		}
+		alias := disguise(r.salt, key)
+		pairs = append(pairs, key, alias)
+		if esc := url.QueryEscape(key); esc != key {
+			pairs = append(pairs, esc, url.QueryEscape(alias))
+		}
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+func disguise(salt []byte, key string) string {
+	mac := hmac.New(sha256.New, salt)
+	mac.Write([]byte(key))
+	noise := mac.Sum(nil)
+	out := []byte(key)
+	last := len(strings.TrimRight(key, "=")) - 1 // its low bits are padding: must stay
+	for i := 4; i < last; i++ {
+		n := noise[i%len(noise)] + byte(i)
+		switch c := out[i]; {
+		case 'a' <= c && c <= 'z':
+			out[i] = 'a' + n%26
+		case 'A' <= c && c <= 'Z':
+			out[i] = 'A' + n%26
+		case '0' <= c && c <= '9':
+			out[i] = '0' + n%10
+		}
+	}
+	return string(out)
+}
+
+// Replay judges a recording again, offline. Of the options only Level, Run, Baseline, FailFast and Observe count;
+// checks that the recorded run did not make are skipped.
+func Replay(ctx context.Context, recording io.Reader, opts *Options) (*Report, error) {
+	in := bufio.NewReader(recording)
+	var h heading
+	dec := json.NewDecoder(in)
+	if err := dec.Decode(&h); err != nil || h.Version == 0 {
+		return nil, errors.New("conformance: not a recording of this suite: its first line is no heading")
+	}
+	if h.Version != recordingVersion {
+		return nil, fmt.Errorf("conformance: the recording has version %d, this suite reads version %d", h.Version, recordingVersion)
+	}
+	tape := map[string][]step{}
+	for {
+		var st step
+		if err := dec.Decode(&st); err == io.EOF {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("conformance: the recording is broken off or changed: %w", err)
+		}
+		tape[st.Lane] = append(tape[st.Lane], st)
+	}
+	o := Options{Level: h.Level, Seed: h.Seed}
+	if opts != nil {
+		o.Run, o.Baseline, o.FailFast, o.Observe = opts.Run, opts.Baseline, opts.FailFast, opts.Observe
+		if opts.Level != "" {
+			o.Level = opts.Level
+		}
+	}
+	s, err := newReplay(h, o, tape)
+	if err != nil {
+		return nil, err
+	}
+	return s.judge(ctx), nil
+}

@@ -1,0 +1,142 @@
+package conformance
+
+import (
+	"cmp"
+	"encoding/json"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Verdict is the outcome of one check.
+type Verdict string
+
+const (
+	Pass  Verdict = "pass"
+	Fail  Verdict = "fail"  // the server is wrong
+	Skip  Verdict = "skip"  // not judged; the message says why
+	Error Verdict = "error" // the suite could not judge
+)
+
+// Result is one check's verdict. Message is empty for a plain pass; for a failure it says what was sent,
+// what was expected and what came, with the request's key shortened.
+type Result struct {
+	ID       string   `json:"id"`
+	Verdict  Verdict  `json:"verdict"`
+	Rows     []string `json:"rows"`
+	Evidence Evidence `json:"evidence"`
+	Message  string   `json:"message"`
+}
+
+// Report is the outcome of a run. Its JSON form is stable.
+type Report struct {
+	Target  string   `json:"target"` // the URL judged
+	Level   Level    `json:"level"`
+	Results []Result `json:"results"`
+	Passed  int      `json:"passed"`
+	Failed  int      `json:"failed"`
+	Skipped int      `json:"skipped"`
+	Errors  int      `json:"errors"`
+
+	// Created are the requests the run left on the server; not part of the JSON form, since
+	// a status URL opens the request to anybody.
+	Created []Created `json:"-"`
+}
+
+// Created is a request that a run made on the server.
+type Created struct {
+	ID        string
+	StatusURL string // has the request's key in it
+}
+
+// OK reports whether the server was judged and nothing failed or erred.
+func (r *Report) OK() bool { return r.Failed == 0 && r.Errors == 0 && r.Passed > 0 }
+
+// count fills in the sums, and makes a run in which nothing was judged an error.
+func (r *Report) count() {
+	tally := func() {
+		r.Passed, r.Failed, r.Skipped, r.Errors = 0, 0, 0, 0
+		for _, res := range r.Results {
+			switch res.Verdict {
+			case Pass:
+				r.Passed++
+			case Fail:
+				r.Failed++
+			case Skip:
+				r.Skipped++
+			default:
+				r.Errors++
+			}
+		}
+	}
+	if tally(); r.Passed+r.Failed+r.Errors == 0 {
+		msg := "no check was selected: `--list` shows the ids"
+		if len(r.Results) > 0 {
+			msg = "nothing could be judged: every check was skipped, first because: " + r.Results[0].Message
+		}
+		r.Results = append(r.Results, Result{ID: "suite/judged", Verdict: Error, Rows: []string{}, Evidence: Documented, Message: msg})
+		tally()
+	}
+}
+
+// WriteJSON writes the report's stable form, indented.
+func (r *Report) WriteJSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(r)
+}
+
+// ReadReport reads what [Report.WriteJSON] wrote.
+func ReadReport(rd io.Reader) (*Report, error) {
+	var r Report
+	if err := json.NewDecoder(rd).Decode(&r); err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+// Difference is one row of the wire contract that two reports judge differently.
+type Difference struct {
+	Row  string
+	ID   string
+	A, B Verdict // "" where a report doesn't have the check
+	// What the reports say.
+	MessageA, MessageB string
+}
+
+// Diff compares two reports check by check and lists the differences in the order of the contract's rows.
+// A check that judges two rows gives two differences.
+func Diff(a, b *Report) []Difference {
+	var diffs []Difference
+	inB := map[string]Result{}
+	for _, res := range b.Results {
+		inB[res.ID] = res
+	}
+	add := func(x, y Result, rows []string) {
+		for _, row := range rows {
+			diffs = append(diffs, Difference{Row: row, ID: cmp.Or(x.ID, y.ID), A: x.Verdict, B: y.Verdict, MessageA: x.Message, MessageB: y.Message})
+		}
+	}
+	for _, x := range a.Results {
+		y := inB[x.ID]
+		delete(inB, x.ID)
+		if x.Verdict != y.Verdict {
+			add(x, y, x.Rows)
+		}
+	}
+	for _, y := range b.Results {
+		if _, left := inB[y.ID]; left {
+			add(Result{}, y, y.Rows)
+		}
+	}
+	slices.SortStableFunc(diffs, func(x, y Difference) int { return compareRows(x.Row, y.Row) })
+	return diffs
+}
+
+// compareRows orders "2" < "3.9" < "3.10".
+func compareRows(a, b string) int {
+	return slices.CompareFunc(strings.Split(a, "."), strings.Split(b, "."), func(x, y string) int {
+		return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y))
+	})
+}

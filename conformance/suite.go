@@ -1,0 +1,345 @@
+package conformance
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// suite is one run.
+type suite struct {
+	target  Target
+	opts    Options
+	base    string // the URL without a trailing slash
+	public  string // the base of URLs in answers
+	wires   *wires
+	checks  []*check
+	manners *rate.Limiter     // nil: no pause between calls
+	rec     *recorder         // nil: nothing is recorded
+	tape    map[string][]step // not nil: replayed, and never live
+	taped   map[string]bool   // the checks that a recording has
+	hangs   atomic.Int32      // calls that had no answer in time
+	failed  atomic.Bool
+	slots   chan struct{} // one for each check that may be at work; nil: they come one by one
+
+	run     context.Context // the whole run's; journeys outlive the check that began them
+	learned learned         // by the preflight, then read only
+
+	later laterMethods
+
+	mu       sync.Mutex
+	keys     []seenKey
+	created  []Created
+	journeys map[string]*journey
+}
+
+// seenKey is a request's key as create gave it.
+type seenKey struct{ id, key string }
+
+// stop ends a check with a verdict, by panic.
+type stop struct {
+	verdict Verdict
+	message string
+	by      string // with verdict blocked: the check whose trouble it is
+}
+
+const blocked Verdict = "blocked" // becomes Skip or Error when all verdicts are known
+
+func newSuite(target Target, opts Options) (*suite, error) {
+	u, err := url.Parse(target.URL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("conformance: the URL %q is not one of a server: want http(s)://HOST[:PORT]", target.URL)
+	}
+	if target.Contract == "" {
+		return nil, errors.New("conformance: a contract reference is needed that the server knows (--contract)")
+	}
+	if err := opts.fill(u, &target); err != nil {
+		return nil, err
+	}
+	s := &suite{target: target, opts: opts, base: strings.TrimRight(target.URL, "/"),
+		journeys: map[string]*journey{}}
+	s.public = strings.TrimRight(cmp.Or(target.PublicURL, s.base), "/")
+	s.wires = newWires(opts.tlsConfig(), s.callTime)
+	if opts.Production {
+		s.manners = rate.NewLimiter(rate.Every(time.Second), 1)
+	}
+	for _, c := range allChecks() {
+		if opts.Level.covers(c.evidence) && (opts.Run == nil || opts.Run.MatchString(c.id)) {
+			s.checks = append(s.checks, c)
+		}
+	}
+	if opts.Record != nil {
+		h := heading{Version: recordingVersion, Target: target, Level: opts.Level, Seed: opts.Seed, Wait: opts.Wait.String(), Shared: opts.Production}
+		for _, c := range s.checks {
+			h.Checks = append(h.Checks, c.id)
+		}
+		s.rec = newRecorder(opts.Record, h)
+	}
+	return s, nil
+}
+
+// newReplay is a run against a recording.
+func newReplay(h heading, opts Options, tape map[string][]step) (*suite, error) {
+	wait, err := time.ParseDuration(h.Wait)
+	if err != nil {
+		return nil, fmt.Errorf("conformance: the recording's heading is broken: %w", err)
+	}
+	opts.Production, opts.Wait = h.Shared, wait
+	level := opts.Level
+	if h.Shared && level == Assumed {
+		return nil, fmt.Errorf("%w: a recording of it is not judged by what is only assumed", ErrProduction)
+	}
+	s, err := newSuite(h.Target, opts)
+	if err != nil {
+		return nil, err
+	}
+	s.manners, s.tape, s.taped = nil, tape, map[string]bool{}
+	for _, id := range h.Checks {
+		s.taped[id] = true
+	}
+	return s, nil
+}
+
+// callTime is how long a call may take: less once the server has shown that it hangs.
+func (s *suite) callTime() time.Duration {
+	if s.hangs.Load() >= 4 {
+		return max(s.opts.CallTimeout/4, 50*time.Millisecond)
+	}
+	return s.opts.CallTimeout
+}
+
+// judge runs the checks.
+func (s *suite) judge(ctx context.Context) *Report {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	s.run = ctx
+	defer s.wires.transport.CloseIdleConnections()
+	rep := &Report{Target: s.target.URL, Level: s.opts.Level, Results: []Result{}}
+	if len(s.checks) == 0 {
+		rep.count()
+		return rep
+	}
+	if res, ok := s.preflight(ctx); !ok {
+		rep.Results = append(rep.Results, res)
+		s.observe(res)
+		rep.count()
+		return rep
+	}
+	stops := s.runAll(ctx)
+	for i, c := range s.checks {
+		rep.Results = append(rep.Results, s.result(c, stops, stops[i]))
+	}
+	s.opts.Baseline.apply(rep, time.Now())
+	s.mu.Lock()
+	rep.Created = slices.Clone(s.created)
+	s.mu.Unlock()
+	rep.count()
+	if s.rec != nil && s.rec.err != nil {
+		rep.Results = append(rep.Results, Result{ID: "suite/record", Verdict: Error, Rows: []string{}, Evidence: Documented, Message: "the recording could not be written: " + s.rec.err.Error()})
+		rep.count()
+	}
+	return rep
+}
+
+// runAll runs the selected checks and returns their outcomes, in the order of s.checks.
+func (s *suite) runAll(ctx context.Context) []stop {
+	stops := make([]stop, len(s.checks))
+	run := func(i int) {
+		stops[i] = s.runOne(ctx, s.checks[i])
+		if stops[i].verdict == Fail {
+			s.failed.Store(true)
+		}
+		if stops[i].verdict != blocked {
+			s.observe(s.result(s.checks[i], nil, stops[i]))
+		}
+	}
+	order := make([]int, len(s.checks))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(s.checks[a].phase(), s.checks[b].phase()) })
+	if s.opts.Production || s.tape != nil {
+		for _, i := range order {
+			run(i)
+		}
+	} else {
+		// The upgrades begin first: what waits for them holds no slot while it waits.
+		s.slots = make(chan struct{}, s.opts.Parallel)
+		var checks sync.WaitGroup
+		for _, waiting := range []bool{true, false} {
+			for _, i := range order {
+				if c := s.checks[i]; !c.last && (c.needs&Waits != 0) == waiting {
+					checks.Go(func() { run(i) })
+				}
+			}
+		}
+		checks.Wait()
+		for _, i := range order {
+			if s.checks[i].last {
+				run(i)
+			}
+		}
+	}
+	for i := range stops {
+		if stops[i].verdict == blocked {
+			s.observe(s.result(s.checks[i], stops, stops[i]))
+		}
+	}
+	for _, j := range s.journeys {
+		j.wait()
+	}
+	return stops
+}
+
+var observing sync.Mutex
+
+func (s *suite) observe(res Result) {
+	if s.opts.Observe != nil {
+		observing.Lock()
+		defer observing.Unlock()
+		s.opts.Observe(res)
+	}
+}
+
+// runOne runs one check on a bench of its own.
+func (s *suite) runOne(ctx context.Context, c *check) stop {
+	b := s.newBench(ctx, c.id)
+	b.slots = s.slots
+	b.take()
+	defer b.give()
+	switch {
+	case s.opts.FailFast && s.failed.Load():
+		return stop{verdict: Skip, message: "not asked: --fail-fast, and another check has failed"}
+	case s.opts.Production && !c.gentle:
+		return stop{verdict: Skip, message: "not asked of production: it would make more requests, or trouble a shared platform"}
+	case s.opts.Resume != nil && c.needs&Waits == 0:
+		return stop{verdict: Skip, message: "judged in the run that is resumed"}
+	case s.tape != nil && !s.taped[c.id]:
+		return stop{verdict: Skip, message: "the recorded run did not ask it"}
+	case ctx.Err() != nil:
+		return stop{verdict: Error, message: "not asked: the run was stopped, or its time was over (--timeout)"}
+	}
+	limit := 6 * s.opts.CallTimeout
+	if c.needs&Waits != 0 {
+		limit += s.opts.Wait + 6*s.opts.CallTimeout
+	}
+	var cancel context.CancelFunc
+	b.ctx, cancel = context.WithTimeout(ctx, limit)
+	defer cancel()
+	defer b.close()
+	return b.guard(func() {
+		c.run(b)
+		if b.ctx.Err() != nil {
+			b.errorf("the check did not end within %v", limit)
+		}
+	})
+}
+
+// guard runs f and turns what it panics with into an outcome. A panic of the suite's own is an Error, not the
+// end of the program: one odd answer must not hide the other verdicts.
+func (b *bench) guard(f func()) (st stop) {
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case stop:
+			st = v
+		default:
+			st = stop{verdict: Error, message: fmt.Sprintf("the suite has a mistake, please report it: %v at %s", v, panicPlace())}
+		}
+	}()
+	f()
+	return stop{verdict: Pass}
+}
+
+// panicPlace is the line of this package that panicked.
+func panicPlace() string {
+	for _, line := range strings.Split(string(debug.Stack()), "\n") {
+		if i := strings.LastIndex(line, "/conformance/"); i >= 0 && !strings.Contains(line, "suite.go") && strings.Contains(line, ".go:") {
+			place, _, _ := strings.Cut(line[i+1:], " ")
+			return place
+		}
+	}
+	return "an unknown place"
+}
+
+// result turns an outcome into the report's form. all is nil while not all outcomes are known.
+func (s *suite) result(c *check, all []stop, st stop) Result {
+	res := Result{ID: c.id, Verdict: st.verdict, Rows: c.rows, Evidence: c.evidence, Message: s.redact(st.message)}
+	if st.verdict == blocked {
+		res.Verdict = Error
+		for i, other := range s.checks {
+			if other.id == st.by && all != nil && all[i].verdict == Fail {
+				res.Verdict = Skip
+				res.Message += " (see " + st.by + ")"
+			}
+		}
+		// The owner itself may be blocked by what stands before it.
+		for i, other := range s.checks {
+			if res.Verdict == Error && other.id == st.by && all != nil && all[i].verdict == blocked && all[i].by != st.by {
+				up := s.result(other, all, all[i])
+				res.Verdict, res.Message = up.Verdict, up.Message
+			}
+		}
+	}
+	return res
+}
+
+// redact shortens every key of a request.
+func (s *suite) redact(text string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.keys {
+		if len(k.key) > 4 && strings.Contains(text, k.key[:4]) {
+			text = strings.ReplaceAll(text, k.key, k.key[:4]+"…")
+			text = strings.ReplaceAll(text, url.QueryEscape(k.key), k.key[:4]+"…")
+		}
+	}
+	return text
+}
+
+// remember takes note of a request that the server made.
+func (s *suite) remember(id, key, statusURL string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.keys {
+		if k.id == id && k.key == key {
+			return
+		}
+	}
+	s.keys = append(s.keys, seenKey{id, key})
+	s.created = append(s.created, Created{ID: id, StatusURL: statusURL})
+}
+
+func (s *suite) keyStrings() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var keys []string
+	for _, k := range s.keys {
+		keys = append(keys, k.key)
+	}
+	return keys
+}
+
+// newBench gives a check or journey its lane and its randomness.
+func (s *suite) newBench(ctx context.Context, name string) *bench {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	b := &bench{suite: s, ctx: ctx, rng: rand.New(rand.NewPCG(s.opts.Seed, h.Sum64())),
+		lane: &lane{name: name, live: s.tape == nil, keep: s.rec != nil}}
+	if s.tape != nil {
+		b.lane.steps = s.tape[name]
+	}
+	return b
+}
