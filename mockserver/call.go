@@ -111,7 +111,7 @@ func (s *Server) end(c *call, began time.Time) {
 	if c.fault != nil {
 		c.event.Fault = describeFault(c.fault)
 	}
-	s.journal.Add(c.event)
+	s.record(c.event)
 	s.log.Debug("call", "on", c.event.On, "method", c.event.Method, "request", c.event.Request, "status", c.event.Status,
 		"failures", c.event.Failures, "why", c.event.Why, "sent", c.event.Sent, "took", time.Since(began))
 	if trouble != nil {
@@ -125,8 +125,8 @@ func (s *Server) identify(c *call) {
 		c.event.Contract = c.params["contract"]
 		return
 	}
-	if id, contract, ok := s.platform.Identify(c.ref); ok {
-		c.event.Request, c.event.Contract = id, contract
+	if id, contract, script := s.platform.Identify(c.ref); id != 0 {
+		c.event.Request, c.event.Contract, c.event.Scenario = id, contract, script
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
@@ -81,8 +82,10 @@ type Options struct {
 	// OnUpload, if not nil, is called when a dump is complete, over either wire, before the client is told.
 	OnUpload func(requestID int64)
 
-	// Now is the clock of requests, accesses and journal; nil is time.Now.
+	// Now is the clock of requests, accesses and journal; nil is Clock's, or time.Now.
 	Now func() time.Time
+	// Clock is a clock that the control API may advance; nil: time passes by itself.
+	Clock *Clock
 	// Logger gets what an operator should know; nil discards it. It never sees a key.
 	Logger *slog.Logger
 }
@@ -133,18 +136,32 @@ func (o *Options) withDefaults() (Options, error) {
 			return full, err
 		}
 	}
+	full.Scenarios = slices.Clone(full.Scenarios)
 	for i, s := range full.Scenarios {
-		if err := s.Validate(); err != nil {
+		var err error
+		if full.Scenarios[i], err = usable(s); err != nil {
 			return full, fmt.Errorf("mockserver: scenario %d: %w", i+1, err)
 		}
 	}
 	if full.Now == nil {
 		full.Now = time.Now
+		if full.Clock != nil {
+			full.Now = full.Clock.Now
+		}
 	}
 	if full.Logger == nil {
 		full.Logger = slog.New(slog.DiscardHandler)
 	}
 	return full, nil
+}
+
+// usable is the scenario with its files found, or what is wrong with it.
+func usable(s *scenario.Scenario) (*scenario.Scenario, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	own := *s // what the caller has stays as it is
+	return &own, own.Resolve(".")
 }
 
 func checkBase(base string) error {

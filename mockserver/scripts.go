@@ -1,6 +1,8 @@
 package mockserver
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -11,19 +13,20 @@ import (
 // scripts are the scenarios in use. A request keeps the one it was created with; a change here is for later ones.
 type scripts struct {
 	mu     sync.Mutex
+	first  []*scenario.Scenario // as the server was made
 	list   []*scenario.Scenario
 	normal *scenario.Scenario
 	counts map[countKey]scenario.Counts
 }
 
-// countKey is whose faults are counted while there is no request: those of a create by contract, of a login by user.
+// countKey is whose faults are counted where there is no request yet.
 type countKey struct {
 	script *scenario.Scenario
-	who    string
+	who    string // a contract
 }
 
 func newScripts(list []*scenario.Scenario) *scripts {
-	return &scripts{list: list, normal: scenario.Default(), counts: make(map[countKey]scenario.Counts)}
+	return &scripts{first: list, list: list, normal: scenario.Default(), counts: make(map[countKey]scenario.Counts)}
 }
 
 // forRequest is the script for a create's parameters.
@@ -41,46 +44,53 @@ func (s *scripts) forRequest(params platform.CreateParams) *scenario.Scenario {
 	return s.normal
 }
 
+// all are the scripts in use, and last the one for what none of them matches.
 func (s *scripts) all() []*scenario.Scenario {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]*scenario.Scenario(nil), s.list...)
+	return append(slices.Clone(s.list), s.normal)
 }
 
-// add puts scripts before those that are there, so that what is posted later wins.
-func (s *scripts) add(more ...*scenario.Scenario) {
+// add puts a script before those that are there, so that what comes later wins, and in place of one of the same name.
+func (s *scripts) add(script *scenario.Scenario) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.list = append(append([]*scenario.Scenario(nil), more...), s.list...)
+	kept := slices.DeleteFunc(slices.Clone(s.list), func(old *scenario.Scenario) bool { return old.Name == script.Name })
+	s.list = append([]*scenario.Scenario{script}, kept...)
 }
 
-// remove takes out the scripts with that name, or all of them for "".
+// remove takes out the script with that name, or all of them for "".
 func (s *scripts) remove(name string) (removed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var kept []*scenario.Scenario
-	for _, script := range s.list {
-		if name != "" && script.Name != name {
-			kept = append(kept, script)
-		}
-	}
+	kept := slices.DeleteFunc(slices.Clone(s.list), func(old *scenario.Scenario) bool { return name == "" || old.Name == name })
 	removed = len(s.list) - len(kept)
 	s.list = kept
 	return removed
 }
 
-// reset forgets what was counted.
+// reset puts the scripts back that the server was made with, and forgets what was counted.
 func (s *scripts) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.list = s.first
 	clear(s.counts)
+}
+
+// forget forgets what was counted for a contract.
+func (s *scripts) forget(contract string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.counts, func(k countKey, _ scenario.Counts) bool { return k.who == contract })
 }
 
 // pick chooses the fault for a call, and counts it. Calls that name a request count on that request, and only with its key.
 func (s *scripts) pick(p *platform.Platform, on string, c *call) *scenario.Fault {
 	if on == "create" || on == "upgrade" {
 		params := createParams(c.params)
-		return s.pickFor(s.forRequest(params), on, "contract "+params.Contract)
+		script := s.forRequest(params)
+		c.event.Scenario = script.Name
+		return s.pickFor(script, on, params.Contract)
 	}
 	if c.event.Request == 0 {
 		return nil

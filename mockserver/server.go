@@ -38,6 +38,7 @@ type Server struct {
 	platform *platform.Platform
 	journal  *journal.Journal
 	scripts  *scripts
+	metrics  *metrics
 	handler  http.Handler
 	ca       *localca.CA
 	caFile   string
@@ -73,12 +74,13 @@ func New(opts *Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s := &Server{
-		opts: full, log: full.Logger, dir: full.DataDir, timed: opts == nil || opts.Now == nil,
+		opts: full, log: full.Logger, dir: full.DataDir, timed: opts == nil || opts.Now == nil && opts.Clock == nil,
 		journal:   journal.New(full.JournalSize, full.JournalWriter),
 		scripts:   newScripts(full.Scenarios),
 		advertise: Advertise{URL: strings.TrimSuffix(full.PublicURL, "/"), SFTPHost: full.SFTPHostname},
 		listeners: make(map[string]net.Listener),
 	}
+	s.metrics = newMetrics(s)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -187,7 +189,7 @@ func (s *Server) Start() (err error) {
 		}
 		s.listeners[want.name] = l
 	}
-	if err := s.writeKnownHosts(); err != nil {
+	if err := s.writeKnownHostsLocked(); err != nil {
 		return err
 	}
 	s.started = true
@@ -382,6 +384,12 @@ func (s *Server) KnownHostsFile() string { return filepath.Join(s.dir, knownHost
 
 // HostKey is the public key that the SFTP server shows.
 func (s *Server) HostKey() gossh.PublicKey { return s.hostKey.PublicKey() }
+
+// record gives an event to the journal and the counters.
+func (s *Server) record(e journal.Event) {
+	s.metrics.count(&e)
+	s.journal.Add(e)
+}
 
 // now reads the server's clock.
 func (s *Server) now() time.Time { return s.opts.Now() }

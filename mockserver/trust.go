@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	gossh "golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -65,8 +66,8 @@ func makeHostKey(path string) (gossh.Signer, error) {
 	return gossh.NewSignerFromKey(key)
 }
 
-// writeKnownHosts writes the host key beside every name under which the SFTP server may be called.
-func (s *Server) writeKnownHosts() error {
+// writeKnownHostsLocked writes the host key beside every name and port under which the SFTP server may be called.
+func (s *Server) writeKnownHostsLocked() error {
 	l := s.listeners["sftp"]
 	if l == nil {
 		return nil
@@ -75,17 +76,23 @@ func (s *Server) writeKnownHosts() error {
 	if err != nil {
 		return fmt.Errorf("mockserver: %w", err)
 	}
-	names := []string{host, "127.0.0.1", "localhost", "::1", s.opts.SFTPHostname}
-	if u, err := url.Parse(s.opts.PublicURL); err == nil {
+	names := []string{host, "127.0.0.1", "localhost", "::1", s.advertise.SFTPHost}
+	if u, err := url.Parse(s.advertise.URL); err == nil {
 		names = append(names, u.Hostname())
+	}
+	ports := []string{port}
+	if s.advertise.SFTPPort != 0 {
+		ports = append(ports, strconv.Itoa(s.advertise.SFTPPort))
 	}
 	var addrs []string
 	for _, name := range names {
-		if name == "" || name == "::" || name == "0.0.0.0" {
+		if ip := net.ParseIP(name); name == "" || ip != nil && ip.IsUnspecified() {
 			continue
 		}
-		if addr := knownhosts.Normalize(net.JoinHostPort(name, port)); !slices.Contains(addrs, addr) {
-			addrs = append(addrs, addr)
+		for _, port := range ports {
+			if addr := knownhosts.Normalize(net.JoinHostPort(name, port)); !slices.Contains(addrs, addr) {
+				addrs = append(addrs, addr)
+			}
 		}
 	}
 	line := knownhosts.Line(addrs, s.hostKey.PublicKey()) + "\n"

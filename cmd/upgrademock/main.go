@@ -68,6 +68,7 @@ func newRootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServeCommand())
+	root.AddCommand(newServeCommand(), newScenarioCommand())
+	root.AddCommand(newExecCommand(), newCACommand())
 	return root
 }

@@ -26,6 +26,8 @@ const grace = 3 * time.Second
 // serveFlags are the flags that say what emulator it is to be.
 type serveFlags struct {
 	http, https, sftp, control string
+	scenarios                  []string
+	clock, journal             string
 	logFormat                  string
 	verbose                    bool
 	opts                       mockserver.Options
@@ -46,6 +48,10 @@ func (f *serveFlags) add(flags *pflag.FlagSet, httpAddr, httpsAddr, sftpAddr str
 	flags.StringVar(&o.SFTPHostname, "sftp-hostname", "", "`hostname` that request_sftp_access answers (default: the host of the call being answered)")
 	flags.DurationVar(&o.SFTPAccessTTL, "sftp-access-ttl", 24*time.Hour, "how `long` an SFTP access lasts")
 	flags.IntVar(&o.FailureStatus, "failure-status", 200, "HTTP `status` of answers with failures")
+	flags.StringArrayVar(&f.scenarios, "scenario", nil, "a `file`, or the name of a built-in scenario, repeatable; the first that matches a request drives it")
+	flags.StringVar(&f.clock, "clock", "real", "`kind` of clock: real, or virtual, which stands until POST /_mock/clock/advance")
+	flags.StringVar(&f.journal, "journal", "", "append the journal to this `file`, as JSON lines")
+	flags.Uint64Var(&o.Seed, "seed", 0, "`number` from which the keys are made, for runs that repeat; 0: keys that cannot be guessed")
 	flags.StringVar(&f.logFormat, "log-format", "text", "`format` of the log on standard error: text or json")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every call")
 }
@@ -81,6 +87,20 @@ func (f *serveFlags) options(stderr io.Writer) (*mockserver.Options, error) {
 		opts.Logger = slog.New(slog.NewJSONHandler(stderr, handlerOpts))
 	default:
 		return nil, fmt.Errorf("--log-format %q: choose text or json", f.logFormat)
+	}
+	for _, name := range f.scenarios {
+		script, err := findScenario(name)
+		if err != nil {
+			return nil, fmt.Errorf("--scenario: %w", err)
+		}
+		opts.Scenarios = append(opts.Scenarios, script)
+	}
+	switch f.clock {
+	case "real":
+	case "virtual":
+		opts.Clock = new(mockserver.Clock)
+	default:
+		return nil, fmt.Errorf("--clock %q: choose real or virtual", f.clock)
 	}
 	opts.CAHosts = f.hosts()
 	if opts.DataDir == "" {
@@ -126,12 +146,31 @@ func newServeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), opts, readyFile, cmd.OutOrStdout())
+			return withJournal(flags.journal, opts, func() error {
+				return serve(cmd.Context(), opts, readyFile, cmd.OutOrStdout())
+			})
 		},
 	}
 	flags.add(cmd.Flags(), "127.0.0.1:8480", "127.0.0.1:8443", "127.0.0.1:2200")
 	cmd.Flags().StringVar(&readyFile, "ready-file", "", "write the addresses to this `file` once every listener accepts")
 	return cmd
+}
+
+// withJournal runs an emulator that writes its journal to the file.
+func withJournal(path string, opts *mockserver.Options, run func() error) error {
+	if path == "" {
+		return run()
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return failed(fmt.Errorf("--journal: %w", err))
+	}
+	opts.JournalWriter = f
+	if err := run(); err != nil {
+		f.Close()
+		return err
+	}
+	return failed(f.Close())
 }
 
 func serve(ctx context.Context, opts *mockserver.Options, readyFile string, stdout io.Writer) error {

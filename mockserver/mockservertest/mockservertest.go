@@ -6,9 +6,7 @@ package mockservertest
 
 import (
 	"log/slog"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver"
 )
@@ -39,30 +37,5 @@ func New(tb testing.TB, opts *mockserver.Options) *mockserver.Server {
 	return srv
 }
 
-// Clock is a clock that stands until it is advanced. The zero value stands at the moment of the documented sample. Its
-// methods may be called concurrently.
-type Clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-// sampleMoment is created_at of the page's sample.
-var sampleMoment = time.Date(2015, 9, 9, 7, 13, 49, 0, time.UTC)
-
-// Now is for Options.Now.
-func (c *Clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.now.IsZero() {
-		c.now = sampleMoment
-	}
-	return c.now
-}
-
-// Advance lets time pass.
-func (c *Clock) Advance(d time.Duration) {
-	now := c.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = now.Add(d)
-}
+// Clock is a clock that stands until it is advanced; see [mockserver.Clock].
+type Clock = mockserver.Clock

@@ -1,6 +1,11 @@
 package scenario
 
-import "slices"
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // kind is the type of a status key's value.
 type kind string
@@ -63,6 +68,17 @@ func settable() []string {
 }
 
 func identifies(key string) bool { return key == "id" || key == "key" }
+
+// CheckSet tells what is wrong with a `set` that came another way than in a script, such as over the control API.
+func CheckSet(set map[string]any) error {
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(set)) {
+		if err := checkSet(key, set[key]); err != nil {
+			errs = append(errs, fmt.Errorf("set: %s: %w", key, err))
+		}
+	}
+	return errors.Join(errs...)
+}
 
 func checkSet(key string, value any) error {
 	if identifies(key) {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -381,6 +382,15 @@ func (p *Platform) All() []Snapshot {
 	return all
 }
 
+// Evaluate brings every request up to now, so that its changes of state are told.
+func (p *Platform) Evaluate() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(p.requests)) {
+		p.evaluateLocked(p.requests[id])
+	}
+}
+
 // Process begins the upgrade (WIRE 6.1).
 func (p *Platform) Process(ref Ref) (Snapshot, Failures) {
 	p.mu.Lock()
@@ -475,6 +485,14 @@ func (p *Platform) forceLocked(r *request, state string, set map[string]any) err
 // ErrConflict is what a control call gets that makes no sense for the request as it is.
 var ErrConflict = errors.New("platform: not possible now")
 
+// conflict is an ErrConflict that says what is in the way.
+type conflict string
+
+func (c conflict) Error() string        { return string(c) }
+func (c conflict) Is(target error) bool { return target == ErrConflict }
+
+func conflictf(format string, args ...any) error { return conflict(fmt.Sprintf(format, args...)) }
+
 // Force puts the request in a state and sets keys of its status. It may not go back to draft, nor to a state
 // with something to download when there is nothing.
 func (p *Platform) Force(id int64, state string, set map[string]any) (Snapshot, error) {
@@ -488,11 +506,11 @@ func (p *Platform) Force(id int64, state string, set map[string]any) (Snapshot, 
 	now := p.stateLocked(r)
 	switch {
 	case state == StateDraft && now != StateDraft:
-		return Snapshot{}, fmt.Errorf("%w: request %d is in state %s, and no request goes back to draft; create a new one", ErrConflict, id, now)
+		return Snapshot{}, conflictf("request %d is in state %s, and no request goes back to draft; create a new one", id, now)
 	case state == StateDraft:
-		return Snapshot{}, fmt.Errorf("%w: request %d is in state draft already", ErrConflict, id)
-	case phase(state) == "download" && r.rec.Original == nil && r.script.Upgraded.Archive == "":
-		return Snapshot{}, fmt.Errorf("%w: request %d has no dump, so there is nothing to hand out in state %s; upload one first", ErrConflict, id, state)
+		return Snapshot{}, conflictf("request %d is in state draft already", id)
+	case phase(state) == "download" && r.rec.Original == nil && r.script.Upgraded.Archive == "" && !r.script.Upgraded.Built:
+		return Snapshot{}, conflictf("request %d has no dump, so there is nothing to hand out in state %s; upload one first", id, state)
 	}
 	if set == nil && r.rec.Forced != nil {
 		set = r.rec.Forced.Set
@@ -513,11 +531,11 @@ func (p *Platform) Release(id int64) (Snapshot, error) {
 	}
 	p.evaluateLocked(r)
 	if r.rec.ProcessedAt == nil || r.rec.Forced != nil {
-		return Snapshot{}, fmt.Errorf("%w: request %d is in state %s, and no step of its script holds it there", ErrConflict, id, p.stateLocked(r))
+		return Snapshot{}, conflictf("request %d is in state %s, and no step of its script holds it there", id, p.stateLocked(r))
 	}
 	pos, changes, err := r.script.Release(r.rec.Position, p.opts.Now())
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("%w: request %d is in state %s: %w", ErrConflict, id, p.stateLocked(r), err)
+		return Snapshot{}, conflictf("request %d is in state %s: %v", id, p.stateLocked(r), err)
 	}
 	if err := p.updateLocked(r, func(rec *record) { rec.Position = pos }); err != nil {
 		return Snapshot{}, err
@@ -527,25 +545,53 @@ func (p *Platform) Release(id int64) (Snapshot, error) {
 	return p.snapshotLocked(r), nil
 }
 
-// Reset forgets every request and removes every dump. Ids go on ascending.
-func (p *Platform) Reset() error {
+// Reset forgets the requests for which mine is true, and removes their dumps. Ids go on ascending.
+func (p *Platform) Reset(mine func(id int64, contract string) bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.store.clear(); err != nil {
-		return err
-	}
 	for id, r := range p.requests {
+		if !mine(id, r.rec.Contract) {
+			continue
+		}
+		if err := p.store.remove(id); err != nil {
+			return err
+		}
+		delete(p.requests, id)
+		delete(p.hostKeyFaults, id)
 		if r.rec.Access != nil {
 			p.opts.AccessEnded(id)
 		}
+		var files []int64
+		if r.shared != nil {
+			files = append(files, r.shared.number())
+		}
+		for _, f := range []*file{r.rec.Original, r.rec.Upgraded} {
+			if f != nil {
+				files = append(files, f.Seq)
+			}
+		}
+		for _, seq := range files {
+			if err := os.Remove(p.path(seq)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("platform: %w", err)
+			}
+		}
 	}
-	clear(p.requests)
-	clear(p.hostKeyFaults)
-	entries, err := os.ReadDir(p.dumps())
-	for _, e := range entries {
-		err = errors.Join(err, os.Remove(filepath.Join(p.dumps(), e.Name())))
+	return nil
+}
+
+// Due is the earliest instant at which a request changes its state by itself; ok is false when none does.
+func (p *Platform) Due() (at time.Time, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.requests {
+		if r.rec.ProcessedAt == nil || r.rec.Forced != nil {
+			continue
+		}
+		if due, will := r.script.Due(r.rec.Position); will && (!ok || due.Before(at)) {
+			at, ok = due, true
+		}
 	}
-	return err
+	return at, ok
 }
 
 // UserID is the request id in the name of an SFTP user (WIRE 5.5).
@@ -555,15 +601,15 @@ func UserID(user string) (int64, bool) {
 	return id, ok && err == nil && strconv.FormatInt(id, 10) == digits
 }
 
-// Identify tells whose call it is, if the key is right.
-func (p *Platform) Identify(ref Ref) (id int64, contract string, ok bool) {
+// Identify tells whose call it is, and the name of the request's script, if the key is right.
+func (p *Platform) Identify(ref Ref) (id int64, contract, script string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r, _ := p.lookupLocked(ref)
 	if r == nil {
-		return 0, "", false
+		return 0, "", ""
 	}
-	return r.rec.ID, r.rec.Contract, true
+	return r.rec.ID, r.rec.Contract, r.script.Name
 }
 
 // Whose tells the contract and the script's name of a request, for the journal.

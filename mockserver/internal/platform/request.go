@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -84,6 +85,10 @@ type Snapshot struct {
 	SharedSize, ContiguousBytes int64 // what the SFTP side shows, and how much of it is without a hole
 }
 
+// someVersion is what PostgreSQL a request made by upgrade has when neither dump nor caller says: its client compares the
+// value as a version, so there has to be one (WIRE 6.6). It is the documented sample's (assumed).
+const someVersion = "9.4"
+
 // Upgradable tells whether the upgraded database is there to be handed out (WIRE 8.2).
 func (s Snapshot) Upgradable() bool { return phase(s.State) == "download" }
 
@@ -104,8 +109,8 @@ func (p *Platform) snapshotLocked(r *request) Snapshot {
 		s.HasDump, s.DumpSize = true, rec.Original.Size
 		s.SharedSize, s.ContiguousBytes = rec.Original.Size, rec.Original.Size
 	}
-	if rec.OneCall && s.PostgreSQL == "" {
-		s.PostgreSQL = rec.PostgreSQL
+	if rec.OneCall {
+		s.PostgreSQL = cmp.Or(s.PostgreSQL, rec.PostgreSQL, someVersion)
 	}
 	if d := r.shared; d != nil {
 		s.SharedSize, _ = d.stat()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 var (
@@ -29,7 +30,7 @@ type store struct{ db *bolt.DB }
 
 func openStore(path string) (*store, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, NoSync: true, NoGrowSync: true, NoFreelistSync: true})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("platform: %s is in use by another process; stop that one, or take another data directory: %w", path, err)
 	}
 	if err != nil {
@@ -114,19 +115,12 @@ func (s *store) load(each func(record, progress) error) error {
 	})
 }
 
-func (s *store) clear() error {
+// remove forgets a request.
+func (s *store) remove(id int64) error {
 	if s == nil {
 		return nil
 	}
 	return s.db.Update(func(tx *bolt.Tx) error {
-		for _, bucket := range [][]byte{requestsBucket, progressBucket} {
-			if err := tx.DeleteBucket(bucket); err != nil {
-				return err
-			}
-			if _, err := tx.CreateBucket(bucket); err != nil {
-				return err
-			}
-		}
-		return nil
+		return errors.Join(tx.Bucket(requestsBucket).Delete(idKey(id)), tx.Bucket(progressBucket).Delete(idKey(id)))
 	})
 }

@@ -76,20 +76,23 @@ func (p *Platform) upgraded(r *request) (*Content, error) {
 	switch {
 	case script.Archive != "":
 		return openScripted(script.Archive, name)
-	case original == nil:
-		return nil, fmt.Errorf("%w: no dump was uploaded", ErrNoContent)
 	case made != nil:
 		return p.openUnlocked(made, name)
+	case original == nil && !script.Built:
+		return nil, fmt.Errorf("%w: no dump was uploaded", ErrNoContent)
 	}
-	same, err := p.openUnlocked(original, name)
-	if err != nil {
-		return nil, err
+	var same *Content
+	if !script.Built {
+		var err error
+		if same, err = p.openUnlocked(original, name); err != nil {
+			return nil, err
+		}
+		if !snapshot.Filestore || hasFilestore(same) {
+			return same, nil
+		}
+		defer same.Close()
 	}
-	if !script.Built && (!snapshot.Filestore || hasFilestore(same)) {
-		return same, nil
-	}
-	defer same.Close()
-	made, err = p.build(r, snapshot, same)
+	made, err := p.build(r, snapshot, same)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,287 @@
+package mockserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/mockserver/internal/verify"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// Event is one thing that happened; see Server.Journal.
+type Event = journal.Event
+
+// Range is a stretch of a file in an Event.
+type Range = journal.Range
+
+// Filter narrows events, verdicts, waiting and resetting down to one request, one contract, one kind. The zero value lets all pass.
+type Filter = journal.Filter
+
+// Verdict is the verdict on one expectation of a scenario; see Server.Verify.
+type Verdict = verify.Result
+
+// The values of Verdict.Verdict.
+const (
+	Pass     = verify.Pass
+	Fail     = verify.Fail
+	Unjudged = verify.Unjudged // only who ran the client can know
+)
+
+// Request is a request as the emulator sees it.
+type Request struct {
+	ID       int64  `json:"id"`
+	Key      string `json:"key"`
+	Contract string `json:"contract"`
+	State    string `json:"state"`
+	Scenario string `json:"scenario"`
+	// Status is what the method status would answer, without counting a poll. Its URLs need the base that answers use, so
+	// they begin with AdminURL's host.
+	Status map[string]any `json:"status"`
+	// SharedSize is what a listing over SFTP shows, Contiguous how much of it has arrived without a hole.
+	SharedSize int64 `json:"shared_size"`
+	Contiguous int64 `json:"contiguous"`
+	// AccessExpires is the end of the SFTP access; nil: there is none.
+	AccessExpires *time.Time `json:"access_expires"`
+}
+
+// ErrNoRequest is returned for the id of a request that is not there.
+var ErrNoRequest = errors.New("no such request")
+
+// ErrRealClock is returned by Advance when time passes by itself.
+var ErrRealClock = errors.New("mockserver: the clock is the real one; start with a virtual one (Options.Clock, --clock virtual)")
+
+// ErrConflict is returned for what makes no sense for a request as it is.
+var ErrConflict = platform.ErrConflict
+
+// Journal returns what happened so far, oldest first, as far as it is remembered (Options.JournalSize).
+func (s *Server) Journal() []Event { return s.Events(Filter{}) }
+
+// Events returns those that pass, oldest first.
+func (s *Server) Events(f Filter) []Event {
+	s.platform.Evaluate() // a change of state is journalled when somebody looks
+	return s.journal.Events(f)
+}
+
+// ClearJournal forgets the events that pass.
+func (s *Server) ClearJournal(f Filter) { s.journal.Clear(f) }
+
+// Requests returns all requests, in the order of their ids.
+func (s *Server) Requests() []Request {
+	all := s.platform.All()
+	requests := make([]Request, len(all))
+	for i, snapshot := range all {
+		requests[i] = s.request(snapshot)
+	}
+	return requests
+}
+
+// Request returns the request with that id, or ErrNoRequest.
+func (s *Server) Request(id int64) (Request, error) {
+	snapshot, ok := s.platform.Get(id)
+	if !ok {
+		return Request{}, fmt.Errorf("%w: %d", ErrNoRequest, id)
+	}
+	return s.request(snapshot), nil
+}
+
+func (s *Server) request(r platform.Snapshot) Request {
+	s.mu.Lock()
+	base := s.advertise.URL
+	s.mu.Unlock()
+	if base == "" {
+		base = s.URL()
+	}
+	if base == "" {
+		base = s.HTTPSURL()
+	}
+	status := make(map[string]any)
+	for _, f := range s.requestObject(r, base) {
+		status[f.key] = f.value
+	}
+	return Request{
+		ID: r.ID, Key: r.Key, Contract: r.Contract, State: r.State, Scenario: r.Scenario, Status: status,
+		SharedSize: r.SharedSize, Contiguous: r.ContiguousBytes, AccessExpires: r.AccessExpires,
+	}
+}
+
+// SetState puts a request in a state, outside its script, and sets keys of its status; a nil set leaves those set before. It fails with
+// ErrNoRequest, or with ErrConflict where the state makes no sense: back to draft, or something to download when there is nothing.
+func (s *Server) SetState(id int64, state string, set map[string]any) (Request, error) {
+	if err := scenario.CheckSet(set); err != nil {
+		return Request{}, err
+	}
+	snapshot, err := s.platform.Force(id, state, set)
+	return s.changed(id, snapshot, err)
+}
+
+// Release lets a request go on that a step `for: released` holds. It fails with ErrNoRequest, or with ErrConflict where no step does.
+func (s *Server) Release(id int64) (Request, error) {
+	snapshot, err := s.platform.Release(id)
+	return s.changed(id, snapshot, err)
+}
+
+func (s *Server) changed(id int64, snapshot platform.Snapshot, err error) (Request, error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return Request{}, fmt.Errorf("%w: %d", ErrNoRequest, id)
+	}
+	if err != nil {
+		return Request{}, err
+	}
+	return s.request(snapshot), nil
+}
+
+// Scenarios returns the scenarios in use, in the order in which they are looked at.
+func (s *Server) Scenarios() []*scenario.Scenario {
+	all := s.scripts.all()
+	return all[:len(all)-1] // without the one for what none of them matches
+}
+
+// AddScenario puts a scenario before those in use, in place of one of the same name. It drives requests created from now on.
+func (s *Server) AddScenario(script *scenario.Scenario) error {
+	script, err := usable(script)
+	if err != nil {
+		return err
+	}
+	s.scripts.add(script)
+	return nil
+}
+
+// RemoveScenario takes the scenario with that name out of use, or all of them for ""; it returns how many there were. Requests that it
+// drives go on.
+func (s *Server) RemoveScenario(name string) int { return s.scripts.remove(name) }
+
+// Verify judges, for every scenario in use, its `expect` by what happened, narrowed down by the filter's Request and Contract.
+func (s *Server) Verify(f Filter) []Verdict {
+	if f.Request != 0 && f.Contract == "" {
+		f.Contract, _ = s.platform.Whose(f.Request)
+	}
+	events := s.Events(Filter{Contract: f.Contract, Since: f.Since, After: f.After})
+	byScript := make(map[string][]Event)
+	for _, e := range events {
+		// What was refused before there was a request belongs to each request of the contract.
+		if f.Request == 0 || e.Request == f.Request || e.Request == 0 {
+			byScript[e.Scenario] = append(byScript[e.Scenario], e)
+		}
+	}
+	var verdicts []Verdict
+	for _, script := range s.scripts.all() {
+		verdicts = append(verdicts, verify.Judge(script, byScript[script.Name])...)
+	}
+	return verdicts
+}
+
+// Await returns the first event that passes, and waits for it if it has not happened yet. It returns ctx's error when
+// that ends first, and any other only when the server is closed.
+func (s *Server) Await(ctx context.Context, f Filter) (Event, error) {
+	for {
+		events, err := s.next(ctx, f)
+		switch {
+		case len(events) > 0:
+			return events[0], nil
+		case err != nil:
+			return Event{}, err
+		}
+	}
+}
+
+// AwaitState waits until the request is in the state. It does not count as a poll.
+func (s *Server) AwaitState(ctx context.Context, id int64, state string) (Request, error) {
+	for after := uint64(0); ; {
+		r, err := s.Request(id)
+		if err != nil || r.State == state {
+			return r, err
+		}
+		e, err := s.Await(ctx, Filter{Request: id, On: "state", After: after})
+		if err != nil {
+			return r, fmt.Errorf("mockserver: request %d is in state %s: %w", id, r.State, err)
+		}
+		after = e.Seq
+	}
+}
+
+// next returns events that pass, or neither events nor an error when a request may have changed its state by itself meanwhile:
+// nobody but the one who waits looks at the clock then.
+func (s *Server) next(ctx context.Context, f Filter) ([]Event, error) {
+	s.platform.Evaluate()
+	until := ctx
+	if due, ok := s.platform.Due(); ok && s.timed {
+		var cancel context.CancelFunc
+		until, cancel = context.WithDeadline(ctx, due)
+		defer cancel()
+	}
+	events, err := s.journal.Next(until, f)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, journal.ErrClosed) {
+		err = nil
+	}
+	return events, err
+}
+
+// Advance lets time pass on Options.Clock, and evaluates what that changes. It fails when the clock is the real one.
+func (s *Server) Advance(d time.Duration) (time.Time, error) {
+	if s.opts.Clock == nil {
+		return time.Time{}, ErrRealClock
+	}
+	if d <= 0 {
+		return time.Time{}, fmt.Errorf("mockserver: time cannot be advanced by %v: it only goes forward", d)
+	}
+	now := s.opts.Clock.Advance(d)
+	s.platform.Evaluate()
+	return now, nil
+}
+
+// Reset forgets requests, dumps, journal and counted faults, narrowed down by the filter's Request and Contract; with a zero filter it puts
+// back the scenarios that the server was made with, too. Ids go on ascending.
+func (s *Server) Reset(f Filter) error {
+	err := s.platform.Reset(func(id int64, contract string) bool {
+		return (f.Request == 0 || f.Request == id) && (f.Contract == "" || f.Contract == contract)
+	})
+	switch {
+	case f.Request == 0 && f.Contract == "":
+		s.scripts.reset()
+	case f.Request == 0:
+		s.scripts.forget(f.Contract)
+	}
+	s.journal.Clear(Filter{Request: f.Request, Contract: f.Contract})
+	return err
+}
+
+// SetAdvertise changes what answers tell clients of how to reach the emulator, as when a container's ports were mapped.
+func (s *Server) SetAdvertise(a Advertise) error {
+	if a.URL != "" {
+		if err := checkBase(a.URL); err != nil {
+			return err
+		}
+	}
+	if a.SFTPPort < 0 || a.SFTPPort > 65535 {
+		return fmt.Errorf("mockserver: %d is no port", a.SFTPPort)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.advertise = a
+	return s.writeKnownHostsLocked()
+}
+
+// GetAdvertise returns what SetAdvertise, or the options, have set.
+func (s *Server) GetAdvertise() Advertise {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.advertise
+}
+
+// Health tells of each listener that is not switched off whether it accepts.
+func (s *Server) Health() map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	health := make(map[string]bool)
+	for name, addr := range map[string]string{"http": s.opts.HTTPAddr, "https": s.opts.HTTPSAddr, "sftp": s.opts.SFTPAddr} {
+		if addr != Off {
+			health[name] = s.started && s.closed == nil && s.listeners[name] != nil
+		}
+	}
+	return health
+}

@@ -1,0 +1,81 @@
+package mockserver
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+)
+
+// metrics count what the journal is told. Each server has a registry of its own.
+type metrics struct {
+	calls    *prometheus.CounterVec
+	failures *prometheus.CounterVec
+	faults   *prometheus.CounterVec
+	sftp     *prometheus.CounterVec
+	received prometheus.Counter
+	sent     prometheus.Counter
+	handler  http.Handler
+}
+
+func newMetrics(s *Server) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "upgrademock", Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		calls:    counter("calls_total", "HTTP exchanges, by what was called and the status answered.", "on", "status"),
+		failures: counter("failures_total", "Failures in answers, by their reason.", "reason"),
+		faults:   counter("faults_total", "Scripted faults that were used, by where they struck.", "on"),
+		sftp:     counter("sftp_events_total", "What happened on SFTP connections, by kind.", "kind"),
+		received: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "upgrademock", Name: "dump_bytes_received_total", Help: "Bytes of dumps received, over HTTP and SFTP."}),
+		sent:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "upgrademock", Name: "http_bytes_sent_total", Help: "Bytes of answers sent over HTTP."}),
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m.calls, m.failures, m.faults, m.sftp, m.received, m.sent, requestCollector{s})
+	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	return m
+}
+
+// count adds an event.
+func (m *metrics) count(e *journal.Event) {
+	if e.Fault != "" {
+		m.faults.WithLabelValues(e.On).Inc()
+	}
+	m.received.Add(float64(e.Received))
+	m.sent.Add(float64(e.Sent))
+	switch {
+	case e.Method != "":
+		m.calls.WithLabelValues(e.On, strconv.Itoa(e.Status)).Inc()
+		for _, reason := range e.Failures {
+			m.failures.WithLabelValues(reason).Inc()
+		}
+	case e.Session != 0:
+		m.sftp.WithLabelValues(e.On).Inc()
+		if e.On == "sftp.close" || e.On == "sftp.abort" {
+			for _, r := range e.Written {
+				m.received.Add(float64(r.To - r.From))
+			}
+		}
+	}
+}
+
+// requestCollector counts requests by state when somebody looks.
+type requestCollector struct{ s *Server }
+
+var requestsDesc = prometheus.NewDesc("upgrademock_requests", "Requests, by state.", []string{"state"}, nil)
+
+// Describe is prometheus.Collector's.
+func (c requestCollector) Describe(ch chan<- *prometheus.Desc) { ch <- requestsDesc }
+
+// Collect is prometheus.Collector's.
+func (c requestCollector) Collect(ch chan<- prometheus.Metric) {
+	states := make(map[string]int)
+	for _, r := range c.s.platform.All() {
+		states[r.State]++
+	}
+	for state, n := range states {
+		ch <- prometheus.MustNewConstMetric(requestsDesc, prometheus.GaugeValue, float64(n), state)
+	}
+}
