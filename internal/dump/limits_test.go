@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/klauspost/compress/gzip"
 
 	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/internal/dump"
@@ -62,14 +61,13 @@ func (p *pattern) ReadAt(b []byte, off int64) (int, error) {
 
 // Bombs: small files that become large ones.
 func TestSniff_bombs(t *testing.T) {
-	zeros := bombed(t, 72<<20)
 	for name, tt := range map[string]struct {
 		in   []byte
 		want []string
 	}{
-		"gzip": {zeros, []string{"gzip", "sql"}},
+		"gzip": {bomb(t, "--", '-'), []string{"gzip", "sql"}},
 		// A zip has to be spooled, and this one is larger than what is.
-		"gzip of a zip": {packedBytes(t, append([]byte("PK\x03\x04"), make([]byte, 72<<20)...)), []string{"gzip", "zip"}},
+		"gzip of a zip": {bomb(t, "PK\x03\x04", 0), []string{"gzip", "zip"}},
 		// "xz" that asks for 4 GiB of memory at once.
 		"xz": {[]byte("\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x28\x00\x00\x00\xdf\x7a\x00\x1c"), []string{"xz"}},
 	} {
@@ -83,26 +81,11 @@ func TestSniff_bombs(t *testing.T) {
 	}
 }
 
-// bombed is a gzip of SQL that is a comment of so many bytes.
-func bombed(t *testing.T, size int) []byte {
+// bomb is a gzip of a head and 72 MiB of one byte, made of many small gzips.
+func bomb(t *testing.T, head string, fill byte) []byte {
 	t.Helper()
-	return packedBytes(t, append([]byte("--"), bytes.Repeat([]byte("-"), size)...))
-}
-
-func packedBytes(t *testing.T, content []byte) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
-	if err == nil {
-		_, err = w.Write(content)
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	mebibyte := packed(t, string(bytes.Repeat([]byte{fill}, 1<<20)), "gzip")
+	return []byte(packed(t, head, "gzip") + strings.Repeat(mebibyte, 72))
 }
 
 // A zip's directory is read only up to a bound.

@@ -174,7 +174,7 @@ func TestSQL_cut(t *testing.T) {
 			t.Parallel()
 			b := fixtures.Dump(name)
 			whole := readSQL(t, b)
-			for size := 0; size < len(b); size += 1 + len(b)/97 {
+			for size := 0; size < len(b); size += 1 + len(b)/31 {
 				r, err := dump.SQL(bytes.NewReader(b[:size]), int64(size))
 				if err != nil {
 					if !errors.Is(err, dump.ErrNotSQL) {
