@@ -109,6 +109,12 @@ func (s *share) set(data []byte) {
 	s.data, s.holes = bytes.Clone(data), nil
 }
 
+func (s *share) protect(readOnly bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.readOnly = readOnly
+}
+
 // ended counts opens that were not closed or aborted, and tells the causes of aborts.
 func (s *share) ended() (open int, aborts []error) {
 	s.mu.Lock()

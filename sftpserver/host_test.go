@@ -34,6 +34,8 @@ type host struct {
 	key    gossh.Signer
 	dir    string // holds the private key "id"
 	told   *journal
+
+	paramikoKey string // the Python expression that loads "id"
 }
 
 const user, name = "user_10534", "openchs.70.cdump"

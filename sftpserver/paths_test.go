@@ -197,7 +197,7 @@ func TestSetstat_timesAndModeHaveNoEffect(t *testing.T) {
 	t.Parallel()
 	for _, readOnly := range []bool{false, true} {
 		h := start(t)
-		h.share.readOnly = readOnly
+		h.share.protect(readOnly)
 		h.share.set([]byte("dump"))
 		c := h.client()
 		if err := c.Chtimes(name, now, now); err != nil {

@@ -247,7 +247,7 @@ func TestReadOnly(t *testing.T) {
 	h := start(t)
 	want := pattern(1<<20 + 1)
 	h.share.set(want)
-	h.share.readOnly = true
+	h.share.protect(true)
 	c := h.client()
 	st, err := c.Stat(name)
 	if err != nil || st.Mode() != 0o444 {
