@@ -1,0 +1,16 @@
+package mockserver_test
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain also lets this binary be the emulator that a test kills or starves: see child_test.go.
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		os.Exit(beChild())
+	}
+	goleak.VerifyTestMain(m)
+}

@@ -1,0 +1,17 @@
+package mockserver_test
+
+import (
+	"testing"
+
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// scripted is a scenario, for options, of what the platform's states need to be tested in.
+func scripted(tb testing.TB, yaml string) []*scenario.Scenario {
+	tb.Helper()
+	s, err := scenario.Parse("test.yaml", []byte(yaml))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return []*scenario.Scenario{s}
+}
