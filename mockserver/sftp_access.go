@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 )
@@ -19,7 +20,11 @@ func (s *Server) handleSFTPAccess(c *call) answer {
 	if fails != nil {
 		return refused(fails...)
 	}
-	command := fmt.Sprintf("sftp -P %d %s@%s", port, access.User, host)
+	at := host
+	if strings.Contains(at, ":") { // IPv6: sftp takes what follows a colon for a path
+		at = "[" + at + "]"
+	}
+	command := fmt.Sprintf("sftp -P %d %s@%s", port, access.User, at)
 	return answer{request: object{
 		{"hostname", host},
 		{"sftp_port", port},
