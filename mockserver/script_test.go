@@ -1,6 +1,7 @@
 package mockserver_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
@@ -15,3 +16,6 @@ func scripted(tb testing.TB, yaml string) []*scenario.Scenario {
 	}
 	return []*scenario.Scenario{s}
 }
+
+// isError is errors.Is, with nil for no error.
+func isError(err, target error) bool { return errors.Is(err, target) }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,7 +14,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pkg/sftp"
@@ -34,6 +37,7 @@ type wire struct {
 	knownHosts string // a file
 	caFile     string
 	http       *http.Client
+	sessions   *sync.Map // of *sftp.Client to the net.Conn beneath
 }
 
 // onWire starts an emulator and talks to it over plain HTTP.
@@ -64,7 +68,8 @@ func newWire(tb testing.TB, base string, srv *mockserver.Server) *wire {
 	tb.Cleanup(transport.CloseIdleConnections)
 	return &wire{
 		TB: tb, srv: srv, base: base, sftpAddr: srv.SFTPAddr(), knownHosts: srv.KnownHostsFile(), caFile: srv.CAFile(),
-		http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		sessions: new(sync.Map),
+		http:     &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
 }
 
@@ -196,6 +201,9 @@ func sample(namesAndValues ...string) url.Values {
 	return v
 }
 
+// sampleTime is created_at of the page's sample.
+var sampleTime = time.Date(2015, 9, 9, 7, 13, 49, 0, time.UTC)
+
 // made is a request that create made.
 type made struct {
 	id  int64
@@ -300,18 +308,24 @@ func (w *wire) dial(m made, key string) (*sftp.Client, error) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	conn, err := gossh.Dial("tcp", w.sftpAddr, &gossh.ClientConfig{
+	network, err := net.Dial("tcp", w.sftpAddr)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { network.Close() })
+	conn, channels, requests, err := gossh.NewClientConn(network, w.sftpAddr, &gossh.ClientConfig{
 		User: m.user(), Auth: []gossh.AuthMethod{gossh.PublicKeys(signer)}, HostKeyCallback: check,
+		HostKeyAlgorithms: []string{gossh.KeyAlgoECDSA256},
 	})
 	if err != nil {
 		return nil, err
 	}
-	w.Cleanup(func() { conn.Close() })
-	client, err := sftp.NewClient(conn)
+	client, err := sftp.NewClient(gossh.NewClient(conn, channels, requests))
 	if err != nil {
 		return nil, err
 	}
 	w.Cleanup(func() { client.Close() })
+	w.sessions.Store(client, network)
 	return client, nil
 }
 
@@ -415,4 +429,31 @@ func direct(tb testing.TB, h http.Handler, method, target, contentType string, b
 func (w *wire) host() string {
 	_, host, _ := strings.Cut(w.base, "://")
 	return host
+}
+
+// cut ends a session as a lost network does: the client never says goodbye.
+func (w *wire) cut(c *sftp.Client) {
+	w.Helper()
+	network, ok := w.sessions.Load(c)
+	if !ok {
+		w.Fatal("not a session of this wire")
+	}
+	network.(net.Conn).Close()
+}
+
+// settled asks for the shared file's size until it is what is wanted, since the server learns of a cut on its own time, and
+// returns what it was at last.
+func (w *wire) settled(c *sftp.Client, want int64) (size int64) {
+	w.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		entries, err := c.ReadDir("/")
+		if err != nil || len(entries) != 1 {
+			w.Fatal(entries, err)
+		}
+		if size = entries[0].Size(); size == want {
+			break
+		}
+	}
+	return size
 }
