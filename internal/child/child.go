@@ -59,7 +59,6 @@ type Result struct {
 	Status int            // as a shell has it: 128+n for signal n
 	Signal syscall.Signal // that ended it; 0: it ended by itself
 	Took   time.Duration
-	Left   int // how many processes it had left running, which were ended
 }
 
 // Run runs the program, and returns when it and all that it started have ended. When ctx ends first, they are asked to end, and killed
@@ -104,7 +103,7 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 	close(ended)
 	<-watched
 	result := Result{Took: time.Since(began)}
-	result.Left = g.finish(c.Mark)
+	g.finish(c.Mark)
 	result.Status, result.Signal = status(cmd.ProcessState)
 	if ctx.Err() != nil {
 		return result, context.Cause(ctx)

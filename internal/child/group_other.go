@@ -33,6 +33,6 @@ func (g *group) watch(ctx context.Context, signals <-chan os.Signal, ended <-cha
 
 func (g *group) awaitEnd() { g.cmd.Wait() }
 
-func (g *group) finish(string) int { return 0 }
+func (g *group) finish(string) {}
 
 func status(state *os.ProcessState) (int, syscall.Signal) { return state.ExitCode(), 0 }

@@ -101,8 +101,8 @@ func (g *group) pass(sig os.Signal) {
 	}
 }
 
-// finish ends what the program left running, reaps the program, and returns how much was left. A process that cannot be killed is given up.
-func (g *group) finish(mark string) (left int) {
+// finish ends what the program left running, and reaps the program. A process that cannot be killed is given up.
+func (g *group) finish(mark string) {
 	g.kill(syscall.SIGTERM) // while the unreaped program keeps the group's number ours
 	g.kill(syscall.SIGCONT)
 	g.cmd.Wait()
@@ -115,12 +115,9 @@ func (g *group) finish(mark string) (left int) {
 		}
 		inGroup := g.kill(0) == nil
 		others := marked(mark)
-		if inGroup {
-			left = 1
-		}
 		waited := time.Since(began)
 		if !inGroup && len(others) == 0 || waited > 2*Grace {
-			return max(left, len(asked))
+			return
 		}
 		sig := syscall.SIGTERM
 		if waited > Grace {
