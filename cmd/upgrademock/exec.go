@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	gossh "golang.org/x/crypto/ssh"
+
+	"github.com/upgrademock/upgrademock/internal/child"
+	"github.com/upgrademock/upgrademock/internal/stage"
+	"github.com/upgrademock/upgrademock/mockserver"
+)
+
+// stageFlags are the flags of commands that run a program against an emulator: serve's, and the proxy's.
+type stageFlags struct {
+	serve   serveFlags
+	proxy   proxyFlags
+	hostKey string
+	noHooks bool
+	keep    bool
+}
+
+func (f *stageFlags) add(flags *pflag.FlagSet) {
+	f.serve.add(flags, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0")
+	f.proxy.add(flags)
+	flags.StringVar(&f.hostKey, "sftp-host-key", "", "`file` with the SSH host key to use, for clients that pin it (default: a new ECDSA key)")
+	flags.BoolVar(&f.noHooks, "no-hooks", false, "only set variables: no startup files for the programs that need them")
+	flags.BoolVar(&f.keep, "keep", false, "leave requests and dumps behind, and say where")
+}
+
+// options is what the flags ask for. A mistake in them is a usage error.
+func (f *stageFlags) options(stderr io.Writer) (stage.Options, error) {
+	opts, err := f.serve.options(stderr)
+	if err != nil {
+		return stage.Options{}, err
+	}
+	if !f.serve.verbose { // the terminal is the program's
+		opts.Logger = slog.New(quiet{opts.Logger.Handler()})
+	}
+	if err := f.proxy.check(); err != nil {
+		return stage.Options{}, err
+	}
+	if len(f.proxy.hosts) > 0 {
+		opts.CAHosts = append(opts.CAHosts, f.proxy.hosts...)
+		opts.CADir = "" // an authority for this run only: the kept one stays as it is
+	}
+	if f.hostKey != "" {
+		if opts.SFTPHostKey, err = readHostKey(f.hostKey); err != nil {
+			return stage.Options{}, fmt.Errorf("--sftp-host-key: %w", err)
+		}
+	}
+	return stage.Options{
+		Server: opts, Hosts: f.proxy.hosts, AllowHosts: f.proxy.allow, Passthrough: f.proxy.passthrough, NoHooks: f.noHooks,
+	}, nil
+}
+
+func readHostKey(file string) (gossh.Signer, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	key, err := gossh.ParsePrivateKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; wanted a private key without a passphrase, such as ssh-keygen -t ecdsa makes", file, err)
+	}
+	return key, nil
+}
+
+// proxyFlags say whom the proxy serves and whom it lets through.
+type proxyFlags struct {
+	hosts, allow []string
+	passthrough  bool
+}
+
+func (f *proxyFlags) add(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&f.hosts, "host", nil, "a `name` that leads to the emulator, repeatable, beside upgrade.odoo.com")
+	flags.StringArrayVar(&f.allow, "allow-host", nil, "`glob` of hosts that the proxy lets through, repeatable (default: none but this machine)")
+	flags.BoolVar(&f.passthrough, "passthrough", false, "let the proxy pass calls to every other host")
+}
+
+func (f *proxyFlags) check() error {
+	for _, glob := range f.allow {
+		if _, err := path.Match(glob, ""); err != nil {
+			return fmt.Errorf("--allow-host %q: %w", glob, err)
+		}
+	}
+	for _, host := range f.hosts {
+		if host == "" || strings.ContainsAny(host, ":/ ") {
+			return fmt.Errorf("--host %q: wanted a name alone, such as upgrade.example.com", host)
+		}
+	}
+	return nil
+}
+
+// quiet passes warnings and errors only.
+type quiet struct{ slog.Handler }
+
+func (h quiet) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+func newExecCommand() *cobra.Command {
+	var flags stageFlags
+	var expect bool
+	cmd := &cobra.Command{
+		Use:   "exec [flags] -- COMMAND [ARGUMENT]...",
+		Short: "Run a program against a fresh emulator, and exit with its status",
+		Long: `exec starts an emulator on free ports, runs COMMAND in an environment that leads it there, and exits with COMMAND's status.
+
+A program that has https://upgrade.odoo.com written in it needs no change: HTTPS_PROXY brings it to the emulator, and
+the usual variables make it trust the emulator's certificates. Calls to any other host are refused, so that an offline run stays
+offline. A program that takes an address finds it in UPGRADE_URL, and everything else in UPGRADEMOCK_ variables.
+
+The exit status is COMMAND's own, 128+n if signal n ended it, 127 if there is no such program, and 126 if it cannot be executed.`,
+		Example: `  upgrademock exec -- ./upgrade.sh
+  upgrademock exec --scenario server-error-for-a-while --expect -- python3 upgrade.py`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return fmt.Errorf("no command to run\n\nUsage:\n  %s", cmd.UseLine())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts, err := flags.options(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			if expect && !expects(opts.Server) {
+				return errors.New("--expect: no --scenario says what to expect")
+			}
+			cleanUp, err := flags.keepIn(opts.Server, cmd.ErrOrStderr())
+			if err != nil {
+				return failed(err)
+			}
+			defer cleanUp()
+			return withJournal(flags.serve.journal, opts.Server, func() error {
+				return execute(opts, args, expect, cmd.ErrOrStderr())
+			})
+		},
+	}
+	cmd.Flags().SetInterspersed(false) // what follows COMMAND is COMMAND's
+	flags.add(cmd.Flags())
+	cmd.Flags().BoolVar(&expect, "expect", false, "exit with 1 if COMMAND did not do what the scenario expects, and say what")
+	return cmd
+}
+
+func expects(opts *mockserver.Options) bool {
+	for _, s := range opts.Scenarios {
+		if s.Expect != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// keepIn gives the emulator a directory that stays, if that is asked for; the returned function tells where it is.
+func (f *stageFlags) keepIn(opts *mockserver.Options, stderr io.Writer) (func(), error) {
+	if !f.keep {
+		return func() {}, nil
+	}
+	if opts.DataDir == "" {
+		dir, err := os.MkdirTemp("", "upgrademock-kept-")
+		if err != nil {
+			return nil, fmt.Errorf("--keep: %w", err)
+		}
+		opts.DataDir = dir
+	}
+	return func() { say(stderr, "exec: kept requests and dumps in %s", opts.DataDir) }, nil
+}
+
+// say prints a line of ours to the program's user.
+func say(w io.Writer, format string, args ...any) {
+	fmt.Fprintf(w, "upgrademock "+format+"\n", args...)
+}
+
+func execute(opts stage.Options, args []string, expect bool, stderr io.Writer) error {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, child.Signals...)
+	defer signal.Stop(signals)
+
+	st, err := stage.Start(opts)
+	if err != nil {
+		return failed(err)
+	}
+	defer st.Close()
+	command := child.Command{
+		Args: args, Env: st.Env, Mark: st.Mark,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Signals: signals, Terminal: true,
+	}
+	result, err := command.Run(context.Background())
+	if start := (*child.StartError)(nil); errors.As(err, &start) {
+		return exitCode{start.Status, fmt.Errorf("exec: %w", err)}
+	}
+	remarks(st, stderr)
+	status := result.Status
+	if expect && !asExpected(st.Server, result, stderr) {
+		status = exitFailed
+	}
+	if err := st.Close(); err != nil {
+		return failed(err)
+	}
+	if status != 0 {
+		return exitCode{code: status}
+	}
+	return nil
+}
+
+// remarks says what the program's user should know beyond what the program said.
+func remarks(st *stage.Stage, stderr io.Writer) {
+	refused := st.Proxy.Refused()
+	for _, host := range refused {
+		say(stderr, "exec: refused calls to %s: an offline run stays offline; allow them with --allow-host %[1]s, or all with --passthrough", host)
+	}
+	if len(st.Server.Journal()) > 0 {
+		return
+	}
+	if tunnels, _ := st.Proxy.Taken(); tunnels > 0 {
+		say(stderr, "exec: the program connected %d times and made no call: it did not trust the certificate; have it trust UPGRADEMOCK_CA_FILE", tunnels)
+		return
+	}
+	say(stderr, `exec: the program never called the emulator. The usual causes:
+  - it made no call, or ended before it did;
+  - it does not look at HTTPS_PROXY, or sets proxies of its own: give it the address in UPGRADE_URL;
+  - it calls another name than upgrade.odoo.com: see --host NAME;
+  - it cleans its environment, as sudo, env -i, tox and containers do.`)
+}
+
+// asExpected tells, with reasons, whether the program did what the scenarios expect. What it printed and the files it wrote are its
+// own business here: certify judges them.
+func asExpected(srv *mockserver.Server, result child.Result, stderr io.Writer) bool {
+	good := true
+	for _, v := range judgeRun(srv.Verify(mockserver.Filter{}), srv.Scenarios(), result) {
+		if v.Verdict != mockserver.Fail {
+			continue
+		}
+		good = false
+		say(stderr, "exec: %s: %s: wanted %s; saw %s", v.Scenario, v.Expect, v.Wanted, v.Saw)
+		if v.Hint != "" {
+			fmt.Fprintf(stderr, "  %s\n", v.Hint)
+		}
+	}
+	return good
+}

@@ -1,0 +1,173 @@
+// Package stage is what a client under test is run on: a fresh emulator on free ports, the intercepting proxy before it, and the environment in
+// which a program that has https://upgrade.odoo.com written in it comes to them, and trusts them.
+package stage
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/upgrademock/upgrademock/internal/child"
+	"github.com/upgrademock/upgrademock/internal/proxy"
+	"github.com/upgrademock/upgrademock/mockserver"
+)
+
+// Options of a Stage.
+type Options struct {
+	// Server is the emulator to start; nil: the default one.
+	Server *mockserver.Options
+	// Hosts, AllowHosts and Passthrough are the proxy's: names that lead to the emulator beside upgrade.odoo.com, globs of the hosts that
+	// are let through, and whether all are.
+	Hosts, AllowHosts []string
+	Passthrough       bool
+	// NoHooks leaves the runtimes alone whose programs need more than variables; see hooks.
+	NoHooks bool
+	// Environ is the environment to build upon; nil: ours.
+	Environ []string
+}
+
+// Stage is a running emulator with its proxy. Close it.
+type Stage struct {
+	Server *mockserver.Server
+	Proxy  *proxy.Proxy
+	// Dir is for temporary files of the run. It goes with Close.
+	Dir string
+	// Env is the environment for the client.
+	Env []string
+	// Mark is the entry of Env by which the run's processes are known.
+	Mark string
+
+	bundle string // file of the authorities to trust, the system's and ours
+}
+
+// Start starts everything. When it returns nil, all listeners accept.
+func Start(opts Options) (_ *Stage, err error) {
+	server := mockserver.Options{}
+	if opts.Server != nil {
+		server = *opts.Server
+	}
+	if server.SFTPHostname == "" {
+		server.SFTPHostname = "127.0.0.1" // upgrade.odoo.com is not us for an SSH client
+	}
+	if server.Logger == nil {
+		server.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Environ == nil {
+		opts.Environ = os.Environ()
+	}
+	s := &Stage{Mark: "UPGRADEMOCK_RUN=" + rand.Text()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.Dir, err = os.MkdirTemp("", "upgrademock-run-"); err != nil {
+		return s, fmt.Errorf("make a temporary directory: %w", err)
+	}
+	if s.Server, err = mockserver.New(&server); err != nil {
+		return s, err
+	}
+	if err := s.Server.Start(); err != nil {
+		return s, err
+	}
+	s.Proxy, err = StartProxy("127.0.0.1:0", s.Server, opts, server.Logger)
+	if err != nil {
+		return s, err
+	}
+	return s, s.makeEnv(opts)
+}
+
+// StartProxy starts the proxy before an emulator that runs.
+func StartProxy(addr string, srv *mockserver.Server, opts Options, log *slog.Logger) (*proxy.Proxy, error) {
+	hosts := opts.Hosts
+	if base := srv.URL(); base != "" { // so that what a scenario does to a connection is done to the client's own
+		hosts = append([]string{strings.TrimPrefix(base, "http://")}, hosts...)
+	}
+	return proxy.Start(addr, proxy.Options{
+		Handler: srv, Certificate: srv.CA().Leaf,
+		Hosts: hosts, AllowHosts: opts.AllowHosts, Passthrough: opts.Passthrough, Logger: log,
+	})
+}
+
+// makeEnv is the environment that the documentation promises.
+func (s *Stage) makeEnv(opts Options) error {
+	srv := s.Server
+	caFile, err := filepath.Abs(srv.CAFile())
+	if err != nil {
+		return err
+	}
+	s.bundle = filepath.Join(s.Dir, "ca-bundle.pem")
+	if err := WriteBundle(s.bundle, srv.CA().PEM(), opts.Environ); err != nil {
+		return err
+	}
+	base := srv.HTTPSURL()
+	if base == "" {
+		base = srv.URL()
+	}
+	set := []string{
+		s.Mark,
+		"UPGRADEMOCK_URL=" + srv.URL(),
+		"UPGRADEMOCK_HTTPS_URL=" + srv.HTTPSURL(),
+		"UPGRADEMOCK_ADMIN_URL=" + srv.AdminURL(),
+		"UPGRADEMOCK_CA_FILE=" + caFile,
+		"UPGRADE_URL=" + base,
+		"BASE_URL=" + base,
+	}
+	if addr := srv.SFTPAddr(); addr != "" {
+		host, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			return err
+		}
+		knownHosts, err := filepath.Abs(srv.KnownHostsFile())
+		if err != nil {
+			return err
+		}
+		set = append(set, "UPGRADEMOCK_SFTP_HOST="+host, "UPGRADEMOCK_SFTP_PORT="+port, "UPGRADEMOCK_KNOWN_HOSTS="+knownHosts)
+	}
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
+		set = append(set, name+"="+s.Proxy.URL())
+	}
+	// What is on this machine needs no proxy, and everything else comes to ours, whatever was excepted before.
+	for _, name := range []string{"NO_PROXY", "no_proxy"} {
+		set = append(set, name+"=127.0.0.1,localhost,::1")
+	}
+	set = append(set, TrustVariables(s.bundle)...)
+	hooks, err := s.hooks(opts)
+	if err != nil {
+		return err
+	}
+	s.Env = child.Environ(opts.Environ, append(set, hooks...), []string{"ALL_PROXY", "all_proxy"})
+	return nil
+}
+
+// Shutdown lets calls that are under way end until ctx does, and closes the stage.
+func (s *Stage) Shutdown(ctx context.Context) error {
+	if s.Proxy != nil {
+		s.Proxy.Shutdown(ctx)
+	}
+	if s.Server != nil {
+		s.Server.Shutdown(ctx)
+	}
+	return s.Close()
+}
+
+// Close stops everything and leaves nothing behind. It may be called more than once.
+func (s *Stage) Close() error {
+	var errs []error
+	if s.Proxy != nil { // first: the emulator waits for calls that came through it
+		errs = append(errs, s.Proxy.Close())
+	}
+	if s.Server != nil {
+		errs = append(errs, s.Server.Close())
+	}
+	if s.Dir != "" {
+		errs = append(errs, os.RemoveAll(s.Dir))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,87 @@
+package stage
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// systemBundles are where systems keep the authorities that they trust, as one PEM file.
+var systemBundles = []string{
+	"/etc/ssl/certs/ca-certificates.crt",                // Debian, Ubuntu, Arch, Gentoo
+	"/etc/pki/tls/certs/ca-bundle.crt",                  // Fedora, RHEL 6
+	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // CentOS, RHEL 7
+	"/etc/ssl/ca-bundle.pem",                            // openSUSE
+	"/etc/ssl/cert.pem",                                 // Alpine, macOS, the BSDs
+}
+
+// trustNames are the variables that name a file of authorities: OpenSSL's own, and those of curl, requests, Node, git, httplib2 and LWP.
+var trustNames = []string{
+	"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "HTTPLIB2_CA_CERTS", "PERL_LWP_SSL_CA_FILE",
+}
+
+// TrustVariables are the entries of an environment that make programs trust the authorities in the bundle.
+func TrustVariables(bundle string) []string {
+	var vars []string
+	for _, name := range trustNames {
+		vars = append(vars, name+"="+bundle)
+	}
+	return vars
+}
+
+// WriteBundle writes a file with the authorities that the system trusts, or those that environ names instead, and ours: other TLS goes on
+// working.
+func WriteBundle(path string, ours []byte, environ []string) error {
+	theirs, err := trusted(path, environ)
+	if err != nil {
+		return err
+	}
+	all := bytes.Clone(ours)
+	if rest := bytes.TrimSpace(bytes.ReplaceAll(theirs, bytes.TrimSpace(ours), nil)); len(rest) > 0 { // ours may be among them, in a run within a run
+		all = append(append(all, rest...), '\n')
+	}
+	if err := os.WriteFile(path, all, 0o644); err != nil {
+		return fmt.Errorf("write the bundle of authorities: %w", err)
+	}
+	return nil
+}
+
+// trusted are the authorities that programs trust so far, beside those in the file that is to be written.
+func trusted(except string, environ []string) ([]byte, error) {
+	var files []string
+	for _, name := range []string{"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"} {
+		if file := getenv(environ, name); file != "" && file != except {
+			files = append(files, file)
+			break
+		}
+	}
+	for _, file := range append(files, systemBundles...) {
+		data, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) || isDir(file) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the authorities that this system trusts: %w", err)
+		}
+		return data, nil
+	}
+	return nil, nil // a machine that trusts nobody
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func getenv(environ []string, name string) string {
+	value := ""
+	for _, entry := range environ {
+		if v, ok := strings.CutPrefix(entry, name+"="); ok {
+			value = v
+		}
+	}
+	return value
+}
