@@ -25,7 +25,9 @@ type call struct {
 	params params
 	ref    platform.Ref
 	fault  *scenario.Fault
-	event  journal.Event // what the journal will say
+	event  journal.Event // what the journal will say …
+	told   bool          // … and has said
+	began  time.Time
 }
 
 // answer is what a method answers: failures, or the keys beside them.
@@ -53,7 +55,7 @@ func allows(method string) bool {
 func (s *Server) method(name string, raw bool, handle func(*Server, *call) answer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := s.begin(name, w, r)
-		defer s.end(c, time.Now())
+		defer s.end(c)
 		if !allows(r.Method) {
 			c.event.Why = "the HTTP method is none of " + allowed
 			c.w.Header().Set("Allow", allowed)
@@ -87,13 +89,13 @@ func (s *Server) method(name string, raw bool, handle func(*Server, *call) answe
 // begin starts the journal's account of an exchange.
 func (s *Server) begin(on string, w http.ResponseWriter, r *http.Request) *call {
 	return &call{
-		w: &recorder{ResponseWriter: w}, r: r,
+		w: &recorder{ResponseWriter: w}, r: r, began: time.Now(),
 		event: journal.Event{On: on, At: s.now(), Method: r.Method, Path: r.URL.Path, Agent: r.UserAgent()},
 	}
 }
 
 // end gives the account to the journal. It runs when the handler panics, too: that is how a connection is broken off.
-func (s *Server) end(c *call, began time.Time) {
+func (s *Server) end(c *call) {
 	trouble := recover()
 	if trouble != nil && trouble != http.ErrAbortHandler {
 		s.log.Error("a call met a bug of the emulator", "on", c.event.On, "panic", trouble)
@@ -103,8 +105,20 @@ func (s *Server) end(c *call, began time.Time) {
 			trouble = nil
 		}
 	}
+	s.tell(c)
+	if trouble != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// tell puts the account into the journal, once; before the client can see that the call has ended, where that is possible.
+func (s *Server) tell(c *call) {
+	if c.told {
+		return
+	}
+	c.told = true
 	if s.timed {
-		c.event.Duration = time.Since(began)
+		c.event.Duration = time.Since(c.began)
 	}
 	c.event.Status, c.event.Sent = c.w.status, c.w.sent
 	c.event.Params = redacted(c.params)
@@ -113,10 +127,7 @@ func (s *Server) end(c *call, began time.Time) {
 	}
 	s.record(c.event)
 	s.log.Debug("call", "on", c.event.On, "method", c.event.Method, "request", c.event.Request, "status", c.event.Status,
-		"failures", c.event.Failures, "why", c.event.Why, "sent", c.event.Sent, "took", time.Since(began))
-	if trouble != nil {
-		panic(http.ErrAbortHandler)
-	}
+		"failures", c.event.Failures, "why", c.event.Why, "sent", c.event.Sent, "took", time.Since(c.began))
 }
 
 // identify notes whose call it is, if it has the right key.

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"path"
 	"strings"
-	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
@@ -18,7 +17,7 @@ import (
 func (s *Server) download(on string, serve func(*Server, *call)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := s.begin(on, w, r)
-		defer s.end(c, time.Now())
+		defer s.end(c)
 		vars := mux.Vars(r)
 		c.ref = platform.Ref{ID: vars["id"], Key: vars["key"]}
 		c.event.Path = strings.Replace(r.URL.Path, vars["key"], shortKey(vars["key"]), 1)

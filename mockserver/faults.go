@@ -78,12 +78,31 @@ func (s *Server) drop(c *call, reset bool) {
 		if secure, ok := conn.(*tls.Conn); ok {
 			conn = secure.NetConn() // not even TLS says goodbye
 		}
-		if tcp, ok := conn.(*net.TCPConn); ok && reset {
-			tcp.SetLinger(0)
-		}
-		conn.Close()
+		s.tell(c)
+		s.hangUp(conn, reset)
 	}
 	panic(http.ErrAbortHandler)
+}
+
+// hangUpTimeout is how long a client may go on sending to a connection that has been closed for it.
+const hangUpTimeout = 2 * time.Second
+
+// hangUp closes a connection with a RST, or so that the client sees an orderly end of the stream: the kernel would turn
+// that into a RST, too, if anything that was sent stayed unread.
+func (s *Server) hangUp(conn net.Conn, reset bool) {
+	defer conn.Close()
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	if reset {
+		tcp.SetLinger(0)
+		return
+	}
+	tcp.CloseWrite()
+	tcp.SetReadDeadline(time.Now().Add(hangUpTimeout))
+	defer context.AfterFunc(s.ctx, func() { tcp.SetReadDeadline(time.Unix(1, 0)) })()
+	io.Copy(io.Discard, tcp)
 }
 
 // errStruck is what a body reads as where a fault strikes.

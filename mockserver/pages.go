@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 )
@@ -161,5 +160,5 @@ func (s *Server) serveNotFound(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	plainNotFound(c.w)
-	s.end(c, time.Now())
+	s.end(c)
 }
