@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/elazarl/goproxy"
 )
@@ -40,6 +41,28 @@ func refusal(sentence string) *http.Response {
 		ContentLength: int64(len(sentence) + 1),
 		Close:         true,
 	}
+}
+
+// respond writes an answer with its own reason phrase, which a ResponseWriter cannot, and ends the connection. What the client still
+// sends is read for a moment, so that it gets to read the answer.
+func (p *Proxy) respond(w http.ResponseWriter, r *http.Request, resp *http.Response) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if !p.enter(conn) {
+		return
+	}
+	defer p.leave(conn)
+	conn.SetDeadline(time.Now().Add(lingerTimeout))
+	resp.Request = r
+	if resp.Write(conn) != nil {
+		return
+	}
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+	}
+	io.Copy(io.Discard, rw)
 }
 
 // intercept hands the inside of a tunnel to the inner server. The connection stays the client's own, so that a handler can do to it whatever

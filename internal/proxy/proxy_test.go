@@ -118,7 +118,12 @@ func TestProxy_refusesOthers(t *testing.T) {
 	if err != nil || !strings.HasSuffix(string(answer), "--passthrough\n") || !strings.HasPrefix(string(answer), "HTTP/1.1 403 "+sentence) {
 		t.Errorf("%q, %v", answer, err)
 	}
-	if got := w.Refused(); !cmp.Equal(got, []string{"www.example.com"}) {
+	// What the documented upload's unquoted header makes of its second half: nothing of the answer must reach the script.
+	status, body = get(t, w.client, "http://application/octet-stream")
+	if status != http.StatusForbidden || body != "" {
+		t.Errorf("no name: %d %q, want no body", status, body)
+	}
+	if got := w.Refused(); !cmp.Equal(got, []string{"application", "www.example.com"}) {
 		t.Errorf("refused %v", got)
 	}
 	if status, body := get(t, http.DefaultClient, w.URL()+"/"); status != http.StatusBadRequest || !strings.Contains(body, "HTTPS_PROXY") {
