@@ -36,7 +36,8 @@ func ParseLevel(s string) (Level, error) {
 	return "", fmt.Errorf("conformance: unknown level %q: want documented, observed or assumed", s)
 }
 
-func (l Level) covers(e Evidence) bool {
+// Covers reports whether a run of the level asks what has this evidence.
+func (l Level) Covers(e Evidence) bool {
 	switch e {
 	case Documented:
 		return true

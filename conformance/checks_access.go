@@ -71,7 +71,7 @@ func accessRuleChecks() []check {
 					before := b.status(req)
 					for _, k := range wrongKeys(req.key) {
 						r := m.call(b, params{"request", req.id, "key", k.key})
-						if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || r.request() != nil {
+						if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || len(r.request()) > 0 {
 							b.wrong(fmt.Sprintf("%s with the id and %s", m.name, k.what), "a failure", r.came())
 						}
 					}
@@ -84,7 +84,7 @@ func accessRuleChecks() []check {
 					other := b.create()
 					before := b.status(req)
 					r := m.call(b, params{"request", req.id, "key", other.key})
-					if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || r.request() != nil {
+					if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || len(r.request()) > 0 {
 						b.wrong(m.name+" with the key of another request", "a failure", r.came())
 					}
 					b.unchanged(m.name+" with the key of another request", req, before)
@@ -96,7 +96,7 @@ func accessRuleChecks() []check {
 					before := b.status(req)
 					for _, p := range []params{{"request", req.id}, {"key", req.key}, {"request", req.id, "key", ""}, {"request", "", "key", req.key}} {
 						r := m.call(b, p)
-						if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || r.request() != nil {
+						if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || len(r.request()) > 0 {
 							b.wrong(m.name+" "+p.String(), "a failure", r.came())
 						}
 					}

@@ -44,8 +44,11 @@ func describeChecks() []check {
 		{id: "upload/filesize-units", rows: rows("7"), evidence: Assumption, needs: Writes,
 			says: "filesize has base 1024 and the units b, Kb, Mb.",
 			run: func(b *bench) {
-				for n, want := range map[int]string{512: `"512.00 b"`, 1023: `"1023.00 b"`, 1024: `"1.00 Kb"`, 205678: `"200.86 Kb"`, 2621440: `"2.50 Mb"`} {
-					b.shows(b.described("sized.sql", sized(n)), fmt.Sprintf("upload of %d bytes and then status", n), "filesize", want)
+				for _, d := range []struct {
+					n    int
+					want string
+				}{{512, `"512.00 b"`}, {1023, `"1023.00 b"`}, {1024, `"1.00 Kb"`}, {205678, `"200.86 Kb"`}, {2621440, `"2.50 Mb"`}} {
+					b.shows(b.described("sized.sql", sized(d.n)), fmt.Sprintf("upload of %d bytes and then status", d.n), "filesize", d.want)
 				}
 			}},
 		{id: "upload/compressions", rows: rows("4.7", "7"), evidence: Documented, needs: Writes,
@@ -63,15 +66,15 @@ func describeChecks() []check {
 		{id: "upload/compressions-others", rows: rows("7"), evidence: Assumption, needs: Writes,
 			says: "Other forms of dumps are named outside in: gzip, zip, plain SQL.",
 			run: func(b *bench) {
-				for name, want := range map[string]string{"openchs.sql": `["sql"]`, "openchs.sql.gz": `["gzip","sql"]`, "openchs.zip": `["zip","sql"]`} {
-					b.shows(b.described(name, fixture(name)), "upload of "+name+" and then status", "compressions", want)
+				for _, d := range [][2]string{{"openchs.sql", `["sql"]`}, {"openchs.sql.gz", `["gzip","sql"]`}, {"openchs.zip", `["zip","sql"]`}} {
+					b.shows(b.described(d[0], fixture(d[0])), "upload of "+d[0]+" and then status", "compressions", d[1])
 				}
 			}},
 		{id: "upload/postgresql", rows: rows("4.7", "7", "9"), evidence: Documented, needs: Writes,
 			says: "After an upload postgresql is the version in the dump's header, as 9.4.",
 			run: func(b *bench) {
-				for full, want := range map[string]string{"9.4.5": `"9.4"`, "9.6.24": `"9.6"`} {
-					b.shows(b.described("some.sql", sqlDump(full, nil)), "upload of a dump made from PostgreSQL "+full+" and then status", "postgresql", want)
+				for _, d := range [][2]string{{"9.4.5", `"9.4"`}, {"9.6.24", `"9.6"`}} {
+					b.shows(b.described("some.sql", sqlDump(d[0], nil)), "upload of a dump made from PostgreSQL "+d[0]+" and then status", "postgresql", d[1])
 				}
 			}},
 		{id: "upload/postgresql-custom", rows: rows("4.7", "7"), evidence: Documented, needs: Writes,

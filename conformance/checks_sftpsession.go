@@ -79,8 +79,9 @@ func sftpSessionChecks() []check {
 			says: "A pty, agent forwarding and X11 are refused.",
 			run: func(b *bench) {
 				c := open(b)
-				for kind, payload := range map[string][]byte{"pty-req": pty, "auth-agent-req@openssh.com": nil, "x11-req": x11} {
-					if out := c.ask(kind, payload); out.Granted {
+				requests := map[string][]byte{"pty-req": pty, "auth-agent-req@openssh.com": nil, "x11-req": x11}
+				for _, kind := range sortedKeys(requests) {
+					if out := c.ask(kind, requests[kind]); out.Granted {
 						b.wrong(kind, "a refusal", "yes")
 					}
 				}

@@ -260,3 +260,13 @@ func (s *Saved) request(j *journey) request {
 	j.b.remember(s.ID, s.Key, text(s.Status["status_url"]))
 	return request{id: s.ID, key: s.Key, params: s.Params}
 }
+
+// Param is a parameter that the request was created with, "" when it was not.
+func (s *Saved) Param(name string) string {
+	for i := 0; i+1 < len(s.Params); i += 2 {
+		if s.Params[i] == name {
+			return s.Params[i+1]
+		}
+	}
+	return ""
+}

@@ -76,7 +76,7 @@ func newSuite(target Target, opts Options) (*suite, error) {
 		s.manners = rate.NewLimiter(rate.Every(time.Second), 1)
 	}
 	for _, c := range allChecks() {
-		if opts.Level.covers(c.evidence) && (opts.Run == nil || opts.Run.MatchString(c.id)) {
+		if opts.Level.Covers(c.evidence) && (opts.Run == nil || opts.Run.MatchString(c.id)) {
 			s.checks = append(s.checks, c)
 		}
 	}

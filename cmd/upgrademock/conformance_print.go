@@ -1,0 +1,233 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/upgrademock/upgrademock/conformance"
+)
+
+// evidenceWords say the letters of evidence to people.
+var evidenceWords = map[conformance.Evidence]string{
+	conformance.Documented: "documented", conformance.DocumentedLater: "documented later",
+	conformance.ObservedUse: "observed", conformance.Assumption: "assumed",
+}
+
+// paint is colours, or none.
+type paint bool
+
+func (p paint) as(code, s string) string {
+	if !p {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+func (p paint) verdict(v conformance.Verdict) string {
+	switch v {
+	case conformance.Pass:
+		return p.as("32", "✓")
+	case conformance.Fail:
+		return p.as("31", "✗")
+	case conformance.Skip:
+		return p.as("33", "-")
+	}
+	return p.as("35", "!")
+}
+
+// isTerminal reports whether w is a terminal that shows colours.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// progress is one line on a terminal that says how far a run is.
+type progress struct {
+	w            io.Writer // nil: none
+	done, failed int
+}
+
+func newProgress(w io.Writer, quiet bool) *progress {
+	if quiet || !isTerminal(w) {
+		return &progress{}
+	}
+	return &progress{w: w}
+}
+
+// saw is told of each verdict, by one goroutine at a time.
+func (p *progress) saw(res conformance.Result) {
+	p.done++
+	if res.Verdict == conformance.Fail || res.Verdict == conformance.Error {
+		p.failed++
+	}
+	if p.w != nil {
+		fmt.Fprintf(p.w, "\r\x1b[K%d judged, %d failed  %.60s", p.done, p.failed, res.ID)
+	}
+}
+
+func (p *progress) end() {
+	if p.w != nil {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}
+
+// print writes the report where the flags say.
+func (f *conformanceFlags) print(cmd *cobra.Command, rep *conformance.Report) error {
+	if f.junit != "" {
+		if err := writeFile(f.junit, rep.WriteJUnit); err != nil {
+			return failed(fmt.Errorf("--junit: %w", err))
+		}
+	}
+	out := cmd.OutOrStdout()
+	if f.json {
+		if err := rep.WriteJSON(out); err != nil {
+			return failed(err)
+		}
+	} else {
+		printTree(out, rep, paint(f.colour == "always" || f.colour == "auto" && isTerminal(out)))
+	}
+	if f.opts.Production && len(rep.Created) > 0 {
+		w := out
+		if f.json {
+			w = cmd.ErrOrStderr()
+		}
+		fmt.Fprintln(w, "Requests left on the platform (their URLs open them to anybody):")
+		for _, c := range rep.Created {
+			fmt.Fprintf(w, "  %s  %s\n", c.ID, c.StatusURL)
+		}
+	}
+	return nil
+}
+
+// printTree writes the report for people: a line for each group, and one for everything in it that did not pass.
+func printTree(w io.Writer, rep *conformance.Report, p paint) {
+	fmt.Fprintf(w, "%s, level %s\n\n", rep.Target, rep.Level)
+	var groups []string
+	members := map[string][]conformance.Result{}
+	for _, res := range rep.Results {
+		group, _, _ := strings.Cut(res.ID, "/")
+		if members[group] == nil {
+			groups = append(groups, group)
+		}
+		members[group] = append(members[group], res)
+	}
+	for _, group := range groups {
+		worst, passed := conformance.Pass, 0
+		for _, res := range members[group] {
+			if res.Verdict == conformance.Pass {
+				passed++
+			}
+			if rank(res.Verdict) > rank(worst) {
+				worst = res.Verdict
+			}
+		}
+		fmt.Fprintf(w, "%s %-12s %d of %d\n", p.verdict(worst), group, passed, len(members[group]))
+		skips := map[string][]string{}
+		var reasons []string
+		for _, res := range members[group] {
+			switch {
+			case res.Verdict == conformance.Pass && res.Message == "":
+			case res.Verdict == conformance.Skip:
+				if skips[res.Message] == nil {
+					reasons = append(reasons, res.Message)
+				}
+				skips[res.Message] = append(skips[res.Message], res.ID)
+			default:
+				fmt.Fprintf(w, "  %s %s: %s (WIRE %s, %s)\n", p.verdict(res.Verdict), p.as("1", res.ID), oneLine(res.Message), strings.Join(res.Rows, ", "), evidenceWords[res.Evidence])
+			}
+		}
+		for _, reason := range reasons {
+			ids := skips[reason]
+			if len(ids) > 3 {
+				ids = append(ids[:2:2], fmt.Sprintf("%d more", len(ids)-2))
+			}
+			fmt.Fprintf(w, "  %s %s: %s\n", p.verdict(conformance.Skip), strings.Join(ids, ", "), oneLine(reason))
+		}
+	}
+	fmt.Fprintf(w, "\n%s\n", lastLine(rep, p))
+}
+
+// lastLine sums a report up; skips are never passed over.
+func lastLine(rep *conformance.Report, p paint) string {
+	parts := []string{fmt.Sprintf("%d passed", rep.Passed), fmt.Sprintf("%d failed", rep.Failed)}
+	if rep.Errors > 0 {
+		parts = append(parts, fmt.Sprintf("%d could not be judged", rep.Errors))
+	}
+	if rep.Skipped > 0 {
+		parts = append(parts, fmt.Sprintf("%d skipped, for the reasons above", rep.Skipped))
+	}
+	line := strings.Join(parts, ", ")
+	if rep.OK() {
+		return p.as("32", "PASS") + "  " + line
+	}
+	return p.as("31", "FAIL") + "  " + line
+}
+
+func rank(v conformance.Verdict) int {
+	return map[conformance.Verdict]int{conformance.Pass: 0, conformance.Skip: 1, conformance.Error: 2, conformance.Fail: 3}[v]
+}
+
+// oneLine keeps what a server sent from making lines or colours of its own.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// printList writes the checks that a run would make.
+func (f *conformanceFlags) printList(w io.Writer) error {
+	var list []conformance.Info
+	for _, c := range conformance.Checks() {
+		if f.opts.Level.Covers(c.Evidence) && (f.opts.Run == nil || f.opts.Run.MatchString(c.ID)) && (c.Gentle || !f.opts.Production) {
+			list = append(list, c)
+		}
+	}
+	if f.json {
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		return enc.Encode(list)
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range list {
+		needs := c.Needs
+		if needs == "" {
+			needs = "-"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", c.ID, strings.Join(c.Rows, " "), evidenceWords[c.Evidence], needs, c.Says)
+	}
+	return tw.Flush()
+}
+
+// printDiff writes the rows that two reports judge differently.
+func printDiff(w io.Writer, a, b *conformance.Report, diffs []conformance.Difference) {
+	fmt.Fprintf(w, "A: %s, level %s\nB: %s, level %s\n\n", a.Target, a.Level, b.Target, b.Level)
+	if len(diffs) == 0 {
+		fmt.Fprintln(w, "Both are judged alike.")
+		return
+	}
+	absent := func(v conformance.Verdict) string {
+		if v == "" {
+			return "not asked"
+		}
+		return string(v)
+	}
+	for _, d := range diffs {
+		fmt.Fprintf(w, "WIRE %-5s %s: %s in A, %s in B\n", d.Row, d.ID, absent(d.A), absent(d.B))
+		for _, m := range []struct{ side, text string }{{"A", d.MessageA}, {"B", d.MessageB}} {
+			if m.text != "" {
+				fmt.Fprintf(w, "  %s: %s\n", m.side, oneLine(m.text))
+			}
+		}
+	}
+}
