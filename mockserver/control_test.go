@@ -1,0 +1,260 @@
+package mockserver_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/upgrademock/upgrademock/mockserver"
+)
+
+// control makes a call of the control API and returns its status and JSON body.
+func (w *wire) control(method, path, body string) (int, map[string]any) {
+	w.Helper()
+	resp, data := w.do(method, w.srv.AdminURL()+path, nil, strings.NewReader(body))
+	var value map[string]any
+	if err := json.Unmarshal(data, &value); err != nil {
+		w.Fatalf("%s %s answered %s, which is no JSON object: %v\n%s", method, path, resp.Status, err, data)
+	}
+	if resp.StatusCode >= 400 && value["error"] == nil && value["status"] == nil {
+		w.Errorf("%s %s answered %s without an error: %s", method, path, resp.Status, data)
+	}
+	return resp.StatusCode, value
+}
+
+func TestControl_whatBadInputGets(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	m := w.create()
+	for _, tc := range []struct {
+		method, path, body string
+		status             int
+		says               string
+	}{
+		{"GET", "/requests/1", "", 404, "no such request: 1"},
+		{"GET", "/requests/x", "", 400, `"x" is no request id`},
+		{"GET", "/nothing", "", 404, "openapi.yaml"},
+		{"DELETE", "/requests", "", 405, "DELETE is not possible"},
+		{"POST", fmt.Sprintf("/requests/%d/release", m.id), "", 409, "no step of its script holds it"},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "done"}`, 409, "has no dump"},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "draft"}`, 409, "in state draft already"},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{}`, 400, `"state" is missing`},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), "{\n  \"state\": 5}", 400, "line 2, column"},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), "{\n  \"state\": ", 400, "line 2, column"},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"stat": "done"}`, 400, "unknown field"},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "x", "set": {"filestore": 5}}`, 400, "filestore"},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "x"} trailing`, 400, "more after"},
+		{"POST", "/requests/1/state", `{"state": "done"}`, 404, "no such request"},
+		{"POST", "/clock/advance", `{"by": "1h"}`, 409, "--clock virtual"},
+		{"POST", "/clock/advance", `{"by": "soon"}`, 400, "duration"},
+		{"POST", "/clock/advance", `{"by": "-1h"}`, 400, "only goes forward"},
+		{"POST", "/scenarios", "name: x\nstep: 1\n", 400, "did you mean `steps`"},
+		{"POST", "/scenarios", "name: x\nupgraded: {archive: no-such-file.zip}\n", 400, "no-such-file.zip"},
+		{"DELETE", "/scenarios?name=x", "", 404, `no scenario in use is called "x"`},
+		{"GET", "/wait?timeout=soon", "", 400, "duration"},
+		{"GET", "/wait?on=process&timeout=1ms", "", 408, "nothing like that happened"},
+		{"GET", "/journal?request=x", "", 400, "wanted a request's id"},
+		{"GET", "/journal?since=yesterday", "", 400, "wanted an instant"},
+		{"PUT", "/advertise", `{"url": "ftp://x"}`, 400, "public URL"},
+		{"PUT", "/advertise", `{"sftp_port": 70000}`, 400, "no port"},
+		{"PUT", "/advertise", `{"host": "x"}`, 400, "sftp_host"},
+	} {
+		t.Run(tc.method+" "+tc.path+" "+tc.body, func(t *testing.T) {
+			t.Parallel()
+			status, answer := w.with(t).control(tc.method, tc.path, tc.body)
+			if text, _ := answer["error"].(string); status != tc.status || !strings.Contains(text, tc.says) {
+				t.Errorf("answered %d %q, want %d and %q", status, text, tc.status, tc.says)
+			}
+		})
+	}
+}
+
+func TestControl_steersARequest(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{Clock: new(mockserver.Clock)})
+	if status, _ := w.control("POST", "/scenarios", `{"name": "held", "steps": [{"state": "processing", "for": "1h"}, {"state": "testing", "for": "released"}, {"state": "done"}], "expect": {"calls": {"process": 1}}}`); status != 201 {
+		t.Fatalf("POST scenarios: %d", status)
+	}
+	m := w.create()
+	w.upload(m, []byte("x"))
+	w.good("process", m.params())
+	if status, answer := w.control("POST", "/clock/advance", `{"by": "1h"}`); status != 200 || answer["now"] != "2015-09-09T08:13:49Z" {
+		t.Errorf("advance: %d %v", status, answer)
+	}
+	status, answer := w.control("GET", fmt.Sprintf("/requests/%d", m.id), "")
+	if status != 200 || answer["state"] != "testing" {
+		t.Errorf("after an hour: %d %v", status, answer["state"])
+	}
+	if status, answer := w.control("POST", fmt.Sprintf("/requests/%d/release", m.id), ""); status != 200 || answer["state"] != "done" {
+		t.Errorf("release: %d %v", status, answer)
+	}
+	if status, answer := w.control("POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "invalid", "set": {"customer_message": "no", "issue": 7, "compressions": ["a"]}}`); status != 200 || answer["state"] != "invalid" {
+		t.Errorf("state: %d %v", status, answer)
+	}
+	r := w.status(m)
+	diff(t, "status", []any{"invalid", "no", 7.0, []any{"a"}}, []any{r["state"], r["customer_message"], r["issue"], r["compressions"]})
+	_, answer = w.control("GET", "/verify", "")
+	diff(t, "verify", []any{1.0, 0.0, 0.0}, []any{answer["passed"], answer["failed"], answer["unjudged"]})
+	_, answer = w.control("GET", fmt.Sprintf("/journal?on=state&request=%d", m.id), "")
+	if n := len(answer["events"].([]any)); n != 4 {
+		t.Errorf("%d changes of state, want 4: %v", n, answer)
+	}
+	if status, answer := w.control("DELETE", "/scenarios?name=held", ""); status != 200 || answer["removed"] != 1.0 {
+		t.Errorf("DELETE scenarios: %d %v", status, answer)
+	}
+	if status, _ := w.control("DELETE", "/journal", ""); status != 200 {
+		t.Errorf("DELETE journal: %d", status)
+	}
+	if status, _ := w.control("POST", "/reset", ""); status != 200 {
+		t.Errorf("reset: %d", status)
+	}
+	_, answer = w.control("GET", "/requests", "")
+	diff(t, "requests after a reset", []any{}, answer["requests"])
+}
+
+// TestControl_waits holds that wait answers what has happened, and what happens later.
+func TestControl_waits(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	m := w.create()
+	answered := make(chan map[string]any)
+	go func() {
+		_, answer := w.control("GET", fmt.Sprintf("/wait?on=status&request=%d&timeout=1m", m.id), "")
+		answered <- answer
+	}()
+	w.status(m)
+	event, _ := (<-answered)["event"].(map[string]any)
+	if event["on"] != "status" || event["request"] != float64(m.id) {
+		t.Errorf("waited for %v", event)
+	}
+}
+
+func TestControl_events(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	first := w.create("contract", "MA")
+	req, err := http.NewRequestWithContext(t.Context(), "GET", w.srv.AdminURL()+"/events?contract=MB", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := w.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got := resp.Header.Get("Content-Type"); got != "text/event-stream" {
+		t.Errorf("Content-Type %q", got)
+	}
+	w.status(first)
+	w.create("contract", "MB")
+	lines := bufio.NewScanner(resp.Body)
+	var got []string
+	for len(got) < 3 && lines.Scan() {
+		name, _, _ := strings.Cut(lines.Text(), ":")
+		got = append(got, name)
+	}
+	diff(t, "the first event", []string{"id", "event", "data"}, got)
+	if data := lines.Text(); !strings.Contains(data, `"contract":"MB"`) {
+		t.Errorf("event %s", data)
+	}
+	if err := w.srv.Close(); err != nil { // the audience does not hold it up
+		t.Error(err)
+	}
+	io.Copy(io.Discard, resp.Body) // ends, one way or the other
+}
+
+func TestControl_advertise(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	m := w.create()
+	if status, _ := w.control("PUT", "/advertise", `{"url": "https://upgrade.example:9/base", "sftp_host": "files.example", "sftp_port": 2022}`); status != 200 {
+		t.Fatalf("PUT advertise: %d", status)
+	}
+	if got := w.status(m)["status_url"].(string); !strings.HasPrefix(got, "https://upgrade.example:9/base/database/eu1/") {
+		t.Errorf("status_url %s", got)
+	}
+	r := w.grant(m, "ed25519").Request
+	diff(t, "SFTP", []any{"files.example", 2022.0, fmt.Sprintf("sftp -P 2022 user_%d@files.example", m.id)}, []any{r["hostname"], r["sftp_port"], r["sample_command"]})
+}
+
+func TestControl_healthAndMetrics(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	if status, answer := w.control("GET", "/healthz", ""); status != 200 || answer["sftp"] != true {
+		t.Errorf("healthz: %d %v", status, answer)
+	}
+	m := w.create()
+	w.call("process", m.params())
+	_, text := w.do("GET", w.srv.AdminURL()+"/metrics", nil, nil)
+	for _, line := range []string{
+		`upgrademock_calls_total{on="create",status="200"} 1`, `upgrademock_failures_total{reason="DUMP:MISSING"} 1`, `upgrademock_requests{state="draft"} 1`,
+	} {
+		if !strings.Contains(string(text), line) {
+			t.Errorf("no %s in\n%s", line, text)
+		}
+	}
+
+	srv, err := mockserver.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	if status, _, _ := direct(t, srv, "GET", "/_mock/healthz", "", nil); status != 503 {
+		t.Errorf("healthz of a server that was not started: %d", status)
+	}
+}
+
+// TestControl_hasAListenerOfItsOwn holds that clients of the emulated API cannot reach it then.
+func TestControl_hasAListenerOfItsOwn(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{ControlAddr: "127.0.0.1:0"})
+	if resp, _ := w.get(w.base + "/_mock/healthz"); resp.StatusCode != 404 {
+		t.Errorf("on the HTTP listener: %s", resp.Status)
+	}
+	if status, _ := w.control("GET", "/healthz", ""); status != 200 {
+		t.Errorf("on its own: %d", status)
+	}
+}
+
+// TestControl_keepsOtherSitesOut holds that a page in the developer's browser cannot steer the emulator.
+func TestControl_keepsOtherSitesOut(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	m := w.create()
+	resp, _ := w.do("POST", w.srv.AdminURL()+"/reset", http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}}, nil)
+	if resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a cross-site reset: %s", resp.Status)
+	}
+	w.status(m)
+}
+
+// TestVerify_isNarrowedToAContract holds that parallel tests on one emulator do not disturb each other's verdicts.
+func TestVerify_isNarrowedToAContract(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "name: one\nexpect: {calls: {create: 1, status: '>=2'}, order: [create, upload, process], interval: {status: '<=1h'}, exit: success}\n")})
+	good, bad := w.create("contract", "MGOOD"), w.create("contract", "MBAD")
+	w.upload(good, []byte("x"))
+	w.good("process", good.params())
+	w.status(good)
+	w.status(good)
+	w.call("process", bad.params())
+	verdicts := func(f mockserver.Filter) []string {
+		var list []string
+		for _, v := range w.srv.Verify(f) {
+			list = append(list, v.Expect+" "+v.Verdict)
+		}
+		return list
+	}
+	diff(t, "the good one", []string{"exit unjudged", "calls.create pass", "calls.status pass", "order pass", "interval.status pass"}, verdicts(mockserver.Filter{Contract: "MGOOD"}))
+	diff(t, "the good one by its request", verdicts(mockserver.Filter{Contract: "MGOOD"}), verdicts(mockserver.Filter{Request: good.id}))
+	diff(t, "the bad one", []string{"exit unjudged", "calls.create pass", "calls.status fail", "order fail", "interval.status pass"}, verdicts(mockserver.Filter{Contract: "MBAD"}))
+	for _, v := range w.srv.Verify(mockserver.Filter{Contract: "MBAD"}) {
+		if v.Expect == "order" && (!strings.Contains(v.Saw, "no upload after create") || v.Hint == "" || v.Nearest == 0) {
+			t.Errorf("the verdict on the order does not help: %+v", v)
+		}
+	}
+}
