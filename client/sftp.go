@@ -85,9 +85,13 @@ type sftpSession struct {
 	once   sync.Once
 }
 
-// Close hangs up in order: the channel first, so that the server knows that the session did not break.
-func (s *sftpSession) Close() {
+// Close hangs up in order, the channel first, when the transfer went well. After an error it cuts the connection instead: an
+// order in which files and channel are closed would tell the server that what it has is whole.
+func (s *sftpSession) Close(err error) {
 	s.once.Do(func() {
+		if err != nil {
+			_ = s.conn.Close()
+		}
 		// A dead peer must not hold us: what is on its way has this long.
 		_ = s.conn.SetDeadline(time.Now().Add(3 * time.Second))
 		_ = s.Client.Close()
@@ -197,7 +201,7 @@ func (c *Client) sftpRetry(ctx context.Context, op string, access *SFTPAccess, o
 		if err == nil {
 			refusals = 0
 			moved, err = try(session, access)
-			session.Close()
+			session.Close(err)
 		}
 		if ctx.Err() != nil {
 			return &Error{Op: op, Err: context.Cause(ctx)}

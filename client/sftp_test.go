@@ -25,7 +25,7 @@ func noise(n int) []byte {
 	return b
 }
 
-func newClient(t *testing.T, url string) *client.Client {
+func newClient(t testing.TB, url string) *client.Client {
 	t.Helper()
 	c, err := client.New(url, nil)
 	if err != nil {
@@ -35,7 +35,7 @@ func newClient(t *testing.T, url string) *client.Client {
 	return c
 }
 
-func sftpOptions(t *testing.T, signer ssh.Signer) *client.SFTPOptions {
+func sftpOptions(t testing.TB, signer ssh.Signer) *client.SFTPOptions {
 	t.Helper()
 	return &client.SFTPOptions{
 		Signers:  []ssh.Signer{signer},
@@ -44,7 +44,7 @@ func sftpOptions(t *testing.T, signer ssh.Signer) *client.SFTPOptions {
 	}
 }
 
-func newSigner(t *testing.T) ssh.Signer {
+func newSigner(t testing.TB) ssh.Signer {
 	t.Helper()
 	s, _, err := client.GenerateSSHKey()
 	if err != nil {
@@ -253,7 +253,7 @@ func TestDownloadSFTP(t *testing.T) {
 	}{
 		{name: "fresh", cut: -1, from: func(n int64) bool { return n == 0 }},
 		{name: "cut", cut: -1, server: func(d *sshd) { d.cutAt = 1 << 20 }, from: func(n int64) bool { return n == 0 }},
-		{name: "continues an earlier run", cut: 2 << 20, from: func(n int64) bool { return n >= 2<<20-2*window && n < 2<<20 }},
+		{name: "continues an earlier run", cut: 2 << 20, from: func(n int64) bool { return n >= 2<<20-2*window && n <= 2<<20 }},
 		{name: "another file meanwhile", cut: 2 << 20, from: func(n int64) bool { return n == 0 },
 			change: func(d *sshd) { d.mtime = d.mtime.Add(time.Hour) }},
 		{name: "another file of the same time", cut: 2 << 20, from: func(n int64) bool { return n == 0 },

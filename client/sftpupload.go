@@ -90,8 +90,7 @@ func (u *sftpUpload) send(ctx context.Context, s *sftpSession, name string, from
 	u.t.Sent += reached - from
 	moved := reached > from
 	if err != nil {
-		// The connection may live on after an error of the platform's; the handle must not.
-		_ = f.Close()
+		// Deliberately not closed: see sftpSession.Close.
 		return moved, fmt.Errorf("writing %s from byte %d on: %w", name, reached, err)
 	}
 	if err := f.Close(); err != nil {

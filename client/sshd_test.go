@@ -22,7 +22,7 @@ import (
 // sshd is a small SFTP server of one file, written for these tests from the wire contract (section 5) and apart
 // from the emulator's, so that a misreading shared by client and emulator shows.
 type sshd struct {
-	t        *testing.T
+	t        testing.TB
 	listener net.Listener
 	hostKey  ssh.Signer
 
@@ -44,7 +44,7 @@ type sshd struct {
 
 type span struct{ From, To int64 }
 
-func newSSHD(t *testing.T, allowed ssh.PublicKey) *sshd {
+func newSSHD(t testing.TB, allowed ssh.PublicKey) *sshd {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

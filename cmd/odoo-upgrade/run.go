@@ -92,6 +92,7 @@ With --json every step is one line of JSON; the last one has "event": "finished"
 		if o.Wait, err = wait.options(cmd); err != nil {
 			return err
 		}
+		o.Retry = client.RetryOptions{Min: wait.interval}
 		if o.Client, err = a.connect(cmd); err != nil {
 			return err
 		}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"archive/zip"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/upgrademock/upgrademock/fixtures"
+	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// TestRun_builtInScenarios runs the whole way under every built-in scenario of the emulator, over each wire that
+// the scenario's faults leave open, and asks the scenario whether that is what a good client does.
+//
+// All runs go on at once, since they mostly wait.
+func TestRun_builtInScenarios(t *testing.T) {
+	t.Parallel()
+	type job struct {
+		script *scenario.Scenario
+		via    string
+		err    []string
+		log    string
+	}
+	var jobs []*job
+	names, err := fs.Glob(fixtures.Scenarios(), "*.yaml")
+	if err != nil || len(names) < 20 {
+		t.Fatalf("%d scenarios, %v", len(names), err)
+	}
+	for _, name := range names {
+		s, err := scenario.LoadFS(fixtures.Scenarios(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		https, sftp := ways(s)
+		if s.Expect == nil {
+			continue // there is nothing that a client could do better or worse
+		}
+		if https {
+			jobs = append(jobs, &job{script: s, via: "https"})
+		}
+		if sftp {
+			jobs = append(jobs, &job{script: s, via: "sftp"})
+		}
+	}
+	dump := noise(t, t.TempDir(), "db.dump", 2<<20+77)
+	var wg sync.WaitGroup
+	for _, j := range jobs {
+		wg.Go(func() { j.err, j.log = underScenario(t, j.script, j.via, dump) })
+	}
+	wg.Wait()
+	for _, j := range jobs {
+		t.Run(j.script.Name+"/"+j.via, func(t *testing.T) {
+			for _, e := range j.err {
+				t.Error(e)
+			}
+			if t.Failed() {
+				t.Log(j.log)
+			}
+		})
+	}
+}
+
+// ways tells over which wires a dump can go such that the scenario's faults are met.
+func ways(s *scenario.Scenario) (https, sftp bool) {
+	https, sftp = true, true
+	on := map[string]bool{}
+	for _, f := range s.Faults {
+		on[f.On] = true
+	}
+	for name := range on {
+		// A fault of the download strikes on either wire.
+		if strings.HasPrefix(name, "sftp.") && !on["download"] {
+			https = false
+		}
+		if name == "upload" {
+			sftp = false
+		}
+	}
+	return https, sftp
+}
+
+func underScenario(t *testing.T, s *scenario.Scenario, via, dump string) (problems []string, log string) {
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	srv, err := mockserver.New(&mockserver.Options{Scenarios: []*scenario.Scenario{s}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return []string{err.Error()}, ""
+	}
+	defer srv.Close()
+	if err := srv.Start(); err != nil {
+		return []string{err.Error()}, ""
+	}
+	dir := t.TempDir()
+	out := filepath.Join(dir, "upgraded")
+	interval := "100ms"
+	if len(s.Expect.Interval) > 0 {
+		interval = "1s"
+	}
+	r := command(t, map[string]string{"UPGRADE_URL": srv.HTTPSURL(), "UPGRADE_CONTRACT": "M123456-abcdef", "UPGRADE_EMAIL": "a@b.cd"}, "",
+		"run", "--ca-file", srv.CAFile(), "--known-hosts", srv.KnownHostsFile(), "--target", "8.0", "--aim", "test",
+		"--dump", dump, "--out", out, "--via", via, "--interval", interval, "--call-timeout", "3s")
+	log = r.stdout + r.stderr
+	var key, message string
+	for _, req := range srv.Requests() {
+		key = req.Key
+		message, _ = req.Status["customer_message"].(string)
+	}
+	for _, v := range srv.Verify(mockserver.Filter{}) {
+		if v.Verdict == "fail" {
+			bad("%s: wanted %s, saw %s (%s)", v.Expect, v.Wanted, v.Saw, v.Hint)
+		}
+	}
+	if want := s.Expect.Exit; (r.code == 0) != (want == scenario.ExitSuccess) {
+		bad("exit code %d, wanted %s", r.code, want)
+	}
+	if key != "" && (strings.Contains(log, key) || strings.Contains(log, url.QueryEscape(key))) {
+		bad("the request's key was printed")
+	}
+	switch _, err := os.Stat(out); {
+	case s.Expect.Out == scenario.OutAbsent && err == nil:
+		bad("there is an upgraded dump")
+	case s.Expect.Out == scenario.OutUpgraded && s.Upgraded.Built:
+		if z, err := zip.OpenReader(out); err != nil {
+			bad("the upgraded archive: %v", err)
+		} else {
+			z.Close()
+		}
+	case s.Expect.Out == scenario.OutUpgraded && !sameFiles(t, dump, out):
+		bad("the upgraded dump is not what the platform has")
+	}
+	shows := s.Expect.Shows.Literal
+	if s.Expect.Shows.Key == "customer_message" {
+		shows = message
+	}
+	if !strings.Contains(log, shows) || (!s.Expect.Shows.IsZero() && shows == "") {
+		bad("%q was not shown", shows)
+	}
+	return problems, log
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// childVariable makes the test binary be the command, for tests that must kill it.
+const childVariable = "ODOO_UPGRADE_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		os.Exit(Main())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// ran is what a run of the command left.
+type ran struct {
+	code           int
+	stdout, stderr string
+}
+
+// command runs the command in this process, with env as its environment and nobody at the terminal.
+func command(tb testing.TB, env map[string]string, stdin string, args ...string) ran {
+	tb.Helper()
+	var out, errs bytes.Buffer
+	code := execute(tb.Context(), args, environment{
+		stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs,
+		getenv: func(name string) string { return env[name] },
+	})
+	return ran{code, out.String(), errs.String()}
+}
+
+// noise writes n bytes that repeat nowhere into a file.
+func noise(tb testing.TB, dir, name string, n int) string {
+	tb.Helper()
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{2}).Read(b)
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}
+
+func sameFiles(tb testing.TB, a, b string) bool {
+	tb.Helper()
+	x, err1 := os.ReadFile(a)
+	y, err2 := os.ReadFile(b)
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
+}
