@@ -1,0 +1,126 @@
+package mockserver_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// started is a running emulator for the examples; tests use mockservertest.New.
+func started(opts *mockserver.Options) *mockserver.Server {
+	srv, err := mockserver.New(opts)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := srv.Start(); err != nil {
+		log.Fatal(err)
+	}
+	return srv
+}
+
+// exampleClient stands for the program under test: it creates a request, uploads, has it processed, and polls.
+type exampleClient struct {
+	base   string
+	params url.Values
+}
+
+func (c *exampleClient) call(method string) map[string]any {
+	resp, err := http.Post(c.base+"/database/v1/"+method+"?"+c.params.Encode(), "application/octet-stream", strings.NewReader("-- a dump\n"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Failures []map[string]any
+		Request  map[string]any
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		log.Fatal(err)
+	}
+	if len(answer.Failures) > 0 {
+		return answer.Failures[0]
+	}
+	return answer.Request
+}
+
+func (c *exampleClient) uploadAndProcess() {
+	c.params = url.Values{"contract": {"M123456-abcdef"}, "email": {"john.doe@example.com"}, "target": {"8.0"}, "aim": {"test"}, "filename": {"db.dump"}}
+	request := c.call("create")
+	c.params = url.Values{"request": {fmt.Sprint(request["id"])}, "key": {request["key"].(string)}}
+	c.call("upload")
+	c.call("process")
+}
+
+// Developers testing an integration offline: the whole documented way, in milliseconds.
+func Example() {
+	srv := started(nil)
+	defer srv.Close()
+
+	client := exampleClient{base: srv.URL()}
+	client.uploadAndProcess()
+	for range 3 {
+		fmt.Println(client.call("status")["state"])
+	}
+	// Output:
+	// pending
+	// processing
+	// done
+}
+
+// CI verifying a client: does it keep polling through trouble, and leave the platform time? The verdict names what is wrong.
+func ExampleServer_Verify() {
+	script, err := scenario.Parse("patience", []byte(`
+name: patience
+faults: [{on: status, times: 1, failure: {reason: "SERVER:ERROR", message: "try again"}}]
+expect: {calls: {process: 1, status: ">=4"}}
+`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv := started(&mockserver.Options{Scenarios: []*scenario.Scenario{script}})
+	defer srv.Close()
+
+	client := exampleClient{base: srv.URL()}
+	client.uploadAndProcess()
+	client.call("status") // and gives up
+	for _, v := range srv.Verify(mockserver.Filter{}) {
+		fmt.Println(v.Expect, v.Verdict, v.Hint)
+	}
+	// Output:
+	// calls.process pass
+	// calls.status fail a good client does not give up after one status
+}
+
+// Teams reproducing what production answered: a scenario as a Go value, and eight hours that pass at once.
+func ExampleServer_Advance() {
+	srv := started(&mockserver.Options{
+		Clock: new(mockserver.Clock),
+		Scenarios: []*scenario.Scenario{{
+			Name: "invalid-after-hours",
+			Steps: []scenario.Step{
+				{State: "processing", For: scenario.For{Duration: 8 * time.Hour}},
+				{State: "invalid", Set: map[string]any{"customer_message": "The dump has no base module."}},
+			},
+		}},
+	})
+	defer srv.Close()
+
+	client := exampleClient{base: srv.URL()}
+	client.uploadAndProcess()
+	fmt.Println(client.call("status")["state"])
+	if _, err := srv.Advance(8 * time.Hour); err != nil {
+		log.Fatal(err)
+	}
+	request := client.call("status")
+	fmt.Println(request["state"], request["elapsed"], request["customer_message"])
+	// Output:
+	// processing
+	// invalid 08:00 The dump has no base module.
+}
