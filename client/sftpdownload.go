@@ -129,7 +129,7 @@ func (d *sftpDownload) start(far *sftp.File, size int64, modified time.Time, pac
 
 // upgradedName finds the one file the server shows. Its name is known by hearsay (5.15), so what is there decides.
 func upgradedName(s *sftp.Client, access *SFTPAccess) (string, error) {
-	entries, err := s.ReadDir("/")
+	entries, err := s.ReadDir(".")
 	if err != nil {
 		return "", fmt.Errorf("listing the server's files: %w", err)
 	}

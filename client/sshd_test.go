@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -38,6 +39,7 @@ type sshd struct {
 	failAt     int64 // writing this offset fails with a status, once; -1 never
 	unreadable bool
 	allowed    ssh.PublicKey
+	program    []string // speaks SFTP instead of us
 	conns      map[net.Conn]bool
 	wg         sync.WaitGroup
 }
@@ -113,6 +115,13 @@ func (d *sshd) serve(c net.Conn) {
 				_ = r.Reply(r.Type == "subsystem", nil)
 			}
 		})
+		if d.program != nil {
+			cmd := exec.Command(d.program[0], d.program[1:]...)
+			cmd.Stdin, cmd.Stdout = ch, ch
+			_ = cmd.Run()
+			ch.Close()
+			continue
+		}
 		h := &fileOf{d, c}
 		srv := sftp.NewRequestServer(ch, sftp.Handlers{FileGet: h, FilePut: h, FileCmd: h, FileList: h})
 		_ = srv.Serve()
