@@ -91,11 +91,17 @@ expect: {calls: {process: 1, status: ">=4"}}
 	client.uploadAndProcess()
 	client.call("status") // and gives up
 	for _, v := range srv.Verify(mockserver.Filter{}) {
-		fmt.Println(v.Expect, v.Verdict, v.Hint)
+		fmt.Println(v.Expect, v.Verdict)
+		if v.Verdict == mockserver.Fail {
+			fmt.Println("  wanted", v.Wanted)
+			fmt.Println(" ", v.Hint)
+		}
 	}
 	// Output:
 	// calls.process pass
-	// calls.status fail a good client does not give up after one status
+	// calls.status fail
+	//   wanted status >=4 times
+	//   a good client does not give up after one status
 }
 
 // Teams reproducing what production answered: a scenario as a Go value, and eight hours that pass at once.
