@@ -218,6 +218,7 @@ func (s *Server) serveHTTPLocked(name string, handler http.Handler, secure bool)
 	srv.Protocols.SetHTTP1(true)
 	if secure {
 		srv.TLSConfig = s.ca.TLSConfig()
+		srv.TLSConfig.NextProtos = []string{"http/1.1", "http/1.0"} // the latter is all that curl --http1.0 offers
 	}
 	s.servers = append(s.servers, srv)
 	s.serving.Go(func() {
