@@ -6,9 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -90,7 +93,7 @@ func (s *Server) method(name string, raw bool, handle func(*Server, *call) answe
 func (s *Server) begin(on string, w http.ResponseWriter, r *http.Request) *call {
 	return &call{
 		w: &recorder{ResponseWriter: w}, r: r, began: time.Now(),
-		event: journal.Event{On: on, At: s.now(), Method: r.Method, Path: r.URL.Path, Agent: r.UserAgent()},
+		event: journal.Event{On: on, At: s.now(), Method: shorten(r.Method, maxShown), Path: shorten(r.URL.Path, 2*maxShown), Agent: shorten(r.UserAgent(), maxShown)},
 	}
 }
 
@@ -195,15 +198,27 @@ func redacted(p params) map[string]string {
 	if len(p) == 0 {
 		return nil
 	}
-	shown := make(map[string]string, len(p))
-	for name, value := range p {
+	names := slices.Sorted(maps.Keys(p))
+	shown := make(map[string]string, min(len(names), maxShownParams)+1)
+	for i, name := range names {
+		if i == maxShownParams {
+			shown["…"] = fmt.Sprintf("%d more parameters", len(names)-i)
+			break
+		}
+		value := p[name]
 		if name == "key" {
 			value = shortKey(value)
 		}
-		shown[name] = shorten(value, 200)
+		shown[shorten(name, maxShown)] = shorten(value, maxShown)
 	}
 	return shown
 }
+
+// What the journal shows of a call is bounded: it remembers thousands of them.
+const (
+	maxShownParams = 50
+	maxShown       = 200 // bytes of a name or value
+)
 
 func shortKey(key string) string { return shorten(key, 4) }
 

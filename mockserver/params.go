@@ -111,9 +111,10 @@ func (p params) addMultipart(body io.Reader, boundary string) error {
 	}
 }
 
-// add keeps the first value. JSON cannot carry what is not UTF-8, so that is replaced here, once.
+// add keeps the first value. JSON cannot carry what is not UTF-8, so that is replaced here, once. What is kept is a copy: a value
+// that is remembered must not hold on to the whole body.
 func (p params) add(name, value string) {
 	if _, have := p[name]; !have {
-		p[name] = strings.ToValidUTF8(value, "\uFFFD")
+		p[strings.Clone(name)] = strings.Clone(strings.ToValidUTF8(value, "\uFFFD"))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/upgrademock/upgrademock/internal/dump"
@@ -226,12 +227,27 @@ type sharedFile struct {
 	share *Share
 	d     *dumpFile
 	write bool
+	lost  atomic.Bool // the disk refused something that the client sent, so closing in order does not make it a whole dump
 }
 
-func (f *sharedFile) ReadAt(b []byte, off int64) (int, error)  { return f.d.ReadAt(b, off) }
-func (f *sharedFile) WriteAt(b []byte, off int64) (int, error) { return f.d.WriteAt(b, off) }
-func (f *sharedFile) Truncate(size int64) error                { return f.d.truncate(size) }
-func (f *sharedFile) Finish() (bool, error)                    { return f.end(true) }
+func (f *sharedFile) ReadAt(b []byte, off int64) (int, error) { return f.d.ReadAt(b, off) }
+func (f *sharedFile) WriteAt(b []byte, off int64) (int, error) {
+	n, err := f.d.WriteAt(b, off)
+	if err != nil {
+		f.lost.Store(true)
+	}
+	return n, err
+}
+
+func (f *sharedFile) Truncate(size int64) error {
+	err := f.d.truncate(size)
+	if err != nil {
+		f.lost.Store(true)
+	}
+	return err
+}
+
+func (f *sharedFile) Finish() (bool, error) { return f.end(!f.lost.Load()) }
 
 func (f *sharedFile) Abort(error) error {
 	_, err := f.end(false)
