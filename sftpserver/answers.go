@@ -23,7 +23,7 @@ func (f *frames) Write(p []byte) (int, error) {
 	}
 	f.begun = nil
 	f.answer(head, body)
-	f.asks(-1)
+	f.answered()
 	return len(p), nil
 }
 

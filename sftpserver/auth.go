@@ -1,6 +1,7 @@
 package sftpserver
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -30,10 +31,8 @@ func (s *Server) sshServer() *ssh.Server {
 		PublicKeyHandler: func(ctx ssh.Context, key ssh.PublicKey) bool {
 			return connOf(ctx).offered(key) == nil
 		},
-		ServerConfigCallback: func(ctx ssh.Context) *gossh.ServerConfig { return connOf(ctx).sshConfig() },
-		ConnectionFailedCallback: func(raw net.Conn, err error) {
-			s.opts.Logger.Debug("ssh handshake failed", "remote", raw.RemoteAddr().String(), "error", err)
-		},
+		ServerConfigCallback:     func(ctx ssh.Context) *gossh.ServerConfig { return connOf(ctx).sshConfig() },
+		ConnectionFailedCallback: func(raw net.Conn, err error) { raw.RemoteAddr().(peer).conn.failed(err) },
 		ChannelHandlers: map[string]ssh.ChannelHandler{
 			"session": func(_ *ssh.Server, _ *gossh.ServerConn, ch gossh.NewChannel, ctx ssh.Context) {
 				connOf(ctx).session(ch)
@@ -59,7 +58,7 @@ func (c *conn) sshConfig() *gossh.ServerConfig {
 	config := &gossh.ServerConfig{
 		Config: gossh.Config{
 			KeyExchanges: supported.KeyExchanges,
-			Ciphers:      supported.Ciphers,
+			Ciphers:      c.ciphers(supported.Ciphers),
 			MACs:         supported.MACs,
 		},
 		PublicKeyAuthAlgorithms: supported.PublicKeyAuths,
@@ -79,6 +78,18 @@ func (c *conn) sshConfig() *gossh.ServerConfig {
 		c.srv.opts.Logger.Error("Options.HostKey returned no key: no client can connect", "remote", c.remote)
 	}
 	return config
+}
+
+// failed is told why a handshake came to nothing.
+func (c *conn) failed(err error) {
+	c.srv.opts.Logger.Debug("ssh handshake failed", "remote", c.remote, "error", err)
+	reason := strings.TrimPrefix(err.Error(), "ssh: ")
+	if _, auth := errors.AsType[*gossh.ServerAuthError](err); auth {
+		reason = "no key was accepted"
+	}
+	if !c.lingering.Load() {
+		c.drop(fmt.Errorf("the handshake failed: %s", reason))
+	}
 }
 
 // authState is what happened on the way to the login. Only the goroutine of the handshake uses it, and what follows after.

@@ -2,6 +2,7 @@ package sftpserver
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -35,6 +36,9 @@ type conn struct {
 	lastWrite atomic.Int64 // nanoseconds since start, for the idle timeout
 	progress  atomic.Int64 // counts what the SFTP sessions read and write, for lost
 	start     time.Time
+
+	greeted      []byte    // the version line that hello has sent, until the SSH library sends it
+	handshakeEnd time.Time // when the client has to be logged in
 
 	events sync.Mutex // held while Observe runs, which keeps the events in order; nothing else waits for it
 	over   bool       // under events: the last event was told
@@ -74,12 +78,13 @@ func (c *conn) serve() {
 	if fault != nil {
 		deadline += fault.Delay
 	}
-	c.raw.SetDeadline(time.Now().Add(deadline))
+	c.handshakeEnd = time.Now().Add(deadline)
+	c.raw.SetDeadline(c.handshakeEnd)
 	if fault == nil || c.meet(fault, OpConnect) == nil {
 		c.srv.ssh.HandleConn(c)
 	}
 	if !c.lingering.Load() {
-		c.drop(errOrderly)
+		c.drop(errOrderly) // if nothing else was the cause
 	}
 	c.mu.Lock()
 	c.ended = true // the library may start a handler for a channel even now
@@ -165,6 +170,10 @@ func (c *conn) receive(p []byte) (int, error) {
 
 // Write is what the SSH library calls, from one goroutine at a time.
 func (c *conn) Write(p []byte) (int, error) {
+	if c.greeted != nil && bytes.Equal(p, c.greeted) {
+		c.greeted = nil
+		return len(p), nil
+	}
 	done := 0
 	for done < len(p) {
 		piece, err := c.pace.beforeWrite(c.ctx, p[done:])
@@ -302,7 +311,13 @@ func (c *conn) Close() error {
 }
 
 func (c *conn) LocalAddr() net.Addr  { return c.raw.LocalAddr() }
-func (c *conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+func (c *conn) RemoteAddr() net.Addr { return peer{c.raw.RemoteAddr(), c} }
+
+// peer is the client's address, which also leads back to the conn where the SSH library gives only a wrapped one.
+type peer struct {
+	net.Addr
+	conn *conn
+}
 
 // Deadlines are ours to set.
 func (c *conn) SetDeadline(time.Time) error      { return nil }

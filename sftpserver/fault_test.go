@@ -79,7 +79,10 @@ func TestFault_writeStrikesAtTheOffset(t *testing.T) {
 	}
 	for _, fault := range []sftpserver.Fault{{Disconnect: true}, {Reset: true}, {Error: "no space left on device"}, {Refuse: true}, {Revoke: true}} {
 		for order, at := range orders {
-			for _, after := range []int{0, 1, 4095, 4096, 4097, 100_000, 299_999} {
+			for _, after := range []int{0, 1, 4096, 4097, 299_999} {
+				if order != "in order" && after < 4097 && !fault.Disconnect {
+					continue // the order does not matter to one kind of end more than to another
+				}
 				fault := fault
 				fault.After = int64(after)
 				t.Run(fmt.Sprintf("%s/%s at %d", what(fault), order, after), func(t *testing.T) {

@@ -69,7 +69,8 @@ type frames struct {
 	pending map[uint32]uint32  // OPEN by request id → its number
 	byOpen  map[uint32]*handle // by the number of its OPEN, until the client is told its name
 	byName  map[string]*handle // by what the client calls it
-	asked   int                // requests that pkg/sftp has not answered
+	asked   []int              // pages of each request that pkg/sftp has not answered, in the order of the answers
+	held    int                // their sum
 	changed *sync.Cond         // on mu: asked
 
 	begun []byte // of an answer: pkg/sftp writes it in one or two pieces
@@ -105,15 +106,12 @@ func (f *frames) Read(p []byte) (int, error) {
 			if n > 0 {
 				return n, nil
 			}
-			f.asks(-1) // there will be no answer to half a message
 			f.endsWith(unexpected(err))
 		case len(f.tail) > 0:
 			f.head, f.tail = f.tail, nil
 		default:
 			if err := f.next(); err != nil {
 				f.endsWith(err)
-			} else if f.rest > 0 || len(f.head) > 0 {
-				f.asks(+1)
 			}
 		}
 	}
@@ -124,26 +122,52 @@ func (f *frames) Read(p []byte) (int, error) {
 func (f *frames) endsWith(err error) {
 	f.end = err
 	f.session.ended(err)
-	stop := context.AfterFunc(f.session.conn.ctx, func() {
-		f.mu.Lock()
-		f.changed.Broadcast()
-		f.mu.Unlock()
-	})
-	defer stop()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for f.asked > 0 && f.session.conn.ctx.Err() == nil {
-		f.changed.Wait()
+	if f.rest > 0 {
+		f.answered() // never: half a message
 	}
+	f.await(func() bool { return len(f.asked) == 0 })
 }
 
-// asks counts a request that is handed to pkg/sftp, or with -1 its answer.
-func (f *frames) asks(change int) {
+// await waits until the condition holds, under mu, or the connection is to end.
+func (f *frames) await(condition func() bool) {
+	ctx := f.session.conn.ctx
+	stop := func() bool { return true }
 	f.mu.Lock()
-	f.asked += change
-	if f.asked == 0 {
-		f.changed.Broadcast()
+	defer f.mu.Unlock()
+	for waiting := false; !condition() && ctx.Err() == nil; f.changed.Wait() {
+		if !waiting {
+			waiting = true
+			stop = context.AfterFunc(ctx, func() {
+				f.mu.Lock()
+				f.changed.Broadcast()
+				f.mu.Unlock()
+			})
+		}
 	}
+	stop()
+}
+
+// maxPages bounds what the requests being served in one session hold in memory, in pages of pkg/sftp's allocator of 256 KiB: one for each
+// request, two for a READ. As they come pkg/sftp would take two dozen.
+const maxPages = 4
+
+// asks counts a request that is about to be handed to pkg/sftp, and waits until there is room for its pages.
+func (f *frames) asks(pages int) {
+	f.await(func() bool { return len(f.asked) == 0 || f.held+pages <= maxPages })
+	f.mu.Lock()
+	f.asked = append(f.asked, pages)
+	f.held += pages
+	f.mu.Unlock()
+}
+
+// answered counts the answer to the oldest request.
+func (f *frames) answered() {
+	f.mu.Lock()
+	if len(f.asked) > 0 {
+		f.held -= f.asked[0]
+		f.asked = f.asked[1:]
+	}
+	f.changed.Broadcast()
 	f.mu.Unlock()
 }
 
@@ -173,6 +197,7 @@ func (f *frames) next() error {
 	case length > maxSkipped:
 		return fmt.Errorf("a message of %d bytes", length)
 	case kind == fxpInit:
+		f.asks(1)
 		return nil
 	}
 	start, err = f.in.Peek(9)
@@ -196,6 +221,7 @@ func (f *frames) next() error {
 	case kind == fxpFsetstat:
 		f.nextFsetstat(length)
 	}
+	f.asks(1)
 	return nil
 }
 
@@ -227,7 +253,8 @@ func (f *frames) nextExtended(id uint32, length int) error {
 		}
 		return f.answerInstead(e.message())
 	case "posix-rename@openssh.com", "hardlink@openssh.com":
-		return nil // to be refused where all others are
+		f.asks(1) // to be refused where all others are
+		return nil
 	default:
 		f.session.conn.deny("extension", name, "not supported")
 		return f.answerInstead(statusMessage(id, fxUnsupported, statusUnsupported.text))
@@ -246,11 +273,14 @@ func (f *frames) nextOfHandle(kind byte, id uint32, length int) error {
 	if (h != nil) == (kind == fxpReaddir) {
 		return f.answerInstead(statusMessage(id, fxFailure, statusHandle.text))
 	}
-	if kind == fxpWrite {
-		if offset := d.uint64(); d.b != nil {
-			h.place(offset)
-		}
+	pages := 1
+	switch offset := d.uint64(); {
+	case kind == fxpRead:
+		pages = 2
+	case kind == fxpWrite && d.b != nil:
+		h.place(offset)
 	}
+	f.asks(pages)
 	return nil
 }
 

@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -115,7 +114,7 @@ func (h *host) port() string {
 // writeKey puts a private key where programs find it.
 func (h *host) writeKey(file, kind string) string {
 	h.tb.Helper()
-	block, err := gossh.MarshalPrivateKey(keys()[kind], "")
+	block, err := gossh.MarshalPrivateKey(keys()[kind], "host@test") // paramiko reads some keys without a comment wrong
 	if err != nil {
 		h.tb.Fatal(err)
 	}
@@ -233,8 +232,6 @@ func (j *journal) await(tb testing.TB, n int, kind sftpserver.EventKind) []sftps
 	}
 }
 
-func itoa(n int) string { return strconv.Itoa(n) }
-
 // freshKey is a key that nobody knows.
 func freshKey(tb testing.TB) gossh.Signer {
 	tb.Helper()
@@ -247,4 +244,11 @@ func freshKey(tb testing.TB) gossh.Signer {
 		tb.Fatal(err)
 	}
 	return s
+}
+
+// reset forgets all events.
+func (j *journal) reset() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.events = nil
 }

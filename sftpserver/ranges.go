@@ -53,4 +53,4 @@ func (r *ranges) cut(end int64) {
 	}
 }
 
-func (r *ranges) snapshot() []Range { return slices.Clone(r.list) }
+func (r *ranges) snapshot() []Range { return append([]Range(nil), r.list...) }

@@ -149,8 +149,9 @@ func (c *conn) sftp(ch gossh.Channel) {
 	c.mu.Unlock()
 	s.frames = newFrames(s, ch)
 	f := files{s}
+	// The allocator saves an allocation of 256 KiB for each message. It asks of the storage what io.WriterAt does: to keep nothing of what it got.
 	server := sftp.NewRequestServer(s.frames, sftp.Handlers{FileGet: f, FilePut: f, FileCmd: f, FileList: f},
-		sftp.WithRSMaxTxPacket(maxTransfer))
+		sftp.WithRSMaxTxPacket(maxTransfer), sftp.WithRSAllocator())
 	err := server.Serve()
 	s.frames.finish()
 	code := uint32(0)

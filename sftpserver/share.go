@@ -39,7 +39,7 @@ type Share interface {
 	// never os.O_APPEND, os.O_CREATE or os.O_EXCL.
 	Open(flag int) (File, error)
 
-	// Truncate sets the file's size: a SETSTAT with a size while the session has no handle open for writing.
+	// Truncate sets the file's size: a SETSTAT with a size, which names the file by its path. It is not asked of a read-only file.
 	Truncate(size int64) error
 }
 
@@ -52,7 +52,7 @@ type Info struct {
 }
 
 // File is an open file. Several goroutines call ReadAt and WriteAt at once, with offsets in any order;
-// Close or Abort is called once, as the last call, when no other is running.
+// Close or Abort is called once, as the last call, when no other is running. As with every io.WriterAt, what WriteAt was given must not be kept.
 type File interface {
 	io.ReaderAt
 	io.WriterAt
