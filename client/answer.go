@@ -26,7 +26,8 @@ func readAnswer(op string, resp *http.Response, raw []byte, key Key) (*answer, *
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &fields); err != nil || fields == nil {
 		e.Err = notJSON(resp, raw, key)
-		e.uncertain = resp.StatusCode < 300 || resp.StatusCode == 500 || resp.StatusCode == 504
+		// A page under a good status comes from something in front of the platform that kept the call to itself.
+		e.uncertain = (resp.StatusCode < 300 && !looksHTML(resp.Header.Get("Content-Type"), raw)) || uncertainStatus(resp.StatusCode)
 		return nil, e
 	}
 	e.Failures = decodeFailures(fields["failures"], key)
@@ -35,11 +36,15 @@ func readAnswer(op string, resp *http.Response, raw []byte, key Key) (*answer, *
 		return nil, e
 	case resp.StatusCode >= 300:
 		e.Err = fmt.Errorf("HTTP status %s without a failure in the answer", statusText(resp.StatusCode))
-		e.uncertain = resp.StatusCode == 500 || resp.StatusCode == 504
+		e.uncertain = uncertainStatus(resp.StatusCode)
 		return nil, e
 	}
 	return &answer{fields, raw}, nil
 }
+
+// uncertainStatus reports whether the platform may have acted on a call before this came of it: it broke on the way, or
+// a front-end waited in vain. (502 and 503 are taken for a platform that was not reached.)
+func uncertainStatus(code int) bool { return code == 500 || code == 504 }
 
 // notJSON says what came instead of JSON, with its first line: that is where a proxy or a login page tells its name.
 func notJSON(resp *http.Response, raw []byte, key Key) error {

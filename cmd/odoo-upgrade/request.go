@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -249,9 +250,22 @@ func (a *app) done(text string, details map[string]any) error {
 	return err
 }
 
-// patient retries what can be repeated without harm, and tells of it.
+// patient retries what can be repeated without harm, and tells of it. A platform that does not answer the very first call is
+// more often a wrong URL than a bad moment: that is told at once.
 func (a *app) patient(ctx context.Context, try func(context.Context) error) error {
-	return client.Retry(ctx, &client.RetryOptions{Limit: 2 * time.Minute, Uncertain: true, OnTrouble: a.tellTrouble}, try)
+	var final error
+	first := true
+	err := client.Retry(ctx, &client.RetryOptions{Limit: 2 * time.Minute, Uncertain: true, OnTrouble: a.tellTrouble}, func(ctx context.Context) error {
+		err := try(ctx)
+		var e *client.Error
+		if first && errors.As(err, &e) && e.Status == 0 {
+			final = err
+			return nil
+		}
+		first = false
+		return err
+	})
+	return cmp.Or(final, err)
 }
 
 func (a *app) tellTrouble(err error, pause time.Duration) {

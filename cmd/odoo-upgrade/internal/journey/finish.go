@@ -17,7 +17,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	var req *client.Request
 	if !fresh {
 		var err error
-		if req, err = r.status(ctx); err != nil {
+		if req, err = r.statusWithin(ctx, firstContact); err != nil {
 			return nil, r.unknown(err)
 		}
 	}
@@ -93,7 +93,12 @@ func (r *run) unknown(err error) error {
 
 // status asks where the request is, patiently, and at a distance from other such calls.
 func (r *run) status(ctx context.Context) (*client.Request, error) {
+	return r.statusWithin(ctx, r.Wait.MaxOutage)
+}
+
+func (r *run) statusWithin(ctx context.Context, outage time.Duration) (*client.Request, error) {
 	o := r.Wait
+	o.MaxOutage = outage
 	o.Until = func(*client.Request) bool { return true }
 	o.OnTrouble = r.trouble
 	return r.Client.Wait(ctx, r.state.Ref(), &o)

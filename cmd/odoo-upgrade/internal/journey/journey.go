@@ -12,6 +12,7 @@
 package journey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -314,11 +315,26 @@ func (r *run) retry(ctx context.Context, try func(context.Context) error) error 
 	return client.Retry(ctx, &o, try)
 }
 
-// retryCreate repeats only what surely was not done.
+// firstContact is how long a platform may be out of order before anything hangs on it.
+const firstContact = 2 * time.Minute
+
+// retryCreate repeats only what surely was not done, and only when the platform or its front-end said so themselves: a
+// page, a closed port, a name that leads nowhere are more often a wrong URL than a bad moment, and the user wants to know.
 func (r *run) retryCreate(ctx context.Context, try func(context.Context) error) error {
 	o := r.Retry
 	o.OnTrouble = r.trouble
-	return client.Retry(ctx, &o, try)
+	o.Limit = firstContact
+	var final error
+	err := client.Retry(ctx, &o, func(ctx context.Context) error {
+		err := try(ctx)
+		var e *client.Error
+		if errors.As(err, &e) && len(e.Failures) == 0 && e.Status != 429 && e.Status != 502 && e.Status != 503 {
+			final = err
+			return nil
+		}
+		return err
+	})
+	return cmp.Or(final, err)
 }
 
 func (r *run) trouble(err error, pause time.Duration) {

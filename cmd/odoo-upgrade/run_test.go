@@ -1,0 +1,460 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// journeyArgs is a run's command line.
+func journeyArgs(dump, out string, more ...string) []string {
+	return append([]string{"run", "--target", "8.0", "--aim", "test", "--dump", dump, "--out", out, "--via", "https", "--interval", "100ms"}, more...)
+}
+
+func TestRun_independentPlatform(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		states []string
+		args   []string
+		before func(method string, n int, w http.ResponseWriter, r *http.Request) bool
+		extra  map[string]any
+		code   int
+		says   []string
+		calls  []string // nil means the usual
+		out    bool
+	}{
+		{name: "the usual way", states: []string{"pending", "processing", "done"}, out: true},
+		{name: "delivered", states: []string{"testing", "delivered"}, out: true, says: []string{"odoo-upgrade skip-test"}},
+		{name: "test phase skipped", states: []string{"testing"}, args: []string{"--skip-test"}, out: true,
+			calls: []string{"create", "upload", "process", "status", "skip_test", "status", "download"}},
+		{name: "a state nobody knows", states: []string{"on_holiday", "done"}, out: true, says: []string{"does not know that state"}},
+		{name: "the dump is refused", states: []string{"pending", "invalid"}, code: 1, calls: []string{"create", "upload", "process", "status"},
+			extra: map[string]any{"customer_message": "see /77/" + platformKey + "/notes"}, says: []string{"see /77/[key]/notes"}},
+		{name: "the target is refused", args: []string{"--target", "5.0"}, code: 1, calls: []string{"create"}, says: []string{"TARGET:INVALID", "expected 8.0"}},
+		{name: "a page for create", code: 1, calls: []string{"create"}, says: []string{"HTML page", "<html><title>Hotel</title>"},
+			before: func(method string, _ int, w http.ResponseWriter, _ *http.Request) bool {
+				w.Header().Set("Content-Type", "text/html")
+				_, _ = io.WriteString(w, "<html><title>Hotel</title>\n")
+				return true
+			}},
+		{name: "create out of order for a moment", states: []string{"done"}, out: true, says: []string{"503", "trying again"},
+			before: func(method string, n int, w http.ResponseWriter, _ *http.Request) bool {
+				if method == "create" && n < 2 {
+					http.Error(w, "later", 503)
+				}
+				return method == "create" && n < 2
+			}},
+		{name: "process out of order for a moment", states: []string{"done"}, out: true,
+			before: func(method string, n int, w http.ResponseWriter, _ *http.Request) bool {
+				if method == "process" && n < 2 {
+					_, _ = io.WriteString(w, `{"failures": [{"reason": "SERVER:ERROR", "message": "try again"}]}`)
+				}
+				return method == "process" && n < 2
+			}},
+		{name: "the dump is lost once", states: []string{"done"}, out: true, says: []string{"sending it again"},
+			before: func(method string, n int, w http.ResponseWriter, _ *http.Request) bool {
+				if method == "process" && n == 0 {
+					_, _ = io.WriteString(w, `{"failures": [{"reason": "DUMP:MISSING", "message": "no dump"}]}`)
+				}
+				return method == "process" && n == 0
+			}, calls: []string{"create", "upload", "process", "upload", "process", "status", "download"}},
+		{name: "the upload's answer is lost", states: []string{"done"}, out: true,
+			// The dump has arrived whole; it must not be sent again.
+			calls: []string{"create", "upload", "status", "process", "status", "download"}},
+		{name: "the file is late", states: []string{"done"}, out: true, says: []string{"not there yet"},
+			before: func(method string, n int, w http.ResponseWriter, r *http.Request) bool {
+				if method == "download" && n == 0 {
+					http.NotFound(w, r)
+				}
+				return method == "download" && n == 0
+			}, calls: []string{"create", "upload", "process", "status", "download", "status", "download"}},
+		{name: "a page for the file", states: []string{"done"}, code: 1, says: []string{"HTML page", "[key]"},
+			before: func(method string, _ int, w http.ResponseWriter, r *http.Request) bool {
+				if method == "download" {
+					w.Header().Set("Content-Type", "text/html")
+					_, _ = io.WriteString(w, "<html>log in at "+r.URL.Path)
+				}
+				return method == "download"
+			}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			dump, out := noise(t, dir, "db.dump", 300_000), filepath.Join(dir, "out")
+			p := newPlatform(t, tt.states...)
+			p.extra, p.before = tt.extra, tt.before
+			if tt.name == "the upload's answer is lost" {
+				p.before = loseUploadAnswer(p)
+			}
+			r := command(t, p.env(), "", append(journeyArgs(dump, out), tt.args...)...)
+			if r.code != tt.code {
+				t.Errorf("exit code %d, want %d: %s", r.code, tt.code, r.stderr)
+			}
+			for _, s := range tt.says {
+				if !strings.Contains(r.stderr, s) {
+					t.Errorf("standard error does not say %q: %s", s, r.stderr)
+				}
+			}
+			if strings.Contains(r.stdout+r.stderr, platformKey) {
+				t.Errorf("the key was printed: %s%s", r.stdout, r.stderr)
+			}
+			if tt.out != sameFiles(t, dump, out) {
+				t.Errorf("upgraded dump in its place: %v, want %v", !tt.out, tt.out)
+			}
+			want := tt.calls
+			if want == nil && tt.code == 0 {
+				want = []string{"create", "upload", "process", "status", "download"}
+			}
+			if want != nil {
+				if diff := cmp.Diff(want, p.sequence()); diff != "" {
+					t.Errorf("calls (-want +got):\n%s", diff)
+				}
+			}
+			if tt.code == 0 {
+				// Once more does nothing.
+				before := len(p.calls)
+				if r := command(t, p.env(), "", append(journeyArgs(dump, out), tt.args...)...); r.code != 0 || !strings.Contains(r.stdout, "an earlier run") {
+					t.Errorf("the second time: %+v", r)
+				}
+				if len(p.calls) != before {
+					t.Errorf("the second time called %v", p.calls[before:])
+				}
+			}
+		})
+	}
+}
+
+// loseUploadAnswer takes the whole dump and breaks the connection.
+func loseUploadAnswer(p *platform) func(string, int, http.ResponseWriter, *http.Request) bool {
+	return func(method string, n int, _ http.ResponseWriter, r *http.Request) bool {
+		if method != "upload" || n > 0 {
+			return false
+		}
+		raw, _ := io.ReadAll(r.Body)
+		p.mu.Lock()
+		p.dump = raw
+		p.mu.Unlock()
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// TestRun_createAnswerLost holds that an unclear create is not repeated by itself, not even by another process.
+func TestRun_createAnswerLost(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	dump, out := noise(t, dir, "db.dump", 1000), filepath.Join(dir, "out")
+	p := newPlatform(t, "done")
+	p.before = func(method string, n int, _ http.ResponseWriter, r *http.Request) bool {
+		if method == "create" && n == 0 {
+			_, _ = io.ReadAll(r.Body)
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	}
+	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 1 || !strings.Contains(r.stderr, "--new-request") {
+		t.Fatalf("the first run: %+v", r)
+	}
+	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 1 || !strings.Contains(r.stderr, "--new-request") {
+		t.Fatalf("the second run: %+v", r)
+	}
+	if n := p.count("create"); n != 1 {
+		t.Errorf("create was called %d times", n)
+	}
+	if r := command(t, p.env(), "", journeyArgs(dump, out, "--new-request")...); r.code != 0 || !sameFiles(t, dump, out) {
+		t.Errorf("with --new-request: %+v", r)
+	}
+}
+
+// interrupted runs until the platform's calls reach a point, and interrupts there as Ctrl-C does.
+func interrupted(t *testing.T, p *platform, at string, args []string) ran {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	p.before = func(method string, _ int, _ http.ResponseWriter, r *http.Request) bool {
+		if method == at {
+			cancel(signalError{syscall.SIGINT})
+			_, _ = io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+			return true
+		}
+		return false
+	}
+	defer func() { p.before = nil }()
+	var out, errs strings.Builder
+	env := p.env()
+	code := execute(ctx, args, environment{stdin: strings.NewReader("piped dump"), stdout: &out, stderr: &errs, getenv: func(n string) string { return env[n] }})
+	return ran{code, out.String(), errs.String()}
+}
+
+func TestRun_interruptedAndContinued(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"upload", "status", "download"} {
+		for _, source := range []string{"file", "pipe"} {
+			t.Run(at+"/"+source, func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				dump, out := noise(t, dir, "db.dump", 100_000), filepath.Join(dir, "out")
+				p := newPlatform(t, "pending", "done")
+				args := journeyArgs(dump, out)
+				if source == "pipe" {
+					args = journeyArgs("-", out)
+				}
+				r := interrupted(t, p, at, args)
+				if r.code != 130 || !strings.Contains(r.stderr, "continues where it was") {
+					t.Fatalf("interrupted: %+v", r)
+				}
+				if _, err := os.Stat(out); err == nil {
+					t.Error("there is an upgraded dump after the interruption")
+				}
+				if info, err := os.Stat(out + ".upgrade-state.json"); err != nil || info.Mode().Perm() != 0o600 {
+					t.Errorf("the state file: %v, %v", info, err)
+				}
+				r = command(t, p.env(), "another dump", args...)
+				if r.code != 0 || p.count("create") != 1 {
+					t.Fatalf("continued: %+v, %d times create", r, p.count("create"))
+				}
+				got, err := os.ReadFile(out)
+				if err != nil || (source == "pipe" && string(got) != "piped dump") || (source == "file" && !sameFiles(t, dump, out)) {
+					t.Errorf("the upgraded dump: %d bytes, %v", len(got), err)
+				}
+				// Nothing is left but the result and the note of it.
+				left, _ := os.ReadDir(dir)
+				var names []string
+				for _, e := range left {
+					names = append(names, e.Name())
+				}
+				if diff := cmp.Diff([]string{"db.dump", "out", "out.upgrade-state.json"}, names); diff != "" {
+					t.Errorf("left behind (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+func TestRun_refusesToGuess(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		change func(t *testing.T, dump, state string) []string // further arguments of the second run
+		says   string
+	}{
+		{"another dump", func(t *testing.T, dump, _ string) []string {
+			noise(t, filepath.Dir(dump), "db.dump", 99_999)
+			return nil
+		}, "has changed since request 77"},
+		{"one bit of the dump", func(t *testing.T, dump, _ string) []string {
+			raw, _ := os.ReadFile(dump)
+			raw[500] ^= 1
+			if err := os.WriteFile(dump, raw, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return nil
+		}, "has changed since request 77"},
+		{"another target", func(*testing.T, string, string) []string { return []string{"--target", "7.0"} }, `--target "8.0"`},
+		{"another platform", func(*testing.T, string, string) []string { return []string{"--url", "http://127.0.0.1:1"} }, "--url"},
+		{"a damaged note", func(t *testing.T, _, state string) []string {
+			if err := os.WriteFile(state, []byte("{"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return nil
+		}, "is not a state file"},
+		{"a note from the future", func(t *testing.T, _, state string) []string {
+			if err := os.WriteFile(state, []byte(`{"version": 99, "stage": "created"}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return nil
+		}, "another version"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			dump, out := noise(t, dir, "db.dump", 100_000), filepath.Join(dir, "out")
+			p := newPlatform(t, "pending", "done")
+			if r := interrupted(t, p, "upload", journeyArgs(dump, out)); r.code != 130 {
+				t.Fatalf("%+v", r)
+			}
+			calls := len(p.calls)
+			more := tt.change(t, dump, out+".upgrade-state.json")
+			r := command(t, p.env(), "", journeyArgs(dump, out, more...)...)
+			if r.code != 1 || !strings.Contains(r.stderr, tt.says) {
+				t.Errorf("got %+v, want a refusal with %q", r, tt.says)
+			}
+			if len(p.calls) != calls {
+				t.Errorf("the platform was called: %v", p.calls[calls:])
+			}
+		})
+	}
+}
+
+// TestRun_touchedDump: the same bytes under another time are the same dump.
+func TestRun_touchedDump(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	dump, out := noise(t, dir, "db.dump", 100_000), filepath.Join(dir, "out")
+	p := newPlatform(t, "done")
+	if r := interrupted(t, p, "upload", journeyArgs(dump, out)); r.code != 130 {
+		t.Fatalf("%+v", r)
+	}
+	if err := os.Chtimes(dump, time.Time{}, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 || p.count("create") != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestRun_nextDump(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	dump, out := noise(t, dir, "db.dump", 100_000), filepath.Join(dir, "out")
+	p := newPlatform(t, "done")
+	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	// The file is gone: it is fetched again, and nothing else is done.
+	if err := os.Remove(out); err != nil {
+		t.Fatal(err)
+	}
+	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) || p.count("create") != 1 || p.count("upload") != 1 {
+		t.Fatalf("%+v, calls %v", r, p.calls)
+	}
+	// The next night's dump is another upgrade.
+	noise(t, dir, "db.dump", 100_001)
+	p.state = "draft"
+	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) || p.count("create") != 2 {
+		t.Fatalf("%+v, calls %v", r, p.calls)
+	}
+}
+
+func TestRun_oneAtATime(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	dump, out := noise(t, dir, "db.dump", 100_000), filepath.Join(dir, "out")
+	p := newPlatform(t, "done")
+	var second ran
+	p.before = func(method string, _ int, _ http.ResponseWriter, _ *http.Request) bool {
+		if method == "upload" {
+			second = command(t, p.env(), "", journeyArgs(dump, out)...)
+		}
+		return false
+	}
+	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	if second.code != 1 || !strings.Contains(second.stderr, "another odoo-upgrade is at work") {
+		t.Errorf("a second run beside the first: %+v", second)
+	}
+}
+
+func TestRun_json(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	dump, out := noise(t, dir, "db.dump", 100_000), filepath.Join(dir, "out")
+	p := newPlatform(t, "pending", "done")
+	r := command(t, p.env(), "", journeyArgs(dump, out, "--json")...)
+	if r.code != 0 || r.stderr != "" {
+		t.Fatalf("%+v", r)
+	}
+	var events []string
+	for line := range strings.Lines(r.stdout) {
+		var e struct {
+			Event   string
+			Request int
+			Out     string
+			SHA256  string
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Request != 77 {
+			t.Errorf("%q: %+v, %v", line, e, err)
+		}
+		events = append(events, e.Event)
+		if e.Event == "finished" && (e.Out != out || len(e.SHA256) != 64) {
+			t.Errorf("%q", line)
+		}
+	}
+	want := []string{"created", "uploading", "uploaded", "processing", "state", "state", "downloading", "downloaded", "finished"}
+	if diff := cmp.Diff(want, events); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if strings.Contains(r.stdout, platformKey) {
+		t.Error("the key was printed")
+	}
+	r = command(t, p.env(), "", journeyArgs(dump, filepath.Join(dir, "out2"), "--json", "--target", "5.0")...)
+	var e struct {
+		Event    string
+		Failures []struct{ Reason string }
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &e); err != nil || r.code != 1 || e.Event != "error" || len(e.Failures) != 1 || e.Failures[0].Reason != "TARGET:INVALID" {
+		t.Errorf("%+v: %+v, %v", r, e, err)
+	}
+}
+
+func TestRun_nothingIsAskedForInVain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	dump := noise(t, dir, "db.dump", 1000)
+	tests := []struct {
+		name string
+		args []string
+		says string
+	}{
+		{"no dump", journeyArgs(filepath.Join(dir, "missing"), filepath.Join(dir, "o1")), "missing"},
+		{"a folder for a dump", journeyArgs(dir, filepath.Join(dir, "o2")), "use -Fc"},
+		{"an empty dump", journeyArgs(noise(t, dir, "empty", 0), filepath.Join(dir, "o3")), "is empty"},
+		{"nothing from the pipe", journeyArgs("-", filepath.Join(dir, "o4")), "nothing came from the pipe"},
+		{"no folder for the result", journeyArgs(dump, filepath.Join(dir, "no", "o5")), "no such file"},
+		{"a folder for the result", journeyArgs(dump, dir), "is a folder"},
+		{"an open key", journeyArgs(dump, filepath.Join(dir, "o6"), "--ssh-key", openKey(t, dir)), "chmod 600"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlatform(t, "done")
+			r := command(t, p.env(), "", tt.args...)
+			if r.code != 1 || !strings.Contains(r.stderr, tt.says) {
+				t.Errorf("%+v, want %q", r, tt.says)
+			}
+			if len(p.calls) > 0 {
+				t.Errorf("the platform was called: %v", p.calls)
+			}
+		})
+	}
+}
+
+func openKey(t *testing.T, dir string) string {
+	t.Helper()
+	path := noise(t, dir, "id_open", 100)
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestRun_timeout(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	dump, out := noise(t, dir, "db.dump", 1000), filepath.Join(dir, "out")
+	p := newPlatform(t, "processing")
+	r := command(t, p.env(), "", journeyArgs(dump, out, "--timeout", "700ms")...)
+	if r.code != 1 || !strings.Contains(r.stderr, "--timeout") || errors.Is(t.Context().Err(), context.DeadlineExceeded) {
+		t.Errorf("%+v", r)
+	}
+	p.mu.Lock()
+	p.states = []string{"done"}
+	p.mu.Unlock()
+	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 || p.count("create") != 1 {
+		t.Errorf("%+v", r)
+	}
+}
