@@ -94,7 +94,9 @@ func (p params) addMultipart(body io.Reader, boundary string) error {
 	if boundary == "" {
 		return errors.New("it names no boundary")
 	}
-	parts := multipart.NewReader(body, boundary)
+	// The library takes a body that ends within a part's header for one that is over. Here, only the last boundary ends it; the
+	// line end that may be left out behind that is put there.
+	parts := multipart.NewReader(io.MultiReader(body, strings.NewReader("\r\n"), brokenOff{}), boundary)
 	for {
 		part, err := parts.NextRawPart()
 		if err == io.EOF {
@@ -110,6 +112,11 @@ func (p params) addMultipart(body io.Reader, boundary string) error {
 		p.add(part.FormName(), string(value))
 	}
 }
+
+// brokenOff is what follows a body that should have ended itself.
+type brokenOff struct{}
+
+func (brokenOff) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // add keeps the first value. JSON cannot carry what is not UTF-8, so that is replaced here, once. What is kept is a copy: a value
 // that is remembered must not hold on to the whole body.
