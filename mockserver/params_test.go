@@ -56,6 +56,8 @@ func TestParameters_anyWay(t *testing.T) {
 		"form, oddly written type":         {contentType: "Application/X-WWW-Form-URLencoded;", body: all},
 		"multipart":                        {contentType: multipartType, body: multipartBody},
 		"multipart with files":             {contentType: "multipart/form-data; boundary=x", body: filesBody},
+		"multipart ending in a boundary":   {contentType: "multipart/form-data; boundary=x", body: strings.TrimSuffix(filesBody, "\r\n")},
+		"multipart with words around it":   {contentType: "multipart/form-data; boundary=x", body: "before\r\n" + filesBody + "behind"},
 		"query and form":                   {query: sample("target", "-", "aim", "-").Encode(), contentType: formType, body: "aim=test&target=8.0"},
 		"query and multipart":              {query: sample("target", "-").Encode(), contentType: "multipart/form-data; boundary=x", body: multiBody},
 		"query, beside a body of no form":  {query: all, contentType: "application/json", body: `{"target": "5.0"}`},
