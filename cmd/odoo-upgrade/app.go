@@ -36,6 +36,7 @@ type app struct {
 	verbose     bool
 	callTimeout time.Duration
 
+	began  bool
 	client *client.Client
 	bars   *bars
 }
@@ -76,8 +77,9 @@ it from --state FILE (which "run" writes), or from --request and --key, or from 
 Exit codes: 0 all went well; 1 it failed, or the database was not upgraded; 2 the command line is wrong; 130 and 143 interrupted.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		// Whatever fails before a command begins is a mistake on the command line.
+		PersistentPreRun: func(*cobra.Command, []string) { a.began = true },
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
@@ -91,16 +93,7 @@ Exit codes: 0 all went well; 1 it failed, or the database was not upgraded; 2 th
 	root.AddCommand(a.runCommand(), a.createCommand(), a.uploadCommand(), a.sftpAccessCommand(), a.sftpUploadCommand(),
 		a.processCommand(), a.skipTestCommand(), a.statusCommand(), a.waitCommand(), a.downloadCommand())
 	for _, c := range root.Commands() {
-		args := c.Args
-		c.Args = func(cmd *cobra.Command, given []string) error {
-			if args == nil {
-				args = cobra.NoArgs
-			}
-			if err := args(cmd, given); err != nil {
-				return usageError{err, cmd.CommandPath()}
-			}
-			return nil
-		}
+		c.Args = cobra.NoArgs
 	}
 	return root
 }

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,8 +51,8 @@ func execute(ctx context.Context, args []string, env environment) int {
 	var usage usageError
 	var sig signalError
 	switch {
-	case errors.As(err, &usage):
-		fmt.Fprintf(a.stderr, "See \"%s --help\".\n", usage.command)
+	case errors.As(err, &usage) || !a.began:
+		fmt.Fprintf(a.stderr, "See \"%s --help\".\n", cmp.Or(usage.command, root.Name()))
 		return 2
 	case errors.As(context.Cause(ctx), &sig):
 		return 128 + int(sig.Signal)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"log"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -56,3 +58,6 @@ func sameFiles(tb testing.TB, a, b string) bool {
 	y, err2 := os.ReadFile(b)
 	return err1 == nil && err2 == nil && bytes.Equal(x, y)
 }
+
+// quiet swallows what a test server says about connections that tests break on purpose.
+var quiet = log.New(io.Discard, "", 0)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,7 @@ With --json every step is one line of JSON; the last one has "event": "finished"
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := complete(cmd, &o.Params); err != nil {
+		if err := cmp.Or(complete(cmd, &o.Params), flags.check(cmd)); err != nil {
 			return err
 		}
 		switch {

@@ -51,7 +51,7 @@ func TestRun_independentPlatform(t *testing.T) {
 		{name: "create out of order for a moment", states: []string{"done"}, out: true, says: []string{"503", "trying again"},
 			before: func(method string, n int, w http.ResponseWriter, _ *http.Request) bool {
 				if method == "create" && n < 2 {
-					http.Error(w, "later", 503)
+					http.Error(w, "later", http.StatusServiceUnavailable)
 				}
 				return method == "create" && n < 2
 			}},

@@ -27,8 +27,14 @@ func (s *sshFlags) register(cmd *cobra.Command) {
 	f.BoolVar(&s.agent, "ssh-agent", false, "log in with the keys of the ssh-agent")
 	f.BoolVar(&s.generate, "generate-key", false, "log in with an ed25519 key made for the occasion (the default when no other key is named)")
 	s.registerHosts(cmd)
-	cmd.MarkFlagsMutuallyExclusive("generate-key", "ssh-key")
-	cmd.MarkFlagsMutuallyExclusive("generate-key", "ssh-agent")
+}
+
+// check refuses flags that exclude each other.
+func (s *sshFlags) check(cmd *cobra.Command) error {
+	if s.generate && (s.agent || len(s.keyFiles) > 0) {
+		return usagef(cmd, "--generate-key makes the key to log in with; it cannot go with --ssh-key or --ssh-agent")
+	}
+	return nil
 }
 
 func (s *sshFlags) registerHosts(cmd *cobra.Command) {

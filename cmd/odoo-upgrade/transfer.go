@@ -190,6 +190,9 @@ Connections that break are made again.`,
 		if dump == "" {
 			return usagef(cmd, "--dump is missing")
 		}
+		if err := flags.check(cmd); err != nil {
+			return err
+		}
 		f, info, err := openDump(dump)
 		if err != nil {
 			return err
@@ -272,6 +275,9 @@ connections are continued, and so is what an earlier, interrupted call left.`,
 			return usagef(cmd, "--via %q: choose https or sftp", via)
 		case via == journey.SFTP && what != "upgraded":
 			return usagef(cmd, "over SFTP only the upgraded dump can be had")
+		}
+		if err := flags.check(cmd); err != nil {
+			return err
 		}
 		d := downloads[which]
 		var r *client.Request
