@@ -26,6 +26,12 @@
 // since 8.8; [Options.AllowSHA1] accepts them for clients that know nothing else. Ciphers, key exchanges and MACs are those that
 // golang.org/x/crypto holds to be secure; each client since about 2012 finds one among them.
 //
+// Unverified: statvfs, hard links and posix-rename are not announced, and limits@openssh.com is, so that OpenSSH's client sends blocks of 255 KiB.
+// Times in listings are UTC.
+//
+// Deliberately: the server waits a moment for the client's list of algorithms before it sends its own, and offers a client that knows
+// AES-GCM nothing else where the processor knows AES; see [conn.ciphers].
+//
 // Deliberately: a handle that is still open when the client ends its channel in order is closed, not aborted: OpenSSH's sftp ends that way
 // when it is interrupted, and a later "put -a" continues.
 package sftpserver

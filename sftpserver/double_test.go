@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
@@ -88,6 +89,9 @@ func (s *share) Truncate(size int64) error {
 func (s *share) truncateLocked(size int64) error {
 	if s.fail != nil {
 		return s.fail
+	}
+	if size > 1<<30 {
+		return fmt.Errorf("/var/lib/secret: %w", syscall.EFBIG)
 	}
 	if size <= int64(len(s.data)) {
 		s.data = s.data[:size]

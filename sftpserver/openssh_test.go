@@ -296,3 +296,31 @@ func TestOpenSSH_brokenAndResumed(t *testing.T) {
 		}
 	}
 }
+
+// TestOpenSSH_killed kills the client in the middle of an upload; the next one continues.
+func TestOpenSSH_killed(t *testing.T) {
+	t.Parallel()
+	h := startFaulty(t, sftpserver.OpWrite, sftpserver.Fault{Rate: 4 << 20})
+	want := pattern(3 << 20)
+	h.write("dump", want)
+	cmd := exec.Command(testprog.Need(t, "sftp", "openssh-client"), append(h.sshOptions(), "-b", "-", "-P", h.port(), user+"@127.0.0.1")...)
+	cmd.Dir = h.dir
+	cmd.Env = append(cmd.Environ(), "HOME="+h.dir, "SSH_AUTH_SOCK=")
+	cmd.Stdin = strings.NewReader("put dump " + name + "\n")
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	h.told.await(t, 1, sftpserver.EventFault) // struck when the file was opened
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	h.told.await(t, 1, sftpserver.EventDisconnect)
+	if ends := h.told.all(sftpserver.EventClose, sftpserver.EventAbort); len(ends) != 1 {
+		t.Errorf("the file ended as %+v", ends)
+	}
+	h.wants(want[:len(h.share.bytes())])
+	h.mustSFTP("put -a dump " + name)
+	h.wants(want)
+}
