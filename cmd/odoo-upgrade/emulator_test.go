@@ -39,10 +39,10 @@ func TestRun_builtInScenarios(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		https, sftp := ways(s)
 		if s.Expect == nil {
 			continue // there is nothing that a client could do better or worse
 		}
+		https, sftp := ways(s)
 		if https {
 			jobs = append(jobs, &job{script: s, via: "https"})
 		}
@@ -68,7 +68,7 @@ func TestRun_builtInScenarios(t *testing.T) {
 	}
 }
 
-// ways tells over which wires a dump can go such that the scenario's faults are met.
+// ways tells over which wires a dump can go such that the scenario's faults are met and its expectations can be.
 func ways(s *scenario.Scenario) (https, sftp bool) {
 	https, sftp = true, true
 	on := map[string]bool{}
@@ -83,6 +83,9 @@ func ways(s *scenario.Scenario) (https, sftp bool) {
 		if name == "upload" {
 			sftp = false
 		}
+	}
+	if b, ok := s.Expect.Calls["request_sftp_access"]; ok && !b.Holds(0) {
+		https = false
 	}
 	return https, sftp
 }

@@ -23,8 +23,8 @@ import (
 // ODOO_UPGRADE_KILLS=100 and ODOO_UPGRADE_DUMP_MIB=64 make it the long test; the moments come from ODOO_UPGRADE_SEED.
 func TestRun_killed(t *testing.T) {
 	t.Parallel()
-	kills := fromEnv(t, "ODOO_UPGRADE_KILLS", 6)
-	mib := fromEnv(t, "ODOO_UPGRADE_DUMP_MIB", 8)
+	kills := fromEnv(t, "ODOO_UPGRADE_KILLS", 3)
+	mib := fromEnv(t, "ODOO_UPGRADE_DUMP_MIB", 4)
 	seed := fromEnv(t, "ODOO_UPGRADE_SEED", 1)
 	t.Logf("seed %d: ODOO_UPGRADE_SEED=%d repeats it", seed, seed)
 	srv := mockservertest.New(t, &mockserver.Options{JournalSize: 1 << 20})
