@@ -1,13 +1,12 @@
 package mockserver
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -129,8 +128,10 @@ func (s *Server) tell(c *call) {
 		c.event.Fault = describeFault(c.fault)
 	}
 	s.record(c.event)
-	s.log.Debug("call", "on", c.event.On, "method", c.event.Method, "request", c.event.Request, "status", c.event.Status,
-		"failures", c.event.Failures, "why", c.event.Why, "sent", c.event.Sent, "took", time.Since(c.began))
+	if s.log.Enabled(c.r.Context(), slog.LevelDebug) { // asked first: making the arguments costs more than saying nothing
+		s.log.Debug("call", "on", c.event.On, "method", c.event.Method, "request", c.event.Request, "status", c.event.Status,
+			"failures", c.event.Failures, "why", c.event.Why, "sent", c.event.Sent, "took", time.Since(c.began))
+	}
 }
 
 // identify notes whose call it is, if it has the right key.
@@ -153,10 +154,16 @@ func badParameters(err error) platform.Failure {
 	return platform.Failure{Reason: reason, Message: strings.ToUpper(message[:1]) + message[1:], Why: message}
 }
 
+// usualAnswer is the room that a status needs.
+const usualAnswer = 2 << 10
+
+// none is an empty list of failures.
+var none = []string{}
+
 // write encodes an answer: the only place where the envelope is made (WIRE 1.6).
 func (s *Server) write(c *call, a answer) {
 	status := http.StatusOK
-	envelope := object{{"failures", []platform.Failure{}}}
+	envelope := object{{"failures", none}}
 	if len(a.failures) > 0 {
 		status = s.opts.FailureStatus
 		envelope = object{{"failures", a.failures}}
@@ -167,7 +174,7 @@ func (s *Server) write(c *call, a answer) {
 	} else if a.request != nil {
 		envelope = append(envelope, field{"request", a.request})
 	}
-	body, err := encode(envelope)
+	body, err := appendJSON(make([]byte, 0, usualAnswer), envelope)
 	if err != nil { // only a script's value could do that, and those were checked
 		panic("mockserver: an answer that cannot be encoded: " + err.Error())
 	}
@@ -247,46 +254,6 @@ func (s *Server) base(r *http.Request) string {
 		}
 	}
 	return scheme + "://" + host
-}
-
-// object is a JSON object whose keys keep their order (WIRE section 7).
-type object []field
-
-type field struct {
-	key   string
-	value any
-}
-
-func (o object) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for i, f := range o {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteByte('"')
-		b.WriteString(f.key)
-		b.WriteString(`":`)
-		value, err := encode(f.value)
-		if err != nil {
-			return nil, err
-		}
-		b.Write(value)
-	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
-}
-
-// encode is json.Marshal without the escapes for HTML: the page's URLs and messages come as people read them.
-func encode(v any) ([]byte, error) {
-	if o, ok := v.(object); ok { // not through the encoder, which would read it again
-		return o.MarshalJSON()
-	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // recorder remembers what was answered.

@@ -2,6 +2,7 @@ package mockserver
 
 import (
 	"net/http"
+	"sync"
 
 	"github.com/gorilla/mux"
 )
@@ -41,24 +42,40 @@ var downloads = []struct {
 
 func hasSkipTest(o *Options) bool { return profiles[o.Doc].skipTest }
 
+// routes answers every path. The methods share one route and the URLs another: each route is a regular expression, which costs time at
+// every start and, until one fits, in every call.
 func (s *Server) routes() http.Handler {
+	calls := make(map[string]http.HandlerFunc)
+	for _, m := range methods {
+		if m.exists == nil || m.exists(&s.opts) {
+			handler := s.method(m.name, m.raw, m.handle)
+			calls[apiBase+m.name], calls[apiBase+m.name+"/"] = handler, handler
+		}
+	}
+	urls := make(map[string]http.HandlerFunc)
+	for _, d := range downloads {
+		urls[d.path] = s.download(d.on, d.handle)
+	}
 	// A path is taken as it comes: a redirect to a cleaner one would turn a POST into a GET.
 	r := mux.NewRouter().SkipClean(true)
-	for _, m := range methods {
-		if m.exists != nil && !m.exists(&s.opts) {
-			continue
-		}
-		handler := s.method(m.name, m.raw, m.handle)
-		r.HandleFunc(apiBase+m.name, handler)
-		r.HandleFunc(apiBase+m.name+"/", handler)
-	}
-	for _, d := range downloads {
-		r.HandleFunc("/database/"+s.opts.Region+"/{id}/{key}/"+d.path, s.download(d.on, d.handle))
-	}
+	r.PathPrefix(apiBase).HandlerFunc(s.oneOf(calls, func(r *http.Request) string { return r.URL.Path }))
+	r.HandleFunc("/database/"+s.opts.Region+"/{id}/{key}/{url:.+}", s.oneOf(urls, func(r *http.Request) string { return mux.Vars(r)["url"] }))
 	if s.opts.ControlAddr == "" || s.opts.ControlAddr == Off {
-		r.PathPrefix("/_mock").Handler(s.controlHandler())
+		control := sync.OnceValue(s.controlHandler) // most servers in tests are never asked
+		r.PathPrefix("/_mock").HandlerFunc(func(w http.ResponseWriter, r *http.Request) { control().ServeHTTP(w, r) })
 	}
 	r.HandleFunc("/", s.serveFrontPage)
 	r.NotFoundHandler = http.HandlerFunc(s.serveNotFound)
 	return r
+}
+
+// oneOf hands a call to the handler of its name, or answers that there is none.
+func (s *Server) oneOf(handlers map[string]http.HandlerFunc, name func(*http.Request) string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if handle := handlers[name(r)]; handle != nil {
+			handle(w, r)
+		} else {
+			s.serveNotFound(w, r)
+		}
+	}
 }
