@@ -310,7 +310,7 @@ func (w *wire) dial(m made, key string) (*sftp.Client, error) {
 	}
 	network, err := net.Dial("tcp", w.sftpAddr)
 	if err != nil {
-		w.Fatal(err)
+		return nil, err
 	}
 	w.Cleanup(func() { network.Close() })
 	conn, channels, requests, err := gossh.NewClientConn(network, w.sftpAddr, &gossh.ClientConfig{
