@@ -1,0 +1,190 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/upgrademock/upgrademock/internal/certify"
+	"github.com/upgrademock/upgrademock/internal/child"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// certifyFlags are certify's own, beside those of the stages.
+type certifyFlags struct {
+	stageFlags
+	packs    []string
+	via      string
+	dump     string
+	parallel int
+	json     bool
+	junit    string
+}
+
+// notForCertify are serve's flags that make no sense for many emulators at once.
+var notForCertify = []string{"http", "https", "sftp", "control", "data-dir", "clock"}
+
+func newCertifyCommand() *cobra.Command {
+	var flags certifyFlags
+	cmd := &cobra.Command{
+		Use:   "certify [flags] [FILE]... -- COMMAND [ARGUMENT]...",
+		Short: "Judge a client: run it once per scenario of a pack",
+		Long: `certify runs COMMAND once per scenario, each time against an emulator of its own and in an empty directory, and judges what it
+did: by the scenario's expectations, by its exit status, by what it printed and by the file that it left.
+
+COMMAND gets exec's environment. What to do is in variables, and in placeholders of its arguments:
+
+` + placeholders() + `
+Arguments that name a file here are made absolute. A scenario is left out when the client's way of sending its dump cannot meet it:
+see --via. The exit status is 0 when nothing failed, 1 when something did, 2 for a wrong command line.`,
+		Example: `  upgrademock certify -- ./upgrade.sh
+  upgrademock certify --pack full --via https --junit report.xml -- python3 upgrade.py {dump} {out}
+  upgrademock certify --pack flaky-production.yaml -- ./upgrade.sh`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			command := args
+			if at := cmd.ArgsLenAtDash(); at >= 0 {
+				flags.packs, command = append(flags.packs, args[:at]...), args[at:]
+			}
+			if len(command) == 0 {
+				return fmt.Errorf("no command to judge\n\nUsage:\n  %s", cmd.UseLine())
+			}
+			for _, name := range notForCertify {
+				if cmd.Flags().Changed(name) {
+					return fmt.Errorf("--%s makes no sense for certify, which runs many emulators at once", name)
+				}
+			}
+			opts, err := flags.read(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			opts.Args = command
+			return flags.run(cmd, opts)
+		},
+	}
+	flags.add(cmd.Flags())
+	for _, name := range notForCertify {
+		cmd.Flags().MarkHidden(name)
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&flags.packs, "pack", nil, "basic, full, or a scenario's `name` or file, repeatable (default basic)")
+	f.StringVar(&flags.via, "via", string(certify.Both), "`way` of sending the dump: https, sftp, or both for a client that chooses, or does as it is told")
+	f.StringVar(&flags.dump, "dump", "", "the dump `file` to send (default: one of 3 MiB is made)")
+	f.IntVar(&flags.parallel, "parallel", 0, "how many clients to run at once, a `number` (default: the number of processors)")
+	f.BoolVar(&flags.json, "json", false, "print the report as JSON")
+	f.StringVar(&flags.junit, "junit", "", "also write the report to this `file`, in the XML form that CI systems read")
+	f.Lookup("scenario").Usage = "the same as --pack"
+	f.Lookup("journal").Usage = "append the journals of all runs to this `file`, as JSON lines"
+	f.Lookup("keep").Usage = "leave each run's files behind, and say where"
+	return cmd
+}
+
+func placeholders() string {
+	var b strings.Builder
+	for _, p := range certify.Placeholders {
+		fmt.Fprintf(&b, "  %-14s %-24s %s\n", p.Word, p.Variable, p.Meaning)
+	}
+	return b.String()
+}
+
+// read turns the flags into options; every error is a wrong command line.
+func (f *certifyFlags) read(stderr io.Writer) (opts certify.Options, err error) {
+	packs := append(f.packs, f.serve.scenarios...)
+	f.serve.scenarios = nil
+	if len(packs) == 0 {
+		packs = []string{"basic"}
+	}
+	for _, pack := range packs {
+		scripts, err := unpack(pack)
+		if err != nil {
+			return opts, fmt.Errorf("--pack: %w", err)
+		}
+		opts.Scenarios = append(opts.Scenarios, scripts...)
+	}
+	if opts.Via, err = certify.ParseVia(f.via); err != nil {
+		return opts, fmt.Errorf("--via: %w", err)
+	}
+	if f.dump != "" {
+		if info, err := os.Stat(f.dump); err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+			return opts, fmt.Errorf("--dump %s: wanted a file with something in it", f.dump)
+		}
+	}
+	if f.parallel < 0 {
+		return opts, fmt.Errorf("--parallel %d: wanted a number from 1 on", f.parallel)
+	}
+	opts.Dump, opts.Parallel = f.dump, f.parallel
+	opts.Stage, err = f.options(stderr)
+	return opts, err
+}
+
+// unpack are the scenarios of a pack, or the one with that name or in that file.
+func unpack(pack string) ([]*scenario.Scenario, error) {
+	names, all := []string{pack}, false
+	switch pack {
+	case "basic":
+		names = certify.Basic
+	case "full":
+		names, all = builtInNames(), true
+	}
+	var scripts []*scenario.Scenario
+	for _, name := range names {
+		script, err := findScenario(name)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case script.Expect != nil:
+			scripts = append(scripts, script)
+		case !all: // of all that there are, those that a client can be judged by
+			return nil, fmt.Errorf("%s: the scenario has no `expect`, so there is nothing to judge", name)
+		}
+	}
+	return scripts, nil
+}
+
+func (f *certifyFlags) run(cmd *cobra.Command, opts certify.Options) (err error) {
+	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	if f.keep {
+		if opts.Keep, err = os.MkdirTemp("", "upgrademock-certify-kept-"); err != nil {
+			return failed(fmt.Errorf("--keep: %w", err))
+		}
+		defer say(stderr, "certify: kept the runs' files in %s", opts.Keep)
+	}
+	if f.serve.journal != "" {
+		file, err := os.OpenFile(f.serve.journal, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return failed(fmt.Errorf("--journal: %w", err))
+		}
+		defer file.Close()
+		opts.Journal = file
+	}
+	say(stderr, "certify: %d scenarios …", len(opts.Scenarios))
+	opts.Done = func(r certify.Result) { say(stderr, "certify: %-26s %s", r.Scenario, r.Verdict) }
+	report, err := certify.Run(cmd.Context(), opts)
+	if start := (*child.StartError)(nil); errors.As(err, &start) {
+		return exitCode{start.Status, fmt.Errorf("certify: %w", err)}
+	}
+	if err != nil {
+		return failed(err)
+	}
+	if f.junit != "" {
+		if err := writeFile(f.junit, report.WriteJUnit); err != nil {
+			return failed(fmt.Errorf("--junit: %w", err))
+		}
+	}
+	if f.json {
+		err = report.WriteJSON(stdout)
+	} else {
+		err = report.WriteTable(stdout)
+	}
+	if err != nil {
+		return failed(err)
+	}
+	if report.Failed > 0 {
+		return exitCode{code: exitFailed}
+	}
+	return nil
+}

@@ -1,0 +1,201 @@
+// Package certify judges a client of the upgrade platform: it runs the client once per scenario, each time on a stage of its own, and holds
+// what it did against what the scenario expects of a good client.
+package certify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/upgrademock/upgrademock/internal/child"
+	"github.com/upgrademock/upgrademock/internal/stage"
+	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// The verdicts on a client under one scenario. Skip is not one of them: a scenario that is left out has no result.
+const (
+	Pass  = "pass"
+	Fail  = "fail"
+	Error = "error" // it could not be judged
+)
+
+// Limit is how long a client may run under a scenario that does not say `within`.
+const Limit = 5 * time.Minute
+
+// Options of Run. Args and Scenarios are required.
+type Options struct {
+	// Args is the client's command, in which placeholders are replaced; see Placeholders.
+	Args []string
+	// Scenarios are what it is run under, in this order.
+	Scenarios []*scenario.Scenario
+	// Via is the way on which the client sends its dump; "" is Both.
+	Via Via
+	// Dump is the file to send; "": one is made.
+	Dump string
+	// Parallel is how many clients run at once; 0: as many as there are processors.
+	Parallel int
+	// Stage is what every stage is like. The scenarios, and all that must differ from stage to stage, are set here.
+	Stage stage.Options
+	// Keep is a directory in which each run's files stay; "": they are removed.
+	Keep string
+	// Done, if not nil, is called when a scenario has been judged, one call at a time, in no order.
+	Done func(Result)
+	// Journal gets the events of all runs as lines of JSON, run after run in the order of Scenarios; nil: nobody does.
+	Journal io.Writer
+}
+
+// Report is what came out. Its JSON is read by other programs: its keys do not change.
+type Report struct {
+	Client  []string  `json:"client"`
+	Results []Result  `json:"results"` // in the order of Options.Scenarios
+	Skipped []Skipped `json:"skipped"`
+	Passed  int       `json:"passed"`
+	Failed  int       `json:"failed"` // those with an error included
+}
+
+// Result is the verdict on the client under one scenario.
+type Result struct {
+	Scenario string    `json:"scenario"`
+	Verdict  string    `json:"verdict"`
+	Exit     int       `json:"exit"` // as a shell has it
+	Failed   []Failure `json:"failed"`
+
+	Description string             `json:"-"` // the scenario's
+	Took        time.Duration      `json:"-"`
+	Output      string             `json:"-"` // the end of what the client printed
+	Journal     []mockserver.Event `json:"-"`
+	skip        string             // why it was left out; "": it was not
+}
+
+// Failure is an expectation that was not met.
+type Failure struct {
+	Expect  string `json:"expect"`
+	Wanted  string `json:"wanted"`
+	Saw     string `json:"saw"`
+	Hint    string `json:"hint"` // what a good client would have done
+	nearest uint64 // the journal's number of the nearest event; 0: the end
+}
+
+// Skipped is a scenario that was left out, because the client's way cannot meet it.
+type Skipped struct {
+	Scenario string `json:"scenario"`
+	Reason   string `json:"reason"`
+}
+
+// Run judges the client. A client that cannot be run at all is a *child.StartError; every other error is a trouble of ours, or ctx's.
+func Run(ctx context.Context, opts Options) (_ *Report, err error) {
+	here, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("certify: %w", err)
+	}
+	if opts.Via == "" {
+		opts.Via = Both
+	}
+	if opts.Parallel <= 0 {
+		opts.Parallel = runtime.NumCPU()
+	}
+	client := append([]string(nil), opts.Args...)
+	opts.Args = atHome(here, opts.Args)
+	if _, err := exec.LookPath(opts.Args[0]); err != nil {
+		if _, err := (&child.Command{Args: opts.Args}).Run(ctx); err != nil { // for its words
+			return nil, err
+		}
+	}
+	dir := opts.Keep
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "upgrademock-certify-"); err != nil {
+			return nil, fmt.Errorf("certify: %w", err)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, fmt.Errorf("certify: %w", err)
+	}
+	if opts.Dump == "" {
+		opts.Dump = filepath.Join(dir, dumpName)
+		err = writeDump(opts.Dump)
+	} else {
+		opts.Dump, err = filepath.Abs(opts.Dump)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("certify: dump: %w", err)
+	}
+
+	results := make([]Result, len(opts.Scenarios))
+	var running sync.WaitGroup
+	var done sync.Mutex
+	places := make(chan struct{}, opts.Parallel)
+	for i, script := range opts.Scenarios {
+		result := &results[i]
+		*result = Result{Scenario: script.Name, Description: script.Description, Failed: []Failure{}}
+		if result.skip = opts.Via.cannotMeet(script); result.skip != "" {
+			continue
+		}
+		places <- struct{}{}
+		running.Go(func() {
+			defer func() { <-places }()
+			r := run{opts: &opts, script: script, dir: filepath.Join(dir, fmt.Sprintf("%02d-%s", i+1, script.Name)), here: here, result: result}
+			if err := r.run(ctx); err != nil {
+				result.Verdict = Error
+				result.Failed = append(result.Failed, Failure{Expect: "a judgement", Wanted: "the client run and judged", Saw: err.Error(), Hint: "this says nothing about the client; see what it printed"})
+			}
+			if opts.Done != nil && result.skip == "" {
+				done.Lock()
+				defer done.Unlock()
+				opts.Done(*result)
+			}
+		})
+	}
+	running.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	report := &Report{Client: client, Results: []Result{}, Skipped: []Skipped{}}
+	for _, r := range results {
+		report.add(r)
+	}
+	if opts.Journal != nil {
+		err = writeJournal(opts.Journal, results)
+	}
+	return report, err
+}
+
+func (rep *Report) add(r Result) {
+	if r.skip != "" {
+		rep.Skipped = append(rep.Skipped, Skipped{r.Scenario, r.skip})
+		return
+	}
+	rep.Results = append(rep.Results, r)
+	if r.Verdict == Pass {
+		rep.Passed++
+	} else {
+		rep.Failed++
+	}
+}
+
+// atHome makes the arguments absolute that name files here, since each run has a directory of its own: the program, and
+// what has a separator or a dot in it and is there.
+func atHome(here string, args []string) []string {
+	made := make([]string, len(args))
+	for i, arg := range args {
+		made[i] = arg
+		separated := strings.ContainsRune(arg, filepath.Separator)
+		if filepath.IsAbs(arg) || !separated && (i == 0 || !strings.Contains(arg, ".")) {
+			continue
+		}
+		path := filepath.Join(here, arg)
+		if info, err := os.Stat(path); i == 0 || err == nil && info.Mode().IsRegular() {
+			made[i] = path
+		}
+	}
+	return made
+}

@@ -1,0 +1,89 @@
+package certify
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/upgrademock/upgrademock/mockserver"
+)
+
+// spot is how many of the journal's lines are shown before and after the nearest one.
+const spot = 3
+
+// around are the journal's lines about the failure: around the nearest event, which is marked, or the last ones.
+func around(f Failure, journal []mockserver.Event) []string {
+	from, to, at := max(0, len(journal)-2*spot), len(journal), -1
+	for i, e := range journal {
+		if f.nearest != 0 && e.Seq == f.nearest {
+			at, from, to = i, max(0, i-spot), min(len(journal), i+spot+1)
+		}
+	}
+	var lines []string
+	for i := from; i < to; i++ {
+		mark := "  "
+		if i == at {
+			mark = "> "
+		}
+		lines = append(lines, mark+line(journal[i]))
+	}
+	return lines
+}
+
+// line is an event for people.
+func line(e mockserver.Event) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %-20s", e.At.Format("15:04:05.000"), e.On)
+	put := func(format string, args ...any) { fmt.Fprintf(&b, " "+format, args...) }
+	if e.Method != "" {
+		put("%s", e.Method)
+	}
+	if e.Status != 0 {
+		put("answered %d", e.Status)
+	}
+	if len(e.Failures) > 0 {
+		put("%s", strings.Join(e.Failures, ", "))
+	}
+	if e.State != "" {
+		put("%s", e.State)
+	}
+	if e.Received > 0 {
+		put("received %d bytes", e.Received)
+	}
+	if e.On == "download" {
+		put("sent %d bytes", e.Sent)
+	}
+	if e.From != "" || e.To != "" {
+		put("%s → %s", e.From, e.To)
+	}
+	if e.User != "" {
+		put("%s", e.User)
+	}
+	for what, ranges := range map[string][]mockserver.Range{"wrote": e.Written, "read": e.Read} {
+		for _, r := range ranges {
+			put("%s %d–%d", what, r.From, r.To)
+		}
+	}
+	if e.Fault != "" {
+		put("[fault: %s]", e.Fault)
+	}
+	if e.Why != "" {
+		put("(%s)", e.Why)
+	}
+	return b.String()
+}
+
+func writeJournal(w io.Writer, results []Result) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	for _, r := range results {
+		for _, e := range r.Journal {
+			e.Scenario = r.Scenario
+			if err := enc.Encode(e); err != nil {
+				return fmt.Errorf("certify: journal: %w", err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package certify
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// params are what the client has to give to create, chosen so that the scenario is for its request.
+func params(script *scenario.Scenario, opts *mockserver.Options) (map[string]string, error) {
+	chosen := map[string]string{
+		"contract": "M123456-abcdef",
+		"email":    "john.doe@example.com",
+		"target":   "8.0",
+		"aim":      "test",
+		"filename": "db_name.dump",
+	}
+	if opts.Doc == mockserver.Doc13 {
+		chosen["target"] = "13.0"
+	}
+	if len(opts.Targets) > 0 {
+		chosen["target"] = opts.Targets[len(opts.Targets)-1]
+	}
+	if len(opts.Contracts) > 0 {
+		chosen["contract"] = sample(opts.Contracts[0])
+	}
+	for key, glob := range script.When {
+		if _, known := chosen[key]; !known { // a client is not told of others: they are left out
+			continue
+		}
+		if only := (&scenario.Scenario{When: scenario.When{key: glob}}); !only.Matches(chosen) {
+			chosen[key] = sample(glob)
+		}
+	}
+	if !script.Matches(chosen) {
+		return nil, fmt.Errorf("found no parameters that the scenario's `when` %v is for; make its globs simpler", script.When)
+	}
+	return chosen, nil
+}
+
+var class = regexp.MustCompile(`\[([^]^\\])[^]]*\]`)
+
+// sample is a text that the glob matches, for the simple ones.
+func sample(glob string) string {
+	text := class.ReplaceAllString(glob, "$1")
+	return strings.NewReplacer("*", "1", "?", "1", `\`, "").Replace(text)
+}

@@ -1,0 +1,157 @@
+package certify
+
+import (
+	"cmp"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"unicode/utf8"
+)
+
+// WriteJSON writes the report for programs.
+func (rep *Report) WriteJSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(rep)
+}
+
+// WriteTable writes the report for people: a line for each scenario, and for each failed one what a good client would have done, with the
+// journal's lines around the spot.
+func (rep *Report) WriteTable(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SCENARIO\tVERDICT\tEXIT\tTIME\tNOT MET")
+	for _, r := range rep.Results {
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", r.Scenario, r.Verdict, r.Exit, took(r.Took), cmp.Or(strings.Join(r.notMet(), ", "), "-"))
+	}
+	for _, s := range rep.Skipped {
+		fmt.Fprintf(table, "%s\tskipped\t-\t-\t%s\n", s.Scenario, s.Reason)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, r := range rep.Results {
+		if r.Verdict != Pass {
+			if _, err := fmt.Fprintf(w, "\n%s: %s\n%s", r.Scenario, r.Description, r.details("  ")); err != nil {
+				return err
+			}
+		}
+	}
+	skipped := ""
+	if n := len(rep.Skipped); n > 0 {
+		skipped = fmt.Sprintf(", %d skipped", n)
+	}
+	_, err := fmt.Fprintf(w, "\n%d passed, %d failed%s\n", rep.Passed, rep.Failed, skipped)
+	return err
+}
+
+// notMet names the expectations that were not met.
+func (r *Result) notMet() []string {
+	var names []string
+	for _, f := range r.Failed {
+		names = append(names, f.Expect)
+	}
+	return names
+}
+
+// details tells of each failure, of the journal's lines about it, and of the client's last words.
+func (r *Result) details(indent string) string {
+	var b strings.Builder
+	put := func(format string, args ...any) { fmt.Fprintf(&b, indent+format+"\n", args...) }
+	var shown []string
+	for _, f := range r.Failed {
+		put("%s", f.Expect)
+		put("    wanted: %s", f.Wanted)
+		put("    saw:    %s", f.Saw)
+		put("    hint:   %s", f.Hint)
+		if lines := around(f, r.Journal); len(lines) > 0 && !slices.Equal(lines, shown) {
+			put("    in the journal:")
+			for _, l := range lines {
+				put("      %s", l)
+			}
+			shown = lines
+		}
+	}
+	if r.Output != "" {
+		put("the client's last words:")
+		for l := range strings.SplitSeq(r.Output, "\n") {
+			put("    %s", l)
+		}
+	}
+	return b.String()
+}
+
+// The XML form of JUnit's, as CI systems read it.
+type (
+	junitSuite struct {
+		XMLName  xml.Name    `xml:"testsuite"`
+		Name     string      `xml:"name,attr"`
+		Tests    int         `xml:"tests,attr"`
+		Failures int         `xml:"failures,attr"`
+		Errors   int         `xml:"errors,attr"`
+		Skipped  int         `xml:"skipped,attr"`
+		Time     string      `xml:"time,attr"`
+		Cases    []junitCase `xml:"testcase"`
+	}
+	junitCase struct {
+		Name    string        `xml:"name,attr"`
+		Class   string        `xml:"classname,attr"`
+		Time    string        `xml:"time,attr"`
+		Failure *junitProblem `xml:"failure,omitempty"`
+		Error   *junitProblem `xml:"error,omitempty"`
+		Skipped *junitProblem `xml:"skipped,omitempty"`
+	}
+	junitProblem struct {
+		Message string `xml:"message,attr"`
+		Text    string `xml:",chardata"`
+	}
+)
+
+// WriteJUnit writes the report for CI systems.
+func (rep *Report) WriteJUnit(w io.Writer) error {
+	const class = "upgrademock.certify"
+	suite := junitSuite{Name: "upgrademock certify", Tests: len(rep.Results) + len(rep.Skipped), Skipped: len(rep.Skipped)}
+	total := 0.0
+	for _, r := range rep.Results {
+		c := junitCase{Name: r.Scenario, Class: class, Time: fmt.Sprintf("%.3f", r.Took.Seconds())}
+		total += r.Took.Seconds()
+		problem := &junitProblem{Message: strings.Join(r.notMet(), ", "), Text: printable(r.Description + "\n" + r.details(""))}
+		switch r.Verdict {
+		case Fail:
+			c.Failure = problem
+			suite.Failures++
+		case Error:
+			c.Error = problem
+			suite.Errors++
+		}
+		suite.Cases = append(suite.Cases, c)
+	}
+	for _, s := range rep.Skipped {
+		suite.Cases = append(suite.Cases, junitCase{Name: s.Scenario, Class: class, Time: "0", Skipped: &junitProblem{Message: s.Reason}})
+	}
+	suite.Time = fmt.Sprintf("%.3f", total)
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	enc := xml.NewEncoder(w)
+	enc.Indent("", "  ")
+	if err := enc.Encode(suite); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+// printable leaves out what XML cannot hold: a client may print anything.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || r < ' ' && r != '\n' && r != '\t' {
+			return '?'
+		}
+		return r
+	}, text)
+}

@@ -1,0 +1,225 @@
+package certify
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	gossh "golang.org/x/crypto/ssh"
+
+	"github.com/upgrademock/upgrademock/internal/child"
+	"github.com/upgrademock/upgrademock/internal/stage"
+	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// Placeholders are the words that are replaced in the client's command, and the variable that has the same value.
+var Placeholders = []struct{ Word, Variable, Meaning string }{
+	{"{dump}", "UPGRADEMOCK_DUMP", "the file to send"},
+	{"{out}", "UPGRADEMOCK_OUT", "where the upgraded dump must be written"},
+	{"{contract}", "UPGRADEMOCK_CONTRACT", "create's contract"},
+	{"{email}", "UPGRADEMOCK_EMAIL", "create's email"},
+	{"{target}", "UPGRADEMOCK_TARGET", "create's target"},
+	{"{aim}", "UPGRADEMOCK_AIM", "create's aim"},
+	{"{filename}", "UPGRADEMOCK_FILENAME", "create's filename"},
+	{"{ssh_key}", "UPGRADEMOCK_SSH_KEY", "file of a fresh SSH private key"},
+	{"{ssh_pub}", "UPGRADEMOCK_SSH_PUB", "file of its public half"},
+	{"{scenario}", "UPGRADEMOCK_SCENARIO", "the scenario's name"},
+	{"{via}", "UPGRADEMOCK_VIA", "https or sftp: how to send the dump"},
+	{"{url}", "UPGRADE_URL", "the emulator's address"},
+	{"{ca_file}", "UPGRADEMOCK_CA_FILE", "the authority to trust"},
+	{"{known_hosts}", "UPGRADEMOCK_KNOWN_HOSTS", "a known_hosts file for the SFTP server"},
+	{"{cwd}", "UPGRADEMOCK_CWD", "the directory in which certify was called"},
+}
+
+var errTooLong = errors.New("the client took too long")
+
+// run is one run of the client.
+type run struct {
+	opts   *Options
+	script *scenario.Scenario
+	dir    string // of the run; the client's is below it
+	here   string
+	result *Result
+
+	stage  *stage.Stage
+	out    string
+	stdout string // what the client printed
+	stderr string
+	ended  child.Result
+	late   bool // it had to be ended
+}
+
+// run runs the client, and judges it. The error is what kept it from being judged.
+func (r *run) run(ctx context.Context) (err error) {
+	work := filepath.Join(r.dir, "work")
+	if err := os.MkdirAll(work, 0o700); err != nil {
+		return err
+	}
+	if r.opts.Keep == "" {
+		defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
+	}
+	if err := r.start(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.stage.Close()) }()
+	if err := r.execute(ctx, work); err != nil {
+		return err
+	}
+	r.result.Exit, r.result.Took = r.ended.Status, r.ended.Took
+	verdicts := r.stage.Server.Verify(mockserver.Filter{}) // before we ask for anything ourselves
+	r.result.Journal = r.stage.Server.Journal()
+	r.result.Output = r.tail()
+	if reason := r.opts.Via.choseOther(r.script, r.result.Journal); reason != "" {
+		r.result.skip = reason
+		return nil
+	}
+	r.judge(verdicts)
+	return nil
+}
+
+// start starts the stage.
+func (r *run) start() (err error) {
+	opts := r.opts.Stage
+	server := mockserver.Options{}
+	if opts.Server != nil {
+		server = *opts.Server
+	}
+	server.Scenarios = []*scenario.Scenario{r.script}
+	server.JournalWriter = nil
+	if r.opts.Keep != "" {
+		server.DataDir = filepath.Join(r.dir, "data")
+	}
+	opts.Server = &server
+	r.stage, err = stage.Start(opts)
+	return err
+}
+
+// execute runs the client in the directory work, for as long as it may.
+func (r *run) execute(ctx context.Context, work string) error {
+	values, err := r.values()
+	if err != nil {
+		return err
+	}
+	var set, words []string
+	for _, p := range Placeholders {
+		value, given := values[p.Variable]
+		if given {
+			set = append(set, p.Variable+"="+value)
+		} else {
+			value = lookup(r.stage.Env, p.Variable)
+		}
+		words = append(words, p.Word, value)
+	}
+	replace := strings.NewReplacer(words...)
+	args := make([]string, len(r.opts.Args))
+	for i, arg := range r.opts.Args {
+		args[i] = replace.Replace(arg)
+	}
+
+	limit := Limit
+	if r.script.Expect != nil && r.script.Expect.Within > 0 {
+		limit = r.script.Expect.Within
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTooLong)
+	defer cancel()
+	var files [2]*os.File
+	for i, name := range []string{"stdout", "stderr"} {
+		if files[i], err = os.Create(filepath.Join(r.dir, name)); err != nil {
+			return err
+		}
+		defer files[i].Close()
+	}
+	command := child.Command{
+		Args: args, Dir: work, Env: child.Environ(r.stage.Env, set, nil), Mark: r.stage.Mark, Stdout: files[0], Stderr: files[1],
+	}
+	r.ended, err = command.Run(ctx)
+	r.late = errors.Is(err, errTooLong)
+	if err != nil && !r.late {
+		return err
+	}
+	for i, text := range []*string{&r.stdout, &r.stderr} {
+		data, err := os.ReadFile(files[i].Name())
+		if err != nil {
+			return err
+		}
+		*text = string(data)
+	}
+	return nil
+}
+
+// values are the variables that only certify sets.
+func (r *run) values() (map[string]string, error) {
+	chosen, err := params(r.script, r.opts.Stage.Server)
+	if err != nil {
+		return nil, err
+	}
+	key, pub := filepath.Join(r.dir, "ssh_key"), filepath.Join(r.dir, "ssh_key.pub")
+	if err := makeKeyPair(key, pub); err != nil {
+		return nil, fmt.Errorf("make an SSH key: %w", err)
+	}
+	r.out = filepath.Join(r.dir, "upgraded_"+chosen["filename"])
+	values := map[string]string{
+		"UPGRADEMOCK_DUMP":     r.opts.Dump,
+		"UPGRADEMOCK_OUT":      r.out,
+		"UPGRADEMOCK_SSH_KEY":  key,
+		"UPGRADEMOCK_SSH_PUB":  pub,
+		"UPGRADEMOCK_SCENARIO": r.script.Name,
+		"UPGRADEMOCK_VIA":      string(r.opts.Via.told(r.script)),
+		"UPGRADEMOCK_CWD":      r.here,
+	}
+	for name, value := range chosen {
+		values["UPGRADEMOCK_"+strings.ToUpper(name)] = value
+	}
+	return values, nil
+}
+
+func makeKeyPair(keyFile, pubFile string) error {
+	pub, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	block, err := gossh.MarshalPrivateKey(key, "upgrademock certify")
+	if err != nil {
+		return err
+	}
+	sshPub, err := gossh.NewPublicKey(pub)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(keyFile, pem.EncodeToMemory(block), 0o600),
+		os.WriteFile(pubFile, gossh.MarshalAuthorizedKey(sshPub), 0o644))
+}
+
+func lookup(env []string, name string) string {
+	for _, entry := range env {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// tail is the end of what the client printed.
+func (r *run) tail() string {
+	const lines = 12
+	printed := strings.TrimRight(r.stdout+r.stderr, "\n")
+	all := strings.Split(printed, "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// took is a duration for people.
+func took(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(100 * time.Millisecond).String()
+}

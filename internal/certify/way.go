@@ -1,0 +1,109 @@
+package certify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// Via is a way on which a dump is sent.
+type Via string
+
+// The ways. With Both the client chooses, or is told by its variables and placeholders.
+const (
+	HTTPS Via = "https"
+	SFTP  Via = "sftp"
+	Both  Via = "both"
+)
+
+// ParseVia reads a way.
+func ParseVia(text string) (Via, error) {
+	switch via := Via(text); via {
+	case HTTPS, SFTP, Both:
+		return via, nil
+	}
+	return "", fmt.Errorf("unknown way %q: choose https, sftp or both", text)
+}
+
+// needs is the only way on which a client can meet the scenario; Both: any will do. What goes wrong with a transfer tells, and which
+// calls must happen.
+func needs(script *scenario.Scenario) Via {
+	https, sftp := false, false
+	for _, f := range script.Faults {
+		switch {
+		case f.On == scenario.OnUpload, f.On == scenario.OnUpgrade, f.On == scenario.OnDownload:
+			https = true
+		case overSFTP(f.On):
+			sftp = true
+		}
+	}
+	if script.Expect != nil {
+		for on, bound := range script.Expect.Calls {
+			// sftp.put is met by an upload, too.
+			if overSFTP(on) && on != scenario.OnSFTPPut && on != scenario.OnSFTPGet && !bound.Holds(0) {
+				sftp = true
+			}
+		}
+	}
+	switch {
+	case https == sftp:
+		return Both
+	case sftp:
+		return SFTP
+	case slices.ContainsFunc(script.Faults, func(f scenario.Fault) bool { return f.On == scenario.OnUpload || f.On == scenario.OnUpgrade }):
+		return HTTPS
+	}
+	return Both // a download over HTTPS is open to those who sent their dump over SFTP
+}
+
+func overSFTP(on string) bool {
+	return on == scenario.OnRequestSFTPAccess || strings.HasPrefix(on, "sftp.")
+}
+
+// cannotMeet is why a client that goes via cannot meet the scenario, "" if it can.
+func (via Via) cannotMeet(script *scenario.Scenario) string {
+	if need := needs(script); via != Both && need != Both && need != via {
+		return fmt.Sprintf("it is about dumps sent over %s, and this client sends them over %s", name(need), name(via))
+	}
+	return ""
+}
+
+// told is the way that the client is told to go under the scenario.
+func (via Via) told(script *scenario.Scenario) Via {
+	if via != Both {
+		return via
+	}
+	if need := needs(script); need != Both {
+		return need
+	}
+	return HTTPS
+}
+
+// choseOther is why a client that had the choice went a way on which it could not meet the scenario, "" if it did not.
+func (via Via) choseOther(script *scenario.Scenario, events []mockserver.Event) string {
+	need := needs(script)
+	if via != Both || need == Both {
+		return ""
+	}
+	var went Via
+	for _, e := range events {
+		switch {
+		case overSFTP(e.On):
+			went = SFTP
+		case e.On == scenario.OnUpload || e.On == scenario.OnUpgrade:
+			went = HTTPS
+		}
+		if went == need {
+			return ""
+		}
+	}
+	if went == "" {
+		return ""
+	}
+	return fmt.Sprintf("it is about dumps sent over %s, and this client chose %s", name(need), name(went))
+}
+
+func name(via Via) string { return strings.ToUpper(string(via)) }
