@@ -289,8 +289,8 @@ func (b *bench) api(method string, w way, p params) reply {
 }
 
 // tryAPI calls a method for a step before the one judged.
-func (b *bench) tryAPI(method string, w way, p params) (reply, error) {
-	a, err := b.try(b.compose(method, w, p))
+func (b *bench) tryAPI(method string, p params) (reply, error) {
+	a, err := b.try(b.compose(method, b.way(method), p))
 	if err != nil {
 		return reply{answer: answer{What: a.What}, broken: err.Error()}, err
 	}

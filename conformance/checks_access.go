@@ -11,14 +11,14 @@ var authMethods = []struct {
 	name string
 	call func(b *bench, p params) reply
 }{
-	{"status", func(b *bench, p params) reply { return b.api("status", b.learned.way, p) }},
+	{"status", func(b *bench, p params) reply { return b.api("status", b.way("status"), p) }},
 	{"upload", func(b *bench, p params) reply {
 		return readReply(b.must(call{method: "POST", url: b.methodURL("upload") + "?" + p.encode(), ctype: "application/octet-stream", body: []byte("-- PostgreSQL database dump\n-- an intruder's\n"), what: "POST upload " + p.String()}))
 	}},
 	{"request_sftp_access", func(b *bench, p params) reply {
 		return readReply(b.must(b.composeAccess(p, keyLine(newKey("ed25519"))+"\n")))
 	}},
-	{"process", func(b *bench, p params) reply { return b.api("process", b.learned.way, p) }},
+	{"process", func(b *bench, p params) reply { return b.api("process", b.way("process"), p) }},
 }
 
 // wrongKeys are keys near to the right one that are not it, with what each is.

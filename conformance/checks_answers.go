@@ -22,7 +22,7 @@ func (b *bench) success(method string) reply {
 	switch method {
 	case "create":
 		p := b.createParams()
-		r := b.api("create", b.learned.way, p)
+		r := b.api("create", b.way("create"), p)
 		b.readRequest(r, p)
 		return r
 	case "upload":
@@ -32,9 +32,9 @@ func (b *bench) success(method string) reply {
 	case "process":
 		req := b.create()
 		b.put(req, b.dump())
-		return b.api("process", b.learned.way, req.auth())
+		return b.api("process", b.way("process"), req.auth())
 	}
-	return b.api(method, b.learned.way, b.create().auth())
+	return b.api(method, b.way(method), b.create().auth())
 }
 
 // refused calls a method so that it must be refused: create with a target that is none, the others without a
@@ -42,13 +42,13 @@ func (b *bench) success(method string) reply {
 func (b *bench) refusedCall(method string) reply {
 	switch method {
 	case "create":
-		return b.api("create", b.learned.way, b.createParams().set("target", "5.0"))
+		return b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
 	case "upload":
 		return readReply(b.must(call{method: "POST", url: b.methodURL("upload"), ctype: "application/octet-stream", body: []byte("--\n"), what: "POST upload without request and key"}))
 	case "request_sftp_access":
 		return readReply(b.must(b.composeAccess(nil, keyLine(newKey("ed25519"))+"\n")))
 	}
-	return b.api(method, b.learned.way, nil)
+	return b.api(method, b.way(method), nil)
 }
 
 // failureList ends the check unless the reply has the list `failures` as the contract describes it.
@@ -177,7 +177,7 @@ func answerChecks() []check {
 					if m == "create" {
 						p = b.createParams()
 					}
-					r := b.api(m+"/", b.learned.way, p)
+					r := b.api(m+"/", b.way(m), p)
 					b.object(r)
 					if m == "process" {
 						b.reasoned(r, "DUMP:MISSING")

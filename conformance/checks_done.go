@@ -178,8 +178,8 @@ func doneChecks() []check {
 				j := b.journey("gzip")
 				req := j.doneOrStop(b)
 				first, second := newKey("ed25519"), newKey("ed25519")
-				b.access(req, first)
-				a := b.access(req, second)
+				b.accessBy("sftp/done-access", req, first)
+				a := b.accessBy("sftp/done-access", req, second)
 				b.entrance(a, a.user, ssh.Signer(second), "a key of the second call", true)
 				b.entrance(a, a.user, first, "a key of the first call", false)
 			}},

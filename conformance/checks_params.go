@@ -139,7 +139,7 @@ func paramChecks() []check {
 				c.what += " and the extra parameters dbname and run"
 				b.accepted(readReply(b.must(c)))
 				b.accepted(readReply(b.must(b.composeAccess(auth, keyLine(newKey("ed25519"))+"\n"))))
-				b.accepted(b.api("process", b.learned.way, auth))
+				b.accepted(b.api("process", b.way("process"), auth))
 			}},
 		check{id: "params/body-beats-query", rows: rows("1.3"), evidence: Assumption,
 			says: "A parameter given in the query and in the body: the body's counts.",

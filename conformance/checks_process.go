@@ -18,7 +18,7 @@ func processChecks() []check {
 			says: "process of an uploaded dump succeeds.",
 			run: func(b *bench) {
 				req, _ := b.uploaded()
-				b.accepted(b.api("process", b.learned.way, req.auth()))
+				b.accepted(b.api("process", b.way("process"), req.auth()))
 			}},
 		{id: "process/leaves-draft", rows: rows("6.1"), evidence: Documented, needs: Writes | Processes,
 			says: "process moves the request out of draft at once.",
@@ -32,7 +32,7 @@ func processChecks() []check {
 		{id: "process/own-request", rows: rows("6.1"), evidence: Documented, needs: Writes | Processes,
 			says: "process moves its own request only.",
 			run: func(b *bench) {
-				other, _ := b.uploaded()
+				other, _ := b.uploadedAs("filename", "bystander.dump")
 				req, _ := b.uploaded()
 				b.mustProcess(req)
 				if v := b.status(other).request()["state"]; v != "draft" {
@@ -165,8 +165,10 @@ func processChecks() []check {
 					b.skipf("judged by the run that is resumed")
 				}
 				for _, key := range []string{"filesize", "postgresql", "compressions"} {
-					if x, y := show(j.atUpload.request()[key]), show(j.field(key)); x != y {
-						b.wrong("status in state "+text(j.field("state")), key+" as after the upload, "+x, y)
+					for _, r := range j.polls {
+						if x, y := show(j.atUpload.request()[key]), show(r.request()[key]); x != y {
+							b.wrong("status in state "+text(r.request()["state"]), key+" as after the upload, "+x, y)
+						}
 					}
 				}
 			}},
@@ -175,7 +177,7 @@ func processChecks() []check {
 			run: func(b *bench) {
 				req, _ := b.uploaded()
 				b.mustProcess(req)
-				r := b.api("process", b.learned.way, req.auth())
+				r := b.api("process", b.way("process"), req.auth())
 				b.stateInvalid(r, b.reasoned(r, "STATE:INVALID"), "draft")
 			}},
 		{id: "process/needs-dump", rows: rows("2"), evidence: Assumption, needs: Processes,
@@ -184,7 +186,7 @@ func processChecks() []check {
 				none, empty := b.create(), b.create()
 				b.try(b.composeUpload(empty, []byte{}))
 				for _, req := range []request{none, empty} {
-					b.reasoned(b.api("process", b.learned.way, req.auth()), "DUMP:MISSING")
+					b.reasoned(b.api("process", b.way("process"), req.auth()), "DUMP:MISSING")
 					b.shows(b.status(req), "a refused process and then status", "state", `"draft"`)
 				}
 			}},

@@ -49,6 +49,7 @@ func (b *bench) opensWith(req request, sent string, r reply, key ssh.Signer) {
 		b.wrong(sent, "hostname and sftp_port", r.came())
 	}
 	conn := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), who: "login with the key sent"})
+	b.reached(a.addr(), conn)
 	if !conn.entered.OK {
 		b.wrong(sent+" and then a login with the "+key.PublicKey().Type()+" key", "the server to let "+a.user+" in at "+a.addr(), conn.entered.Err)
 	}
@@ -293,6 +294,7 @@ func (b *bench) entrance(a access, user string, key ssh.Signer, what string, in 
 
 func (b *bench) entranceProblem(a access, user string, key ssh.Signer, what string, in bool) string {
 	c := b.enter(login{addr: a.addr(), user: user, auth: withKey(key), who: "login with " + what})
+	b.reached(a.addr(), c)
 	switch {
 	case in && !c.entered.OK:
 		return fmt.Sprintf("sent a login as %s with %s; expected to be let in; came %s", user, what, c.entered.Err)
@@ -302,4 +304,11 @@ func (b *bench) entranceProblem(a access, user string, key ssh.Signer, what stri
 		return fmt.Sprintf("sent a login as %s with %s; expected a refusal in order; came %s", user, what, c.entered.Err)
 	}
 	return ""
+}
+
+// reached ends the check when there was nobody to log in to.
+func (b *bench) reached(addr string, c *conn) {
+	if !c.entered.OK && c.entered.HostKey == "" {
+		b.blocked("sftp/port", "no SSH server at %s: %s", addr, c.entered.Err)
+	}
 }

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -56,16 +57,32 @@ var forbidden = []struct {
 	}},
 }
 
+// names are what / shows.
+func (c *sftpConn) names() []string {
+	list, err := c.list("/")
+	if err != nil {
+		c.b.wrong("ls /", "a listing", err.Error())
+	}
+	var names []string
+	for _, e := range list {
+		names = append(names, e.name)
+	}
+	return names
+}
+
 func sftpForbiddenChecks() []check {
 	var checks []check
 	for _, f := range forbidden {
 		run := func(b *bench, strict bool) {
 			data := someDump(1000)
 			c, name := b.filled(data)
+			before := c.names()
 			ops := f.ops(c, name)
 			for _, what := range sortedKeys(ops) {
 				err := ops[what]()
 				switch {
+				case err == nil && strict:
+					b.blocked("sftp/"+f.id, "%s is not denied", what)
 				case err == nil:
 					b.wrong(what, "it to be denied", "success")
 				case !isStatus(err):
@@ -75,7 +92,9 @@ func sftpForbiddenChecks() []check {
 				}
 			}
 			// The session goes on, and nothing has changed.
-			c.only("/", name)
+			if after := c.names(); !slices.Equal(before, after) {
+				b.wrong(strings.Join(sortedKeys(ops), ", "), fmt.Sprintf("the listing as before, %q", before), fmt.Sprintf("%q", after))
+			}
 			c.has(name, f.id, data)
 		}
 		checks = append(checks,
@@ -93,7 +112,7 @@ func sftpForbiddenChecks() []check {
 					b.wrong("stat /nothing.dump", "no such file", fmt.Sprint(err))
 				}
 			}
-			c.only("/", name)
+			c.has(name, "stat of what isn't there", someDump(1000))
 		}},
 		check{id: "sftp/no-paths-told", rows: rows("5.13"), evidence: Assumption, needs: SFTP,
 			says: "Error texts don't tell the server's own paths.",

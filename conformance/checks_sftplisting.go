@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +37,21 @@ func (c *sftpConn) only(path, name string) entry {
 		c.b.wrong("ls "+path, "only "+name, fmt.Sprintf("%q", names))
 	}
 	return list[0]
+}
+
+// entry is the listed file called name; which others are listed is a check of its own.
+func (c *sftpConn) entry(path, name string) entry {
+	list, err := c.list(path)
+	if err != nil {
+		c.b.wrong("ls "+path, "a listing", err.Error())
+	}
+	for _, e := range list {
+		if e.name == name {
+			return e
+		}
+	}
+	c.b.blocked("sftp/list-only-shared", "%s is not in the listing of %s", name, path)
+	return entry{}
 }
 
 // someDump is n bytes that tell their place.
@@ -110,7 +126,7 @@ func sftpListingChecks() []check {
 			says: "The shared file is shown with the mode -rw-rw-rw-.",
 			run: func(b *bench) {
 				c, name := b.filled(someDump(size))
-				e := c.only("/", name)
+				e := c.entry("/", name)
 				a, err := c.stat(fxStat, name)
 				if err != nil {
 					b.wrong("stat "+name, "its attributes", err.Error())
@@ -125,7 +141,7 @@ func sftpListingChecks() []check {
 			says: "The shared file is shown with uid 0 and gid 0.",
 			run: func(b *bench) {
 				c, name := b.filled(someDump(size))
-				e := c.only("/", name)
+				e := c.entry("/", name)
 				a, err := c.stat(fxStat, name)
 				if err != nil {
 					b.wrong("stat "+name, "its attributes", err.Error())
@@ -140,7 +156,7 @@ func sftpListingChecks() []check {
 			says: "The shared file is shown with its size.",
 			run: func(b *bench) {
 				c, name := b.filled(someDump(size))
-				if e := c.only("/", name); !e.attrs.has(hasSize) || e.attrs.Size != size {
+				if e := c.entry("/", name); !e.attrs.has(hasSize) || e.attrs.Size != size {
 					b.wrong("ls /", fmt.Sprintf("the size %d", size), e.attrs.String())
 				}
 			}},
@@ -170,7 +186,7 @@ func sftpListingChecks() []check {
 			says: "The shared file is shown with its modification time.",
 			run: func(b *bench) {
 				c, name := b.filled(someDump(size))
-				e := c.only("/", name)
+				e := c.entry("/", name)
 				if !e.attrs.has(hasTimes) || time.Unix(int64(e.attrs.Mtime), 0).Year() < 2000 {
 					b.wrong("ls /", "the time of the last write", e.attrs.String())
 				}
@@ -180,8 +196,12 @@ func sftpListingChecks() []check {
 			run: func(b *bench) {
 				req := b.create()
 				c := b.sftp(req)
-				if e := c.only("/", req.filename()); e.attrs.Size != 0 {
-					b.wrong("ls / of a new request", "size 0", e.attrs.String())
+				list, err := c.list("/")
+				if err != nil || len(list) == 0 {
+					b.wrong("ls / of a new request", "the shared file", fmt.Sprintf("%d files %v", len(list), err))
+				}
+				if a, err := c.stat(fxStat, req.filename()); err != nil || a.Size != 0 {
+					b.wrong("stat of a new request's file", "size 0", fmt.Sprintf("%v %v", a, err))
 				}
 				if got, err := c.get(req.filename(), 0); err != nil || len(got) != 0 {
 					b.wrong("get of a new request's file", "an empty file", fmt.Sprintf("%d bytes %v", len(got), err))
@@ -191,7 +211,7 @@ func sftpListingChecks() []check {
 			says: "The long name of a listing is a proper line of ls -l: several clients read size and mode only from it.",
 			run: func(b *bench) {
 				c, name := b.filled(someDump(size))
-				e := c.only("/", name)
+				e := c.entry("/", name)
 				m := longForm.FindStringSubmatch(e.long)
 				if m == nil {
 					b.wrong("ls /", "a long name like -rw-rw-rw-    1 0        0          849920 Aug 30 15:58 "+name, fmt.Sprintf("%q", e.long))
@@ -215,7 +235,9 @@ func sftpListingChecks() []check {
 				if err := c.put(req.filename(), openPut, blocks(data, 0)); err != nil {
 					b.wrong("put "+req.filename(), "success", err.Error())
 				}
-				c.only("/", req.filename())
+				if list, err := c.list("/"); err != nil || !slices.ContainsFunc(list, func(e entry) bool { return e.name == req.filename() }) {
+					b.wrong("ls /", "the file "+req.filename(), fmt.Sprintf("%v %v", list, err))
+				}
 				c.has(req.filename(), "put "+req.filename(), data)
 			}},
 	}

@@ -25,6 +25,7 @@ func sftpSessionChecks() []check {
 	open := func(b *bench) *conn {
 		key := newKey("ed25519")
 		a := b.access(b.create(), key)
+		b.session(a, key) // what follows is judged only where SFTP works at all
 		c := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), who: "login"})
 		if !c.entered.OK {
 			b.blocked("sftp/login-ed25519", "login: %s", c.entered.Err)

@@ -138,7 +138,7 @@ func statusChecks() []check {
 			says: "status answers the request.",
 			run: func(b *bench) {
 				req := b.draft()
-				r := b.accepted(b.api("status", b.learned.way, req.auth()))
+				r := b.accepted(b.api("status", b.way("status"), req.auth()))
 				if r.request() == nil {
 					b.wrong(r.What, "the object request", r.came())
 				}
@@ -150,7 +150,7 @@ func statusChecks() []check {
 			says: "In draft nothing changes by itself: two status calls show the same.",
 			run: func(b *bench) {
 				req := b.draft()
-				x, y := b.api("status", b.learned.way, req.auth()), b.api("status", b.learned.way, req.auth())
+				x, y := b.api("status", b.way("status"), req.auth()), b.api("status", b.way("status"), req.auth())
 				for _, k := range statusKeys {
 					if k.name != "elapsed" && show(x.request()[k.name]) != show(y.request()[k.name]) {
 						b.wrong(y.What+" again", k.name+" as before: "+show(x.request()[k.name]), show(y.request()[k.name]))

@@ -137,7 +137,7 @@ func (j *journey) finished(b *bench) string {
 	j.uploaded(b)
 	j.stage(b, "process", func() {
 		if j.b.opts.Resume == nil {
-			r, err := j.b.tryAPI("process", j.b.learned.way, j.req.auth())
+			r, err := j.b.tryAPI("process", j.req.auth())
 			if err != nil {
 				j.b.blocked("process/answer", "process: %v", err)
 			}
@@ -168,7 +168,7 @@ func (j *journey) follow() {
 	begin := time.Now()
 	var skipped bool
 	for polls := 0; ; polls++ {
-		r, err := b.tryAPI("status", b.learned.way, j.req.auth())
+		r, err := b.tryAPI("status", j.req.auth())
 		if m := r.request(); err == nil && m != nil {
 			state := text(m["state"])
 			if len(j.states) == 0 || j.states[len(j.states)-1] != state {
@@ -181,7 +181,7 @@ func (j *journey) follow() {
 			}
 			if state == "testing" && !skipped && (time.Since(begin) > min(b.opts.Wait/4, patience) || j.name == "live") && b.hasMethod("skip_test") {
 				skipped = true
-				j.b.tryAPI("skip_test", b.learned.way, j.req.auth())
+				j.b.tryAPI("skip_test", j.req.auth())
 				continue
 			}
 		} else if len(j.states) == 0 {

@@ -10,10 +10,13 @@ import (
 // learned is what the preflight found out about the server, so that one broken way of passing parameters does not
 // hide every other verdict.
 type learned struct {
-	target  string   // a valid target, the newest listed
-	targets []string // as `expected` of TARGET:INVALID lists them; nil if it lists none
-	way     way      // by which create and status take their parameters
+	target  string         // a valid target, the newest listed
+	targets []string       // as `expected` of TARGET:INVALID lists them; nil if it lists none
+	ways    map[string]way // by which a method takes its parameters, where not by the query
 }
+
+// way is how a method's parameters are passed where that is not what is judged.
+func (s *suite) way(method string) way { return s.learned.ways[method] }
 
 // A request is one that create made, read as tolerantly as possible.
 type request struct {
@@ -51,7 +54,7 @@ func (b *bench) create(kv ...string) request {
 	for i := 0; i+1 < len(kv); i += 2 {
 		p = p.set(kv[i], kv[i+1])
 	}
-	r, err := b.tryAPI("create", b.learned.way, p)
+	r, err := b.tryAPI("create", p)
 	if err != nil {
 		b.blocked("create/succeeds", "create: %v", err)
 	}
@@ -100,7 +103,7 @@ func (b *bench) composeUpload(req request, dump []byte) call {
 
 // status asks for the request's status for a step before the one judged.
 func (b *bench) status(req request) reply {
-	r, err := b.tryAPI("status", b.learned.way, req.auth())
+	r, err := b.tryAPI("status", req.auth())
 	if err != nil {
 		b.blocked("status/answer", "status: %v", err)
 	}
@@ -117,7 +120,7 @@ func (s *suite) preflight(ctx context.Context) (Result, bool) {
 	defer cancel()
 	b := s.newBench(ctx, "preflight")
 	defer b.close()
-	s.learned.target = "8.0"
+	s.learned = learned{target: "8.0", ways: map[string]way{}}
 	var talks bool
 	var saw []string
 	st := b.guard(func() {
@@ -126,7 +129,11 @@ func (s *suite) preflight(ctx context.Context) (Result, bool) {
 			return
 		}
 		probe := func(method string, w way, p params) (reply, bool) {
-			r, err := b.tryAPI(method, w, p)
+			a, err := b.try(b.compose(method, w, p))
+			r := reply{answer: a}
+			if err == nil {
+				r = readReply(a)
+			}
 			switch {
 			case err != nil:
 				saw = append(saw, err.Error())
@@ -140,7 +147,7 @@ func (s *suite) preflight(ctx context.Context) (Result, bool) {
 		for _, w := range []way{byQuery, byForm} {
 			r, ok := probe("create", w, b.createParams().set("target", "5.0"))
 			if f, invalid := r.failure("TARGET:INVALID"); invalid {
-				s.learned.way = w
+				s.learned.ways["create"] = w
 				list, _ := f["expected"].([]any)
 				for _, v := range list {
 					if t := text(v); t != "" {
@@ -153,12 +160,18 @@ func (s *suite) preflight(ctx context.Context) (Result, bool) {
 				break
 			}
 		}
+		for _, method := range []string{"status", "process"} {
+			if b.hangs.Load() > 0 {
+				break
+			}
+			r, _ := probe(method, byQuery, params{"request", "999999999", "key", "AAAAAAAAAAAAAAAAAAAAAA=="})
+			if namesMissing(r) {
+				s.learned.ways[method] = byForm
+			}
+		}
 		if n := len(s.learned.targets); n > 0 {
 			s.learned.target = slices.MaxFunc(s.learned.targets, compareRows)
 			return
-		}
-		if !talks {
-			probe("status", byQuery, params{"request", "1", "key", "AAAAAAAAAAAAAAAAAAAAAA=="})
 		}
 		// The refusal told nothing: find a target and a way by trying.
 		for _, target := range []string{"8.0", "13.0", "18.0"} {
@@ -169,7 +182,7 @@ func (s *suite) preflight(ctx context.Context) (Result, bool) {
 				p := b.createParams().set("target", target)
 				if r, ok := probe("create", w, p); ok {
 					if _, ok := b.readRequest(r, p); ok {
-						s.learned.target, s.learned.way = target, w
+						s.learned.target, s.learned.ways["create"] = target, w
 						return
 					}
 				} else if b.hangs.Load() > 1 {

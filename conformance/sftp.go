@@ -223,6 +223,7 @@ func (b *bench) sftp(req request) *sftpConn {
 // session logs in with the key and begins a session, for a step before the one judged.
 func (b *bench) session(a access, key ssh.Signer) *sftpConn {
 	c := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), who: "login with the listed " + key.PublicKey().Type() + " key"})
+	b.reached(a.addr(), c)
 	if !c.entered.OK {
 		b.blocked("sftp/login-"+shortKeyType(key), "login: %s", c.entered.Err)
 	}

@@ -83,18 +83,23 @@ func (b *bench) readAccess(r reply, req request) (access, bool) {
 
 // access asks for SFTP access with the keys, in the documented way: a multipart file.
 func (b *bench) access(req request, keys ...ssh.Signer) access {
+	return b.accessBy("sftp-access/answer", req, keys...)
+}
+
+// accessBy is access where another check is there to name its trouble.
+func (b *bench) accessBy(by string, req request, keys ...ssh.Signer) access {
 	var lines []string
 	for _, k := range keys {
 		lines = append(lines, keyLine(k))
 	}
 	a, err := b.try(b.composeAccess(req.auth(), strings.Join(lines, "\n")+"\n"))
 	if err != nil {
-		b.blocked("sftp-access/answer", "request_sftp_access: %v", err)
+		b.blocked(by, "request_sftp_access: %v", err)
 	}
 	r := readReply(a)
 	acc, ok := b.readAccess(r, req)
 	if !ok {
-		b.blocked("sftp-access/answer", "request_sftp_access answered %s", r.came())
+		b.blocked(by, "request_sftp_access answered %s", r.came())
 	}
 	return acc
 }

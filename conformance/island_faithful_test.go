@@ -1,0 +1,35 @@
+package conformance_test
+
+import (
+	"testing"
+
+	"github.com/upgrademock/upgrademock/conformance"
+)
+
+// A faithful server that is not the emulator passes at every level, and one that chose otherwise wherever the contract leaves a
+// choice passes below assumed.
+func TestFaithful(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		bends []string
+		steps []string
+		level conformance.Level
+	}{
+		{name: "as assumed", level: conformance.Assumed},
+		{name: "with testing", level: conformance.Assumed, steps: []string{"pending", "processing", "testing"}},
+		{name: "differently", level: conformance.Observed, bends: []string{"differently"}},
+		{name: "at once", level: conformance.Observed, bends: []string{"differently"}, steps: []string{"done"}},
+		{name: "slowly", level: conformance.Observed, bends: []string{"differently"}, steps: []string{"processing", "processing", "processing", "processing", "processing", "done"}},
+		{name: "with a filestore", level: conformance.Observed, bends: []string{"filestore"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := newIsland(t, tt.bends...)
+			if tt.steps != nil {
+				s.steps = tt.steps
+			}
+			judged(t, conformance.Target{URL: s.URL(), Contract: contract}, &conformance.Options{Level: tt.level})
+		})
+	}
+}

@@ -1,0 +1,310 @@
+package conformance_test
+
+import (
+	"flag"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/upgrademock/upgrademock/conformance"
+)
+
+var wholeSuite = flag.Bool("whole-suite", false, "hold every saboteur against the whole suite, not only the checks of its group (takes minutes)")
+
+// saboteur is a server that breaks exactly one thing.
+type saboteur struct {
+	bends []string // nil, and no other bend either: the one that is called as the check
+	edit  func(method string, ok bool, answer map[string]any)
+	file  func(w http.ResponseWriter, r *http.Request) bool
+	steps []string
+	also  string // a regular expression: the checks that can't help noticing, too, since the broken thing is theirs as well
+}
+
+type edit = func(method string, ok bool, answer map[string]any)
+
+// onRequest edits the request of successful answers.
+func onRequest(f func(method string, m map[string]any)) edit {
+	return func(method string, ok bool, answer map[string]any) {
+		if m, is := answer["request"].(map[string]any); is && ok {
+			f(method, m)
+		}
+	}
+}
+
+// set changes one key of the request that the methods answer.
+func set(key string, value any, methods ...string) edit {
+	return onRequest(func(method string, m map[string]any) {
+		if slices.Contains(methods, method) {
+			m[key] = value
+		}
+	})
+}
+
+func drop(key string, methods ...string) edit {
+	return onRequest(func(method string, m map[string]any) {
+		if slices.Contains(methods, method) {
+			delete(m, key)
+		}
+	})
+}
+
+// pending changes a key of the status of a request that is pending.
+func pending(key string, value any) edit {
+	return onRequest(func(method string, m map[string]any) {
+		if method == "status" && m["state"] == "pending" {
+			m[key] = value
+		}
+	})
+}
+
+// replace changes the text of every URL.
+func replace(key, from, to string) edit {
+	return onRequest(func(_ string, m map[string]any) {
+		for k, v := range m {
+			if s, is := v.(string); is && strings.HasSuffix(k, "_url") && (key == "" || k == key) {
+				m[k] = strings.Replace(s, from, to, 1)
+			}
+		}
+	})
+}
+
+// onFailures edits the list of refused calls of a method.
+func onFailures(method string, f func(list []any) any) edit {
+	return func(m string, ok bool, answer map[string]any) {
+		if list, is := answer["failures"].([]any); is && m == method && !ok {
+			answer["failures"] = f(list)
+		}
+	}
+}
+
+const everything = "."
+
+// saboteurs are those that aren't just a bend of the island called as the check.
+func saboteurs() map[string]saboteur {
+	both := []string{"create", "status"}
+	out := map[string]saboteur{
+		"answers/success-status": {also: "answers/success-200"},
+		"answers/failure-without-request": {edit: func(_ string, ok bool, answer map[string]any) {
+			if !ok {
+				answer["request"] = nil
+			}
+		}},
+		"status/query":  {also: "^status/(answer|same-twice)$"},
+		"process/query": {also: "^process/answer$"},
+
+		"create/succeeds":       {also: everything},
+		"create/all-keys":       {edit: drop("modules_url", "create"), also: "create/same-as-status"},
+		"create/types":          {edit: set("issue", "648398", "create"), also: "create/same-as-status"},
+		"create/same-as-status": {edit: set("issue", 1, "create")},
+		"create/id-integer": {edit: onRequest(func(method string, m map[string]any) {
+			if id, is := m["id"].(int); is && method == "create" {
+				m["id"] = strconv.Itoa(id)
+			}
+		}), also: "create/(types|same-as-status)"},
+		"create/id-new":    {also: "create/id-ascending"},
+		"create/stage-new": {edit: set("issue_stage", "draft", both...), also: "process/stage-follows"},
+		"create/echo": {edit: onRequest(func(_ string, m map[string]any) {
+			if m["email"] == "john.doe@example.com" {
+				m["email"] = "JOHN.DOE@example.com"
+			}
+		})},
+		"create/timezone": {edit: set("timezone", nil, both...)},
+		"create/draft-values": {edit: onRequest(func(_ string, m map[string]any) {
+			if m["state"] == "draft" {
+				m["processed_at"] = m["created_at"]
+			}
+		}), also: "process/processed-at-stays"},
+		"create/email-invalid":  {also: "create/all-problems-assumed"},
+		"create/contract-forms": {also: "create/contracts-known"},
+		"create/all-problems":   {also: "create/all-problems-assumed"},
+
+		"status/answer": {edit: func(method string, ok bool, answer map[string]any) {
+			if method == "status" && ok {
+				answer["failures"] = []any{map[string]any{"reason": "NOTE", "message": "be patient"}}
+			}
+		}, also: "^(status|params|answers)/"},
+		"status/same-twice": {edit: func() edit {
+			n := 0
+			return onRequest(func(method string, m map[string]any) {
+				if method == "status" {
+					n++
+					m["issue"] = n
+				}
+			})
+		}(), also: "create/same-as-status|status/unchanging"},
+		"status/own-request": {edit: onRequest(func(method string, m map[string]any) {
+			if method == "status" && m["filename"] == "second.dump" {
+				m["filename"] = "first.dump"
+			}
+		})},
+		"status/unchanging": {edit: pending("issue", 5)},
+
+		"url-form/base":   {edit: replace("", "://", "://localhost.example/")},
+		"url-form/region": {edit: replace("", "/eu1/", "/eu2/")},
+		"url-form/key":    {edit: replace("", "==/", "%3D%3D/")},
+
+		"upload/answer":                  {also: "^(upload|answers)/"},
+		"upload/custom-format":           {also: "upload/only-draft"},
+		"upload/still-draft":             {also: everything},
+		"upload/filesize":                {also: "upload/(filesize-units|describes-the-last)"},
+		"upload/filesize-units":          {also: "upload/describes-the-last"},
+		"upload/compressions":            {also: "upload/compressions-others"},
+		"upload/compressions-by-content": {also: "upload/compressions-others"},
+		"upload/postgresql":              {also: "upload/(postgresql-custom|describes-the-last)|upgrade/postgresql|sftp/same-dump"},
+		"upload/database":                {also: "upload/database-read"},
+		"upload/chunked":                 {also: "upload/broken-keeps-earlier"},
+
+		"sftp-access/answer":              {edit: drop("request_id", "request_sftp_access"), also: "sftp-access/(request-id|number-types)"},
+		"sftp-access/hostname":            {edit: set("hostname", "127.0.0.1:22", "request_sftp_access"), also: everything},
+		"sftp-access/sftp-port":           {edit: set("sftp_port", "ssh", "request_sftp_access"), also: everything},
+		"sftp-access/sftp-user":           {edit: set("sftp_user", "odoo", "request_sftp_access"), also: "sftp-access/sample-command"},
+		"sftp-access/shared-file":         {edit: set("shared_file", "dump", "request_sftp_access")},
+		"sftp-access/request-id":          {edit: set("request_id", 1, "request_sftp_access")},
+		"sftp-access/sample-command":      {edit: set("sample_command", "sftp -p 2200 localhost", "request_sftp_access")},
+		"sftp-access/requires-keys":       {also: "sftp-access/(missing-keys|keys-invalid)"},
+		"sftp-access/keys-with-comments":  {also: "sftp-access/keys-(invalid|crlf)"},
+		"sftp-access/several-keys":        {also: "sftp-access/keys-crlf|sftp/login-among-others"},
+		"sftp-access/keys-crlf":           {also: "sftp-access/keys-invalid"},
+		"sftp-access/only-draft-and-done": {also: "sftp-access/state-invalid"},
+		"sftp-access/keys-file":           {also: everything},
+
+		"sftp/login-ed25519":     {also: "^sftp/|^sftp-access/keys|^sftp-access/several|done-access|skip-test/sftp-delivered"},
+		"sftp/foreign-key":       {also: "sftp/(done-old-keys|cross-request)|replaces-keys|sftp-access/ends"},
+		"sftp/cross-request":     {also: "sftp/no-access-asked"},
+		"sftp/no-authentication": {also: "sftp/(foreign-key|cross-request|no-access-asked|password|password-key|keyboard-interactive|done-old-keys)|sftp-access/(replaces-keys|ends)"},
+		"sftp/port":              {also: "^skip-test/sftp-delivered$"},
+		"sftp/list-only-shared":  {also: "sftp/done-one-file"},
+		"sftp/list-mode":         {also: "sftp/setstat"},
+		"sftp/list-size":         {also: "sftp/(done-longname|longname)"},
+		"sftp/stat-size":         {also: "sftp/(list-from-start|truncate|resume-twice|next-session|interrupted|done-get)$"},
+		"sftp/put-path":          {also: "sftp/stat-size"},
+		"sftp/overwrite":         {also: "sftp/truncate"},
+		"sftp/truncate":          {also: "sftp/overwrite"},
+		"sftp/no-truncate":       {also: "sftp/(truncate-setstat|resume|resume-twice|rewrite-middle|setstat|next-session)"},
+		"sftp/resume-append":     {also: "sftp/(append|interrupted)"},
+		"sftp/no-create":         {also: "sftp/no-way-out|sftp/done-read-only"},
+		"sftp/no-create-status":  {also: "sftp/no-way-out-status"},
+		"sftp/no-such-file":      {also: "sftp/no-way-out-status"},
+		"sftp/done-name":         {also: "urls/content-disposition"},
+
+		"process/answer":              {also: everything},
+		"process/leaves-draft":        {also: "process/twice|never-draft-again|state-order"},
+		"process/state-names":         {steps: []string{"queued", "done"}},
+		"process/never-draft-again":   {steps: []string{"pending", "draft", "done"}, also: "process/state-order"},
+		"process/state-order":         {steps: []string{"processing", "pending", "done"}},
+		"process/reaches-done":        {steps: []string{"pending"}, also: "upgrade/done"},
+		"process/description-stays":   {edit: pending("filesize", nil)},
+		"urls/original-archive":       {also: "urls/original-sql|process/sftp-dump"},
+		"urls/upgraded-archive":       {also: "urls/(upgraded-as-uploaded|same-over-sftp)|skip-test/delivers"},
+		"urls/upgraded-only-done":     {also: "urls/upgraded-404"},
+		"urls/filestore-zip":          {bends: []string{"filestore", "urls/filestore-zip"}, also: "urls/upgraded-sql|upgrade/done"},
+		"urls/wrong-key":              {also: "urls/wrong-key-404"},
+		"urls/length":                 {also: "urls/(head|range|if-range|last-modified)"},
+		"urls/etag":                   {also: "urls/(head|if-range)"},
+		"urls/last-modified":          {also: "urls/head"},
+		"urls/original-sql":           {also: ""},
+		"skip-test/wrong-key":         {bends: []string{"skip-test/other-key"}},
+		"skip-test/delivers":          {steps: []string{"pending", "testing", "done"}, bends: []string{"skip-test/delivers"}},
+		"skip-test/sftp-delivered":    {steps: []string{"pending", "testing"}, bends: []string{"skip-test/sftp-delivered"}},
+		"skip-test/refused-in-draft":  {also: "skip-test/state-invalid"},
+		"upgrade/answer":              {edit: drop("modules_url", "upgrade")},
+		"upgrade/processes":           {also: "upgrade/done"},
+		"sftp/no-way-out":             {also: ""},
+		"answers/trailing-slash":      {also: ""},
+		"sftp-access/missing-keys":    {also: ""},
+		"sftp-access/unknown-request": {also: "sftp-access/not-found"},
+	}
+	for _, m := range []string{"create", "upload", "request_sftp_access", "process", "status"} {
+		g := islandGroup(m)
+		out[g+"/failures-list"] = saboteur{edit: func(method string, ok bool, answer map[string]any) {
+			if method == m && ok {
+				delete(answer, "failures")
+			}
+		}}
+		out[g+"/failure-object"] = saboteur{edit: onFailures(m, func(list []any) any { return append(list, "and something else") })}
+		if m != "create" {
+			out[g+"/other-key"] = saboteur{also: g + "/not-found"}
+			out[g+"/requires-key"] = saboteur{also: g + "/missing"}
+			out[g+"/unknown-request"] = saboteur{also: g + "/not-found"}
+		}
+	}
+	for _, p := range []string{"contract", "email", "target", "aim", "filename"} {
+		out["create/requires-"+p] = saboteur{also: "create/all-problems-assumed"}
+	}
+	for _, op := range []string{"mkdir", "rmdir", "remove", "rename", "link", "symlink"} {
+		out["sftp/no-"+op] = saboteur{}
+	}
+	// Keys of status: a value of another type while the request is pending. What a client reads out of them goes wrong with them.
+	for key, bad := range map[string]any{"id": "10534", "key": nil, "email": 7, "target": 8.0, "aim": nil, "filename": []any{}, "timezone": 2, "issue_stage": nil, "issue": "648398",
+		"filesize": "912,99 Kb", "database_uuid": 5, "created_at": "2015-09-09T07:13:49Z", "estimated_time": 30, "processed_at": "09/09/2015", "elapsed": 0, "filestore": "false",
+		"customer_message": false, "database_version": 8.0, "postgresql": 9.4, "compressions": "pgdmp_custom,sql"} {
+		out["status/"+key] = saboteur{edit: pending(key, bad), also: "^status/unchanging$|^process/(processed-at-stays|estimated-time)$"}
+	}
+	out["status/state"] = saboteur{edit: set("state", 3, "status"), also: everything}
+	for _, key := range []string{"status_url", "notes_url", "original_sql_url", "original_dump_url", "upgraded_sql_url", "upgraded_dump_url", "modules_url"} {
+		out["status/"+key] = saboteur{edit: pending(key, nil), also: "^status/unchanging$"}
+		out["url-form/"+key] = saboteur{edit: replace(key, "/database/", "/databases/"), also: everything}
+	}
+	return out
+}
+
+// Every check has a saboteur, and names it.
+func TestSaboteurs(t *testing.T) {
+	t.Parallel()
+	all := saboteurs()
+	ids := map[string]bool{}
+	for _, c := range conformance.Checks() {
+		ids[c.ID] = true
+		t.Run(c.ID, func(t *testing.T) {
+			t.Parallel()
+			sab := all[c.ID]
+			bends := sab.bends
+			if bends == nil && sab.edit == nil && sab.file == nil && sab.steps == nil {
+				bends = []string{c.ID}
+			}
+			s := newIsland(t, bends...)
+			s.edit, s.file = sab.edit, sab.file
+			if sab.steps != nil {
+				s.steps = sab.steps
+			}
+			opts := &conformance.Options{Level: conformance.Assumed, Wait: 3 * time.Second}
+			group, _, _ := strings.Cut(c.ID, "/")
+			switch {
+			case raceEnabled:
+				opts.Run = regexp.MustCompile("^" + regexp.QuoteMeta(c.ID) + "$")
+			case !*wholeSuite:
+				opts.Run = regexp.MustCompile("^" + group + "/")
+			}
+			rep := conformance.Run(t.Context(), conformance.Target{URL: s.URL(), Contract: contract}, opts)
+			allowed := regexp.MustCompile("^$")
+			if sab.also != "" {
+				allowed = regexp.MustCompile(sab.also)
+			}
+			var caught bool
+			for _, res := range rep.Results {
+				switch {
+				case res.ID == c.ID && res.Verdict == conformance.Fail:
+					caught = true
+				case res.ID == c.ID:
+					t.Errorf("%s: %s %s, want fail", c.ID, res.Verdict, res.Message)
+				case res.Verdict == conformance.Fail && !allowed.MatchString(res.ID):
+					t.Errorf("%s fails, too: %s", res.ID, res.Message)
+				case res.Verdict == conformance.Error && sab.also != everything && !raceEnabled:
+					t.Errorf("%s errs: %s", res.ID, res.Message)
+				}
+			}
+			if !caught {
+				t.Errorf("nobody noticed")
+			}
+		})
+	}
+	for id := range all {
+		if !ids[id] {
+			t.Errorf("the saboteur %s has no check", id)
+		}
+	}
+}
