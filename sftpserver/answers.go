@@ -60,15 +60,12 @@ func (f *frames) answer(head, body []byte) {
 
 // endNow ends the connection in place of an answer, once all answers before it are on their way.
 func (f *frames) endNow(id uint32) {
-	fault := f.session.ending.Load()
-	if fault == &accessEnded {
-		f.out.put(statusMessage(id, 3, statusDenied.text))
-		f.out.drain()
-		f.session.conn.finish(ErrRevoked)
-		return
+	e := f.session.ending.Load()
+	if e.fault == nil {
+		f.out.put(statusMessage(id, fxDenied, statusDenied.text))
 	}
 	f.out.drain()
-	f.session.conn.end(fault)
+	e.end(f.session.conn)
 }
 
 // withLongNames gives the entries of a listing the lines that `ls -l` prints for them: pkg/sftp has its own idea of the date.

@@ -113,8 +113,9 @@ func (c *conn) emit(e Event) {
 	if c.over {
 		return
 	}
+	e.Time, e.Session, e.Remote = c.srv.opts.Now(), c.id, c.remote
 	c.mu.Lock()
-	e.Time, e.Session, e.Remote, e.Client = c.srv.opts.Now(), c.id, c.remote, c.client
+	e.Client = c.client
 	if e.User == "" {
 		e.User = c.user
 	}
@@ -265,40 +266,41 @@ func (c *conn) drop(cause error) {
 	c.wake()
 }
 
-// reset ends the connection with a TCP RST, once the other side has what was sent: a reset makes the kernel forget it.
-func (c *conn) reset(cause error) {
-	awaitSent(c.ctx, c.raw)
-	if tcp, ok := c.raw.(interface{ SetLinger(int) error }); ok {
-		tcp.SetLinger(0)
-	}
-	c.drop(cause)
-}
-
 // lingerTime is how long the client has to notice that the connection has ended.
 const lingerTime = time.Second
 
-// finish ends the connection with a TCP FIN after what was sent, and without any SSH goodbye. What still comes in is read over until
-// the client has gone, too, since closing with something unread would be a reset.
-func (c *conn) finish(cause error) {
-	if !c.broken.CompareAndSwap(nil, &breakage{cause}) {
-		return // it ends already
-	}
-	defer c.drop(cause)
-	tcp, ok := c.raw.(interface{ CloseWrite() error })
+// finish ends the connection without any SSH goodbye, once the client has what was sent: with a TCP RST, or with a FIN. In the latter case what
+// still comes in is read over until the client has gone, too, since closing with something unread would be a reset.
+// told, if not nil, is called as soon as nothing can stop the end; a Disconnect from there does not cut it short.
+func (c *conn) finish(cause error, reset bool, told func()) {
 	c.mu.Lock()
-	if ok = ok && !c.ended; ok {
+	held := !c.ended
+	if held {
 		c.running.Add(1)
 		defer c.running.Done()
+		c.lingering.Store(true)
 	}
 	c.mu.Unlock()
-	if !ok {
+	first := c.broken.CompareAndSwap(nil, &breakage{cause})
+	if told != nil {
+		told()
+	}
+	defer c.drop(cause)
+	if !first || !held {
+		return // it has ended by itself meanwhile
+	}
+	awaitSent(c.ctx, c.raw)
+	if reset {
+		if tcp, ok := c.raw.(interface{ SetLinger(int) error }); ok {
+			tcp.SetLinger(0)
+		}
 		return
 	}
-	c.lingering.Store(true)
-	awaitSent(c.ctx, c.raw)
-	tcp.CloseWrite()
-	defer time.AfterFunc(lingerTime, func() { c.raw.Close() }).Stop()
-	io.Copy(io.Discard, c.raw)
+	if tcp, ok := c.raw.(interface{ CloseWrite() error }); ok {
+		tcp.CloseWrite()
+		defer time.AfterFunc(lingerTime, func() { c.raw.Close() }).Stop()
+		io.Copy(io.Discard, c.raw)
+	}
 }
 
 // Close is called by the SSH library when its connection has ended; the error it ended with was noted by lost.

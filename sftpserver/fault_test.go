@@ -357,6 +357,7 @@ func TestFault_revokeCallsFirst(t *testing.T) {
 		h.share.mu.Lock()
 		h.share.revoked = true
 		h.share.mu.Unlock()
+		h.srv.Disconnect(user) // as the platform does when an access ends
 	}}
 	h = startFaulty(t, sftpserver.OpWrite, fault)
 	bystander := h.raw()

@@ -41,6 +41,7 @@ const (
 )
 
 const (
+	fxDenied      = 3
 	fxFailure     = 4
 	fxBadMessage  = 5
 	fxUnsupported = 8

@@ -20,7 +20,7 @@ type session struct {
 	conn   *conn
 	share  Share
 	frames *frames
-	ending atomic.Pointer[Fault] // set once an answer with the text endMark is on its way
+	ending atomic.Pointer[ending] // set once an answer with the text endMark is on its way
 
 	mu       sync.Mutex
 	handles  map[uint64]*handle // by number
@@ -154,6 +154,9 @@ func (c *conn) sftp(ch gossh.Channel) {
 		sftp.WithRSMaxTxPacket(maxTransfer), sftp.WithRSAllocator())
 	err := server.Serve()
 	s.frames.finish()
+	if e := s.ending.Load(); e != nil {
+		e.end(c) // the client has left before its answer's turn
+	}
 	code := uint32(0)
 	if err != nil && !errors.Is(err, io.EOF) && !s.clean() {
 		code = 1
@@ -186,20 +189,34 @@ var statusEnd = &status{endMark, sftp.ErrSSHFxFailure}
 
 // endWith makes the connection end as the fault says, when the answer of the present operation is due.
 func (s *session) endWith(f *Fault) error {
-	s.ending.CompareAndSwap(nil, f)
+	s.ending.CompareAndSwap(nil, &ending{fault: f})
 	return statusEnd
+}
+
+// ending is a fault that is to end the connection; nil: the access has ended.
+type ending struct {
+	fault *Fault
+	once  sync.Once
+}
+
+// end ends the connection, once.
+func (e *ending) end(c *conn) {
+	e.once.Do(func() {
+		if e.fault == nil {
+			c.finish(ErrRevoked, false, nil)
+		} else {
+			c.end(e.fault)
+		}
+	})
 }
 
 // answer is what the client is answered for err. If the access has ended, the connection ends after this answer.
 func (s *session) answer(err error) error {
 	if errors.Is(err, ErrRevoked) {
-		return s.endWith(&accessEnded)
+		return s.endWith(nil)
 	}
 	return toStatus(err)
 }
-
-// accessEnded stands for the end of the access where a fault may stand.
-var accessEnded Fault
 
 // refuse journals a failed operation and returns what the client is answered.
 func (s *session) refuse(op, path string, err error) error {

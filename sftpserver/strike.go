@@ -22,7 +22,7 @@ func (c *conn) ask(kind OpKind, flags Flags) *Fault {
 // strike tells of a fault that happens now, and starts what of it lasts. The rate is charged to who, nil for the connection.
 func (c *conn) strike(f *Fault, kind OpKind, offset int64, who any) {
 	c.emit(Event{Kind: EventFault, Op: string(kind), Name: f.Name, Offset: offset})
-	if f.Struck != nil {
+	if f.Struck != nil && !f.ends() { // else end calls it
 		f.Struck()
 	}
 	if f.Delay > 0 {
@@ -36,9 +36,13 @@ func (c *conn) strike(f *Fault, kind OpKind, offset int64, who any) {
 	}
 }
 
-// end ends the connection as the fault says, after its delay.
+// end ends the connection as the fault says, after its delay. Struck is called when the end is certain but the client may still be reading what it was sent:
+// a Struck that disconnects the user leaves this connection alone.
 func (c *conn) end(f *Fault) {
 	cause := fmt.Errorf("%w (%s)", errStruck, f.Name)
+	if f.Revoke && !f.Disconnect && !f.Reset {
+		cause = ErrRevoked
+	}
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
 		defer timer.Stop()
@@ -47,20 +51,17 @@ func (c *conn) end(f *Fault) {
 		case <-c.ctx.Done():
 		}
 	}
-	switch {
-	case f.Reset:
-		c.reset(cause)
-	case f.Revoke && !f.Disconnect:
-		c.finish(ErrRevoked)
-	default:
-		c.finish(cause)
-	}
-	if f.Revoke {
-		c.mu.Lock()
-		user := c.user
-		c.mu.Unlock()
-		c.srv.Disconnect(user)
-	}
+	c.finish(cause, f.Reset, func() {
+		if f.Struck != nil {
+			f.Struck()
+		}
+		if f.Revoke {
+			c.mu.Lock()
+			user := c.user
+			c.mu.Unlock()
+			c.srv.Disconnect(user)
+		}
+	})
 }
 
 // meet is a fault on the way to the login, where nothing else is under way: it strikes and ends at once.
