@@ -26,6 +26,7 @@ type sshd struct {
 	t        testing.TB
 	listener net.Listener
 	hostKey  ssh.Signer
+	moreKeys []ssh.Signer
 
 	mu         sync.Mutex
 	name       string
@@ -98,6 +99,9 @@ func (d *sshd) serve(c net.Conn) {
 	d.mu.Lock()
 	cfg := &ssh.ServerConfig{PublicKeyCallback: d.login}
 	cfg.AddHostKey(d.hostKey)
+	for _, k := range d.moreKeys {
+		cfg.AddHostKey(k)
+	}
 	d.mu.Unlock()
 	conn, chans, reqs, err := ssh.NewServerConn(c, cfg)
 	if err != nil {

@@ -24,7 +24,9 @@ type counted struct {
 }
 
 func (c *counted) RoundTrip(r *http.Request) (*http.Response, error) {
-	_, _ = io.Copy(io.Discard, r.Body)
+	if r.Body != nil {
+		_, _ = io.Copy(io.Discard, r.Body)
+	}
 	c.at = append(c.at, time.Now())
 	return c.answer(len(c.at)-1, r)
 }
