@@ -35,12 +35,12 @@ func TrustVariables(bundle string) []string {
 // WriteBundle writes a file with the authorities that the system trusts, or those that environ names instead, and ours: other TLS goes on
 // working.
 func WriteBundle(path string, ours []byte, environ []string) error {
-	theirs, err := trusted(path, environ)
+	theirs, err := trusted(environ)
 	if err != nil {
 		return err
 	}
 	all := bytes.Clone(ours)
-	if rest := bytes.TrimSpace(bytes.ReplaceAll(theirs, bytes.TrimSpace(ours), nil)); len(rest) > 0 { // ours may be among them, in a run within a run
+	if rest := bytes.TrimSpace(bytes.ReplaceAll(theirs, bytes.TrimSpace(ours), nil)); len(rest) > 0 { // ours may be among them, in a run within a run, or in this very file
 		all = append(append(all, rest...), '\n')
 	}
 	if err := os.WriteFile(path, all, 0o644); err != nil {
@@ -49,11 +49,11 @@ func WriteBundle(path string, ours []byte, environ []string) error {
 	return nil
 }
 
-// trusted are the authorities that programs trust so far, beside those in the file that is to be written.
-func trusted(except string, environ []string) ([]byte, error) {
+// trusted are the authorities that programs trust so far.
+func trusted(environ []string) ([]byte, error) {
 	var files []string
 	for _, name := range []string{"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"} {
-		if file := getenv(environ, name); file != "" && file != except {
+		if file := getenv(environ, name); file != "" {
 			files = append(files, file)
 			break
 		}

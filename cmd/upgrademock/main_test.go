@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+)
+
+// TestMain lets scripts run the command upgrademock, which is this test program under another name.
+func TestMain(m *testing.M) {
+	testscript.Main(leakless{m}, map[string]func(){"upgrademock": main})
+}
+
+type leakless struct{ m *testing.M }
+
+func (l leakless) Run() int {
+	code := l.m.Run()
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// scripts are what the scripts of testdata share.
+//
+//	status CODE PROGRAM ARGUMENT...   wants that exit status
+//	[ci]                              a missing program is a failure
+//	[python:MODULE]                   Debian's Python has the module
+func scripts(dir string) testscript.Params {
+	return testscript.Params{
+		Dir:                 dir,
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": func(ts *testscript.TestScript, neg bool, args []string) {
+				if neg || len(args) < 2 {
+					ts.Fatalf("usage: status CODE PROGRAM ARGUMENT...")
+				}
+				want, err := strconv.Atoi(args[0])
+				ts.Check(err)
+				got := 0
+				exit := (*exec.ExitError)(nil)
+				if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+					got = exit.ExitCode()
+				} else {
+					ts.Check(err)
+				}
+				if got != want {
+					ts.Fatalf("exit status %d, want %d", got, want)
+				}
+			},
+		},
+		Condition: func(cond string) (bool, error) {
+			if module, ok := strings.CutPrefix(cond, "python:"); ok {
+				return exec.Command("/usr/bin/python3", "-c", "import "+module).Run() == nil, nil
+			}
+			if cond == "ci" {
+				return os.Getenv("CI") == "true", nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Vars = slices.DeleteFunc(env.Vars, func(entry string) bool {
+				name, _, _ := strings.Cut(strings.ToLower(entry), "=")
+				return strings.HasSuffix(name, "_proxy")
+			})
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("XDG_CACHE_HOME", env.WorkDir+"/cache")
+			return nil
+		},
+	}
+}
+
+func TestExecCommand(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, scripts("testdata/exec"))
+}
+
+func TestCertifyCommand(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, scripts("testdata/certify"))
+}
