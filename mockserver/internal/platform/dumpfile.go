@@ -37,8 +37,12 @@ type dumpFile struct {
 	modTime time.Time
 	handles int // open for reading or writing
 	writers int
-	broken  bool // a writer's session broke since the last completion
-	written bool // there was a write or a truncation since the last completion
+	broken  bool    // a writer's session broke since the last completion
+	written bool    // there was a write or a truncation since the last completion
+	ends    int     // how often the dump was completed
+	left    []int64 // the files that copies were made of; what the request does not refer to can go
+
+	kept int // the completion that the request's record tells of; guarded by the platform's mutex
 }
 
 type span struct{ from, to int64 }
@@ -55,7 +59,23 @@ func (d *dumpFile) openLocked() error {
 	if err != nil {
 		return err
 	}
+	if err := d.dropTail(f); err != nil {
+		f.Close()
+		return err
+	}
 	d.file = f
+	return nil
+}
+
+// dropTail cuts off what an earlier process wrote behind the end that we know of.
+func (d *dumpFile) dropTail(f *os.File) error {
+	stat, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if size, _ := d.stat(); stat.Size() > size {
+		return f.Truncate(size)
+	}
 	return nil
 }
 
@@ -82,7 +102,9 @@ func (d *dumpFile) acquire(write, truncate bool) error {
 
 // outcome is what the closing of a handle meant for the transfer.
 type outcome struct {
-	complete bool // the dump as it stands is complete: these bytes of this file are sealed
+	complete bool     // the dump as it stands is complete: these bytes of this file are sealed
+	end      int      // which completion this is
+	content  *os.File // the file, open for reading; the receiver's
 	seq      int64
 	size     int64
 	modTime  time.Time
@@ -105,9 +127,13 @@ func (d *dumpFile) release(write, clean bool) (outcome, error) {
 		d.broken = d.broken || !clean
 		holed := d.broken && d.whole < d.size
 		if clean && d.written && !holed {
+			out.content, err = os.Open(d.path)
+		}
+		if out.content != nil {
 			d.whole, d.sealed, d.beyond = d.size, d.size, nil
 			d.broken, d.written = false, false
-			out.complete, out.seq, out.size, out.modTime = true, d.seq, d.size, d.modTime
+			d.ends++
+			out.complete, out.end, out.seq, out.size, out.modTime = true, d.ends, d.seq, d.size, d.modTime
 		}
 		if d.writers == 0 && d.broken {
 			out.lost = d.size - d.whole
@@ -118,7 +144,7 @@ func (d *dumpFile) release(write, clean bool) (outcome, error) {
 	d.mu.Unlock()
 
 	if out.lost > 0 {
-		err = d.truncateLocked(keep)
+		err = errors.Join(err, d.truncateLocked(keep))
 	}
 	if d.file != nil && !d.inUse() {
 		err = errors.Join(err, d.file.Close())
@@ -233,7 +259,9 @@ func (d *dumpFile) truncateLocked(size int64) error {
 	d.modTime = d.now()
 	d.size = size
 	d.whole = min(d.whole, size)
-	d.told = min(d.told, d.whole)
+	if d.told > d.whole { // or a restart after a kill would take a hole for what was there before
+		d.recordLocked()
+	}
 	for i, s := range d.beyond {
 		if s.to > size {
 			d.beyond[i].to = size
@@ -280,6 +308,7 @@ func (d *dumpFile) copyLocked(n int64) error {
 	d.file.Close()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.left = append(d.left, d.seq)
 	d.file, d.path, d.seq, d.sealed = f, path, seq, 0
 	d.whole = min(d.whole, n)
 	d.recordLocked()
@@ -304,10 +333,17 @@ func (d *dumpFile) number() int64 {
 	return d.seq
 }
 
-func (d *dumpFile) where() string {
-	d.bytes.RLock()
-	defer d.bytes.RUnlock()
-	return d.path
+// takeLeft returns the files that were left for a copy, once every completion is in the books: until then one of them may be the
+// complete dump. It needs the platform's mutex, for kept.
+func (d *dumpFile) takeLeft() []int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ends != d.kept {
+		return nil
+	}
+	left := d.left
+	d.left = nil
+	return left
 }
 
 // gap tells the first hole, for explanations: where it begins and how much is missing up to the size.

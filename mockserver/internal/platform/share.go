@@ -261,10 +261,9 @@ func (f *sharedFile) end(clean bool) (completed bool, err error) {
 		f.d.recordProgress()
 	}
 	var info dump.Info
-	if out.complete {
-		if info, err = sniff(f.d, out.size); err != nil {
-			return false, err
-		}
+	if out.content != nil {
+		info = dump.Sniff(out.content, out.size)
+		out.content.Close()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -272,30 +271,25 @@ func (f *sharedFile) end(clean bool) (completed bool, err error) {
 	if r == nil { // forgotten meanwhile
 		return false, err
 	}
-	if out.complete && p.stateLocked(r) == StateDraft {
+	// Where two close at once, the later one's books may be done first.
+	if out.complete && out.end > f.d.kept && p.stateLocked(r) == StateDraft {
 		done := &file{Seq: out.seq, Size: out.size, ModTime: out.modTime.UTC()}
 		if err := p.completeLocked(r, done, info); err != nil {
 			return false, fmt.Errorf("platform: keep the dump: %w", err)
 		}
-		completed = true
+		f.d.kept = out.end
 		if r.shared != f.d { // an upload over HTTPS came between; the last completed write wins
 			p.dropSharedLocked(r)
 			r.shared = f.d
 		}
 	}
+	for _, seq := range f.d.takeLeft() {
+		p.removeLocked(r, seq)
+	}
 	if r.shared != f.d && !f.d.inUse() {
 		p.removeLocked(r, f.d.number())
 	}
-	return completed, err
-}
-
-func sniff(d *dumpFile, size int64) (dump.Info, error) {
-	f, err := os.Open(d.where())
-	if err != nil {
-		return dump.Info{}, err
-	}
-	defer f.Close()
-	return dump.Sniff(f, size), nil
+	return out.complete && p.stateLocked(r) == StateDraft, err
 }
 
 // readOnlyFile is a handle on the upgraded dump.
