@@ -1,0 +1,259 @@
+//go:build linux
+
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/upgrademock/upgrademock/bench/internal/rig"
+)
+
+// peer is a server that the emulator is measured against.
+type peer struct {
+	*rig.Process
+	url      string // of the HTTP servers, with the path that is measured
+	httpsURL string
+	port     int    // of sshd
+	file     string // what an upload writes
+}
+
+// freePort is a port of loopback that nobody listens on just now: for servers that cannot choose one themselves.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+func accepts(port int) func() bool {
+	return func() bool {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	}
+}
+
+// startSSHD starts OpenSSH's server for the user we are, with a configuration of its own that is Debian's in what matters: internal-sftp
+// as the subsystem, every cipher it has.
+func startSSHD(parent string, publicKey []byte) (*peer, error) {
+	dir, err := os.MkdirTemp(parent, "sshd-*")
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	keys := filepath.Join(dir, "authorized_keys")
+	if err := os.WriteFile(keys, publicKey, 0o600); err != nil {
+		return nil, err
+	}
+	hostKey := filepath.Join(dir, "sshd_host_key")
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ecdsa", "-b", "256", "-N", "", "-f", hostKey).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("ssh-keygen: %w\n%s", err, out)
+	}
+	config := filepath.Join(dir, "sshd_config")
+	text := fmt.Sprintf(`ListenAddress 127.0.0.1
+Port %d
+HostKey %s
+AuthorizedKeysFile %s
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+PermitRootLogin prohibit-password
+MaxStartups 1000
+Subsystem sftp internal-sftp
+`, port, hostKey, keys)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	if os.Getuid() == 0 { // where it confines itself before a login
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			return nil, err
+		}
+	}
+	p, err := rig.Start(exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", config))
+	if err != nil {
+		return nil, err
+	}
+	return &peer{Process: p, port: port}, rig.Await(p, accepts(port))
+}
+
+// startNginx starts nginx to take uploads with PUT, straight into a file.
+func startNginx(parent, certFile, keyFile string) (*peer, error) {
+	dir, err := os.MkdirTemp(parent, "nginx-*")
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	tlsPort, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	me, err := user.Current()
+	if err != nil {
+		return nil, err
+	}
+	config := filepath.Join(dir, "nginx.conf")
+	text := fmt.Sprintf(`daemon off;
+user %[1]s;
+worker_processes auto;
+pid %[2]s/pid;
+error_log stderr;
+events {}
+http {
+	access_log off;
+	client_max_body_size 0;
+	client_body_temp_path %[2]s/body;
+	proxy_temp_path %[2]s/proxy;
+	fastcgi_temp_path %[2]s/fastcgi;
+	uwsgi_temp_path %[2]s/uwsgi;
+	scgi_temp_path %[2]s/scgi;
+	server {
+		listen 127.0.0.1:%[3]d;
+		listen 127.0.0.1:%[4]d ssl;
+		ssl_certificate %[5]s;
+		ssl_certificate_key %[6]s;
+		root %[2]s;
+		location / { dav_methods PUT; }
+	}
+}
+`, me.Username, dir, port, tlsPort, certFile, keyFile)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	p, err := rig.Start(exec.Command("nginx", "-c", config, "-p", dir, "-e", "stderr"))
+	if err != nil {
+		return nil, err
+	}
+	return &peer{
+		Process: p, url: fmt.Sprintf("http://127.0.0.1:%d/upload", port), httpsURL: fmt.Sprintf("https://127.0.0.1:%d/upload", tlsPort),
+		file: filepath.Join(dir, "upload"),
+	}, rig.Await(p, accepts(port))
+}
+
+// The smallest Go handlers are this program, told by its environment to be one.
+const peerVariable = "UPGRADEMOCK_BENCH_PEER"
+
+// startGoPeer starts the smallest Go server: it answers GET with answer, and copies the body of everything else to a file.
+func startGoPeer(parent string, answer []byte, certFile, keyFile string) (*peer, error) {
+	dir, err := os.MkdirTemp(parent, "go-*")
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	tlsPort, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	answerFile := filepath.Join(dir, "answer.json")
+	if err := os.WriteFile(answerFile, answer, 0o600); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "go-upload")
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), peerVariable+"=1",
+		"PEER_HTTP=127.0.0.1:"+strconv.Itoa(port), "PEER_HTTPS=127.0.0.1:"+strconv.Itoa(tlsPort),
+		"PEER_ANSWER="+answerFile, "PEER_FILE="+file, "PEER_CERT="+certFile, "PEER_KEY="+keyFile)
+	p, err := rig.Start(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return &peer{
+		Process: p, url: fmt.Sprintf("http://127.0.0.1:%d/", port), httpsURL: fmt.Sprintf("https://127.0.0.1:%d/", tlsPort), file: file,
+	}, rig.Await(p, accepts(port))
+}
+
+// beGoPeer is the smallest Go server itself.
+func beGoPeer() error {
+	answer, err := os.ReadFile(os.Getenv("PEER_ANSWER"))
+	if err != nil {
+		return err
+	}
+	file := os.Getenv("PEER_FILE")
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			f, err := os.CreateTemp(filepath.Dir(file), "go-upload-*")
+			if err == nil {
+				_, err = io.Copy(f, r.Body)
+				f.Close()
+				os.Rename(f.Name(), file)
+			}
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+			}
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(answer)
+	})
+	ended := make(chan error)
+	go func() {
+		// HTTP/1.1, as ours: HTTP/2 would slow it down.
+		srv := http.Server{Addr: os.Getenv("PEER_HTTPS"), Handler: handler, Protocols: new(http.Protocols)}
+		srv.Protocols.SetHTTP1(true)
+		ended <- srv.ListenAndServeTLS(os.Getenv("PEER_CERT"), os.Getenv("PEER_KEY"))
+	}()
+	go func() { ended <- http.ListenAndServe(os.Getenv("PEER_HTTP"), handler) }()
+	return <-ended
+}
+
+// writeCertificate makes a certificate for loopback, of the type that the emulator shows.
+func writeCertificate(dir string) (certFile, keyFile string, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", "", err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return "", "", err
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return "", "", err
+	}
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	if err := os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
+		return "", "", err
+	}
+	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
+		return "", "", err
+	}
+	_, err = tls.LoadX509KeyPair(certFile, keyFile)
+	return certFile, keyFile, err
+}
