@@ -54,17 +54,6 @@ func (c *sftpConn) entry(path, name string) entry {
 	return entry{}
 }
 
-// someDump is n bytes that tell their place.
-func someDump(n int) []byte {
-	var sb strings.Builder
-	sb.Grow(n + 64)
-	sb.Write(sqlDump("9.4.5", nil))
-	for sb.Len() < n {
-		fmt.Fprintf(&sb, "-- line at %d\n", sb.Len())
-	}
-	return []byte(sb.String()[:n])
-}
-
 // has ends the check unless the file reads back as data.
 func (c *sftpConn) has(name, did string, data []byte) {
 	got, err := c.get(name, 0)

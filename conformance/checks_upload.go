@@ -101,7 +101,7 @@ func uploadChecks() []check {
 		exact("no-last-line-end", "4.1", Documented, "No line end is added at the end.",
 			func(*bench) []byte { return sqlDump("9.4.5", []byte("-- no line end")) }, nil),
 		exact("large", "4.1", Documented, "A dump of some megabytes arrives whole.",
-			func(b *bench) []byte { return someDump(33<<20 + 7) }, nil),
+			func(*bench) []byte { return manyMiB(33) }, nil),
 		exact("form-looking", "4.2", Documented, "A body that looks like a form, sent as one, is still the dump.",
 			func(*bench) []byte {
 				return append([]byte("request=1&key=x&a=%41+b&"), sqlDump("9.4.5", []byte("&request=2&key=y%3D%3D&c=+%2B"))...)

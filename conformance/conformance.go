@@ -38,10 +38,14 @@ type Target struct {
 type Options struct {
 	Level Level          // the zero Level is Observed
 	Run   *regexp.Regexp // only checks whose id it matches; nil: all
+	Skip  *regexp.Regexp // of these, not those whose id it matches; nil: all
 	// Production has manners: one shared request, aim test, one call a second, nothing that troubles
 	// a shared platform. It is required for a URL that is not loopback, and refuses Level Assumed.
 	Production bool
-	FailFast   bool // leave the rest out after the first failure
+	// Pause is the least time between two calls; 0 means none, or 1 s with Production, and less than that only
+	// for a server on this machine.
+	Pause    time.Duration
+	FailFast bool // leave the rest out after the first failure
 	// Wait is how long an upgrade may take before the checks of its outcome give up; 0 means 45 s, or no
 	// waiting at all with Production. Negative never waits.
 	Wait time.Duration
@@ -130,6 +134,9 @@ func (o *Options) fill(u *url.URL, t *Target) error {
 			return fmt.Errorf("%w: it needs an address of yours (--email)", ErrProduction)
 		}
 		o.Parallel = 1
+		if o.Pause == 0 || !Loopback(u) {
+			o.Pause = max(o.Pause, time.Second)
+		}
 	}
 	if t.Email == "" {
 		t.Email = "john.doe@example.com"

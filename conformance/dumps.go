@@ -55,6 +55,28 @@ func everyByte() []byte {
 	return out
 }
 
+// someDump is n bytes that tell their place.
+func someDump(n int) []byte {
+	var sb strings.Builder
+	sb.Grow(n + 64)
+	sb.Write(sqlDump("9.4.5", nil))
+	for sb.Len() < n {
+		fmt.Fprintf(&sb, "-- line at %d\n", sb.Len())
+	}
+	return []byte(sb.String()[:n])
+}
+
+// manyMiB is a plain dump of n MiB and a few bytes.
+func manyMiB(n int) []byte {
+	out := make([]byte, 0, n<<20+64)
+	piece := someDump(1 << 20)
+	for i := range n {
+		out = append(out, piece...)
+		out[len(out)-2] = byte('0' + i) // each MiB is another
+	}
+	return append(out, "-- end\n"...)
+}
+
 // random makes n bytes that don't compress, always the same for one seed and check.
 func (b *bench) random(n int) []byte {
 	out := make([]byte, 0, n+8)

@@ -163,7 +163,7 @@ func (j *journey) follow() {
 	b := j.b
 	interval, most := 20*time.Millisecond, time.Second
 	if b.opts.Production {
-		interval, most = 10*time.Second, 30*time.Second
+		interval, most = 10*b.opts.Pause, 30*b.opts.Pause
 	}
 	begin := time.Now()
 	var skipped bool

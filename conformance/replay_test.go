@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ func TestReplay(t *testing.T) {
 	t.Parallel()
 	srv := mockservertest.New(t, &mockserver.Options{FailureStatus: 400}) // so that there is something to complain about
 	var recording bytes.Buffer
-	rep := conformance.Run(t.Context(), conformance.Target{URL: srv.URL(), Contract: contract}, &conformance.Options{Level: conformance.Assumed, Record: &recording})
+	rep := conformance.Run(t.Context(), conformance.Target{URL: srv.URL(), Contract: contract}, &conformance.Options{Level: conformance.Assumed, Record: &recording, Skip: regexp.MustCompile("^upload/large$")})
 	if rep.Failed == 0 || rep.Errors != 0 {
 		t.Fatalf("%d failed and %d errors, want some and none", rep.Failed, rep.Errors)
 	}
@@ -34,7 +35,9 @@ func TestReplay(t *testing.T) {
 	verdicts := func(r *conformance.Report) map[string]conformance.Verdict {
 		m := map[string]conformance.Verdict{}
 		for _, res := range r.Results {
-			m[res.ID] = res.Verdict
+			if res.ID != "upload/large" { // which the recorded run left out
+				m[res.ID] = res.Verdict
+			}
 		}
 		return m
 	}

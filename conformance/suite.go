@@ -72,11 +72,11 @@ func newSuite(target Target, opts Options) (*suite, error) {
 		journeys: map[string]*journey{}}
 	s.public = strings.TrimRight(cmp.Or(target.PublicURL, s.base), "/")
 	s.wires = newWires(opts.tlsConfig(), s.callTime)
-	if opts.Production {
-		s.manners = rate.NewLimiter(rate.Every(time.Second), 1)
+	if opts.Pause > 0 {
+		s.manners = rate.NewLimiter(rate.Every(opts.Pause), 1)
 	}
 	for _, c := range allChecks() {
-		if opts.Level.Covers(c.evidence) && (opts.Run == nil || opts.Run.MatchString(c.id)) {
+		if opts.Level.Covers(c.evidence) && (opts.Run == nil || opts.Run.MatchString(c.id)) && (opts.Skip == nil || !opts.Skip.MatchString(c.id)) {
 			s.checks = append(s.checks, c)
 		}
 	}
@@ -170,7 +170,7 @@ func (s *suite) runAll(ctx context.Context) []stop {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(s.checks[a].phase(), s.checks[b].phase()) })
-	if s.opts.Production || s.tape != nil {
+	if s.opts.Production || s.opts.FailFast || s.tape != nil {
 		for _, i := range order {
 			run(i)
 		}

@@ -24,6 +24,7 @@ type conformanceFlags struct {
 	opts    conformance.Options
 	level   string
 	run     string
+	skip    string
 	list    bool
 	json    bool
 	yes     bool
@@ -70,6 +71,7 @@ Exit status: 0 the server passes; 1 a check failed or could not be judged; 2 a w
 	flags.StringVar(&f.target.SFTPAddr, "sftp-addr", "", "`host:port` to reach the SFTP server at (default what answers name)")
 	flags.StringVar(&f.level, "level", string(conformance.Observed), "how far to go, a `level`: documented, observed or assumed")
 	flags.StringVar(&f.run, "run", "", "only the checks whose id matches this `regexp`")
+	flags.StringVar(&f.skip, "skip", "", "not the checks whose id matches this `regexp`")
 	flags.BoolVar(&f.list, "list", false, "list the checks and ask nothing")
 	flags.BoolVar(&f.opts.FailFast, "fail-fast", false, "leave the rest out after the first failure")
 	flags.DurationVar(&f.opts.Timeout, "timeout", 0, "how long the whole run may take (default 10m and twice --wait)")
@@ -106,6 +108,11 @@ func (f *conformanceFlags) read() (err error) {
 	if f.run != "" {
 		if f.opts.Run, err = regexp.Compile(f.run); err != nil {
 			return fmt.Errorf("--run: %w", err)
+		}
+	}
+	if f.skip != "" {
+		if f.opts.Skip, err = regexp.Compile(f.skip); err != nil {
+			return fmt.Errorf("--skip: %w", err)
 		}
 	}
 	if f.base != "" {

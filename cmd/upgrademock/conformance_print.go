@@ -188,7 +188,7 @@ func oneLine(s string) string {
 func (f *conformanceFlags) printList(w io.Writer) error {
 	var list []conformance.Info
 	for _, c := range conformance.Checks() {
-		if f.opts.Level.Covers(c.Evidence) && (f.opts.Run == nil || f.opts.Run.MatchString(c.ID)) && (c.Gentle || !f.opts.Production) {
+		if f.opts.Level.Covers(c.Evidence) && (f.opts.Run == nil || f.opts.Run.MatchString(c.ID)) && (f.opts.Skip == nil || !f.opts.Skip.MatchString(c.ID)) && (c.Gentle || !f.opts.Production) {
 			list = append(list, c)
 		}
 	}

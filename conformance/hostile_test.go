@@ -1,0 +1,126 @@
+package conformance_test
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/upgrademock/upgrademock/conformance"
+)
+
+// What is no such server gets one line that says what it is, not a list of failures.
+func TestRun_noSuchServer(t *testing.T) {
+	t.Parallel()
+	handlers := map[string]struct {
+		h    http.HandlerFunc
+		says string
+	}{
+		"a web site":    {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>Welcome to nginx!</html>") }, "Welcome to nginx"},
+		"not found":     {http.NotFound, "404"},
+		"a list":        {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "[]") }, "a list"},
+		"invalid UTF-8": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{\"failures\": [\"\xff\"]}") }, "UTF-8"},
+		"a redirect":    {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, "/login"},
+		"hangs":         {func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body); <-r.Context().Done() }, "no answer"},
+		"resets":        {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "closed the connection"},
+		"floods": {func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+					return
+				}
+			}
+		}, "larger than"},
+		"flows for ever": {func(w http.ResponseWriter, r *http.Request) {
+			for {
+				if _, err := io.WriteString(w, " "); err != nil || r.Context().Err() != nil {
+					return
+				}
+				w.(http.Flusher).Flush()
+			}
+		}, "no"},
+	}
+	for name, tt := range handlers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv := httptest.NewServer(tt.h)
+			defer srv.Close()
+			rep := conformance.Run(t.Context(), conformance.Target{URL: srv.URL, Contract: contract}, &conformance.Options{CallTimeout: 300 * time.Millisecond})
+			if len(rep.Results) != 1 || rep.OK() {
+				t.Fatalf("%d results, want one", len(rep.Results))
+			}
+			if res := rep.Results[0]; !strings.Contains(res.Message, tt.says) || !strings.Contains(res.Message, srv.URL) {
+				t.Errorf("the message lacks %q or the URL: %s", tt.says, res.Message)
+			}
+		})
+	}
+	t.Run("nobody", func(t *testing.T) {
+		t.Parallel()
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		rep := conformance.Run(t.Context(), conformance.Target{URL: "http://" + l.Addr().String(), Contract: contract}, nil)
+		if len(rep.Results) != 1 || rep.Results[0].Verdict != conformance.Error || !strings.Contains(rep.Results[0].Message, "refused") {
+			t.Errorf("%+v", rep.Results)
+		}
+	})
+	for _, u := range []string{"", "ftp://127.0.0.1", "127.0.0.1:8480", "http://"} {
+		if rep := conformance.Run(t.Context(), conformance.Target{URL: u, Contract: contract}, nil); len(rep.Results) != 1 || rep.Errors != 1 {
+			t.Errorf("%q: %+v", u, rep.Results)
+		}
+	}
+}
+
+// A server that goes wrong in one place only: each check ends by itself and has a verdict of its own.
+func TestRun_goesWrongInPlaces(t *testing.T) {
+	t.Parallel()
+	for name, wrong := range map[string]func(w http.ResponseWriter, r *http.Request){
+		"status hangs":      func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"status is reset":   func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"status floods":     func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 3<<20)) },
+		"status is garbage": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{\"failures\": \xff\xfe}") },
+		"status is deep":    func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Repeat("[", 100_000)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newIsland(t)
+			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/status") && r.URL.Query().Get("request") != "999999999" {
+					io.Copy(io.Discard, r.Body)
+					wrong(w, r)
+					return
+				}
+				s.ServeHTTP(w, r)
+			}))
+			defer front.Close()
+			rep := conformance.Run(t.Context(), conformance.Target{URL: front.URL, Contract: contract, PublicURL: s.URL()},
+				&conformance.Options{CallTimeout: 200 * time.Millisecond, Wait: time.Second, Run: regexp.MustCompile("^(status|create|process)/")})
+			if rep.Failed == 0 || rep.Passed == 0 || len(rep.Results) < 80 {
+				t.Errorf("%d passed, %d failed, %d errors, %d skipped", rep.Passed, rep.Failed, rep.Errors, rep.Skipped)
+			}
+			for _, res := range rep.Results {
+				if res.ID == "status/answer" && res.Verdict != conformance.Fail {
+					t.Errorf("status/answer: %s %s", res.Verdict, res.Message)
+				}
+				if strings.Contains(res.Message, "the suite has a mistake") {
+					t.Errorf("%s: %s", res.ID, res.Message)
+				}
+			}
+		})
+	}
+}
+
+// A run that is stopped says so for each check it did not come to.
+func TestRun_stopped(t *testing.T) {
+	t.Parallel()
+	s := newIsland(t)
+	rep := conformance.Run(t.Context(), conformance.Target{URL: s.URL(), Contract: contract}, &conformance.Options{Timeout: 100 * time.Millisecond})
+	if rep.OK() || rep.Errors == 0 {
+		t.Errorf("%d passed, %d errors", rep.Passed, rep.Errors)
+	}
+}
