@@ -174,6 +174,7 @@ func withJournal(path string, opts *mockserver.Options, run func() error) error 
 }
 
 func serve(ctx context.Context, opts *mockserver.Options, readyFile string, stdout io.Writer) error {
+	keepLean()
 	srv, err := mockserver.New(opts)
 	if err != nil {
 		return failed(err)
@@ -186,7 +187,7 @@ func serve(ctx context.Context, opts *mockserver.Options, readyFile string, stdo
 		if err := writeReadyFile(readyFile, srv); err != nil {
 			return failed(err)
 		}
-		defer os.Remove(readyFile)
+		defer removeReadyFile(readyFile)
 	}
 	banner(stdout, srv, opts)
 	<-ctx.Done()
@@ -252,6 +253,14 @@ func writeReadyFile(path string, srv *mockserver.Server) error {
 		return fmt.Errorf("ready file: %w", err)
 	}
 	return nil
+}
+
+// removeReadyFile removes the file, unless another emulator has written it meanwhile.
+func removeReadyFile(path string) {
+	var r ready
+	if data, err := os.ReadFile(path); err == nil && json.Unmarshal(data, &r) == nil && r.PID == os.Getpid() {
+		os.Remove(path)
+	}
 }
 
 // banner says how to go on: lines to be pasted.

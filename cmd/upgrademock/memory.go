@@ -1,0 +1,32 @@
+package main
+
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+)
+
+const (
+	leanHeap = 40 << 20 // what the program may use before the collector hurries
+	liveHeap = "/gc/heap/live:bytes"
+)
+
+// keepLean has the garbage collector keep a small program small: SSH packets are garbage at the pace of the network, and by default the
+// collector lets as much of it pile up as is in use, and more while it runs. The limit follows what is really in use, since one below that
+// would have the collector run all the time. GOMEMLIMIT, if set, has the last word.
+func keepLean() {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	debug.SetMemoryLimit(leanHeap)
+	type collected struct{ _ [16]byte } // something to be collected in each cycle
+	var follow func(*collected)
+	follow = func(*collected) {
+		live := []metrics.Sample{{Name: liveHeap}}
+		metrics.Read(live)
+		debug.SetMemoryLimit(max(leanHeap, int64(live[0].Value.Uint64())*3/2))
+		runtime.SetFinalizer(new(collected), follow)
+	}
+	runtime.SetFinalizer(new(collected), follow)
+}
