@@ -1,0 +1,59 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+
+	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
+)
+
+// TestConformanceCommand runs testdata/conformance/*.txtar, each beside an emulator of its own at $URL, and one at $BENT that
+// answers failures with HTTP 400.
+func TestConformanceCommand(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/conformance",
+		Setup: func(env *testscript.Env) error {
+			tb := env.T().(testing.TB)
+			env.Setenv("URL", mockservertest.New(tb, nil).URL())
+			env.Setenv("BENT", mockservertest.New(tb, &mockserver.Options{FailureStatus: 400}).URL())
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": func(ts *testscript.TestScript, neg bool, args []string) {
+				want, err := strconv.Atoi(args[0])
+				if err != nil || neg {
+					ts.Fatalf("usage: exits CODE ARGS...")
+				}
+				root := &cobra.Command{Use: "upgrademock", SilenceErrors: true, SilenceUsage: true}
+				root.AddCommand(newConformanceCommand())
+				root.SetArgs(withFiles(ts, args[1:]))
+				root.SetIn(strings.NewReader(ts.Getenv("STDIN")))
+				root.SetOut(ts.Stdout())
+				root.SetErr(ts.Stderr())
+				if got := exitFrom(root.Execute(), ts); got != want {
+					ts.Fatalf("exit %d, want %d", got, want)
+				}
+			},
+		},
+	})
+}
+
+// withFiles makes the scripts' own files absolute: the command runs in the test's process, not in the script's directory.
+func withFiles(ts *testscript.TestScript, args []string) []string {
+	made := make([]string, len(args))
+	for i, arg := range args {
+		made[i] = arg
+		for _, ext := range []string{".json", ".yaml", ".xml", ".rec", ".pem", ".dump"} {
+			if strings.HasSuffix(arg, ext) && !strings.HasPrefix(arg, "-") {
+				made[i] = ts.MkAbs(arg)
+			}
+		}
+	}
+	return made
+}
