@@ -1,0 +1,239 @@
+package journal_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var moment = time.Date(2015, 9, 9, 7, 13, 49, 0, time.UTC)
+
+func seqs(events []journal.Event) []uint64 {
+	list := []uint64{}
+	for _, e := range events {
+		list = append(list, e.Seq)
+	}
+	return list
+}
+
+// fill adds n events: On is status or sftp.open in turn, the request 1, 2 or 3, a second apart.
+func fill(j *journal.Journal, n int) {
+	for i := range n {
+		j.Add(journal.Event{
+			On: []string{"status", "sftp.open"}[i%2], Request: int64(i%3 + 1), Contract: fmt.Sprintf("M%d", i%3+1),
+			At: moment.Add(time.Duration(i) * time.Second),
+		})
+	}
+}
+
+func TestFilter(t *testing.T) {
+	t.Parallel()
+	j := journal.New(0, nil)
+	fill(j, 12)
+	for name, tc := range map[string]struct {
+		filter journal.Filter
+		want   []uint64
+	}{
+		"everything":     {journal.Filter{}, []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
+		"a request":      {journal.Filter{Request: 2}, []uint64{2, 5, 8, 11}},
+		"a contract":     {journal.Filter{Contract: "M3"}, []uint64{3, 6, 9, 12}},
+		"a kind":         {journal.Filter{On: "sftp.open"}, []uint64{2, 4, 6, 8, 10, 12}},
+		"a family":       {journal.Filter{On: "sftp"}, []uint64{2, 4, 6, 8, 10, 12}},
+		"half a name":    {journal.Filter{On: "sf"}, []uint64{}},
+		"since":          {journal.Filter{Since: moment.Add(9 * time.Second)}, []uint64{10, 11, 12}},
+		"after":          {journal.Filter{After: 10}, []uint64{11, 12}},
+		"all at once":    {journal.Filter{Request: 2, On: "sftp", Since: moment.Add(3 * time.Second), After: 2}, []uint64{8}},
+		"of nobody":      {journal.Filter{Request: 9}, []uint64{}},
+		"another's name": {journal.Filter{Contract: "M"}, []uint64{}},
+	} {
+		if d := cmp.Diff(tc.want, seqs(j.Events(tc.filter))); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+}
+
+// The journal remembers the latest events, and counts those that fell out.
+func TestJournal_bounded(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		added   int
+		want    []uint64
+		dropped uint64
+	}{
+		{0, []uint64{}, 0}, {3, []uint64{1, 2, 3}, 0}, {4, []uint64{1, 2, 3, 4}, 0}, {5, []uint64{2, 3, 4, 5}, 1}, {11, []uint64{8, 9, 10, 11}, 7},
+	} {
+		j := journal.New(4, nil)
+		fill(j, tc.added)
+		if d := cmp.Diff(tc.want, seqs(j.Events(journal.Filter{}))); d != "" || j.Dropped() != tc.dropped || j.Last() != uint64(tc.added) {
+			t.Errorf("after %d events: dropped %d, last %d, and (-want +got):\n%s", tc.added, j.Dropped(), j.Last(), d)
+		}
+	}
+	j := journal.New(0, nil)
+	fill(j, journal.DefaultCapacity+5)
+	if n := len(j.Events(journal.Filter{})); n != journal.DefaultCapacity || j.Dropped() != 5 {
+		t.Errorf("by default %d events, %d dropped", n, j.Dropped())
+	}
+}
+
+// Clearing takes out what passes the filter, in a ring that has wrapped, too; numbers go on, and so does the ring.
+func TestJournal_clear(t *testing.T) {
+	t.Parallel()
+	j := journal.New(6, nil)
+	fill(j, 10) // 5 to 10 are there
+	j.Clear(journal.Filter{Request: 1})
+	if d := cmp.Diff([]uint64{5, 6, 8, 9}, seqs(j.Events(journal.Filter{}))); d != "" || j.Dropped() != 4 {
+		t.Errorf("dropped %d; (-want +got):\n%s", j.Dropped(), d)
+	}
+	fill(j, 4)
+	if d := cmp.Diff([]uint64{8, 9, 11, 12, 13, 14}, seqs(j.Events(journal.Filter{}))); d != "" {
+		t.Errorf("after more (-want +got):\n%s", d)
+	}
+	j.Clear(journal.Filter{})
+	if events := j.Events(journal.Filter{}); len(events) > 0 || j.Dropped() != 0 || j.Last() != 14 {
+		t.Errorf("%v, dropped %d, last %d", events, j.Dropped(), j.Last())
+	}
+}
+
+// Next returns what is there, or waits for it; nobody waits for ever.
+func TestJournal_next(t *testing.T) {
+	t.Parallel()
+	j := journal.New(0, nil)
+	fill(j, 3)
+	if events, err := j.Next(t.Context(), journal.Filter{After: 1}); err != nil || len(events) != 2 {
+		t.Errorf("what is there: %v, %v", events, err)
+	}
+	const readers = 5
+	got := make(chan []uint64, readers)
+	for range readers {
+		go func() {
+			var seen []uint64
+			for len(seen) < 20 {
+				f := journal.Filter{After: 3, On: "status"}
+				if len(seen) > 0 {
+					f.After = seen[len(seen)-1]
+				}
+				events, err := j.Next(t.Context(), f)
+				if err != nil {
+					t.Error(err)
+					break
+				}
+				seen = append(seen, seqs(events)...)
+			}
+			got <- seen
+		}()
+	}
+	fill(j, 40)
+	want := []uint64{}
+	for seq := uint64(4); seq <= 43; seq += 2 {
+		want = append(want, seq)
+	}
+	for range readers {
+		if d := cmp.Diff(want, <-got); d != "" {
+			t.Errorf("a reader's events (-want +got):\n%s", d)
+		}
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 2)
+	go func() { _, err := j.Next(ctx, journal.Filter{Request: 99}); ended <- err }()
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled wait: %v", err)
+	}
+	go func() { _, err := j.Next(t.Context(), journal.Filter{Request: 99}); ended <- err }()
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; !errors.Is(err, journal.ErrClosed) {
+		t.Errorf("a wait at a closed journal: %v", err)
+	}
+	if events, err := j.Next(t.Context(), journal.Filter{After: 42}); err != nil || len(events) != 1 {
+		t.Errorf("what is there in a closed journal: %v, %v", events, err)
+	}
+}
+
+// The writer gets each event as one line of JSON, which says nothing of what means nothing.
+func TestJournal_writes(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	j := journal.New(1, &out)
+	j.Add(journal.Event{On: "status", At: moment.In(time.FixedZone("", 3600)), Params: map[string]string{"a": "<&>"}})
+	j.Add(journal.Event{On: "sftp.close", At: moment, Written: []journal.Range{{From: 0, To: 5}}})
+	want := `{"seq":1,"at":"2015-09-09T07:13:49Z","on":"status","params":{"a":"<&>"}}
+{"seq":2,"at":"2015-09-09T07:13:49Z","on":"sftp.close","written":[{"from":0,"to":5}]}
+`
+	if d := cmp.Diff(want, out.String()); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+	var e journal.Event
+	if err := json.Unmarshal([]byte(strings.SplitAfter(out.String(), "\n")[1]), &e); err != nil {
+		t.Error(err)
+	} else if d := cmp.Diff(j.Events(journal.Filter{}), []journal.Event{e}); d != "" {
+		t.Errorf("read back (-there +read):\n%s", d)
+	}
+}
+
+type fullDisk struct{ lines int }
+
+var errFull = errors.New("no space left")
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	if d.lines == 0 {
+		return 0, errFull
+	}
+	d.lines--
+	return len(p), nil
+}
+
+// A writer that fails is told of at the end, and nothing else suffers.
+func TestJournal_writerFails(t *testing.T) {
+	t.Parallel()
+	j := journal.New(0, &fullDisk{lines: 2})
+	fill(j, 5)
+	if n := len(j.Events(journal.Filter{})); n != 5 {
+		t.Errorf("%d events", n)
+	}
+	if err := j.Close(); !errors.Is(err, errFull) {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+func TestJournal_concurrently(t *testing.T) {
+	t.Parallel()
+	j := journal.New(50, nil)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() { fill(j, 200) })
+		wg.Go(func() {
+			for range 100 {
+				events := j.Events(journal.Filter{})
+				for i := 1; i < len(events); i++ {
+					if events[i].Seq <= events[i-1].Seq {
+						t.Errorf("event %d after %d", events[i].Seq, events[i-1].Seq)
+					}
+				}
+				j.Clear(journal.Filter{Request: 2})
+			}
+		})
+	}
+	wg.Wait()
+	if j.Last() != 800 {
+		t.Errorf("last %d", j.Last())
+	}
+}
