@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -72,6 +74,11 @@ func scripts(dir string) testscript.Params {
 				name, _, _ := strings.Cut(strings.ToLower(entry), "=")
 				return strings.HasSuffix(name, "_proxy")
 			})
+			examples, err := filepath.Abs("../../examples")
+			if err != nil {
+				return err
+			}
+			env.Setenv("EXAMPLES", examples)
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("XDG_CACHE_HOME", env.WorkDir+"/cache")
 			return nil
@@ -86,5 +93,20 @@ func TestExecCommand(t *testing.T) {
 
 func TestCertifyCommand(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, scripts("testdata/certify"))
+	params := scripts("testdata/certify")
+	// Our own client is built once, for those scripts that ask for it.
+	build := sync.OnceValues(func() (string, error) {
+		bin := filepath.Join(t.TempDir(), "odoo-upgrade")
+		out, err := exec.Command("go", "build", "-o", bin, "../odoo-upgrade").CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("%w\n%s", err, out)
+		}
+		return bin, err
+	})
+	params.Cmds["build-odoo-upgrade"] = func(ts *testscript.TestScript, _ bool, _ []string) {
+		bin, err := build()
+		ts.Check(err)
+		ts.Setenv("ODOO_UPGRADE", bin)
+	}
+	testscript.Run(t, params)
 }

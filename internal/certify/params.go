@@ -27,12 +27,21 @@ func params(script *scenario.Scenario, opts *mockserver.Options) (map[string]str
 	if len(opts.Contracts) > 0 {
 		chosen["contract"] = sample(opts.Contracts[0])
 	}
+	// Where the platform takes few values only, it must be one of them.
+	valid := map[string][]string{
+		"aim":    {"test", "production"},
+		"target": append(opts.Targets, "6.0", "6.1", "7.0", "8.0", "9.0", "10.0", "11.0", "12.0", "13.0"),
+	}
 	for key, glob := range script.When {
 		if _, known := chosen[key]; !known { // a client is not told of others: they are left out
 			continue
 		}
-		if only := (&scenario.Scenario{When: scenario.When{key: glob}}); !only.Matches(chosen) {
-			chosen[key] = sample(glob)
+		only := scenario.Scenario{When: scenario.When{key: glob}}
+		for _, value := range append([]string{chosen[key]}, append(valid[key], sample(glob))...) {
+			if only.Matches(map[string]string{key: value}) {
+				chosen[key] = value
+				break
+			}
 		}
 	}
 	if !script.Matches(chosen) {

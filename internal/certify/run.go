@@ -165,7 +165,7 @@ func (r *run) values() (map[string]string, error) {
 	if err := makeKeyPair(key, pub); err != nil {
 		return nil, fmt.Errorf("make an SSH key: %w", err)
 	}
-	r.out = filepath.Join(r.dir, "upgraded_"+chosen["filename"])
+	r.out = filepath.Join(r.dir, "upgraded_"+filepath.Base(chosen["filename"]))
 	values := map[string]string{
 		"UPGRADEMOCK_DUMP":     r.opts.Dump,
 		"UPGRADEMOCK_OUT":      r.out,
