@@ -1,0 +1,183 @@
+// Package doors holds the project's doors shut: which package must not know of which, and why. It is a test and nothing else.
+//
+// Three readings of the wire contract stand beside each other on purpose, the emulator that writes it, the client that reads it and the
+// suite that judges it: shared types would make a misspelt key right three times.
+package doors
+
+import (
+	"errors"
+	"go/build"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/upgrademock/upgrademock"
+
+// A door leads from a package of ours, and all below it when it ends in "/...", to what it must not import. A target of ours
+// must not be reached through other packages of ours either; of others, only the import itself is forbidden.
+type door struct {
+	from string
+	to   []string // ours without the module's name; "ours" is every package of ours, save what but names
+	but  []string
+	why  string
+}
+
+var doors = []door{
+	{"fixtures", []string{"ours"}, nil, "fixtures are data: everybody may hold himself against them"},
+	{"client/...", []string{"ours"}, nil, "the client is for production, and reads the contract for itself"},
+	{"cmd/odoo-upgrade/...", []string{"mockserver/...", "conformance/...", "sftpserver/...", "fixtures"}, nil, "the client's command is for production"},
+	{"conformance/...", []string{"ours"}, []string{"fixtures"}, "the suite judges any server with its own eyes: a bug shared with what it judges would hide"},
+	{"sftpserver/...", []string{"ours"}, nil, "the SFTP host knows neither HTTP nor requests; it asks its Shares"},
+	{"sftpserver/...", []string{"net/http", "github.com/gorilla/mux"}, nil, "the SFTP host knows no HTTP"},
+	{"mockserver/scenario", []string{"ours"}, nil, "scripts are pure data: parsed, validated, matched"},
+	{"mockserver/scenario", []string{"os/exec", "net", "sync", "math/rand", "math/rand/v2", "crypto/rand"}, nil, "a script decides by what it is given: no network, no goroutines, no chance"},
+	{"mockserver/internal/platform", []string{"ours"}, []string{"mockserver/scenario", "internal/dump/..."}, "requests, states and dumps are all that the platform is"},
+	{"mockserver/internal/platform", []string{"net", "net/http", "github.com/gorilla/mux", "golang.org/x/crypto/ssh", "github.com/gliderlabs/ssh", "github.com/pkg/sftp"}, nil, "the platform knows neither HTTP nor SSH"},
+	{"mockserver/internal/journal", []string{"ours"}, nil, "the journal remembers what it is told"},
+	{"mockserver/internal/journal", []string{"net/http"}, nil, "the journal remembers what it is told, and serves nobody"},
+	{"mockserver/internal/verify", []string{"mockserver/internal/platform", "sftpserver/...", "net/http"}, nil, "a verdict is a function of script and journal"},
+	{"mockserver/...", []string{"client/...", "conformance/...", "cmd/..."}, nil, "the emulator writes the contract by itself"},
+	{"internal/stage", []string{"client/...", "conformance/...", "cmd/..."}, nil, "the stage is set by the emulator, for whatever client comes"},
+	{"internal/certify", []string{"client/...", "conformance/...", "cmd/..."}, nil, "a client is judged by what the emulator saw, ours as any other"},
+	{"internal/child", []string{"ours"}, nil, "a child process is a child process"},
+	{"internal/proxy", []string{"ours"}, []string{"internal/localca"}, "the proxy leads to a server that it is told, and shows certificates of the authority"},
+	{"internal/testprog", []string{"ours"}, nil, "tests of every room use it"},
+	{"internal/dump/...", []string{"ours"}, []string{"internal/dump/..."}, "dumps are files, whoever sent them"},
+	{"internal/localca", []string{"ours"}, nil, "an authority signs for whoever asks"},
+	{"...", []string{"internal/testprog", "mockserver/mockservertest"}, []string{}, "what is for tests is imported by tests alone"},
+}
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+}
+
+// list is every package of ours with what it imports, tests left out. It reads the files itself, so that the go tool knows what a
+// result that it remembers depends on.
+func list(t *testing.T) map[string]pkg {
+	t.Helper()
+	packages := make(map[string]pkg)
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(dir string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		if name := d.Name(); dir != root && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata") {
+			return fs.SkipDir
+		}
+		p, err := build.ImportDir(dir, 0)
+		if _, none := errors.AsType[*build.NoGoError](err); none {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, dir)
+		importPath := path.Join(module, filepath.ToSlash(rel))
+		packages[importPath] = pkg{importPath, p.Imports}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packages
+}
+
+// matches tells whether a package, by its import path, is what a door says.
+func matches(pattern, importPath string) bool {
+	if pattern == "ours" {
+		pattern = "..."
+	}
+	prefix, all := strings.CutSuffix(pattern, "...")
+	for _, full := range []string{path.Join(module, prefix), strings.TrimSuffix(prefix, "/")} {
+		if importPath == full || all && strings.HasPrefix(importPath, full+"/") && full != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// reached is every package of ours that p imports, by whatever way, with the way; and what p itself imports of others.
+func reached(packages map[string]pkg, p pkg) map[string][]string {
+	ways := make(map[string][]string)
+	for _, i := range p.Imports {
+		ways[i] = []string{p.ImportPath, i}
+	}
+	queue := slices.Clone(p.Imports)
+	for len(queue) > 0 {
+		next := queue[0]
+		queue = queue[1:]
+		ours, ok := packages[next]
+		if !ok {
+			continue
+		}
+		for _, i := range ours.Imports {
+			if _, seen := ways[i]; !seen && packages[i].ImportPath != "" {
+				ways[i] = append(slices.Clone(ways[next]), i)
+				queue = append(queue, i)
+			}
+		}
+	}
+	return ways
+}
+
+func TestDoors(t *testing.T) {
+	t.Parallel()
+	packages := list(t)
+	for _, d := range doors {
+		used := false
+		for _, p := range packages {
+			if !matches(d.from, p.ImportPath) {
+				continue
+			}
+			used = true
+			for target, way := range reached(packages, p) {
+				forbidden := slices.ContainsFunc(d.to, func(to string) bool {
+					return matches(to, target) && (to != "ours" || packages[target].ImportPath != "")
+				})
+				allowed := slices.ContainsFunc(d.but, func(but string) bool { return matches(but, target) })
+				inside := matches(d.from, target) && d.from != "..." // a room's own packages may use each other
+				if forbidden && !allowed && !inside {
+					t.Errorf("%s must not import %s (%s); it does: %s", d.from, strings.TrimPrefix(target, module+"/"), d.why,
+						strings.ReplaceAll(strings.Join(way, " → "), module+"/", ""))
+				}
+			}
+		}
+		if !used {
+			t.Errorf("the door of %s leads from nowhere: no such package", d.from)
+		}
+	}
+}
+
+// The test's own eyes: it sees what it is to see.
+func TestDoors_seeThrough(t *testing.T) {
+	t.Parallel()
+	packages := map[string]pkg{
+		module + "/a":   {module + "/a", []string{module + "/b", "fmt"}},
+		module + "/b":   {module + "/b", []string{module + "/c/d", "net/http"}},
+		module + "/c/d": {module + "/c/d", nil},
+	}
+	ways := reached(packages, packages[module+"/a"])
+	if got := strings.Join(ways[module+"/c/d"], " "); got != module+"/a "+module+"/b "+module+"/c/d" {
+		t.Errorf("the way to c/d: %q", got)
+	}
+	if _, ok := ways["net/http"]; ok {
+		t.Error("what others import of others is no import of ours")
+	}
+	for _, tc := range []struct {
+		pattern, path string
+		want          bool
+	}{
+		{"a", module + "/a", true}, {"a", module + "/ab", false}, {"a", module + "/a/b", false}, {"a/...", module + "/a/b", true},
+		{"a/...", module + "/a", true}, {"a/...", module + "/ab", false}, {"net/http", "net/http", true}, {"net", "net/http", false},
+		{"...", module + "/x", true}, {"ours", module + "/x", true}, {"ours", "fmt", false},
+	} {
+		if got := matches(tc.pattern, tc.path); got != tc.want {
+			t.Errorf("%s and %s: %v", tc.pattern, tc.path, got)
+		}
+	}
+}
