@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -73,32 +71,6 @@ func readHostKey(file string) (gossh.Signer, error) {
 		return nil, fmt.Errorf("%s: %w; wanted a private key without a passphrase, such as ssh-keygen -t ecdsa makes", file, err)
 	}
 	return key, nil
-}
-
-// proxyFlags say whom the proxy serves and whom it lets through.
-type proxyFlags struct {
-	hosts, allow []string
-	passthrough  bool
-}
-
-func (f *proxyFlags) add(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&f.hosts, "host", nil, "a `name` that leads to the emulator, repeatable, beside upgrade.odoo.com")
-	flags.StringArrayVar(&f.allow, "allow-host", nil, "`glob` of hosts that the proxy lets through, repeatable (default: none but this machine)")
-	flags.BoolVar(&f.passthrough, "passthrough", false, "let the proxy pass calls to every other host")
-}
-
-func (f *proxyFlags) check() error {
-	for _, glob := range f.allow {
-		if _, err := path.Match(glob, ""); err != nil {
-			return fmt.Errorf("--allow-host %q: %w", glob, err)
-		}
-	}
-	for _, host := range f.hosts {
-		if host == "" || strings.ContainsAny(host, ":/ ") {
-			return fmt.Errorf("--host %q: wanted a name alone, such as upgrade.example.com", host)
-		}
-	}
-	return nil
 }
 
 // quiet passes warnings and errors only.

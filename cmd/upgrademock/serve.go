@@ -17,6 +17,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/upgrademock/upgrademock/internal/proxy"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
@@ -136,7 +138,8 @@ func (f *serveFlags) hosts() []string {
 
 func newServeCommand() *cobra.Command {
 	var flags serveFlags
-	var readyFile string
+	var front proxyFlags
+	var readyFile, proxyAddr string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the emulator until interrupted",
@@ -146,13 +149,19 @@ func newServeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			start, err := front.starter(cmd, proxyAddr, opts)
+			if err != nil {
+				return err
+			}
 			return withJournal(flags.journal, opts, func() error {
-				return serve(cmd.Context(), opts, readyFile, cmd.OutOrStdout())
+				return serve(cmd.Context(), opts, start, readyFile, cmd.OutOrStdout())
 			})
 		},
 	}
 	flags.add(cmd.Flags(), "127.0.0.1:8480", "127.0.0.1:8443", "127.0.0.1:2200")
 	cmd.Flags().StringVar(&readyFile, "ready-file", "", "write the addresses to this `file` once every listener accepts")
+	cmd.Flags().StringVar(&proxyAddr, "proxy", "", "`address` of a proxy that leads https://upgrade.odoo.com here, for programs that have it written in them (default: none)")
+	front.add(cmd.Flags())
 	return cmd
 }
 
@@ -173,7 +182,8 @@ func withJournal(path string, opts *mockserver.Options, run func() error) error 
 	return failed(f.Close())
 }
 
-func serve(ctx context.Context, opts *mockserver.Options, readyFile string, stdout io.Writer) error {
+// serve runs an emulator until ctx ends, with the proxy that start starts; a nil start starts none.
+func serve(ctx context.Context, opts *mockserver.Options, start startProxy, readyFile string, stdout io.Writer) error {
 	keepLean()
 	srv, err := mockserver.New(opts)
 	if err != nil {
@@ -183,17 +193,27 @@ func serve(ctx context.Context, opts *mockserver.Options, readyFile string, stdo
 	if err := srv.Start(); err != nil {
 		return failed(err)
 	}
+	var front *proxy.Proxy
+	if start != nil {
+		if front, err = start(srv); err != nil {
+			return failed(err)
+		}
+		defer front.Close()
+	}
 	if readyFile != "" {
-		if err := writeReadyFile(readyFile, srv); err != nil {
+		if err := writeReadyFile(readyFile, srv, front); err != nil {
 			return failed(err)
 		}
 		defer removeReadyFile(readyFile)
 	}
-	banner(stdout, srv, opts)
+	banner(stdout, srv, front, opts)
 	<-ctx.Done()
 	fmt.Fprintln(stdout, "\nStopping …")
 	ending, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
+	if front != nil { // first: the emulator waits for calls that came through it
+		front.Shutdown(ending)
+	}
 	return failed(srv.Shutdown(ending))
 }
 
@@ -207,10 +227,14 @@ type ready struct {
 	CAFile         string `json:"ca_file"`
 	KnownHostsFile string `json:"known_hosts_file"`
 	PID            int    `json:"pid"`
+	ProxyURL       string `json:"proxy_url,omitempty"` // with --proxy only
 }
 
-func readyOf(srv *mockserver.Server) (ready, error) {
+func readyOf(srv *mockserver.Server, front *proxy.Proxy) (ready, error) {
 	r := ready{URL: srv.URL(), HTTPSURL: srv.HTTPSURL(), AdminURL: srv.AdminURL(), PID: os.Getpid()}
+	if front != nil {
+		r.ProxyURL = front.URL()
+	}
 	if addr := srv.SFTPAddr(); addr != "" {
 		host, port, err := net.SplitHostPort(addr)
 		if err != nil {
@@ -230,8 +254,8 @@ func readyOf(srv *mockserver.Server) (ready, error) {
 }
 
 // writeReadyFile makes the file appear whole, or not at all.
-func writeReadyFile(path string, srv *mockserver.Server) error {
-	r, err := readyOf(srv)
+func writeReadyFile(path string, srv *mockserver.Server, front *proxy.Proxy) error {
+	r, err := readyOf(srv, front)
 	if err != nil {
 		return fmt.Errorf("ready file: %w", err)
 	}
@@ -264,7 +288,7 @@ func removeReadyFile(path string) {
 }
 
 // banner says how to go on: lines to be pasted.
-func banner(w io.Writer, srv *mockserver.Server, opts *mockserver.Options) {
+func banner(w io.Writer, srv *mockserver.Server, front *proxy.Proxy, opts *mockserver.Options) {
 	base, curl := srv.URL(), "curl -sS"
 	if base == "" {
 		base, curl = srv.HTTPSURL(), "curl -sS --cacert "+quoted(srv.CAFile())
@@ -282,7 +306,11 @@ func banner(w io.Writer, srv *mockserver.Server, opts *mockserver.Options) {
 	}
 	fmt.Fprintln(w, "upgrademock is ready: a local emulator of the Odoo Database Upgrade API, for testing only.")
 	fmt.Fprintln(w)
-	for _, line := range [][2]string{{"HTTP", srv.URL()}, {"HTTPS", srv.HTTPSURL()}, {"SFTP", srv.SFTPAddr()}, {"Control", srv.AdminURL()}, {"CA", srv.CAFile()}} {
+	proxied := ""
+	if front != nil {
+		proxied = front.URL() + "  (export HTTPS_PROXY=" + front.URL() + `; eval "$(upgrademock ca env)")`
+	}
+	for _, line := range [][2]string{{"HTTP", srv.URL()}, {"HTTPS", srv.HTTPSURL()}, {"Proxy", proxied}, {"SFTP", srv.SFTPAddr()}, {"Control", srv.AdminURL()}, {"CA", srv.CAFile()}} {
 		if line[1] != "" {
 			fmt.Fprintf(w, "  %-8s %s\n", line[0], line[1])
 		}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"path"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/upgrademock/upgrademock/internal/proxy"
+	"github.com/upgrademock/upgrademock/internal/stage"
+	"github.com/upgrademock/upgrademock/mockserver"
+)
+
+// proxyFlags say whom the proxy serves and whom it lets through.
+type proxyFlags struct {
+	hosts, allow []string
+	passthrough  bool
+}
+
+// proxyFlagNames are the names of those flags.
+var proxyFlagNames = []string{"host", "allow-host", "passthrough"}
+
+func (f *proxyFlags) add(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&f.hosts, "host", nil, "a `name` that leads to the emulator, repeatable, beside upgrade.odoo.com")
+	flags.StringArrayVar(&f.allow, "allow-host", nil, "`glob` of hosts that the proxy lets through, repeatable (default: none but this machine)")
+	flags.BoolVar(&f.passthrough, "passthrough", false, "let the proxy pass calls to every other host")
+}
+
+func (f *proxyFlags) check() error {
+	for _, glob := range f.allow {
+		if _, err := path.Match(glob, ""); err != nil {
+			return fmt.Errorf("--allow-host %q: %w", glob, err)
+		}
+	}
+	for _, host := range f.hosts {
+		if host == "" || strings.ContainsAny(host, ":/ ") {
+			return fmt.Errorf("--host %q: wanted a name alone, such as upgrade.example.com", host)
+		}
+	}
+	return nil
+}
+
+// startProxy starts a proxy before an emulator that runs.
+type startProxy func(*mockserver.Server) (*proxy.Proxy, error)
+
+// starter is what starts serve's proxy, nil if there is to be none. An error is a wrong command line.
+func (f *proxyFlags) starter(cmd *cobra.Command, addr string, opts *mockserver.Options) (startProxy, error) {
+	if addr == "" {
+		for _, name := range proxyFlagNames {
+			if cmd.Flags().Changed(name) {
+				return nil, fmt.Errorf("--%s is the proxy's, and there is none: add --proxy ADDRESS", name)
+			}
+		}
+		return nil, nil
+	}
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, fmt.Errorf("--proxy %q: wanted HOST:PORT, such as 127.0.0.1:0: %w", addr, err)
+	}
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	opts.CAHosts = append(opts.CAHosts, f.hosts...)
+	return func(srv *mockserver.Server) (*proxy.Proxy, error) {
+		return stage.StartProxy(addr, srv, stage.Options{Hosts: f.hosts, AllowHosts: f.allow, Passthrough: f.passthrough}, opts.Logger)
+	}, nil
+}
