@@ -243,3 +243,22 @@ func TestProcess_times(t *testing.T) {
 		diff(t, "state, elapsed, processed_at, created_at, estimated_time", []any{step.state, step.elapsed, step.processed, "2015-09-09 07:13:49", step.estimated}, got)
 	}
 }
+
+// A dump that cannot be upgraded ends in invalid, and customer_message tells why (WIRE 6.2, section 7); there is nothing to download.
+func TestProcess_invalid(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "steps: [{state: processing, for: 1 poll}, {state: invalid, set: {customer_message: 'The dump is cut off.'}}]")})
+	m := w.create()
+	w.upload(m, []byte("SELECT 1;\n"))
+	w.good("process", m.params())
+	if s := w.status(m); s["state"] != "processing" || s["customer_message"] != nil {
+		t.Errorf("state %v, customer_message %v", s["state"], s["customer_message"])
+	}
+	if s := w.status(m); s["state"] != "invalid" || s["customer_message"] != "The dump is cut off." {
+		t.Errorf("state %v, customer_message %v", s["state"], s["customer_message"])
+	}
+	if resp, _ := w.get(w.urls(m)["upgraded_dump_url"]); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("the upgraded dump: %s", resp.Status)
+	}
+	diff(t, "request_sftp_access", []string{"STATE:INVALID"}, w.call("request_sftp_access", m.params("ssh_keys", publicKey("rsa"))).reasons())
+}
