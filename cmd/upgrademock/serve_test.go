@@ -1,0 +1,169 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The addresses that people know by heart, and what else serve does unless told otherwise.
+func TestServe_defaults(t *testing.T) {
+	t.Parallel()
+	flags := newServeCommand().Flags()
+	for name, want := range map[string]string{
+		"http": "127.0.0.1:8480", "https": "127.0.0.1:8443", "sftp": "127.0.0.1:2200", "doc": "11.0", "failure-status": "200",
+		"sftp-access-ttl": "24h0m0s", "region": "eu1", "data-dir": "", "public-url": "", "ready-file": "", "log-format": "text",
+	} {
+		if flag := flags.Lookup(name); flag == nil || flag.DefValue != want {
+			t.Errorf("--%s: %+v, want the default %q", name, flag, want)
+		}
+	}
+}
+
+// serving starts the command in an environment of its own, and waits for the end of its banner.
+func serving(t *testing.T, args ...string) (cmd *exec.Cmd, banner string, tmp string) {
+	t.Helper()
+	tmp = t.TempDir()
+	cmd = exec.Command("upgrademock", append([]string{"serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--sftp", "127.0.0.1:0"}, args...)...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "XDG_CACHE_HOME="+t.TempDir(), "HOME="+t.TempDir())
+	cmd.Stderr = t.Output()
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		banner += lines.Text() + "\n"
+		if strings.HasPrefix(lines.Text(), "Press Ctrl-C") {
+			return cmd, banner, tmp
+		}
+	}
+	t.Fatalf("the command ended after\n%s", banner)
+	return nil, "", ""
+}
+
+// When the ready file is there, every listener accepts; after an interrupt nothing is left, and the exit status is 0.
+func TestServe_readyAndInterrupted(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			readyFile := filepath.Join(t.TempDir(), "ready.json")
+			cmd, banner, tmp := serving(t, "--ready-file", readyFile)
+			data, err := os.ReadFile(readyFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var keys map[string]any
+			var r ready
+			if err := errors.Join(json.Unmarshal(data, &keys), json.Unmarshal(data, &r)); err != nil {
+				t.Fatalf("%v: %s", err, data)
+			}
+			var names []string
+			for key := range keys {
+				names = append(names, key)
+			}
+			slices.Sort(names)
+			if d := cmp.Diff([]string{"admin_url", "ca_file", "https_url", "known_hosts_file", "pid", "sftp_host", "sftp_port", "url"}, names); d != "" {
+				t.Errorf("the ready file's keys (-want +got):\n%s", d)
+			}
+			if r.PID != cmd.Process.Pid || r.AdminURL != r.URL+"/_mock" || r.SFTPHost != "127.0.0.1" || !filepath.IsAbs(r.CAFile) || !filepath.IsAbs(r.KnownHostsFile) {
+				t.Errorf("the ready file: %s", data)
+			}
+			for _, file := range []string{r.CAFile, r.KnownHostsFile} {
+				if _, err := os.Stat(file); err != nil {
+					t.Error(err)
+				}
+			}
+			for _, want := range []string{r.URL, r.HTTPSURL, fmt.Sprintf("sftp -b - -P %d", r.SFTPPort), "curl -sS", r.CAFile} {
+				if !strings.Contains(banner, want) {
+					t.Errorf("the banner does not say %q:\n%s", want, banner)
+				}
+			}
+			transport := &http.Transport{DisableKeepAlives: true}
+			resp, err := (&http.Client{Transport: transport}).Get(r.URL + "/database/v1/status")
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			for _, addr := range []string{strings.TrimPrefix(r.HTTPSURL, "https://"), fmt.Sprintf("%s:%d", r.SFTPHost, r.SFTPPort)} {
+				conn, err := net.Dial("tcp", addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				conn.Close()
+			}
+			if err := cmd.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("after %v: %v", signal, err)
+			}
+			if _, err := os.Stat(readyFile); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the ready file is still there: %v", err)
+			}
+			if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// A command line that is wrong is 2, one that cannot be done is 1, and both say why.
+func TestServe_exitStatus(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { taken.Close() })
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		args   []string
+		status int
+		says   string
+	}{
+		"unknown flag":     {[]string{"--htp", "x"}, exitUsage, "--htp"},
+		"no port":          {[]string{"--http", "localhost"}, exitUsage, "HOST:PORT"},
+		"log format":       {[]string{"--log-format", "xml"}, exitUsage, "text or json"},
+		"nothing to serve": {[]string{"--http", "", "--https", ""}, exitUsage, "nothing to serve"},
+		"an argument":      {[]string{"now"}, exitUsage, "now"},
+		"port in use":      {[]string{"--http", taken.Addr().String()}, exitFailed, "address already in use"},
+		"data is a file":   {[]string{"--data-dir", file}, exitFailed, file},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command("upgrademock", append([]string{"serve", "--https", "127.0.0.1:0", "--sftp", "127.0.0.1:0"}, tc.args...)...)
+			cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+t.TempDir())
+			out, err := cmd.CombinedOutput()
+			exit, _ := errors.AsType[*exec.ExitError](err)
+			if exit == nil || exit.ExitCode() != tc.status || !strings.Contains(string(out), tc.says) {
+				t.Errorf("%v, want exit status %d and a word about %q:\n%s", err, tc.status, tc.says, out)
+			}
+		})
+	}
+}
