@@ -69,6 +69,6 @@ func newRootCommand() *cobra.Command {
 		return fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())
 	})
 	root.AddCommand(newServeCommand(), newScenarioCommand())
-	root.AddCommand(newConformanceCommand(), newExecCommand(), newCertifyCommand(), newCACommand())
+	root.AddCommand(newConformanceCommand(), newExecCommand(), newCertifyCommand(), newCACommand(), newReadyCommand())
 	return root
 }
