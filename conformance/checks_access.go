@@ -113,6 +113,7 @@ func accessRuleChecks() []check {
 					for _, id := range ids {
 						r := b.object(m.call(b, params{"request", id, "key", key}))
 						b.refusal(r, "there is no such request")
+						b.failureFields(r)
 						if r.Status >= 500 {
 							b.wrong(r.What, "a refusal, not a crash", r.came())
 						}

@@ -88,6 +88,9 @@ func doneChecks() []check {
 				if len(names) != 1 || names[0] == j.req.filename() {
 					b.wrong("ls / in done", "only the upgraded file", fmt.Sprintf("%q", names))
 				}
+				if got, err := c.get(j.req.filename(), 0); err == nil {
+					b.wrong("get "+j.req.filename()+" in done", "it not to be there", fmt.Sprintf("%d bytes", len(got)))
+				}
 			}},
 		{id: "sftp/done-name", rows: rows("5.15"), evidence: Documented, needs: needs, gentle: true,
 			says: "The upgraded file is called upgraded_<filename>; with a filestore, upgraded_<name without dump extensions>.zip.",
@@ -167,7 +170,7 @@ func doneChecks() []check {
 					b.blocked("sftp/done-one-file", "ls /: %v", err)
 				}
 				e := list[0]
-				m := longForm.FindStringSubmatch(e.long)
+				m := longParts(e.long)
 				if m == nil || m[5] != fmt.Sprint(e.attrs.Size) || m[9] != e.name || !strings.HasPrefix(m[1], "-r") {
 					b.wrong("ls / in done", "a long name like -r--r--r--    1 0        0          849920 Aug 30 15:58 "+e.name, fmt.Sprintf("%q", e.long))
 				}

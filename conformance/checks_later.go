@@ -47,6 +47,28 @@ func (b *bench) needsMethod(method string) {
 
 func skipTestChecks() []check {
 	skip := func(b *bench, p params) reply { return b.api("skip_test", b.way("skip_test"), p) }
+	delivers := func(id string, w way, rows []string, says string) check {
+		return check{id: "skip-test/" + id, rows: rows, evidence: DocumentedLater, needs: Writes | Processes | Waits, says: says,
+			run: func(b *bench) {
+				b.needsMethod("skip_test")
+				req, _ := b.uploadedAs("aim", "production")
+				b.mustProcess(req)
+				j := &journey{b: b, req: req, name: "skip", stages: map[string]stop{}, until: "testing"}
+				j.follow()
+				if state := text(j.field("state")); state != "testing" {
+					b.skipf("the upgrade is never seen in testing, its state is %q", state)
+				}
+				b.failureList(b.api("skip_test", w, req.auth()), true)
+				r := b.status(req)
+				if r.request()["state"] != "delivered" {
+					b.wrong("skip_test in testing and then status", `state "delivered"`, show(r.request()["state"]))
+				}
+				if a := b.fetch(b.reachable(text(r.request()["upgraded_dump_url"]))); !a.good() || a.Size == 0 {
+					b.wrong(a.What+" in delivered", "the upgraded database", a.came())
+				}
+				b.refusal(skip(b, req.auth()), "the request is delivered already")
+			}}
+	}
 	return []check{
 		{id: "skip-test/refused-in-draft", rows: rows("6.5"), evidence: DocumentedLater, needs: Writes,
 			says: "skip_test in draft is refused and changes nothing: it is for the state testing.",
@@ -87,27 +109,9 @@ func skipTestChecks() []check {
 				b.notFound(skip(b, params{"request", "999999999", "key", req.key}), "999999999")
 				b.missing(skip(b, nil), "request", "key")
 			}},
-		{id: "skip-test/delivers", rows: rows("6.5"), evidence: DocumentedLater, needs: Writes | Processes | Waits,
-			says: "skip_test in testing succeeds; the state becomes delivered and the upgraded database is handed over.",
-			run: func(b *bench) {
-				b.needsMethod("skip_test")
-				req, _ := b.uploadedAs("aim", "production")
-				b.mustProcess(req)
-				j := &journey{b: b, req: req, name: "skip", stages: map[string]stop{}, until: "testing"}
-				j.follow()
-				if state := text(j.field("state")); state != "testing" {
-					b.skipf("the upgrade is never seen in testing, its state is %q", state)
-				}
-				b.failureList(skip(b, req.auth()), true)
-				r := b.status(req)
-				if r.request()["state"] != "delivered" {
-					b.wrong("skip_test in testing and then status", `state "delivered"`, show(r.request()["state"]))
-				}
-				if a := b.fetch(b.reachable(text(r.request()["upgraded_dump_url"]))); !a.good() || a.Size == 0 {
-					b.wrong(a.What+" in delivered", "the upgraded database", a.came())
-				}
-				b.refusal(skip(b, req.auth()), "the request is delivered already")
-			}},
+		delivers("delivers", byQuery, rows("6.5"), "skip_test in testing succeeds; the state becomes delivered and the upgraded database is handed over."),
+		delivers("form", byForm, rows("6.5", "1.1"), "skip_test takes its parameters in an urlencoded form."),
+		delivers("get-body", byGetBody, rows("6.5", "1.2"), "skip_test takes its parameters in an urlencoded body of a GET, as the 13.0 samples send it."),
 		{id: "skip-test/sftp-delivered", rows: rows("5.3", "6.5"), evidence: DocumentedLater, needs: SFTP | Writes | Processes | Waits,
 			says: "SFTP access is also given in delivered.",
 			run: func(b *bench) {
@@ -152,6 +156,7 @@ func upgradeChecks() []check {
 			says: "upgrade takes the parameters in the query and the dump as its body, and answers like create.",
 			run: func(b *bench) {
 				_, r := begin(b, usual(b).with("run", "False", "dbname", "prod"), b.dump())
+				b.failureList(r, true)
 				b.allKeys(r)
 			}},
 		{id: "upgrade/processes", rows: rows("6.6"), evidence: ObservedUse, needs: Writes | Processes,

@@ -25,9 +25,13 @@ func processChecks() []check {
 			run: func(b *bench) {
 				req, _ := b.uploaded()
 				b.mustProcess(req)
-				if v := b.status(req).request()["state"]; v == "draft" {
-					b.wrong("process and then status", "a state other than draft", show(v))
+				for range 20 { // a server that does it in the background has a second
+					if b.status(req).request()["state"] != "draft" {
+						return
+					}
+					b.pause(50 * time.Millisecond)
 				}
+				b.wrong("process and then status", "a state other than draft", `"draft"`)
 			}},
 		{id: "process/own-request", rows: rows("6.1"), evidence: Documented, needs: Writes | Processes,
 			says: "process moves its own request only.",
@@ -55,7 +59,7 @@ func processChecks() []check {
 			run: func(b *bench) {
 				j := b.journey("main")
 				j.finished(b)
-				if slices.Contains(j.states, "draft") {
+				if i := slices.Index(j.states, "draft"); i > 0 || i == 0 && len(j.states) > 1 && slices.Contains(j.states[1:], "draft") {
 					b.wrong("process and then status", "no state draft", fmt.Sprintf("%q", j.states))
 				}
 			}},
@@ -117,6 +121,17 @@ func processChecks() []check {
 					y, _ := time.Parse(time.DateTime, created)
 					if d := x.Sub(y); d > b.opts.Wait+10*time.Minute && d < 15*time.Hour {
 						b.wrong("status in state done", "processed_at some moments after created_at, "+created, at)
+					}
+				}
+			}},
+		{id: "process/processed-at-begins", rows: rows("6.3"), evidence: Assumption, needs: Writes | Processes | Waits,
+			says: "processed_at is set while the upgrade goes on.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.finished(b)
+				for _, r := range j.polls {
+					if m := r.request(); m["state"] == "processing" && m["processed_at"] == nil {
+						b.wrong("status in state processing", "processed_at set", "null")
 					}
 				}
 			}},

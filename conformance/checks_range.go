@@ -80,16 +80,28 @@ func rangeChecks() []check {
 				b.wrong(a.What, "HTTP 200 and the whole file", fmt.Sprintf("HTTP %d, %d bytes", a.Status, a.Size))
 			}
 		}),
-		eachArchive("content-disposition", ObservedUse, "Content-Disposition has the file's name.", func(b *bench, j *journey, u string, whole answer) {
-			got := whole.Header.Get("Content-Disposition")
-			_, p, err := mime.ParseMediaType(got)
+		eachArchive("content-disposition", ObservedUse, "Content-Disposition has a file's name; for the original, the one given to create.", func(b *bench, j *journey, u string, whole answer) {
+			name, got := dispositionName(whole)
 			want := j.req.filename()
-			if u == b.reachable(text(j.field("upgraded_dump_url"))) {
-				want = upgradedName(want, j.field("filestore") == true)
+			if name != want && (u == b.reachable(text(j.field("original_dump_url"))) || name == "") {
+				b.wrong(whole.What, "Content-Disposition with a filename such as "+want, fmt.Sprintf("%q", got))
 			}
-			if err != nil || p["filename"] != want {
+		}),
+		eachArchive("upgraded-filename", Assumption, "Content-Disposition of the upgraded archive has the name it has over SFTP.", func(b *bench, j *journey, u string, whole answer) {
+			name, got := dispositionName(whole)
+			want := upgradedName(j.req.filename(), j.field("filestore") == true)
+			if name != want && u == b.reachable(text(j.field("upgraded_dump_url"))) {
 				b.wrong(whole.What, "Content-Disposition with the filename "+want, fmt.Sprintf("%q", got))
 			}
 		}),
 	}
+}
+
+// dispositionName is the file name in Content-Disposition, and the header itself.
+func dispositionName(a answer) (name, header string) {
+	header = a.Header.Get("Content-Disposition")
+	if _, p, err := mime.ParseMediaType(header); err == nil {
+		name = p["filename"]
+	}
+	return name, header
 }

@@ -36,6 +36,10 @@ var keyWays = []struct {
 		func(b *bench, auth params, keys string) call {
 			return b.compose("request_sftp_access", byQuery, auth.with("ssh_keys", keys))
 		}},
+	{"keys-get-body", "1.2", DocumentedLater, "ssh_keys, request and key may be an urlencoded body of a GET.",
+		func(b *bench, auth params, keys string) call {
+			return b.compose("request_sftp_access", byGetBody, auth.with("ssh_keys", keys))
+		}},
 }
 
 // opens ends the check unless the answer to c gives an access that key opens.

@@ -71,8 +71,15 @@ func (c *sftpConn) same(did string, got, data []byte) {
 
 var (
 	longForm = regexp.MustCompile(`^(\S{10})[.+@]? +(\d+) +(\S+) +(\S+) +(\d+) +([A-Z][a-z]{2}) +(\d{1,2}) +(\d{2}:\d{2}|\d{4}) (.+)$`)
+	// dayFirst is the order that a widely used server library writes; clients read both.
+	dayFirst = regexp.MustCompile(` (\d{1,2}) +([A-Z][a-z]{2}) +(\d{2}:\d{2}|\d{4}) `)
 	months   = "JanFebMarAprMayJunJulAugSepOctNovDec"
 )
+
+// longParts are the fields of a line of ls -l: mode, links, owner, group, size, month, day, time, name; nil when it is none.
+func longParts(line string) []string {
+	return longForm.FindStringSubmatch(dayFirst.ReplaceAllString(line, " $2 $1 $3 "))
+}
 
 func sftpListingChecks() []check {
 	const size = 84992
@@ -201,7 +208,7 @@ func sftpListingChecks() []check {
 			run: func(b *bench) {
 				c, name := b.filled(someDump(size))
 				e := c.entry("/", name)
-				m := longForm.FindStringSubmatch(e.long)
+				m := longParts(e.long)
 				if m == nil {
 					b.wrong("ls /", "a long name like -rw-rw-rw-    1 0        0          849920 Aug 30 15:58 "+name, fmt.Sprintf("%q", e.long))
 				}

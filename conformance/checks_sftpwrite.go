@@ -141,7 +141,7 @@ func sftpWriteChecks() []check {
 			b.wrote("writes padded with four bytes", c.put(name, openPut, bs))
 			c.has(name, "writes padded with four bytes", data)
 		}),
-		write("read-and-write", "5.12", ObservedUse, "The shared file can be opened for reading and writing at once.", func(b *bench, c *sftpConn, name string) {
+		write("read-and-write", "5.12", Assumption, "The shared file can be opened for reading and writing at once.", func(b *bench, c *sftpConn, name string) {
 			h, err := c.open(name, flagRead|openPut)
 			b.wrote("open for reading and writing", err)
 			b.wrote("write", c.write(h, []block{{data: someDump(5000)}}))
