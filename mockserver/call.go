@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
@@ -64,7 +65,8 @@ func (s *Server) method(name string, raw bool, handle func(*Server, *call) answe
 			http.Error(c.w, "405 method not allowed", http.StatusMethodNotAllowed)
 			return
 		}
-		r.Body = s.patient(c.w, r.Body)
+		r = patient(c.w, r)
+		c.r = r
 		var err error
 		if raw {
 			c.params = queryParams(r)
@@ -123,7 +125,7 @@ func (s *Server) tell(c *call) {
 		c.event.Duration = time.Since(c.began)
 	}
 	c.event.Status, c.event.Sent = c.w.status, c.w.sent
-	c.event.Params = redacted(c.params)
+	c.event.Params = redact(c.params)
 	if c.fault != nil {
 		c.event.Fault = describeFault(c.fault)
 	}
@@ -154,8 +156,11 @@ func badParameters(err error) platform.Failure {
 	return platform.Failure{Reason: reason, Message: strings.ToUpper(message[:1]) + message[1:], Why: message}
 }
 
-// usualAnswer is the room that a status needs.
-const usualAnswer = 2 << 10
+// answerBuffers have room for a status, or for the longest answer so far.
+var answerBuffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, 2<<10)
+	return &b
+}}
 
 // none is an empty list of failures.
 var none = []string{}
@@ -174,11 +179,14 @@ func (s *Server) write(c *call, a answer) {
 	} else if a.request != nil {
 		envelope = append(envelope, field{"request", a.request})
 	}
-	body, err := appendJSON(make([]byte, 0, usualAnswer), envelope)
+	buffer := answerBuffers.Get().(*[]byte)
+	defer answerBuffers.Put(buffer)
+	body, err := appendJSON((*buffer)[:0], envelope)
 	if err != nil { // only a script's value could do that, and those were checked
 		panic("mockserver: an answer that cannot be encoded: " + err.Error())
 	}
-	s.send(c, status, "application/json", append(body, '\n'))
+	*buffer = append(body, '\n')
+	s.send(c, status, "application/json", *buffer)
 }
 
 // send writes a whole answer, spoiled where the scenario says so.
@@ -200,25 +208,33 @@ func join(a, b string) string {
 	return a + "; " + b
 }
 
-// redacted is how the journal shows parameters: the key shortened, so that a journal handed around opens nothing.
-func redacted(p params) map[string]string {
+// redact makes of parameters what the journal shows of them, in place: it gets the map, since the call needs it no more. The key is
+// shortened, so that a journal handed around opens nothing.
+func redact(p params) params {
 	if len(p) == 0 {
 		return nil
 	}
-	names := slices.Sorted(maps.Keys(p))
-	shown := make(map[string]string, min(len(names), maxShownParams)+1)
-	for i, name := range names {
-		if i == maxShownParams {
-			shown["…"] = fmt.Sprintf("%d more parameters", len(names)-i)
-			break
+	if n := len(p) - maxShownParams; n > 0 {
+		for _, name := range slices.Sorted(maps.Keys(p))[maxShownParams:] {
+			delete(p, name)
 		}
-		value := p[name]
-		if name == "key" {
-			value = shortKey(value)
-		}
-		shown[shorten(name, maxShown)] = shorten(value, maxShown)
+		p["…"] = fmt.Sprintf("%d more parameters", n)
 	}
-	return shown
+	if key, ok := p["key"]; ok {
+		p["key"] = shortKey(key)
+	}
+	var long []string
+	for name, value := range p {
+		p[name] = shorten(value, maxShown)
+		if len(name) > maxShown {
+			long = append(long, name)
+		}
+	}
+	for _, name := range long {
+		p[shorten(name, maxShown)] = p[name]
+		delete(p, name)
+	}
+	return p
 }
 
 // What the journal shows of a call is bounded: it remembers thousands of them.
@@ -293,11 +309,14 @@ type patientBody struct {
 	until   time.Time
 }
 
-func (s *Server) patient(w http.ResponseWriter, body io.ReadCloser) io.ReadCloser {
-	if body == http.NoBody {
-		return body
+// patient returns r with such a body. It is a copy: net/http looks at the body of its own to tell who waits for "100 Continue".
+func patient(w http.ResponseWriter, r *http.Request) *http.Request {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r
 	}
-	return &patientBody{ReadCloser: body, control: http.NewResponseController(w)}
+	r = r.WithContext(r.Context())
+	r.Body = &patientBody{ReadCloser: r.Body, control: http.NewResponseController(w)}
+	return r
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {

@@ -22,7 +22,8 @@ func createParams(p params) platform.CreateParams {
 // describe answers with the whole request, and notes in the journal whose it is.
 func (s *Server) describe(c *call, snapshot platform.Snapshot) answer {
 	c.note(snapshot)
-	return answer{request: s.requestObject(snapshot, s.base(c.r))}
+	d := s.described(snapshot, s.base(c.r))
+	return answer{request: &d}
 }
 
 func (c *call) note(snapshot platform.Snapshot) {

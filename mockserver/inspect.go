@@ -99,12 +99,9 @@ func (s *Server) request(r platform.Snapshot) Request {
 	if base == "" {
 		base = s.HTTPSURL()
 	}
-	status := make(map[string]any)
-	for _, f := range s.requestObject(r, base) {
-		status[f.key] = f.value
-	}
+	status := s.described(r, base)
 	return Request{
-		ID: r.ID, Key: r.Key, Contract: r.Contract, State: r.State, Scenario: r.Scenario, Status: status,
+		ID: r.ID, Key: r.Key, Contract: r.Contract, State: r.State, Scenario: r.Scenario, Status: status.values(),
 		SharedSize: r.SharedSize, Contiguous: r.ContiguousBytes, AccessExpires: r.AccessExpires,
 	}
 }

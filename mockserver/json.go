@@ -46,6 +46,8 @@ func appendJSON(b []byte, v any) ([]byte, error) {
 			b, _ = appendJSON(b, s) // a string can always be written
 		}
 		return append(b, ']'), nil
+	case *described:
+		return v.appendJSON(b)
 	case object:
 		b = append(b, '{')
 		for i, f := range v {

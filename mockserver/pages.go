@@ -76,10 +76,8 @@ func (s *Server) serveStatusPage(c *call) {
 		return
 	}
 	c.note(snapshot)
-	values := make(map[string]any)
-	for _, f := range s.requestObject(snapshot, s.base(c.r)) {
-		values[f.key] = f.value
-	}
+	status := s.described(snapshot, s.base(c.r))
+	values := status.values()
 	text := func(key string) string {
 		if s, ok := values[key].(string); ok {
 			return s

@@ -42,8 +42,8 @@ var downloads = []struct {
 
 func hasSkipTest(o *Options) bool { return profiles[o.Doc].skipTest }
 
-// routes answers every path. The methods share one route and the URLs another: each route is a regular expression, which costs time at
-// every start and, until one fits, in every call.
+// routes answers every path. The methods, which are polled, are found by their path alone, and the URLs share one route: each route is a
+// regular expression, which costs time at every start and, until one fits, in every call.
 func (s *Server) routes() http.Handler {
 	calls := make(map[string]http.HandlerFunc)
 	for _, m := range methods {
@@ -52,14 +52,30 @@ func (s *Server) routes() http.Handler {
 			calls[apiBase+m.name], calls[apiBase+m.name+"/"] = handler, handler
 		}
 	}
+	others := s.otherRoutes()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if handle := calls[r.URL.Path]; handle != nil {
+			handle(w, r)
+		} else {
+			others.ServeHTTP(w, r)
+		}
+	})
+}
+
+func (s *Server) otherRoutes() http.Handler {
 	urls := make(map[string]http.HandlerFunc)
 	for _, d := range downloads {
 		urls[d.path] = s.download(d.on, d.handle)
 	}
 	// A path is taken as it comes: a redirect to a cleaner one would turn a POST into a GET.
 	r := mux.NewRouter().SkipClean(true)
-	r.PathPrefix(apiBase).HandlerFunc(s.oneOf(calls, func(r *http.Request) string { return r.URL.Path }))
-	r.HandleFunc("/database/"+s.opts.Region+"/{id}/{key}/{url:.+}", s.oneOf(urls, func(r *http.Request) string { return mux.Vars(r)["url"] }))
+	r.HandleFunc("/database/"+s.opts.Region+"/{id}/{key}/{url:.+}", func(w http.ResponseWriter, r *http.Request) {
+		if handle := urls[mux.Vars(r)["url"]]; handle != nil {
+			handle(w, r)
+		} else {
+			s.serveNotFound(w, r)
+		}
+	})
 	if s.opts.ControlAddr == "" || s.opts.ControlAddr == Off {
 		control := sync.OnceValue(s.controlHandler) // most servers in tests are never asked
 		r.PathPrefix("/_mock").HandlerFunc(func(w http.ResponseWriter, r *http.Request) { control().ServeHTTP(w, r) })
@@ -67,15 +83,4 @@ func (s *Server) routes() http.Handler {
 	r.HandleFunc("/", s.serveFrontPage)
 	r.NotFoundHandler = http.HandlerFunc(s.serveNotFound)
 	return r
-}
-
-// oneOf hands a call to the handler of its name, or answers that there is none.
-func (s *Server) oneOf(handlers map[string]http.HandlerFunc, name func(*http.Request) string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if handle := handlers[name(r)]; handle != nil {
-			handle(w, r)
-		} else {
-			s.serveNotFound(w, r)
-		}
-	}
 }
