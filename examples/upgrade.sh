@@ -26,7 +26,7 @@ call() {
     shift
     # The key opens everything: curl gets the address from a file that only we can read, never from a command line that all can see.
     (umask 077 && printf 'url = "%s"\n' "$base/$method$login" >"$work/url")
-    curl -sS --max-time 3600 -o "$work/answer" -K "$work/url" "$@" &&
+    curl -sS --max-time 60 -o "$work/answer" -K "$work/url" "$@" &&
         jq -e '.failures | type == "array"' "$work/answer" >/dev/null 2>&1
 }
 
@@ -71,14 +71,16 @@ if [ "${VIA:-https}" = sftp ]; then
         exit 1
     fi
 else
-    must upload -H "Content-Type: application/octet-stream" --data-binary "@$dump"
+    must upload --max-time 36000 -H "Content-Type: application/octet-stream" --data-binary "@$dump"
 fi
 echo "the dump was sent"
 
 must process
 
 while :; do
-    if call status && [ -z "$(failures)" ]; then
+    if ! call status; then
+        echo "no answer, asking again"
+    elif [ -z "$(failures)" ]; then
         state=$(jq -r .request.state "$work/answer")
         echo "state: $state"
         case $state in
@@ -88,9 +90,11 @@ while :; do
             exit 1
             ;;
         esac
+    elif jq -e 'all(.failures[]; .reason == "SERVER:ERROR")' "$work/answer" >/dev/null; then
+        echo "the platform has trouble, asking again"
     else
-        # Trouble of the platform passes: ask again.
-        failures 2>/dev/null
+        failures >&2
+        exit 1
     fi
     sleep "${POLL:-60}"
 done

@@ -63,6 +63,14 @@ func (f *proxyFlags) starter(cmd *cobra.Command, addr string, opts *mockserver.O
 		return nil, err
 	}
 	opts.CAHosts = append(opts.CAHosts, f.hosts...)
+	if opts.SFTPHostname == "" {
+		// Whoever calls upgrade.odoo.com would be sent there for SFTP, too. On every address of this machine we cannot know the right one.
+		if host, _, err := net.SplitHostPort(opts.SFTPAddr); err == nil {
+			if ip := net.ParseIP(host); ip == nil && host != "" || ip != nil && !ip.IsUnspecified() {
+				opts.SFTPHostname = host
+			}
+		}
+	}
 	return func(srv *mockserver.Server) (*proxy.Proxy, error) {
 		return stage.StartProxy(addr, srv, stage.Options{Hosts: f.hosts, AllowHosts: f.allow, Passthrough: f.passthrough}, opts.Logger)
 	}, nil

@@ -1,0 +1,25 @@
+# The emulator, alone: a static binary, nobody's rights, no shell.
+#
+#   docker build -t upgrademock .
+#   docker run --rm -p 8480:8480 -p 8443:8443 -p 2200:2200 -p 8481:8481 upgrademock
+#
+# Further flags of `serve` go to the end. Other commands: docker run --rm --entrypoint /upgrademock upgrademock conformance …
+FROM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/upgrademock ./cmd/upgrademock \
+    && mkdir -p /out/data /out/tmp
+
+FROM scratch
+COPY --from=build /out/upgrademock /upgrademock
+COPY --from=build /src/LICENSE /LICENSE
+COPY --from=build --chown=65532:65532 /out/data /data
+COPY --from=build --chown=65532:65532 /out/tmp /tmp
+USER 65532:65532
+# /data keeps requests, dumps, the certificate authority (ca.pem) and the SSH host key. Mount it to keep or to read them.
+VOLUME ["/data"]
+EXPOSE 8480 8443 2200 8481
+HEALTHCHECK --interval=5s --timeout=3s --start-period=5s CMD ["/upgrademock", "ready", "/data/ready.json"]
+ENTRYPOINT ["/upgrademock", "serve", "--http", "0.0.0.0:8480", "--https", "0.0.0.0:8443", "--sftp", "0.0.0.0:2200", "--proxy", "0.0.0.0:8481", "--data-dir", "/data", "--ready-file", "/data/ready.json"]
