@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 )
 
 // A download is written to "<path>.part", with what is needed to continue it in "<path>.part.json", and is renamed when it
@@ -84,12 +83,10 @@ func (p *part) keep(m partMeta, n int64) error {
 	return nil
 }
 
-// finish makes the part the file. Its data is on the disk before the name is.
+// finish makes the part the file. Deliberately without waiting for the disk, as other download programs: it could take longer than
+// the transfer. Only a power cut in the next half minute could tell; who must know compares a checksum.
 func (p *part) finish() error {
 	const doing = "finishing the download"
-	if err := p.file.Sync(); err != nil {
-		return local(doing, err)
-	}
 	if err := p.file.Close(); err != nil {
 		return local(doing, err)
 	}
@@ -98,10 +95,6 @@ func (p *part) finish() error {
 	}
 	if err := os.Remove(p.metaPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return local(doing, err)
-	}
-	if dir, err := os.Open(filepath.Dir(p.path)); err == nil {
-		_ = dir.Sync() // not every file system can
-		_ = dir.Close()
 	}
 	return nil
 }
