@@ -46,7 +46,7 @@ type Options struct {
 	// for a server on this machine.
 	Pause    time.Duration
 	FailFast bool // leave the rest out after the first failure
-	// Wait is how long an upgrade may take before the checks of its outcome give up; 0 means 45 s, or no
+	// Wait is how long an upgrade may take before the checks of its outcome give up; 0 means 30 s, or no
 	// waiting at all with Production. Negative never waits.
 	Wait time.Duration
 	// Timeout bounds the whole run; 0 means 10 min, more with a longer Wait.
@@ -148,7 +148,7 @@ func (o *Options) fill(u *url.URL, t *Target) error {
 		t.Region = "eu1"
 	}
 	if o.Wait == 0 && !o.Production {
-		o.Wait = 45 * time.Second
+		o.Wait = 30 * time.Second
 	}
 	o.Wait = max(o.Wait, 0)
 	if o.Timeout == 0 {

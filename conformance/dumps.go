@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/upgrademock/upgrademock/fixtures"
@@ -55,15 +56,16 @@ func everyByte() []byte {
 	return out
 }
 
-// someDump is n bytes that tell their place.
+// someDump is n bytes of a plain dump whose lines tell their place.
 func someDump(n int) []byte {
-	var sb strings.Builder
-	sb.Grow(n + 64)
-	sb.Write(sqlDump("9.4.5", nil))
-	for sb.Len() < n {
-		fmt.Fprintf(&sb, "-- line at %d\n", sb.Len())
+	out := make([]byte, 0, n+64)
+	out = append(out, sqlDump("9.4.5", nil)...)
+	for len(out) < n {
+		at := len(out)
+		out = append(out, "-- line at "...)
+		out = append(strconv.AppendInt(out, int64(at), 10), '\n')
 	}
-	return []byte(sb.String()[:n])
+	return out[:n]
 }
 
 // manyMiB is a plain dump of n MiB and a few bytes.

@@ -128,6 +128,7 @@ func (h *islandSSH) serve(raw net.Conn) {
 	}
 	var offered []byte // the first key offered, for the bend that trusts it
 	config := &ssh.ServerConfig{
+		Config:       ssh.Config{KeyExchanges: []string{ssh.KeyExchangeCurve25519}}, // the quickest
 		MaxAuthTries: 10,
 		PublicKeyCallback: func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 			s.mu.Lock()
@@ -693,7 +694,8 @@ func (f *islandFiles) write(p *islandPacket) (byte, []byte) {
 		return f.status(0)
 	}
 	if n := int64(len(f.req.dump)); end > n {
-		f.req.dump = append(f.req.dump, make([]byte, end-n)...)
+		f.req.dump = slices.Grow(f.req.dump, int(end-n)+1<<20)[:end]
+		clear(f.req.dump[n:])
 	}
 	copy(f.req.dump[off:], data)
 	f.req.viaSFTP = true

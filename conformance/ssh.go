@@ -168,6 +168,9 @@ func (c *conn) dial(l login) entered {
 	sc, chans, reqs, err := ssh.NewClientConn(raw, l.addr, config)
 	if err != nil {
 		raw.Close()
+		if ctx.Err() != nil {
+			b.hangs.Add(1)
+		}
 		out.Err = plainError(ctx, err, b.callTime()).Error()
 		out.Refused = out.HostKey != "" && ctx.Err() == nil
 		return out

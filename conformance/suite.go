@@ -114,7 +114,10 @@ func newReplay(h heading, opts Options, tape map[string][]step) (*suite, error) 
 
 // callTime is how long a call may take: less once the server has shown that it hangs.
 func (s *suite) callTime() time.Duration {
-	if s.hangs.Load() >= 4 {
+	switch hangs := s.hangs.Load(); {
+	case hangs >= 12:
+		return max(s.opts.CallTimeout/20, 50*time.Millisecond)
+	case hangs >= 4:
 		return max(s.opts.CallTimeout/4, 50*time.Millisecond)
 	}
 	return s.opts.CallTimeout

@@ -76,7 +76,7 @@ Exit status: 0 the server passes; 1 a check failed or could not be judged; 2 a w
 	flags.BoolVar(&f.opts.FailFast, "fail-fast", false, "leave the rest out after the first failure")
 	flags.DurationVar(&f.opts.Timeout, "timeout", 0, "how long the whole run may take (default 10m and twice --wait)")
 	flags.DurationVar(&f.opts.CallTimeout, "call-timeout", 0, "how long one call may take (default 10s; 1m with --production)")
-	flags.DurationVar(&f.opts.Wait, "wait", 0, "how long to wait for an upgrade to end (default 45s; not at all with --production)")
+	flags.DurationVar(&f.opts.Wait, "wait", 0, "how long to wait for an upgrade to end (default 30s; not at all with --production)")
 	flags.DurationVar(&f.opts.Pause, "pause", 0, "least time between two calls (default none; 1s with --production, and no less for another machine)")
 	flags.IntVar(&f.opts.Parallel, "parallel", 0, "checks at a time (default 4; always 1 with --production)")
 	flags.Uint64Var(&f.opts.Seed, "seed", 0, "`number` from which dumps and parameters are made")
