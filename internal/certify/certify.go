@@ -148,7 +148,7 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 				result.Verdict = Error
 				result.Failed = append(result.Failed, Failure{Expect: "a judgement", Wanted: "the client run and judged", Saw: err.Error(), Hint: "this says nothing about the client; see what it printed"})
 			}
-			if opts.Done != nil && result.skip == "" {
+			if opts.Done != nil && result.skip == "" && ctx.Err() == nil {
 				done.Lock()
 				defer done.Unlock()
 				opts.Done(*result)
