@@ -18,8 +18,8 @@ import (
 // addresses are the host and port in an answer's URLs.
 var addresses = regexp.MustCompile(`https?://[0-9.]+:[0-9]+`)
 
-// kills is how often TestKill kills.
-const kills = 20
+// kills is how often TestKill kills: it costs most of this package's time.
+const kills = 12
 
 // A kill -9 at any instant, with calls, uploads and SFTP transfers under way: every answer that was given still holds in the next life,
 // nothing half-written is served, and an SFTP transfer that is resumed by size leaves no hole.
