@@ -160,8 +160,13 @@ func say(w io.Writer, format string, args ...any) {
 }
 
 func execute(opts stage.Options, args []string, expect bool, stderr io.Writer) error {
+	keepLean()
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, child.Signals...)
+	for _, sig := range child.Signals {
+		if !signal.Ignored(sig) { // as nohup has it
+			signal.Notify(signals, sig)
+		}
+	}
 	defer signal.Stop(signals)
 
 	st, err := stage.Start(opts)
