@@ -104,6 +104,7 @@ type download struct {
 	url  *url.URL
 	key  Key
 	part *part
+	best int64 // the farthest that a try has come: only beyond is progress
 	done Downloaded
 }
 
@@ -150,7 +151,9 @@ func (d *download) try(ctx context.Context) (moved bool, err error) {
 		err = fmt.Errorf("the answer ended at byte %d of %d: %w", from+n, total, io.ErrUnexpectedEOF)
 	}
 	if err != nil {
-		return n > 0, &Error{Op: op, Err: err}
+		moved := from+n > d.best
+		d.best = max(d.best, from+n)
+		return moved, &Error{Op: op, Err: err}
 	}
 	d.done.Size = from + n
 	return true, nil

@@ -220,6 +220,24 @@ func TestDownload_pagesWhenAllowed(t *testing.T) {
 	}
 }
 
+// TestDownload_neverWhole: a server that always cuts at the same place, and cannot continue, is given up.
+func TestDownload_neverWhole(t *testing.T) {
+	t.Parallel()
+	cuts := make([]int64, 100_000)
+	for i := range cuts {
+		cuts[i] = 1000
+	}
+	a := &archive{data: noise(5000), cuts: cuts}
+	srv := httptest.NewServer(a)
+	defer srv.Close()
+	out := filepath.Join(t.TempDir(), "out")
+	_, err := newClient(t, srv.URL).Download(t.Context(), srv.URL+archivePath, out,
+		&client.DownloadOptions{Retry: &client.RetryOptions{Min: time.Millisecond, Max: time.Millisecond, Limit: 50 * time.Millisecond}})
+	if !errors.Is(err, client.ErrTransient) || !strings.Contains(err.Error(), "given up") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestDownload_partIsWhole(t *testing.T) {
 	t.Parallel()
 	// The process ended after the last byte and before the renaming.

@@ -164,6 +164,11 @@ func TestUploadSFTP_errors(t *testing.T) {
 			}},
 		{name: "file not writable", want: os.ErrPermission, server: func(d *sshd) { d.name = "upgraded_db.dump" }},
 		{name: "dump shorter than it was", want: client.ErrChanged, dump: dump[:len(dump)-1], text: "1048575 of 1048576"},
+		{name: "nothing is ever kept", server: func(d *sshd) { d.forgetful, d.cutAt = true, 1<<19 }, text: "given up",
+			mangle: func(_ *testing.T, o *client.SFTPOptions, _ *client.SFTPAccess) {
+				o.Retry = &client.RetryOptions{Min: time.Millisecond, Max: time.Millisecond, Limit: 300 * time.Millisecond}
+			}},
+		{name: "something is always added", server: func(d *sshd) { d.appends = true }, text: "after confirming 1048576"},
 		{name: "nothing answers", text: "nothing answers",
 			mangle: func(_ *testing.T, o *client.SFTPOptions, a *client.SFTPAccess) {
 				a.Port = 1

@@ -42,6 +42,7 @@ func (c *Client) DownloadSFTP(ctx context.Context, access *SFTPAccess, filename 
 type sftpDownload struct {
 	o    *SFTPOptions
 	part *part
+	best int64 // the farthest that a try has come
 	t    SFTPTransfer
 }
 
@@ -87,7 +88,9 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 		if terr := d.part.file.Truncate(min(reached+d.part.Window, size)); terr != nil {
 			return false, local("writing the download", errors.Join(err, terr))
 		}
-		return reached > from, fmt.Errorf("reading %s from byte %d on: %w", name, reached, err)
+		moved := reached > max(d.best, from)
+		d.best = max(d.best, reached)
+		return moved, fmt.Errorf("reading %s from byte %d on: %w", name, reached, err)
 	}
 	if after, err := s.Stat(name); err == nil && (after.Size() != size || !after.ModTime().Equal(info.ModTime())) {
 		if err := d.part.restart(partMeta{}); err != nil {

@@ -35,8 +35,13 @@ type sftpUpload struct {
 	dump  io.ReaderAt
 	size  int64
 	acked int64 // the server has confirmed everything before; -1 before this call wrote anything
+	best  int64 // the farthest that acked has been
+	wrong int   // how often the file had another size in the end
 	t     SFTPTransfer
 }
+
+// maxWrong is how often a server may have lost or added something when everything was confirmed.
+const maxWrong = 3
 
 func (u *sftpUpload) try(ctx context.Context, s *sftpSession, access *SFTPAccess) (moved bool, err error) {
 	name := access.SharedFile
@@ -47,7 +52,7 @@ func (u *sftpUpload) try(ctx context.Context, s *sftpSession, access *SFTPAccess
 	if u.acked < 0 {
 		u.t.From = from
 	}
-	u.acked = from
+	u.acked, u.best = from, max(u.best, from)
 	u.progress(from, from)
 	if from < u.size || truncate || u.size == 0 {
 		if moved, err = u.send(ctx, s, name, from, truncate); err != nil {
@@ -60,7 +65,11 @@ func (u *sftpUpload) try(ctx context.Context, s *sftpSession, access *SFTPAccess
 	}
 	if info.Size() != u.size {
 		u.acked = min(u.acked, info.Size())
-		return moved, fmt.Errorf("the server has %d bytes of %s after confirming %d", info.Size(), name, u.size)
+		err := fmt.Errorf("the server has %d bytes of %s after confirming %d", info.Size(), name, u.size)
+		if u.wrong++; u.wrong >= maxWrong {
+			return false, &permanentError{err}
+		}
+		return false, err
 	}
 	return moved, nil
 }
@@ -88,7 +97,9 @@ func (u *sftpUpload) send(ctx context.Context, s *sftpSession, name string, from
 	})
 	u.acked = reached
 	u.t.Sent += reached - from
-	moved := reached > from
+	// Only new ground is progress: a server that keeps nothing of a broken upload must not be tried for ever.
+	moved := reached > u.best
+	u.best = max(u.best, reached)
 	if err != nil {
 		// Deliberately not closed: see sftpSession.Close.
 		return moved, fmt.Errorf("writing %s from byte %d on: %w", name, reached, err)

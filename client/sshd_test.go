@@ -39,6 +39,8 @@ type sshd struct {
 	cutAt      int64 // the connection breaks when this offset is written or read, once; -1 never
 	failAt     int64 // writing this offset fails with a status, once; -1 never
 	unreadable bool
+	forgetful  bool // what a broken connection brought is dropped, and every connection breaks at cutAt
+	appends    bool // bytes appear that nobody sent
 	allowed    ssh.PublicKey
 	program    []string // speaks SFTP instead of us
 	conns      map[net.Conn]bool
@@ -232,6 +234,11 @@ func (f *fileOf) WriteAt(p []byte, off int64) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	end := off + int64(len(p))
+	if f.forgetful && end > f.cutAt {
+		f.data = nil
+		f.conn.Close()
+		return 0, errors.New("cut")
+	}
 	if f.cutAt >= 0 && end > f.cutAt {
 		// A hole below and bytes beyond are what a careless server is left with.
 		f.cutAt = -1
@@ -246,6 +253,9 @@ func (f *fileOf) WriteAt(p []byte, off int64) (int, error) {
 		f.data = append(f.data, make([]byte, grow)...)
 	}
 	copy(f.data[off:], p)
+	if f.appends {
+		f.data = append(f.data, 0)
+	}
 	f.written = append(f.written, span{off, end})
 	return len(p), nil
 }
