@@ -153,20 +153,24 @@ func writeRandom(path string, size int64) error {
 	return errors.Join(err, f.Close())
 }
 
-// rate measures what work does to a server: work's bytes by its time, in MB/s, and what it costs the server.
+// perGiB is the cpuUnit of what rate measures.
+const perGiB = "s/GiB"
+
+// rate measures how fast work moves its bytes, in MB/s, and what that costs the server, in seconds of processor time for each GiB.
 func rate(p *rig.Process, bytes int64, work func() error) (sample, error) {
 	s, err := duration(p, work)
 	s.value = float64(bytes) / 1e6 / s.value
+	s.cpu /= float64(bytes) / (1 << 30)
 	return s, err
 }
 
-// duration measures how long work takes, in seconds, and what it costs the server.
+// duration measures how long work takes, and what processor time it costs the server, both in seconds.
 func duration(p *rig.Process, work func() error) (sample, error) {
 	p.ResetPeak()
 	before, began := p.CPU(), time.Now()
 	err := work()
 	s := sample{value: time.Since(began).Seconds()}
-	s.cpu, s.peak = p.CPU()-before, p.Peak()
+	s.cpu, s.peak = (p.CPU() - before).Seconds(), p.Peak()
 	return s, err
 }
 
@@ -216,5 +220,3 @@ func (b *bench) emulator(flags ...string) (*rig.Emulator, error) {
 	}
 	return rig.StartEmulator(b.binary, dir, flags...)
 }
-
-func (b *bench) gib() float64 { return float64(b.size) / (1 << 30) }

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	wrkTime      = "3s"
+	wrkTime      = 3 // seconds
 	heldRequests = 100_000
 )
 
@@ -26,13 +26,14 @@ var notSuccess = regexp.MustCompile(`Non-2xx|Socket errors`)
 func (b *bench) wrk(p *rig.Process, connections int, url string) (sample, error) {
 	var out string
 	s, err := duration(p, func() (err error) {
-		out, err = b.command("wrk", "-t", strconv.Itoa(min(connections, 2)), "-c", strconv.Itoa(connections), "-d", wrkTime, url)
+		out, err = b.command("wrk", "-t", strconv.Itoa(min(connections, 2)), "-c", strconv.Itoa(connections), "-d", strconv.Itoa(wrkTime), url)
 		return err
 	})
 	if err != nil {
 		return s, err
 	}
 	s.value, err = readWrk(out)
+	s.cpu *= 1e6 / (s.value * wrkTime)
 	return s, err
 }
 
@@ -86,7 +87,7 @@ func (b *bench) pollRows(e *rig.Emulator, name string, connections []int) (rows 
 		if n == 1 {
 			want = 0
 		}
-		r, err := b.turns(row{name: fmt.Sprintf("%s, %d connections", name, n), unit: "1/s", peerName: "smallest Go", ratio: want},
+		r, err := b.turns(row{name: fmt.Sprintf("%s, %d connections", name, n), unit: "1/s", peerName: "smallest Go", cpuUnit: "µs each", ratio: want},
 			func() (sample, error) { return b.wrk(e.Process, n, url) },
 			func() (sample, error) { return b.wrk(smallest.Process, n, smallest.url) })
 		if err != nil {
@@ -112,7 +113,7 @@ func (b *bench) held() ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	each := sample{value: float64(e.Memory()-before) / (heldRequests - 20_000) / 1024, cpu: s.cpu, peak: s.peak}
+	each := sample{value: float64(e.Memory()-before) / (heldRequests - 20_000) / 1024, peak: s.peak}
 	rows, err := b.pollRows(e, "status polls, 100,000 held", []int{8, 64})
 	return append([]row{{name: "memory of a request, 100,000 held", unit: "KiB", lessIsGood: true, ours: each, bound: 4}}, rows...), err
 }

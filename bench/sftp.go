@@ -91,7 +91,7 @@ func (b *bench) sftp() (rows []row, err error) {
 				}
 			}
 			r, err := b.turns(row{
-				name: "SFTP " + direction.name + ", " + c.name, unit: "MB/s", peerName: "sshd", gib: b.gib(), ratio: c.ratio, cpuRatio: c.cpu,
+				name: "SFTP " + direction.name + ", " + c.name, unit: "MB/s", peerName: "sshd", cpuUnit: perGiB, ratio: c.ratio, cpuRatio: c.cpu,
 			}, measure(ours, e.Process), measure(theirs, sshd.Process))
 			if err != nil {
 				return rows, err
@@ -167,14 +167,14 @@ func (b *bench) sftpMany() ([]row, error) {
 	}
 	put := func(p place) string { return "put " + small + " " + p.file }
 	r, err := b.turns(row{
-		name: fmt.Sprintf("%d SFTP uploads of %s at once", many, mib(size)), unit: "s", lessIsGood: true, peerName: "sshd", gib: float64(many*size) / (1 << 30), ratio: 0.5,
+		name: fmt.Sprintf("%d SFTP uploads of %s at once", many, mib(size)), unit: "s", lessIsGood: true, peerName: "sshd", cpuUnit: "s", ratio: 0.5,
 	}, func() (sample, error) { return duration(e.Process, all(ours[:many], put)) },
 		func() (sample, error) { return duration(sshd.Process, all(theirs[:many], put)) })
 	if err != nil {
 		return nil, err
 	}
 	s, err := duration(e.Process, func() error { return b.sessionsAtOnce(ours) })
-	return []row{r, {name: fmt.Sprintf("%d SFTP sessions open at once", crowd), unit: "s", ours: s}}, err
+	return []row{r, {name: fmt.Sprintf("%d SFTP sessions open at once", crowd), unit: "s", cpuUnit: "s", ours: s}}, err
 }
 
 // sessionsAtOnce opens a session at each place, and ends them when all have seen their file.

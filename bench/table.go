@@ -9,14 +9,13 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 )
 
 // sample is one measurement of one server.
 type sample struct {
-	value float64       // in the row's unit
-	cpu   time.Duration // of the server
-	peak  int64         // bytes of resident memory of the server
+	value float64 // in the row's unit
+	cpu   float64 // processor time of the server, in the row's cpuUnit
+	peak  int64   // bytes of resident memory of the server
 }
 
 // row is one line of the table: the emulator against a peer, or alone against a bound.
@@ -27,7 +26,7 @@ type row struct {
 	ours       sample  // the median of the rounds, as is
 	peer       *sample // nil: the row stands alone
 	peerName   string
-	gib        float64 // how many GiB went over the wire, for the processor time; 0: that is not shown
+	cpuUnit    string // "": the processor time is not shown
 
 	// What is wanted; 0 is nothing.
 	ratio    float64 // of the values, at least, or at most where less is good
@@ -56,7 +55,7 @@ func (r row) misses() []string {
 		case !r.lessIsGood && ratio < r.ratio:
 			misses = append(misses, fmt.Sprintf("ratio < %g", r.ratio))
 		}
-		if r.cpuRatio != 0 && ratioOf(float64(r.ours.cpu), float64(r.peer.cpu)) > r.cpuRatio {
+		if r.cpuRatio != 0 && ratioOf(r.ours.cpu, r.peer.cpu) > r.cpuRatio {
 			misses = append(misses, fmt.Sprintf("CPU > %g ×", r.cpuRatio))
 		}
 	}
@@ -107,18 +106,19 @@ func number(v float64) string {
 // printTable writes the rows and returns how many miss a target.
 func printTable(w io.Writer, rows []row) (missed int) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "WHAT\tUNIT\tOURS\tPEER\tRATIO\tCPU s/GiB\tPEAK MEMORY\tTARGET\t")
+	fmt.Fprintln(t, "WHAT\tUNIT\tOURS\tPEER\tRATIO\tCPU\tPEAK MEMORY\tTARGET\t")
 	for _, r := range rows {
 		peer, ratio, cpu, memory := "", "", "", ""
 		if r.peer != nil {
 			peer = number(r.peer.value) + " " + r.peerName
 			ratio = number(ratioOf(r.ours.value, r.peer.value))
 		}
-		if r.gib > 0 {
-			cpu = number(r.ours.cpu.Seconds() / r.gib)
+		if r.cpuUnit != "" {
+			cpu = number(r.ours.cpu)
 			if r.peer != nil {
-				cpu += " : " + number(r.peer.cpu.Seconds()/r.gib)
+				cpu += " : " + number(r.peer.cpu)
 			}
+			cpu += " " + r.cpuUnit
 		}
 		if r.ours.peak > 0 {
 			memory = mib(r.ours.peak)

@@ -5,7 +5,6 @@ package main
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -40,13 +39,13 @@ func TestPrintTable(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	missed := printTable(&out, []row{
-		{name: "SFTP upload", unit: "MB/s", peerName: "sshd", ours: sample{300, 2 * time.Second, 20 << 20}, peer: &sample{200, time.Second, 10 << 20}, gib: 1, ratio: 1, cpuRatio: 1.2},
+		{name: "SFTP upload", unit: "MB/s", peerName: "sshd", ours: sample{300, 2, 20 << 20}, peer: &sample{200, 1, 10 << 20}, cpuUnit: "s/GiB", ratio: 1, cpuRatio: 1.2},
 		{name: "start", unit: "ms", ours: sample{value: 7.256}, lessIsGood: true, bound: 20},
 	})
 	const want = `
-WHAT         UNIT  OURS  PEER      RATIO  CPU s/GiB    PEAK MEMORY      TARGET
-SFTP upload  MB/s  300   200 sshd  1.50   2.00 : 1.00  20 MiB : 10 MiB  ratio ≥ 1, CPU ≤ 1.2 ×  MISSED: CPU > 1.2 ×
-start        ms    7.26                                                 ≤ 20 ms
+WHAT         UNIT  OURS  PEER      RATIO  CPU                PEAK MEMORY      TARGET
+SFTP upload  MB/s  300   200 sshd  1.50   2.00 : 1.00 s/GiB  20 MiB : 10 MiB  ratio ≥ 1, CPU ≤ 1.2 ×  MISSED: CPU > 1.2 ×
+start        ms    7.26                                                       ≤ 20 ms
 `
 	got := "\n"
 	for line := range strings.Lines(out.String()) {
