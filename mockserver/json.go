@@ -74,9 +74,16 @@ func appendJSON(b []byte, v any) ([]byte, error) {
 // needsNoEscape tells whether s is printable ASCII without quote and backslash.
 func needsNoEscape(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+		if !plain[s[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+var plain = func() (plain [256]bool) {
+	for c := byte(' '); c <= '~'; c++ {
+		plain[c] = c != '"' && c != '\\'
+	}
+	return plain
+}()

@@ -128,15 +128,28 @@ func (d *described) appendJSON(b []byte) ([]byte, error) {
 
 // jsonFields writes the keys, each with a comma behind it.
 type jsonFields struct {
-	set map[string]any
-	b   []byte
-	err error
+	set   map[string]any
+	b     []byte
+	plain string // the root of links that was found to need no escape: it is mostly the same one
+	err   error
 }
 
-func (w *jsonFields) text(key, value string) { w.link(key, value, "") }
+func (w *jsonFields) text(key, value string) {
+	if len(w.set) > 0 || !needsNoEscape(value) {
+		w.value(key, value)
+		return
+	}
+	w.key(key)
+	w.b = append(w.b, '"')
+	w.b = append(w.b, value...)
+	w.b = append(w.b, `",`...)
+}
 
 func (w *jsonFields) link(key, root, path string) {
-	if _, ok := w.set[key]; ok || !needsNoEscape(root) || !needsNoEscape(path) {
+	if root != w.plain && needsNoEscape(root) {
+		w.plain = root
+	}
+	if len(w.set) > 0 || root != w.plain || !needsNoEscape(path) {
 		w.value(key, root+path)
 		return
 	}
