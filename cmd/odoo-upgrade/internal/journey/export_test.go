@@ -1,0 +1,4 @@
+package journey
+
+// SizeMatches is sizeMatches, for its test.
+var SizeMatches = sizeMatches
