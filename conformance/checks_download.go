@@ -299,12 +299,12 @@ func (b *bench) closedURLs(closed func(a answer) bool, want string) {
 		"an unknown id":               "999999999/" + req.key,
 	}
 	for _, f := range urlForms {
-		u := b.reachable(text(j.field(f.key)))
+		m := requestURL.FindStringSubmatch(b.reachable(text(j.field(f.key))))
+		if m == nil {
+			b.blocked("url-form/"+f.key, "%s is %s", f.key, show(j.field(f.key)))
+		}
 		for _, how := range sortedKeys(wrong) {
-			bad := strings.Replace(u, req.id+"/"+req.key, wrong[how], 1)
-			if bad == u {
-				b.blocked("url-form/"+f.key, "%s has no id and key in it", f.key)
-			}
+			bad := m[1] + "/database/" + m[2] + "/" + wrong[how] + "/" + m[5]
 			if a := b.fetch(bad); !closed(a) {
 				b.wrong("GET "+f.key+" with "+how, want, a.came())
 			}

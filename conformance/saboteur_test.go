@@ -255,6 +255,55 @@ func saboteurs() map[string]saboteur {
 		out["status/"+key] = saboteur{edit: pending(key, nil), also: "^status/unchanging$"}
 		out["url-form/"+key] = saboteur{edit: replace(key, "/database/", "/databases/"), also: everything}
 	}
+	// What shows in other groups, too: the same thing, asked for there as well.
+	for id, far := range map[string]string{
+		"upgrade/plain-status":        "create/(types|no-dump-yet)|status/postgresql",
+		"skip-test/sftp-delivered":    "sftp/done-access",
+		"urls/original-at-once":       "upload/replaces|sftp/same-dump",
+		"process/sftp-dump":           "urls/original-sql-plain",
+		"process/needs-dump":          "answers/trailing-slash",
+		"process/stays-done":          "sftp/done|urls/|upgrade/done",
+		"sftp/login-ed25519":          "sftp-access/replaces-keys",
+		"sftp/login-ecdsa":            "sftp-access/several-keys",
+		"upload/filesize-units":       "sftp/same-dump",
+		"upload/filesize":             "sftp/same-dump",
+		"upload/replaces":             "sftp/same-dump",
+		"upload/form-type":            "upgrade/bytes",
+		"upload/custom-format":        "urls/(original-archive|upgraded-as-uploaded)",
+		"upload/answer":               "params/extra-ignored-upload",
+		"sftp-access/missing":         "answers/trailing-slash",
+		"upload/missing":              "answers/trailing-slash",
+		"url-form/region":             everything,
+		"status/compressions":         "process/description-stays",
+		"status/postgresql":           "process/description-stays|upgrade/postgresql",
+		"status/filesize":             "process/description-stays",
+		"status/upgraded_sql_url":     "upgrade/migrated-sql-url",
+		"status/original_dump_url":    "upload/only-draft|upgrade/bytes",
+		"create/key-new":              everything,
+		"create/all-problems":         "upgrade/refusals",
+		"create/aims":                 "skip-test/",
+		"create/created-now":          "process/processed-at",
+		"create/filename-any-script":  "params/escapes|sftp/unicode-name",
+		"create/state-draft":          everything,
+		"create/id-new":               everything,
+		"create/form":                 "params/",
+		"create/multipart":            "params/",
+		"create/post-query":           "params/",
+		"create/query":                "params/",
+		"status/form":                 "params/",
+		"status/query":                "params/",
+		"status/post-query":           "answers/http-methods",
+		"params/extra-ignored-upload": "upgrade/answer",
+		"params/escapes":              "sftp-access/keys-(form|get-body)",
+		"answers/http-methods":        "upload/put",
+	} {
+		sab := out[id]
+		if sab.also != "" {
+			far += "|" + sab.also
+		}
+		sab.also = far
+		out[id] = sab
+	}
 	return out
 }
 
