@@ -110,13 +110,15 @@ func (g *group) finish(mark string) {
 	began := time.Now()
 	for {
 		reap(-g.pid())
+		dying := false // one that is about to end has no environment any more
 		for pid := range asked {
 			reap(pid)
+			dying = dying || unix.Kill(pid, 0) == nil
 		}
 		inGroup := g.kill(0) == nil
 		others := marked(mark)
 		waited := time.Since(began)
-		if !inGroup && len(others) == 0 || waited > 2*Grace {
+		if !inGroup && !dying && len(others) == 0 || waited > 2*Grace {
 			return
 		}
 		sig := syscall.SIGTERM
