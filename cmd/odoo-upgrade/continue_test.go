@@ -195,3 +195,26 @@ func TestRun_oneAtATime(t *testing.T) {
 		t.Errorf("a second run beside the first: %+v", second)
 	}
 }
+
+// TestRun_dumpChangesMeanwhile: what was sent while the file changed is not handed over for processing.
+func TestRun_dumpChangesMeanwhile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	dump, out := noise(t, dir, "db.dump", 100_000), filepath.Join(dir, "out")
+	p := newPlatform(t, "done")
+	p.before = func(method string, _ int, _ http.ResponseWriter, _ *http.Request) bool {
+		if method == "upload" {
+			if err := os.Chtimes(dump, time.Time{}, time.Now().Add(time.Hour)); err != nil {
+				t.Error(err)
+			}
+		}
+		return false
+	}
+	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 1 || !strings.Contains(r.stderr, "changed while it was uploaded") || p.count("process") > 0 {
+		t.Fatalf("%+v, calls %v", r, p.calls)
+	}
+	p.before = nil
+	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 || p.count("create") != 1 || !sameFiles(t, dump, out) {
+		t.Errorf("it was only touched: %+v", r)
+	}
+}

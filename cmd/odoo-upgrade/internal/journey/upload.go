@@ -1,6 +1,7 @@
 package journey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,11 @@ func (r *run) upload(ctx context.Context) error {
 	}
 	if err != nil {
 		return err
+	}
+	// What was sent is the dump that was noted only if nobody has touched it meanwhile. The next run looks closer.
+	if same, err := s.Dump.unchanged(); err != nil || !same {
+		return fmt.Errorf("the dump %s: %w while it was uploaded, so that nobody knows what the platform has; start again to have it checked",
+			s.Dump.Path, cmp.Or(err, client.ErrChanged))
 	}
 	s.Stage = Uploaded
 	if err := s.Save(); err != nil {
