@@ -1,0 +1,219 @@
+package conformance
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+func createRefusalChecks() []check {
+	checks := []check{
+		{id: "create/target-invalid", rows: rows("2"), evidence: Documented, gentle: true,
+			says: "A target that is not valid is refused with TARGET:INVALID, its value and the documented message.",
+			run: func(b *bench) {
+				r := b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
+				f := b.reasoned(r, "TARGET:INVALID")
+				b.hasKey(r, f, "value", "5.0")
+				b.hasKey(r, f, "message", `Invalid value "5.0"`)
+				b.reasonsExactly(r, "TARGET:INVALID")
+			}},
+		{id: "create/target-expected", rows: rows("2", "3.2", "3.3"), evidence: Documented, gentle: true,
+			says: "TARGET:INVALID lists the valid targets in expected: strings, in ascending order, none left out.",
+			run: func(b *bench) {
+				r := b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
+				f := b.reasoned(r, "TARGET:INVALID")
+				list, ok := f["expected"].([]any)
+				if !ok || len(list) == 0 {
+					b.wrong(r.What, "expected as a list of targets", show(f["expected"]))
+				}
+				var targets []string
+				for _, v := range list {
+					s, ok := v.(string)
+					if !ok || !regexp.MustCompile(`^(saas-)?\d+\.\d+$`).MatchString(strings.ReplaceAll(s, "~", "-")) {
+						b.wrong(r.What, "expected as a list of version strings", show(list))
+					}
+					targets = append(targets, s)
+				}
+				if !slices.IsSortedFunc(targets, compareRows) || len(slices.Compact(slices.Clone(targets))) != len(targets) {
+					b.wrong(r.What, "expected in the order of versions, each once", show(list))
+				}
+				if problem := documentedTargets(targets); problem != "" {
+					b.wrong(r.What, problem, show(list))
+				}
+			}},
+		{id: "create/target-exact", rows: rows("2"), evidence: Documented, gentle: true,
+			says: "What is not in the list of targets is refused, however near to one it is.",
+			run: func(b *bench) {
+				near := []string{"99.0", "latest", "master"}
+				if b.learned.targets != nil {
+					t := b.learned.targets[len(b.learned.targets)-1]
+					near = append(near, strings.TrimSuffix(t, ".0"), t+".0", t+"x", "v"+t, "1"+t)
+				}
+				if b.opts.Production {
+					near = near[:1]
+				}
+				for _, target := range near {
+					if slices.Contains(b.learned.targets, target) {
+						continue
+					}
+					r := b.api("create", b.way("create"), b.createParams().set("target", target))
+					b.readRequest(r, nil)
+					f := b.reasoned(r, "TARGET:INVALID")
+					b.hasKey(r, f, "value", target)
+				}
+			}},
+		{id: "create/contract-unknown", rows: rows("2"), evidence: Documented, gentle: true,
+			says: "An unknown contract is refused with CONTRACT:NOT_FOUND, its code and the documented message.",
+			run: func(b *bench) {
+				r := b.api("create", b.way("create"), b.createParams().set("contract", b.target.UnknownContract))
+				b.readRequest(r, nil)
+				f := b.reasoned(r, "CONTRACT:NOT_FOUND")
+				b.hasKey(r, f, "code", b.target.UnknownContract)
+				b.hasKey(r, f, "message", "Can not find contract "+b.target.UnknownContract)
+				b.reasonsExactly(r, "CONTRACT:NOT_FOUND")
+			}},
+		{id: "create/all-problems", rows: rows("1.8"), evidence: Documented, gentle: true,
+			says: "All problems of a call are reported together: an invalid target and an unknown contract give two objects.",
+			run: func(b *bench) {
+				r := b.object(b.api("create", b.way("create"), b.createParams().set("target", "5.0").set("contract", b.target.UnknownContract)))
+				var reasons []string
+				for _, f := range r.failures() {
+					reasons = append(reasons, f.reason())
+				}
+				slices.Sort(reasons)
+				if want := []string{"CONTRACT:NOT_FOUND", "TARGET:INVALID"}; !slices.Equal(reasons, want) {
+					b.wrong(r.What, fmt.Sprintf("two failures, %v", want), r.came())
+				}
+			}},
+		{id: "create/all-problems-assumed", rows: rows("1.8", "2"), evidence: Assumption,
+			says: "Missing and invalid parameters are reported together, too, one object each.",
+			run: func(b *bench) {
+				p := params{"contract", b.target.UnknownContract, "target", "5.0", "aim", "prod", "email", "john"}
+				r := b.object(b.api("create", b.way("create"), p))
+				for _, r := range []reply{r, b.object(b.api("create", b.way("create"), nil))} {
+					if n := len(r.failures()); n != 5 {
+						b.wrong(r.What, "five failures, one for each parameter", r.came())
+					}
+				}
+			}},
+		{id: "create/aim-checked", rows: rows("3.5"), evidence: Documented, gentle: true,
+			says: "Another aim than test or production is refused.",
+			run: func(b *bench) {
+				for _, aim := range []string{"prod", "tests", "preview"} {
+					r := b.api("create", b.way("create"), b.createParams().set("aim", aim))
+					b.readRequest(r, nil)
+					b.refusal(r, "the aim is neither test nor production")
+				}
+			}},
+		{id: "create/aim-invalid", rows: rows("2"), evidence: Assumption,
+			says: "Another aim is refused with AIM:INVALID, its value and the two expected.",
+			run: func(b *bench) {
+				r := b.api("create", b.way("create"), b.createParams().set("aim", "prod"))
+				f := b.reasoned(r, "AIM:INVALID")
+				b.hasKey(r, f, "value", "prod")
+				b.hasKey(r, f, "message", `Invalid value "prod"`)
+				if got := show(f["expected"]); got != `["test","production"]` && got != `["production","test"]` {
+					b.wrong(r.What, `expected ["test","production"]`, got)
+				}
+			}},
+		{id: "create/email-invalid", rows: rows("2"), evidence: Assumption,
+			says: "What is not plausibly an address is refused with EMAIL:INVALID and its value.",
+			run: func(b *bench) {
+				for _, email := range []string{"john", "john@", "@example.com", "a b@example.com"} {
+					r := b.api("create", b.way("create"), b.createParams().set("email", email))
+					b.readRequest(r, nil)
+					f := b.reasoned(r, "EMAIL:INVALID")
+					b.hasKey(r, f, "value", email)
+					b.hasKey(r, f, "message", fmt.Sprintf("Invalid value %q", email))
+				}
+			}},
+		{id: "create/filename-invalid", rows: rows("2"), evidence: Assumption,
+			says: "A file name that is none, or leads elsewhere, is refused with FILENAME:INVALID and its value.",
+			run: func(b *bench) {
+				for _, name := range []string{".", "..", strings.Repeat("n", 256), "a/b.dump", "../b.dump", `a\b.dump`, "a\x00b", "a\nb", "a\x7fb", "a\x1bb"} {
+					r := b.api("create", b.way("create"), b.createParams().set("filename", name))
+					b.readRequest(r, nil)
+					f := b.reasoned(r, "FILENAME:INVALID")
+					b.hasKey(r, f, "value", name)
+				}
+				p := b.createParams().set("filename", strings.Repeat("n", 250)+".dump")
+				b.readRequest(b.accepted(b.api("create", b.way("create"), p)), p)
+			}},
+		{id: "create/timezone-invalid", rows: rows("2"), evidence: Assumption,
+			says: "A time zone that is no IANA name is refused with TIMEZONE:INVALID and its value.",
+			run: func(b *bench) {
+				for _, zone := range []string{"Mars/Olympus", "../../etc/passwd"} {
+					r := b.api("create", b.way("create"), b.createParams().with("timezone", zone))
+					b.readRequest(r, nil)
+					b.hasKey(r, b.reasoned(r, "TIMEZONE:INVALID"), "value", zone)
+				}
+			}},
+	}
+	for _, name := range []string{"contract", "email", "target", "aim", "filename"} {
+		checks = append(checks,
+			check{id: "create/requires-" + name, rows: rows("3.1"), evidence: Documented, gentle: true,
+				says: "create without " + name + " is refused.",
+				run: func(b *bench) {
+					r := b.api("create", b.way("create"), b.createParams().without(name))
+					b.readRequest(r, nil)
+					b.refusal(r, name+" is required")
+				}},
+			check{id: "create/missing-" + name, rows: rows("2"), evidence: Assumption,
+				says: name + " absent or empty is refused with " + strings.ToUpper(name) + ":MISSING.",
+				run: func(b *bench) {
+					for _, p := range []params{b.createParams().without(name), b.createParams().set(name, "")} {
+						r := b.api("create", b.way("create"), p)
+						b.readRequest(r, nil)
+						if !r.refused() {
+							b.blocked("create/requires-"+name, "create without %s is not refused", name)
+						}
+						b.missing(r, name)
+					}
+				}})
+	}
+	return checks
+}
+
+// missing ends the check unless the reply is exactly <NAME>:MISSING with its message.
+func (b *bench) missing(r reply, names ...string) {
+	var want []string
+	for _, name := range names {
+		want = append(want, strings.ToUpper(name)+":MISSING")
+		f := b.reasoned(r, strings.ToUpper(name)+":MISSING")
+		b.hasKey(r, f, "message", fmt.Sprintf("Missing parameter %q", name))
+	}
+	b.reasonsExactly(r, want...)
+}
+
+// reasonsExactly ends the check unless the failures have exactly these reasons, in any order.
+func (b *bench) reasonsExactly(r reply, want ...string) {
+	b.object(r)
+	var got []string
+	for _, f := range r.failures() {
+		got = append(got, f.reason())
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		b.wrong(r.What, fmt.Sprintf("failures with the reasons %v", want), r.came())
+	}
+}
+
+// documentedTargets says what is missing from a list of targets that is a page's list with a hole; "" when
+// nothing is. A server may know other versions altogether.
+func documentedTargets(targets []string) string {
+	for _, page := range [][]string{{"6.0", "6.1", "7.0", "8.0"}, {"11.0", "12.0", "13.0"}} {
+		var common int
+		for _, t := range targets {
+			if slices.Contains(page, t) {
+				common++
+			}
+		}
+		newest := slices.MaxFunc(targets, compareRows)
+		if common >= 2 && common < len(page) && compareRows(newest, page[len(page)-1]) <= 0 {
+			return fmt.Sprintf("all of the documented %v", page)
+		}
+	}
+	return ""
+}
