@@ -32,10 +32,14 @@ func (l leakless) Run() int {
 	return code
 }
 
+// raceDetector is set by race_test.go.
+var raceDetector bool
+
 // scripts are what the scripts of testdata share.
 //
 //	status CODE PROGRAM ARGUMENT...   wants that exit status
 //	[ci]                              a missing program is a failure
+//	[race]                            the race detector watches, and slows everything down
 //	[python:MODULE]                   Debian's Python has the module
 func scripts(dir string) testscript.Params {
 	return testscript.Params{
@@ -64,8 +68,11 @@ func scripts(dir string) testscript.Params {
 			if module, ok := strings.CutPrefix(cond, "python:"); ok {
 				return exec.Command("/usr/bin/python3", "-c", "import "+module).Run() == nil, nil
 			}
-			if cond == "ci" {
+			switch cond {
+			case "ci":
 				return os.Getenv("CI") == "true", nil
+			case "race":
+				return raceDetector, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
