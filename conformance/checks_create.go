@@ -101,6 +101,9 @@ func createChecks() []check {
 			says: "email, target, aim and filename are shown as they were given.",
 			run: func(b *bench) {
 				req := b.draft()
+				if !b.opts.Production {
+					req = b.create("email", "John.Doe@example.com", "filename", "My Backup.DUMP")
+				}
 				for i := 0; i+1 < len(req.params); i += 2 {
 					key, want := req.params[i], req.params[i+1]
 					if key == "contract" {
@@ -167,6 +170,7 @@ func createChecks() []check {
 					p := b.createParams().set("aim", aim)
 					r := b.accepted(b.api("create", b.way("create"), p))
 					b.readRequest(r, p)
+					b.shows(r, r.What, "aim", show(aim))
 				}
 			}},
 		{id: "create/targets", rows: rows("3.2", "3.3", "3.4"), evidence: Documented, needs: Writes,
@@ -179,6 +183,7 @@ func createChecks() []check {
 					p := b.createParams().set("target", target)
 					r := b.accepted(b.api("create", b.way("create"), p))
 					b.readRequest(r, p)
+					b.shows(r, r.What, "target", show(target))
 				}
 			}},
 		{id: "create/contract-forms", rows: rows("3.6"), evidence: ObservedUse, needs: Writes,

@@ -225,8 +225,12 @@ func sftpListingChecks() []check {
 		{id: "sftp/unicode-name", rows: rows("5.5", "5.11"), evidence: Documented, needs: SFTP,
 			says: "A shared file with spaces and letters of any script in its name can be listed, written and read.",
 			run: func(b *bench) {
-				req := b.create("filename", "база (1).dump")
-				c := b.sftp(req)
+				req, key := b.create("filename", "база (1).dump"), newKey("ed25519")
+				a := b.access(req, key)
+				if v := a.reply.request()["shared_file"]; v != req.filename() {
+					b.wrong(a.reply.What, "shared_file "+req.filename(), show(v))
+				}
+				c := b.session(a, key)
 				data := someDump(1000)
 				if err := c.put(req.filename(), openPut, blocks(data, 0)); err != nil {
 					b.wrong("put "+req.filename(), "success", err.Error())

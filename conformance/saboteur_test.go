@@ -108,9 +108,7 @@ func saboteurs() map[string]saboteur {
 		"create/id-new":    {also: "create/(id-ascending|same-as-status)"},
 		"create/stage-new": {edit: set("issue_stage", "draft", both...), also: "process/stage-follows"},
 		"create/echo": {edit: onRequest(func(_ string, m map[string]any) {
-			if m["email"] == "john.doe@example.com" {
-				m["email"] = "JOHN.DOE@example.com"
-			}
+			m["email"] = strings.ToLower(m["email"].(string))
 		})},
 		"create/timezone": {edit: set("timezone", nil, both...)},
 		"create/draft-values": {edit: onRequest(func(_ string, m map[string]any) {
