@@ -65,7 +65,7 @@ func (s *Server) method(name string, raw bool, handle func(*Server, *call) answe
 			http.Error(c.w, "405 method not allowed", http.StatusMethodNotAllowed)
 			return
 		}
-		r = patient(c.w, r)
+		r = s.patient(c.w, r)
 		c.r = r
 		var err error
 		if raw {
@@ -306,26 +306,30 @@ func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 type patientBody struct {
 	io.ReadCloser
 	control *http.ResponseController
+	stall   time.Duration
 	until   time.Time
+	ended   bool // it was read to its end, or cannot be read any further
 }
 
 // patient returns r with such a body. It is a copy: net/http looks at the body of its own to tell who waits for "100 Continue".
-func patient(w http.ResponseWriter, r *http.Request) *http.Request {
+func (s *Server) patient(w http.ResponseWriter, r *http.Request) *http.Request {
 	if r.Body == nil || r.Body == http.NoBody {
 		return r
 	}
 	r = r.WithContext(r.Context())
-	r.Body = &patientBody{ReadCloser: r.Body, control: http.NewResponseController(w)}
+	r.Body = &patientBody{ReadCloser: r.Body, control: http.NewResponseController(w), stall: s.patience.stall}
 	return r
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
 	// The deadline is set anew only when a good part of it has passed: it costs a system call.
-	if now := time.Now(); b.until.Sub(now) < stallTimeout*3/4 {
-		b.until = now.Add(stallTimeout)
+	if now := time.Now(); b.until.Sub(now) < b.stall*3/4 {
+		b.until = now.Add(b.stall)
 		b.control.SetReadDeadline(b.until)
 	}
-	return b.ReadCloser.Read(p)
+	n, err := b.ReadCloser.Read(p)
+	b.ended = b.ended || err != nil
+	return n, err
 }
 
 // lingerTimeout is how long the rest of a refused body is read for, so that the client gets to read the answer:
@@ -337,11 +341,14 @@ func (s *Server) discardBody(c *call) {
 	if strings.EqualFold(c.r.Header.Get("Expect"), "100-continue") {
 		return
 	}
-	http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(lingerTimeout))
 	body := c.r.Body
 	if patient, ok := body.(*patientBody); ok {
+		if patient.ended {
+			return
+		}
 		body = patient.ReadCloser
 	}
+	http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(lingerTimeout))
 	io.Copy(io.Discard, body)
 }
 

@@ -1,6 +1,7 @@
 package mockserver
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,7 +10,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
+	"github.com/upgrademock/upgrademock/sftpserver"
 	gossh "golang.org/x/crypto/ssh"
 )
 
@@ -20,6 +23,14 @@ const Off = "off"
 const (
 	Doc11 = "11.0"
 	Doc13 = "13.0"
+)
+
+// Defaults of [Options].
+const (
+	DefaultJournalSize = journal.DefaultCapacity
+	DefaultMaxDump     = 64 << 30
+	DefaultMaxSessions = sftpserver.DefaultMaxSessions
+	DefaultMaxRequests = 250_000 // about as many KiB of memory
 )
 
 // profiles has what the editions of the page differ in.
@@ -72,8 +83,16 @@ type Options struct {
 	// Seed makes ids and keys the same for each run; 0 takes the keys from the system's random numbers. For tests only: keys
 	// made of a seed can be guessed.
 	Seed uint64
-	// JournalSize is how many events are remembered; 0 is 10,000.
+	// JournalSize is how many events are remembered; 0 is DefaultJournalSize.
 	JournalSize int
+	// MaxDump is how many bytes a dump may have; 0 is DefaultMaxDump. A larger one is refused with DUMP:TOO_LARGE, over SFTP with
+	// "File too large", and the dump that was there before stays (assumed).
+	MaxDump int64
+	// MaxSessions is how many SFTP connections there may be at one time; 0 is DefaultMaxSessions. Further ones are closed at once.
+	MaxSessions int
+	// MaxRequests is how many requests are held; 0 is DefaultMaxRequests. Then create is refused with SERVER:ERROR until some are forgotten
+	// (POST /_mock/reset).
+	MaxRequests int
 	// JournalWriter gets each event as a line of JSON; nil: nobody does.
 	JournalWriter io.Writer
 
@@ -131,6 +150,15 @@ func (o *Options) withDefaults() (Options, error) {
 	if full.SFTPAccessTTL < 0 {
 		return full, fmt.Errorf("mockserver: an SFTP access cannot last %v", full.SFTPAccessTTL)
 	}
+	for name, limit := range map[string]int64{
+		"JournalSize": int64(full.JournalSize), "MaxDump": full.MaxDump, "MaxSessions": int64(full.MaxSessions), "MaxRequests": int64(full.MaxRequests),
+	} {
+		if limit < 0 {
+			return full, fmt.Errorf("mockserver: %s cannot be %d: choose a number above 0, or 0 for the default", name, limit)
+		}
+	}
+	full.MaxDump = cmp.Or(full.MaxDump, DefaultMaxDump)
+	full.MaxRequests = cmp.Or(full.MaxRequests, DefaultMaxRequests)
 	if full.PublicURL != "" {
 		if err := checkBase(full.PublicURL); err != nil {
 			return full, err

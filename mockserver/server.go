@@ -22,11 +22,14 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-const (
-	headerTimeout = 10 * time.Second // to send a request's headers
-	idleTimeout   = 2 * time.Minute  // of a kept-alive connection
-	stallTimeout  = time.Minute      // without a byte of a body, or of an answer being taken
-)
+// patience is how long an HTTP client is waited for.
+type patience struct {
+	header time.Duration // to send a request's headers
+	idle   time.Duration // of a kept-alive connection
+	stall  time.Duration // without a byte of a body, however long the whole may take
+}
+
+var usualPatience = patience{header: 10 * time.Second, idle: 2 * time.Minute, stall: time.Minute}
 
 // Server is an emulator. Make one with New.
 type Server struct {
@@ -44,6 +47,7 @@ type Server struct {
 	caFile   string
 	hostKey  gossh.Signer
 	sftp     *sftpserver.Server
+	patience patience
 
 	ctx    context.Context // ends when Close begins: whoever waits gives up
 	cancel context.CancelFunc
@@ -79,6 +83,7 @@ func New(opts *Options) (_ *Server, err error) {
 		scripts:   newScripts(full.Scenarios),
 		advertise: Advertise{URL: strings.TrimSuffix(full.PublicURL, "/"), SFTPHost: full.SFTPHostname},
 		listeners: make(map[string]net.Listener),
+		patience:  usualPatience,
 	}
 	s.metrics = newMetrics(s)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -106,7 +111,7 @@ func New(opts *Options) (_ *Server, err error) {
 	s.platform, err = platform.New(platform.Options{
 		Dir: s.dir, Keep: !s.tempDir,
 		Targets: full.Targets, SkipTest: profiles[full.Doc].skipTest, Contracts: full.Contracts,
-		AccessTTL: full.SFTPAccessTTL, Now: full.Now, Random: random,
+		AccessTTL: full.SFTPAccessTTL, MaxDump: full.MaxDump, MaxRequests: full.MaxRequests, Now: full.Now, Random: random,
 		Script: s.scripts.forRequest, Changed: s.noteChange, AccessEnded: s.accessEnded,
 	})
 	if err != nil {
@@ -188,6 +193,7 @@ func (s *Server) Start() (err error) {
 			return fmt.Errorf("mockserver: listen for %s: %w; choose another address, or port 0 for a free one", want.flag, err)
 		}
 		s.listeners[want.name] = l
+		s.warnIfExposed(want.flag, l.Addr())
 	}
 	if err := s.writeKnownHostsLocked(); err != nil {
 		return err
@@ -202,6 +208,14 @@ func (s *Server) Start() (err error) {
 	return nil
 }
 
+// warnIfExposed says it loudly when others than this machine's users can come in.
+func (s *Server) warnIfExposed(name string, addr net.Addr) {
+	if tcp, ok := addr.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+		s.log.Warn("this listener can be reached from other machines; the emulator is made for testing, and asks nobody who they are: "+
+			"whoever reaches it can make requests, and steer it through the control API", "listener", name, "addr", addr.String())
+	}
+}
+
 func (s *Server) serveHTTPLocked(name string, handler http.Handler, secure bool) {
 	l := s.listeners[name]
 	if l == nil {
@@ -209,8 +223,8 @@ func (s *Server) serveHTTPLocked(name string, handler http.Handler, secure bool)
 	}
 	srv := &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
+		ReadHeaderTimeout: s.patience.header,
+		IdleTimeout:       s.patience.idle,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		Protocols:         new(http.Protocols),
 	}

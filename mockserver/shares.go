@@ -29,6 +29,9 @@ func (s *Server) newSFTP() (*sftpserver.Server, error) {
 		Observe: s.noteSFTP,
 		Fault:   s.sftpFault,
 		Now:     s.opts.Now,
+
+		MaxSessions: s.opts.MaxSessions,
+
 		// Programs written for the platform in its time sign with RSA keys and SHA-1, and must be able to come in unmodified.
 		AllowSHA1: true,
 	})

@@ -67,6 +67,11 @@ func (s *Server) receive(c *call) (_ *platform.Staged, stop *answer) {
 		a := refused(f)
 		return nil, &a
 	}
+	tooLarge := platform.TooLarge(s.opts.MaxDump, c.r.ContentLength)
+	if c.r.ContentLength > s.opts.MaxDump {
+		s.discardBody(c)
+		return refuse(tooLarge)
+	}
 	staged, err := s.platform.Stage()
 	if err != nil {
 		s.discardBody(c)
@@ -78,6 +83,12 @@ func (s *Server) receive(c *call) (_ *platform.Staged, stop *answer) {
 	body := s.struckBody(c)
 	for {
 		n, readErr := body.Read(buffer[:])
+		if staged.Size()+int64(n) > s.opts.MaxDump {
+			c.event.Received = staged.Size()
+			staged.Discard()
+			s.discardBody(c)
+			return refuse(tooLarge)
+		}
 		if n > 0 {
 			sum.Write(buffer[:n])
 			if _, err := staged.Write(buffer[:n]); err != nil {

@@ -53,6 +53,11 @@ func (f *serveFlags) add(flags *pflag.FlagSet, httpAddr, httpsAddr, sftpAddr str
 	flags.StringArrayVar(&f.scenarios, "scenario", nil, "a `file`, or the name of a built-in scenario, repeatable; the first that matches a request drives it")
 	flags.StringVar(&f.clock, "clock", "real", "`kind` of clock: real, or virtual, which stands until POST /_mock/clock/advance")
 	flags.StringVar(&f.journal, "journal", "", "append the journal to this `file`, as JSON lines")
+	flags.IntVar(&o.JournalSize, "journal-size", mockserver.DefaultJournalSize, "how many `events` are remembered")
+	o.MaxDump = mockserver.DefaultMaxDump
+	flags.Var((*size)(&o.MaxDump), "max-dump", "the most `bytes` that a dump may have, such as 500MiB; a larger one is refused")
+	flags.IntVar(&o.MaxSessions, "max-sessions", mockserver.DefaultMaxSessions, "how many SFTP `connections` there may be at one time")
+	flags.IntVar(&o.MaxRequests, "max-requests", mockserver.DefaultMaxRequests, "how many `requests` are held; then create is refused until a reset")
 	flags.Uint64Var(&o.Seed, "seed", 0, "`number` from which the keys are made, for runs that repeat; 0: keys that cannot be guessed")
 	flags.StringVar(&f.logFormat, "log-format", "text", "`format` of the log on standard error: text or json")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every call")

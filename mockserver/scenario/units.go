@@ -19,6 +19,9 @@ var units = []struct {
 
 var sizePattern = regexp.MustCompile(`^(-?\d+(?:\.\d+)?) ?([A-Za-z]*)$`)
 
+// ParseSize reads a number of bytes as the language writes it: 65536, 64KiB, 1.5MiB, 10MB.
+func ParseSize(text string) (int64, error) { return parseSize(text) }
+
 // parseSize reads a number of bytes: 65536, 64KiB, 1.5MiB, 10MB. The unit's case counts only between `KiB` and
 // nothing: there is no `Kb`, which people read in two ways.
 func parseSize(text string) (int64, error) {

@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"fmt"
 	"net/mail"
 	"path"
 	"regexp"
@@ -42,6 +43,10 @@ func (p *Platform) Create(params CreateParams) (Snapshot, Failures) {
 }
 
 func (p *Platform) createLocked(params CreateParams, more func(*record)) (*request, Failures) {
+	if len(p.requests) >= p.opts.MaxRequests {
+		why := fmt.Errorf("the emulator holds %d requests and takes no more (Options.MaxRequests, --max-requests); POST /_mock/reset forgets them", len(p.requests))
+		return nil, Failures{Trouble("There are too many requests", why)}
+	}
 	key, err := p.newKey()
 	if err != nil {
 		return nil, Failures{Trouble("The request can not be created now", err)}

@@ -21,6 +21,7 @@ const (
 	SSHKeysInvalid   = "SSH_KEYS:INVALID"
 	DumpMissing      = "DUMP:MISSING"
 	DumpIncomplete   = "DUMP:INCOMPLETE"
+	DumpTooLarge     = "DUMP:TOO_LARGE" // ours alone
 )
 
 // Failure is one problem of a call, as the wire shows it (WIRE 1.9): a JSON object with reason, message and Fields.
@@ -115,6 +116,20 @@ func Incomplete(received, expected int64, cause error) Failure {
 		message = fmt.Sprintf("The upload ended early: %d of %d bytes received", received, expected)
 	}
 	return Failure{Reason: DumpIncomplete, Message: message, Fields: fields, Why: fmt.Sprintf("reading the body: %v", cause)}
+}
+
+// TooLarge is the failure for a dump beyond the limit (assumed). The expected size is -1 where the client announced none.
+func TooLarge(limit, expected int64) Failure {
+	fields := map[string]any{"limit": limit, "expected_size": nil}
+	if expected >= 0 {
+		fields["expected_size"] = expected
+	}
+	return Failure{
+		Reason:  DumpTooLarge,
+		Message: fmt.Sprintf("The dump is larger than %d bytes", limit),
+		Fields:  fields,
+		Why:     fmt.Sprintf("the emulator takes dumps of up to %d bytes (Options.MaxDump, --max-dump)", limit),
+	}
 }
 
 // Trouble is the platform's own trouble, which clients are expected to get over by trying again.

@@ -15,6 +15,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,6 +43,9 @@ type Options struct {
 	SkipTest  bool          // the method skip_test exists (WIRE 6.5)
 	Contracts []string      // globs of the known contracts; none: all but M123456-abcxyz (WIRE 3.7)
 	AccessTTL time.Duration // how long an SFTP access lasts (WIRE 5.18)
+
+	MaxDump     int64 // bytes that a dump may have; 0: any number
+	MaxRequests int   // requests that are held; 0: any number
 
 	Now    func() time.Time // nil: time.Now
 	Random io.Reader        // for the keys; nil: crypto/rand
@@ -88,6 +92,12 @@ type request struct {
 func New(opts Options) (*Platform, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.MaxDump == 0 {
+		opts.MaxDump = math.MaxInt64
+	}
+	if opts.MaxRequests == 0 {
+		opts.MaxRequests = math.MaxInt
 	}
 	if opts.Random == nil {
 		opts.Random = rand.Reader

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/upgrademock/upgrademock/internal/dump"
@@ -232,6 +233,10 @@ type sharedFile struct {
 
 func (f *sharedFile) ReadAt(b []byte, off int64) (int, error) { return f.d.ReadAt(b, off) }
 func (f *sharedFile) WriteAt(b []byte, off int64) (int, error) {
+	if err := f.share.p.fits(off + int64(len(b))); err != nil {
+		f.lost.Store(true)
+		return 0, err
+	}
 	n, err := f.d.WriteAt(b, off)
 	if err != nil {
 		f.lost.Store(true)
@@ -240,11 +245,22 @@ func (f *sharedFile) WriteAt(b []byte, off int64) (int, error) {
 }
 
 func (f *sharedFile) Truncate(size int64) error {
-	err := f.d.truncate(size)
+	err := f.share.p.fits(size)
+	if err == nil {
+		err = f.d.truncate(size)
+	}
 	if err != nil {
 		f.lost.Store(true)
 	}
 	return err
+}
+
+// fits tells whether a dump may have that size; the error is the system's for a file too large, which the SFTP server has a word for.
+func (p *Platform) fits(size int64) error {
+	if size > p.opts.MaxDump {
+		return fmt.Errorf("platform: a dump may have up to %d bytes (Options.MaxDump, --max-dump): %w", p.opts.MaxDump, syscall.EFBIG)
+	}
+	return nil
 }
 
 func (f *sharedFile) Finish() (bool, error) { return f.end(!f.lost.Load()) }

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"strconv"
+
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// size is a flag's number of bytes, written as scenarios write theirs. It is a [pflag.Value].
+type size int64
+
+func (s *size) Set(text string) error {
+	n, err := scenario.ParseSize(text)
+	if err == nil {
+		*s = size(n)
+	}
+	return err
+}
+
+func (s *size) String() string {
+	n := int64(*s)
+	for _, unit := range []struct {
+		name string
+		size int64
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if n >= unit.size && n%unit.size == 0 {
+			return strconv.FormatInt(n/unit.size, 10) + unit.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// Type is what the help calls a value that names no other word.
+func (s *size) Type() string { return "bytes" }
