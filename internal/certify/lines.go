@@ -60,10 +60,11 @@ func line(e mockserver.Event) string {
 	if e.User != "" {
 		put("%s", e.User)
 	}
-	for what, ranges := range map[string][]mockserver.Range{"wrote": e.Written, "read": e.Read} {
-		for _, r := range ranges {
-			put("%s %d–%d", what, r.From, r.To)
-		}
+	for _, r := range e.Written {
+		put("wrote %d–%d", r.From, r.To)
+	}
+	for _, r := range e.Read {
+		put("read %d–%d", r.From, r.To)
 	}
 	if e.Fault != "" {
 		put("[fault: %s]", e.Fault)

@@ -9,6 +9,8 @@ import sys
 def trust(pycurl):
     bundle = os.environ.get("SSL_CERT_FILE")
     plain = pycurl.Curl
+    if not bundle or not isinstance(plain, type):  # before 7.43 it is a function, and reset cannot be followed
+        return
 
     class Curl(plain):
         def __init__(self, *args, **kwargs):
@@ -19,8 +21,7 @@ def trust(pycurl):
             plain.reset(self)
             self.setopt(pycurl.CAINFO, bundle)
 
-    if bundle:
-        pycurl.Curl = Curl
+    pycurl.Curl = Curl
 
 
 class Finder(object):
