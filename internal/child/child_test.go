@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/upgrademock/upgrademock/internal/child"
+	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -202,10 +203,7 @@ func TestRun_terminal(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("script(1) has other options elsewhere")
 	}
-	script, err := exec.LookPath("script")
-	if err != nil {
-		t.Skip("script is missing: apt-get install bsdutils")
-	}
+	script := testprog.Need(t, "script", "bsdutils")
 	helper, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
