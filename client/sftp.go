@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -116,7 +117,7 @@ func (c *Client) dialSFTP(ctx context.Context, access *SFTPAccess, o *SFTPOption
 		}
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	conn := &stallConn{Conn: raw, limit: c.stall}
+	conn := newStallConn(raw, c.stall)
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer func() {
 		if err != nil {
@@ -242,18 +243,31 @@ func (c *Client) sftpRetry(ctx context.Context, op string, access *SFTPAccess, o
 	}
 }
 
-// stallConn breaks the connection when the peer is silent for too long while something is wanted of it.
+// stallConn breaks the connection when the peer is silent for too long while something is wanted of it. It reads ahead:
+// the SSH library asks for every packet in three small reads, each of them a system call otherwise.
 type stallConn struct {
 	net.Conn
+	ahead *bufio.Reader
 	limit time.Duration
 }
 
-func (c *stallConn) Read(p []byte) (int, error) {
-	_ = c.SetReadDeadline(time.Now().Add(c.limit))
-	return c.Conn.Read(p)
+func newStallConn(c net.Conn, limit time.Duration) *stallConn {
+	return &stallConn{Conn: c, limit: limit, ahead: bufio.NewReaderSize(deadlineReader{c, limit}, 256<<10)}
 }
+
+func (c *stallConn) Read(p []byte) (int, error) { return c.ahead.Read(p) }
 
 func (c *stallConn) Write(p []byte) (int, error) {
 	_ = c.SetWriteDeadline(time.Now().Add(c.limit))
 	return c.Conn.Write(p)
+}
+
+type deadlineReader struct {
+	net.Conn
+	limit time.Duration
+}
+
+func (r deadlineReader) Read(p []byte) (int, error) {
+	_ = r.SetReadDeadline(time.Now().Add(r.limit))
+	return r.Conn.Read(p)
 }
