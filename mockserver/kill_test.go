@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -18,8 +19,18 @@ import (
 // addresses are the host and port in an answer's URLs.
 var addresses = regexp.MustCompile(`https?://[0-9.]+:[0-9]+`)
 
-// kills is how often TestKill kills: it costs most of this package's time.
-const kills = 12
+// kills is how often TestKill kills: it costs most of this package's time. UPGRADEMOCK_KILLS has it kill more often; see bench/crash.sh.
+func kills(t *testing.T) int {
+	text, more := os.LookupEnv("UPGRADEMOCK_KILLS")
+	if !more {
+		return 12
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("UPGRADEMOCK_KILLS=%q: wanted how often to kill", text)
+	}
+	return n
+}
 
 // A kill -9 at any instant, with calls, uploads and SFTP transfers under way: every answer that was given still holds in the next life,
 // nothing half-written is served, and an SFTP transfer that is resumed by size leaves no hole.
@@ -34,7 +45,7 @@ func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	var hostKey []byte
 	var told []*account
-	for life := range kills {
+	for life := range kills(t) {
 		c := startChild(t, "serve", dir)
 		if key := readFile(t, dir+"/ssh_host_ecdsa_key"); hostKey == nil {
 			hostKey = key

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Runs every fuzz target of the module for some seconds each, one after the other.
+#
+#   bash bench/fuzz.sh          a minute each
+#   bash bench/fuzz.sh 5        five seconds each
+#   bash bench/fuzz.sh 300 Key  five minutes for each whose name contains Key
+#
+# What is found lies in the package's testdata/fuzz and becomes a test by being committed. The exit status is that of the first
+# target that failed; the others are run all the same.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+seconds=${1:-60}
+only=${2:-}
+status=0 ran=0
+
+while read -r package; do
+  # -list prints the targets and a last line that begins with "ok".
+  targets=$(go test -list '^Fuzz' "$package" | grep '^Fuzz') || continue
+  for target in $targets; do
+    [[ $target == *"$only"* ]] || continue
+    ran=$((ran + 1))
+    printf '== %s %s, %s s\n' "$package" "$target" "$seconds"
+    go test -run '^$' -fuzz "^$target\$" -fuzztime "${seconds}s" "$package" || status=1
+  done
+done < <(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
+
+printf '== %d targets\n' "$ran"
+[ "$ran" -gt 0 ] || { echo "no target's name contains '$only'" >&2; exit 2; }
+exit "$status"
