@@ -85,6 +85,9 @@ func TestFaults_asCurlSeesThem(t *testing.T) {
 				if state := w.status(m)["state"]; state != "draft" {
 					t.Errorf("after the fault: state %v", state)
 				}
+				if _, err := w.srv.Await(t.Context(), mockserver.Filter{On: "status"}); err != nil { // a slow answer arrives before its call has ended
+					t.Fatal(err)
+				}
 				var faults []string
 				for _, e := range w.srv.Journal() {
 					if e.Fault != "" {

@@ -147,7 +147,7 @@ func (s *Server) noteSFTP(e sftpserver.Event) {
 		event.Contract, event.Scenario = s.platform.Whose(id)
 	}
 	s.record(event)
-	if e.Kind != sftpserver.EventClose || e.Reason != "" {
+	if e.Kind != sftpserver.EventClose || e.Reason != "" || e.Incomplete {
 		return
 	}
 	switch {

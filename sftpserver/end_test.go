@@ -40,7 +40,7 @@ func (h *host) rawOver() (*raw, *net.TCPConn) {
 	return r, tcp.(*net.TCPConn)
 }
 
-// TestEnd_orderlyOrBroken ends a session in every way while a file is open that has bytes beyond a hole.
+// TestEnd_orderlyOrBroken ends a session in every way while a file is open; where that must not make a whole file of it, with bytes beyond a hole.
 func TestEnd_orderlyOrBroken(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -49,6 +49,8 @@ func TestEnd_orderlyOrBroken(t *testing.T) {
 		kind sftpserver.EventKind
 		want string // in the reason
 	}{
+		{"the channel's input ends with a hole left", func(_ *host, r *raw, _ *net.TCPConn) { r.ch.CloseWrite() }, sftpserver.EventAbort, "a hole"},
+		{"the channel is closed with a hole left", func(_ *host, r *raw, _ *net.TCPConn) { r.ch.Close() }, sftpserver.EventAbort, "a hole"},
 		{"the channel's input ends", func(_ *host, r *raw, _ *net.TCPConn) { r.ch.CloseWrite() }, sftpserver.EventClose, ""},
 		{"the channel is closed", func(_ *host, r *raw, _ *net.TCPConn) { r.ch.Close() }, sftpserver.EventClose, ""},
 		{"the channel's input ends, and at once the connection", func(_ *host, r *raw, tcp *net.TCPConn) { r.ch.CloseWrite(); tcp.Close() }, sftpserver.EventClose, ""},
@@ -79,17 +81,24 @@ func TestEnd_orderlyOrBroken(t *testing.T) {
 			r, tcp := h.rawOver()
 			handle := r.open(name, fWrite|fCreate|fTrunc)
 			r.writeAt(handle, 0, []byte("begin"))
-			r.writeAt(handle, 10, []byte("later"))
+			later := 10
+			if test.kind == sftpserver.EventClose {
+				later = 5
+			}
+			r.writeAt(handle, later, []byte("later"))
 			test.end(h, r, tcp)
 			e := h.told.await(t, 1, test.kind)[0]
 			if !strings.Contains(e.Reason, test.want) || test.want == "" && e.Reason != "" {
 				t.Errorf("reason %q, want %q", e.Reason, test.want)
 			}
 			want := []sftpserver.Range{{From: 0, To: 5}, {From: 10, To: 15}}
+			if test.kind == sftpserver.EventClose {
+				want = []sftpserver.Range{{From: 0, To: 10}}
+			}
 			if diff := cmp.Diff(want, e.Written); diff != "" {
 				t.Errorf("written (-want +got):\n%s", diff)
 			}
-			content := "begin\x00\x00\x00\x00\x00later"
+			content := "beginlater"
 			if test.kind == sftpserver.EventAbort {
 				content = "begin" // so that a resume by size leaves no hole
 			}

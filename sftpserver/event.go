@@ -67,4 +67,7 @@ type Event struct {
 	Written []Range // ascending and merged: one range from 0 is a whole transfer, one from further on a resumed one
 	Read    []Range
 	Reason  string // for people
+
+	// Incomplete, of EventClose, says that a write to the file was refused before: what is there is not what the client wanted to send.
+	Incomplete bool
 }

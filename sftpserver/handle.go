@@ -1,6 +1,7 @@
 package sftpserver
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -28,6 +29,7 @@ type handle struct {
 	shift   int64  // for appends: what is added to the client's offsets
 	placed  bool   // for appends: shift is known
 	lost    error  // the session broke
+	refused bool   // a write, or setting the size, was refused
 }
 
 // slowFromTheStart lets faults strike that only slow down, from the first byte on: what the client sends ahead would else be here before them.
@@ -177,10 +179,21 @@ func (h *handle) truncate(size int64) error {
 func (h *handle) TransferError(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.session.clean() {
-		return
+	switch {
+	case !h.session.clean():
+		h.lost = h.session.conn.brokenBy(err)
+	case h.gap():
+		h.lost = errHole
 	}
-	h.lost = h.session.conn.brokenBy(err)
+}
+
+// errHole is why a file is cut whose session ended in order: some clients write out of order, and leave without a word when they are stopped.
+var errHole = errors.New("the session ended with the file open and a hole in what was written")
+
+// gap tells whether what was written leaves a hole. It needs mu held.
+func (h *handle) gap() bool {
+	list := h.written.list
+	return len(list) > 1 || len(list) == 1 && list[0].From > h.base
 }
 
 // Close ends the file; pkg/sftp calls it once, when no other call is running.
@@ -220,6 +233,9 @@ func (h *handle) Close() error {
 	if info, statErr := s.share.Stat(); statErr == nil {
 		e.Size = info.Size
 	}
+	h.mu.Lock()
+	e.Incomplete = h.refused || h.onWrite.fails() && h.onWrite.struck
+	h.mu.Unlock()
 	e.Written, e.Read = h.written.snapshot(), h.read.snapshot()
 	s.conn.emit(e)
 	if answer != nil {
@@ -230,5 +246,10 @@ func (h *handle) Close() error {
 
 // refuse journals a failed operation and returns what the client is answered.
 func (h *handle) refuse(op string, err error) error {
+	if op != "read" {
+		h.mu.Lock()
+		h.refused = true
+		h.mu.Unlock()
+	}
 	return h.session.refuse(op, "/"+h.name, err)
 }
