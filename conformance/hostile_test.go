@@ -124,3 +124,19 @@ func TestRun_stopped(t *testing.T) {
 		t.Errorf("%d passed, %d errors", rep.Passed, rep.Errors)
 	}
 }
+
+// A server that lets in and then says nothing more costs a call's time, not a check's.
+func TestRun_sftpHangs(t *testing.T) {
+	t.Parallel()
+	s := newIsland(t, "sftp hangs")
+	begin := time.Now()
+	rep := conformance.Run(t.Context(), conformance.Target{URL: s.URL(), Contract: contract},
+		&conformance.Options{CallTimeout: 400 * time.Millisecond, Run: regexp.MustCompile("^sftp/(session|root|put|exit-status|login-ed25519|exec-refused)$")})
+	verdicts := map[string]conformance.Verdict{}
+	for _, res := range rep.Results {
+		verdicts[res.ID] = res.Verdict
+	}
+	if verdicts["sftp/session"] != conformance.Fail || verdicts["sftp/login-ed25519"] != conformance.Pass || verdicts["sftp/root"] != conformance.Skip {
+		t.Errorf("after %v: %v", time.Since(begin), verdicts)
+	}
+}

@@ -270,6 +270,9 @@ func (h *islandSSH) session(conn ssh.Conn, ch ssh.Channel, reqs <-chan *ssh.Requ
 		case r.Type == "pty-req":
 			ok = s.is("sftp/pty-refused")
 		}
+		if s.is("sftp hangs") {
+			continue // never an answer
+		}
 		if r.WantReply {
 			r.Reply(ok, nil)
 		}

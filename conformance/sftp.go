@@ -56,6 +56,7 @@ func shortKeyType(s ssh.Signer) string {
 func (c *conn) subsystem() (*sftpConn, error) {
 	s := &sftpConn{conn: c}
 	msg, err := exchange(c.b, "sftp-init", "begin SFTP", func() (message, error) {
+		defer c.watch()()
 		ch, reqs, err := c.client.OpenChannel("session", nil)
 		if err != nil {
 			return message{}, fmt.Errorf("the server opens no session: %w", err)

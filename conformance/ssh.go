@@ -11,6 +11,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -186,6 +187,14 @@ func (c *conn) dial(l login) entered {
 	return out
 }
 
+// watch breaks the connection when what is begun now takes longer than a call may; the result ends the watch.
+func (c *conn) watch() (stop func() bool) {
+	return time.AfterFunc(c.b.callTime(), func() {
+		c.b.hangs.Add(1)
+		c.raw.Close()
+	}).Stop
+}
+
 // drop breaks the connection without a goodbye.
 func (c *conn) drop() {
 	if c.raw != nil {
@@ -208,6 +217,7 @@ type outcome struct {
 // ask opens a session and sends one channel request (exec, shell, pty-req…), and sees what becomes of it.
 func (c *conn) ask(kind string, payload []byte) outcome {
 	out, _ := exchange(c.b, "session", kind, func() (outcome, error) {
+		defer c.watch()()
 		ch, reqs, err := c.client.OpenChannel("session", nil)
 		if err != nil {
 			return outcome{Status: -1, Closed: true, Err: err.Error()}, nil
@@ -236,6 +246,7 @@ func (c *conn) ask(kind string, payload []byte) outcome {
 // forward asks to be connected somewhere else through the server.
 func (c *conn) forward() outcome {
 	out, _ := exchange(c.b, "forward", "direct-tcpip", func() (outcome, error) {
+		defer c.watch()()
 		data := ssh.Marshal(struct {
 			Host     string
 			Port     uint32
@@ -256,6 +267,7 @@ func (c *conn) forward() outcome {
 // listen asks the server to listen for us (tcpip-forward).
 func (c *conn) listen() outcome {
 	out, _ := exchange(c.b, "listen", "tcpip-forward", func() (outcome, error) {
+		defer c.watch()()
 		ok, _, err := c.client.SendRequest("tcpip-forward", true, ssh.Marshal(struct {
 			Addr string
 			Port uint32
