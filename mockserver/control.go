@@ -64,7 +64,7 @@ func (s steered) Next(ctx context.Context, f journal.Filter) ([]journal.Event, e
 
 func (s steered) Dropped() uint64       { return s.journal.Dropped() }
 func (s steered) Advertise() any        { return s.GetAdvertise() }
-func (s steered) Metrics() http.Handler { return s.metrics.handler }
+func (s steered) Metrics() http.Handler { return s.metrics.handler() }
 func (s steered) Done() <-chan struct{} { return s.ctx.Done() }
 
 func (s steered) SetAdvertise(body []byte) error {

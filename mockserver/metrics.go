@@ -3,8 +3,10 @@ package mockserver
 import (
 	"net/http"
 	"strconv"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 )
@@ -17,7 +19,7 @@ type metrics struct {
 	sftp     *prometheus.CounterVec
 	received prometheus.Counter
 	sent     prometheus.Counter
-	handler  http.Handler
+	handler  func() http.Handler // made when first asked: most servers in tests never are
 }
 
 func newMetrics(s *Server) *metrics {
@@ -32,9 +34,11 @@ func newMetrics(s *Server) *metrics {
 		received: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "upgrademock", Name: "dump_bytes_received_total", Help: "Bytes of dumps received, over HTTP and SFTP."}),
 		sent:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "upgrademock", Name: "http_bytes_sent_total", Help: "Bytes of answers sent over HTTP."}),
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.calls, m.failures, m.faults, m.sftp, m.received, m.sent, requestCollector{s})
-	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	m.handler = sync.OnceValue(func() http.Handler {
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(m.calls, m.failures, m.faults, m.sftp, m.received, m.sent, requestCollector{s}, collectors.NewGoCollector())
+		return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	})
 	return m
 }
 
