@@ -108,7 +108,7 @@ func fromParts(der []byte, key *ecdsa.PrivateKey) (*CA, error) {
 }
 
 // Open returns the authority kept in dir, made there on first use: ca.pem for everybody, ca-key.pem (mode 0600)
-// for us. One that may not sign for all of hosts, or is about to expire, is replaced. Processes that
+// for us. One that may not sign for all of hosts, or is about to expire, is replaced by one that may sign for those it could and for these. Processes that
 // open the same directory at once get the same authority.
 func Open(dir string, hosts ...string) (*CA, error) {
 	path := filepath.Join(dir, keyFile)
@@ -116,7 +116,8 @@ func Open(dir string, hosts ...string) (*CA, error) {
 	switch {
 	case err == nil && ca.serves(hosts):
 		return ca, ca.publish(dir)
-	case err == nil: // unusable for these hosts: make room for one that is
+	case err == nil: // make room for one that may sign for these hosts too
+		hosts = append(ca.hosts(), hosts...)
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("localca: %w", err)
 		}
@@ -185,6 +186,22 @@ func (ca *CA) serves(hosts []string) bool {
 		}
 	}
 	return true
+}
+
+// hosts are the names and addresses that ca may sign for, beside those that each authority may.
+func (ca *CA) hosts() []string {
+	var hosts []string
+	for _, name := range ca.cert.PermittedDNSDomains {
+		if !slices.Contains(always, name) {
+			hosts = append(hosts, name)
+		}
+	}
+	for _, network := range ca.cert.PermittedIPRanges {
+		if ones, bits := network.Mask.Size(); ones == bits && !network.IP.IsLoopback() {
+			hosts = append(hosts, network.IP.String())
+		}
+	}
+	return hosts
 }
 
 // publish writes the public half beside the key, unless it is there already.

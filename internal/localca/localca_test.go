@@ -140,12 +140,19 @@ func TestOpen_replacesOneThatCannotSignForTheHosts(t *testing.T) {
 	if string(first.PEM()) == string(second.PEM()) {
 		t.Error("the authority that may not sign for mock.test was kept")
 	}
-	third, err := localca.Open(dir, "mock.test", net.IPv4(127, 0, 0, 5).String())
+	if _, err := localca.Open(dir, "other.test", "10.1.2.3"); err != nil {
+		t.Fatal(err)
+	}
+	third, err := localca.Open(dir, "mock.test", "10.1.2.3", net.IPv4(127, 0, 0, 5).String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(second.PEM()) != string(third.PEM()) {
-		t.Error("an authority that may sign for everything asked was replaced")
+	fourth, err := localca.Open(dir, "other.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(third.PEM()) != string(fourth.PEM()) {
+		t.Error("an authority that may sign for everything that was ever asked was replaced")
 	}
 }
 

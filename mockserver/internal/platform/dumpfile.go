@@ -79,25 +79,38 @@ func (d *dumpFile) dropTail(f *os.File) error {
 	return nil
 }
 
-// acquire opens the file for one more handle.
-func (d *dumpFile) acquire(write, truncate bool) error {
+// acquire opens the file for a handle that hold has counted.
+func (d *dumpFile) acquire(write, truncate bool) (err error) {
 	d.bytes.Lock()
 	defer d.bytes.Unlock()
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if err == nil && write {
+			d.writers++
+		}
+		if err != nil {
+			d.handles--
+			if d.handles == 0 && d.file != nil {
+				d.file.Close()
+				d.file = nil
+			}
+		}
+	}()
 	if err := d.openLocked(); err != nil {
 		return err
 	}
 	if truncate {
-		if err := d.truncateLocked(0); err != nil {
-			return err
-		}
+		return d.truncateLocked(0)
 	}
+	return nil
+}
+
+// hold counts a handle that is about to be acquired: from here on the file stays.
+func (d *dumpFile) hold() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.handles++
-	if write {
-		d.writers++
-	}
-	return nil
 }
 
 // outcome is what the closing of a handle meant for the transfer.

@@ -75,6 +75,7 @@ type Platform struct {
 	mu       sync.Mutex
 	requests map[int64]*request
 	lastID   int64
+	trash    []int64 // files to be removed once the lock is free
 
 	hostKeyFaults map[int64]bool // requests whose script changes the SSH host key, which must be known before anybody logs in
 }
@@ -557,6 +558,7 @@ func (p *Platform) Release(id int64) (Snapshot, error) {
 
 // Reset forgets the requests for which mine is true, and removes their dumps. Ids go on ascending.
 func (p *Platform) Reset(mine func(id int64, contract string) bool) error {
+	defer p.sweep()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for id, r := range p.requests {
@@ -580,11 +582,7 @@ func (p *Platform) Reset(mine func(id int64, contract string) bool) error {
 				files = append(files, f.Seq)
 			}
 		}
-		for _, seq := range files {
-			if err := os.Remove(p.path(seq)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("platform: %w", err)
-			}
-		}
+		p.trash = append(p.trash, files...)
 	}
 	return nil
 }

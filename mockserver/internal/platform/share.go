@@ -161,13 +161,10 @@ func (s *Share) Open(flag int) (ShareFile, error) {
 		}
 		return readOnlyFile{c}, nil
 	}
-	s.p.mu.Lock()
-	defer s.p.mu.Unlock()
-	r, err := s.requestLocked()
+	d, err := s.shared()
 	if err != nil {
 		return nil, err
 	}
-	d := s.p.sharedLocked(r)
 	if err := d.acquire(write, flag&os.O_TRUNC != 0); err != nil {
 		return nil, err
 	}
@@ -175,6 +172,20 @@ func (s *Share) Open(flag int) (ShareFile, error) {
 		d.recordProgress()
 	}
 	return &sharedFile{share: s, d: d, write: write}, nil
+}
+
+// shared returns the file that the request's sessions write, held for one more handle. The handle is opened without the platform's lock: the disk
+// may take its time.
+func (s *Share) shared() (*dumpFile, error) {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	r, err := s.requestLocked()
+	if err != nil {
+		return nil, err
+	}
+	d := s.p.sharedLocked(r)
+	d.hold()
+	return d, nil
 }
 
 // Truncate sets the file's size without a handle.
@@ -281,6 +292,7 @@ func (f *sharedFile) end(clean bool) (completed bool, err error) {
 		info = dump.Sniff(out.content, out.size)
 		out.content.Close()
 	}
+	defer p.sweep()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.requests[f.share.id]

@@ -75,6 +75,7 @@ func (p *Platform) Upload(ref Ref, staged *Staged) (Snapshot, Failures) {
 	if err != nil {
 		return Snapshot{}, Failures{Trouble("The dump can not be stored", err)}
 	}
+	defer p.sweep()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r, fails := p.findLocked(ref)
@@ -87,7 +88,7 @@ func (p *Platform) Upload(ref Ref, staged *Staged) (Snapshot, Failures) {
 		}
 	}
 	if fails != nil {
-		os.Remove(p.path(whole.Seq))
+		p.trash = append(p.trash, whole.Seq)
 		return Snapshot{}, fails
 	}
 	p.dropSharedLocked(r)
@@ -108,6 +109,7 @@ func (p *Platform) Upgrade(params CreateParams, postgresql string, staged *Stage
 	if err != nil {
 		return Snapshot{}, Failures{Trouble("The dump can not be stored", err)}
 	}
+	defer p.sweep()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r, fails := p.createLocked(params, func(rec *record) {
@@ -115,7 +117,7 @@ func (p *Platform) Upgrade(params CreateParams, postgresql string, staged *Stage
 		rec.Original, rec.Described = whole, info
 	})
 	if fails != nil {
-		os.Remove(p.path(whole.Seq))
+		p.trash = append(p.trash, whole.Seq)
 		return Snapshot{}, fails
 	}
 	if fails := p.processLocked(r); fails != nil {
@@ -144,7 +146,19 @@ func (p *Platform) removeLocked(r *request, seq int64) {
 	if o := r.rec.Original; o != nil && o.Seq == seq || r.shared != nil && r.shared.number() == seq {
 		return
 	}
-	os.Remove(p.path(seq))
+	p.trash = append(p.trash, seq)
+}
+
+// sweep removes the files that nothing refers to any more. To be deferred before the lock is taken, so that it runs without:
+// a file system may take long over a large file, and nobody else has to wait for that. What a kill leaves behind, load removes.
+func (p *Platform) sweep() {
+	p.mu.Lock()
+	trash := p.trash
+	p.trash = nil
+	p.mu.Unlock()
+	for _, seq := range trash {
+		os.Remove(p.path(seq))
+	}
 }
 
 // dropSharedLocked lets the shared file begin anew from the complete dump, which came another way. Sessions that
