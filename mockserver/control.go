@@ -6,7 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/control"
@@ -14,7 +19,29 @@ import (
 )
 
 // controlHandler is the API below /_mock/.
-func (s *Server) controlHandler() http.Handler { return control.Handler(steered{s}) }
+func (s *Server) controlHandler() http.Handler { return s.keepPagesOut(control.Handler(steered{s})) }
+
+// keepPagesOut refuses the calls of web pages that came here under a name of their own, which they had made to lead to loopback (DNS
+// rebinding): to their browser we are then the page's own site. Browsers name the page's site in every call that changes something.
+func (s *Server) keepPagesOut(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Origin") != "" && !s.isOurs(r.Host) {
+			http.Error(w, "403 a page of "+strconv.Quote(r.Host)+" may not steer the emulator; open it under its address or localhost", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isOurs tells whether host, with or without a port, is an address, a name that no stranger can own, or one that we were told is ours.
+func (s *Server) isOurs(host string) bool {
+	host = strings.ToLower((&url.URL{Host: host}).Hostname())
+	if net.ParseIP(host) != nil || !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	advertised := s.GetAdvertise()
+	return host == strings.ToLower(hostname(advertised.URL)) || host == strings.ToLower(advertised.SFTPHost) || slices.Contains(s.opts.CAHosts, host)
+}
 
 // steered is a Server as the control API sees it.
 type steered struct{ *Server }

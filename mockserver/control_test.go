@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -230,6 +231,53 @@ func TestControl_keepsOtherSitesOut(t *testing.T) {
 		t.Errorf("a cross-site reset: %s", resp.Status)
 	}
 	w.status(m)
+}
+
+// A page that had a name of its own lead to us is kept out, too: its browser takes us for the page's own site. A browser that
+// came under our address may steer.
+func TestControl_keepsReboundPagesOut(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{PublicURL: "http://Upgrade.Example:8480"})
+	for host, status := range map[string]int{
+		"evil.example:8480": 403, "evil.example": 403, "evil.example.": 403,
+		"127.0.0.1:8480": 200, "[::1]:8480": 200, "localhost:8480": 200, "mock.localhost": 200, "upgrademock:8480": 200, "upgrade.example:8480": 200,
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", w.srv.AdminURL()+"/reset", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		req.Header.Set("Origin", "http://"+host)
+		resp, err := w.http.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != status {
+			t.Errorf("a page of %s: %s, want %d", host, resp.Status, status)
+		}
+	}
+}
+
+// A scenario that names files of this machine is taken from this machine only.
+func TestControl_filesFromElsewhere(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	path := file(t, "secret", []byte("x"))
+	for remote, status := range map[string]int{"192.0.2.1:1234": 403, "[2001:db8::1]:1234": 403, "nonsense": 403, "127.0.0.1:1234": 201, "[::1]:1234": 201} {
+		r := httptest.NewRequest("POST", "/_mock/scenarios", strings.NewReader("name: x\nupgraded: {archive: "+path+"}\n"))
+		r.RemoteAddr = remote
+		rec := httptest.NewRecorder()
+		w.srv.ServeHTTP(rec, r)
+		if rec.Code != status {
+			t.Errorf("from %s: %d %s, want %d", remote, rec.Code, rec.Body, status)
+		}
+	}
+	r := httptest.NewRequest("POST", "/_mock/scenarios", strings.NewReader("name: x\nupgraded: built\n"))
+	rec := httptest.NewRecorder()
+	if w.srv.ServeHTTP(rec, r); rec.Code != 201 {
+		t.Errorf("a scenario that names none: %d %s", rec.Code, rec.Body)
+	}
 }
 
 // TestVerify_isNarrowedToAContract holds that parallel tests on one emulator do not disturb each other's verdicts.

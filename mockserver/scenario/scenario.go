@@ -148,6 +148,9 @@ func (u *Upgraded) files() map[string]*string {
 	return files
 }
 
+// NamesFiles tells whether the result is, in part, files of this machine.
+func (u Upgraded) NamesFiles() bool { return len(u.files()) > 0 }
+
 // MarshalJSON writes the shortest form of the language: "same", "built", or an object.
 func (u Upgraded) MarshalJSON() ([]byte, error) {
 	switch u {

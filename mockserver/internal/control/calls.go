@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -170,11 +171,22 @@ func (a api) addScenario(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, problem{http.StatusBadRequest, err}
 	}
+	if script.Upgraded.NamesFiles() && !fromHere(r) {
+		return nil, Refused(http.StatusForbidden, errors.New("this scenario names files of the emulator's machine, which can be asked for from that machine only; "+
+			"give it to the emulator when it starts (--scenario)"))
+	}
 	if err := a.e.AddScenario(script); err != nil {
 		return nil, otherwise(http.StatusBadRequest, err)
 	}
 	answer(w, http.StatusCreated, script)
 	return nil, errWritten
+}
+
+// fromHere tells whether a call comes from this machine, over loopback.
+func fromHere(r *http.Request) bool {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	ip := net.ParseIP(host)
+	return err == nil && ip.IsLoopback()
 }
 
 func (a api) removeScenarios(_ http.ResponseWriter, r *http.Request) (any, error) {
