@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -25,7 +26,12 @@ func keepLean() {
 	follow = func(*collected) {
 		live := []metrics.Sample{{Name: liveHeap}}
 		metrics.Read(live)
-		debug.SetMemoryLimit(max(leanHeap, int64(live[0].Value.Uint64())*3/2))
+		inUse := int64(live[0].Value.Uint64())
+		limit := max(leanHeap, inUse*3/2)
+		if inUse > leanHeap { // requests by the ten thousand: collecting often now costs more than it saves
+			limit = math.MaxInt64
+		}
+		debug.SetMemoryLimit(limit)
 		runtime.SetFinalizer(new(collected), follow)
 	}
 	runtime.SetFinalizer(new(collected), follow)
