@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -88,7 +89,7 @@ func (j *job) upload(ctx context.Context, file string) error {
 			base = j.e.HTTPSURL
 		}
 		// curl begins again.
-		return j.untilDone(ctx, func(bool) []string {
+		return j.untilDone(ctx, func(int, string) []string {
 			return []string{"curl", "-sS", "--fail", "--noproxy", "*", "--cacert", j.e.CAFile, "-T", file, base + "/database/v1/upload?" + j.r.Query()}
 		})
 	}
@@ -99,8 +100,12 @@ func (j *job) upload(ctx context.Context, file string) error {
 func (j *job) download(ctx context.Context, file string) error {
 	if j.random.IntN(2) == 0 {
 		url := fmt.Sprintf("%s/database/eu1/%d/%s/upgraded/archive", j.e.URL, j.r.ID, j.r.Key)
-		return j.untilDone(ctx, func(again bool) []string {
-			return []string{"curl", "-sS", "--fail", "--noproxy", "*", "-C", "-", "-o", file, url}
+		return j.untilDone(ctx, func(_ int, said string) []string {
+			args := []string{"curl", "-sS", "--fail", "--noproxy", "*", "-o", file, url}
+			if !allThere.MatchString(said) {
+				args = append(args, "-C", "-")
+			}
+			return args
 		})
 	}
 	form := strings.NewReader("ssh_keys=" + strings.NewReplacer("+", "%2B", " ", "+", "\n", "%0A").Replace(string(j.publicKey)))
@@ -110,13 +115,16 @@ func (j *job) download(ctx context.Context, file string) error {
 	return j.sftp(ctx, "get", "get -a", "upgraded_"+rig.Filename+" "+file)
 }
 
+// allThere is what sftp and curl say, and fail, where the client that was killed had moved every byte and not ended yet.
+var allThere = regexp.MustCompile(`same size or larger|returned error: 416`)
+
 // sftp moves a file, and continues where an earlier client was killed.
 func (j *job) sftp(ctx context.Context, first, again, files string) error {
 	batch := filepath.Join(j.dir, "batch")
-	return j.untilDone(ctx, func(resumed bool) []string {
-		command := first
-		if resumed {
-			command = again
+	return j.untilDone(ctx, func(attempt int, said string) []string {
+		command := again
+		if attempt == 0 || allThere.MatchString(said) {
+			command = first
 		}
 		if err := os.WriteFile(batch, []byte(command+" "+files+"\n"), 0o600); err != nil {
 			panic("soak: " + err.Error()) // the directory is ours, and was written to before
@@ -127,11 +135,12 @@ func (j *job) sftp(ctx context.Context, first, again, files string) error {
 }
 
 // untilDone runs a program, kills it now and then at an instant nobody knows, and then runs it again until it ends by itself, which it must
-// do well.
-func (j *job) untilDone(ctx context.Context, program func(again bool) []string) error {
-	for again := false; ; again = true {
+// do well. The program may depend on the attempt, and on what the one before said.
+func (j *job) untilDone(ctx context.Context, program func(attempt int, said string) []string) error {
+	said := ""
+	for attempt := 0; ; attempt++ {
 		ctx, cancel := context.WithTimeout(ctx, patience)
-		args := program(again)
+		args := program(attempt, said)
 		var out bytes.Buffer
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		cmd.Stdout, cmd.Stderr = &out, &out
@@ -145,14 +154,16 @@ func (j *job) untilDone(ctx context.Context, program func(again bool) []string) 
 		}
 		err := cmd.Wait()
 		cancel()
+		said = out.String()
 		killed := killer != nil && !killer.Stop() && err != nil && cmd.ProcessState.ExitCode() == -1
 		switch {
 		case killed:
 			j.kills.Add(1)
+		case attempt > 0 && allThere.MatchString(said):
 		case err != nil:
-			return fmt.Errorf("%s: %w\n%s", args[0], err, &out)
-		case strings.Contains(out.String(), `"reason"`):
-			return fmt.Errorf("%s: %s", args[0], &out)
+			return fmt.Errorf("%s: %w\n%s", args[0], err, said)
+		case strings.Contains(said, `"reason"`):
+			return fmt.Errorf("%s: %s", args[0], said)
 		default:
 			return nil
 		}
