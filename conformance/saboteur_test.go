@@ -108,7 +108,9 @@ func saboteurs() map[string]saboteur {
 		"create/id-new":    {also: "create/(id-ascending|same-as-status)"},
 		"create/stage-new": {edit: set("issue_stage", "draft", both...), also: "process/stage-follows"},
 		"create/echo": {edit: onRequest(func(_ string, m map[string]any) {
-			m["email"] = strings.ToLower(m["email"].(string))
+			if email, ok := m["email"].(string); ok { // an SFTP access has none
+				m["email"] = strings.ToLower(email)
+			}
 		})},
 		"create/timezone": {edit: set("timezone", nil, both...)},
 		"create/draft-values": {edit: onRequest(func(_ string, m map[string]any) {
@@ -160,7 +162,7 @@ func saboteurs() map[string]saboteur {
 		"sftp-access/hostname":            {edit: set("hostname", "127.0.0.1:22", "request_sftp_access"), also: everything},
 		"sftp-access/sftp-port":           {edit: set("sftp_port", "ssh", "request_sftp_access"), also: everything},
 		"sftp-access/sftp-user":           {edit: set("sftp_user", "odoo", "request_sftp_access"), also: "sftp-access/sample-command"},
-		"sftp-access/shared-file":         {edit: set("shared_file", "dump", "request_sftp_access")},
+		"sftp-access/shared-file":         {edit: set("shared_file", "dump", "request_sftp_access"), also: "sftp/unicode-name"},
 		"sftp-access/request-id":          {edit: set("request_id", 1, "request_sftp_access")},
 		"sftp-access/sample-command":      {edit: set("sample_command", "sftp -p 2200 localhost", "request_sftp_access")},
 		"sftp-access/requires-keys":       {also: "sftp-access/(missing-keys|keys-invalid)"},
