@@ -121,6 +121,9 @@ func TestUploadSFTP(t *testing.T) {
 			if !bytes.Equal(d.content(), dump) {
 				t.Error("the server has something else than the dump")
 			}
+			if !d.lastOpen().Write {
+				t.Error("the file was not opened for writing in the end, so nothing closed it as a whole dump")
+			}
 			if got.From != tt.from {
 				t.Errorf("took up at %d, want %d", got.From, tt.from)
 			}

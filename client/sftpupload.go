@@ -54,10 +54,10 @@ func (u *sftpUpload) try(ctx context.Context, s *sftpSession, access *SFTPAccess
 	}
 	u.acked, u.best = from, max(u.best, from)
 	u.progress(from, from)
-	if from < u.size || truncate || u.size == 0 {
-		if moved, err = u.send(ctx, s, name, from, truncate); err != nil {
-			return moved, err
-		}
+	// Also when every byte is there: whoever wrote the last one may not have come to closing the file, and only that
+	// makes it a complete dump (5.17).
+	if moved, err = u.send(ctx, s, name, from, truncate); err != nil {
+		return moved, err
 	}
 	info, err := s.Stat(name)
 	if err != nil {

@@ -161,6 +161,16 @@ func (d *sshd) content() []byte {
 	return bytes.Clone(d.data)
 }
 
+// lastOpen returns with what the file was opened last.
+func (d *sshd) lastOpen() sftp.FileOpenFlags {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.opens) == 0 {
+		return sftp.FileOpenFlags{}
+	}
+	return d.opens[len(d.opens)-1]
+}
+
 // rewritten returns how many bytes came more than once.
 func (d *sshd) rewritten() int64 {
 	d.mu.Lock()

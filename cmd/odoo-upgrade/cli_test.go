@@ -318,3 +318,36 @@ func TestRun_fallsBack(t *testing.T) {
 		t.Errorf("changed host key: %+v", r)
 	}
 }
+
+// TestRun_brokenBeforeClose: when the connection breaks after the last byte and before the file was closed, the server has every
+// byte and, by 5.17, still no complete dump. Only opening and closing the file again makes it one.
+func TestRun_brokenBeforeClose(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 20
+	for _, action := range []string{"disconnect: true", "reset: true", "revoke: true"} {
+		t.Run(action, func(t *testing.T) {
+			t.Parallel()
+			script, err := scenario.Parse("close.yaml", []byte("name: close\nfaults:\n  - {on: sftp.close, "+action+", times: 1}\nsteps:\n  - {state: done}\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv := mockservertest.New(t, &mockserver.Options{Scenarios: []*scenario.Scenario{script}})
+			dir := t.TempDir()
+			dump, out := noise(t, dir, "db.dump", size), filepath.Join(dir, "out")
+			r := command(t, nil, "", "run", "--url", srv.URL(), "--contract", "M1-a", "--email", "a@b.cd", "--target", "8.0", "--aim", "test",
+				"--dump", dump, "--out", out, "--interval", "100ms", "--via", "sftp", "--download-via", "https", "--known-hosts", srv.KnownHostsFile())
+			if r.code != 0 || !sameFiles(t, dump, out) {
+				t.Errorf("%+v", r)
+			}
+			var sent int64
+			for _, e := range srv.Events(mockserver.Filter{}) {
+				for _, r := range e.Written {
+					sent += r.To - r.From
+				}
+			}
+			if sent != size {
+				t.Errorf("%d bytes were sent for a dump of %d", sent, size)
+			}
+		})
+	}
+}
