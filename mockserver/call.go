@@ -4,13 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,15 +20,18 @@ import (
 
 // call is one HTTP exchange on its way through the emulator.
 type call struct {
-	w      *recorder
+	w      recorder
 	r      *http.Request
 	params params
 	ref    platform.Ref
 	fault  *scenario.Fault
 	event  journal.Event // what the journal will say …
 	told   bool          // … and has said
-	began  time.Time
+	whole  described     // the answer of a status
 }
+
+// calls are those that have ended: polls come by the thousand, and a call is large.
+var calls = sync.Pool{New: func() any { return new(call) }}
 
 // answer is what a method answers: failures, or the keys beside them.
 type answer struct {
@@ -62,25 +62,24 @@ func (s *Server) method(name string, raw bool, handle func(*Server, *call) answe
 		if !allows(r.Method) {
 			c.event.Why = "the HTTP method is none of " + allowed
 			c.w.Header().Set("Allow", allowed)
-			http.Error(c.w, "405 method not allowed", http.StatusMethodNotAllowed)
+			http.Error(&c.w, "405 method not allowed", http.StatusMethodNotAllowed)
 			return
 		}
-		r = s.patient(c.w, r)
+		r = s.patient(&c.w, r)
 		c.r = r
 		var err error
 		if raw {
-			c.params = queryParams(r)
+			c.params.readQuery(r)
 		} else {
-			c.params, err = readParams(r)
+			err = c.params.read(r)
 		}
 		if err != nil {
 			s.discardBody(c)
 			s.write(c, refused(badParameters(err)))
 			return
 		}
-		c.ref = platform.Ref{ID: c.params["request"], Key: c.params["key"]}
+		c.ref = platform.Ref{ID: c.params.get("request"), Key: c.params.get("key")}
 		s.identify(c)
-		c.fault = s.scripts.pick(s.platform, name, c)
 		if s.strikeFirst(c) {
 			return
 		}
@@ -92,13 +91,14 @@ func (s *Server) method(name string, raw bool, handle func(*Server, *call) answe
 
 // begin starts the journal's account of an exchange.
 func (s *Server) begin(on string, w http.ResponseWriter, r *http.Request) *call {
-	return &call{
-		w: &recorder{ResponseWriter: w}, r: r, began: time.Now(),
-		event: journal.Event{On: on, At: s.now(), Method: shorten(r.Method, maxShown), Path: shorten(r.URL.Path, 2*maxShown), Agent: shorten(r.UserAgent(), maxShown)},
-	}
+	c := calls.Get().(*call)
+	c.w.ResponseWriter, c.r = w, r
+	c.event.On, c.event.At = on, s.now()
+	c.event.Method, c.event.Path, c.event.Agent = shorten(r.Method, maxShown), shorten(r.URL.Path, 2*maxShown), shorten(r.UserAgent(), maxShown)
+	return c
 }
 
-// end gives the account to the journal. It runs when the handler panics, too: that is how a connection is broken off.
+// end gives the account to the journal, and ends the use of c. It runs when the handler panics, too: that is how a connection is broken off.
 func (s *Server) end(c *call) {
 	trouble := recover()
 	if trouble != nil && trouble != http.ErrAbortHandler {
@@ -113,6 +113,8 @@ func (s *Server) end(c *call) {
 	if trouble != nil {
 		panic(http.ErrAbortHandler)
 	}
+	*c = call{}
+	calls.Put(c)
 }
 
 // tell puts the account into the journal, once; before the client can see that the call has ended, where that is possible.
@@ -122,28 +124,31 @@ func (s *Server) tell(c *call) {
 	}
 	c.told = true
 	if s.timed {
-		c.event.Duration = time.Since(c.began)
+		c.event.Duration = time.Since(c.event.At)
 	}
 	c.event.Status, c.event.Sent = c.w.status, c.w.sent
-	c.event.Params = redact(c.params)
 	if c.fault != nil {
 		c.event.Fault = describeFault(c.fault)
 	}
-	s.record(c.event)
+	s.record(c.event, c.params.redacted()...)
 	if s.log.Enabled(c.r.Context(), slog.LevelDebug) { // asked first: making the arguments costs more than saying nothing
 		s.log.Debug("call", "on", c.event.On, "method", c.event.Method, "request", c.event.Request, "status", c.event.Status,
-			"failures", c.event.Failures, "why", c.event.Why, "sent", c.event.Sent, "took", time.Since(c.began))
+			"failures", c.event.Failures, "why", c.event.Why, "sent", c.event.Sent, "took", c.event.Duration)
 	}
 }
 
-// identify notes whose call it is, if it has the right key.
+// identify notes whose call it is, if it has the right key, and chooses the fault that its script has for it.
 func (s *Server) identify(c *call) {
-	if c.ref.ID == "" {
-		c.event.Contract = c.params["contract"]
-		return
-	}
-	if id, contract, script := s.platform.Identify(c.ref); id != 0 {
-		c.event.Request, c.event.Contract, c.event.Scenario = id, contract, script
+	switch on := c.event.On; {
+	case on == scenario.OnCreate || on == scenario.OnUpgrade:
+		params := createParams(&c.params)
+		script := s.scripts.forRequest(params)
+		c.event.Contract, c.event.Scenario = params.Contract, script.Name
+		c.fault = s.scripts.pickFor(script, on, params.Contract)
+	case c.ref.ID == "":
+		c.event.Contract = c.params.get("contract")
+	default:
+		c.event.Request, c.event.Contract, c.event.Scenario, c.fault = s.platform.Identify(c.ref, on)
 	}
 }
 
@@ -162,41 +167,55 @@ var answerBuffers = sync.Pool{New: func() any {
 	return &b
 }}
 
-// none is an empty list of failures.
+// none is an empty list.
 var none = []string{}
 
 // write encodes an answer: the only place where the envelope is made (WIRE 1.6).
 func (s *Server) write(c *call, a answer) {
 	status := http.StatusOK
-	envelope := object{{"failures", none}}
+	buffer := answerBuffers.Get().(*[]byte)
+	defer answerBuffers.Put(buffer)
+	body := append((*buffer)[:0], `{"failures":`...)
+	var err error
 	if len(a.failures) > 0 {
 		status = s.opts.FailureStatus
-		envelope = object{{"failures", a.failures}}
+		body, err = appendJSON(body, a.failures)
 		c.event.Why = join(c.event.Why, a.failures.Why())
 		for _, f := range a.failures {
 			c.event.Failures = append(c.event.Failures, f.Reason)
 		}
-	} else if a.request != nil {
-		envelope = append(envelope, field{"request", a.request})
+	} else {
+		body = append(body, "[]"...)
+		if a.request != nil {
+			body, err = appendJSON(append(body, `,"request":`...), a.request)
+		}
 	}
-	buffer := answerBuffers.Get().(*[]byte)
-	defer answerBuffers.Put(buffer)
-	body, err := appendJSON((*buffer)[:0], envelope)
 	if err != nil { // only a script's value could do that, and those were checked
 		panic("mockserver: an answer that cannot be encoded: " + err.Error())
 	}
-	*buffer = append(body, '\n')
-	s.send(c, status, "application/json", *buffer)
+	*buffer = append(body, "}\n"...)
+	s.send(c, status, jsonType, *buffer)
 }
 
+// What the headers of polls say; net/http reads it only.
+var (
+	jsonType = []string{"application/json"}
+	noStore  = []string{"no-store"}
+)
+
+// shortAnswer is the size up to which net/http itself writes a Content-Length, and more cheaply.
+const shortAnswer = 2 << 10
+
 // send writes a whole answer, spoiled where the scenario says so.
-func (s *Server) send(c *call, status int, contentType string, body []byte) {
-	c.w.Header().Set("Content-Type", contentType)
-	c.w.Header().Set("Cache-Control", "no-store")
+func (s *Server) send(c *call, status int, contentType []string, body []byte) {
+	header := c.w.Header()
+	header["Content-Type"], header["Cache-Control"] = contentType, noStore
 	if c.fault != nil && c.fault.Garbage {
 		body = []byte(garbage)
 	}
-	c.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if len(body) > shortAnswer || c.fault != nil {
+		header.Set("Content-Length", strconv.Itoa(len(body)))
+	}
 	c.w.WriteHeader(status)
 	c.w.Write(body)
 }
@@ -208,42 +227,14 @@ func join(a, b string) string {
 	return a + "; " + b
 }
 
-// redact makes of parameters what the journal shows of them, in place: it gets the map, since the call needs it no more. The key is
-// shortened, so that a journal handed around opens nothing.
-func redact(p params) params {
-	if len(p) == 0 {
-		return nil
-	}
-	if n := len(p) - maxShownParams; n > 0 {
-		for _, name := range slices.Sorted(maps.Keys(p))[maxShownParams:] {
-			delete(p, name)
-		}
-		p["…"] = fmt.Sprintf("%d more parameters", n)
-	}
-	if key, ok := p["key"]; ok {
-		p["key"] = shortKey(key)
-	}
-	var long []string
-	for name, value := range p {
-		p[name] = shorten(value, maxShown)
-		if len(name) > maxShown {
-			long = append(long, name)
-		}
-	}
-	for _, name := range long {
-		p[shorten(name, maxShown)] = p[name]
-		delete(p, name)
-	}
-	return p
-}
-
 // What the journal shows of a call is bounded: it remembers thousands of them.
 const (
 	maxShownParams = 50
 	maxShown       = 200 // bytes of a name or value
+	maxShownKey    = 4
 )
 
-func shortKey(key string) string { return shorten(key, 4) }
+func shortKey(key string) string { return shorten(key, maxShownKey) }
 
 func shorten(s string, n int) string {
 	if len(s) <= n {
@@ -348,7 +339,7 @@ func (s *Server) discardBody(c *call) {
 		}
 		body = patient.ReadCloser
 	}
-	http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(lingerTimeout))
+	http.NewResponseController(&c.w).SetReadDeadline(time.Now().Add(lingerTimeout))
 	io.Copy(io.Discard, body)
 }
 

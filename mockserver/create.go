@@ -6,24 +6,24 @@ import (
 
 // handleCreate makes a request (WIRE section 3).
 func (s *Server) handleCreate(c *call) answer {
-	snapshot, fails := s.platform.Create(createParams(c.params))
+	snapshot, fails := s.platform.Create(createParams(&c.params))
 	if fails != nil {
 		return refused(fails...)
 	}
 	return s.describe(c, snapshot)
 }
 
-func createParams(p params) platform.CreateParams {
+func createParams(p *params) platform.CreateParams {
 	return platform.CreateParams{
-		Contract: p["contract"], Email: p["email"], Target: p["target"], Aim: p["aim"], Filename: p["filename"], Timezone: p["timezone"],
+		Contract: p.get("contract"), Email: p.get("email"), Target: p.get("target"), Aim: p.get("aim"), Filename: p.get("filename"), Timezone: p.get("timezone"),
 	}
 }
 
 // describe answers with the whole request, and notes in the journal whose it is.
 func (s *Server) describe(c *call, snapshot platform.Snapshot) answer {
 	c.note(snapshot)
-	d := s.described(snapshot, s.base(c.r))
-	return answer{request: &d}
+	c.whole = s.described(snapshot, s.base(c.r))
+	return answer{request: &c.whole}
 }
 
 func (c *call) note(snapshot platform.Snapshot) {

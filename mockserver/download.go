@@ -23,7 +23,7 @@ func (s *Server) download(on string, serve func(*Server, *call)) http.HandlerFun
 		c.event.Path = strings.Replace(r.URL.Path, vars["key"], shortKey(vars["key"]), 1)
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			c.w.Header().Set("Allow", "GET, HEAD")
-			http.Error(c.w, "405 method not allowed", http.StatusMethodNotAllowed)
+			http.Error(&c.w, "405 method not allowed", http.StatusMethodNotAllowed)
 			return
 		}
 		s.identify(c)
@@ -32,12 +32,11 @@ func (s *Server) download(on string, serve func(*Server, *call)) http.HandlerFun
 			return
 		}
 		if on == "download" {
-			c.fault = s.scripts.pick(s.platform, on, c)
 			if s.strikeFirst(c) {
 				return
 			}
 			if c.fault != nil && c.fault.Garbage {
-				s.send(c, http.StatusOK, "application/octet-stream", nil)
+				s.send(c, http.StatusOK, []string{"application/octet-stream"}, nil)
 				return
 			}
 		}
@@ -48,7 +47,7 @@ func (s *Server) download(on string, serve func(*Server, *call)) http.HandlerFun
 // notThere is the plain 404 that tells nothing (WIRE 8.1); the journal knows why.
 func (s *Server) notThere(c *call, why error) {
 	c.event.Why = why.Error()
-	plainNotFound(c.w)
+	plainNotFound(&c.w)
 }
 
 func plainNotFound(w http.ResponseWriter) { http.Error(w, "404 page not found", http.StatusNotFound) }
@@ -62,7 +61,7 @@ func (s *Server) content(c *call, open func(platform.Ref) (*platform.Content, er
 	case err != nil:
 		s.log.Error("a file cannot be handed out", "request", c.event.Request, "err", err)
 		c.event.Why = err.Error()
-		http.Error(c.w, "500 internal server error", http.StatusInternalServerError)
+		http.Error(&c.w, "500 internal server error", http.StatusInternalServerError)
 	default:
 		if content != nil {
 			defer content.Close()
@@ -82,7 +81,7 @@ func (s *Server) serveArchive(c *call, content *platform.Content) {
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Disposition", attachment(content.Name))
 	h.Set("ETag", content.ETag)
-	http.ServeContent(c.w, c.r, "", content.ModTime, io.NewSectionReader(content, 0, content.Size))
+	http.ServeContent(&c.w, c.r, "", content.ModTime, io.NewSectionReader(content, 0, content.Size))
 }
 
 // serveSQL streams the SQL text (WIRE 8.6). It has no size until it has been made, so there is no Range.
@@ -102,7 +101,7 @@ func (s *Server) serveSQL(c *call, content *platform.Content) {
 	}
 	buffer := copyBuffers.Get().(*[256 << 10]byte)
 	defer copyBuffers.Put(buffer)
-	if _, err := io.CopyBuffer(struct{ io.Writer }{c.w}, sql, buffer[:]); err != nil {
+	if _, err := io.CopyBuffer(struct{ io.Writer }{&c.w}, sql, buffer[:]); err != nil {
 		// The client must not take half a database for a whole one.
 		c.event.Why = fmt.Sprintf("the SQL stream broke off: %v", err)
 		panic(http.ErrAbortHandler)

@@ -52,7 +52,7 @@ func (s *Server) strike(c *call) bool {
 			c.w.Header()[name] = values
 		}
 		c.w.WriteHeader(f.HTTP.StatusCode())
-		io.WriteString(c.w, f.HTTP.Body)
+		io.WriteString(&c.w, f.HTTP.Body)
 	case f.Reset && !(f.After > 0 && c.event.On == scenario.OnDownload):
 		s.drop(c, true)
 	case f.Revoke:
@@ -70,7 +70,7 @@ func scripted(f *scenario.Failure) platform.Failure {
 
 // drop breaks the connection off, with a TCP RST or without a word. It does not return.
 func (s *Server) drop(c *call, reset bool) {
-	control := http.NewResponseController(c.w)
+	control := http.NewResponseController(&c.w)
 	if c.w.status != 0 {
 		control.Flush() // what was sent before the break shall arrive
 	}

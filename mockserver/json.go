@@ -29,11 +29,7 @@ func appendJSON(b []byte, v any) ([]byte, error) {
 	case int64:
 		return strconv.AppendInt(b, v, 10), nil
 	case string:
-		if needsNoEscape(v) {
-			b = append(b, '"')
-			b = append(b, v...)
-			return append(b, '"'), nil
-		}
+		return appendString(b, v), nil
 	case []string:
 		if v == nil {
 			return append(b, "null"...), nil
@@ -43,7 +39,7 @@ func appendJSON(b []byte, v any) ([]byte, error) {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b, _ = appendJSON(b, s) // a string can always be written
+			b = appendString(b, s)
 		}
 		return append(b, ']'), nil
 	case *described:
@@ -64,6 +60,20 @@ func appendJSON(b []byte, v any) ([]byte, error) {
 		}
 		return append(b, '}'), nil
 	}
+	return appendAny(b, v)
+}
+
+func appendString(b []byte, s string) []byte {
+	if !needsNoEscape(s) {
+		b, _ = appendAny(b, s) // a string can always be written
+		return b
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+func appendAny(b []byte, v any) ([]byte, error) {
 	to := bytes.NewBuffer(b)
 	enc := json.NewEncoder(to)
 	enc.SetEscapeHTML(false)
@@ -72,7 +82,7 @@ func appendJSON(b []byte, v any) ([]byte, error) {
 }
 
 // needsNoEscape tells whether s is printable ASCII without quote and backslash.
-func needsNoEscape(s string) bool {
+func needsNoEscape[text string | []byte](s text) bool {
 	for i := range len(s) {
 		if !plain[s[i]] {
 			return false

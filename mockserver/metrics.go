@@ -14,6 +14,7 @@ import (
 // metrics count what the journal is told. Each server has a registry of its own.
 type metrics struct {
 	calls    *prometheus.CounterVec
+	answered map[string]prometheus.Counter // calls with the usual status, found without making its label
 	failures *prometheus.CounterVec
 	faults   *prometheus.CounterVec
 	sftp     *prometheus.CounterVec
@@ -34,6 +35,10 @@ func newMetrics(s *Server) *metrics {
 		received: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "upgrademock", Name: "dump_bytes_received_total", Help: "Bytes of dumps received, over HTTP and SFTP."}),
 		sent:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "upgrademock", Name: "http_bytes_sent_total", Help: "Bytes of answers sent over HTTP."}),
 	}
+	m.answered = make(map[string]prometheus.Counter, len(methods))
+	for _, method := range methods {
+		m.answered[method.name] = m.calls.WithLabelValues(method.name, "200")
+	}
 	m.handler = sync.OnceValue(func() http.Handler {
 		registry := prometheus.NewRegistry()
 		registry.MustRegister(m.calls, m.failures, m.faults, m.sftp, m.received, m.sent, requestCollector{s}, collectors.NewGoCollector())
@@ -47,11 +52,19 @@ func (m *metrics) count(e *journal.Event) {
 	if e.Fault != "" {
 		m.faults.WithLabelValues(e.On).Inc()
 	}
-	m.received.Add(float64(e.Received))
-	m.sent.Add(float64(e.Sent))
+	if e.Received > 0 {
+		m.received.Add(float64(e.Received))
+	}
+	if e.Sent > 0 {
+		m.sent.Add(float64(e.Sent))
+	}
 	switch {
 	case e.Method != "":
-		m.calls.WithLabelValues(e.On, strconv.Itoa(e.Status)).Inc()
+		if answered := m.answered[e.On]; answered != nil && e.Status == http.StatusOK {
+			answered.Inc()
+		} else {
+			m.calls.WithLabelValues(e.On, strconv.Itoa(e.Status)).Inc()
+		}
 		for _, reason := range e.Failures {
 			m.failures.WithLabelValues(reason).Inc()
 		}

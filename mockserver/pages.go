@@ -63,7 +63,7 @@ func (s *Server) page(c *call, title string, body *template.Template, data any) 
 	}
 	c.w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 	c.w.Header().Set("X-Content-Type-Options", "nosniff")
-	s.send(c, http.StatusOK, "text/html; charset=utf-8", whole.Bytes())
+	s.send(c, http.StatusOK, []string{"text/html; charset=utf-8"}, whole.Bytes())
 }
 
 type row struct{ Name, Text, Link string }
@@ -72,7 +72,7 @@ type row struct{ Name, Text, Link string }
 func (s *Server) serveStatusPage(c *call) {
 	snapshot, ok := s.platform.Look(c.ref)
 	if !ok {
-		plainNotFound(c.w)
+		plainNotFound(&c.w)
 		return
 	}
 	c.note(snapshot)
@@ -119,7 +119,7 @@ func (s *Server) serveModules(c *call) {
 	s.scriptedOr(c, s.platform.Modules, "application/zip", func(snapshot platform.Snapshot) {
 		c.w.Header().Set("Content-Disposition", attachment("modules.zip"))
 		c.w.Header().Set("Content-Type", "application/zip")
-		http.ServeContent(c.w, c.r, "", snapshot.CreatedAt, strings.NewReader(emptyZip))
+		http.ServeContent(&c.w, c.r, "", snapshot.CreatedAt, strings.NewReader(emptyZip))
 	})
 }
 
@@ -128,20 +128,20 @@ func (s *Server) scriptedOr(c *call, open func(platform.Ref) (*platform.Content,
 	s.content(c, open, func(c *call, content *platform.Content) {
 		if content != nil {
 			c.w.Header().Set("Content-Type", contentType)
-			http.ServeContent(c.w, c.r, "", content.ModTime, io.NewSectionReader(content, 0, content.Size))
+			http.ServeContent(&c.w, c.r, "", content.ModTime, io.NewSectionReader(content, 0, content.Size))
 			return
 		}
 		if snapshot, ok := s.platform.Look(c.ref); ok {
 			own(snapshot)
 		} else {
-			plainNotFound(c.w)
+			plainNotFound(&c.w)
 		}
 	})
 }
 
 // serveFrontPage greets whoever opens the emulator in a browser.
 func (s *Server) serveFrontPage(w http.ResponseWriter, r *http.Request) {
-	c := &call{w: &recorder{ResponseWriter: w}, r: r}
+	c := &call{w: recorder{ResponseWriter: w}, r: r}
 	s.page(c, "upgrademock", frontPage, map[string]string{
 		"Base": s.base(r), "Target": s.opts.Targets[len(s.opts.Targets)-1], "SFTP": s.SFTPAddr(),
 	})
@@ -157,6 +157,6 @@ func (s *Server) serveNotFound(w http.ResponseWriter, r *http.Request) {
 			c.event.Why = "skip_test is a method of the 13.0 page; this emulator speaks " + s.opts.Doc
 		}
 	}
-	plainNotFound(c.w)
+	plainNotFound(&c.w)
 	s.end(c)
 }

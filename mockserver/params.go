@@ -8,32 +8,57 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+
+	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 )
 
 // maxParameters bounds the parameters of one call, in bytes of its body. Longer query strings never get here: net/http
 // answers 431 for headers of more than a megabyte.
 const maxParameters = 1 << 20
 
-// params are the parameters of one call (WIRE 1.1 to 1.4), each the first value of its source, the body before the query.
-type params map[string]string
+// params are the parameters of one call (WIRE 1.1 to 1.4), each the first value of its source, the body before the query. There are mostly
+// few of them, and those a list finds sooner than a map.
+type params struct {
+	list  []journal.Param
+	names map[string]bool // nil while there are few
+}
+
+const few = 16
+
+// get returns the value of a parameter; "" when it is absent.
+func (p *params) get(name string) string {
+	for i := range p.list {
+		if p.list[i].Name == name {
+			return p.list[i].Value
+		}
+	}
+	return ""
+}
+
+func (p *params) has(name string) bool {
+	if p.names != nil {
+		return p.names[name]
+	}
+	return slices.ContainsFunc(p.list, func(have journal.Param) bool { return have.Name == name })
+}
 
 var (
 	errParametersTooLarge = fmt.Errorf("the call carries more than %d bytes of parameters; send fewer (a dump goes to upload)", maxParameters)
 	errParametersBroken   = errors.New("the body is not what its Content-Type says")
 )
 
-// queryParams reads the query string alone, for the methods whose body is a dump.
-func queryParams(r *http.Request) params {
-	p := make(params)
-	p.addForm(r.URL.RawQuery)
-	return p
-}
+// readQuery reads the query string alone, for the methods whose body is a dump.
+func (p *params) readQuery(r *http.Request) { p.addForm(r.URL.RawQuery) }
 
-// readParams reads query string and body, whatever the HTTP method: the documented samples send bodies with GET,
-// which [http.Request.ParseForm] would leave unread.
-func readParams(r *http.Request) (params, error) {
-	p := make(params)
+// read reads query string and body, whatever the HTTP method: the documented samples send bodies with GET, which
+// [http.Request.ParseForm] would leave unread.
+func (p *params) read(r *http.Request) error {
+	if r.Body == nil || r.Body == http.NoBody { // most polls
+		p.readQuery(r)
+		return nil
+	}
 	contentType, args, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	body := &io.LimitedReader{R: r.Body, N: maxParameters + 1}
 	var err error
@@ -47,16 +72,18 @@ func readParams(r *http.Request) (params, error) {
 	}
 	switch {
 	case body.N <= 0:
-		return nil, errParametersTooLarge
+		*p = params{}
+		return errParametersTooLarge
 	case err != nil:
-		return nil, fmt.Errorf("%w (%s): %w", errParametersBroken, contentType, err)
+		*p = params{}
+		return fmt.Errorf("%w (%s): %w", errParametersBroken, contentType, err)
 	}
-	p.addForm(r.URL.RawQuery)
-	return p, nil
+	p.readQuery(r)
+	return nil
 }
 
 // addForm adds what is not there yet. Scripts paste values into URLs unescaped, so what is no escape is taken as it stands.
-func (p params) addForm(encoded string) {
+func (p *params) addForm(encoded string) {
 	for pair := range strings.SplitSeq(encoded, "&") {
 		if pair == "" {
 			continue
@@ -90,7 +117,7 @@ func unescape(s string) string {
 }
 
 // addMultipart adds the fields of a multipart body; a file part's content is its value (WIRE 5.1).
-func (p params) addMultipart(body io.Reader, boundary string) error {
+func (p *params) addMultipart(body io.Reader, boundary string) error {
 	if boundary == "" {
 		return errors.New("it names no boundary")
 	}
@@ -120,8 +147,52 @@ func (brokenOff) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // add keeps the first value. JSON cannot carry what is not UTF-8, so that is replaced here, once. What is kept is a copy: a value
 // that is remembered must not hold on to the whole body.
-func (p params) add(name, value string) {
-	if _, have := p[name]; !have {
-		p[strings.Clone(name)] = strings.Clone(strings.ToValidUTF8(value, "\uFFFD"))
+func (p *params) add(name, value string) {
+	if p.has(name) {
+		return
 	}
+	name = ownName(name)
+	if p.list == nil {
+		p.list = make([]journal.Param, 0, 2) // request and key
+	}
+	p.list = append(p.list, journal.Param{Name: name, Value: strings.Clone(strings.ToValidUTF8(value, "\uFFFD"))})
+	if p.names == nil && len(p.list) > few {
+		p.names = make(map[string]bool, 2*few)
+		for _, have := range p.list {
+			p.names[have.Name] = true
+		}
+	}
+	if p.names != nil {
+		p.names[name] = true
+	}
+}
+
+// ownName is a copy of a parameter's name; those of every call need no copy.
+func ownName(name string) string {
+	switch name {
+	case "request":
+		return "request"
+	case "key":
+		return "key"
+	}
+	return strings.Clone(name)
+}
+
+// redacted is what the journal shows of the parameters, which are its own from now on. The key is shortened, so that a journal handed around
+// opens nothing.
+func (p *params) redacted() []journal.Param {
+	list := p.list
+	*p = params{}
+	if n := len(list) - maxShownParams; n > 0 {
+		slices.SortFunc(list, func(a, b journal.Param) int { return strings.Compare(a.Name, b.Name) })
+		list = append(list[:maxShownParams:maxShownParams], journal.Param{Name: "…", Value: fmt.Sprintf("%d more parameters", n)})
+	}
+	for i := range list {
+		limit := maxShown
+		if list[i].Name == "key" {
+			limit = maxShownKey
+		}
+		list[i] = journal.Param{Name: shorten(list[i].Name, maxShown), Value: shorten(list[i].Value, limit)}
+	}
+	return list
 }

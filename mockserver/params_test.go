@@ -2,6 +2,7 @@ package mockserver_test
 
 import (
 	"bytes"
+	"fmt"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
@@ -95,9 +96,15 @@ func TestParameters_givenTwice(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
 	multipartType, multipartBody := multipartForm(t, "target", "body1", "@target", "body2")
+	var many strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&many, "&n%d=x", i)
+	}
 	for name, tc := range map[string]struct {
 		query, contentType, body, want string
 	}{
+		"before many others":    {query: "target=query1" + many.String() + "&target=query2", want: "query1"},
+		"behind many others":    {query: many.String() + "&target=query1&target=query2", want: "query1"},
 		"query":                 {query: "target=query1&target=query2", want: "query1"},
 		"form":                  {contentType: formType, body: "target=body1&target=body2", want: "body1"},
 		"form over query":       {query: "target=query1", contentType: formType, body: "target=body1", want: "body1"},

@@ -84,20 +84,7 @@ func (s *scripts) forget(contract string) {
 	maps.DeleteFunc(s.counts, func(k countKey, _ scenario.Counts) bool { return k.who == contract })
 }
 
-// pick chooses the fault for a call, and counts it. Calls that name a request count on that request, and only with its key.
-func (s *scripts) pick(p *platform.Platform, on string, c *call) *scenario.Fault {
-	if on == "create" || on == "upgrade" {
-		params := createParams(c.params)
-		script := s.forRequest(params)
-		c.event.Scenario = script.Name
-		return s.pickFor(script, on, params.Contract)
-	}
-	if c.event.Request == 0 {
-		return nil
-	}
-	return p.Pick(c.event.Request, on)
-}
-
+// pickFor chooses the fault for a call that no request has, and counts it.
 func (s *scripts) pickFor(script *scenario.Scenario, on, who string) *scenario.Fault {
 	if len(script.Faults) == 0 {
 		return nil

@@ -401,9 +401,9 @@ func (s *Server) KnownHostsFile() string { return filepath.Join(s.dir, knownHost
 func (s *Server) HostKey() gossh.PublicKey { return s.hostKey.PublicKey() }
 
 // record gives an event to the journal and the counters.
-func (s *Server) record(e journal.Event) {
+func (s *Server) record(e journal.Event, params ...journal.Param) {
 	s.metrics.count(&e)
-	s.journal.Add(e)
+	s.journal.Add(e, params...)
 }
 
 // now reads the server's clock.

@@ -15,7 +15,7 @@ func (s *Server) handleSFTPAccess(c *call) answer {
 	if port == 0 {
 		return refused(platform.Trouble("There is no SFTP server", fmt.Errorf("the emulator runs with its SFTP listener switched off")))
 	}
-	keys, invalid := parseSSHKeys(c.params["ssh_keys"])
+	keys, invalid := parseSSHKeys(c.params.get("ssh_keys"))
 	access, fails := s.platform.GrantAccess(c.ref, keys, invalid)
 	if fails != nil {
 		return refused(fails...)

@@ -30,7 +30,7 @@ func (s *Server) handleUpload(c *call) answer {
 
 // handleUpgrade is create, upload and process in one call (WIRE 6.6).
 func (s *Server) handleUpgrade(c *call) answer {
-	params := createParams(c.params)
+	params := createParams(&c.params)
 	if params.Filename == "" && params.Contract != "" {
 		params.Filename = params.Contract + ".sql"
 	}
@@ -42,7 +42,7 @@ func (s *Server) handleUpgrade(c *call) answer {
 	if stop != nil {
 		return *stop
 	}
-	snapshot, fails := s.platform.Upgrade(params, c.params["postgresql"], staged)
+	snapshot, fails := s.platform.Upgrade(params, c.params.get("postgresql"), staged)
 	if fails != nil {
 		return refused(fails...)
 	}

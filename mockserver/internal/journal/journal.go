@@ -82,10 +82,30 @@ func (f Filter) Match(e *Event) bool {
 		!e.At.Before(f.Since) && e.Seq > f.After
 }
 
+// Param is a parameter of a call. A journal holds thousands of them, and a list is smaller than a map, and made sooner.
+type Param struct{ Name, Value string }
+
+// entry is an event as it is remembered: its Params are made when somebody looks.
+type entry struct {
+	Event
+	params []Param
+}
+
+func (e *entry) event() Event {
+	event := e.Event
+	if len(e.params) > 0 {
+		event.Params = make(map[string]string, len(e.params))
+		for _, p := range e.params {
+			event.Params[p.Name] = p.Value
+		}
+	}
+	return event
+}
+
 // Journal is a bounded list of events. Its methods may be called concurrently.
 type Journal struct {
 	mu      sync.Mutex
-	ring    []Event // grows up to capacity, then wraps at next
+	ring    []entry // grows up to capacity, then wraps at next
 	next    int
 	cap     int
 	seq     uint64
@@ -113,22 +133,25 @@ func New(capacity int, out io.Writer) *Journal {
 	return j
 }
 
-// Add appends the event, giving it its number.
-func (j *Journal) Add(e Event) {
+// Add appends the event, giving it its number. Its Params come beside it, and are the journal's from now on.
+func (j *Journal) Add(e Event, params ...Param) {
+	e.At = e.At.UTC().Round(0)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.seq++
 	e.Seq = j.seq
-	e.At = e.At.UTC().Round(0)
+	var added *entry
 	if len(j.ring) < j.cap {
-		j.ring = append(j.ring, e)
+		j.ring = append(j.ring, entry{})
+		added = &j.ring[len(j.ring)-1]
 	} else {
-		j.ring[j.next] = e
+		added = &j.ring[j.next]
 		j.next = (j.next + 1) % j.cap
 		j.dropped++
 	}
+	added.Event, added.params = e, params
 	if j.out != nil && j.outErr == nil {
-		j.outErr = j.out.Encode(e)
+		j.outErr = j.out.Encode(added.event())
 	}
 	if j.changed != nil {
 		close(j.changed)
@@ -146,8 +169,8 @@ func (j *Journal) Events(f Filter) []Event {
 func (j *Journal) eventsLocked(f Filter) []Event {
 	var found []Event
 	for i := range j.ring {
-		if e := &j.ring[(j.next+i)%len(j.ring)]; f.Match(e) {
-			found = append(found, *e)
+		if e := &j.ring[(j.next+i)%len(j.ring)]; f.Match(&e.Event) {
+			found = append(found, e.event())
 		}
 	}
 	return found
@@ -198,9 +221,9 @@ func (j *Journal) Dropped() uint64 {
 func (j *Journal) Clear(f Filter) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	var kept []Event
+	var kept []entry
 	for i := range j.ring {
-		if e := j.ring[(j.next+i)%len(j.ring)]; !f.Match(&e) {
+		if e := j.ring[(j.next+i)%len(j.ring)]; !f.Match(&e.Event) {
 			kept = append(kept, e)
 		}
 	}

@@ -170,7 +170,7 @@ func TestJournal_writes(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	j := journal.New(1, &out)
-	j.Add(journal.Event{On: "status", At: moment.In(time.FixedZone("", 3600)), Params: map[string]string{"a": "<&>"}})
+	j.Add(journal.Event{On: "status", At: moment.In(time.FixedZone("", 3600))}, journal.Param{Name: "a", Value: "<&>"})
 	j.Add(journal.Event{On: "sftp.close", At: moment, Written: []journal.Range{{From: 0, To: 5}}})
 	want := `{"seq":1,"at":"2015-09-09T07:13:49Z","on":"status","params":{"a":"<&>"}}
 {"seq":2,"at":"2015-09-09T07:13:49Z","on":"sftp.close","written":[{"from":0,"to":5}]}

@@ -289,6 +289,9 @@ func (p *Platform) updateLocked(r *request, change func(*record)) error {
 
 // evaluateLocked brings r to the present: steps whose time has passed, an access that has expired.
 func (p *Platform) evaluateLocked(r *request) {
+	if r.rec.ProcessedAt == nil && r.rec.Access == nil { // a draft waits for the client alone
+		return
+	}
 	now := p.opts.Now()
 	if r.rec.ProcessedAt != nil && r.rec.Forced == nil {
 		pos, changes := r.script.At(r.rec.Position, now)
@@ -609,15 +612,15 @@ func UserID(user string) (int64, bool) {
 	return id, ok && err == nil && strconv.FormatInt(id, 10) == digits
 }
 
-// Identify tells whose call it is, and the name of the request's script, if the key is right.
-func (p *Platform) Identify(ref Ref) (id int64, contract, script string) {
+// Identify tells whose call it is, and the name of the request's script, if the key is right, and picks the fault that the script has for it.
+func (p *Platform) Identify(ref Ref, on string) (id int64, contract, script string, fault *scenario.Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r, _ := p.lookupLocked(ref)
 	if r == nil {
-		return 0, "", ""
+		return 0, "", "", nil
 	}
-	return r.rec.ID, r.rec.Contract, r.script.Name
+	return r.rec.ID, r.rec.Contract, r.script.Name, p.pickLocked(r, on)
 }
 
 // Whose tells the contract and the script's name of a request, for the journal.

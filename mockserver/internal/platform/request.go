@@ -164,8 +164,14 @@ func (p *Platform) elapsedLocked(r *request) time.Duration {
 func (p *Platform) Pick(id int64, on string) *scenario.Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := p.requests[id]
-	if r == nil || len(r.script.Faults) == 0 {
+	if r := p.requests[id]; r != nil {
+		return p.pickLocked(r, on)
+	}
+	return nil
+}
+
+func (p *Platform) pickLocked(r *request, on string) *scenario.Fault {
+	if len(r.script.Faults) == 0 {
 		return nil
 	}
 	fault, _, counts := r.script.Pick(on, r.rec.Faults)
