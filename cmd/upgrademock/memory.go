@@ -10,17 +10,21 @@ import (
 
 const (
 	leanHeap = 40 << 20 // what the program may use before the collector hurries
+	garbage  = 200      // percent of what is in use: below leanHeap there is room, and polls are answered with less collecting
 	liveHeap = "/gc/heap/live:bytes"
 )
 
 // keepLean has the garbage collector keep a small program small: SSH packets are garbage at the pace of the network, and by default the
 // collector lets as much of it pile up as is in use, and more while it runs. The limit follows what is really in use, since one below that
-// would have the collector run all the time. GOMEMLIMIT, if set, has the last word.
+// would have the collector run all the time. GOMEMLIMIT and GOGC, if set, have the last word.
 func keepLean() {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
 	debug.SetMemoryLimit(leanHeap)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	type collected struct{ _ [16]byte } // something to be collected in each cycle
 	var follow func(*collected)
 	follow = func(*collected) {

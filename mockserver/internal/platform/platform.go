@@ -249,10 +249,9 @@ const noKey = "AAAAAAAAAAAAAAAAAAAAAA=="
 
 func (p *Platform) lookupLocked(ref Ref) (_ *request, why string) {
 	id, err := strconv.ParseInt(ref.ID, 10, 64)
-	known := err == nil && strconv.FormatInt(id, 10) == ref.ID
 	key := noKey
 	var r *request
-	if known {
+	if err == nil && '1' <= ref.ID[0] && ref.ID[0] <= '9' { // 010534 and +10534 are no ids
 		r = p.requests[id]
 	}
 	if r != nil {
