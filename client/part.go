@@ -22,7 +22,6 @@ type partMeta struct {
 	Size     int64  `json:"size"`
 	ETag     string `json:"etag,omitempty"`
 	Modified string `json:"modified,omitempty"` // Last-Modified, or the SFTP file's mtime
-	Window   int64  `json:"window,omitempty"`   // how far from its end the part may have holes
 }
 
 // openPart opens or makes the part of a download to path. What an earlier run left is there, with its meta.
@@ -53,13 +52,13 @@ func openPart(path string) (*part, error) {
 
 func (p *part) metaPath() string { return p.path + ".part.json" }
 
-// have returns how many bytes are there for sure.
+// have returns how many bytes are there. They were written in order, so there is no hole.
 func (p *part) have() (int64, error) {
 	info, err := p.file.Stat()
 	if err != nil {
 		return 0, local("looking at the part downloaded so far", err)
 	}
-	return max(0, info.Size()-p.Window), nil
+	return info.Size(), nil
 }
 
 // restart throws away what is there and notes what comes.

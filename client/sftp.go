@@ -35,8 +35,8 @@ type SFTPOptions struct {
 	// Retry says how patient to be with broken connections; progress ends a trouble.
 	Retry *RetryOptions
 
-	// Window bounds the bytes under way, and with them what may have to be sent twice after a break. Zero means 2 MiB, which
-	// is what OpenSSH keeps under way.
+	// Window bounds the bytes under way, and with them what an upload may have to send twice after a break. Zero means 2 MiB for
+	// an upload, which is what OpenSSH keeps under way, and 8 MiB for a download, of which a break costs nothing.
 	Window int64
 
 	// Compare bounds how many bytes of what is already on the other side are read back and compared before a transfer is
@@ -53,7 +53,7 @@ type SFTPTransfer struct {
 	Tries int   // connections made
 }
 
-func (o *SFTPOptions) withDefaults() (SFTPOptions, error) {
+func (o *SFTPOptions) withDefaults(window int64) (SFTPOptions, error) {
 	var r SFTPOptions
 	if o != nil {
 		r = *o
@@ -65,7 +65,7 @@ func (o *SFTPOptions) withDefaults() (SFTPOptions, error) {
 		return r, errors.New("client: SFTP: SFTPOptions.HostKeys is required")
 	}
 	if r.Window <= 0 {
-		r.Window = 2 << 20
+		r.Window = window
 	}
 	if r.Compare == 0 {
 		r.Compare = 64 << 20
@@ -79,11 +79,12 @@ const maxStatuses = 5
 // sftpSession is one connection with one SFTP channel on it.
 type sftpSession struct {
 	*sftp.Client
-	packet int // the largest payload to read or write at once
-	conn   net.Conn
-	ssh    *ssh.Client
-	stop   func() bool
-	once   sync.Once
+	channel *sftpChannel
+	packet  int // the largest payload to read or write at once
+	conn    net.Conn
+	ssh     *ssh.Client
+	stop    func() bool
+	once    sync.Once
 }
 
 // Close hangs up in order, the channel first, when the transfer went well. After an error it cuts the connection instead: an
@@ -100,6 +101,11 @@ func (s *sftpSession) Close(err error) {
 		_ = s.conn.Close()
 		s.stop()
 	})
+}
+
+// open opens a file for reading.
+func (s *sftpSession) open(name string) (*remoteFile, error) {
+	return openRemote(s.channel, name, s.packet)
 }
 
 // dialSFTP logs in and opens the SFTP channel. When ctx ends the connection is cut at once.
@@ -154,16 +160,16 @@ func (c *Client) dialSFTP(ctx context.Context, access *SFTPAccess, o *SFTPOption
 	if err != nil {
 		return nil, fmt.Errorf("opening SFTP at %s: %w", addr, err)
 	}
-	r, w, packet, err := handshake(channel, channel)
+	both, packet, err := handshake(channel, channel)
 	if err != nil {
 		return nil, fmt.Errorf("opening SFTP at %s: %w", addr, err)
 	}
-	lib, err := sftp.NewClientPipe(r, w,
+	lib, err := sftp.NewClientPipe(both, both,
 		sftp.MaxPacketUnchecked(packet), sftp.UseConcurrentWrites(true), sftp.MaxConcurrentRequestsPerFile(256))
 	if err != nil {
 		return nil, fmt.Errorf("opening SFTP at %s: %w", addr, err)
 	}
-	return &sftpSession{Client: lib, packet: packet, conn: raw, ssh: client, stop: stop}, nil
+	return &sftpSession{Client: lib, channel: both, packet: packet, conn: raw, ssh: client, stop: stop}, nil
 }
 
 // openSubsystem returns a channel with the sftp subsystem at its other end.

@@ -16,7 +16,7 @@ import (
 // earlier run left is continued when the server's file has the same size and time, and its beginning and end are the same.
 func (c *Client) DownloadSFTP(ctx context.Context, access *SFTPAccess, filename string, opts *SFTPOptions) (*SFTPTransfer, error) {
 	const op = "sftp download"
-	o, err := opts.withDefaults()
+	o, err := opts.withDefaults(8 << 20)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 	if err != nil {
 		return false, fmt.Errorf("looking at %s on the server: %w", name, err)
 	}
-	far, err := s.Open(name)
+	far, err := s.open(name)
 	if err != nil {
 		return false, fmt.Errorf("opening %s on the server: %w", name, err)
 	}
@@ -71,7 +71,7 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 	d.t.Size = size
 	d.progress(from, from)
 	w := newWindow(from, size, int64(s.packet), d.o.Window, func(done int64) { d.progress(from, done) })
-	reached, err := w.run(ctx, func(buf []byte, off int64) error {
+	reached, err := w.run(ctx, func(buf []byte, off int64) error { // read ahead, written in order: the part never has a hole
 		n, err := far.ReadAt(buf, off)
 		if n < len(buf) {
 			if err == nil || errors.Is(err, io.EOF) {
@@ -79,15 +79,14 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 			}
 			return err
 		}
+		if !w.turn(off) {
+			return nil
+		}
 		_, err = d.part.file.WriteAt(buf, off)
 		return local("writing the download", err)
 	})
 	d.t.Sent += reached - from
 	if err != nil {
-		// Beyond are pieces out of order. Cut here, the whole window can be trusted when the next try asks.
-		if terr := d.part.file.Truncate(min(reached+d.part.Window, size)); terr != nil {
-			return false, local("writing the download", errors.Join(err, terr))
-		}
 		moved := reached > max(d.best, from)
 		d.best = max(d.best, reached)
 		return moved, fmt.Errorf("reading %s from byte %d on: %w", name, reached, err)
@@ -102,16 +101,14 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 }
 
 // start prepares the part and returns where to take up.
-func (d *sftpDownload) start(far *sftp.File, size int64, modified time.Time, packet int) (int64, error) {
-	want := partMeta{Via: "sftp", Size: size, Modified: modified.UTC().Format(time.RFC3339), Window: d.o.Window}
+func (d *sftpDownload) start(far *remoteFile, size int64, modified time.Time, packet int) (int64, error) {
+	want := partMeta{Via: "sftp", Size: size, Modified: modified.UTC().Format(time.RFC3339)}
 	have, err := d.part.have()
 	if err != nil {
 		return 0, err
 	}
 	have = min(have, size)
-	same := d.part.partMeta
-	same.Window = want.Window
-	if have > 0 && same == want {
+	if have > 0 && d.part.partMeta == want {
 		// A few spans are enough: this protects from another file of the same size and time, not from a bad disk.
 		for _, s := range samples(0, have, 4<<20, 1<<20) {
 			at, err := differsAt(d.part.file, far, s.from, s.to, packet)

@@ -6,17 +6,30 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 )
 
-// SFTP packet types (draft-ietf-secsh-filexfer-02, section 3) and OpenSSH's extension that tells a server's limits
+// SFTP packet types and codes (draft-ietf-secsh-filexfer-02, sections 3, 6.3 and 7) and OpenSSH's extension that tells a server's limits
 // (its PROTOCOL file, section 4.8).
 const (
 	fxpInit          = 1
 	fxpVersion       = 2
+	fxpOpen          = 3
+	fxpClose         = 4
+	fxpRead          = 5
+	fxpStatus        = 101
+	fxpHandle        = 102
+	fxpData          = 103
 	fxpExtended      = 200
 	fxpExtendedReply = 201
-	limitsExtension  = "limits@openssh.com"
+
+	fxfRead = 1 // of an open
+
+	fxOK               = 0 // of a status
+	fxEOF              = 1
+	fxNoSuchFile       = 2
+	fxPermissionDenied = 3
+
+	limitsExtension = "limits@openssh.com"
 
 	// smallPacket is what every server must take (same draft), largePacket what those with the extension usually do.
 	smallPacket = 32 << 10
@@ -26,24 +39,24 @@ const (
 // handshake opens the SFTP protocol on a fresh channel and learns how large a packet may be: pkg/sftp knows no such
 // question, and must get the first word itself. So the opening is done here, and replayed to it afterwards: the reader
 // begins with the server's greeting, the writer swallows the library's own.
-func handshake(r io.Reader, w io.WriteCloser) (io.Reader, io.WriteCloser, int, error) {
+func handshake(r io.Reader, w io.WriteCloser) (*sftpChannel, int, error) {
 	if _, err := w.Write([]byte{0, 0, 0, 5, fxpInit, 0, 0, 0, 3}); err != nil {
-		return nil, nil, 0, err
+		return nil, 0, err
 	}
 	greeting, err := readPacket(r)
 	if err != nil {
-		return nil, nil, 0, fmt.Errorf("the SFTP server's greeting: %w", err)
+		return nil, 0, fmt.Errorf("the SFTP server's greeting: %w", err)
 	}
 	if greeting[4] != fxpVersion {
-		return nil, nil, 0, fmt.Errorf("the SFTP server greets with a packet of type %d", greeting[4])
+		return nil, 0, fmt.Errorf("the SFTP server greets with a packet of type %d", greeting[4])
 	}
 	packet := smallPacket
 	if bytes.Contains(greeting, []byte(limitsExtension)) {
 		if packet, err = askLimits(r, w); err != nil {
-			return nil, nil, 0, err
+			return nil, 0, err
 		}
 	}
-	return io.MultiReader(bytes.NewReader(greeting), r), &framedWriter{w: w, skip: 1}, packet, nil
+	return &sftpChannel{r: io.MultiReader(bytes.NewReader(greeting), r), w: w, skip: 1}, packet, nil
 }
 
 // askLimits returns the largest number of bytes to read or write at once.
@@ -97,35 +110,3 @@ func noEOF(err error) error {
 	}
 	return err
 }
-
-// framedWriter collects the pieces in which pkg/sftp writes a packet (header, then payload) and passes on whole
-// packets, each in one write: one SSH message less for each, which on a fast link is a tenth of the work.
-// It swallows the first skip packets. pkg/sftp writes under a lock; the mutex is for Close.
-type framedWriter struct {
-	w    io.WriteCloser
-	skip int
-
-	mu  sync.Mutex
-	buf []byte
-}
-
-func (f *framedWriter) Write(p []byte) (int, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.buf = append(f.buf, p...)
-	for len(f.buf) >= 4 {
-		n := 4 + int(binary.BigEndian.Uint32(f.buf))
-		if len(f.buf) < n {
-			return len(p), nil
-		}
-		if f.skip > 0 {
-			f.skip--
-		} else if _, err := f.w.Write(f.buf[:n]); err != nil {
-			return 0, err
-		}
-		f.buf = f.buf[:copy(f.buf, f.buf[n:])]
-	}
-	return len(p), nil
-}
-
-func (f *framedWriter) Close() error { return f.w.Close() }

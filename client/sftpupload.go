@@ -15,7 +15,7 @@ import (
 // where it differs. After a break it connects again, with growing pauses, and continues. It returns when the server has
 // confirmed every byte and the file has the dump's size. An *Error wraps ErrHostKey, ErrLoginRefused or what else ended it.
 func (c *Client) UploadSFTP(ctx context.Context, access *SFTPAccess, dump io.ReaderAt, size int64, opts *SFTPOptions) (*SFTPTransfer, error) {
-	o, err := opts.withDefaults()
+	o, err := opts.withDefaults(2 << 20)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (u *sftpUpload) compare(s *sftpSession, name string, low, have int64) (int6
 	if u.o.Compare < 0 {
 		return 0, errUnreadable
 	}
-	f, err := s.Open(name)
+	f, err := s.open(name)
 	var status *sftp.StatusError
 	if errors.Is(err, os.ErrPermission) || errors.As(err, &status) {
 		return 0, errUnreadable

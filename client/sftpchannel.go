@@ -1,0 +1,186 @@
+package client
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// sftpChannel is an SFTP channel with two users. One is pkg/sftp, to which it is a reader and a writer. The other is remoteFile, whose
+// answers are read from the channel right into the buffers that asked for them: pkg/sftp makes a packet of each and copies it from
+// there, which at the pace of a fast link costs a fifth of the time of a download.
+//
+// The two are told apart by the ids of their requests.
+type sftpChannel struct {
+	r io.Reader
+	w io.WriteCloser
+
+	head []byte // of the library's packet that comes in, what it has not read yet …
+	rest int64  // … and how many bytes follow
+
+	writing sync.Mutex // never held by Read: a server may wait with reading until it has been read
+	partial []byte     // of the library's packet that goes out: it comes in pieces, header and payload
+	skip    int        // packets of the library to swallow
+
+	mu      sync.Mutex
+	last    uint32
+	waiting map[uint32]*request
+	err     error // what ended the channel
+}
+
+// ownID is in the ids of our requests; the library counts its own up from 1.
+const ownID = 1 << 31
+
+// request is one of ours on its way.
+type request struct {
+	into []byte        // where data goes
+	done chan struct{} // closed when the answer, or err, is set
+	typ  byte
+	n    int    // bytes of data
+	body []byte // of an answer that is not data
+	err  error
+}
+
+// ask sends a request whose fields, behind its id, are an encoded body, and waits for the answer. It may be called from many goroutines.
+func (c *sftpChannel) ask(typ byte, body, into []byte) (*request, error) {
+	r := &request{into: into, done: make(chan struct{})}
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return nil, c.err
+	}
+	c.last++
+	id := ownID | c.last
+	if c.waiting == nil {
+		c.waiting = make(map[uint32]*request)
+	}
+	c.waiting[id] = r
+	c.mu.Unlock()
+	packet := binary.BigEndian.AppendUint32(make([]byte, 0, 9+len(body)), uint32(1+4+len(body)))
+	packet = binary.BigEndian.AppendUint32(append(packet, typ), id)
+	packet = append(packet, body...)
+	c.writing.Lock()
+	_, err := c.w.Write(packet)
+	c.writing.Unlock()
+	if err != nil {
+		c.fail(err)
+	}
+	<-r.done
+	return r, r.err
+}
+
+// Read is the library's. Meanwhile the answers to our requests are delivered, so it is all that reads the channel.
+func (c *sftpChannel) Read(p []byte) (int, error) {
+	for len(c.head) == 0 && c.rest == 0 {
+		if err := c.next(); err != nil {
+			c.fail(err)
+			return 0, err
+		}
+	}
+	if len(c.head) > 0 {
+		n := copy(p, c.head)
+		c.head = c.head[n:]
+		return n, nil
+	}
+	n, err := c.r.Read(p[:min(int64(len(p)), c.rest)])
+	c.rest -= int64(n)
+	if err != nil {
+		c.fail(err)
+	}
+	return n, err
+}
+
+// next reads the head of a packet, which is length, type, and an id in all but the greeting. If the packet is ours, it reads all of it.
+func (c *sftpChannel) next() error {
+	head := make([]byte, 4+1+4)
+	if _, err := io.ReadFull(c.r, head); err != nil {
+		return err
+	}
+	length, typ, id := binary.BigEndian.Uint32(head), head[4], binary.BigEndian.Uint32(head[5:])
+	if length < 1+4 {
+		return fmt.Errorf("an SFTP packet of %d bytes", length)
+	}
+	rest := int64(length) - (1 + 4)
+	if id&ownID == 0 || typ == fxpVersion {
+		c.head, c.rest = head, rest
+		return nil
+	}
+	c.mu.Lock()
+	r := c.waiting[id]
+	delete(c.waiting, id)
+	c.mu.Unlock()
+	if r == nil {
+		return fmt.Errorf("an SFTP packet of type %d answers a request that was never made", typ)
+	}
+	r.typ = typ
+	r.err = noEOF(c.receive(r, rest))
+	close(r.done)
+	return r.err
+}
+
+// receive reads the rest of a packet.
+func (c *sftpChannel) receive(r *request, rest int64) error {
+	if r.typ != fxpData {
+		if rest > smallPacket { // a status, or a handle of up to 256 bytes
+			return fmt.Errorf("an SFTP packet of type %d and %d bytes", r.typ, rest)
+		}
+		r.body = make([]byte, rest)
+		_, err := io.ReadFull(c.r, r.body)
+		return err
+	}
+	var size [4]byte
+	if rest < 4 {
+		return io.ErrUnexpectedEOF
+	}
+	if _, err := io.ReadFull(c.r, size[:]); err != nil {
+		return err
+	}
+	r.n = int(binary.BigEndian.Uint32(size[:]))
+	if int64(r.n) != rest-4 || r.n > len(r.into) {
+		return fmt.Errorf("an SFTP packet of %d bytes has %d bytes of data where %d were asked for", rest, r.n, len(r.into))
+	}
+	_, err := io.ReadFull(c.r, r.into[:r.n])
+	return err
+}
+
+// fail ends the waiting for answers that will not come.
+func (c *sftpChannel) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.err = noEOF(err)
+	}
+	for _, r := range c.waiting {
+		r.err = c.err
+		close(r.done)
+	}
+	clear(c.waiting)
+}
+
+// Write is the library's, which calls it under a lock of its own. Whole packets are passed on, each in one write: one SSH message less for
+// each, which on a fast link is a tenth of the work.
+func (c *sftpChannel) Write(p []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.partial = append(c.partial, p...)
+	for len(c.partial) >= 4 {
+		n := 4 + int(binary.BigEndian.Uint32(c.partial))
+		if len(c.partial) < n {
+			return len(p), nil
+		}
+		if c.skip > 0 {
+			c.skip--
+		} else if _, err := c.w.Write(c.partial[:n]); err != nil {
+			return 0, err
+		}
+		c.partial = c.partial[:copy(c.partial, c.partial[n:])]
+	}
+	return len(p), nil
+}
+
+// Close is the library's: also when it gives up on what it reads.
+func (c *sftpChannel) Close() error {
+	c.fail(io.ErrClosedPipe)
+	return c.w.Close()
+}

@@ -1,0 +1,249 @@
+package client
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pkg/sftp"
+)
+
+// onChannel returns a channel whose server is a function: it gets the requests, without their lengths, and returns what to send. end hangs
+// up, and returns what the library has read.
+func onChannel(t testing.TB, serve func(request []byte) []byte) (c *sftpChannel, end func() []byte) {
+	t.Helper()
+	fromServer, toClient := io.Pipe()
+	fromClient, toServer := io.Pipe()
+	c = &sftpChannel{r: fromServer, w: toServer}
+	var library bytes.Buffer
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer toClient.Close()
+		for {
+			p, err := readPacket(fromClient)
+			if err != nil {
+				return
+			}
+			answer := serve(p[4:])
+			if _, err := toClient.Write(answer); err != nil || bytes.Equal(answer, hangUp) {
+				return
+			}
+		}
+	})
+	wg.Go(func() {
+		_, _ = io.Copy(&library, c)
+		c.Close()
+		fromServer.Close()
+	})
+	end = func() []byte {
+		c.Close()
+		fromClient.Close()
+		wg.Wait()
+		return library.Bytes()
+	}
+	t.Cleanup(func() { end() })
+	return c, end
+}
+
+// hangUp is the beginning of a packet that is the last thing a server sends.
+var hangUp = []byte{0, 0, 0}
+
+// reply is a packet that answers a request.
+func reply(typ byte, request []byte, body ...byte) []byte {
+	p := binary.BigEndian.AppendUint32(nil, uint32(1+4+len(body)))
+	p = append(append(p, typ), request[1:5]...)
+	return append(p, body...)
+}
+
+func statusReply(request []byte, code byte, message string) []byte {
+	return reply(fxpStatus, request, appendText([]byte{0, 0, 0, code}, message)...)
+}
+
+func dataReply(request, data []byte) []byte {
+	return reply(fxpData, request, appendText(nil, string(data))...)
+}
+
+// wanted is what a read asks for.
+func wanted(request []byte) (off, n int) {
+	_, rest, _ := cutText(request[5:])
+	return int(binary.BigEndian.Uint64(rest)), int(binary.BigEndian.Uint32(rest[8:]))
+}
+
+func TestRemoteFile(t *testing.T) {
+	t.Parallel()
+	content := []byte(strings.Repeat("0123456789", 10))
+	opened := func(request []byte) []byte { return reply(fxpHandle, request, appendText(nil, "handle")...) }
+	whole := func(request []byte) []byte {
+		off, n := wanted(request)
+		return dataReply(request, content[off:off+n])
+	}
+	for name, tt := range map[string]struct {
+		open, read func(request []byte) []byte
+		openErr    error  // errors.Is
+		readErr    error  // errors.Is
+		says       string // part of the error's text
+		n          int    // bytes read
+	}{
+		"all of it": {read: whole, n: 100},
+		"byte by byte": {n: 100, read: func(request []byte) []byte {
+			off, _ := wanted(request)
+			return dataReply(request, content[off:off+1])
+		}},
+		"no such file":   {open: func(r []byte) []byte { return statusReply(r, fxNoSuchFile, "no") }, openErr: os.ErrNotExist},
+		"not allowed":    {open: func(r []byte) []byte { return statusReply(r, fxPermissionDenied, "no") }, openErr: os.ErrPermission},
+		"no handle":      {open: func(r []byte) []byte { return statusReply(r, fxOK, "fine") }, says: "should have sent something"},
+		"broken handle":  {open: func(r []byte) []byte { return reply(fxpHandle, r, 0, 0, 0, 9, 'h') }, openErr: io.ErrUnexpectedEOF},
+		"not asked for":  {open: func(r []byte) []byte { return statusReply([]byte{0, 0x80, 0, 0, 77}, fxOK, "") }, says: "never made"},
+		"oversized":      {open: func(r []byte) []byte { return reply(fxpHandle, r, make([]byte, 200<<10)...) }, says: "204800 bytes"},
+		"hung up":        {open: func([]byte) []byte { return hangUp }, openErr: io.ErrUnexpectedEOF},
+		"too short":      {open: func(r []byte) []byte { return []byte{0, 0, 0, 4, 1, 2, 3, 4, 5} }, says: "packet of 4 bytes"},
+		"read: at end":   {read: func(r []byte) []byte { return statusReply(r, fxEOF, "End of file") }, readErr: io.EOF},
+		"read: failed":   {read: func(r []byte) []byte { return statusReply(r, 4, "disk\ngone") }, says: `disk`},
+		"read: nothing":  {read: func(r []byte) []byte { return dataReply(r, nil) }, readErr: io.ErrNoProgress},
+		"read: too much": {read: func(r []byte) []byte { return dataReply(r, make([]byte, 200)) }, says: "200 bytes of data where"},
+		"read: a lie":    {read: func(r []byte) []byte { return reply(fxpData, r, 0, 0, 0, 99, 'x') }, says: "99 bytes of data where"},
+		"read: no size":  {read: func(r []byte) []byte { return reply(fxpData, r, 0, 0) }, readErr: io.ErrUnexpectedEOF},
+		"read: a handle": {read: opened, says: "packet of type 102"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, _ := onChannel(t, func(request []byte) []byte {
+				switch {
+				case request[0] == fxpOpen && tt.open != nil:
+					return tt.open(request)
+				case request[0] == fxpOpen:
+					return opened(request)
+				case request[0] == fxpRead:
+					return tt.read(request)
+				}
+				return statusReply(request, fxOK, "")
+			})
+			f, err := openRemote(c, "db.dump", 32)
+			if tt.open != nil {
+				if err == nil || tt.openErr != nil && !errors.Is(err, tt.openErr) || !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("opened: %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, len(content))
+			n, err := f.ReadAt(got, 0)
+			if n != tt.n || n > 0 && !bytes.Equal(got, content) {
+				t.Errorf("read %d bytes, %q", n, got)
+			}
+			if good := tt.readErr == nil && tt.says == ""; good != (err == nil) || tt.readErr != nil && !errors.Is(err, tt.readErr) || !good && !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("read: %v", err)
+			}
+			var status *sftp.StatusError
+			if name == "read: failed" && (!errors.As(err, &status) || status.Code != 4 || strings.Contains(err.Error(), "\n")) {
+				t.Errorf("a status is told as %v", err)
+			}
+			if err := f.Close(); tt.n > 0 && err != nil {
+				t.Errorf("closed: %v", err)
+			}
+		})
+	}
+}
+
+// The library's packets pass, whole and in order, between the answers to ours, in whatever order those come.
+func TestSFTPChannel_shared(t *testing.T) {
+	t.Parallel()
+	const readers = 8
+	var held [][]byte
+	var mu sync.Mutex
+	c, end := onChannel(t, func(request []byte) []byte {
+		mu.Lock()
+		defer mu.Unlock()
+		held = append(held, request)
+		if len(held) < readers {
+			return nil
+		}
+		var out []byte
+		for i := len(held) - 1; i >= 0; i-- {
+			off, n := wanted(held[i])
+			out = append(out, dataReply(held[i], bytes.Repeat([]byte{byte(off)}, n))...)
+			out = append(out, reply(fxpStatus, []byte{0, 0, 0, 0, byte(i)}, 1, 2, 3)...)
+		}
+		return out
+	})
+	f := &remoteFile{c: c, handle: "h", packet: 100}
+	var wg sync.WaitGroup
+	for i := range readers {
+		wg.Go(func() {
+			p := make([]byte, 10+i)
+			if n, err := f.ReadAt(p, int64(i)); n != len(p) || err != nil || !bytes.Equal(p, bytes.Repeat([]byte{byte(i)}, n)) {
+				t.Errorf("reader %d got %d bytes, %v, %v", i, n, p, err)
+			}
+		})
+	}
+	wg.Wait()
+	got := end()
+	if _, err := f.ReadAt(make([]byte, 1), 0); err == nil {
+		t.Error("an answer came on a channel that has ended")
+	}
+	var want []byte
+	for i := readers - 1; i >= 0; i-- {
+		want = append(want, reply(fxpStatus, []byte{0, 0, 0, 0, byte(i)}, 1, 2, 3)...)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("the library reads %x, want %x", got, want)
+	}
+}
+
+// FuzzSFTPAnswers: whatever a server answers to the opening and reading of a file, nothing panics, hangs, or reads more than was asked for.
+func FuzzSFTPAnswers(f *testing.F) {
+	first, second := []byte{0, 0x80, 0, 0, 1}, []byte{0, 0x80, 0, 0, 2}
+	handle := reply(fxpHandle, first, appendText(nil, "h")...)
+	f.Add(append(handle, dataReply(second, []byte("0123456789"))...))
+	f.Add(append(handle, dataReply(second, []byte("01234"))...))
+	f.Add(append(handle, statusReply(second, fxEOF, "")...))
+	f.Add(append(reply(fxpStatus, []byte{0, 0, 0, 0, 1}, 0, 0, 0, 0), handle...))
+	f.Add(statusReply(first, fxNoSuchFile, "none"))
+	f.Add(dataReply(first, []byte("unasked")))
+	f.Add([]byte{0, 0, 0, 4, 1, 2, 3, 4, 5})
+	f.Fuzz(func(t *testing.T, says []byte) {
+		answers, server := io.Pipe()
+		asked := make(chan struct{}, 100)
+		c := &sftpChannel{r: answers, w: tell(asked)}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			<-asked // an answer comes after its question
+			_, _ = server.Write(says)
+			server.Close()
+		})
+		wg.Go(func() {
+			_, _ = io.Copy(io.Discard, c)
+			c.Close()
+			answers.Close()
+		})
+		if file, err := openRemote(c, "db.dump", 10); err == nil {
+			p := make([]byte, 20)
+			n, err := file.ReadAt(p[:10], 0)
+			if n > 10 || n < 10 && err == nil || !bytes.Equal(p[10:], make([]byte, 10)) {
+				t.Errorf("read %d bytes, %v: %x", n, err, p)
+			}
+			_ = file.Close()
+		}
+		wg.Wait()
+	})
+}
+
+// tell is a writer that tells of each write.
+type tell chan struct{}
+
+func (c tell) Write(p []byte) (int, error) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+	return len(p), nil
+}
+
+func (tell) Close() error { return nil }
