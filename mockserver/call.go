@@ -263,11 +263,13 @@ func (s *Server) base(r *http.Request) string {
 	return scheme + "://" + host
 }
 
-// recorder remembers what was answered.
+// recorder remembers what was answered, and gives up on a client that does not read it.
 type recorder struct {
 	http.ResponseWriter
 	status int
 	sent   int64
+	stall  time.Duration // how long a client may take to read a piece; 0: what is sent is short
+	until  time.Time
 }
 
 func (w *recorder) WriteHeader(status int) {
@@ -277,17 +279,50 @@ func (w *recorder) WriteHeader(status int) {
 
 func (w *recorder) Write(b []byte) (int, error) {
 	w.status = cmp.Or(w.status, http.StatusOK)
+	w.wait()
 	n, err := w.ResponseWriter.Write(b)
 	w.sent += int64(n)
 	return n, err
 }
 
-// ReadFrom lets the kernel copy a file to the connection.
+// answerPiece is what a client must read of a long answer within the time for it: a kilobyte per second by default.
+const answerPiece = 64 << 10
+
+// ReadFrom spares the copies of a file's bytes that io.Copy would make.
 func (w *recorder) ReadFrom(r io.Reader) (int64, error) {
 	w.status = cmp.Or(w.status, http.StatusOK)
-	n, err := io.Copy(w.ResponseWriter, r)
-	w.sent += n
-	return n, err
+	before := w.sent
+	for {
+		w.wait()
+		n, err := io.CopyN(w.ResponseWriter, r, answerPiece)
+		w.sent += n
+		switch {
+		case err == io.EOF:
+			return w.sent - before, nil
+		case err != nil:
+			return w.sent - before, err
+		}
+	}
+}
+
+// wait gives the client the time for the next piece. As with a body, that is set anew only when a good part of it has passed.
+func (w *recorder) wait() {
+	if w.stall == 0 {
+		return
+	}
+	if now := time.Now(); w.until.Sub(now) < w.stall*3/4 {
+		w.until = now.Add(w.stall)
+		http.NewResponseController(w.ResponseWriter).SetWriteDeadline(w.until)
+	}
+}
+
+// finish sends what is left of a long answer, and forgets the deadline: the next call on the connection has its own.
+func (w *recorder) finish() {
+	if !w.until.IsZero() {
+		control := http.NewResponseController(w.ResponseWriter)
+		control.Flush()
+		control.SetWriteDeadline(time.Time{})
+	}
 }
 
 // Unwrap is for http.ResponseController.

@@ -40,7 +40,12 @@ func (s *Server) download(on string, serve func(*Server, *call)) http.HandlerFun
 				return
 			}
 		}
+		if c.fault == nil { // a script's pace is the client's no fault
+			c.w.stall = s.patience.stall
+		}
 		serve(s, c)
+		s.tell(c)
+		c.w.finish()
 	}
 }
 

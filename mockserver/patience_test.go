@@ -1,10 +1,12 @@
 package mockserver
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -73,4 +75,75 @@ func TestPatience(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A client that does not read a download loses its connection; one that does may go on with it, however long it paused in between.
+func TestPatience_answers(t *testing.T) {
+	t.Parallel()
+	const size = 32 << 20 // more than the kernel takes on its way
+	srv, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	srv.patience.stall = 2 * time.Second
+	if err := srv.Start(); err != nil {
+		t.Fatal(err)
+	}
+	create, err := http.Get(srv.URL() + "/database/v1/create?contract=M123456-abcdef&email=a@example.com&target=8.0&aim=test&filename=a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	create.Body.Close()
+	r := srv.Requests()[0]
+	ref := url.Values{"request": {fmt.Sprint(r.ID)}, "key": {r.Key}}.Encode()
+	upload, err := http.Post(srv.URL()+"/database/v1/upload?"+ref, "", io.LimitReader(zeros{}, size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	upload.Body.Close()
+	get := func() net.Conn {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(srv.URL(), "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(time.Minute))
+		if _, err := fmt.Fprintf(conn, "GET /database/eu1/%d/%s/original/archive HTTP/1.1\r\nHost: h\r\n\r\n", r.ID, r.Key); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+
+	idle := get()
+	defer idle.Close()
+	e, err := srv.Await(t.Context(), Filter{On: "download"})
+	if err != nil || e.Sent >= size {
+		t.Errorf("a download that nobody read ended with %d bytes, %v", e.Sent, err)
+	}
+
+	reader := get()
+	defer reader.Close()
+	in := bufio.NewReader(reader)
+	resp, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != size {
+		t.Errorf("a download that was read ended with %d bytes, %v", n, err)
+	}
+	time.Sleep(srv.patience.stall + 100*time.Millisecond) // past the download's deadline: were it left, nothing could be written now
+	if _, err := fmt.Fprintf(reader, "GET /database/v1/status?%s HTTP/1.1\r\nHost: h\r\n\r\n", ref); err != nil {
+		t.Fatal(err)
+	}
+	if resp, err = http.ReadResponse(in, nil); err != nil {
+		t.Fatalf("the next call on the connection: %v", err)
+	}
+	resp.Body.Close()
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
