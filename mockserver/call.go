@@ -305,7 +305,8 @@ func (w *recorder) ReadFrom(r io.Reader) (int64, error) {
 	}
 }
 
-// wait gives the client the time for the next piece. As with a body, that is set anew only when a good part of it has passed.
+// wait gives the client the time for the next piece. As with a body, that is set anew only when a good part of it has passed. net/http forgets it with
+// the call.
 func (w *recorder) wait() {
 	if w.stall == 0 {
 		return
@@ -313,15 +314,6 @@ func (w *recorder) wait() {
 	if now := time.Now(); w.until.Sub(now) < w.stall*3/4 {
 		w.until = now.Add(w.stall)
 		http.NewResponseController(w.ResponseWriter).SetWriteDeadline(w.until)
-	}
-}
-
-// finish sends what is left of a long answer, and forgets the deadline: the next call on the connection has its own.
-func (w *recorder) finish() {
-	if !w.until.IsZero() {
-		control := http.NewResponseController(w.ResponseWriter)
-		control.Flush()
-		control.SetWriteDeadline(time.Time{})
 	}
 }
 

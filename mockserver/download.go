@@ -44,8 +44,6 @@ func (s *Server) download(on string, serve func(*Server, *call)) http.HandlerFun
 			c.w.stall = s.patience.stall
 		}
 		serve(s, c)
-		s.tell(c)
-		c.w.finish()
 	}
 }
 
