@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
@@ -263,10 +264,10 @@ func plainScalar(node ast.Node) (any, error) {
 	return nil, wrong("wanted a value that JSON has, found %s", describeNode(node))
 }
 
+// whole makes an integer of what JSON would write as one.
 func whole(f float64) any {
-	const exact = 1 << 53
-	if f == math.Trunc(f) && math.Abs(f) <= exact {
-		return int64(f)
+	if i, err := strconv.ParseInt(strconv.FormatFloat(f, 'f', -1, 64), 10, 64); err == nil {
+		return i
 	}
 	return f
 }
