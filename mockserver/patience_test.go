@@ -32,21 +32,7 @@ func TestPatience(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			srv, err := New(nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer srv.Close()
-			srv.patience = tc.patience
-			if err := srv.Start(); err != nil {
-				t.Fatal(err)
-			}
-			create, err := http.Get(srv.URL() + "/database/v1/create?contract=M123456-abcdef&email=a@example.com&target=8.0&aim=test&filename=a")
-			if err != nil {
-				t.Fatal(err)
-			}
-			create.Body.Close()
-			r := srv.Requests()[0]
+			srv, r := withPatience(t, tc.patience)
 
 			conn, err := net.Dial("tcp", strings.TrimPrefix(srv.URL(), "http://"))
 			if err != nil {
@@ -81,21 +67,7 @@ func TestPatience(t *testing.T) {
 func TestPatience_answers(t *testing.T) {
 	t.Parallel()
 	const size = 32 << 20 // more than the kernel takes on its way
-	srv, err := New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer srv.Close()
-	srv.patience.stall = 2 * time.Second
-	if err := srv.Start(); err != nil {
-		t.Fatal(err)
-	}
-	create, err := http.Get(srv.URL() + "/database/v1/create?contract=M123456-abcdef&email=a@example.com&target=8.0&aim=test&filename=a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	create.Body.Close()
-	r := srv.Requests()[0]
+	srv, r := withPatience(t, patience{header: time.Hour, idle: time.Hour, stall: 2 * time.Second})
 	ref := url.Values{"request": {fmt.Sprint(r.ID)}, "key": {r.Key}}.Encode()
 	upload, err := http.Post(srv.URL()+"/database/v1/upload?"+ref, "", io.LimitReader(zeros{}, size))
 	if err != nil {
@@ -139,6 +111,26 @@ func TestPatience_answers(t *testing.T) {
 		t.Fatalf("the next call on the connection: %v", err)
 	}
 	resp.Body.Close()
+}
+
+// withPatience starts a server that waits for clients that long, and makes a request.
+func withPatience(t *testing.T, p patience) (*Server, Request) {
+	t.Helper()
+	srv, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { srv.Close() })
+	srv.patience = p
+	if err := srv.Start(); err != nil {
+		t.Fatal(err)
+	}
+	create, err := http.Get(srv.URL() + "/database/v1/create?contract=M123456-abcdef&email=a@example.com&target=8.0&aim=test&filename=a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	create.Body.Close()
+	return srv, srv.Requests()[0]
 }
 
 type zeros struct{}
