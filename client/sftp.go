@@ -36,7 +36,7 @@ type SFTPOptions struct {
 	Retry *RetryOptions
 
 	// Window bounds the bytes under way, and with them what an upload may have to send twice after a break. Zero means 2 MiB for
-	// an upload, which is what OpenSSH keeps under way, and 8 MiB for a download, of which a break costs nothing.
+	// an upload, and 16 MiB for a download, of which a break costs nothing: with large packets, OpenSSH's sftp asks for as much.
 	Window int64
 
 	// Compare bounds how many bytes of what is already on the other side are read back and compared before a transfer is

@@ -16,7 +16,7 @@ import (
 // earlier run left is continued when the server's file has the same size and time, and its beginning and end are the same.
 func (c *Client) DownloadSFTP(ctx context.Context, access *SFTPAccess, filename string, opts *SFTPOptions) (*SFTPTransfer, error) {
 	const op = "sftp download"
-	o, err := opts.withDefaults(8 << 20)
+	o, err := opts.withDefaults(16 << 20)
 	if err != nil {
 		return nil, err
 	}

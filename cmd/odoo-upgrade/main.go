@@ -19,8 +19,12 @@ func main() { os.Exit(Main()) }
 
 // Main runs the command with the process's arguments and returns its exit code.
 func Main() int {
-	// What is live is a few megabytes, and a transfer makes much garbage: half as many collections are felt, fewer are not.
+	// What is live is some megabytes, and a transfer makes much garbage: half as many collections are felt, fewer are not. The limit is twice
+	// what is live in a download, which has the most.
 	debug.SetGCPercent(200)
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(48 << 20)
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 2)
