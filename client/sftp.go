@@ -164,8 +164,7 @@ func (c *Client) dialSFTP(ctx context.Context, access *SFTPAccess, o *SFTPOption
 	if err != nil {
 		return nil, fmt.Errorf("opening SFTP at %s: %w", addr, err)
 	}
-	lib, err := sftp.NewClientPipe(both, both,
-		sftp.MaxPacketUnchecked(packet), sftp.UseConcurrentWrites(true), sftp.MaxConcurrentRequestsPerFile(256))
+	lib, err := sftp.NewClientPipe(both, both, sftp.MaxPacketUnchecked(packet))
 	if err != nil {
 		return nil, fmt.Errorf("opening SFTP at %s: %w", addr, err)
 	}

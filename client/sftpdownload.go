@@ -79,8 +79,8 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 			}
 			return err
 		}
-		if !w.turn(off) {
-			return nil
+		if err := w.turn(off); err != nil {
+			return err
 		}
 		_, err = d.part.file.WriteAt(buf, off)
 		return local("writing the download", err)

@@ -47,14 +47,14 @@ func (w *window) take() (off, n int64, ok bool) {
 
 func (w *window) slot(off int64) int { return int((off - w.from) / w.piece % int64(len(w.finished))) }
 
-// turn waits until all before a piece is done: for what must not be done out of order. false means that it has become futile.
-func (w *window) turn(off int64) bool {
+// turn waits until all before a piece is done: for what must not be done out of order. An error means that the piece must not be done at all.
+func (w *window) turn(off int64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.err == nil && w.base != off {
 		w.changed.Wait()
 	}
-	return w.err == nil
+	return w.err
 }
 
 func (w *window) done(off int64) {

@@ -30,8 +30,8 @@ type call struct {
 	whole  described     // the answer of a status
 }
 
-// calls are those that have ended: polls come by the thousand, and a call is large.
-var calls = sync.Pool{New: func() any { return new(call) }}
+// ended are the calls that have: polls come by the thousand, and a call is large.
+var ended = sync.Pool{New: func() any { return new(call) }}
 
 // answer is what a method answers: failures, or the keys beside them.
 type answer struct {
@@ -91,7 +91,7 @@ func (s *Server) method(name string, raw bool, handle func(*Server, *call) answe
 
 // begin starts the journal's account of an exchange.
 func (s *Server) begin(on string, w http.ResponseWriter, r *http.Request) *call {
-	c := calls.Get().(*call)
+	c := ended.Get().(*call)
 	c.w.ResponseWriter, c.r = w, r
 	c.event.On, c.event.At = on, s.now()
 	c.event.Method, c.event.Path, c.event.Agent = shorten(r.Method, maxShown), shorten(r.URL.Path, 2*maxShown), shorten(r.UserAgent(), maxShown)
@@ -114,7 +114,7 @@ func (s *Server) end(c *call) {
 		panic(http.ErrAbortHandler)
 	}
 	*c = call{}
-	calls.Put(c)
+	ended.Put(c)
 }
 
 // tell puts the account into the journal, once; before the client can see that the call has ended, where that is possible.
