@@ -275,8 +275,9 @@ func TestOpenSSH_brokenAndResumed(t *testing.T) {
 			if !strings.Contains(errs, "Failure") {
 				t.Errorf("%s: the user reads\n%s", what(fault), errs)
 			}
-		} else if !strings.Contains(errs, "closed") && !strings.Contains(errs, "reset by peer") && !strings.Contains(errs, "Broken pipe") {
-			t.Errorf("%s: the user reads\n%s", what(fault), errs)
+		} else if !strings.Contains(errs, "closed") && !strings.Contains(errs, "reset by peer") && !strings.Contains(errs, "Broken pipe") &&
+			err.Error() != "signal: broken pipe" { // now and then sftp dies of the pipe to its ssh, before either says a word
+			t.Errorf("%s: sftp ended with %v, the user reads\n%s%s", what(fault), err, out, errs)
 		}
 		h.wants(want[:1<<20])
 		h.mustSFTP("put -a dump " + name)
