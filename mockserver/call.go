@@ -113,7 +113,7 @@ func (s *Server) end(c *call) {
 	if trouble != nil {
 		panic(http.ErrAbortHandler)
 	}
-	*c = call{}
+	*c = call{params: c.params.emptied()}
 	ended.Put(c)
 }
 
@@ -130,7 +130,7 @@ func (s *Server) tell(c *call) {
 	if c.fault != nil {
 		c.event.Fault = describeFault(c.fault)
 	}
-	s.record(c.event, c.params.redacted()...)
+	s.record(&c.event, c.params.redacted()...)
 	if s.log.Enabled(c.r.Context(), slog.LevelDebug) { // asked first: making the arguments costs more than saying nothing
 		s.log.Debug("call", "on", c.event.On, "method", c.event.Method, "request", c.event.Request, "status", c.event.Status,
 			"failures", c.event.Failures, "why", c.event.Why, "sent", c.event.Sent, "took", c.event.Duration)
@@ -197,11 +197,8 @@ func (s *Server) write(c *call, a answer) {
 	s.send(c, status, jsonType, *buffer)
 }
 
-// What the headers of polls say; net/http reads it only.
-var (
-	jsonType = []string{"application/json"}
-	noStore  = []string{"no-store"}
-)
+// jsonType is the Content-Type of polls; net/http reads it only.
+var jsonType = []string{"application/json"}
 
 // shortAnswer is the size up to which net/http itself writes a Content-Length, and more cheaply.
 const shortAnswer = 2 << 10
@@ -209,7 +206,7 @@ const shortAnswer = 2 << 10
 // send writes a whole answer, spoiled where the scenario says so.
 func (s *Server) send(c *call, status int, contentType []string, body []byte) {
 	header := c.w.Header()
-	header["Content-Type"], header["Cache-Control"] = contentType, noStore
+	header["Content-Type"] = contentType
 	if c.fault != nil && c.fault.Garbage {
 		body = []byte(garbage)
 	}
@@ -245,10 +242,7 @@ func shorten(s string, n int) string {
 
 // base is the base of the URLs in an answer to r, which must lead back here for whoever asked.
 func (s *Server) base(r *http.Request) string {
-	s.mu.Lock()
-	base := s.advertise.URL
-	s.mu.Unlock()
-	if base != "" {
+	if base := s.advertise.Load().URL; base != "" {
 		return base
 	}
 	scheme, host := "http", r.Host
@@ -263,13 +257,11 @@ func (s *Server) base(r *http.Request) string {
 	return scheme + "://" + host
 }
 
-// recorder remembers what was answered, and gives up on a client that does not read it.
+// recorder remembers what was answered.
 type recorder struct {
 	http.ResponseWriter
 	status int
 	sent   int64
-	stall  time.Duration // how long a client may take to read a piece; 0: what is sent is short
-	until  time.Time
 }
 
 func (w *recorder) WriteHeader(status int) {
@@ -279,42 +271,16 @@ func (w *recorder) WriteHeader(status int) {
 
 func (w *recorder) Write(b []byte) (int, error) {
 	w.status = cmp.Or(w.status, http.StatusOK)
-	w.wait()
 	n, err := w.ResponseWriter.Write(b)
 	w.sent += int64(n)
 	return n, err
 }
 
-// answerPiece is what a client must read of a long answer within the time for it: a kilobyte per second by default.
-const answerPiece = 64 << 10
-
-// ReadFrom spares the copies of a file's bytes that io.Copy would make.
+// ReadFrom copies with a buffer that is there already.
 func (w *recorder) ReadFrom(r io.Reader) (int64, error) {
-	w.status = cmp.Or(w.status, http.StatusOK)
-	before := w.sent
-	for {
-		w.wait()
-		n, err := io.CopyN(w.ResponseWriter, r, answerPiece)
-		w.sent += n
-		switch {
-		case err == io.EOF:
-			return w.sent - before, nil
-		case err != nil:
-			return w.sent - before, err
-		}
-	}
-}
-
-// wait gives the client the time for the next piece. As with a body, that is set anew only when a good part of it has passed. net/http forgets it with
-// the call.
-func (w *recorder) wait() {
-	if w.stall == 0 {
-		return
-	}
-	if now := time.Now(); w.until.Sub(now) < w.stall*3/4 {
-		w.until = now.Add(w.stall)
-		http.NewResponseController(w.ResponseWriter).SetWriteDeadline(w.until)
-	}
+	buffer := copyBuffers.Get().(*[256 << 10]byte)
+	defer copyBuffers.Put(buffer)
+	return io.CopyBuffer(struct{ io.Writer }{w}, r, buffer[:])
 }
 
 // Unwrap is for http.ResponseController.
@@ -325,7 +291,6 @@ type patientBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	stall   time.Duration
-	until   time.Time
 	ended   bool // it was read to its end, or cannot be read any further
 }
 
@@ -340,11 +305,7 @@ func (s *Server) patient(w http.ResponseWriter, r *http.Request) *http.Request {
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
-	// The deadline is set anew only when a good part of it has passed: it costs a system call.
-	if now := time.Now(); b.until.Sub(now) < b.stall*3/4 {
-		b.until = now.Add(b.stall)
-		b.control.SetReadDeadline(b.until)
-	}
+	b.control.SetReadDeadline(time.Now().Add(b.stall))
 	n, err := b.ReadCloser.Read(p)
 	b.ended = b.ended || err != nil
 	return n, err

@@ -10,7 +10,8 @@ func (s *Server) handleCreate(c *call) answer {
 	if fails != nil {
 		return refused(fails...)
 	}
-	return s.describe(c, snapshot)
+	c.whole.Snapshot = snapshot
+	return s.describe(c)
 }
 
 func createParams(p *params) platform.CreateParams {
@@ -19,14 +20,14 @@ func createParams(p *params) platform.CreateParams {
 	}
 }
 
-// describe answers with the whole request, and notes in the journal whose it is.
-func (s *Server) describe(c *call, snapshot platform.Snapshot) answer {
-	c.note(snapshot)
-	c.whole = s.described(snapshot, s.base(c.r))
+// describe answers with the whole request, c.whole, and notes in the journal whose it is.
+func (s *Server) describe(c *call) answer {
+	c.note(&c.whole.Snapshot)
+	c.whole.base, c.whole.region = s.base(c.r), s.opts.Region
 	return answer{request: &c.whole}
 }
 
-func (c *call) note(snapshot platform.Snapshot) {
+func (c *call) note(snapshot *platform.Snapshot) {
 	c.event.Request, c.event.Contract = snapshot.ID, snapshot.Contract
 	c.event.Scenario, c.event.State = snapshot.Scenario, snapshot.State
 }

@@ -40,9 +40,6 @@ func (s *Server) download(on string, serve func(*Server, *call)) http.HandlerFun
 				return
 			}
 		}
-		if c.fault == nil { // a script's pace is the client's no fault
-			c.w.stall = s.patience.stall
-		}
 		serve(s, c)
 	}
 }
@@ -102,9 +99,7 @@ func (s *Server) serveSQL(c *call, content *platform.Content) {
 	if c.r.Method == http.MethodHead {
 		return
 	}
-	buffer := copyBuffers.Get().(*[256 << 10]byte)
-	defer copyBuffers.Put(buffer)
-	if _, err := io.CopyBuffer(struct{ io.Writer }{&c.w}, sql, buffer[:]); err != nil {
+	if _, err := c.w.ReadFrom(sql); err != nil {
 		// The client must not take half a database for a whole one.
 		c.event.Why = fmt.Sprintf("the SQL stream broke off: %v", err)
 		panic(http.ErrAbortHandler)

@@ -74,6 +74,8 @@ func (s *Server) drop(c *call, reset bool) {
 	if c.w.status != 0 {
 		control.Flush() // what was sent before the break shall arrive
 	}
+	s.conns.Add(1)
+	defer s.conns.Done()
 	if conn, _, err := control.Hijack(); err == nil {
 		if secure, ok := conn.(*tls.Conn); ok {
 			conn = secure.NetConn() // not even TLS says goodbye
@@ -91,7 +93,11 @@ const hangUpTimeout = 2 * time.Second
 // that into a RST, too, if anything that was sent stayed unread.
 func (s *Server) hangUp(conn net.Conn, reset bool) {
 	defer conn.Close()
-	tcp, ok := conn.(*net.TCPConn)
+	tcp, ok := conn.(interface {
+		net.Conn
+		CloseWrite() error
+		SetLinger(int) error
+	})
 	if !ok {
 		return
 	}

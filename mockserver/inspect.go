@@ -90,9 +90,7 @@ func (s *Server) Request(id int64) (Request, error) {
 }
 
 func (s *Server) request(r platform.Snapshot) Request {
-	s.mu.Lock()
-	base := s.advertise.URL
-	s.mu.Unlock()
+	base := s.advertise.Load().URL
 	if base == "" {
 		base = s.URL()
 	}
@@ -259,16 +257,12 @@ func (s *Server) SetAdvertise(a Advertise) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.advertise = a
+	s.advertise.Store(&a)
 	return s.writeKnownHostsLocked()
 }
 
 // GetAdvertise returns what SetAdvertise, or the options, have set.
-func (s *Server) GetAdvertise() Advertise {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.advertise
-}
+func (s *Server) GetAdvertise() Advertise { return *s.advertise.Load() }
 
 // Health tells of each listener that is not switched off whether it accepts.
 func (s *Server) Health() map[string]bool {

@@ -1,7 +1,9 @@
 package mockserver_test
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -149,6 +151,51 @@ func TestMaxSessions(t *testing.T) {
 	}
 }
 
+// An HTTP connection beyond MaxConnections of its listener is closed at once, with a word in the log; when one has ended, another may come.
+func TestMaxConnections(t *testing.T) {
+	t.Parallel()
+	var log safeBuffer
+	w := onWire(t, &mockserver.Options{MaxConnections: 1, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	addr := strings.TrimPrefix(w.srv.URL(), "http://")
+	poll := func(conn net.Conn) error {
+		fmt.Fprintf(conn, "GET /database/v1/status HTTP/1.1\r\nHost: %s\r\n\r\n", addr)
+		_, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		return err
+	}
+	dial := func() net.Conn {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		return conn
+	}
+	first := dial()
+	if err := poll(first); err != nil {
+		t.Fatalf("the first connection: %v", err)
+	}
+	if err := poll(dial()); err == nil {
+		t.Error("a second connection was served")
+	}
+	if !strings.Contains(log.String(), "too many HTTP connections") {
+		t.Errorf("the log does not tell of it:\n%s", log.String())
+	}
+	if err := poll(first); err != nil {
+		t.Errorf("the first connection suffered: %v", err)
+	}
+	first.Close()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		err := poll(dial())
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still refused after the first connection ended: %v", err)
+		}
+	}
+}
+
 // The journal remembers JournalSize events, the latest, and says how many it has dropped.
 func TestJournalSize(t *testing.T) {
 	t.Parallel()
@@ -168,7 +215,7 @@ func TestJournalSize(t *testing.T) {
 func TestLimits_negative(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]mockserver.Options{
-		"JournalSize": {JournalSize: -1}, "MaxDump": {MaxDump: -1}, "MaxSessions": {MaxSessions: -1}, "MaxRequests": {MaxRequests: -1},
+		"JournalSize": {JournalSize: -1}, "MaxDump": {MaxDump: -1}, "MaxSessions": {MaxSessions: -1}, "MaxConnections": {MaxConnections: -1}, "MaxRequests": {MaxRequests: -1},
 	} {
 		if srv, err := mockserver.New(&opts); err == nil {
 			srv.Close()

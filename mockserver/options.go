@@ -27,10 +27,11 @@ const (
 
 // Defaults of [Options].
 const (
-	DefaultJournalSize = journal.DefaultCapacity
-	DefaultMaxDump     = 64 << 30
-	DefaultMaxSessions = sftpserver.DefaultMaxSessions
-	DefaultMaxRequests = 250_000 // about as many KiB of memory
+	DefaultJournalSize    = journal.DefaultCapacity
+	DefaultMaxDump        = 64 << 30
+	DefaultMaxConnections = 4096
+	DefaultMaxSessions    = sftpserver.DefaultMaxSessions
+	DefaultMaxRequests    = 250_000 // about as many KiB of memory
 )
 
 // profiles has what the editions of the page differ in.
@@ -88,6 +89,8 @@ type Options struct {
 	// MaxDump is how many bytes a dump may have; 0 is DefaultMaxDump. A larger one is refused with DUMP:TOO_LARGE, over SFTP with
 	// "File too large", and the dump that was there before stays (assumed).
 	MaxDump int64
+	// MaxConnections is how many connections each HTTP listener has at one time; 0 is DefaultMaxConnections. Further ones are closed at once.
+	MaxConnections int
 	// MaxSessions is how many SFTP connections there may be at one time; 0 is DefaultMaxSessions. Further ones are closed at once.
 	MaxSessions int
 	// MaxRequests is how many requests are held; 0 is DefaultMaxRequests. Then create is refused with SERVER:ERROR until some are forgotten
@@ -151,13 +154,15 @@ func (o *Options) withDefaults() (Options, error) {
 		return full, fmt.Errorf("mockserver: an SFTP access cannot last %v", full.SFTPAccessTTL)
 	}
 	for name, limit := range map[string]int64{
-		"JournalSize": int64(full.JournalSize), "MaxDump": full.MaxDump, "MaxSessions": int64(full.MaxSessions), "MaxRequests": int64(full.MaxRequests),
+		"JournalSize": int64(full.JournalSize), "MaxDump": full.MaxDump, "MaxConnections": int64(full.MaxConnections),
+		"MaxSessions": int64(full.MaxSessions), "MaxRequests": int64(full.MaxRequests),
 	} {
 		if limit < 0 {
 			return full, fmt.Errorf("mockserver: %s cannot be %d: choose a number above 0, or 0 for the default", name, limit)
 		}
 	}
 	full.MaxDump = cmp.Or(full.MaxDump, DefaultMaxDump)
+	full.MaxConnections = cmp.Or(full.MaxConnections, DefaultMaxConnections)
 	full.MaxRequests = cmp.Or(full.MaxRequests, DefaultMaxRequests)
 	if full.PublicURL != "" {
 		if err := checkBase(full.PublicURL); err != nil {

@@ -75,7 +75,7 @@ func (s *Server) serveStatusPage(c *call) {
 		plainNotFound(&c.w)
 		return
 	}
-	c.note(snapshot)
+	c.note(&snapshot)
 	status := s.described(snapshot, s.base(c.r))
 	values := status.values()
 	text := func(key string) string {

@@ -94,6 +94,9 @@ func (p *params) addForm(encoded string) {
 }
 
 func unescape(s string) string {
+	if !strings.ContainsAny(s, "%+") {
+		return s
+	}
 	if plain, err := url.QueryUnescape(s); err == nil {
 		return plain
 	}
@@ -145,17 +148,13 @@ type brokenOff struct{}
 
 func (brokenOff) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// add keeps the first value. JSON cannot carry what is not UTF-8, so that is replaced here, once. What is kept is a copy: a value
-// that is remembered must not hold on to the whole body.
+// add keeps the first value. JSON cannot carry what is not UTF-8, so that is replaced here, once. Whoever remembers a value copies it: it may be
+// part of a whole body.
 func (p *params) add(name, value string) {
 	if p.has(name) {
 		return
 	}
-	name = ownName(name)
-	if p.list == nil {
-		p.list = make([]journal.Param, 0, 2) // request and key
-	}
-	p.list = append(p.list, journal.Param{Name: name, Value: strings.Clone(strings.ToValidUTF8(value, "\uFFFD"))})
+	p.list = append(p.list, journal.Param{Name: name, Value: strings.ToValidUTF8(value, "\uFFFD")})
 	if p.names == nil && len(p.list) > few {
 		p.names = make(map[string]bool, 2*few)
 		for _, have := range p.list {
@@ -167,25 +166,12 @@ func (p *params) add(name, value string) {
 	}
 }
 
-// ownName is a copy of a parameter's name; those of every call need no copy.
-func ownName(name string) string {
-	switch name {
-	case "request":
-		return "request"
-	case "key":
-		return "key"
-	}
-	return strings.Clone(name)
-}
-
-// redacted is what the journal shows of the parameters, which are its own from now on. The key is shortened, so that a journal handed around
-// opens nothing.
+// redacted is what the journal shows of the parameters, in their place. The key is shortened, so that a journal handed around opens nothing.
 func (p *params) redacted() []journal.Param {
 	list := p.list
-	*p = params{}
 	if n := len(list) - maxShownParams; n > 0 {
 		slices.SortFunc(list, func(a, b journal.Param) int { return strings.Compare(a.Name, b.Name) })
-		list = append(list[:maxShownParams:maxShownParams], journal.Param{Name: "…", Value: fmt.Sprintf("%d more parameters", n)})
+		list = append(list[:maxShownParams], journal.Param{Name: "…", Value: fmt.Sprintf("%d more parameters", n)})
 	}
 	for i := range list {
 		limit := maxShown
@@ -195,4 +181,13 @@ func (p *params) redacted() []journal.Param {
 		list[i] = journal.Param{Name: shorten(list[i].Name, maxShown), Value: shorten(list[i].Value, limit)}
 	}
 	return list
+}
+
+// emptied are no parameters, with the memory for the next ones.
+func (p *params) emptied() params {
+	if cap(p.list) > few {
+		return params{}
+	}
+	clear(p.list)
+	return params{list: p.list[:0]}
 }

@@ -9,7 +9,7 @@ func (s *Server) handleProcess(c *call) answer {
 	if fails != nil {
 		return refused(fails...)
 	}
-	c.note(snapshot)
+	c.note(&snapshot)
 	return answer{}
 }
 
@@ -19,6 +19,6 @@ func (s *Server) handleSkipTest(c *call) answer {
 	if fails != nil {
 		return refused(fails...)
 	}
-	c.note(snapshot)
+	c.note(&snapshot)
 	return answer{}
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
@@ -91,7 +92,7 @@ func (s *scripts) pickFor(script *scenario.Scenario, on, who string) *scenario.F
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := countKey{script, who}
+	key := countKey{script, strings.Clone(who)}
 	fault, _, counts := script.Pick(on, s.counts[key])
 	s.counts[key] = counts
 	return fault

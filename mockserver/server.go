@@ -13,9 +13,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/upgrademock/upgrademock/internal/localca"
+	"github.com/upgrademock/upgrademock/mockserver/internal/httpconn"
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/sftpserver"
@@ -26,10 +28,13 @@ import (
 type patience struct {
 	header time.Duration // to send a request's headers
 	idle   time.Duration // of a kept-alive connection
-	stall  time.Duration // without a byte of a body, however long the whole may take
+	stall  time.Duration // without a byte of a body, or for a piece of an answer to be read, however long the whole may take
 }
 
 var usualPatience = patience{header: 10 * time.Second, idle: 2 * time.Minute, stall: time.Minute}
+
+// sweep is how often it is looked whose patience has ended.
+func (p patience) sweep() time.Duration { return min(p.header/8, p.idle/8, p.stall/8, time.Second) }
 
 // Server is an emulator. Make one with New.
 type Server struct {
@@ -56,12 +61,14 @@ type Server struct {
 	started   bool
 	closed    chan struct{} // closed when Close has done its work; nil before it began
 	closeErr  error
-	advertise Advertise
 	listeners map[string]net.Listener // by name: "http", "https", "sftp", "control"
 	servers   []*http.Server
-	calls     int           // being handled
+	calls     int           // of ServeHTTP, being handled
 	quiet     chan struct{} // closed when calls becomes 0 after Close began
-	serving   sync.WaitGroup
+
+	advertise atomic.Pointer[Advertise]
+	serving   sync.WaitGroup // listeners
+	conns     sync.WaitGroup // HTTP connections of theirs
 }
 
 // Advertise is what answers tell clients of how to reach the emulator. An empty field leaves the server's own idea.
@@ -81,10 +88,10 @@ func New(opts *Options) (_ *Server, err error) {
 		opts: full, log: full.Logger, dir: full.DataDir, timed: opts == nil || opts.Now == nil && opts.Clock == nil,
 		journal:   journal.New(full.JournalSize, full.JournalWriter),
 		scripts:   newScripts(full.Scenarios),
-		advertise: Advertise{URL: strings.TrimSuffix(full.PublicURL, "/"), SFTPHost: full.SFTPHostname},
 		listeners: make(map[string]net.Listener),
 		patience:  usualPatience,
 	}
+	s.advertise.Store(&Advertise{URL: strings.TrimSuffix(full.PublicURL, "/"), SFTPHost: full.SFTPHostname})
 	s.metrics = newMetrics(s)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	defer func() {
@@ -199,8 +206,8 @@ func (s *Server) Start() (err error) {
 		return err
 	}
 	s.started = true
-	s.serveHTTPLocked("http", s, false)
-	s.serveHTTPLocked("https", s, true)
+	s.serveHTTPLocked("http", s.handler, false)
+	s.serveHTTPLocked("https", s.handler, true)
 	s.serveHTTPLocked("control", s.controlHandler(), false)
 	if l := s.listeners["sftp"]; l != nil {
 		s.serving.Go(func() { s.sftp.Serve(l) })
@@ -225,6 +232,7 @@ func (s *Server) serveHTTPLocked(name string, handler http.Handler, secure bool)
 		Handler:           handler,
 		ReadHeaderTimeout: s.patience.header,
 		IdleTimeout:       s.patience.idle,
+		ConnState:         s.countConn,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		Protocols:         new(http.Protocols),
 	}
@@ -235,6 +243,12 @@ func (s *Server) serveHTTPLocked(name string, handler http.Handler, secure bool)
 		srv.TLSConfig.NextProtos = []string{"http/1.1", "http/1.0"} // the latter is all that curl --http1.0 offers
 	}
 	s.servers = append(s.servers, srv)
+	l = httpconn.Listen(l, httpconn.Options{
+		Max: s.opts.MaxConnections, Stall: s.patience.stall, Sweep: s.patience.sweep(),
+		Refused: func(remote net.Addr) {
+			s.log.Warn("too many HTTP connections: refused one", "listener", name, "remote", remote.String(), "max", s.opts.MaxConnections)
+		},
+	})
 	s.serving.Go(func() {
 		if secure {
 			srv.ServeTLS(l, "", "")
@@ -242,6 +256,16 @@ func (s *Server) serveHTTPLocked(name string, handler http.Handler, secure bool)
 			srv.Serve(l)
 		}
 	})
+}
+
+// countConn counts the connections of our own listeners, and so the calls that come over them. One that a fault hijacks is counted there.
+func (s *Server) countConn(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.conns.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		s.conns.Done()
+	}
 }
 
 // ServeHTTP answers a call as the platform would, and the control API's calls.
@@ -313,8 +337,8 @@ func (s *Server) Close() error {
 		srv.Close()
 	}
 	err := s.sftp.Close()
-	s.await(quiet)
 	s.serving.Wait()
+	s.await(quiet)
 	err = errors.Join(err, s.journal.Close(), s.platform.Close(), s.removeTemp())
 	if err != nil {
 		s.closeErr = fmt.Errorf("mockserver: close: %w", err)
@@ -325,19 +349,10 @@ func (s *Server) Close() error {
 
 // await waits for the last call, and says so when that takes long.
 func (s *Server) await(quiet chan struct{}) {
-	patience := time.NewTimer(5 * time.Second)
-	defer patience.Stop()
-	for {
-		select {
-		case <-quiet:
-			return
-		case <-patience.C:
-			s.mu.Lock()
-			calls := s.calls
-			s.mu.Unlock()
-			s.log.Warn("closing still waits for calls being handled", "calls", calls)
-		}
-	}
+	slow := time.AfterFunc(5*time.Second, func() { s.log.Warn("closing still waits for calls being handled") })
+	defer slow.Stop()
+	<-quiet
+	s.conns.Wait()
 }
 
 func (s *Server) removeTemp() error {
@@ -401,8 +416,8 @@ func (s *Server) KnownHostsFile() string { return filepath.Join(s.dir, knownHost
 func (s *Server) HostKey() gossh.PublicKey { return s.hostKey.PublicKey() }
 
 // record gives an event to the journal and the counters.
-func (s *Server) record(e journal.Event, params ...journal.Param) {
-	s.metrics.count(&e)
+func (s *Server) record(e *journal.Event, params ...journal.Param) {
+	s.metrics.count(e)
 	s.journal.Add(e, params...)
 }
 

@@ -37,9 +37,8 @@ func (s *Server) handleSFTPAccess(c *call) answer {
 
 // sftpAddress is where the client finds the SFTP server: under the host by which it found us, unless told otherwise.
 func (s *Server) sftpAddress(c *call) (host string, port int) {
-	s.mu.Lock()
-	host, port = s.advertise.SFTPHost, s.advertise.SFTPPort
-	s.mu.Unlock()
+	told := s.advertise.Load()
+	host, port = told.SFTPHost, told.SFTPPort
 	if host == "" {
 		host = hostname(s.base(c.r))
 	}

@@ -99,7 +99,7 @@ func (s *Server) accessEnded(id int64) { s.sftp.Disconnect(platform.SFTPUser(id)
 
 // noteChange journals a change of state. It is called under the platform's lock.
 func (s *Server) noteChange(change platform.Change) {
-	s.record(journal.Event{
+	s.record(&journal.Event{
 		On: "state", At: change.At, Request: change.ID, Contract: change.Contract, From: change.From, To: change.To,
 	})
 }
@@ -146,7 +146,7 @@ func (s *Server) noteSFTP(e sftpserver.Event) {
 		event.Request = id
 		event.Contract, event.Scenario = s.platform.Whose(id)
 	}
-	s.record(event)
+	s.record(&event)
 	if e.Kind != sftpserver.EventClose || e.Reason != "" || e.Incomplete {
 		return
 	}
@@ -158,7 +158,7 @@ func (s *Server) noteSFTP(e sftpserver.Event) {
 	default:
 		return
 	}
-	s.record(event)
+	s.record(&event)
 }
 
 func ranges(list []sftpserver.Range) []journal.Range {

@@ -12,20 +12,10 @@ import (
 
 // handleStatus describes a request, and counts one poll (WIRE section 7).
 func (s *Server) handleStatus(c *call) answer {
-	snapshot, fails := s.platform.Status(c.ref)
-	if fails != nil {
+	if fails := s.platform.Status(c.ref, &c.whole.Snapshot); fails != nil {
 		return refused(fails...)
 	}
-	return s.describe(c, snapshot)
-}
-
-// fields is whoever wants to know the keys of a request, in order.
-type fields interface {
-	text(key, value string)
-	number(key string, value int64)
-	moment(key string, value time.Time)
-	link(key, path string) // a URL of the request
-	value(key string, value any)
+	return s.describe(c)
 }
 
 // described is a request as create, upgrade and status answer it.
@@ -33,21 +23,37 @@ type described struct {
 	platform.Snapshot
 	base   string // of the URLs
 	region string
+	room   [128]byte // for what the URLs begin with
 }
 
-func (s *Server) described(r platform.Snapshot, base string) described {
-	return described{Snapshot: r, base: base, region: s.opts.Region}
+func (s *Server) described(r platform.Snapshot, base string) *described {
+	return &described{Snapshot: r, base: base, region: s.opts.Region}
+}
+
+// values is the keys and what they are.
+func (d *described) values() map[string]any {
+	f := fields{values: make(map[string]any, 30), set: d.Set, root: d.appendRoot(d.room[:0])}
+	d.tell(&f)
+	return f.values
+}
+
+// appendJSON appends the keys as an object.
+func (d *described) appendJSON(b []byte) ([]byte, error) {
+	f := fields{b: append(b, '{'), set: d.Set, root: d.appendRoot(d.room[:0])}
+	f.simple = len(d.Set) == 0 && needsNoEscape(f.root)
+	d.tell(&f)
+	return append(f.b[:len(f.b)-1], '}'), f.err
 }
 
 // tell tells every key, in the order of the documented sample; null for what is unknown.
-func (d *described) tell(to fields) {
+func (d *described) tell(to *fields) {
 	to.number("id", d.ID)
 	to.text("key", d.Key)
 	to.text("email", d.Email)
 	to.text("target", d.Target)
 	to.text("aim", d.Aim)
 	to.text("filename", d.Filename)
-	orNull(to, "timezone", d.Timezone)
+	to.textOrNull("timezone", d.Timezone)
 	to.text("state", d.State)
 	to.text("issue_stage", d.IssueStage)
 	to.number("issue", d.Issue)
@@ -58,31 +64,23 @@ func (d *described) tell(to fields) {
 	to.link("upgraded_sql_url", "upgraded/sql")
 	to.link("upgraded_dump_url", "upgraded/archive")
 	to.link("modules_url", "modules/archive")
-	orNull(to, "filesize", d.filesize())
-	orNull(to, "database_uuid", d.Described.DatabaseUUID)
+	to.textOrNull("filesize", d.filesize())
+	to.textOrNull("database_uuid", d.Described.DatabaseUUID)
 	to.moment("created_at", d.CreatedAt)
-	to.value("estimated_time", nil)
+	to.null("estimated_time")
 	if d.ProcessedAt == nil {
-		to.value("processed_at", nil)
+		to.null("processed_at")
 	} else {
 		to.moment("processed_at", *d.ProcessedAt)
 	}
 	to.text("elapsed", hoursMinutes(d.Elapsed))
 	to.value("filestore", d.Filestore)
-	to.value("customer_message", nil)
-	orNull(to, "database_version", d.Described.DatabaseVersion)
-	orNull(to, "postgresql", d.PostgreSQL)
+	to.null("customer_message")
+	to.textOrNull("database_version", d.Described.DatabaseVersion)
+	to.textOrNull("postgresql", d.PostgreSQL)
 	to.value("compressions", d.compressions())
 	if d.OneCall {
 		to.link("migrated_sql_url", "upgraded/sql") // WIRE 6.6
-	}
-}
-
-func orNull(to fields, key, value string) {
-	if value == "" {
-		to.value(key, nil)
-	} else {
-		to.text(key, value)
 	}
 }
 
@@ -112,118 +110,86 @@ func (d *described) compressions() []string {
 	return d.Described.Compressions
 }
 
-// values is the keys and what they are.
-func (d *described) values() map[string]any {
-	v := valueFields{set: d.Set, root: string(d.appendRoot(nil)), values: make(map[string]any, 30)}
-	d.tell(v)
-	return v.values
+// fields is where the keys of a request go, in their order.
+type fields struct {
+	b      []byte         // JSON, with a comma behind each value …
+	values map[string]any // … unless this is not nil
+	set    map[string]any // the script knows better what the values of these are
+	root   []byte         // what the URLs begin with
+	simple bool           // the values are JSON as they come: clients poll, and this is most of the work of a poll
+	err    error
 }
 
-// valueFields collects the keys.
-type valueFields struct {
-	set, values map[string]any
-	root        string
-}
-
-func (v valueFields) text(key, value string)         { v.value(key, value) }
-func (v valueFields) number(key string, value int64) { v.value(key, value) }
-func (v valueFields) moment(key string, t time.Time) { v.value(key, timestamp(t)) }
-func (v valueFields) link(key, path string)          { v.value(key, v.root+path) }
-
-func (v valueFields) value(key string, value any) {
-	if set, ok := v.set[key]; ok { // the script knows better
+func (f *fields) value(key string, value any) {
+	if set, ok := f.set[key]; ok {
 		value = set
 	}
-	v.values[key] = value
-}
-
-// appendJSON appends the keys as an object.
-func (d *described) appendJSON(b []byte) ([]byte, error) {
-	w := jsonFields{d: d, b: append(b, '{')}
-	d.tell(&w)
-	return append(w.b[:len(w.b)-1], '}'), w.err
-}
-
-// jsonFields writes the keys, each with a comma behind it.
-type jsonFields struct {
-	d        *described
-	b        []byte
-	root, at int // a quote and the root of the links stand in b[root:at], once there was one
-	err      error
-}
-
-// key writes the key, unless the script knows better what its value is: then that is written, too.
-func (w *jsonFields) key(key string) (wanted bool) {
-	w.b = append(w.b, '"')
-	w.b = append(w.b, key...)
-	w.b = append(w.b, `":`...)
-	if len(w.d.Set) == 0 {
-		return true
+	if f.values != nil {
+		f.values[key] = value
+		return
 	}
-	set, ok := w.d.Set[key]
-	if ok {
-		w.append(set)
-	}
-	return !ok
-}
-
-func (w *jsonFields) append(value any) {
-	b, err := appendJSON(w.b, value)
+	b, err := appendJSON(appendKey(f.b, key), value)
 	if err != nil {
-		w.err = err
+		f.err = err
 		return
 	}
-	w.b = append(b, ',')
+	f.b = append(b, ',')
 }
 
-func (w *jsonFields) text(key, value string) {
-	if w.key(key) {
-		w.b = append(appendString(w.b, value), ',')
-	}
-}
-
-func (w *jsonFields) number(key string, value int64) {
-	if w.key(key) {
-		w.b = append(strconv.AppendInt(w.b, value, 10), ',')
-	}
-}
-
-func (w *jsonFields) moment(key string, t time.Time) {
-	if w.key(key) {
-		w.b = append(w.b, '"')
-		w.b = append(appendTimestamp(w.b, t), `",`...)
-	}
-}
-
-func (w *jsonFields) link(key, path string) {
-	if !w.key(key) {
+func (f *fields) text(key, value string) {
+	if !f.simple {
+		f.value(key, value)
 		return
 	}
-	if w.at == 0 {
-		w.root = len(w.b)
-		w.b = w.d.appendRoot(append(w.b, '"'))
-		if !needsNoEscape(w.b[w.root+1:]) {
-			w.b = appendString(w.b[:w.root], string(w.b[w.root+1:]))
-			w.b = w.b[:len(w.b)-1]
-		}
-		w.at = len(w.b)
+	f.b = append(appendString(appendKey(f.b, key), value), ',')
+}
+
+func (f *fields) textOrNull(key, value string) {
+	if value == "" {
+		f.null(key)
 	} else {
-		w.b = append(w.b, w.b[w.root:w.at]...)
-	}
-	w.b = append(w.b, path...)
-	w.b = append(w.b, `",`...)
-}
-
-func (w *jsonFields) value(key string, value any) {
-	if w.key(key) {
-		w.append(value)
+		f.text(key, value)
 	}
 }
 
-// timestamp is UTC, as the sample's created_at.
-func timestamp(t time.Time) string { return string(appendTimestamp(nil, t)) }
+func (f *fields) null(key string) {
+	if !f.simple {
+		f.value(key, nil)
+		return
+	}
+	f.b = append(appendKey(f.b, key), "null,"...)
+}
 
-// appendTimestamp is [time.DateTime] by way of RFC 3339, which the library formats three times as fast.
+func (f *fields) number(key string, value int64) {
+	if !f.simple {
+		f.value(key, value)
+		return
+	}
+	f.b = append(strconv.AppendInt(appendKey(f.b, key), value, 10), ',')
+}
+
+func (f *fields) moment(key string, t time.Time) {
+	if !f.simple {
+		f.value(key, string(appendTimestamp(nil, t)))
+		return
+	}
+	f.b = append(appendTimestamp(append(appendKey(f.b, key), '"'), t), `",`...)
+}
+
+// link is a URL of the request.
+func (f *fields) link(key, path string) {
+	if !f.simple {
+		f.value(key, string(f.root)+path)
+		return
+	}
+	f.b = append(append(append(append(appendKey(f.b, key), '"'), f.root...), path...), `",`...)
+}
+
+func appendKey(b []byte, key string) []byte {
+	return append(append(append(b, '"'), key...), `":`...)
+}
+
+// appendTimestamp is UTC, as the sample's created_at: [time.DateTime], by way of RFC 3339, which the library formats three times as fast.
 func appendTimestamp(b []byte, t time.Time) []byte {
 	from := len(b)
 	b = t.UTC().AppendFormat(b, time.RFC3339)

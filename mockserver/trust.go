@@ -76,13 +76,14 @@ func (s *Server) writeKnownHostsLocked() error {
 	if err != nil {
 		return fmt.Errorf("mockserver: %w", err)
 	}
-	names := []string{host, "127.0.0.1", "localhost", "::1", s.advertise.SFTPHost}
-	if u, err := url.Parse(s.advertise.URL); err == nil {
+	advertise := s.advertise.Load()
+	names := []string{host, "127.0.0.1", "localhost", "::1", advertise.SFTPHost}
+	if u, err := url.Parse(advertise.URL); err == nil {
 		names = append(names, u.Hostname())
 	}
 	ports := []string{port}
-	if s.advertise.SFTPPort != 0 {
-		ports = append(ports, strconv.Itoa(s.advertise.SFTPPort))
+	if advertise.SFTPPort != 0 {
+		ports = append(ports, strconv.Itoa(advertise.SFTPPort))
 	}
 	var addrs []string
 	for _, name := range names {

@@ -23,7 +23,7 @@ func (s *Server) handleUpload(c *call) answer {
 	if fails != nil {
 		return refused(fails...)
 	}
-	c.note(snapshot)
+	c.note(&snapshot)
 	s.uploaded(snapshot.ID)
 	return answer{}
 }
@@ -47,7 +47,8 @@ func (s *Server) handleUpgrade(c *call) answer {
 		return refused(fails...)
 	}
 	s.uploaded(snapshot.ID)
-	return s.describe(c, snapshot)
+	c.whole.Snapshot = snapshot
+	return s.describe(c)
 }
 
 func (s *Server) uploaded(id int64) {
@@ -58,7 +59,7 @@ func (s *Server) uploaded(id int64) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// copyBuffers are large: bytes come from a socket and go to a file, and each round costs two system calls.
+// copyBuffers are large: bytes go between a socket and a file, and each round costs two system calls.
 var copyBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
 // receive stores the call's body. A body that ends early leaves nothing behind (WIRE 4.5).

@@ -74,38 +74,22 @@ type Filter struct {
 	After    uint64    // a later Seq
 }
 
-// Match reports whether the event passes.
-func (f Filter) Match(e *Event) bool {
-	return (f.Request == 0 || f.Request == e.Request) &&
-		(f.Contract == "" || f.Contract == e.Contract) &&
-		(f.On == "" || f.On == e.On || strings.HasPrefix(e.On, f.On+".")) &&
-		!e.At.Before(f.Since) && e.Seq > f.After
-}
-
-// Param is a parameter of a call. A journal holds thousands of them, and a list is smaller than a map, and made sooner.
-type Param struct{ Name, Value string }
-
-// entry is an event as it is remembered: its Params are made when somebody looks.
-type entry struct {
-	Event
-	params []Param
-}
-
-func (e *entry) event() Event {
-	event := e.Event
-	if len(e.params) > 0 {
-		event.Params = make(map[string]string, len(e.params))
-		for _, p := range e.params {
-			event.Params[p.Name] = p.Value
-		}
+// pass returns the event that is remembered there, if it passes. What most of them do not have in common is looked at first.
+func (f *Filter) pass(en *entry) (e Event, ok bool) {
+	if en.seq <= f.After || f.Request != 0 && f.Request != en.request || f.On != "" && f.On != en.on && !strings.HasPrefix(en.on, f.On+".") {
+		return Event{}, false
 	}
-	return event
+	e = en.event()
+	return e, (f.Contract == "" || f.Contract == e.Contract) && !e.At.Before(f.Since)
 }
+
+// Param is a parameter of a call.
+type Param struct{ Name, Value string }
 
 // Journal is a bounded list of events. Its methods may be called concurrently.
 type Journal struct {
 	mu      sync.Mutex
-	ring    []entry // grows up to capacity, then wraps at next
+	ring    []entry // grows up to cap, then wraps at next
 	next    int
 	cap     int
 	seq     uint64
@@ -133,9 +117,8 @@ func New(capacity int, out io.Writer) *Journal {
 	return j
 }
 
-// Add appends the event, giving it its number. Its Params come beside it, and are the journal's from now on.
-func (j *Journal) Add(e Event, params ...Param) {
-	e.At = e.At.UTC().Round(0)
+// Add appends the event, giving it its number. Its Params come beside it: a list is made sooner than a map. Nothing of either is held on to.
+func (j *Journal) Add(e *Event, params ...Param) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.seq++
@@ -149,13 +132,19 @@ func (j *Journal) Add(e Event, params ...Param) {
 		j.next = (j.next + 1) % j.cap
 		j.dropped++
 	}
-	added.Event, added.params = e, params
-	if j.out != nil && j.outErr == nil {
-		j.outErr = j.out.Encode(added.event())
+	added.set(e, params)
+	if j.out != nil {
+		j.writeLocked(added)
 	}
 	if j.changed != nil {
 		close(j.changed)
 		j.changed = nil
+	}
+}
+
+func (j *Journal) writeLocked(en *entry) {
+	if j.outErr == nil {
+		j.outErr = j.out.Encode(en.event())
 	}
 }
 
@@ -169,8 +158,8 @@ func (j *Journal) Events(f Filter) []Event {
 func (j *Journal) eventsLocked(f Filter) []Event {
 	var found []Event
 	for i := range j.ring {
-		if e := &j.ring[(j.next+i)%len(j.ring)]; f.Match(&e.Event) {
-			found = append(found, e.event())
+		if e, ok := f.pass(&j.ring[(j.next+i)%len(j.ring)]); ok {
+			found = append(found, e)
 		}
 	}
 	return found
@@ -223,8 +212,9 @@ func (j *Journal) Clear(f Filter) {
 	defer j.mu.Unlock()
 	var kept []entry
 	for i := range j.ring {
-		if e := j.ring[(j.next+i)%len(j.ring)]; !f.Match(&e.Event) {
-			kept = append(kept, e)
+		en := &j.ring[(j.next+i)%len(j.ring)]
+		if _, ok := f.pass(en); !ok {
+			kept = append(kept, *en)
 		}
 	}
 	j.ring, j.next = kept, 0

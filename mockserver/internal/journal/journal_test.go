@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,7 +35,7 @@ func seqs(events []journal.Event) []uint64 {
 // fill adds n events: On is status or sftp.open in turn, the request 1, 2 or 3, a second apart.
 func fill(j *journal.Journal, n int) {
 	for i := range n {
-		j.Add(journal.Event{
+		j.Add(&journal.Event{
 			On: []string{"status", "sftp.open"}[i%2], Request: int64(i%3 + 1), Contract: fmt.Sprintf("M%d", i%3+1),
 			At: moment.Add(time.Duration(i) * time.Second),
 		})
@@ -62,6 +65,50 @@ func TestFilter(t *testing.T) {
 		if d := cmp.Diff(tc.want, seqs(j.Events(tc.filter))); d != "" {
 			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
+	}
+}
+
+// What comes out is what came in, whichever field it is in, and whatever was in that place before.
+func TestJournal_everyField(t *testing.T) {
+	t.Parallel()
+	j := journal.New(1, nil)
+	for _, n := range []int{1, 300, 2} { // the second is larger than is usual
+		var e journal.Event
+		fields := reflect.ValueOf(&e).Elem()
+		for i := range fields.NumField() {
+			field, what := fields.Field(i), fields.Type().Field(i).Name
+			switch value := field.Addr().Interface().(type) {
+			case *string:
+				*value = what
+			case *int:
+				*value = -n
+			case *int64:
+				*value = -int64(n) << 40
+			case *uint64:
+				*value = math.MaxUint64
+			case *time.Duration:
+				*value = time.Duration(n)
+			case *time.Time:
+				*value = moment.Add(time.Duration(n))
+			case *[]string:
+				*value = slices.Repeat([]string{what, ""}, n)
+			case *[]journal.Range:
+				*value = slices.Repeat([]journal.Range{{From: 1, To: int64(i)}}, n)
+			case *map[string]string: // comes beside the event
+			default:
+				t.Fatalf("what is a %T?", value)
+			}
+		}
+		j.Add(&e, journal.Param{Name: "key", Value: "aaaa…"}, journal.Param{Name: "", Value: strings.Repeat("x", 50*n)})
+		e.Seq = j.Last()
+		e.Params = map[string]string{"key": "aaaa…", "": strings.Repeat("x", 50*n)}
+		if d := cmp.Diff([]journal.Event{e}, j.Events(journal.Filter{})); d != "" {
+			t.Errorf("%d: remembered otherwise (-in +out):\n%s", n, d)
+		}
+	}
+	j.Add(&journal.Event{})
+	if d := cmp.Diff([]journal.Event{{Seq: 4, At: time.Time{}}}, j.Events(journal.Filter{})); d != "" {
+		t.Errorf("an empty event is remembered otherwise (-in +out):\n%s", d)
 	}
 }
 
@@ -170,8 +217,8 @@ func TestJournal_writes(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	j := journal.New(1, &out)
-	j.Add(journal.Event{On: "status", At: moment.In(time.FixedZone("", 3600))}, journal.Param{Name: "a", Value: "<&>"})
-	j.Add(journal.Event{On: "sftp.close", At: moment, Written: []journal.Range{{From: 0, To: 5}}})
+	j.Add(&journal.Event{On: "status", At: moment.In(time.FixedZone("", 3600))}, journal.Param{Name: "a", Value: "<&>"})
+	j.Add(&journal.Event{On: "sftp.close", At: moment, Written: []journal.Range{{From: 0, To: 5}}})
 	want := `{"seq":1,"at":"2015-09-09T07:13:49Z","on":"status","params":{"a":"<&>"}}
 {"seq":2,"at":"2015-09-09T07:13:49Z","on":"sftp.close","written":[{"from":0,"to":5}]}
 `

@@ -183,10 +183,25 @@ func (p *Platform) load() error {
 }
 
 func (p *Platform) addLocked(r *request) {
+	rec := &r.rec
+	pack(&rec.Key, &rec.Contract, &rec.Email, &rec.Target, &rec.Aim, &rec.Filename, &rec.Timezone, &rec.PostgreSQL)
 	p.requests[r.rec.ID] = r
 	p.lastID = max(p.lastID, r.rec.ID)
 	if changesHostKey(r.script) {
 		p.hostKeyFaults[r.rec.ID] = true
+	}
+}
+
+// pack puts texts into one piece of memory of their own. What they came in, which may be a whole body, is held on to no longer; and requests are
+// held by the thousand, each of whose pieces the garbage collector has to find.
+func pack(texts ...*string) {
+	var all strings.Builder
+	for _, s := range texts {
+		all.WriteString(*s)
+	}
+	packed := all.String()
+	for _, s := range texts {
+		*s, packed = packed[:len(*s)], packed[len(*s):]
 	}
 }
 
@@ -339,23 +354,24 @@ func phase(state string) string {
 	return ""
 }
 
-// Status returns the request after counting one poll (WIRE section 7).
-func (p *Platform) Status(ref Ref) (Snapshot, Failures) {
+// Status describes the request after counting one poll (WIRE section 7).
+func (p *Platform) Status(ref Ref, s *Snapshot) Failures {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r, fails := p.findLocked(ref)
 	if fails != nil {
-		return Snapshot{}, fails
+		return fails
 	}
 	if r.rec.ProcessedAt != nil && r.rec.Forced == nil {
 		pos, changes := r.script.Poll(r.rec.Position, p.opts.Now())
 		if err := p.updateLocked(r, func(rec *record) { rec.Position = pos }); err != nil {
-			return Snapshot{}, Failures{Trouble("The poll can not be recorded", err)}
+			return Failures{Trouble("The poll can not be recorded", err)}
 		}
 		p.tellLocked(r, changes)
 		p.evaluateLocked(r)
 	}
-	return p.snapshotLocked(r), nil
+	p.describeLocked(r, s)
+	return nil
 }
 
 // Look returns the request as it is; nothing is counted. For the pages and the URLs.

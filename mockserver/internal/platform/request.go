@@ -90,11 +90,16 @@ type Snapshot struct {
 const someVersion = "9.4"
 
 // Upgradable tells whether the upgraded database is there to be handed out (WIRE 8.2).
-func (s Snapshot) Upgradable() bool { return phase(s.State) == "download" }
+func (s *Snapshot) Upgradable() bool { return phase(s.State) == "download" }
 
-func (p *Platform) snapshotLocked(r *request) Snapshot {
+func (p *Platform) snapshotLocked(r *request) (s Snapshot) {
+	p.describeLocked(r, &s)
+	return s
+}
+
+func (p *Platform) describeLocked(r *request, s *Snapshot) {
 	rec := &r.rec
-	s := Snapshot{
+	*s = Snapshot{
 		ID: rec.ID, Key: rec.Key, Contract: rec.Contract, Email: rec.Email, Target: rec.Target, Aim: rec.Aim,
 		Filename: rec.Filename, Timezone: rec.Timezone,
 		State: p.stateLocked(r), IssueStage: "new", Issue: rec.ID - firstID + firstIssue,
@@ -124,7 +129,6 @@ func (p *Platform) snapshotLocked(r *request) Snapshot {
 	} else {
 		s.Filestore = r.script.Upgraded.Built && s.Upgradable()
 	}
-	return s
 }
 
 // setLocked is what the script, and whoever put r in a state of its own, say of single keys of the status.
