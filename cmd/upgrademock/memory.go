@@ -10,7 +10,8 @@ import (
 
 const (
 	leanHeap = 40 << 20 // what the program may use before the collector hurries
-	garbage  = 200      // percent of what is in use: below leanHeap there is room, and polls are answered with less collecting
+	roomy    = 600      // percent of what is in use, below leanHeap: polls are answered with less collecting
+	lean     = 300      // and above
 	liveHeap = "/gc/heap/live:bytes"
 )
 
@@ -21,21 +22,26 @@ func keepLean() {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
-	debug.SetMemoryLimit(leanHeap)
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbage)
+	garbage := func(percent int) {
+		if os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(percent)
+		}
 	}
+	debug.SetMemoryLimit(leanHeap)
+	garbage(roomy)
 	type collected struct{ _ [16]byte } // something to be collected in each cycle
 	var follow func(*collected)
 	follow = func(*collected) {
 		live := []metrics.Sample{{Name: liveHeap}}
 		metrics.Read(live)
 		inUse := int64(live[0].Value.Uint64())
-		limit := max(leanHeap, inUse*3/2)
 		if inUse > leanHeap { // requests by the ten thousand: collecting often now costs more than it saves
-			limit = math.MaxInt64
+			debug.SetMemoryLimit(math.MaxInt64)
+			garbage(lean)
+		} else {
+			debug.SetMemoryLimit(max(leanHeap, inUse*3/2))
+			garbage(roomy)
 		}
-		debug.SetMemoryLimit(limit)
 		runtime.SetFinalizer(new(collected), follow)
 	}
 	runtime.SetFinalizer(new(collected), follow)
