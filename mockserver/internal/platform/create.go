@@ -52,18 +52,16 @@ func (p *Platform) createLocked(params CreateParams, more func(*record)) (*reque
 		return nil, Failures{Trouble("The request can not be created now", err)}
 	}
 	script := p.opts.Script(params)
-	r := &request{
-		script: script,
-		rec: record{
-			ID: p.lastID + 1, Key: key, Contract: params.Contract, Email: params.Email, Target: params.Target,
-			Aim: params.Aim, Filename: params.Filename, Timezone: params.Timezone,
-			CreatedAt: p.opts.Now().UTC(), Script: script,
-		},
+	rec := record{
+		ID: p.lastID + 1, Key: key, Contract: params.Contract, Email: params.Email, Target: params.Target,
+		Aim: params.Aim, Filename: params.Filename, Timezone: params.Timezone,
+		CreatedAt: p.opts.Now().UTC(), Script: script,
 	}
-	more(&r.rec)
-	if err := p.store.put(&r.rec); err != nil {
+	more(&rec)
+	if err := p.store.put(&rec); err != nil {
 		return nil, Failures{Trouble("The request can not be kept", err)}
 	}
+	r := p.newRequestLocked(rec)
 	p.addLocked(r)
 	return r, nil
 }

@@ -75,7 +75,8 @@ type Platform struct {
 	mu       sync.Mutex
 	requests map[int64]*request
 	lastID   int64
-	trash    []int64 // files to be removed once the lock is free
+	spare    []request // for the next requests
+	trash    []int64   // files to be removed once the lock is free
 
 	hostKeyFaults map[int64]bool // requests whose script changes the SSH host key, which must be known before anybody logs in
 }
@@ -150,7 +151,7 @@ func (p *Platform) newPath() (int64, string, error) {
 func (p *Platform) load() error {
 	referred := make(map[string]bool)
 	err := p.store.load(func(rec record, part progress) error {
-		r := &request{rec: rec, script: rec.Script}
+		r := p.newRequestLocked(rec)
 		p.addLocked(r)
 		for _, f := range []*file{rec.Original, rec.Upgraded} {
 			if f != nil {
@@ -182,9 +183,20 @@ func (p *Platform) load() error {
 	return nil
 }
 
+// newRequestLocked makes a request out of its record. Requests are held by the hundred thousand: the garbage collector is through with them in half the time
+// where many lie side by side, and each has its texts in one place.
+func (p *Platform) newRequestLocked(rec record) *request {
+	if len(p.spare) == 0 {
+		p.spare = make([]request, 32)
+	}
+	r := &p.spare[0]
+	p.spare = p.spare[1:]
+	r.rec, r.script = rec, rec.Script
+	pack(&r.rec.Key, &r.rec.Contract, &r.rec.Email, &r.rec.Target, &r.rec.Aim, &r.rec.Filename, &r.rec.Timezone, &r.rec.PostgreSQL)
+	return r
+}
+
 func (p *Platform) addLocked(r *request) {
-	rec := &r.rec
-	pack(&rec.Key, &rec.Contract, &rec.Email, &rec.Target, &rec.Aim, &rec.Filename, &rec.Timezone, &rec.PostgreSQL)
 	p.requests[r.rec.ID] = r
 	p.lastID = max(p.lastID, r.rec.ID)
 	if changesHostKey(r.script) {
@@ -192,8 +204,7 @@ func (p *Platform) addLocked(r *request) {
 	}
 }
 
-// pack puts texts into one piece of memory of their own. What they came in, which may be a whole body, is held on to no longer; and requests are
-// held by the thousand, each of whose pieces the garbage collector has to find.
+// pack puts texts into one piece of memory of their own. What they came in, which may be a whole body, is held on to no longer.
 func pack(texts ...*string) {
 	var all strings.Builder
 	for _, s := range texts {
