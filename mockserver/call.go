@@ -168,7 +168,7 @@ var answerBuffers = sync.Pool{New: func() any {
 }}
 
 // none is an empty list.
-var none = []string{}
+var none any = []string{}
 
 // write encodes an answer: the only place where the envelope is made (WIRE 1.6).
 func (s *Server) write(c *call, a answer) {

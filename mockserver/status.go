@@ -103,7 +103,7 @@ func (d *described) filesize() string {
 	return dump.Size(d.DumpSize)
 }
 
-func (d *described) compressions() []string {
+func (d *described) compressions() any {
 	if !d.HasDump || d.Described.Compressions == nil {
 		return none
 	}

@@ -40,13 +40,22 @@ func (en *entry) set(e *Event, params []Param) {
 	b = binary.AppendVarint(b, int64(e.Status))
 	b = binary.AppendUvarint(b, e.Session)
 	b = binary.AppendUvarint(b, e.Handle)
+	b = append(b, 0, 0, 0, 0)
+	there, present := len(b)-4, uint32(0) // which fields are: most of them mean nothing for the event
 	numbers, texts := e.numbers(), e.texts()
 	for i := range numbers {
-		b = binary.AppendVarint(b, *numbers[i])
+		if n := *numbers[i]; n != 0 {
+			present |= 1 << i
+			b = binary.AppendVarint(b, n)
+		}
 	}
 	for i := range texts {
-		b = appendText(b, *texts[i])
+		if s := *texts[i]; s != "" {
+			present |= 1 << (len(numbers) + i)
+			b = appendText(b, s)
+		}
 	}
+	binary.LittleEndian.PutUint32(b[there:], present)
 	b = binary.AppendUvarint(b, uint64(len(e.Failures)))
 	for _, s := range e.Failures {
 		b = appendText(b, s)
@@ -78,11 +87,18 @@ func (en *entry) event() Event {
 	e.At = time.Unix(u.varint(), int64(u.uvarint())).UTC()
 	e.Status = int(u.varint())
 	e.Session, e.Handle = u.uvarint(), u.uvarint()
-	for _, n := range e.numbers() {
-		*n = u.varint()
+	present := binary.LittleEndian.Uint32(u)
+	u = u[4:]
+	numbers := e.numbers()
+	for i, n := range numbers {
+		if present&(1<<i) != 0 {
+			*n = u.varint()
+		}
 	}
-	for _, s := range e.texts() {
-		*s = u.text()
+	for i, s := range e.texts() {
+		if present&(1<<(len(numbers)+i)) != 0 {
+			*s = u.text()
+		}
 	}
 	for range u.uvarint() {
 		e.Failures = append(e.Failures, u.text())
