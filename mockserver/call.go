@@ -240,21 +240,21 @@ func shorten(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
-// base is the base of the URLs in an answer to r, which must lead back here for whoever asked.
-func (s *Server) base(r *http.Request) string {
+// base is the base of the URLs in an answer to r, which must lead back here for whoever asked; in two parts.
+func (s *Server) base(r *http.Request) (scheme, host string) {
 	if base := s.advertise.Load().URL; base != "" {
-		return base
+		return base, ""
 	}
-	scheme, host := "http", r.Host
+	scheme, host = "http://", r.Host
 	if r.TLS != nil {
-		scheme = "https"
+		scheme = "https://"
 	}
 	if host == "" { // HTTP/1.0
 		if addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 			host = addr.String()
 		}
 	}
-	return scheme + "://" + host
+	return scheme, host
 }
 
 // recorder remembers what was answered.

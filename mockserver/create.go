@@ -23,7 +23,8 @@ func createParams(p *params) platform.CreateParams {
 // describe answers with the whole request, c.whole, and notes in the journal whose it is.
 func (s *Server) describe(c *call) answer {
 	c.note(&c.whole.Snapshot)
-	c.whole.base, c.whole.region = s.base(c.r), s.opts.Region
+	c.whole.scheme, c.whole.host = s.base(c.r)
+	c.whole.region = s.opts.Region
 	return answer{request: &c.whole}
 }
 

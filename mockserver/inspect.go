@@ -97,7 +97,7 @@ func (s *Server) request(r platform.Snapshot) Request {
 	if base == "" {
 		base = s.HTTPSURL()
 	}
-	status := s.described(r, base)
+	status := s.described(r, base, "")
 	return Request{
 		ID: r.ID, Key: r.Key, Contract: r.Contract, State: r.State, Scenario: r.Scenario, Status: status.values(),
 		SharedSize: r.SharedSize, Contiguous: r.ContiguousBytes, AccessExpires: r.AccessExpires,

@@ -82,7 +82,7 @@ func appendAny(b []byte, v any) ([]byte, error) {
 }
 
 // needsNoEscape tells whether s is printable ASCII without quote and backslash.
-func needsNoEscape[text string | []byte](s text) bool {
+func needsNoEscape(s string) bool {
 	for i := range len(s) {
 		if !plain[s[i]] {
 			return false

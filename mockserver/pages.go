@@ -76,7 +76,8 @@ func (s *Server) serveStatusPage(c *call) {
 		return
 	}
 	c.note(&snapshot)
-	status := s.described(snapshot, s.base(c.r))
+	scheme, host := s.base(c.r)
+	status := s.described(snapshot, scheme, host)
 	values := status.values()
 	text := func(key string) string {
 		if s, ok := values[key].(string); ok {
@@ -142,8 +143,9 @@ func (s *Server) scriptedOr(c *call, open func(platform.Ref) (*platform.Content,
 // serveFrontPage greets whoever opens the emulator in a browser.
 func (s *Server) serveFrontPage(w http.ResponseWriter, r *http.Request) {
 	c := &call{w: recorder{ResponseWriter: w}, r: r}
+	scheme, host := s.base(r)
 	s.page(c, "upgrademock", frontPage, map[string]string{
-		"Base": s.base(r), "Target": s.opts.Targets[len(s.opts.Targets)-1], "SFTP": s.SFTPAddr(),
+		"Base": scheme + host, "Target": s.opts.Targets[len(s.opts.Targets)-1], "SFTP": s.SFTPAddr(),
 	})
 }
 

@@ -40,7 +40,8 @@ func (s *Server) sftpAddress(c *call) (host string, port int) {
 	told := s.advertise.Load()
 	host, port = told.SFTPHost, told.SFTPPort
 	if host == "" {
-		host = hostname(s.base(c.r))
+		scheme, name := s.base(c.r)
+		host = hostname(scheme + name)
 	}
 	if port == 0 {
 		if _, digits, err := net.SplitHostPort(s.addr("sftp")); err == nil {

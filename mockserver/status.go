@@ -21,13 +21,12 @@ func (s *Server) handleStatus(c *call) answer {
 // described is a request as create, upgrade and status answer it.
 type described struct {
 	platform.Snapshot
-	base   string // of the URLs
-	region string
-	room   [128]byte // for what the URLs begin with
+	scheme, host, region string    // of the URLs
+	room                 [128]byte // for what the URLs begin with
 }
 
-func (s *Server) described(r platform.Snapshot, base string) *described {
-	return &described{Snapshot: r, base: base, region: s.opts.Region}
+func (s *Server) described(r platform.Snapshot, scheme, host string) *described {
+	return &described{Snapshot: r, scheme: scheme, host: host, region: s.opts.Region}
 }
 
 // values is the keys and what they are.
@@ -40,7 +39,7 @@ func (d *described) values() map[string]any {
 // appendJSON appends the keys as an object.
 func (d *described) appendJSON(b []byte) ([]byte, error) {
 	f := fields{b: append(b, '{'), set: d.Set, root: d.appendRoot(d.room[:0])}
-	f.simple = len(d.Set) == 0 && needsNoEscape(f.root)
+	f.simple = len(d.Set) == 0 && needsNoEscape(d.scheme) && needsNoEscape(d.host) && needsNoEscape(d.region)
 	d.tell(&f)
 	return append(f.b[:len(f.b)-1], '}'), f.err
 }
@@ -86,7 +85,8 @@ func (d *described) tell(to *fields) {
 
 // appendRoot appends what the request's URLs begin with. Deliberately not escaped: the sample's end in …==/status (WIRE section 7).
 func (d *described) appendRoot(b []byte) []byte {
-	b = append(b, d.base...)
+	b = append(b, d.scheme...)
+	b = append(b, d.host...)
 	b = append(b, "/database/"...)
 	b = append(b, d.region...)
 	b = append(b, '/')
