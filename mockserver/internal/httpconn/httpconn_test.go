@@ -147,7 +147,7 @@ func TestWrite(t *testing.T) {
 // A peer that reads slowly, but reads, gets everything: it has its time for each piece.
 func TestWrite_slowPeer(t *testing.T) {
 	t.Parallel()
-	const size, stall = 16 << 20, 500 * time.Millisecond
+	const size, stall = 16 << 20, time.Second
 	ours, peer := listen(t, httpconn.Options{Stall: stall})()
 	got := make(chan int64)
 	go func() {
