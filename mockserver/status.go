@@ -186,7 +186,9 @@ func (f *fields) link(key, path string) {
 }
 
 func appendKey(b []byte, key string) []byte {
-	return append(append(append(b, '"'), key...), `":`...)
+	b = append(b, '"')
+	b = append(b, key...)
+	return append(b, '"', ':')
 }
 
 // appendTimestamp is UTC, as the sample's created_at: [time.DateTime], by way of RFC 3339, which the library formats three times as fast.

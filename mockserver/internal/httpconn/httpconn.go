@@ -160,12 +160,10 @@ type deadline struct {
 // begin tells whether there is time left. If so, end must follow.
 func (d *deadline) begin() bool {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.passed {
-		return false
-	}
-	d.busy, d.since = true, time.Duration(d.l.now.Load())
-	return true
+	left := !d.passed
+	d.busy, d.since = left, time.Duration(d.l.now.Load())
+	d.mu.Unlock()
+	return left
 }
 
 func (d *deadline) end() {
@@ -175,21 +173,22 @@ func (d *deadline) end() {
 }
 
 // set writes down a deadline that lies ahead. One that has passed is to end what is under way, and does so at once.
-func (d *deadline) set(t time.Time) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.at, d.passed = 0, false
+func (d *deadline) set(t time.Time) (err error) {
+	at := time.Duration(0)
 	if !t.IsZero() {
-		d.at = t.Sub(d.l.began)
-		if int64(d.at) <= d.l.now.Load() {
-			return d.passLocked()
-		}
+		at = t.Sub(d.l.began)
 	}
-	if d.struck {
+	d.mu.Lock()
+	d.at, d.passed = at, false
+	switch {
+	case at != 0 && int64(at) <= d.l.now.Load():
+		err = d.passLocked()
+	case d.struck:
 		d.struck = false
-		return d.strike(time.Time{})
+		err = d.strike(time.Time{})
 	}
-	return nil
+	d.mu.Unlock()
+	return err
 }
 
 // look strikes when the deadline has passed.
