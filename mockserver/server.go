@@ -268,7 +268,8 @@ func (s *Server) countConn(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// ServeHTTP answers a call as the platform would, and the control API's calls.
+// ServeHTTP answers a call as the platform would, and the control API's calls. The bounds on connections are those of our own listeners; who serves
+// with another server sets that one's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.enter() {
 		panic(http.ErrAbortHandler)
