@@ -31,10 +31,6 @@ import (
 )
 
 func main() {
-	if os.Getenv(peerVariable) != "" {
-		fmt.Fprintln(os.Stderr, beGoPeer())
-		os.Exit(1)
-	}
 	size := flag.Int64("size", 1024, "`MiB` that each transfer moves")
 	rounds := flag.Int("rounds", 3, "how `often` each pair is measured, taking turns; the median counts")
 	only := flag.String("only", "", "measure only what this regular `expression` matches")
@@ -66,6 +62,7 @@ type bench struct {
 	settings
 	ctx               context.Context
 	binary            string // the emulator
+	smallest          string // the smallest Go server
 	key               string // private key of the SFTP user; its public half is beside it
 	publicKey         []byte
 	certFile, keyFile string // of the peers' HTTPS
@@ -126,7 +123,10 @@ func run(ctx context.Context, out, log io.Writer, s settings) (missed int, err e
 
 // prepare makes what every measurement needs.
 func (b *bench) prepare() (err error) {
-	if b.binary, err = rig.Build(b.ctx, b.dir); err != nil {
+	if b.binary, err = rig.Build(b.ctx, b.dir, "cmd/upgrademock"); err != nil {
+		return err
+	}
+	if b.smallest, err = rig.Build(b.ctx, b.dir, "bench/smallest"); err != nil {
 		return err
 	}
 	b.key = filepath.Join(b.dir, "id_ed25519")

@@ -10,10 +10,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"math/big"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/user"
@@ -156,16 +154,9 @@ http {
 	}, rig.Await(p, accepts(port))
 }
 
-// The smallest Go handlers are this program, told by its environment to be one.
-const peerVariable = "UPGRADEMOCK_BENCH_PEER"
-
-// startGoPeer starts the smallest Go server: it answers GET with answer, and copies the body of everything else to a file.
-func startGoPeer(parent string, answer []byte, certFile, keyFile string) (*peer, error) {
-	dir, err := os.MkdirTemp(parent, "go-*")
-	if err != nil {
-		return nil, err
-	}
-	self, err := os.Executable()
+// startSmallest starts the smallest Go server, bench/smallest: it answers GET with answer, and copies the body of everything else to a file.
+func (b *bench) startSmallest(answer []byte) (*peer, error) {
+	dir, err := os.MkdirTemp(b.dir, "smallest-*")
 	if err != nil {
 		return nil, err
 	}
@@ -181,52 +172,14 @@ func startGoPeer(parent string, answer []byte, certFile, keyFile string) (*peer,
 	if err := os.WriteFile(answerFile, answer, 0o600); err != nil {
 		return nil, err
 	}
-	file := filepath.Join(dir, "go-upload")
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), peerVariable+"=1",
-		"PEER_HTTP=127.0.0.1:"+strconv.Itoa(port), "PEER_HTTPS=127.0.0.1:"+strconv.Itoa(tlsPort),
-		"PEER_ANSWER="+answerFile, "PEER_FILE="+file, "PEER_CERT="+certFile, "PEER_KEY="+keyFile)
-	p, err := rig.Start(cmd)
+	file := filepath.Join(dir, "upload")
+	p, err := rig.Start(exec.Command(b.smallest, "127.0.0.1:"+strconv.Itoa(port), "127.0.0.1:"+strconv.Itoa(tlsPort), b.certFile, b.keyFile, answerFile, file))
 	if err != nil {
 		return nil, err
 	}
 	return &peer{
 		Process: p, url: fmt.Sprintf("http://127.0.0.1:%d/", port), httpsURL: fmt.Sprintf("https://127.0.0.1:%d/", tlsPort), file: file,
 	}, rig.Await(p, accepts(port))
-}
-
-// beGoPeer is the smallest Go server itself.
-func beGoPeer() error {
-	answer, err := os.ReadFile(os.Getenv("PEER_ANSWER"))
-	if err != nil {
-		return err
-	}
-	file := os.Getenv("PEER_FILE")
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet {
-			f, err := os.CreateTemp(filepath.Dir(file), "go-upload-*")
-			if err == nil {
-				_, err = io.Copy(f, r.Body)
-				f.Close()
-				os.Rename(f.Name(), file)
-			}
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusInternalServerError)
-			}
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Write(answer)
-	})
-	ended := make(chan error)
-	go func() {
-		// HTTP/1.1, as ours: HTTP/2 would slow it down.
-		srv := http.Server{Addr: os.Getenv("PEER_HTTPS"), Handler: handler, Protocols: new(http.Protocols)}
-		srv.Protocols.SetHTTP1(true)
-		ended <- srv.ListenAndServeTLS(os.Getenv("PEER_CERT"), os.Getenv("PEER_KEY"))
-	}()
-	go func() { ended <- http.ListenAndServe(os.Getenv("PEER_HTTP"), handler) }()
-	return <-ended
 }
 
 // writeCertificate makes a certificate for loopback, of the type that the emulator shows.

@@ -78,7 +78,7 @@ func (b *bench) pollRows(e *rig.Emulator, name string, connections []int) (rows 
 	if err != nil {
 		return nil, err
 	}
-	smallest, err := startGoPeer(b.dir, body, b.certFile, b.keyFile)
+	smallest, err := b.startSmallest(body)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func (b *bench) uploads() (rows []row, err error) {
 		return nil, err
 	}
 	defer e.Kill()
-	smallest, err := startGoPeer(b.dir, nil, b.certFile, b.keyFile)
+	smallest, err := b.startSmallest(nil)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -182,8 +183,8 @@ func TestDownload_errors(t *testing.T) {
 			switch {
 			case tt.out == "/dev/full":
 				// The part is a full device.
-				if _, err := os.Stat(tt.out); err != nil {
-					t.Skip("no /dev/full here")
+				if runtime.GOOS != "linux" {
+					t.Skip("only Linux has a full device")
 				}
 				if err := os.Symlink(tt.out, out+".part"); err != nil {
 					t.Fatal(err)

@@ -103,7 +103,7 @@ func TestPatience_answers(t *testing.T) {
 	if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != size {
 		t.Errorf("a download that was read ended with %d bytes, %v", n, err)
 	}
-	time.Sleep(srv.patience.stall + 100*time.Millisecond) // past the download's deadline: were it left, nothing could be written now
+	time.Sleep(srv.patience.stall + 100*time.Millisecond) // longer than a piece of it may take: between calls, nothing is waited for
 	if _, err := fmt.Fprintf(reader, "GET /database/v1/status?%s HTTP/1.1\r\nHost: h\r\n\r\n", ref); err != nil {
 		t.Fatal(err)
 	}

@@ -246,7 +246,7 @@ func (s *Server) serveHTTPLocked(name string, handler http.Handler, secure bool)
 	l = httpconn.Listen(l, httpconn.Options{
 		Max: s.opts.MaxConnections, Stall: s.patience.stall, Sweep: s.patience.sweep(),
 		Refused: func(remote net.Addr) {
-			s.log.Warn("too many HTTP connections: refused one", "listener", name, "remote", remote.String(), "max", s.opts.MaxConnections)
+			s.log.Warn("too many HTTP connections: refused one (Options.MaxConnections, --max-connections)", "listener", name, "remote", remote.String(), "max", s.opts.MaxConnections)
 		},
 	})
 	s.serving.Go(func() {

@@ -188,7 +188,7 @@ func (s *Server) admit(raw net.Conn) *conn {
 		raw.Close()
 		return nil
 	case len(s.conns) >= s.opts.MaxSessions:
-		s.opts.Logger.Warn("too many connections: refused one", "remote", raw.RemoteAddr().String(), "max", s.opts.MaxSessions)
+		s.opts.Logger.Warn("too many connections: refused one (Options.MaxSessions)", "remote", raw.RemoteAddr().String(), "max", s.opts.MaxSessions)
 		raw.Close()
 		return nil
 	}

@@ -69,7 +69,7 @@ func run(ctx context.Context, out io.Writer, span time.Duration, clients int, se
 	if s.publicKey, err = os.ReadFile(s.key + ".pub"); err != nil {
 		return err
 	}
-	binary, err := rig.Build(ctx, dir)
+	binary, err := rig.Build(ctx, dir, "cmd/upgrademock")
 	if err != nil {
 		return err
 	}

@@ -17,10 +17,10 @@ import (
 	"time"
 )
 
-// Build compiles the command into dir and returns its path. It must be called within the module.
-func Build(ctx context.Context, dir string) (string, error) {
-	path := filepath.Join(dir, "upgrademock")
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/upgrademock/upgrademock/cmd/upgrademock").CombinedOutput()
+// Build compiles a command of the module, such as cmd/upgrademock, into dir and returns its path. It must be called within the module.
+func Build(ctx context.Context, dir, command string) (string, error) {
+	path := filepath.Join(dir, filepath.Base(command))
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/upgrademock/upgrademock/"+command).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
