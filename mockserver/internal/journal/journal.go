@@ -75,11 +75,12 @@ type Filter struct {
 }
 
 // pass returns the event that is remembered there, if it passes. What most of them do not have in common is looked at first.
-func (f *Filter) pass(en *entry) (e Event, ok bool) {
-	if en.seq <= f.After || f.Request != 0 && f.Request != en.request || f.On != "" && f.On != en.on && !strings.HasPrefix(en.on, f.On+".") {
+func (f *Filter) pass(seq uint64, p packed) (e Event, ok bool) {
+	request, on := p.head()
+	if seq <= f.After || f.Request != 0 && f.Request != request || f.On != "" && f.On != string(on) && !strings.HasPrefix(string(on), f.On+".") {
 		return Event{}, false
 	}
-	e = en.event()
+	e = p.event(seq)
 	return e, (f.Contract == "" || f.Contract == e.Contract) && !e.At.Before(f.Since)
 }
 
@@ -89,11 +90,10 @@ type Param struct{ Name, Value string }
 // Journal is a bounded list of events. Its methods may be called concurrently.
 type Journal struct {
 	mu      sync.Mutex
-	ring    []entry // grows up to cap, then wraps at next
-	next    int
-	cap     int
 	seq     uint64
 	dropped uint64
+	events  queue // what each Add changes stands at its beginning, and so all of it together
+	cap     int
 	changed chan struct{} // closed when an event is added; nil while nobody waits
 	out     *json.Encoder
 	outErr  error
@@ -119,32 +119,40 @@ func New(capacity int, out io.Writer) *Journal {
 
 // Add appends the event, giving it its number. Its Params come beside it: a list is made sooner than a map. Nothing of either is held on to.
 func (j *Journal) Add(e *Event, params ...Param) {
+	room := rooms.Get().(*[]byte)
+	p := pack((*room)[:0], e, params) // before the lock, which every call needs
+	e.Seq = j.add(p)
+	if cap(p) <= usualSize { // one large event must not keep its memory for all that follow
+		*room = p
+	}
+	rooms.Put(room)
+}
+
+// rooms is memory to pack events in.
+var rooms = sync.Pool{New: func() any { return new([]byte) }}
+
+func (j *Journal) add(p packed) (seq uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.seq++
-	e.Seq = j.seq
-	var added *entry
-	if len(j.ring) < j.cap {
-		j.ring = append(j.ring, entry{})
-		added = &j.ring[len(j.ring)-1]
-	} else {
-		added = &j.ring[j.next]
-		j.next = (j.next + 1) % j.cap
+	if j.events.len() == j.cap {
+		j.events.drop()
 		j.dropped++
 	}
-	added.set(e, params)
+	j.events.add(j.seq, p)
 	if j.out != nil {
-		j.writeLocked(added)
+		j.writeLocked(p)
 	}
 	if j.changed != nil {
 		close(j.changed)
 		j.changed = nil
 	}
+	return j.seq
 }
 
-func (j *Journal) writeLocked(en *entry) {
+func (j *Journal) writeLocked(p packed) {
 	if j.outErr == nil {
-		j.outErr = j.out.Encode(en.event())
+		j.outErr = j.out.Encode(p.event(j.seq))
 	}
 }
 
@@ -157,8 +165,8 @@ func (j *Journal) Events(f Filter) []Event {
 
 func (j *Journal) eventsLocked(f Filter) []Event {
 	var found []Event
-	for i := range j.ring {
-		if e, ok := f.pass(&j.ring[(j.next+i)%len(j.ring)]); ok {
+	for seq, p := range j.events.later(f.After) {
+		if e, ok := f.pass(seq, p); ok {
 			found = append(found, e)
 		}
 	}
@@ -210,14 +218,13 @@ func (j *Journal) Dropped() uint64 {
 func (j *Journal) Clear(f Filter) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	var kept []entry
-	for i := range j.ring {
-		en := &j.ring[(j.next+i)%len(j.ring)]
-		if _, ok := f.pass(en); !ok {
-			kept = append(kept, *en)
+	var kept queue
+	for seq, p := range j.events.later(0) {
+		if _, ok := f.pass(seq, p); !ok {
+			kept.add(seq, p)
 		}
 	}
-	j.ring, j.next = kept, 0
+	j.events = kept
 	if f == (Filter{}) {
 		j.dropped = 0
 	}

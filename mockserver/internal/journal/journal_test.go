@@ -135,6 +135,37 @@ func TestJournal_bounded(t *testing.T) {
 	}
 }
 
+// Whoever has seen some events finds exactly the later ones, wherever they are kept: behind thousands of others, large ones, dropped ones, and gaps.
+func TestJournal_later(t *testing.T) {
+	t.Parallel()
+	const added, room = 1500, 500
+	j := journal.New(room, nil)
+	for i := range added {
+		e := &journal.Event{On: "status", Request: int64(i % 2), Why: strings.Repeat("x", 100)}
+		if i%300 == 0 {
+			e.Why = strings.Repeat("x", 50<<10)
+		}
+		j.Add(e)
+	}
+	held := []uint64{}
+	for seq := uint64(added - room + 1); seq <= added; seq++ {
+		held = append(held, seq)
+	}
+	check := func() {
+		t.Helper()
+		for after := uint64(0); after < added+10; after += 7 {
+			want := slices.DeleteFunc(slices.Clone(held), func(seq uint64) bool { return seq <= after })
+			if got := seqs(j.Events(journal.Filter{After: after})); !slices.Equal(want, got) {
+				t.Fatalf("after %d (-want +got):\n%s", after, cmp.Diff(want, got))
+			}
+		}
+	}
+	check()
+	j.Clear(journal.Filter{Request: 1})
+	held = slices.DeleteFunc(held, func(seq uint64) bool { return seq%2 == 0 })
+	check()
+}
+
 // Clearing takes out what passes the filter, in a ring that has wrapped, too; numbers go on, and so does the ring.
 func TestJournal_clear(t *testing.T) {
 	t.Parallel()

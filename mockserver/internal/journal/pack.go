@@ -5,18 +5,17 @@ import (
 	"time"
 )
 
-// entry is an event as it is remembered: packed, in memory that the next event in its place uses again. Events come as fast as calls are answered,
-// and there are thousands of them: as structures, each with a dozen strings, they would be most of what the garbage collector looks through.
-type entry struct {
-	seq     uint64
-	request int64
-	on      string
-	rest    []byte
-}
+// packed is an event as it is remembered. Events come as fast as calls are answered, and there are thousands of them: as structures, each with a dozen
+// strings, they would be most of what the garbage collector looks through.
+//
+// It begins with Request and On. Then comes which of the other fields are there, most of them meaning nothing for the event, and those in their order. Seq
+// is beside it.
+type packed []byte
 
-const usualSize = 4 << 10
+// usualSize is what most events fit into.
+const usualSize = 1 << 10
 
-// texts and numbers are the fields that are packed in one way each, in their order.
+// texts are the fields that are strings, but for On.
 func (e *Event) texts() [17]*string {
 	return [...]*string{
 		&e.Contract, &e.Scenario, &e.Method, &e.Path, &e.Agent, &e.Checksum, &e.State, &e.User, &e.Client, &e.Auth, &e.PubKey, &e.Op, &e.Flags,
@@ -24,121 +23,138 @@ func (e *Event) texts() [17]*string {
 	}
 }
 
-func (e *Event) numbers() [5]*int64 {
-	return [...]*int64{&e.Received, &e.Sent, (*int64)(&e.Duration), &e.Size, &e.Offset}
+// numbers are the fields that are numbers, but for Seq and Request.
+func (e *Event) numbers() [10]int64 {
+	return [...]int64{
+		e.At.Unix(), int64(e.At.Nanosecond()), int64(e.Status), e.Received, e.Sent, int64(e.Duration), int64(e.Session), int64(e.Handle), e.Size, e.Offset,
+	}
 }
 
-// set remembers e, with what params say instead of its Params. What was remembered before is overwritten.
-func (en *entry) set(e *Event, params []Param) {
-	en.seq, en.request, en.on = e.Seq, e.Request, e.On
-	if cap(en.rest) > usualSize { // one large event must not keep its memory for all that follow
-		en.rest = nil
-	}
-	b := en.rest[:0]
-	b = binary.AppendVarint(b, e.At.Unix())
-	b = binary.AppendUvarint(b, uint64(e.At.Nanosecond()))
-	b = binary.AppendVarint(b, int64(e.Status))
-	b = binary.AppendUvarint(b, e.Session)
-	b = binary.AppendUvarint(b, e.Handle)
+func (e *Event) setNumbers(n [10]int64) {
+	e.At, e.Status, e.Received, e.Sent, e.Duration = time.Unix(n[0], n[1]).UTC(), int(n[2]), n[3], n[4], time.Duration(n[5])
+	e.Session, e.Handle, e.Size, e.Offset = uint64(n[6]), uint64(n[7]), n[8], n[9]
+}
+
+// lists is the bit behind those of numbers and texts.
+const lists = 1 << (10 + 17)
+
+// pack appends e, with what params say instead of its Params.
+func pack(b []byte, e *Event, params []Param) packed {
+	b = appendNumber(b, e.Request)
+	b = appendText(b, e.On)
 	b = append(b, 0, 0, 0, 0)
-	there, present := len(b)-4, uint32(0) // which fields are: most of them mean nothing for the event
-	numbers, texts := e.numbers(), e.texts()
-	for i := range numbers {
-		if n := *numbers[i]; n != 0 {
-			present |= 1 << i
-			b = binary.AppendVarint(b, n)
+	there, present, bit := len(b)-4, uint32(0), uint32(1)
+	numbers := e.numbers()
+	for _, n := range numbers {
+		if n != 0 {
+			present |= bit
+			b = appendNumber(b, n)
 		}
+		bit <<= 1
 	}
-	for i := range texts {
-		if s := *texts[i]; s != "" {
-			present |= 1 << (len(numbers) + i)
-			b = appendText(b, s)
+	for _, s := range e.texts() {
+		if *s != "" {
+			present |= bit
+			b = appendText(b, *s)
 		}
+		bit <<= 1
+	}
+	if len(e.Failures)+len(e.Written)+len(e.Read)+len(params) > 0 {
+		present |= lists
+		b = appendLists(b, e, params)
 	}
 	binary.LittleEndian.PutUint32(b[there:], present)
-	b = binary.AppendUvarint(b, uint64(len(e.Failures)))
-	for _, s := range e.Failures {
-		b = appendText(b, s)
-	}
-	b = appendRanges(appendRanges(b, e.Written), e.Read)
-	b = binary.AppendUvarint(b, uint64(len(params)))
+	return b
+}
+
+func appendLists(b []byte, e *Event, params []Param) []byte {
+	b = appendNumber(b, int64(len(params)))
 	for _, p := range params {
 		b = appendText(appendText(b, p.Name), p.Value)
 	}
-	en.rest = b
-}
-
-func appendText(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+	b = appendNumber(b, int64(len(e.Failures)))
+	for _, s := range e.Failures {
+		b = appendText(b, s)
+	}
+	return appendRanges(appendRanges(b, e.Written), e.Read)
 }
 
 func appendRanges(b []byte, ranges []Range) []byte {
-	b = binary.AppendUvarint(b, uint64(len(ranges)))
+	b = appendNumber(b, int64(len(ranges)))
 	for _, r := range ranges {
-		b = binary.AppendVarint(binary.AppendVarint(b, r.From), r.To)
+		b = appendNumber(appendNumber(b, r.From), r.To)
 	}
 	return b
 }
 
-// event is what was remembered.
-func (en *entry) event() Event {
-	e := Event{Seq: en.seq, Request: en.request, On: en.on}
-	u := unpacker(en.rest)
-	e.At = time.Unix(u.varint(), int64(u.uvarint())).UTC()
-	e.Status = int(u.varint())
-	e.Session, e.Handle = u.uvarint(), u.uvarint()
+func appendNumber(b []byte, n int64) []byte { return binary.AppendVarint(b, n) }
+
+func appendText(b []byte, s string) []byte { return append(appendNumber(b, int64(len(s))), s...) }
+
+// head is what an event begins with. The bytes are the packed event's own.
+func (p packed) head() (request int64, on []byte) {
+	u := unpacker(p)
+	return u.number(), u.bytes()
+}
+
+// event is what was packed.
+func (p packed) event(seq uint64) Event {
+	u := unpacker(p)
+	e := Event{Seq: seq, Request: u.number(), On: u.text()}
 	present := binary.LittleEndian.Uint32(u)
 	u = u[4:]
-	numbers := e.numbers()
-	for i, n := range numbers {
-		if present&(1<<i) != 0 {
-			*n = u.varint()
+	var numbers [10]int64
+	for i := range numbers {
+		if present&1 != 0 {
+			numbers[i] = u.number()
 		}
+		present >>= 1
 	}
-	for i, s := range e.texts() {
-		if present&(1<<(len(numbers)+i)) != 0 {
+	e.setNumbers(numbers)
+	for _, s := range e.texts() {
+		if present&1 != 0 {
 			*s = u.text()
 		}
+		present >>= 1
 	}
-	for range u.uvarint() {
-		e.Failures = append(e.Failures, u.text())
+	if present == 0 {
+		return e
 	}
-	e.Written, e.Read = u.ranges(), u.ranges()
-	if n := u.uvarint(); n > 0 {
+	if n := u.number(); n > 0 {
 		e.Params = make(map[string]string, n)
 		for range n {
 			name := u.text()
 			e.Params[name] = u.text()
 		}
 	}
+	for range u.number() {
+		e.Failures = append(e.Failures, u.text())
+	}
+	e.Written, e.Read = u.ranges(), u.ranges()
 	return e
 }
 
-// unpacker takes apart what set made; nothing else ever comes to it.
+// unpacker takes apart what pack made; nothing else ever comes to it.
 type unpacker []byte
 
-func (u *unpacker) uvarint() uint64 {
-	v, n := binary.Uvarint(*u)
-	*u = (*u)[n:]
-	return v
-}
-
-func (u *unpacker) varint() int64 {
+func (u *unpacker) number() int64 {
 	v, n := binary.Varint(*u)
 	*u = (*u)[n:]
 	return v
 }
 
-func (u *unpacker) text() string {
-	n := u.uvarint()
-	s := string((*u)[:n])
+func (u *unpacker) bytes() []byte {
+	n := u.number()
+	b := (*u)[:n]
 	*u = (*u)[n:]
-	return s
+	return b
 }
 
+func (u *unpacker) text() string { return string(u.bytes()) }
+
 func (u *unpacker) ranges() (list []Range) {
-	for range u.uvarint() {
-		list = append(list, Range{u.varint(), u.varint()})
+	for range u.number() {
+		list = append(list, Range{u.number(), u.number()})
 	}
 	return list
 }
