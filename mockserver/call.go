@@ -148,7 +148,7 @@ func (s *Server) identify(c *call) {
 	case c.ref.ID == "":
 		c.event.Contract = c.params.get("contract")
 	default:
-		c.event.Request, c.event.Contract, c.event.Scenario, c.fault = s.platform.Identify(c.ref, on)
+		c.event.Request, c.event.Contract, c.event.Scenario, c.fault = s.platform.Identify(&c.ref, on)
 	}
 }
 

@@ -53,9 +53,12 @@ func (p *Platform) createLocked(params CreateParams, more func(*record)) (*reque
 	}
 	script := p.opts.Script(params)
 	rec := record{
-		ID: p.lastID + 1, Key: key, Contract: params.Contract, Email: params.Email, Target: params.Target,
-		Aim: params.Aim, Filename: params.Filename, Timezone: params.Timezone,
-		CreatedAt: p.opts.Now().UTC(), Script: script,
+		origin: origin{
+			ID: p.lastID + 1, Key: key, Contract: params.Contract, Email: params.Email, Target: params.Target,
+			Aim: params.Aim, Filename: params.Filename, Timezone: params.Timezone,
+			CreatedAt: p.opts.Now().UTC(), Script: script,
+		},
+		work: untouched,
 	}
 	more(&rec)
 	if err := p.store.put(&rec); err != nil {

@@ -81,11 +81,10 @@ type Platform struct {
 	hostKeyFaults map[int64]bool // requests whose script changes the SSH host key, which must be known before anybody logs in
 }
 
-// request is one upgrade request. rec is replaced, never changed in place, so that a copy of it is a snapshot.
+// request is one upgrade request.
 type request struct {
 	rec    record
-	script *scenario.Scenario // rec.Script, never nil
-	shared *dumpFile          // nil until somebody needs it
+	shared *dumpFile // nil until somebody needs it
 
 	building sync.Mutex // held while the upgraded archive is being made
 }
@@ -191,7 +190,7 @@ func (p *Platform) newRequestLocked(rec record) *request {
 	}
 	r := &p.spare[0]
 	p.spare = p.spare[1:]
-	r.rec, r.script = rec, rec.Script
+	r.rec = rec
 	pack(&r.rec.Key, &r.rec.Contract, &r.rec.Email, &r.rec.Target, &r.rec.Aim, &r.rec.Filename, &r.rec.Timezone, &r.rec.PostgreSQL)
 	return r
 }
@@ -199,7 +198,7 @@ func (p *Platform) newRequestLocked(rec record) *request {
 func (p *Platform) addLocked(r *request) {
 	p.requests[r.rec.ID] = r
 	p.lastID = max(p.lastID, r.rec.ID)
-	if changesHostKey(r.script) {
+	if changesHostKey(r.rec.Script) {
 		p.hostKeyFaults[r.rec.ID] = true
 	}
 }
@@ -247,6 +246,8 @@ func (p *Platform) restoreShared(r *request, part progress) error {
 type Ref struct {
 	ID  string
 	Key string
+
+	known *request // whose key it is, when Identify has found out
 }
 
 // findLocked returns the request, brought up to now, or the failures. A wrong key and an unknown id are one answer
@@ -274,6 +275,9 @@ func (p *Platform) findLocked(ref Ref) (*request, Failures) {
 const noKey = "AAAAAAAAAAAAAAAAAAAAAA=="
 
 func (p *Platform) lookupLocked(ref Ref) (_ *request, why string) {
+	if r := ref.known; r != nil && p.requests[r.rec.ID] == r { // still there
+		return r, ""
+	}
 	id, err := strconv.ParseInt(ref.ID, 10, 64)
 	key := noKey
 	var r *request
@@ -303,7 +307,7 @@ func (p *Platform) newKey() (string, error) {
 
 // updateLocked changes r's record, on disk first. On an error nothing has changed.
 func (p *Platform) updateLocked(r *request, change func(*record)) error {
-	next := r.rec
+	next := r.rec.clone()
 	change(&next)
 	if err := p.store.put(&next); err != nil {
 		return err
@@ -319,7 +323,7 @@ func (p *Platform) evaluateLocked(r *request) {
 	}
 	now := p.opts.Now()
 	if r.rec.ProcessedAt != nil && r.rec.Forced == nil {
-		pos, changes := r.script.At(r.rec.Position, now)
+		pos, changes := r.rec.Script.At(r.rec.Position, now)
 		r.rec.Position = pos // derived from the clock: need not be kept
 		p.tellLocked(r, changes)
 	}
@@ -343,7 +347,7 @@ func (p *Platform) stateLocked(r *request) string {
 	case r.rec.ProcessedAt == nil:
 		return StateDraft
 	}
-	return r.script.State(r.rec.Position)
+	return r.rec.Script.State(r.rec.Position)
 }
 
 // The states that mean something to the platform itself. Scripts may name others.
@@ -374,12 +378,14 @@ func (p *Platform) Status(ref Ref, s *Snapshot) Failures {
 		return fails
 	}
 	if r.rec.ProcessedAt != nil && r.rec.Forced == nil {
-		pos, changes := r.script.Poll(r.rec.Position, p.opts.Now())
-		if err := p.updateLocked(r, func(rec *record) { rec.Position = pos }); err != nil {
-			return Failures{Trouble("The poll can not be recorded", err)}
+		pos, changes := r.rec.Script.Poll(r.rec.Position, p.opts.Now())
+		if pos != r.rec.Position {
+			if err := p.updateLocked(r, func(rec *record) { rec.Position = pos }); err != nil {
+				return Failures{Trouble("The poll can not be recorded", err)}
+			}
+			p.tellLocked(r, changes)
+			p.evaluateLocked(r)
 		}
-		p.tellLocked(r, changes)
-		p.evaluateLocked(r)
 	}
 	p.describeLocked(r, s)
 	return nil
@@ -453,7 +459,7 @@ func (p *Platform) processLocked(r *request) Failures {
 		return Failures{{Reason: DumpMissing, Message: "There is no complete database dump to process; upload one first", Why: why}}
 	}
 	now := p.opts.Now()
-	pos, change := r.script.Begin(now)
+	pos, change := r.rec.Script.Begin(now)
 	err := p.updateLocked(r, func(rec *record) { rec.ProcessedAt, rec.Position = &now, pos })
 	if err != nil {
 		return Failures{Trouble("The request can not be processed now", err)}
@@ -549,7 +555,7 @@ func (p *Platform) Force(id int64, state string, set map[string]any) (Snapshot, 
 		return Snapshot{}, conflictf("request %d is in state %s, and no request goes back to draft; create a new one", id, now)
 	case state == StateDraft:
 		return Snapshot{}, conflictf("request %d is in state draft already", id)
-	case phase(state) == "download" && r.rec.Original == nil && r.script.Upgraded.Archive == "" && !r.script.Upgraded.Built:
+	case phase(state) == "download" && r.rec.Original == nil && r.rec.Script.Upgraded.Archive == "" && !r.rec.Script.Upgraded.Built:
 		return Snapshot{}, conflictf("request %d has no dump, so there is nothing to hand out in state %s; upload one first", id, state)
 	}
 	if set == nil && r.rec.Forced != nil {
@@ -573,7 +579,7 @@ func (p *Platform) Release(id int64) (Snapshot, error) {
 	if r.rec.ProcessedAt == nil || r.rec.Forced != nil {
 		return Snapshot{}, conflictf("request %d is in state %s, and no step of its script holds it there", id, p.stateLocked(r))
 	}
-	pos, changes, err := r.script.Release(r.rec.Position, p.opts.Now())
+	pos, changes, err := r.rec.Script.Release(r.rec.Position, p.opts.Now())
 	if err != nil {
 		return Snapshot{}, conflictf("request %d is in state %s: %v", id, p.stateLocked(r), err)
 	}
@@ -624,7 +630,7 @@ func (p *Platform) Due() (at time.Time, ok bool) {
 		if r.rec.ProcessedAt == nil || r.rec.Forced != nil {
 			continue
 		}
-		if due, will := r.script.Due(r.rec.Position); will && (!ok || due.Before(at)) {
+		if due, will := r.rec.Script.Due(r.rec.Position); will && (!ok || due.Before(at)) {
 			at, ok = due, true
 		}
 	}
@@ -639,14 +645,16 @@ func UserID(user string) (int64, bool) {
 }
 
 // Identify tells whose call it is, and the name of the request's script, if the key is right, and picks the fault that the script has for it.
-func (p *Platform) Identify(ref Ref, on string) (id int64, contract, script string, fault *scenario.Fault) {
+// What ref is used for afterwards costs less.
+func (p *Platform) Identify(ref *Ref, on string) (id int64, contract, script string, fault *scenario.Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r, _ := p.lookupLocked(ref)
+	r, _ := p.lookupLocked(*ref)
 	if r == nil {
 		return 0, "", "", nil
 	}
-	return r.rec.ID, r.rec.Contract, r.script.Name, p.pickLocked(r, on)
+	ref.known = r
+	return r.rec.ID, r.rec.Contract, r.rec.Script.Name, p.pickLocked(r, on)
 }
 
 // Whose tells the contract and the script's name of a request, for the journal.
@@ -657,5 +665,5 @@ func (p *Platform) Whose(id int64) (contract, script string) {
 	if r == nil {
 		return "", ""
 	}
-	return r.rec.Contract, r.script.Name
+	return r.rec.Contract, r.rec.Script.Name
 }

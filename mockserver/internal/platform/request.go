@@ -11,33 +11,54 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// record is what is kept of a request. Times are UTC.
+// record is what is kept of a request: what it was made with, and what has become of it. Times are UTC.
 type record struct {
-	ID          int64      `json:"id"`
-	Key         string     `json:"key"`
-	Contract    string     `json:"contract"`
-	Email       string     `json:"email"`
-	Target      string     `json:"target"`
-	Aim         string     `json:"aim"`
-	Filename    string     `json:"filename"`
-	Timezone    string     `json:"timezone,omitempty"`
-	CreatedAt   time.Time  `json:"created_at"`
-	ProcessedAt *time.Time `json:"processed_at,omitempty"`
+	origin
+	*work
+}
+
+// origin is what a request was made with. It never changes.
+type origin struct {
+	ID        int64     `json:"id"`
+	Key       string    `json:"key"`
+	Contract  string    `json:"contract"`
+	Email     string    `json:"email"`
+	Target    string    `json:"target"`
+	Aim       string    `json:"aim"`
+	Filename  string    `json:"filename"`
+	Timezone  string    `json:"timezone,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
 
 	// OneCall is true for a request made by the method upgrade, which has two more promises (WIRE 6.6).
 	OneCall    bool   `json:"one_call,omitempty"`
 	PostgreSQL string `json:"postgresql,omitempty"` // what the caller of upgrade said
 
+	Script *scenario.Scenario `json:"script"` // shared by all requests it is for
+}
+
+// work is what has become of a request.
+type work struct {
+	ProcessedAt *time.Time `json:"processed_at,omitempty"`
+
 	Original  *file     `json:"original,omitempty"` // the last complete dump
 	Described dump.Info `json:"described"`
 	Upgraded  *file     `json:"upgraded,omitempty"` // only when the archive had to be made
 
-	Script   *scenario.Scenario `json:"script"` // shared by all requests it is for
-	Position scenario.Position  `json:"position"`
-	Forced   *forced            `json:"forced,omitempty"`
-	Faults   scenario.Counts    `json:"faults,omitempty"`
+	Position scenario.Position `json:"position"`
+	Forced   *forced           `json:"forced,omitempty"`
+	Faults   scenario.Counts   `json:"faults,omitempty"`
 
 	Access *access `json:"access,omitempty"`
+}
+
+// untouched is the work of all requests that nobody has touched yet: requests are held by the hundred thousand, and most of them wait.
+var untouched = new(work)
+
+// clone returns a record that can be changed, and then replaces this one.
+func (rec record) clone() record {
+	next := *rec.work
+	rec.work = &next
+	return rec
 }
 
 // file is a finished file in the dumps directory. Size may be less than the file's: somebody is appending.
@@ -105,7 +126,7 @@ func (p *Platform) describeLocked(r *request, s *Snapshot) {
 		State: p.stateLocked(r), IssueStage: "new", Issue: rec.ID - firstID + firstIssue,
 		CreatedAt: rec.CreatedAt, ProcessedAt: rec.ProcessedAt, Elapsed: p.elapsedLocked(r),
 		OneCall: rec.OneCall, PostgreSQL: rec.Described.PostgreSQL, Described: rec.Described,
-		Set: p.setLocked(r), Scenario: r.script.Name,
+		Set: p.setLocked(r), Scenario: r.rec.Script.Name,
 	}
 	if s.State != StateDraft {
 		s.IssueStage = s.State
@@ -127,7 +148,7 @@ func (p *Platform) describeLocked(r *request, s *Snapshot) {
 	if set, ok := s.Set["filestore"].(bool); ok {
 		s.Filestore = set
 	} else {
-		s.Filestore = r.script.Upgraded.Built && s.Upgradable()
+		s.Filestore = r.rec.Script.Upgraded.Built && s.Upgradable()
 	}
 }
 
@@ -140,7 +161,7 @@ func (p *Platform) setLocked(r *request) map[string]any {
 	if r.rec.Position.Since.IsZero() { // forced before it was ever processed
 		set = map[string]any{}
 	} else {
-		set = r.script.Set(r.rec.Position)
+		set = r.rec.Script.Set(r.rec.Position)
 	}
 	if f := r.rec.Forced; f != nil && len(f.Set) > 0 {
 		set = maps.Clone(set)
@@ -158,7 +179,7 @@ func (p *Platform) elapsedLocked(r *request) time.Duration {
 	switch {
 	case r.rec.Forced != nil:
 		until = r.rec.Forced.At
-	case r.script.Final(r.rec.Position):
+	case r.rec.Script.Final(r.rec.Position):
 		until = r.rec.Position.Since
 	}
 	return max(0, until.Sub(*r.rec.ProcessedAt))
@@ -175,10 +196,10 @@ func (p *Platform) Pick(id int64, on string) *scenario.Fault {
 }
 
 func (p *Platform) pickLocked(r *request, on string) *scenario.Fault {
-	if len(r.script.Faults) == 0 {
+	if len(r.rec.Script.Faults) == 0 {
 		return nil
 	}
-	fault, _, counts := r.script.Pick(on, r.rec.Faults)
+	fault, _, counts := r.rec.Script.Pick(on, r.rec.Faults)
 	p.countLocked(r, counts)
 	return fault
 }
@@ -186,6 +207,7 @@ func (p *Platform) pickLocked(r *request, on string) *scenario.Fault {
 // countLocked keeps the counts. One that cannot be written is no reason to answer otherwise than the script says.
 func (p *Platform) countLocked(r *request, counts scenario.Counts) {
 	if err := p.updateLocked(r, func(rec *record) { rec.Faults = counts }); err != nil {
+		r.rec = r.rec.clone()
 		r.rec.Faults = counts
 	}
 }
@@ -204,7 +226,7 @@ func (p *Platform) PickHostKey() bool {
 		if r.rec.Access == nil {
 			continue
 		}
-		fault, _, counts := r.script.Pick(scenario.OnSFTPLogin, r.rec.Faults)
+		fault, _, counts := r.rec.Script.Pick(scenario.OnSFTPLogin, r.rec.Faults)
 		if fault != nil && fault.HostKey != "" {
 			p.countLocked(r, counts)
 			return true

@@ -100,7 +100,7 @@ func (s *store) complete(rec *record) error {
 func (s *store) load(each func(record, progress) error) error {
 	return s.db.View(func(tx *bolt.Tx) error {
 		return tx.Bucket(requestsBucket).ForEach(func(k, v []byte) error {
-			var rec record
+			rec := record{work: new(work)}
 			if err := json.Unmarshal(v, &rec); err != nil {
 				return fmt.Errorf("platform: %s: request %d: %w", s.db.Path(), binary.BigEndian.Uint64(k), err)
 			}

@@ -26,7 +26,7 @@ func (p *Platform) UpgradedSQL(ref Ref) (*Content, error) {
 	if err != nil {
 		return nil, err
 	}
-	if path := r.script.Upgraded.SQL; path != "" {
+	if path := r.rec.Script.Upgraded.SQL; path != "" {
 		return openScripted(path, "")
 	}
 	return p.upgraded(r)
@@ -34,12 +34,12 @@ func (p *Platform) UpgradedSQL(ref Ref) (*Content, error) {
 
 // Notes opens the script's notes page; nil when it has none.
 func (p *Platform) Notes(ref Ref) (*Content, error) {
-	return p.scripted(ref, func(r *request) string { return r.script.Upgraded.Notes })
+	return p.scripted(ref, func(r *request) string { return r.rec.Script.Upgraded.Notes })
 }
 
 // Modules opens the script's archive of custom modules; nil when it has none.
 func (p *Platform) Modules(ref Ref) (*Content, error) {
-	return p.scripted(ref, func(r *request) string { return r.script.Upgraded.Modules })
+	return p.scripted(ref, func(r *request) string { return r.rec.Script.Upgraded.Modules })
 }
 
 func (p *Platform) scripted(ref Ref, path func(*request) string) (*Content, error) {
@@ -72,7 +72,7 @@ func (p *Platform) upgraded(r *request) (*Content, error) {
 	p.mu.Unlock()
 
 	name := UpgradedName(snapshot.Filename, snapshot.Filestore)
-	script := r.script.Upgraded
+	script := r.rec.Script.Upgraded
 	switch {
 	case script.Archive != "":
 		return openScripted(script.Archive, name)
@@ -119,7 +119,7 @@ func (p *Platform) build(r *request, s Snapshot, original *Content) (*file, erro
 	if err != nil {
 		return nil, fmt.Errorf("platform: build the upgraded archive: %w", err)
 	}
-	if err := buildZip(staged, r.script.Upgraded, s, original); err != nil {
+	if err := buildZip(staged, r.rec.Script.Upgraded, s, original); err != nil {
 		staged.Discard()
 		return nil, fmt.Errorf("platform: build the upgraded archive: %w", err)
 	}

@@ -114,7 +114,7 @@ func (p *Platform) Upgrade(params CreateParams, postgresql string, staged *Stage
 	defer p.mu.Unlock()
 	r, fails := p.createLocked(params, func(rec *record) {
 		rec.OneCall, rec.PostgreSQL = true, postgresql
-		rec.Original, rec.Described = whole, info
+		rec.work = &work{Original: whole, Described: info}
 	})
 	if fails != nil {
 		p.trash = append(p.trash, whole.Seq)
@@ -129,7 +129,7 @@ func (p *Platform) Upgrade(params CreateParams, postgresql string, staged *Stage
 // completeLocked makes whole the request's dump and removes the one it replaces.
 func (p *Platform) completeLocked(r *request, whole *file, info dump.Info) error {
 	old := r.rec.Original
-	next := r.rec
+	next := r.rec.clone()
 	next.Original, next.Described = whole, info
 	if err := p.store.complete(&next); err != nil {
 		return err
