@@ -7,8 +7,8 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
-	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
@@ -97,24 +97,18 @@ func unescape(s string) string {
 	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
 		return s
 	}
-	if plain, err := url.QueryUnescape(s); err == nil {
-		return plain
-	}
 	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '+':
-			b.WriteByte(' ')
-		case s[i] == '%' && i+2 < len(s):
-			if plain, err := url.QueryUnescape(s[i : i+3]); err == nil {
-				b.WriteString(plain)
-				i += 2
-				continue
+	b.Grow(len(s))
+	for ; len(s) > 0; s = s[1:] {
+		c := s[0]
+		if c == '+' {
+			c = ' '
+		} else if c == '%' && len(s) > 2 {
+			if n, err := strconv.ParseUint(s[1:3], 16, 8); err == nil {
+				c, s = byte(n), s[2:]
 			}
-			b.WriteByte('%')
-		default:
-			b.WriteByte(s[i])
 		}
+		b.WriteByte(c)
 	}
 	return b.String()
 }
