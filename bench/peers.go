@@ -41,6 +41,21 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
+// quarters is where a peer lives: an empty directory in parent, and free ports.
+func quarters(parent, name string, ports int) (dir string, free []int, err error) {
+	if dir, err = os.MkdirTemp(parent, name+"-*"); err != nil {
+		return "", nil, err
+	}
+	for range ports {
+		port, err := freePort()
+		if err != nil {
+			return "", nil, err
+		}
+		free = append(free, port)
+	}
+	return dir, free, nil
+}
+
 func accepts(port int) func() bool {
 	return func() bool {
 		conn, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port))
@@ -54,15 +69,11 @@ func accepts(port int) func() bool {
 // startSSHD starts OpenSSH's server for the user we are, with a configuration of its own that is Debian's in what matters: internal-sftp
 // as the subsystem, every cipher it has.
 func startSSHD(parent string, publicKey []byte) (*peer, error) {
-	dir, err := os.MkdirTemp(parent, "sshd-*")
+	dir, ports, err := quarters(parent, "sshd", 1)
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	keys := filepath.Join(dir, "authorized_keys")
+	port, keys := ports[0], filepath.Join(dir, "authorized_keys")
 	if err := os.WriteFile(keys, publicKey, 0o600); err != nil {
 		return nil, err
 	}
@@ -100,18 +111,11 @@ Subsystem sftp internal-sftp
 
 // startNginx starts nginx to take uploads with PUT, straight into a file.
 func startNginx(parent, certFile, keyFile string) (*peer, error) {
-	dir, err := os.MkdirTemp(parent, "nginx-*")
+	dir, ports, err := quarters(parent, "nginx", 2)
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	tlsPort, err := freePort()
-	if err != nil {
-		return nil, err
-	}
+	port, tlsPort := ports[0], ports[1]
 	me, err := user.Current()
 	if err != nil {
 		return nil, err
@@ -156,18 +160,11 @@ http {
 
 // startSmallest starts the smallest Go server, bench/smallest: it answers GET with answer, and copies the body of everything else to a file.
 func (b *bench) startSmallest(answer []byte) (*peer, error) {
-	dir, err := os.MkdirTemp(b.dir, "smallest-*")
+	dir, ports, err := quarters(b.dir, "smallest", 2)
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	tlsPort, err := freePort()
-	if err != nil {
-		return nil, err
-	}
+	port, tlsPort := ports[0], ports[1]
 	answerFile := filepath.Join(dir, "answer.json")
 	if err := os.WriteFile(answerFile, answer, 0o600); err != nil {
 		return nil, err
