@@ -1,6 +1,6 @@
 // Package journal remembers what happened: every HTTP exchange, every SFTP event, every change of state, in one order.
 //
-// It is bounded: a ring of the latest events, with a count of those that fell out. It holds sizes and checksums,
+// It is bounded: the latest events, with a count of those that fell out. It holds sizes and checksums,
 // never bodies, and keys only shortened. Whoever wants to wait for something reads with Next, which blocks until
 // there is something to read; nothing polls.
 package journal

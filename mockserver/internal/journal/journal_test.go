@@ -166,7 +166,7 @@ func TestJournal_later(t *testing.T) {
 	check()
 }
 
-// Clearing takes out what passes the filter, in a ring that has wrapped, too; numbers go on, and so does the ring.
+// Clearing takes out what passes the filter, also when events were dropped; numbers go on, and so does the dropping.
 func TestJournal_clear(t *testing.T) {
 	t.Parallel()
 	j := journal.New(6, nil)
