@@ -305,15 +305,18 @@ func (p *Platform) newKey() (string, error) {
 	return base64.URLEncoding.EncodeToString(b), nil
 }
 
-// updateLocked changes r's record, on disk first. On an error nothing has changed.
-func (p *Platform) updateLocked(r *request, change func(*record)) error {
-	next := r.rec.clone()
-	change(&next)
-	if err := p.store.put(&next); err != nil {
-		return err
+// updateLocked changes what has become of r, on disk first. On an error nothing has changed.
+func (p *Platform) updateLocked(r *request, change func(*work)) error {
+	return p.keepLocked(r, change, p.store.put)
+}
+
+func (p *Platform) keepLocked(r *request, change func(*work), keep func(*record) error) error {
+	before := r.becomes(change)
+	err := keep(&r.rec)
+	if err != nil {
+		r.rec.work = before
 	}
-	r.rec = next
-	return nil
+	return err
 }
 
 // evaluateLocked brings r to the present: steps whose time has passed, an access that has expired.
@@ -380,7 +383,7 @@ func (p *Platform) Status(ref Ref, s *Snapshot) Failures {
 	if r.rec.ProcessedAt != nil && r.rec.Forced == nil {
 		pos, changes := r.rec.Script.Poll(r.rec.Position, p.opts.Now())
 		if pos != r.rec.Position {
-			if err := p.updateLocked(r, func(rec *record) { rec.Position = pos }); err != nil {
+			if err := p.updateLocked(r, func(w *work) { w.Position = pos }); err != nil {
 				return Failures{Trouble("The poll can not be recorded", err)}
 			}
 			p.tellLocked(r, changes)
@@ -460,7 +463,7 @@ func (p *Platform) processLocked(r *request) Failures {
 	}
 	now := p.opts.Now()
 	pos, change := r.rec.Script.Begin(now)
-	err := p.updateLocked(r, func(rec *record) { rec.ProcessedAt, rec.Position = &now, pos })
+	err := p.updateLocked(r, func(w *work) { w.ProcessedAt, w.Position = &now, pos })
 	if err != nil {
 		return Failures{Trouble("The request can not be processed now", err)}
 	}
@@ -512,11 +515,11 @@ func (p *Platform) SkipTest(ref Ref) (Snapshot, Failures) {
 // forceLocked puts r in a state of its own, outside its script, until somebody puts it in another.
 func (p *Platform) forceLocked(r *request, state string, set map[string]any) error {
 	from, now := p.stateLocked(r), p.opts.Now()
-	err := p.updateLocked(r, func(rec *record) {
-		if rec.ProcessedAt == nil {
-			rec.ProcessedAt = &now
+	err := p.updateLocked(r, func(w *work) {
+		if w.ProcessedAt == nil {
+			w.ProcessedAt = &now
 		}
-		rec.Forced = &forced{State: state, Set: set, At: now}
+		w.Forced = &forced{State: state, Set: set, At: now}
 	})
 	if err != nil {
 		return err
@@ -583,7 +586,7 @@ func (p *Platform) Release(id int64) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, conflictf("request %d is in state %s: %v", id, p.stateLocked(r), err)
 	}
-	if err := p.updateLocked(r, func(rec *record) { rec.Position = pos }); err != nil {
+	if err := p.updateLocked(r, func(w *work) { w.Position = pos }); err != nil {
 		return Snapshot{}, err
 	}
 	p.tellLocked(r, changes)

@@ -17,7 +17,7 @@ type record struct {
 	*work
 }
 
-// origin is what a request was made with. It never changes.
+// origin is what a request was made with. It never changes, and is read without the lock.
 type origin struct {
 	ID        int64     `json:"id"`
 	Key       string    `json:"key"`
@@ -54,11 +54,13 @@ type work struct {
 // untouched is the work of all requests that nobody has touched yet: requests are held by the hundred thousand, and most of them wait.
 var untouched = new(work)
 
-// clone returns a record that can be changed, and then replaces this one.
-func (rec record) clone() record {
-	next := *rec.work
-	rec.work = &next
-	return rec
+// becomes changes what has become of r, and returns what that was before. It is replaced, since several requests may have it in common.
+func (r *request) becomes(change func(*work)) (before *work) {
+	before = r.rec.work
+	next := *before
+	change(&next)
+	r.rec.work = &next
+	return before
 }
 
 // file is a finished file in the dumps directory. Size may be less than the file's: somebody is appending.
@@ -206,9 +208,9 @@ func (p *Platform) pickLocked(r *request, on string) *scenario.Fault {
 
 // countLocked keeps the counts. One that cannot be written is no reason to answer otherwise than the script says.
 func (p *Platform) countLocked(r *request, counts scenario.Counts) {
-	if err := p.updateLocked(r, func(rec *record) { rec.Faults = counts }); err != nil {
-		r.rec = r.rec.clone()
-		r.rec.Faults = counts
+	count := func(w *work) { w.Faults = counts }
+	if err := p.updateLocked(r, count); err != nil {
+		r.becomes(count)
 	}
 }
 

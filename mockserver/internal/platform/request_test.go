@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -71,4 +72,41 @@ func TestRequest_apart(t *testing.T) {
 	if d := cmp.Diff(before, after); d != "" {
 		t.Errorf("the other request has changed (-before +after):\n%s", d)
 	}
+}
+
+// What a request was made with is read without the lock, while things become of it.
+func TestRequest_meanwhile(t *testing.T) {
+	t.Parallel()
+	script := scenario.Default()
+	script.Upgraded.Built = true
+	p := open(t, t.TempDir(), func(o *Options) {
+		o.Script = func(CreateParams) *scenario.Scenario { return script }
+	})
+	ref := create(t, p)
+	if fails := upload(t, p, ref, []byte("dump")); fails != nil {
+		t.Fatal(fails)
+	}
+	if _, fails := p.Process(ref); fails != nil {
+		t.Fatal(fails)
+	}
+	if _, err := p.Force(firstID, StateDone, nil); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 5 {
+		wg.Go(func() {
+			c, err := p.UpgradedSQL(ref)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.Close()
+		})
+		wg.Go(func() {
+			if _, fails := p.GrantAccess(ref, []string{theKey}, nil); fails != nil {
+				t.Error(fails)
+			}
+		})
+	}
+	wg.Wait()
 }

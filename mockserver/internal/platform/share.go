@@ -33,7 +33,7 @@ func (p *Platform) GrantAccess(ref Ref, keys []string, invalid Failures) (Access
 		return Access{}, fails
 	}
 	granted := &access{Keys: keys, Phase: phase(p.stateLocked(r)), Expires: p.opts.Now().Add(p.opts.AccessTTL).UTC()}
-	if err := p.updateLocked(r, func(rec *record) { rec.Access = granted }); err != nil {
+	if err := p.updateLocked(r, func(w *work) { w.Access = granted }); err != nil {
 		return Access{}, Failures{Trouble("The SFTP server can not be started now", err)}
 	}
 	return Access{ID: r.rec.ID, User: SFTPUser(r.rec.ID), SharedFile: r.rec.Filename, Expires: granted.Expires}, nil
@@ -47,8 +47,9 @@ func (p *Platform) RevokeAccess(id int64) {
 	if r == nil || r.rec.Access == nil {
 		return
 	}
-	if err := p.updateLocked(r, func(rec *record) { rec.Access = nil }); err != nil {
-		r.rec.Access = nil // an access that cannot be forgotten on disk still ends here
+	end := func(w *work) { w.Access = nil }
+	if err := p.updateLocked(r, end); err != nil {
+		r.becomes(end) // an access that cannot be forgotten on disk still ends here
 	}
 	p.opts.AccessEnded(id)
 }

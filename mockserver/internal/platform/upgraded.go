@@ -129,7 +129,7 @@ func (p *Platform) build(r *request, s Snapshot, original *Content) (*file, erro
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.updateLocked(r, func(rec *record) { rec.Upgraded = made }); err != nil {
+	if err := p.updateLocked(r, func(w *work) { w.Upgraded = made }); err != nil {
 		os.Remove(p.path(made.Seq))
 		return nil, err
 	}

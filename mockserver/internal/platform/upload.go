@@ -129,12 +129,9 @@ func (p *Platform) Upgrade(params CreateParams, postgresql string, staged *Stage
 // completeLocked makes whole the request's dump and removes the one it replaces.
 func (p *Platform) completeLocked(r *request, whole *file, info dump.Info) error {
 	old := r.rec.Original
-	next := r.rec.clone()
-	next.Original, next.Described = whole, info
-	if err := p.store.complete(&next); err != nil {
+	if err := p.keepLocked(r, func(w *work) { w.Original, w.Described = whole, info }, p.store.complete); err != nil {
 		return err
 	}
-	r.rec = next
 	if old != nil && old.Seq != whole.Seq {
 		p.removeLocked(r, old.Seq)
 	}
