@@ -10,13 +10,14 @@ import (
 const (
 	leanHeap = 40 << 20 // what a small program may use before the collector hurries
 	roomy    = 600      // percent of what is in use that may pile up below leanHeap: polls are answered with less collecting
-	lean     = 300      // and above
 	liveHeap = "/gc/heap/live:bytes"
+	scanHeap = "/gc/scan/heap:bytes"
 )
 
 // keepLean has the garbage collector keep a small program small: SSH packets are garbage at the pace of the network, and by default the
 // collector lets as much of it pile up as is in use, and more while it runs. The limit follows what is really in use, since one below that would
-// have the collector run all the time. GOMEMLIMIT and GOGC, if set, have the last word.
+// have the collector run all the time, and more so what the collector has to look through: requests, not buffers. GOMEMLIMIT and GOGC, if set,
+// have the last word.
 func keepLean() {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
@@ -28,10 +29,10 @@ func keepLean() {
 	type collected struct{ _ [16]byte } // something to be collected in each cycle
 	var follow func(*collected)
 	follow = func(*collected) {
-		live := []metrics.Sample{{Name: liveHeap}}
-		metrics.Read(live)
-		inUse := int64(live[0].Value.Uint64())
-		debug.SetMemoryLimit(max(leanHeap, inUse*(100+lean)/100))
+		heap := []metrics.Sample{{Name: liveHeap}, {Name: scanHeap}}
+		metrics.Read(heap)
+		live, scan := int64(heap[0].Value.Uint64()), int64(heap[1].Value.Uint64())
+		debug.SetMemoryLimit(max(leanHeap, live*3/2+scan*4))
 		runtime.SetFinalizer(new(collected), follow)
 	}
 	runtime.SetFinalizer(new(collected), follow)
