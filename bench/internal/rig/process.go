@@ -97,13 +97,26 @@ const ticksPerSecond = 100
 
 // CPU is the processor time that the process and its children, also those that have ended, have taken.
 func (p *Process) CPU() time.Duration {
-	var ticks int64
+	for {
+		ticks, whole := p.ticks()
+		if whole {
+			return time.Duration(ticks) * time.Second / ticksPerSecond
+		}
+	}
+}
+
+// ticks adds up what the processes say. It is not the whole when one has ended meanwhile, whose parent had been asked before.
+func (p *Process) ticks() (ticks int64, whole bool) {
 	for _, pid := range p.tree() {
-		if f := statFields(pid); f != nil {
+		f := statFields(pid)
+		if f == nil && pid != p.PID() {
+			return 0, false
+		}
+		if f != nil {
 			ticks += f.number(14) + f.number(15) + f.number(16) + f.number(17) // utime, stime, and those of children that were waited for
 		}
 	}
-	return time.Duration(ticks) * time.Second / ticksPerSecond
+	return ticks, true
 }
 
 // Memory is the resident memory of the process and its children now, in bytes. Pages that several share count for each, as they do in ps.

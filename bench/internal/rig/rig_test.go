@@ -46,6 +46,19 @@ func TestProcess(t *testing.T) {
 	}
 }
 
+// What a child has taken is never missing, not even in the instant in which it ends.
+func TestProcess_CPUOnlyGrows(t *testing.T) {
+	t.Parallel()
+	p := sh(t, `echo there; while :; do sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done'; done`)
+	for last := time.Duration(0); last < time.Second; {
+		cpu := p.CPU()
+		if cpu < last {
+			t.Fatalf("%v of processor time after %v", cpu, last)
+		}
+		last = cpu
+	}
+}
+
 // Stop waits for an orderly end, and says how it was.
 func TestProcess_Stop(t *testing.T) {
 	t.Parallel()
