@@ -28,6 +28,7 @@ func FuzzParameters(f *testing.F) {
 	f.Add("target=%ff%00\"<", "multipart/form-data; boundary=x", []byte(multiBody[:len(multiBody)-4]), true)
 	f.Add("", "multipart/form-data; boundary=\"\"", []byte("--\r\n"), true)
 	f.Add("target=8.0", "multipart/form-data; boundary=x", []byte("--x\r\nContent-Disposition: form-data; name=target; filename=a\r\n\r\n\r\n--x--"), false)
+	f.Add("", "multipart/form-data; boundary=x", []byte("--x\n\n--x--"), true) // lines without a carriage return, and the last without an end
 	f.Add("target=a;b=c", "application/x-www-form-urlencoded;=", []byte("tar%67et=x=y"), true)
 	srv, err := mockserver.New(nil)
 	if err != nil {

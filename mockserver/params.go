@@ -1,6 +1,7 @@
 package mockserver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -118,9 +119,17 @@ func (p *params) addMultipart(body io.Reader, boundary string) error {
 	if boundary == "" {
 		return errors.New("it names no boundary")
 	}
-	// The library takes a body that ends within a part's header for one that is over. Here, only the last boundary ends it; the
-	// line end that may be left out behind that is put there.
-	parts := multipart.NewReader(io.MultiReader(body, strings.NewReader("\r\n"), brokenOff{}), boundary)
+	data, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	body = bytes.NewReader(data)
+	// The library takes a body that ends within a part's header for one that is over. Here, only the last boundary ends it, with a line end or without.
+	end, last := "--"+boundary+"--", bytes.TrimRight(data, " \t")
+	if string(last) != end && !bytes.HasSuffix(last, []byte("\n"+end)) {
+		body = io.MultiReader(body, brokenOff{})
+	}
+	parts := multipart.NewReader(body, boundary)
 	for {
 		part, err := parts.NextRawPart()
 		if err == io.EOF {
