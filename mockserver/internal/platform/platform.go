@@ -382,13 +382,12 @@ func (p *Platform) Status(ref Ref, s *Snapshot) Failures {
 	}
 	if r.rec.ProcessedAt != nil && r.rec.Forced == nil {
 		pos, changes := r.rec.Script.Poll(r.rec.Position, p.opts.Now())
-		if pos != r.rec.Position {
-			if err := p.updateLocked(r, func(w *work) { w.Position = pos }); err != nil {
-				return Failures{Trouble("The poll can not be recorded", err)}
-			}
-			p.tellLocked(r, changes)
-			p.evaluateLocked(r)
+		// Also where the poll itself moves nothing: it is told what until now was only derived from the clock.
+		if err := p.updateLocked(r, func(w *work) { w.Position = pos }); err != nil {
+			return Failures{Trouble("The poll can not be recorded", err)}
 		}
+		p.tellLocked(r, changes)
+		p.evaluateLocked(r)
 	}
 	p.describeLocked(r, s)
 	return nil

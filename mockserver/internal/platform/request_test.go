@@ -3,6 +3,7 @@ package platform
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -109,4 +110,33 @@ func TestRequest_meanwhile(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// What a poll was answered is still true after a kill, also when the clock of the next process is behind: one that stands begins anew.
+func TestStatus_keepsWhatItTold(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2015, 9, 9, 7, 13, 49, 0, time.UTC)
+	now := began
+	script := &scenario.Scenario{Name: "x", Steps: []scenario.Step{{State: "processing", For: scenario.For{Duration: time.Hour}}, {State: StateDone}}}
+	p := open(t, t.TempDir(), func(o *Options) {
+		o.Now = func() time.Time { return now }
+		o.Script = func(CreateParams) *scenario.Scenario { return script }
+	})
+	ref := create(t, p)
+	if fails := upload(t, p, ref, []byte("dump")); fails != nil {
+		t.Fatal(fails)
+	}
+	if _, fails := p.Process(ref); fails != nil {
+		t.Fatal(fails)
+	}
+	now = began.Add(2 * time.Hour)
+	check := func(p *Platform) {
+		t.Helper()
+		var s Snapshot
+		if fails := p.Status(ref, &s); fails != nil || s.State != StateDone {
+			t.Errorf("%q, %v; want %s", s.State, fails, StateDone)
+		}
+	}
+	check(p)
+	check(killed(t, p, func(o *Options) { o.Now = func() time.Time { return began } }))
 }
