@@ -16,6 +16,21 @@ const (
 	Assumption      Evidence = "A" // nobody outside knows: this project's convention
 )
 
+// String returns the evidence in words, such as "documented later".
+func (e Evidence) String() string {
+	switch e {
+	case Documented:
+		return "documented"
+	case DocumentedLater:
+		return "documented later"
+	case ObservedUse:
+		return "observed"
+	case Assumption:
+		return "assumed"
+	}
+	return "evidence " + string(e)
+}
+
 // Level says how far a run goes. The zero Level is [Observed].
 type Level string
 

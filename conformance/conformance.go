@@ -106,7 +106,7 @@ func TestWith(t *testing.T, target Target, opts *Options) {
 		t.Run(res.ID, func(t *testing.T) {
 			switch res.Verdict {
 			case Fail, Error:
-				t.Errorf("%s: %s (WIRE %s)", res.Verdict, res.Message, strings.Join(res.Rows, ", "))
+				t.Errorf("%s: %s (%s)", res.Verdict, res.Message, res.Source())
 			case Skip:
 				t.Skip(res.Message)
 			}

@@ -51,7 +51,7 @@ func (r *Report) WriteJUnit(w io.Writer) error {
 		}
 		s := &all.Suites[i]
 		c := junitCase{Class: "conformance." + group, Name: name}
-		note := &junitNote{Message: xmlText(res.Message), Text: "WIRE " + strings.Join(res.Rows, ", ") + ", evidence " + string(res.Evidence)}
+		note := &junitNote{Message: xmlText(res.Message), Text: res.Source()}
 		switch res.Verdict {
 		case Fail:
 			c.Failure = note

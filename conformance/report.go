@@ -28,6 +28,19 @@ type Result struct {
 	Message  string   `json:"message"`
 }
 
+// Source says what the check rests on: rows of docs/fidelity.md and how well they are known, as in "row 1.7, assumed".
+// It is the evidence alone for a result about the run itself, which has no row.
+func (r Result) Source() string {
+	known := r.Evidence.String()
+	switch len(r.Rows) {
+	case 0:
+		return known
+	case 1:
+		return "row " + r.Rows[0] + ", " + known
+	}
+	return "rows " + strings.Join(r.Rows, ", ") + ", " + known
+}
+
 // Report is the outcome of a run. Its JSON form is stable.
 type Report struct {
 	Target  string   `json:"target"` // the URL judged

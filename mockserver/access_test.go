@@ -18,8 +18,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
-// ssh_keys comes as a multipart file, a multipart field, a form field or in the query, key and request beside it or in the query (WIRE 5.1),
-// and what it says opens the share (WIRE 5.2).
+// ssh_keys comes as a multipart file, a multipart field, a form field or in the query, key and request beside it or in the query (row 5.1),
+// and what it says opens the share (row 5.2).
 func TestSFTPAccess_waysOfKeys(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
@@ -64,7 +64,7 @@ func TestSFTPAccess_waysOfKeys(t *testing.T) {
 	})
 }
 
-// What an authorized_keys file may look like, and who gets in with it (WIRE 5.2).
+// What an authorized_keys file may look like, and who gets in with it (row 5.2).
 func TestSFTPAccess_files(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -103,7 +103,7 @@ func TestSFTPAccess_files(t *testing.T) {
 	}
 }
 
-// Every line that is no key is reported, with its number and the beginning of what it says (WIRE section 2).
+// Every line that is no key is reported, with its number and the beginning of what it says (docs/fidelity.md, section 2).
 func TestSFTPAccess_badKeys(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -157,7 +157,7 @@ func TestSFTPAccess_badKeys(t *testing.T) {
 	for _, empty := range []string{"", " \n\t\r\n"} {
 		diff(t, "empty", []string{"SSH_KEYS:MISSING"}, w.call("request_sftp_access", m.params("ssh_keys", empty)).reasons())
 	}
-	// What is wrong with the keys is told together with what is wrong with the rest (WIRE 1.8).
+	// What is wrong with the keys is told together with what is wrong with the rest (row 1.8).
 	diff(t, "all at once", []string{"KEY:MISSING", "REQUEST:MISSING", "SSH_KEYS:INVALID"},
 		w.call("request_sftp_access", pairs("ssh_keys", "nonsense")).reasons())
 	// Nothing of a call that failed is in force.
@@ -170,7 +170,7 @@ func TestSFTPAccess_badKeys(t *testing.T) {
 // dsaBlob is a public key of a type that nobody uses any more, p = 23.
 const dsaBlob = "AAAAB3NzaC1kc3MAAAABFwAAAAELAAAAAQQAAAABCSAgICAgICAgICAgICAgICAgICAgICAgICAgICAg"
 
-// The answer has what a client needs to log in (WIRE 5.4 to 5.6).
+// The answer has what a client needs to log in (rows 5.4 to 5.6).
 func TestSFTPAccess_answer(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
@@ -225,7 +225,7 @@ func TestSFTPAccess_answer(t *testing.T) {
 	})
 }
 
-// The port is 2200 unless told otherwise, which is the command's business; here is that it can be chosen (WIRE 5.8).
+// The port is 2200 unless told otherwise, which is the command's business; here is that it can be chosen (row 5.8).
 func TestSFTPAccess_port(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -239,7 +239,7 @@ func TestSFTPAccess_port(t *testing.T) {
 	}
 }
 
-// A second call replaces the keys (WIRE 5.7); a key of one request opens no other's share; only public keys open anything (WIRE 5.10).
+// A second call replaces the keys (row 5.7); a key of one request opens no other's share; only public keys open anything (row 5.10).
 func TestSFTPAccess_logins(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -280,7 +280,7 @@ func TestSFTPAccess_logins(t *testing.T) {
 	}
 }
 
-// The SSH host key is ECDSA P-256 and the one that known_hosts names (WIRE 5.9).
+// The SSH host key is ECDSA P-256 and the one that known_hosts names (row 5.9).
 func TestSFTPAccess_hostKey(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -297,7 +297,7 @@ func TestSFTPAccess_hostKey(t *testing.T) {
 	}
 }
 
-// The access is temporary: it ends with its time, with the state it was for, and its open sessions end with it (WIRE 5.3, 5.18).
+// The access is temporary: it ends with its time, with the state it was for, and its open sessions end with it (rows 5.3, 5.18).
 func TestSFTPAccess_ends(t *testing.T) {
 	t.Parallel()
 	t.Run("time", func(t *testing.T) {

@@ -42,7 +42,7 @@ type answer struct {
 
 func refused(fails ...platform.Failure) answer { return answer{failures: fails} }
 
-// allowed are the HTTP methods that all answer alike (WIRE 1.5).
+// allowed are the HTTP methods that all answer alike (row 1.5).
 const allowed = "GET, HEAD, POST, PUT"
 
 func allows(method string) bool {
@@ -170,7 +170,7 @@ var answerBuffers = sync.Pool{New: func() any {
 // none is an empty list.
 var none any = []string{}
 
-// write encodes an answer: the only place where the envelope is made (WIRE 1.6).
+// write encodes an answer: the only place where the envelope is made (row 1.6).
 func (s *Server) write(c *call, a answer) {
 	status := http.StatusOK
 	buffer := answerBuffers.Get().(*[]byte)

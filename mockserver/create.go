@@ -4,7 +4,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 )
 
-// handleCreate makes a request (WIRE section 3).
+// handleCreate makes a request (docs/fidelity.md, section 3).
 func (s *Server) handleCreate(c *call) answer {
 	snapshot, fails := s.platform.Create(createParams(&c.params))
 	if fails != nil {

@@ -24,7 +24,7 @@ func compact(tb testing.TB, sample []byte) string {
 	return b.String()
 }
 
-// The page's sample: two failures at once, with exactly these keys in exactly this order (WIRE 1.8, 1.9, section 2).
+// The page's sample: two failures at once, with exactly these keys in exactly this order (rows 1.8, 1.9, section 2).
 func TestCreate_documentedFailures(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
@@ -33,7 +33,7 @@ func TestCreate_documentedFailures(t *testing.T) {
 	})
 }
 
-// Every parameter's failures, each with its keys (WIRE section 2, 3.1, 3.5, 3.6).
+// Every parameter's failures, each with its keys (docs/fidelity.md, section 2, 3.1, 3.5, 3.6).
 func TestCreate_failures(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -94,7 +94,7 @@ func TestCreate_failures(t *testing.T) {
 	}
 }
 
-// What is unusual and right (WIRE 3.1, 3.5, 3.6).
+// What is unusual and right (rows 3.1, 3.5, 3.6).
 func TestCreate_accepts(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -127,7 +127,7 @@ func TestCreate_accepts(t *testing.T) {
 	}
 }
 
-// The edition of the page says which targets are valid, and an option what they are instead (WIRE 3.2, 3.3, 3.4).
+// The edition of the page says which targets are valid, and an option what they are instead (rows 3.2, 3.3, 3.4).
 func TestCreate_targets(t *testing.T) {
 	t.Parallel()
 	everything := []string{"6.0", "6.1", "7.0", "8.0", "9.0", "10.0", "11.0", "12.0", "13.0"}
@@ -161,7 +161,7 @@ func TestCreate_targets(t *testing.T) {
 	}
 }
 
-// Which contracts are known (WIRE 3.7).
+// Which contracts are known (row 3.7).
 func TestCreate_contracts(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -187,7 +187,7 @@ func TestCreate_contracts(t *testing.T) {
 	}
 }
 
-// Ids ascend, keys are 16 random bytes in URL-safe base64 with padding, the state is draft (WIRE 3.8 to 3.11).
+// Ids ascend, keys are 16 random bytes in URL-safe base64 with padding, the state is draft (rows 3.8 to 3.11).
 func TestCreate_success(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
@@ -214,7 +214,7 @@ func TestCreate_success(t *testing.T) {
 	})
 }
 
-// Ids stay unique when everybody creates at once (WIRE 3.9).
+// Ids stay unique when everybody creates at once (row 3.9).
 func TestCreate_concurrently(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)

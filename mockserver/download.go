@@ -13,7 +13,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 )
 
-// download is the one way of every URL in the answers (WIRE section 8).
+// download is the one way of every URL in the answers (docs/fidelity.md, section 8).
 func (s *Server) download(on string, serve func(*Server, *call)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := s.begin(on, w, r)
@@ -44,7 +44,7 @@ func (s *Server) download(on string, serve func(*Server, *call)) http.HandlerFun
 	}
 }
 
-// notThere is the plain 404 that tells nothing (WIRE 8.1); the journal knows why.
+// notThere is the plain 404 that tells nothing (row 8.1); the journal knows why.
 func (s *Server) notThere(c *call, why error) {
 	c.event.Why = why.Error()
 	plainNotFound(&c.w)
@@ -75,7 +75,7 @@ func (s *Server) serveUpgraded(c *call)    { s.content(c, s.platform.Upgraded, s
 func (s *Server) serveOriginalSQL(c *call) { s.content(c, s.platform.Original, s.serveSQL) }
 func (s *Server) serveUpgradedSQL(c *call) { s.content(c, s.platform.UpgradedSQL, s.serveSQL) }
 
-// serveArchive hands out a file as it is, in parts if asked (WIRE 8.3).
+// serveArchive hands out a file as it is, in parts if asked (row 8.3).
 func (s *Server) serveArchive(c *call, content *platform.Content) {
 	h := c.w.Header()
 	h.Set("Content-Type", "application/octet-stream")
@@ -84,7 +84,7 @@ func (s *Server) serveArchive(c *call, content *platform.Content) {
 	http.ServeContent(&c.w, c.r, "", content.ModTime, io.NewSectionReader(content, 0, content.Size))
 }
 
-// serveSQL streams the SQL text (WIRE 8.6). It has no size until it has been made, so there is no Range.
+// serveSQL streams the SQL text (row 8.6). It has no size until it has been made, so there is no Range.
 func (s *Server) serveSQL(c *call, content *platform.Content) {
 	sql, err := content.SQL()
 	if err != nil {

@@ -19,7 +19,7 @@ var urlKeys = []string{
 	"status_url", "notes_url", "original_sql_url", "original_dump_url", "upgraded_sql_url", "upgraded_dump_url", "modules_url",
 }
 
-// Which URLs are there in which state (WIRE 8.2), with no other login (8.1), as GET and HEAD.
+// Which URLs are there in which state (row 8.2), with no other login (8.1), as GET and HEAD.
 func TestDownloads_states(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, &mockserver.Options{Scenarios: scripted(t, "steps: [{state: testing, for: 1 poll}, {state: done}]")}, func(t *testing.T, w *wire) {
@@ -65,7 +65,7 @@ func (w *wire) urls(m made) map[string]string {
 	}
 }
 
-// A wrong key, a wrong id and a path of nothing are one plain 404 (WIRE 8.1); the key may come escaped, too.
+// A wrong key, a wrong id and a path of nothing are one plain 404 (row 8.1); the key may come escaped, too.
 func TestDownloads_notFound(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
@@ -103,7 +103,7 @@ func TestDownloads_notFound(t *testing.T) {
 	})
 }
 
-// Archives in parts, as they are resumed (WIRE 8.3); original and upgraded are the uploaded bytes (section 9).
+// Archives in parts, as they are resumed (row 8.3); original and upgraded are the uploaded bytes (section 9).
 func TestDownloads_archives(t *testing.T) {
 	t.Parallel()
 	dump := fixtures.Dump("openchs.cdump")
@@ -166,7 +166,7 @@ func TestDownloads_archives(t *testing.T) {
 	})
 }
 
-// The SQL streams are plain SQL whatever was uploaded (WIRE 8.6).
+// The SQL streams are plain SQL whatever was uploaded (row 8.6).
 func TestDownloads_sql(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -219,7 +219,7 @@ func TestDownloads_sql(t *testing.T) {
 	})
 }
 
-// With a filestore, the upgraded archive is a zip with dump.sql and filestore/, whatever was uploaded (WIRE 8.5).
+// With a filestore, the upgraded archive is a zip with dump.sql and filestore/, whatever was uploaded (row 8.5).
 func TestDownloads_filestore(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "steps: [{state: done, set: {filestore: true}}]")})
@@ -263,7 +263,7 @@ func TestDownloads_filestore(t *testing.T) {
 	}
 }
 
-// The pages for people (WIRE 8.7), in which nothing that came from outside is markup, and the archive of modules.
+// The pages for people (row 8.7), in which nothing that came from outside is markup, and the archive of modules.
 func TestDownloads_pages(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)

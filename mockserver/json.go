@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// object is a JSON object whose keys keep their order (WIRE section 7). Its keys are ours: they need no escape.
+// object is a JSON object whose keys keep their order (docs/fidelity.md, section 7). Its keys are ours: they need no escape.
 type object []field
 
 type field struct {

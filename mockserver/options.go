@@ -19,7 +19,7 @@ import (
 // Off as an address switches a listener off.
 const Off = "off"
 
-// The doc profiles: which edition of the official page is emulated (WIRE section 3).
+// The doc profiles: which edition of the official page is emulated (docs/fidelity.md, section 3).
 const (
 	Doc11 = "11.0"
 	Doc13 = "13.0"

@@ -68,7 +68,7 @@ func (s *Server) page(c *call, title string, body *template.Template, data any) 
 
 type row struct{ Name, Text, Link string }
 
-// serveStatusPage is the page of a request, for people (WIRE 8.7).
+// serveStatusPage is the page of a request, for people (row 8.7).
 func (s *Server) serveStatusPage(c *call) {
 	snapshot, ok := s.platform.Look(c.ref)
 	if !ok {
@@ -149,7 +149,7 @@ func (s *Server) serveFrontPage(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// serveNotFound answers what nobody routes (WIRE section 1). It is loud in the journal: a misspelt method is a bug of the client.
+// serveNotFound answers what nobody routes (docs/fidelity.md, section 1). It is loud in the journal: a misspelt method is a bug of the client.
 func (s *Server) serveNotFound(w http.ResponseWriter, r *http.Request) {
 	c := s.begin("unknown", w, r)
 	c.event.Why = "nothing answers at this path"

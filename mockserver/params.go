@@ -19,7 +19,7 @@ import (
 // answers 431 for headers of more than a megabyte.
 const maxParameters = 1 << 20
 
-// params are the parameters of one call (WIRE 1.1 to 1.4), each the first value of its source, the body before the query. There are mostly
+// params are the parameters of one call (rows 1.1 to 1.4), each the first value of its source, the body before the query. There are mostly
 // few of them, and those a list finds sooner than a map.
 type params struct {
 	list  []journal.Param
@@ -114,7 +114,7 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// addMultipart adds the fields of a multipart body; a file part's content is its value (WIRE 5.1).
+// addMultipart adds the fields of a multipart body; a file part's content is its value (row 5.1).
 func (p *params) addMultipart(body io.Reader, boundary string) error {
 	if boundary == "" {
 		return errors.New("it names no boundary")

@@ -1,6 +1,6 @@
 package mockserver
 
-// handleProcess begins the upgrade (WIRE 6.1).
+// handleProcess begins the upgrade (row 6.1).
 func (s *Server) handleProcess(c *call) answer {
 	if hook := s.opts.BeforeProcess; hook != nil && c.event.Request != 0 {
 		hook(c.event.Request)
@@ -13,7 +13,7 @@ func (s *Server) handleProcess(c *call) answer {
 	return answer{}
 }
 
-// handleSkipTest ends the tests of a request (WIRE 6.5).
+// handleSkipTest ends the tests of a request (row 6.5).
 func (s *Server) handleSkipTest(c *call) answer {
 	snapshot, fails := s.platform.SkipTest(c.ref)
 	if fails != nil {

@@ -101,7 +101,7 @@ func (m made) variables() []string {
 	return []string{fmt.Sprintf("REQUEST_ID=%d", m.id), "KEY=" + m.key}
 }
 
-// The calls of the page's shell samples, each with curl's options as they stand there (WIRE 1.1, 4.2, 5.1): the unquoted $HEADER makes
+// The calls of the page's shell samples, each with curl's options as they stand there (rows 1.1, 4.2, 5.1): the unquoted $HEADER makes
 // curl send the dump without a type, after a try at another host.
 func TestPrograms_shellSamples(t *testing.T) {
 	t.Parallel()
@@ -165,7 +165,7 @@ func (b *bench) result(file string) made {
 	return made{a.Request.ID, a.Request.Key}
 }
 
-// curl's other ways to send a dump and parameters (WIRE 1.2, 1.5, 4.3).
+// curl's other ways to send a dump and parameters (rows 1.2, 1.5, 4.3).
 func TestPrograms_curl(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
@@ -209,7 +209,7 @@ func TestPrograms_curl(t *testing.T) {
 	})
 }
 
-// The page's sftp session: the sample command as the answer gives it, put, ls -l, put -a, get (WIRE 5.5, 5.11, 5.12, 5.16, 5.20, 5.21).
+// The page's sftp session: the sample command as the answer gives it, put, ls -l, put -a, get (rows 5.5, 5.11, 5.12, 5.16, 5.20, 5.21).
 func TestPrograms_sftpSession(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -275,8 +275,8 @@ func TestPrograms_sftpSession(t *testing.T) {
 	same(t, "reget", b.read("got"), dump)
 }
 
-// An sftp that is killed in the middle, and put -a by another one (WIRE 5.12, 4.5). When sftp alone dies, its ssh ends the session in order,
-// and what has arrived is the dump (WIRE 5.17); when ssh dies, too, nothing is complete.
+// An sftp that is killed in the middle, and put -a by another one (rows 5.12, 4.5). When sftp alone dies, its ssh ends the session in order,
+// and what has arrived is the dump (row 5.17); when ssh dies, too, nothing is complete.
 func TestPrograms_sftpResume(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -333,7 +333,7 @@ func TestPrograms_sftpResume(t *testing.T) {
 	}
 }
 
-// wget --continue goes on where a broken download ended (WIRE 8.3).
+// wget --continue goes on where a broken download ended (row 8.3).
 func TestPrograms_wget(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
@@ -356,7 +356,7 @@ func TestPrograms_wget(t *testing.T) {
 	})
 }
 
-// lftp uploads in parts, sets times and permissions, and fetches with several connections (WIRE 5.12, 5.14, 5.16).
+// lftp uploads in parts, sets times and permissions, and fetches with several connections (rows 5.12, 5.14, 5.16).
 func TestPrograms_lftp(t *testing.T) {
 	t.Parallel()
 	testprog.Need(t, "lftp", "lftp")

@@ -16,7 +16,7 @@ import (
 	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
-// The upgraded database's SQL stream goes straight into psql, which stops at the first error (WIRE 8.6).
+// The upgraded database's SQL stream goes straight into psql, which stops at the first error (row 8.6).
 func TestPrograms_psql(t *testing.T) {
 	t.Parallel()
 	testprog.Need(t, "psql", "postgresql-client")

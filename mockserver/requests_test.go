@@ -13,7 +13,7 @@ import (
 // keyed are the methods that need a request and its key, besides the raw ones.
 var keyed = []string{"upload", "request_sftp_access", "process", "status", "skip_test"}
 
-// A call without key or request says so, all at once (WIRE section 2).
+// A call without key or request says so, all at once (docs/fidelity.md, section 2).
 func TestRequest_missing(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, &mockserver.Options{Doc: mockserver.Doc13})
@@ -41,7 +41,7 @@ func TestRequest_missing(t *testing.T) {
 	}
 }
 
-// A wrong key and an unknown id get the same answer, but for the id, in every method and at every URL (WIRE section 2, 8.1).
+// A wrong key and an unknown id get the same answer, but for the id, in every method and at every URL (docs/fidelity.md, section 2, 8.1).
 func TestRequest_notFound(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, &mockserver.Options{Doc: mockserver.Doc13}, func(t *testing.T, w *wire) {
@@ -87,7 +87,7 @@ func swapCase(s string) string {
 	}, s)
 }
 
-// The states one after the other, as the default script has them (WIRE 6.1, 6.2, 6.3), and what is refused in each (WIRE 4.4, 5.3, 6.4).
+// The states one after the other, as the default script has them (rows 6.1, 6.2, 6.3), and what is refused in each (rows 4.4, 5.3, 6.4).
 func TestProcess(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
@@ -138,7 +138,7 @@ func TestProcess(t *testing.T) {
 	})
 }
 
-// skip_test is the 13.0 page's, and for the state testing only (WIRE 6.5).
+// skip_test is the 13.0 page's, and for the state testing only (row 6.5).
 func TestSkipTest(t *testing.T) {
 	t.Parallel()
 	script := scripted(t, "steps: [{state: testing, for: released}, {state: done}]")
@@ -173,7 +173,7 @@ func TestSkipTest(t *testing.T) {
 	refused("delivered")
 }
 
-// upgrade is create, upload and process in one call, with promises of its own (WIRE 6.6).
+// upgrade is create, upload and process in one call, with promises of its own (row 6.6).
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
@@ -219,7 +219,7 @@ func TestUpgrade(t *testing.T) {
 	})
 }
 
-// Time passes by the emulator's clock (WIRE 6.3, section 7).
+// Time passes by the emulator's clock (row 6.3, section 7).
 func TestProcess_times(t *testing.T) {
 	t.Parallel()
 	clock := new(mockservertest.Clock)
@@ -244,7 +244,7 @@ func TestProcess_times(t *testing.T) {
 	}
 }
 
-// A dump that cannot be upgraded ends in invalid, and customer_message tells why (WIRE 6.2, section 7); there is nothing to download.
+// A dump that cannot be upgraded ends in invalid, and customer_message tells why (row 6.2, section 7); there is nothing to download.
 func TestProcess_invalid(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "steps: [{state: processing, for: 1 poll}, {state: invalid, set: {customer_message: 'The dump is cut off.'}}]")})

@@ -9,7 +9,7 @@ import (
 
 const apiBase = "/database/v1/"
 
-// methods is the API (WIRE section 1). A raw body is a dump: it is never read as parameters.
+// methods is the API (docs/fidelity.md, section 1). A raw body is a dump: it is never read as parameters.
 var methods = []struct {
 	name   string
 	raw    bool
@@ -25,7 +25,7 @@ var methods = []struct {
 	{name: "upgrade", raw: true, handle: (*Server).handleUpgrade},
 }
 
-// downloads are the URLs below /database/<region>/<id>/<key>/ (WIRE section 8).
+// downloads are the URLs below /database/<region>/<id>/<key>/ (docs/fidelity.md, section 8).
 var downloads = []struct {
 	path   string
 	on     string // what the journal calls it

@@ -9,7 +9,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 )
 
-// handleSFTPAccess opens the temporary SFTP server for a request (WIRE section 5).
+// handleSFTPAccess opens the temporary SFTP server for a request (docs/fidelity.md, section 5).
 func (s *Server) handleSFTPAccess(c *call) answer {
 	host, port := s.sftpAddress(c)
 	if port == 0 {

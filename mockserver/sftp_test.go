@@ -15,7 +15,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
-// The shared file from the first login on, and what status and the URLs say of it after each way to write it (WIRE 5.11, 5.12, 5.17, 4.7).
+// The shared file from the first login on, and what status and the URLs say of it after each way to write it (rows 5.11, 5.12, 5.17, 4.7).
 func TestSFTP_writesTheDump(t *testing.T) {
 	t.Parallel()
 	dump := fixtures.Dump("openchs.cdump")
@@ -130,7 +130,7 @@ func TestSFTP_writesTheDump(t *testing.T) {
 	}
 }
 
-// Nothing but the one file can be touched, and the session goes on (WIRE 5.13, 5.14).
+// Nothing but the one file can be touched, and the session goes on (rows 5.13, 5.14).
 func TestSFTP_onlyTheSharedFile(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -175,7 +175,7 @@ func TestSFTP_onlyTheSharedFile(t *testing.T) {
 	same(t, "the dump", w.slurp(c, "/db_name.dump"), []byte("SELECT 1;\n"))
 }
 
-// In done there is the upgraded file alone, read-only, under its name (WIRE 5.15, 5.16), with the bytes of the URL (WIRE 8.4).
+// In done there is the upgraded file alone, read-only, under its name (rows 5.15, 5.16), with the bytes of the URL (row 8.4).
 func TestSFTP_upgraded(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -243,7 +243,7 @@ func TestSFTP_upgraded(t *testing.T) {
 	}
 }
 
-// The last completed write wins, whichever way it came (WIRE 5.17); what is not complete changes nothing (WIRE 4.5).
+// The last completed write wins, whichever way it came (row 5.17); what is not complete changes nothing (row 4.5).
 func TestSFTP_andHTTP(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -306,7 +306,7 @@ func TestSFTP_andHTTP(t *testing.T) {
 }
 
 // A session that dies with packets out of order leaves the contiguous beginning, so that a resume by size leaves no hole; the
-// dump that was complete before stays (WIRE 5.12, 4.5).
+// dump that was complete before stays (rows 5.12, 4.5).
 func TestSFTP_brokenSession(t *testing.T) {
 	t.Parallel()
 	dump := pattern(300_000, 9)
@@ -355,7 +355,7 @@ func TestSFTP_brokenSession(t *testing.T) {
 	}
 }
 
-// ls -l needs a proper line (WIRE 5.21): the program's test has it; here are its parts.
+// ls -l needs a proper line (row 5.21): the program's test has it; here are its parts.
 func TestSFTP_listingOwner(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)

@@ -12,10 +12,10 @@ import (
 const (
 	maxKeys        = 1000 // of one call
 	maxBadLines    = 20   // reported of one call; what else is wrong shows when these are mended
-	maxQuotedChars = 80   // of a line that is quoted (WIRE section 2)
+	maxQuotedChars = 80   // of a line that is quoted (docs/fidelity.md, section 2)
 )
 
-// keyTypes are the public key types that can log in (WIRE 5.2; hardware-backed ones are those types too).
+// keyTypes are the public key types that can log in (row 5.2; hardware-backed ones are those types too).
 var keyTypes = map[string]bool{
 	gossh.KeyAlgoRSA:      true,
 	gossh.KeyAlgoECDSA256: true, gossh.KeyAlgoECDSA384: true, gossh.KeyAlgoECDSA521: true,
@@ -23,7 +23,7 @@ var keyTypes = map[string]bool{
 	gossh.KeyAlgoSKECDSA256: true, gossh.KeyAlgoSKED25519: true,
 }
 
-// parseSSHKeys reads ssh_keys, which looks like an authorized_keys file (WIRE 5.1, 5.2), and returns the keys in SSH wire form and
+// parseSSHKeys reads ssh_keys, which looks like an authorized_keys file (rows 5.1, 5.2), and returns the keys in SSH wire form and
 // base64, without repetition, and everything that is wrong.
 func parseSSHKeys(text string) (keys []string, fails platform.Failures) {
 	if strings.TrimSpace(text) == "" {

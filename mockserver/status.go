@@ -10,7 +10,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 )
 
-// handleStatus describes a request, and counts one poll (WIRE section 7).
+// handleStatus describes a request, and counts one poll (docs/fidelity.md, section 7).
 func (s *Server) handleStatus(c *call) answer {
 	if fails := s.platform.Status(c.ref, &c.whole.Snapshot); fails != nil {
 		return refused(fails...)
@@ -79,11 +79,11 @@ func (d *described) tell(to *fields) {
 	to.textOrNull("postgresql", d.PostgreSQL)
 	to.value("compressions", d.compressions())
 	if d.OneCall {
-		to.link("migrated_sql_url", "upgraded/sql") // WIRE 6.6
+		to.link("migrated_sql_url", "upgraded/sql") // row 6.6
 	}
 }
 
-// appendRoot appends what the request's URLs begin with. Deliberately not escaped: the sample's end in …==/status (WIRE section 7).
+// appendRoot appends what the request's URLs begin with. Deliberately not escaped: the sample's end in …==/status (docs/fidelity.md, section 7).
 func (d *described) appendRoot(b []byte) []byte {
 	b = append(b, d.scheme...)
 	b = append(b, d.host...)

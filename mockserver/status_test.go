@@ -20,7 +20,7 @@ func sampleDump() []byte {
 	return bytes.Replace(dump, []byte("15.18"), []byte("9.4.5"), 2)
 }
 
-// The page's sample answer, to the byte but for key and host (WIRE section 7, 3.8, 4.7).
+// The page's sample answer, to the byte but for key and host (docs/fidelity.md, section 7, 3.8, 4.7).
 func TestStatus_documentedSample(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, &mockserver.Options{Now: new(mockservertest.Clock).Now}, func(t *testing.T, w *wire) {
@@ -31,7 +31,7 @@ func TestStatus_documentedSample(t *testing.T) {
 	})
 }
 
-// Before an upload, what is not known is null, and not left out (WIRE section 7).
+// Before an upload, what is not known is null, and not left out (docs/fidelity.md, section 7).
 func TestStatus_beforeUpload(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, &mockserver.Options{Now: new(mockservertest.Clock).Now})
@@ -43,7 +43,7 @@ func TestStatus_beforeUpload(t *testing.T) {
 	diff(t, "answer", want, strings.TrimSpace(w.good("status", m.params()).Body))
 }
 
-// The keys keep their order in every state, and in the answers of create and upgrade (WIRE 3.8, section 7).
+// The keys keep their order in every state, and in the answers of create and upgrade (row 3.8, section 7).
 func TestStatus_keyOrder(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -97,7 +97,7 @@ func TestStatus_keyOrder(t *testing.T) {
 	diff(t, "upgrade", append(want, "migrated_sql_url"), keys([]byte(one.Body)))
 }
 
-// Everything is of the type the page's sample has (WIRE section 7), in the last state, too.
+// Everything is of the type the page's sample has (docs/fidelity.md, section 7), in the last state, too.
 func TestStatus_types(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -125,7 +125,7 @@ func TestStatus_types(t *testing.T) {
 	}
 }
 
-// The URLs lead back to whoever asked, by the name he used, unless told otherwise; region and key are in them (WIRE section 7).
+// The URLs lead back to whoever asked, by the name he used, unless told otherwise; region and key are in them (docs/fidelity.md, section 7).
 func TestStatus_urls(t *testing.T) {
 	t.Parallel()
 	paths := map[string]string{
@@ -165,7 +165,7 @@ func TestStatus_urls(t *testing.T) {
 	})
 }
 
-// What a dump says of itself (WIRE 4.7, section 9): told by content, never by name; what cannot be told stays null.
+// What a dump says of itself (row 4.7, section 9): told by content, never by name; what cannot be told stays null.
 func TestStatus_describesTheDump(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -216,7 +216,7 @@ func TestStatus_describesTheDump(t *testing.T) {
 	}
 }
 
-// Sizes as the page's sample writes them (WIRE section 7). Bigger ones are told in TestBig.
+// Sizes as the page's sample writes them (docs/fidelity.md, section 7). Bigger ones are told in TestBig.
 func TestStatus_filesize(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)

@@ -21,7 +21,7 @@ import (
 
 const knownHostsName = "known_hosts"
 
-// newHostKey makes a key of the type that known clients pin (WIRE 5.9).
+// newHostKey makes a key of the type that known clients pin (row 5.9).
 func newHostKey() (gossh.Signer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 )
 
-// handleUpload takes a dump: the body, byte for byte, whatever its Content-Type says (WIRE section 4).
+// handleUpload takes a dump: the body, byte for byte, whatever its Content-Type says (docs/fidelity.md, section 4).
 func (s *Server) handleUpload(c *call) answer {
 	if fails := s.platform.MayUpload(c.ref); fails != nil {
 		s.discardBody(c)
@@ -28,7 +28,7 @@ func (s *Server) handleUpload(c *call) answer {
 	return answer{}
 }
 
-// handleUpgrade is create, upload and process in one call (WIRE 6.6).
+// handleUpgrade is create, upload and process in one call (row 6.6).
 func (s *Server) handleUpgrade(c *call) answer {
 	params := createParams(&c.params)
 	if params.Filename == "" && params.Contract != "" {
@@ -62,7 +62,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // copyBuffers are large: bytes go between a socket and a file, and each round costs two system calls.
 var copyBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
-// receive stores the call's body. A body that ends early leaves nothing behind (WIRE 4.5).
+// receive stores the call's body. A body that ends early leaves nothing behind (row 4.5).
 func (s *Server) receive(c *call) (_ *platform.Staged, stop *answer) {
 	refuse := func(f platform.Failure) (*platform.Staged, *answer) {
 		a := refused(f)

@@ -16,7 +16,7 @@ import (
 	"github.com/upgrademock/upgrademock/fixtures"
 )
 
-// The body is the dump, byte for byte, whatever type it is said to be of and however it is sent (WIRE 4.1 to 4.3, 4.6, 8.2).
+// The body is the dump, byte for byte, whatever type it is said to be of and however it is sent (rows 4.1 to 4.3, 4.6, 8.2).
 func TestUpload_body(t *testing.T) {
 	t.Parallel()
 	form := []byte("key=AAAA&request=1&target=5.0&%zz")
@@ -55,7 +55,7 @@ func TestUpload_body(t *testing.T) {
 	})
 }
 
-// key and request are the query's alone: what stands in the body is the dump's (WIRE 4.1).
+// key and request are the query's alone: what stands in the body is the dump's (row 4.1).
 func TestUpload_parametersInBody(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -67,7 +67,7 @@ func TestUpload_parametersInBody(t *testing.T) {
 	}
 }
 
-// A later upload replaces an earlier one, also with less (WIRE 4.4), and status describes it (WIRE 4.7).
+// A later upload replaces an earlier one, also with less (row 4.4), and status describes it (row 4.7).
 func TestUpload_replaces(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
@@ -138,7 +138,7 @@ func (w *wire) connect() net.Conn {
 	return conn
 }
 
-// Old and odd ways to send a body (WIRE 4.3, 1.2).
+// Old and odd ways to send a body (rows 4.3, 1.2).
 func TestUpload_rawSockets(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
@@ -229,7 +229,7 @@ func TestUpload_refusedAfterTheBody(t *testing.T) {
 	})
 }
 
-// A body that ends early is refused with what arrived, and the dump that was there before stays, whole (WIRE 4.5, DUMP:INCOMPLETE).
+// A body that ends early is refused with what arrived, and the dump that was there before stays, whole (row 4.5, DUMP:INCOMPLETE).
 func TestUpload_incomplete(t *testing.T) {
 	t.Parallel()
 	const head = "POST %s HTTP/1.1\r\nHost: h\r\n"

@@ -28,7 +28,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
-// wire is how a test talks to a running emulator: over one scheme, with every answer held against the envelope of WIRE 1.6 to 1.10.
+// wire is how a test talks to a running emulator: over one scheme, with every answer held against the envelope of rows 1.6 to 1.10.
 type wire struct {
 	testing.TB
 	srv        *mockserver.Server

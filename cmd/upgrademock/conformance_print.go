@@ -14,12 +14,6 @@ import (
 	"github.com/upgrademock/upgrademock/conformance"
 )
 
-// evidenceWords say the letters of evidence to people.
-var evidenceWords = map[conformance.Evidence]string{
-	conformance.Documented: "documented", conformance.DocumentedLater: "documented later",
-	conformance.ObservedUse: "observed", conformance.Assumption: "assumed",
-}
-
 // paint is colours, or none.
 type paint bool
 
@@ -140,7 +134,7 @@ func printTree(w io.Writer, rep *conformance.Report, p paint) {
 				}
 				skips[res.Message] = append(skips[res.Message], res.ID)
 			default:
-				fmt.Fprintf(w, "  %s %s: %s (WIRE %s, %s)\n", p.verdict(res.Verdict), p.as("1", res.ID), oneLine(res.Message), strings.Join(res.Rows, ", "), evidenceWords[res.Evidence])
+				fmt.Fprintf(w, "  %s %s: %s (%s)\n", p.verdict(res.Verdict), p.as("1", res.ID), oneLine(res.Message), res.Source())
 			}
 		}
 		for _, reason := range reasons {
@@ -204,7 +198,7 @@ func (f *conformanceFlags) printList(w io.Writer) error {
 		if needs == "" {
 			needs = "-"
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", c.ID, strings.Join(c.Rows, " "), evidenceWords[c.Evidence], needs, c.Says)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", c.ID, strings.Join(c.Rows, " "), c.Evidence.String(), needs, c.Says)
 	}
 	return tw.Flush()
 }
@@ -223,7 +217,7 @@ func printDiff(w io.Writer, a, b *conformance.Report, diffs []conformance.Differ
 		return string(v)
 	}
 	for _, d := range diffs {
-		fmt.Fprintf(w, "WIRE %-5s %s: %s in A, %s in B\n", d.Row, d.ID, absent(d.A), absent(d.B))
+		fmt.Fprintf(w, "row %-5s %s: %s in A, %s in B\n", d.Row, d.ID, absent(d.A), absent(d.B))
 		for _, m := range []struct{ side, text string }{{"A", d.MessageA}, {"B", d.MessageB}} {
 			if m.text != "" {
 				fmt.Fprintf(w, "  %s: %s\n", m.side, oneLine(m.text))

@@ -108,7 +108,7 @@ func (s *Scenario) steps() []Step {
 	return s.Steps
 }
 
-// whenKeys are the parameters of create (WIRE 3.1).
+// whenKeys are the parameters of create (row 3.1).
 var whenKeys = []string{"contract", "email", "target", "aim", "filename", "timezone"}
 
 // Matches reports whether the script is for a request created with params. A glob that is not well-formed, which

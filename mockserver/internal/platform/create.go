@@ -11,7 +11,7 @@ import (
 	"unicode"
 )
 
-// unknownContract is the documented sample's contract that is not found, whatever the options say (WIRE 3.7).
+// unknownContract is the documented sample's contract that is not found, whatever the options say (row 3.7).
 const unknownContract = "M123456-abcxyz"
 
 var aims = []string{"test", "production"}
@@ -28,7 +28,7 @@ func (c CreateParams) Map() map[string]string {
 	}
 }
 
-// Create makes a request in state draft (WIRE section 3).
+// Create makes a request in state draft (docs/fidelity.md, section 3).
 func (p *Platform) Create(params CreateParams) (Snapshot, Failures) {
 	if fails := p.Check(params); fails != nil {
 		return Snapshot{}, fails
@@ -69,7 +69,7 @@ func (p *Platform) createLocked(params CreateParams, more func(*record)) (*reque
 	return r, nil
 }
 
-// Check tells everything that is wrong with the parameters of a create, all at once (WIRE 1.8).
+// Check tells everything that is wrong with the parameters of a create, all at once (row 1.8).
 func (p *Platform) Check(params CreateParams) Failures {
 	var fails Failures
 	for _, required := range []struct{ name, value string }{

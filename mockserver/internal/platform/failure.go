@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The reasons of WIRE section 2.
+// The reasons of docs/fidelity.md, section 2.
 const (
 	TargetInvalid    = "TARGET:INVALID"
 	ContractNotFound = "CONTRACT:NOT_FOUND"
@@ -24,7 +24,7 @@ const (
 	DumpTooLarge     = "DUMP:TOO_LARGE" // ours alone
 )
 
-// Failure is one problem of a call, as the wire shows it (WIRE 1.9): a JSON object with reason, message and Fields.
+// Failure is one problem of a call, as the wire shows it (row 1.9): a JSON object with reason, message and Fields.
 type Failure struct {
 	Reason  string
 	Message string
@@ -49,7 +49,7 @@ func (f Failure) MarshalJSON() ([]byte, error) {
 	return []byte(b.String()), err
 }
 
-// Failures are all problems of one call (WIRE 1.8); never an empty list where it is an error.
+// Failures are all problems of one call (row 1.8); never an empty list where it is an error.
 type Failures []Failure
 
 func (fs Failures) Error() string {

@@ -32,17 +32,17 @@ const (
 	firstID    = 10534  // the documented sample's request …
 	firstIssue = 648398 // … and the issue that came with it; both ascend from there (assumed)
 
-	keyBytes = 16 // WIRE 3.10
+	keyBytes = 16 // row 3.10
 )
 
 // Options of a Platform. Dir and Script are required.
 type Options struct {
 	Dir       string        // an existing directory of ours alone
 	Keep      bool          // keep requests in Dir, and take up those that are there
-	Targets   []string      // valid targets, in the order they are reported (WIRE 3.2)
-	SkipTest  bool          // the method skip_test exists (WIRE 6.5)
-	Contracts []string      // globs of the known contracts; none: all but M123456-abcxyz (WIRE 3.7)
-	AccessTTL time.Duration // how long an SFTP access lasts (WIRE 5.18)
+	Targets   []string      // valid targets, in the order they are reported (row 3.2)
+	SkipTest  bool          // the method skip_test exists (row 6.5)
+	Contracts []string      // globs of the known contracts; none: all but M123456-abcxyz (row 3.7)
+	AccessTTL time.Duration // how long an SFTP access lasts (row 5.18)
 
 	MaxDump     int64 // bytes that a dump may have; 0: any number
 	MaxRequests int   // requests that are held; 0: any number
@@ -361,7 +361,7 @@ const (
 	StateDelivered = "delivered"
 )
 
-// phase is what an SFTP access is good for in a state: "upload", "download", or nothing (WIRE 5.3).
+// phase is what an SFTP access is good for in a state: "upload", "download", or nothing (row 5.3).
 func phase(state string) string {
 	switch state {
 	case StateDraft:
@@ -372,7 +372,7 @@ func phase(state string) string {
 	return ""
 }
 
-// Status describes the request after counting one poll (WIRE section 7).
+// Status describes the request after counting one poll (docs/fidelity.md, section 7).
 func (p *Platform) Status(ref Ref, s *Snapshot) Failures {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -439,7 +439,7 @@ func (p *Platform) Evaluate() {
 	}
 }
 
-// Process begins the upgrade (WIRE 6.1).
+// Process begins the upgrade (row 6.1).
 func (p *Platform) Process(ref Ref) (Snapshot, Failures) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -494,7 +494,7 @@ func (p *Platform) noDumpLocked(r *request) string {
 	return "nothing has been uploaded"
 }
 
-// SkipTest ends the tests: the upgraded dump is handed over (WIRE 6.5).
+// SkipTest ends the tests: the upgraded dump is handed over (row 6.5).
 func (p *Platform) SkipTest(ref Ref) (Snapshot, Failures) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -639,7 +639,7 @@ func (p *Platform) Due() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// UserID is the request id in the name of an SFTP user (WIRE 5.5).
+// UserID is the request id in the name of an SFTP user (row 5.5).
 func UserID(user string) (int64, bool) {
 	digits, ok := strings.CutPrefix(user, "user_")
 	id, err := strconv.ParseInt(digits, 10, 64)

@@ -29,7 +29,7 @@ type origin struct {
 	Timezone  string    `json:"timezone,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
 
-	// OneCall is true for a request made by the method upgrade, which has two more promises (WIRE 6.6).
+	// OneCall is true for a request made by the method upgrade, which has two more promises (row 6.6).
 	OneCall    bool   `json:"one_call,omitempty"`
 	PostgreSQL string `json:"postgresql,omitempty"` // what the caller of upgrade said
 
@@ -109,10 +109,10 @@ type Snapshot struct {
 }
 
 // someVersion is what PostgreSQL a request made by upgrade has when neither dump nor caller says: its client compares the
-// value as a version, so there has to be one (WIRE 6.6). It is the documented sample's (assumed).
+// value as a version, so there has to be one (row 6.6). It is the documented sample's (assumed).
 const someVersion = "9.4"
 
-// Upgradable tells whether the upgraded database is there to be handed out (WIRE 8.2).
+// Upgradable tells whether the upgraded database is there to be handed out (row 8.2).
 func (s *Snapshot) Upgradable() bool { return phase(s.State) == "download" }
 
 func (p *Platform) snapshotLocked(r *request) (s Snapshot) {
@@ -237,5 +237,5 @@ func (p *Platform) PickHostKey() bool {
 	return false
 }
 
-// SFTPUser is the name a request's SFTP user has (WIRE 5.5).
+// SFTPUser is the name a request's SFTP user has (row 5.5).
 func SFTPUser(id int64) string { return fmt.Sprintf("user_%d", id) }

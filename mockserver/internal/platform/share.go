@@ -20,7 +20,7 @@ type Access struct {
 	Expires    time.Time
 }
 
-// GrantAccess lets keys, in SSH wire form and base64, log in to the request's SFTP share (WIRE section 5). They replace the keys of
+// GrantAccess lets keys, in SSH wire form and base64, log in to the request's SFTP share (docs/fidelity.md, section 5). They replace the keys of
 // an earlier call. invalid holds what is wrong with the keys, to be reported together with the rest.
 func (p *Platform) GrantAccess(ref Ref, keys []string, invalid Failures) (Access, Failures) {
 	p.mu.Lock()

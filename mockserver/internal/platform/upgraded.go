@@ -11,7 +11,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// Upgraded opens the upgraded database as an archive (WIRE 8.2, 8.4): the same bytes over HTTP and SFTP.
+// Upgraded opens the upgraded database as an archive (rows 8.2, 8.4): the same bytes over HTTP and SFTP.
 func (p *Platform) Upgraded(ref Ref) (*Content, error) {
 	r, err := p.downloadable(ref)
 	if err != nil {
@@ -105,7 +105,7 @@ func (p *Platform) openUnlocked(f *file, name string) (*Content, error) {
 	return p.openLocked(f, name)
 }
 
-// build makes the upgraded archive, once: a zip with the database as SQL and a filestore (WIRE 8.5).
+// build makes the upgraded archive, once: a zip with the database as SQL and a filestore (row 8.5).
 func (p *Platform) build(r *request, s Snapshot, original *Content) (*file, error) {
 	r.building.Lock()
 	defer r.building.Unlock()
@@ -154,7 +154,7 @@ func buildZip(w io.Writer, script scenario.Upgraded, s Snapshot, original *Conte
 	return dump.BuildOdooZip(w, spec)
 }
 
-// hasFilestore tells whether the archive is a zip as clients of a request with a filestore look for (WIRE 8.5).
+// hasFilestore tells whether the archive is a zip as clients of a request with a filestore look for (row 8.5).
 func hasFilestore(c *Content) bool {
 	archive, err := zip.NewReader(c, c.Size)
 	if err != nil {
@@ -186,10 +186,10 @@ func openScripted(path, name string) (*Content, error) {
 	}, nil
 }
 
-// dumpExtensions are taken off, also when doubled, before a filestore's .zip is put on (WIRE 5.15).
+// dumpExtensions are taken off, also when doubled, before a filestore's .zip is put on (row 5.15).
 var dumpExtensions = []string{".dump", ".cdump", ".sql", ".tar", ".zip", ".gz", ".bz2", ".xz"}
 
-// UpgradedName is the name of the upgraded dump of a request made for filename (WIRE 5.15).
+// UpgradedName is the name of the upgraded dump of a request made for filename (row 5.15).
 func UpgradedName(filename string, filestore bool) string {
 	if !filestore {
 		return "upgraded_" + filename

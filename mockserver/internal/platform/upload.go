@@ -58,7 +58,7 @@ func (s *Staged) finish() (*file, dump.Info, error) {
 	return &file{Seq: s.seq, Size: s.size, ModTime: stat.ModTime()}, info, nil
 }
 
-// MayUpload tells what speaks against an upload before its body is read (WIRE 4.4).
+// MayUpload tells what speaks against an upload before its body is read (row 4.4).
 func (p *Platform) MayUpload(ref Ref) Failures {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,7 +95,7 @@ func (p *Platform) Upload(ref Ref, staged *Staged) (Snapshot, Failures) {
 	return p.snapshotLocked(r), nil
 }
 
-// Upgrade is create, upload and process in one call (WIRE 6.6): all of it, or nothing.
+// Upgrade is create, upload and process in one call (row 6.6): all of it, or nothing.
 func (p *Platform) Upgrade(params CreateParams, postgresql string, staged *Staged) (Snapshot, Failures) {
 	fails := p.Check(params)
 	if fails == nil && staged.size == 0 {
@@ -186,7 +186,7 @@ func (c *Content) Close() error {
 	return c.close()
 }
 
-// SQL is the plain SQL text of the dump (WIRE 8.6). What holds none, such as a dump made up for a test, is handed out as it is.
+// SQL is the plain SQL text of the dump (row 8.6). What holds none, such as a dump made up for a test, is handed out as it is.
 func (c *Content) SQL() (io.ReadCloser, error) {
 	sql, err := dump.SQL(c.ReaderAt, c.Size)
 	if errors.Is(err, dump.ErrNotSQL) {
@@ -195,7 +195,7 @@ func (c *Content) SQL() (io.ReadCloser, error) {
 	return sql, err
 }
 
-// Original opens the uploaded dump as it came (WIRE 8.2).
+// Original opens the uploaded dump as it came (row 8.2).
 func (p *Platform) Original(ref Ref) (*Content, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
