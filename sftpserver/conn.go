@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/upgrademock/upgrademock/internal/throttle"
 )
 
 // readBuffer makes one system call of what the SSH library asks for in pieces of 4 KiB.
@@ -26,7 +28,7 @@ type conn struct {
 	remote string
 	raw    net.Conn
 	in     *bufio.Reader
-	pace   pacer
+	pace   throttle.Throttle
 	ctx    context.Context // done once the connection is to end, so that nothing sleeps on
 	cancel context.CancelFunc
 
@@ -134,14 +136,14 @@ func (c *conn) loggedInAs(user string) bool {
 
 // Read is what the SSH library calls, from one goroutine.
 func (c *conn) Read(p []byte) (int, error) {
-	p, err := c.pace.beforeRead(c.ctx, p)
+	p, err := c.pace.BeforeRead(c.ctx, p)
 	if err == nil && c.broken.Load() != nil {
 		err = net.ErrClosed
 	}
 	if err == nil {
 		var n int
 		if n, err = c.in.Read(p); err == nil {
-			return n, c.pace.afterRead(c.ctx, n)
+			return n, c.pace.AfterRead(c.ctx, n)
 		}
 	}
 	c.lost(err)
@@ -177,7 +179,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 	done := 0
 	for done < len(p) {
-		piece, err := c.pace.beforeWrite(c.ctx, p[done:])
+		piece, err := c.pace.BeforeWrite(c.ctx, p[done:])
 		if err != nil {
 			return done, err
 		}

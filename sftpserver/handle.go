@@ -199,7 +199,7 @@ func (h *handle) gap() bool {
 // Close ends the file; pkg/sftp calls it once, when no other call is running.
 func (h *handle) Close() error {
 	s := h.session
-	defer s.conn.pace.limit(h, 0)
+	defer s.conn.pace.Limit(h, 0)
 	s.forget(h)
 
 	h.mu.Lock()

@@ -26,13 +26,13 @@ func (c *conn) strike(f *Fault, kind OpKind, offset int64, who any) {
 		f.Struck()
 	}
 	if f.Delay > 0 {
-		c.pace.stall(f.Delay)
+		c.pace.Stall(f.Delay)
 	}
 	if f.Rate > 0 {
 		if who == nil {
 			who = c
 		}
-		c.pace.limit(who, f.Rate)
+		c.pace.Limit(who, f.Rate)
 	}
 }
 
