@@ -70,6 +70,13 @@ func Start(opts Options) (_ *Stage, err error) {
 	if s.Dir, err = os.MkdirTemp("", "upgrademock-run-"); err != nil {
 		return s, fmt.Errorf("make a temporary directory: %w", err)
 	}
+	// Programs change their directory, and may go on as another user, who reads what he knows the name of.
+	if s.Dir, err = filepath.Abs(s.Dir); err == nil {
+		err = os.Chmod(s.Dir, 0o711)
+	}
+	if err != nil {
+		return s, fmt.Errorf("make a temporary directory: %w", err)
+	}
 	if s.Server, err = mockserver.New(&server); err != nil {
 		return s, err
 	}

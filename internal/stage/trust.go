@@ -43,7 +43,7 @@ func WriteBundle(path string, ours []byte, environ []string) error {
 	if rest := bytes.TrimSpace(bytes.ReplaceAll(theirs, bytes.TrimSpace(ours), nil)); len(rest) > 0 { // ours may be among them, in a run within a run, or in this very file
 		all = append(append(all, rest...), '\n')
 	}
-	if err := os.WriteFile(path, all, 0o644); err != nil {
+	if err := writeAs(path, all, 0o644); err != nil {
 		return fmt.Errorf("write the bundle of authorities: %w", err)
 	}
 	return nil

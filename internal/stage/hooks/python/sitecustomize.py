@@ -1,7 +1,8 @@
 # Written by `upgrademock exec` for the length of a run; --no-hooks goes without.
 #
-# libcurl reads no variable that names the authorities to trust (only the command curl does), so PycURL handles are
-# told when they are made. A program that sets CAINFO itself has its way. For Python 2.7 and 3.
+# libcurl reads no variable that names the authorities to trust (only the command curl does), so PycURL handles are told when they
+# are made. A program that sets CAINFO itself has its way. For Python 2 and 3 and every PycURL; whatever goes wrong in
+# here, the program runs as it would without.
 import os
 import sys
 
@@ -9,62 +10,118 @@ import sys
 def trust(pycurl):
     bundle = os.environ.get("SSL_CERT_FILE")
     plain = pycurl.Curl
-    if not bundle or not isinstance(plain, type):  # before 7.43 it is a function, and reset cannot be followed
-        return
 
-    class Curl(plain):
-        def __init__(self, *args, **kwargs):
-            plain.__init__(self, *args, **kwargs)
-            self.setopt(pycurl.CAINFO, bundle)
+    def told(handle):
+        try:
+            if bundle:
+                handle.setopt(pycurl.CAINFO, bundle)
+        except Exception:
+            pass  # a libcurl that takes no file
+        return handle
 
-        def reset(self):
-            plain.reset(self)
-            self.setopt(pycurl.CAINFO, bundle)
+    def init(self, *args, **kwargs):
+        plain.__init__(self, *args, **kwargs)
+        told(self)
 
-    pycurl.Curl = Curl
+    def reset(self, *args):
+        result = plain.reset(self, *args)
+        told(self)
+        return result
+
+    class Maker(type):
+        """The type of what stands for plain where nothing can be derived from it: it makes plain handles."""
+
+        def __call__(cls, *args, **kwargs):
+            return told(plain(*args, **kwargs))
+
+        def __instancecheck__(cls, handle):
+            return isinstance(handle, plain)
+
+        def __getattr__(cls, name):
+            return getattr(plain, name)
+
+    try:
+        pycurl.Curl = type(plain)("Curl", (plain,), {"__init__": init, "reset": reset, "__module__": "pycurl"})
+    except TypeError:  # before 7.45; such a handle forgets the authorities when it is reset
+        pycurl.Curl = Maker("Curl", (object,), {"__doc__": plain.__doc__, "__module__": "pycurl"})
+
+
+def try_to_trust(pycurl):
+    try:
+        trust(pycurl)
+    except Exception:
+        pass
 
 
 class Finder(object):
-    """Finds pycurl once, as if it were not there itself, and has it trust."""
+    """Finds pycurl where the other finders do, and has it trust."""
 
     def find_spec(self, name, path=None, target=None):
         if name != "pycurl":
             return None
-        sys.meta_path.remove(self)
-        import importlib.util
+        for finder in sys.meta_path:
+            if finder is self:
+                continue
+            if not hasattr(finder, "find_spec"):
+                return None
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                self.follow(spec)
+                return spec
+        return None
 
-        spec = importlib.util.find_spec(name)
-        if spec is not None:
+    def follow(self, spec):
+        try:
             execute = spec.loader.exec_module
 
             def exec_module(module):
                 execute(module)
-                trust(module)
+                try_to_trust(module)
 
             spec.loader.exec_module = exec_module
-        return spec
+        except Exception:
+            pass  # a loader that cannot be followed
 
     def find_module(self, name, path=None):  # Python 2
-        return self if name == "pycurl" else None
+        if name != "pycurl":
+            return None
+        try:
+            import imp
+
+            opened = imp.find_module(name, path)[0]
+            if opened:
+                opened.close()
+            return self
+        except Exception:
+            return None
 
     def load_module(self, name):
-        sys.meta_path.remove(self)
-        __import__(name)
-        trust(sys.modules[name])
-        return sys.modules[name]
+        import imp
+
+        opened, where, kind = imp.find_module(name)
+        try:
+            module = imp.load_module(name, opened, where, kind)
+        finally:
+            if opened:
+                opened.close()
+        try_to_trust(module)
+        return module
 
 
 def go_on():
-    """Runs the sitecustomize that this one hides."""
-    path, ours = sys.path[:], sys.modules.pop("sitecustomize")
-    here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [p for p in path if os.path.abspath(p) != here]
+    """Takes this directory out of the way, and runs the sitecustomize that this one hides."""
+    here = os.path.realpath(os.path.dirname(__file__))
+    rest = [p for p in sys.path if os.path.realpath(p) != here]
+    if len(rest) == len(sys.path):
+        return
+    sys.path[:] = rest
+    ours = sys.modules.pop("sitecustomize")
     try:
         __import__("sitecustomize")
     except ImportError:
+        if str(sys.exc_info()[1]).replace("'", "") != "No module named sitecustomize":  # it is there, and misses something
+            raise
         sys.modules["sitecustomize"] = ours
-    finally:
-        sys.path[:] = path
 
 
 sys.meta_path.insert(0, Finder())
