@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/upgrademock/upgrademock/internal/drain"
 	"github.com/upgrademock/upgrademock/internal/throttle"
 )
 
@@ -291,7 +292,7 @@ func (c *conn) finish(cause error, reset bool, told func()) {
 	if !first || !held {
 		return // it has ended by itself meanwhile
 	}
-	awaitSent(c.ctx, c.raw)
+	drain.Wait(c.ctx, c.raw)
 	if reset {
 		if tcp, ok := c.raw.(interface{ SetLinger(int) error }); ok {
 			tcp.SetLinger(0)

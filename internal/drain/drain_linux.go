@@ -1,4 +1,5 @@
-package sftpserver
+// Package drain waits until what was written to a connection has arrived, before a reset would overtake it.
+package drain
 
 import (
 	"context"
@@ -9,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// awaitSent waits until the other side has acknowledged all that was written to raw, for a second at most.
-func awaitSent(ctx context.Context, raw net.Conn) {
+// Wait waits until the other side has acknowledged all that was written to raw, for a second at most. It returns at once where raw is no
+// connection of the system's.
+func Wait(ctx context.Context, raw net.Conn) {
 	tcp, ok := raw.(syscall.Conn)
 	if !ok {
 		return
