@@ -24,10 +24,11 @@ type call struct {
 	r      *http.Request
 	params params
 	ref    platform.Ref
-	fault  *scenario.Fault
+	fault  *platform.Fault
 	event  journal.Event // what the journal will say …
 	told   bool          // … and has said
 	whole  described     // the answer of a status
+	free   func()        // ends the context of a slow call; nil: there is none
 }
 
 // ended are the calls that have: polls come by the thousand, and a call is large.
@@ -92,7 +93,7 @@ func (s *Server) method(name string, raw bool, handle func(*Server, *call) answe
 // begin starts the journal's account of an exchange.
 func (s *Server) begin(on string, w http.ResponseWriter, r *http.Request) *call {
 	c := ended.Get().(*call)
-	c.w.ResponseWriter, c.r = w, r
+	c.w.ResponseWriter, c.w.bodiless, c.r = w, r.Method == http.MethodHead, r
 	c.event.On, c.event.At = on, s.now()
 	c.event.Method, c.event.Path, c.event.Agent = shorten(r.Method, maxShown), shorten(r.URL.Path, 2*maxShown), shorten(r.UserAgent(), maxShown)
 	return c
@@ -110,6 +111,9 @@ func (s *Server) end(c *call) {
 		}
 	}
 	s.tell(c)
+	if c.free != nil {
+		c.free()
+	}
 	if trouble != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -127,9 +131,7 @@ func (s *Server) tell(c *call) {
 		c.event.Duration = time.Since(c.event.At)
 	}
 	c.event.Status, c.event.Sent = c.w.status, c.w.sent
-	if c.fault != nil {
-		c.event.Fault = describeFault(c.fault)
-	}
+	c.tellFault()
 	s.record(&c.event, c.params.redacted()...)
 	if s.log.Enabled(c.r.Context(), slog.LevelDebug) { // asked first: making the arguments costs more than saying nothing
 		s.log.Debug("call", "on", c.event.On, "method", c.event.Method, "request", c.event.Request, "status", c.event.Status,
@@ -209,6 +211,7 @@ func (s *Server) send(c *call, status int, contentType []string, body []byte) {
 	header["Content-Type"] = contentType
 	if c.fault != nil && c.fault.Garbage {
 		body = []byte(garbage)
+		c.fired(0)
 	}
 	if len(body) > shortAnswer || c.fault != nil {
 		header.Set("Content-Length", strconv.Itoa(len(body)))
@@ -260,19 +263,36 @@ func (s *Server) base(r *http.Request) (scheme, host string) {
 // recorder remembers what was answered.
 type recorder struct {
 	http.ResponseWriter
-	status int
-	sent   int64
+	status   int
+	sent     int64    // bytes of the body that went out
+	bodiless bool     // it is the answer to a HEAD
+	spoiler  *spoiler // what a fault does to the answer; nil: nothing
 }
 
 func (w *recorder) WriteHeader(status int) {
+	if w.spoiler != nil && w.status == 0 {
+		w.spoiler.aim(w.Header())
+	}
 	w.status = cmp.Or(w.status, status)
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *recorder) Write(b []byte) (int, error) {
-	w.status = cmp.Or(w.status, http.StatusOK)
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.spoiler != nil {
+		return w.spoiler.write(b)
+	}
+	return w.send(b)
+}
+
+// send is Write without a fault.
+func (w *recorder) send(b []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(b)
-	w.sent += int64(n)
+	if !w.bodiless {
+		w.sent += int64(n)
+	}
 	return n, err
 }
 
@@ -291,7 +311,8 @@ type patientBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	stall   time.Duration
-	ended   bool // it was read to its end, or cannot be read any further
+	read    int64 // bytes
+	ended   bool  // it was read to its end, or cannot be read any further
 }
 
 // patient returns r with such a body. It is a copy: net/http looks at the body of its own to tell who waits for "100 Continue".
@@ -307,6 +328,7 @@ func (s *Server) patient(w http.ResponseWriter, r *http.Request) *http.Request {
 func (b *patientBody) Read(p []byte) (int, error) {
 	b.control.SetReadDeadline(time.Now().Add(b.stall))
 	n, err := b.ReadCloser.Read(p)
+	b.read += int64(n)
 	b.ended = b.ended || err != nil
 	return n, err
 }
@@ -320,15 +342,17 @@ func (s *Server) discardBody(c *call) {
 	if strings.EqualFold(c.r.Header.Get("Expect"), "100-continue") {
 		return
 	}
-	body := c.r.Body
-	if patient, ok := body.(*patientBody); ok {
-		if patient.ended {
-			return
-		}
-		body = patient.ReadCloser
+	body, patient := c.r.Body.(*patientBody)
+	if !patient {
+		io.Copy(io.Discard, c.r.Body)
+		return
+	}
+	if body.ended {
+		return
 	}
 	http.NewResponseController(&c.w).SetReadDeadline(time.Now().Add(lingerTimeout))
-	io.Copy(io.Discard, body)
+	n, _ := io.Copy(io.Discard, body.ReadCloser)
+	body.read += n
 }
 
 // pause waits, unless the client goes or the server is closed.

@@ -10,9 +10,11 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/upgrademock/upgrademock/internal/drain"
+	"github.com/upgrademock/upgrademock/internal/throttle"
+	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
-	"golang.org/x/time/rate"
 )
 
 // A fault of a scenario meets a call in one of three places: before the work is done (strikeFirst), in the body of a dump (struckBody,
@@ -25,8 +27,11 @@ func (s *Server) strikeFirst(c *call) bool {
 	if f == nil {
 		return false
 	}
-	if f.Delay > 0 && !s.pause(c.r.Context(), f.Delay) {
-		panic(http.ErrAbortHandler)
+	if f.Delay > 0 {
+		c.fired(0)
+		if !s.pause(c.r.Context(), f.Delay) {
+			panic(http.ErrAbortHandler)
+		}
 	}
 	if c.strikesInBody() {
 		return false
@@ -42,11 +47,17 @@ func (c *call) strikesInBody() bool {
 
 // strike answers instead of the platform, or breaks the connection. It returns false for faults of another kind.
 func (s *Server) strike(c *call) bool {
+	at := int64(0)
+	if c.strikesInBody() {
+		at = c.fault.After
+	}
 	switch f := c.fault; {
 	case f.Failure != nil:
+		c.fired(at)
 		s.discardBody(c)
 		s.write(c, refused(scripted(f.Failure)))
 	case f.HTTP != nil:
+		c.fired(at)
 		s.discardBody(c)
 		for name, values := range f.HTTP.Header() {
 			c.w.Header()[name] = values
@@ -54,10 +65,8 @@ func (s *Server) strike(c *call) bool {
 		c.w.WriteHeader(f.HTTP.StatusCode())
 		io.WriteString(&c.w, f.HTTP.Body)
 	case f.Reset && !(f.After > 0 && c.event.On == scenario.OnDownload):
+		c.fired(at)
 		s.drop(c, true)
-	case f.Revoke:
-		s.platform.RevokeAccess(c.event.Request)
-		return false
 	default:
 		return false
 	}
@@ -102,6 +111,7 @@ func (s *Server) hangUp(conn net.Conn, reset bool) {
 		return
 	}
 	if reset {
+		drain.Wait(s.ctx, conn)
 		tcp.SetLinger(0)
 		return
 	}
@@ -124,7 +134,10 @@ func (s *Server) struckBody(c *call) io.Reader {
 		body = &struckReader{r: body, left: c.fault.After}
 	}
 	if c.fault.Rate > 0 {
-		body = &slowReader{r: body, pace: s.pace(c.r.Context(), c.fault.Rate)}
+		c.fired(0)
+		slow := &slowReader{r: body, ctx: s.slowly(c)}
+		slow.throttle.Limit(c, c.fault.Rate)
+		body = slow
 	}
 	return body
 }
@@ -146,109 +159,140 @@ func (r *struckReader) Read(p []byte) (int, error) {
 // strikeInBody does what the fault does that struck in the body. It does not return when the connection was broken off.
 func (s *Server) strikeInBody(c *call) {
 	if !s.strike(c) {
+		c.fired(c.fault.After)
 		s.drop(c, false)
 	}
+}
+
+// slowReader reads no faster than its throttle lets it.
+type slowReader struct {
+	r        io.Reader
+	ctx      context.Context
+	throttle throttle.Throttle
+}
+
+func (r *slowReader) Read(p []byte) (int, error) {
+	p, err := r.throttle.BeforeRead(r.ctx, p)
+	if err != nil {
+		return 0, err
+	}
+	n, err := r.r.Read(p)
+	if slow := r.throttle.AfterRead(r.ctx, n); slow != nil {
+		return n, slow
+	}
+	return n, err
+}
+
+// slowly is the context of what a fault makes slow in a call: done when the client goes or the server is closed. It ends with the call.
+func (s *Server) slowly(c *call) context.Context {
+	ctx, cancel := context.WithCancel(c.r.Context())
+	stop := context.AfterFunc(s.ctx, cancel)
+	c.free = func() {
+		stop()
+		cancel()
+	}
+	return ctx
 }
 
 // spoilAnswer arms what happens to an answer on its way out.
 func (s *Server) spoilAnswer(c *call) {
 	f := c.fault
-	if f.Cut || f.Truncate || f.Reset && f.After > 0 || f.Rate > 0 && c.event.On != scenario.OnUpload && c.event.On != scenario.OnUpgrade {
-		c.w.ResponseWriter = &spoiledWriter{ResponseWriter: c.w.ResponseWriter, s: s, c: c, left: -1, pace: s.pace(c.r.Context(), f.Rate)}
+	slow := f.Rate > 0 && c.event.On != scenario.OnUpload && c.event.On != scenario.OnUpgrade
+	breaks := (f.Cut || f.Truncate || f.Reset && f.After > 0) && !c.w.bodiless
+	if !slow && !breaks {
+		return
+	}
+	c.w.spoiler = &spoiler{s: s, c: c, breaks: breaks, ctx: c.r.Context()}
+	if slow {
+		c.w.spoiler.ctx = s.slowly(c)
+		c.w.spoiler.throttle.Limit(c, f.Rate)
 	}
 }
 
-// spoiledWriter breaks an answer off in the middle, or at the fault's After, or slows it down.
-type spoiledWriter struct {
-	http.ResponseWriter
-	s       *Server
-	c       *call
-	left    int64 // bytes until the break; -1 while the headers are not written
-	endless bool  // there is no break, only a pace
-	pace    func(int) bool
+// spoiler breaks an answer off in the middle, or at the fault's After, or slows it down.
+type spoiler struct {
+	s        *Server
+	c        *call
+	breaks   bool  // else it only slows down
+	at       int64 // the byte of the answer's body at which it breaks
+	passed   int64 // bytes of the body that came to write
+	ctx      context.Context
+	throttle throttle.Throttle
 }
 
-func (w *spoiledWriter) WriteHeader(status int) {
-	f := w.c.fault
-	length, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64)
-	switch {
-	case !f.Cut && !f.Truncate && !f.Reset:
-		w.endless = true
+// aim chooses where the answer with these headers breaks, and makes them true for one that is to end there in order.
+func (b *spoiler) aim(header http.Header) {
+	if !b.breaks {
+		return
+	}
+	length, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64)
+	known := err == nil
+	switch f := b.c.fault; {
 	case f.After > 0:
-		w.left = f.After
-	case err == nil:
-		w.left = length / 2
+		b.at = f.After
+	case known:
+		b.at = length / 2
 	default:
-		w.left = 1
+		b.at = 1
 	}
-	if f.Truncate && !w.endless && err == nil {
-		w.Header().Set("Content-Length", strconv.FormatInt(min(w.left, length), 10))
+	if b.c.fault.Truncate && known {
+		header.Set("Content-Length", strconv.FormatInt(min(b.at, length), 10))
 	}
-	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *spoiledWriter) Write(p []byte) (int, error) {
-	if w.left < 0 && !w.endless {
-		w.WriteHeader(http.StatusOK)
-	}
+// write sends what of p goes out. Where the connection breaks, it does not return.
+func (b *spoiler) write(p []byte) (int, error) {
 	now := p
-	if !w.endless {
-		now = p[:min(int64(len(p)), w.left)]
+	if b.breaks {
+		now = p[:max(0, min(int64(len(p)), b.at-b.passed))]
+	}
+	b.passed += int64(len(p))
+	if b.c.fault.Rate > 0 {
+		b.c.fired(0)
 	}
 	for len(now) > 0 {
-		piece := now[:min(len(now), paceStep)]
-		if !w.pace(len(piece)) {
+		piece, err := b.throttle.BeforeWrite(b.ctx, now)
+		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		n, err := w.ResponseWriter.Write(piece)
-		if !w.endless {
-			w.left -= int64(n)
-		}
+		n, err := b.c.w.send(piece)
 		if err != nil {
 			return n, err
 		}
-		if w.c.fault.Rate > 0 && len(piece) < len(now) { // the last piece goes when the journal has been told
-			http.NewResponseController(w.ResponseWriter).Flush()
+		if len(piece) < len(now) { // the last piece goes when the journal has been told
+			http.NewResponseController(&b.c.w).Flush()
 		}
 		now = now[n:]
 	}
-	if w.left == 0 && !w.endless && !w.c.fault.Truncate {
-		w.s.drop(w.c, w.c.fault.Reset)
+	switch {
+	case !b.breaks:
+	case b.c.fault.Truncate && b.passed > b.at:
+		b.c.fired(b.at)
+	case !b.c.fault.Truncate && b.passed >= b.at:
+		b.c.fired(b.at)
+		b.s.drop(b.c, b.c.fault.Reset)
 	}
 	return len(p), nil
 }
 
-// Unwrap is for http.ResponseController.
-func (w *spoiledWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+// fired notes that the call's fault has fired, at that byte.
+func (c *call) fired(at int64) { c.event.Fired = &journal.Fired{At: at} }
+
+// tellFault completes the event of a call that had a fault.
+func (c *call) tellFault() {
+	if c.fault == nil {
+		return
+	}
+	fault := describeFault(c.fault)
+	if c.event.Fired == nil {
+		c.event.Why = join(c.event.Why, fault+" was chosen for this call, which ended before it could fire")
+		return
+	}
+	c.event.Fault, c.event.Fired.Sent = fault, c.w.sent
+	if body, ok := c.r.Body.(*patientBody); ok {
+		c.event.Fired.Received = body.read
+	}
+}
 
 // garbage is what comes in place of an answer that is not JSON.
 const garbage = "\x00\x1f\x8b<<<upstream said something nobody understands>>>\xff\xfe\n"
-
-// paceStep is how many bytes go at once over a slow line.
-const paceStep = 1 << 10
-
-type slowReader struct {
-	r    io.Reader
-	pace func(int) bool
-}
-
-func (r *slowReader) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p[:min(len(p), paceStep)])
-	if n > 0 && !r.pace(n) {
-		return n, context.Canceled
-	}
-	return n, err
-}
-
-// pace returns a function that waits until so many bytes may go, and returns false when nobody waits for them any more.
-func (s *Server) pace(ctx context.Context, bytesPerSecond int64) func(int) bool {
-	if bytesPerSecond <= 0 {
-		return func(int) bool { return true }
-	}
-	limiter := rate.NewLimiter(rate.Limit(bytesPerSecond), paceStep)
-	limiter.AllowN(time.Now(), paceStep) // the first bytes wait, too
-	return func(n int) bool {
-		wait := limiter.ReserveN(time.Now(), n).Delay()
-		return wait == 0 || s.pause(ctx, wait)
-	}
-}

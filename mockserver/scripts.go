@@ -86,21 +86,24 @@ func (s *scripts) forget(contract string) {
 }
 
 // pickFor chooses the fault for a call that no request has, and counts it.
-func (s *scripts) pickFor(script *scenario.Scenario, on, who string) *scenario.Fault {
+func (s *scripts) pickFor(script *scenario.Scenario, on, who string) *platform.Fault {
 	if len(script.Faults) == 0 {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := countKey{script, strings.Clone(who)}
-	fault, _, counts := script.Pick(on, s.counts[key])
+	fault, index, counts := script.Pick(on, s.counts[key])
 	s.counts[key] = counts
-	return fault
+	if fault == nil {
+		return nil
+	}
+	return &platform.Fault{Fault: fault, Index: index}
 }
 
-// describeFault is how the journal names a fault.
-func describeFault(f *scenario.Fault) string {
-	text := f.On
+// describeFault is how the journal names a fault: its place in the scenario, and what it does.
+func describeFault(f *platform.Fault) string {
+	text := "faults[" + strconv.Itoa(f.Index) + "]: " + f.On
 	if action := f.Action(); action != "" {
 		text += " " + action
 	}

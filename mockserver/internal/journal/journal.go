@@ -55,8 +55,20 @@ type Event struct {
 	From string `json:"from,omitempty"`
 	To   string `json:"to,omitempty"`
 
-	Fault string `json:"fault,omitempty"` // the scripted fault that was used
+	Fault string `json:"fault,omitempty"` // the scripted fault that fired: its place in the scenario, and what it does
+	Fired *Fired `json:"fired,omitempty"` // where it did; nil for faults that have no such place
 	Why   string `json:"why,omitempty"`   // an explanation for whoever tests a client
+}
+
+// Fired says where a scripted fault fired, and how many bytes went before and behind it.
+type Fired struct {
+	// At is the byte at which it fired: of the call's body on upload and upgrade, of the answer's body on other calls, of the file
+	// (its offset) over SFTP. A fault that fired before anything went has 0.
+	At int64 `json:"at"`
+	// Received is how many bytes of the call's body, or of the file, came in.
+	Received int64 `json:"received"`
+	// Sent is how many bytes of the answer's body, or of the file, were sent.
+	Sent int64 `json:"sent"`
 }
 
 // Range is a stretch of a file, from From up to but without To.

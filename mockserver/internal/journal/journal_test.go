@@ -94,6 +94,8 @@ func TestJournal_everyField(t *testing.T) {
 				*value = slices.Repeat([]string{what, ""}, n)
 			case *[]journal.Range:
 				*value = slices.Repeat([]journal.Range{{From: 1, To: int64(i)}}, n)
+			case **journal.Fired:
+				*value = &journal.Fired{At: int64(n), Received: -int64(n), Sent: int64(n) << 40}
 			case *map[string]string: // comes beside the event
 			default:
 				t.Fatalf("what is a %T?", value)

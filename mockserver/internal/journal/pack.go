@@ -35,8 +35,11 @@ func (e *Event) setNumbers(n [10]int64) {
 	e.Session, e.Handle, e.Size, e.Offset = uint64(n[6]), uint64(n[7]), n[8], n[9]
 }
 
-// lists is the bit behind those of numbers and texts.
-const lists = 1 << (10 + 17)
+// lists and fired are the bits behind those of numbers and texts.
+const (
+	lists = 1 << (10 + 17 + iota)
+	fired
+)
 
 // pack appends e, with what params say instead of its Params.
 func pack(b []byte, e *Event, params []Param) packed {
@@ -62,6 +65,10 @@ func pack(b []byte, e *Event, params []Param) packed {
 	if len(e.Failures)+len(e.Written)+len(e.Read)+len(params) > 0 {
 		present |= lists
 		b = appendLists(b, e, params)
+	}
+	if f := e.Fired; f != nil {
+		present |= fired
+		b = appendNumber(appendNumber(appendNumber(b, f.At), f.Received), f.Sent)
 	}
 	binary.LittleEndian.PutUint32(b[there:], present)
 	return b
@@ -101,7 +108,8 @@ func (p packed) head() (request int64, on []byte) {
 func (p packed) event(seq uint64) Event {
 	u := unpacker(p)
 	e := Event{Seq: seq, Request: u.number(), On: u.text()}
-	present := binary.LittleEndian.Uint32(u)
+	all := binary.LittleEndian.Uint32(u)
+	present := all
 	u = u[4:]
 	var numbers [10]int64
 	for i := range numbers {
@@ -117,9 +125,16 @@ func (p packed) event(seq uint64) Event {
 		}
 		present >>= 1
 	}
-	if present == 0 {
-		return e
+	if all&lists != 0 {
+		u.lists(&e)
 	}
+	if all&fired != 0 {
+		e.Fired = &Fired{At: u.number(), Received: u.number(), Sent: u.number()}
+	}
+	return e
+}
+
+func (u *unpacker) lists(e *Event) {
 	if n := u.number(); n > 0 {
 		e.Params = make(map[string]string, n)
 		for range n {
@@ -131,7 +146,6 @@ func (p packed) event(seq uint64) Event {
 		e.Failures = append(e.Failures, u.text())
 	}
 	e.Written, e.Read = u.ranges(), u.ranges()
-	return e
 }
 
 // unpacker takes apart what pack made; nothing else ever comes to it.

@@ -648,7 +648,7 @@ func UserID(user string) (int64, bool) {
 
 // Identify tells whose call it is, and the name of the request's script, if the key is right, and picks the fault that the script has for it.
 // What ref is used for afterwards costs less.
-func (p *Platform) Identify(ref *Ref, on string) (id int64, contract, script string, fault *scenario.Fault) {
+func (p *Platform) Identify(ref *Ref, on string) (id int64, contract, script string, fault *Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r, _ := p.lookupLocked(*ref)

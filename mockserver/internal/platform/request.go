@@ -187,8 +187,14 @@ func (p *Platform) elapsedLocked(r *request) time.Duration {
 	return max(0, until.Sub(*r.rec.ProcessedAt))
 }
 
-// Pick chooses the fault of r's script for what is about to happen on it, and counts it.
-func (p *Platform) Pick(id int64, on string) *scenario.Fault {
+// Fault is a fault that was picked, and its place in the script.
+type Fault struct {
+	*scenario.Fault
+	Index int // in the script's Faults
+}
+
+// Pick chooses the fault of the request's script for what is about to happen on it, and counts it. It returns nil when nothing goes wrong.
+func (p *Platform) Pick(id int64, on string) *Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if r := p.requests[id]; r != nil {
@@ -197,13 +203,16 @@ func (p *Platform) Pick(id int64, on string) *scenario.Fault {
 	return nil
 }
 
-func (p *Platform) pickLocked(r *request, on string) *scenario.Fault {
+func (p *Platform) pickLocked(r *request, on string) *Fault {
 	if len(r.rec.Script.Faults) == 0 {
 		return nil
 	}
-	fault, _, counts := r.rec.Script.Pick(on, r.rec.Faults)
+	fault, index, counts := r.rec.Script.Pick(on, r.rec.Faults)
 	p.countLocked(r, counts)
-	return fault
+	if fault == nil {
+		return nil
+	}
+	return &Fault{fault, index}
 }
 
 // countLocked keeps the counts. One that cannot be written is no reason to answer otherwise than the script says.
