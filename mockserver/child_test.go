@@ -30,7 +30,7 @@ type childReady struct{ URL, HTTPSURL, SFTPAddr, KnownHosts, CAFile string }
 // beChild serves until standard input ends, or a signal ends the process.
 func beChild() int {
 	if os.Getenv(childVariable) == "starve" {
-		if err := limitFileSize(starvedSize); err != nil {
+		if err := limitFileSize(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}

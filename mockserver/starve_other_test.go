@@ -4,4 +4,4 @@ package mockserver_test
 
 import "errors"
 
-func limitFileSize(uint64) error { return errors.ErrUnsupported }
+func limitFileSize() error { return errors.ErrUnsupported }

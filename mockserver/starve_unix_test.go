@@ -13,10 +13,10 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
-// limitFileSize makes writing fail in this process once a file has that many bytes, as it does on a full disk.
-func limitFileSize(n uint64) error {
+// limitFileSize makes writing fail in this process once a file has starvedSize bytes, as it does on a full disk.
+func limitFileSize() error {
 	signal.Ignore(syscall.SIGXFSZ)
-	return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: n, Max: n})
+	return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: starvedSize, Max: starvedSize})
 }
 
 // A full disk: the upload fails, the earlier dump stays, the server goes on. For everybody as a limit on the size of files, and where
