@@ -263,7 +263,8 @@ func (f *frames) nextExtended(id uint32, length int) error {
 }
 
 // nextOfHandle lets an append learn its first offset in the order of the wire, and refuses what pkg/sftp mistakes: reading from or writing
-// to a directory, listing a file.
+// to a directory, listing a file, and reading through a handle that was opened to write: for that pkg/sftp writes
+// what happens to be in its memory.
 func (f *frames) nextOfHandle(kind byte, id uint32, length int) error {
 	b, _ := f.in.Peek(min(4+length, 64))
 	d := decoder{b[9:]}
@@ -272,6 +273,14 @@ func (f *frames) nextOfHandle(kind byte, id uint32, length int) error {
 	h := f.byName[string(name)]
 	f.mu.Unlock()
 	if (h != nil) == (kind == fxpReaddir) {
+		return f.answerInstead(statusMessage(id, fxFailure, statusHandle.text))
+	}
+	switch {
+	case kind == fxpRead && !h.flags.Read:
+		f.session.conn.deny("read", "/"+h.name, "the file was not opened to be read")
+		return f.answerInstead(statusMessage(id, fxFailure, statusHandle.text))
+	case kind == fxpWrite && !h.writable():
+		f.session.conn.deny("write", "/"+h.name, "the file was not opened to be written")
 		return f.answerInstead(statusMessage(id, fxFailure, statusHandle.text))
 	}
 	pages := 1

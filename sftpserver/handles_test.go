@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/upgrademock/upgrademock/sftpserver"
 )
 
 func TestHandles_wrongOnes(t *testing.T) {
@@ -39,6 +41,42 @@ func TestHandles_wrongOnes(t *testing.T) {
 		}
 	}
 	h.wants([]byte("dump"))
+}
+
+// TestHandles_otherWay reads through a handle that was opened to write, and writes through one that was opened to read. pkg/sftp takes the one for the
+// other.
+func TestHandles_otherWay(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	h.share.set([]byte("dump"))
+	r := h.raw()
+	for _, flags := range []int{fWrite, fWrite | fAppend, fWrite | fCreate, fAppend} {
+		handle := r.open(name, flags)
+		if got := r.status(5, handle, uint64(0), 4); got != "4 Invalid handle" {
+			t.Errorf("READ after an OPEN with flags %#x: %q", flags, got)
+		}
+		if got := r.status(5, handle, uint64(100), 4); got != "4 Invalid handle" {
+			t.Errorf("READ behind the end after an OPEN with flags %#x: %q", flags, got)
+		}
+		r.close(handle)
+	}
+	for _, flags := range []int{fRead, fRead | fExcl} {
+		handle := r.open(name, flags)
+		if got := r.status(6, handle, uint64(0), "x"); got != "4 Invalid handle" {
+			t.Errorf("WRITE after an OPEN with flags %#x: %q", flags, got)
+		}
+		r.close(handle)
+	}
+	h.wants([]byte("dump"))
+	if n := len(h.told.all(sftpserver.EventDenied)); n != 10 {
+		t.Errorf("%d refusals in the journal, want 10", n)
+	}
+	handle := r.open(name, fRead|fTrunc) // empties the file, as it does for OpenSSH's server
+	if got := r.status(6, handle, uint64(0), "x"); got != "4 Invalid handle" {
+		t.Errorf("WRITE after an OPEN to read and truncate: %q", got)
+	}
+	r.close(handle)
+	h.wants(nil)
 }
 
 func TestHandles_areBounded(t *testing.T) {
