@@ -130,6 +130,62 @@ func TestSFTP_writesTheDump(t *testing.T) {
 	}
 }
 
+// An append goes to the end of the dump in the order of arrival, whatever its offset says (row 5.12): after an upload, from several handles, at the
+// offset of a fault, and again after it.
+func TestSFTP_appends(t *testing.T) {
+	t.Parallel()
+	dump := fixtures.Dump("openchs.cdump")
+	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "faults: [{on: sftp.write, skip: 2, times: 1, after: 12000, disconnect: true}]")})
+	m := w.create()
+	w.grant(m, "ed25519")
+	w.upload(m, dump[:5000])
+	c := w.login(m, "ed25519")
+	open := func() *sftp.File {
+		t.Helper()
+		f, err := c.OpenFile("/db_name.dump", os.O_WRONLY|os.O_CREATE|os.O_APPEND)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	at := 5000
+	write := func(f *sftp.File, n int, offset int64) error {
+		n = min(n, len(dump)-at)
+		_, err := f.WriteAt(dump[at:at+n], offset)
+		at += n
+		return err
+	}
+	a, b := open(), open()
+	for i, offset := range []int64{0, 0, 5000, 1 << 40, 17, 4999, 0, -1} {
+		if err := write([]*sftp.File{a, b}[i%2], 500, offset); err != nil {
+			t.Fatalf("append at %d: %v", offset, err)
+		}
+	}
+	same(t, "the dump while it is written to", w.fetch(w.status(m)["original_dump_url"]), dump[:5000])
+	if err := errors.Join(a.Close(), b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "the dump", w.fetch(w.status(m)["original_dump_url"]), dump[:9000])
+
+	for f := open(); ; {
+		if err := write(f, 500, 3); err != nil {
+			break
+		}
+	}
+	c = w.login(m, "ed25519")
+	at = int(w.settled(c, 12_000))
+	f := open()
+	for at < len(dump) {
+		if err := write(f, 700, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "the dump in the end", w.fetch(w.status(m)["original_dump_url"]), dump)
+}
+
 // Nothing but the one file can be touched, and the session goes on (rows 5.13, 5.14).
 func TestSFTP_onlyTheSharedFile(t *testing.T) {
 	t.Parallel()

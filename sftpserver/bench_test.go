@@ -41,6 +41,11 @@ func (v *void) WriteAt(p []byte, off int64) (int, error) {
 	}
 }
 
+func (v *void) Append(p []byte, _ int64) (int64, int, error) {
+	end := v.size.Add(int64(len(p)))
+	return end - int64(len(p)), len(p), nil
+}
+
 func (v *void) ReadAt(p []byte, off int64) (int, error) {
 	left := max(v.size.Load()-off, 0)
 	if int64(len(p)) > left {

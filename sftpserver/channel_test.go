@@ -205,22 +205,13 @@ func TestSessions_twoOverOneConnection(t *testing.T) {
 	h.share.set([]byte("dump"))
 	first := h.raw()
 	handle := first.open(name, fRead)
-	ch, reqs, err := first.conn.OpenChannel("session", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if ok, err := ch.SendRequest("subsystem", true, gossh.Marshal(struct{ Name string }{"sftp"})); !ok || err != nil {
-		t.Fatal(ok, err)
-	}
-	second := &raw{tb: t, conn: first.conn, ch: ch, reqs: reqs}
-	second.write(message(1, 3))
-	second.receive()
+	second := newRaw(t, first.conn)
 	if got := second.status(5, handle, uint64(0), 10); got[0] == '0' {
 		t.Error("a handle of another session could be read")
 	}
-	ch.CloseWrite()
-	go io.Copy(io.Discard, ch)
-	if got := exits(reqs); !slices.Equal(got, []uint32{0}) {
+	second.ch.CloseWrite()
+	go io.Copy(io.Discard, second.ch)
+	if got := exits(second.reqs); !slices.Equal(got, []uint32{0}) {
 		t.Errorf("exit statuses %v", got)
 	}
 	if kind, _ := first.ask(5, handle, uint64(0), 10); kind != 103 {

@@ -26,6 +26,9 @@
 // since 8.8; [Options.AllowSHA1] accepts them for clients that know nothing else. Ciphers, key exchanges and MACs are those that
 // golang.org/x/crypto holds to be secure; each client since about 2012 finds one among them.
 //
+// Requests of one session act on the file as if each had been answered before the next one came, also those that were sent without waiting. An
+// append goes to the end that the file has then, whatever offset it carries.
+//
 // Unverified: statvfs, hard links and posix-rename are not announced, and limits@openssh.com is, so that OpenSSH's client sends blocks of 255 KiB.
 // Times in listings are UTC.
 //

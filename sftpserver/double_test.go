@@ -149,9 +149,20 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (f *file) WriteAt(p []byte, off int64) (int, error) {
-	s := f.share
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	f.share.mu.Lock()
+	defer f.share.mu.Unlock()
+	return f.share.writeLocked(p, off)
+}
+
+func (f *file) Append(p []byte, limit int64) (off int64, n int, err error) {
+	f.share.mu.Lock()
+	defer f.share.mu.Unlock()
+	off = int64(len(f.share.data))
+	n, err = f.share.writeLocked(p[:min(int64(len(p)), max(limit-off, 0))], off)
+	return off, n, err
+}
+
+func (s *share) writeLocked(p []byte, off int64) (int, error) {
 	switch {
 	case s.revoked:
 		return 0, sftpserver.ErrRevoked

@@ -26,18 +26,7 @@ func (h *host) rawOver() (*raw, *net.TCPConn) {
 	if err != nil {
 		h.tb.Fatal(err)
 	}
-	c := gossh.NewClient(conn, chans, reqs)
-	ch, chReqs, err := c.OpenChannel("session", nil)
-	if err != nil {
-		h.tb.Fatal(err)
-	}
-	r := &raw{tb: h.tb, conn: c, ch: ch, reqs: chReqs}
-	if ok, err := ch.SendRequest("subsystem", true, gossh.Marshal(struct{ Name string }{"sftp"})); !ok || err != nil {
-		h.tb.Fatal(ok, err)
-	}
-	r.write(message(1, 3))
-	r.receive()
-	return r, tcp.(*net.TCPConn)
+	return newRaw(h.tb, gossh.NewClient(conn, chans, reqs)), tcp.(*net.TCPConn)
 }
 
 // TestEnd_orderlyOrBroken ends a session in every way while a file is open; where that must not make a whole file of it, with bytes beyond a hole.

@@ -244,6 +244,67 @@ func TestFault_resume(t *testing.T) {
 	}
 }
 
+// TestFault_append: for an append, too, After is an offset in the file, whatever the client's offsets say, and whoever wrote what lies before.
+func TestFault_append(t *testing.T) {
+	t.Parallel()
+	data := pattern(3000)
+	for _, fault := range []sftpserver.Fault{{Disconnect: true}, {Reset: true}, {Error: "no space left on device"}, {Refuse: true}, {Revoke: true}} {
+		for _, after := range []int{0, 499, 500, 1200, 1201, 2999, 3000} {
+			t.Run(fmt.Sprintf("%s at %d", what(fault), after), func(t *testing.T) {
+				t.Parallel()
+				fault := fault
+				fault.After = int64(after)
+				h := startFaulty(t, sftpserver.OpWrite, fault)
+				h.share.set(data[:500])
+				r := h.raw()
+				struck := r.open(name, fWrite|fAppend)
+				other := r.open(name, fWrite|fAppend|fCreate)
+				r.writeAt(other, 0, data[500:1000])
+				r.writeAt(struck, 7, nil) // no byte: nothing that could meet the fault
+				n := 0
+				for at := 1000; at < len(data); at += 100 {
+					r.id++
+					r.ch.Write(message(6, r.id, struck, uint64(at*37%1000), string(data[at:at+100])))
+					n++
+				}
+				failed := 0
+				for range n {
+					_, _, rest, err := r.tryReceive()
+					if err != nil {
+						break
+					}
+					if statusCode(rest) != 0 {
+						failed++
+					}
+				}
+				beyond := after < len(data)
+				if beyond && (fault.Disconnect || fault.Reset || fault.Revoke) {
+					h.told.await(t, 1, sftpserver.EventDisconnect)
+				} else if want := map[bool]int{true: 20 - max(after-1000, 0)/100, false: 0}[beyond]; failed != want {
+					t.Errorf("%d writes failed, want %d", failed, want)
+				}
+				h.wants(data[:max(after, 1000)])
+				if events := h.told.all(sftpserver.EventFault); beyond && (len(events) != 1 || events[0].Offset != int64(after)) || !beyond && len(events) > 0 {
+					t.Errorf("journalled %+v", events)
+				}
+			})
+		}
+	}
+}
+
+// TestFault_noByteMeetsIt: a WRITE without data changes nothing, wherever it is.
+func TestFault_noByteMeetsIt(t *testing.T) {
+	t.Parallel()
+	h := startFaulty(t, sftpserver.OpWrite, sftpserver.Fault{Disconnect: true, After: 10})
+	r := h.raw()
+	handle := r.open(name, fWrite|fCreate)
+	r.writeAt(handle, 0, []byte(base))
+	r.writeAt(handle, 10, nil)
+	r.writeAt(handle, 1000, nil)
+	r.close(handle)
+	h.wants([]byte(base))
+}
+
 // TestFault_hole: a client that never sends what lies before the fault learns of it when it closes.
 func TestFault_holeBeforeIt(t *testing.T) {
 	t.Parallel()

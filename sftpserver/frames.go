@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -49,7 +50,7 @@ const (
 
 // frames stands between the SSH channel and pkg/sftp and looks at each message once, in the order of the wire. It
 //   - answers what pkg/sftp does not serve: limits@openssh.com, unknown types, messages that are too long;
-//   - keeps what pkg/sftp loses: which handle an FSETSTAT or an append is for;
+//   - keeps what pkg/sftp loses: which handle an FSETSTAT is for, and the order in which the messages came;
 //   - sends answers in few large pieces instead of two SSH packets each;
 //   - ends the connection when it is the turn of an answer that says so.
 //
@@ -70,8 +71,8 @@ type frames struct {
 	pending map[uint32]uint32  // OPEN by request id → its number
 	byOpen  map[uint32]*handle // by the number of its OPEN, until the client is told its name
 	byName  map[string]*handle // by what the client calls it
-	asked   []int              // pages of each request that pkg/sftp has not answered, in the order of the answers
-	held    int                // their sum
+	asked   []request          // those that pkg/sftp has not answered, in the order of the answers
+	held    int                // the sum of their pages
 	changed *sync.Cond         // on mu: asked
 
 	begun []byte // of an answer: pkg/sftp writes it in one or two pieces
@@ -152,12 +153,39 @@ func (f *frames) await(condition func() bool) {
 // request, two for a READ. As they come pkg/sftp would take two dozen.
 const maxPages = 4
 
-// asks counts a request that is about to be handed to pkg/sftp, and waits until there is room for its pages.
-func (f *frames) asks(pages int) {
-	f.await(func() bool { return len(f.asked) == 0 || f.held+pages <= maxPages })
+// request is one that pkg/sftp serves.
+type request struct {
+	does     effect
+	pages    int
+	from, to uint64 // of a write
+}
+
+// effect is what a request means for those that came before and after it.
+type effect int
+
+const (
+	alone  effect = iota // it must see what each earlier one has done, and each later one what it did
+	reads                // it changes nothing
+	writes               // it changes the bytes between from and to
+)
+
+// besides tells whether two requests may be served at once, since their order makes no difference.
+func (r request) besides(o request) bool {
+	return r.does == reads && o.does == reads || r.does == writes && o.does == writes && (r.to <= o.from || o.to <= r.from)
+}
+
+// asks counts a request that is about to be handed to pkg/sftp, and waits until there is room for its pages and its turn has come: pkg/sftp has
+// several workers, while requests of one session have to act on the file in the order in which they came (draft-ietf-secsh-filexfer-02, section 6.1).
+func (f *frames) asks(r request) {
+	f.await(func() bool {
+		if len(f.asked) > 0 && f.held+r.pages > maxPages {
+			return false
+		}
+		return !slices.ContainsFunc(f.asked, func(earlier request) bool { return !r.besides(earlier) })
+	})
 	f.mu.Lock()
-	f.asked = append(f.asked, pages)
-	f.held += pages
+	f.asked = append(f.asked, r)
+	f.held += r.pages
 	f.mu.Unlock()
 }
 
@@ -165,7 +193,7 @@ func (f *frames) asks(pages int) {
 func (f *frames) answered() {
 	f.mu.Lock()
 	if len(f.asked) > 0 {
-		f.held -= f.asked[0]
+		f.held -= f.asked[0].pages
 		f.asked = f.asked[1:]
 	}
 	f.changed.Broadcast()
@@ -198,7 +226,7 @@ func (f *frames) next() error {
 	case length > maxSkipped:
 		return fmt.Errorf("a message of %d bytes", length)
 	case kind == fxpInit:
-		f.asks(1)
+		f.asks(request{pages: 1})
 		return nil
 	}
 	start, err = f.in.Peek(9)
@@ -222,12 +250,13 @@ func (f *frames) next() error {
 	case kind == fxpFsetstat:
 		f.nextFsetstat(length)
 	}
-	f.asks(1)
+	f.asks(request{pages: 1})
 	return nil
 }
 
-// answerInstead reads over the message and sends an answer of ours.
+// answerInstead reads over the message and sends an answer of ours, when its turn has come.
 func (f *frames) answerInstead(answer []byte) error {
+	f.await(func() bool { return len(f.asked) == 0 })
 	n, err := f.in.Discard(f.rest)
 	f.rest = 0
 	if err != nil || n == 0 {
@@ -254,7 +283,7 @@ func (f *frames) nextExtended(id uint32, length int) error {
 		}
 		return f.answerInstead(e.message())
 	case "posix-rename@openssh.com", "hardlink@openssh.com":
-		f.asks(1) // to be refused where all others are
+		f.asks(request{pages: 1}) // to be refused where all others are
 		return nil
 	default:
 		f.session.conn.deny("extension", name, "not supported")
@@ -262,7 +291,7 @@ func (f *frames) nextExtended(id uint32, length int) error {
 	}
 }
 
-// nextOfHandle lets an append learn its first offset in the order of the wire, and refuses what pkg/sftp mistakes: reading from or writing
+// nextOfHandle tells pkg/sftp's workers when they may begin, and refuses what pkg/sftp mistakes: reading from or writing
 // to a directory, listing a file, and reading through a handle that was opened to write: for that pkg/sftp writes
 // what happens to be in its memory.
 func (f *frames) nextOfHandle(kind byte, id uint32, length int) error {
@@ -275,6 +304,7 @@ func (f *frames) nextOfHandle(kind byte, id uint32, length int) error {
 	if (h != nil) == (kind == fxpReaddir) {
 		return f.answerInstead(statusMessage(id, fxFailure, statusHandle.text))
 	}
+	r := request{pages: 1}
 	switch {
 	case kind == fxpRead && !h.flags.Read:
 		f.session.conn.deny("read", "/"+h.name, "the file was not opened to be read")
@@ -282,15 +312,16 @@ func (f *frames) nextOfHandle(kind byte, id uint32, length int) error {
 	case kind == fxpWrite && !h.writable():
 		f.session.conn.deny("write", "/"+h.name, "the file was not opened to be written")
 		return f.answerInstead(statusMessage(id, fxFailure, statusHandle.text))
-	}
-	pages := 1
-	switch offset := d.uint64(); {
 	case kind == fxpRead:
-		pages = 2
-	case kind == fxpWrite && d.b != nil:
-		h.place(offset)
+		r = request{does: reads, pages: 2}
+	case kind == fxpWrite && !h.flags.Append:
+		r.from = d.uint64()
+		r.to = r.from + uint64(d.uint32())
+		if d.b != nil && r.from <= r.to {
+			r.does = writes
+		}
 	}
-	f.asks(pages)
+	f.asks(r)
 	return nil
 }
 

@@ -26,8 +26,6 @@ type handle struct {
 	read    ranges
 	stored  ranges // only with a failing write fault: what is there without a hole
 	crossed bool   // likewise: bytes beyond the fault were sent
-	shift   int64  // for appends: what is added to the client's offsets
-	placed  bool   // for appends: shift is known
 	lost    error  // the session broke
 	refused bool   // a write, or setting the size, was refused
 }
@@ -45,30 +43,16 @@ func (h *handle) slowFromTheStart() {
 
 func (h *handle) writable() bool { return h.flags.Write || h.flags.Append }
 
-// place settles where an appending client begins to count, by its first offset. Clients differ: some count from the
-// beginning of what they send (curl --append), some from the size they were told (paramiko's mode "a"). It is called in the order in which
-// messages arrive; the workers would ask too late.
-func (h *handle) place(offset uint64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.flags.Append && !h.placed {
-		h.placed = true
-		if offset < uint64(h.base) {
-			h.shift = h.base
-		}
-	}
-}
-
 func (h *handle) WriteAt(p []byte, off int64) (int, error) {
-	if off < 0 || off > math.MaxInt64-int64(len(p))-h.base {
+	switch {
+	case h.flags.Append:
+		return h.append(p)
+	case off < 0 || off > math.MaxInt64-int64(len(p)):
 		return 0, h.refuse("write", statusTooBig)
 	}
-	h.place(uint64(off))
 	h.mu.Lock()
-	off += h.shift
-	end := off + int64(len(p))
 	fault := h.onWrite
-	touched := fault.reaches(end)
+	touched := len(p) > 0 && fault.reaches(off+int64(len(p)))
 	if touched && !fault.fails() {
 		fault.hit(h)
 		touched = false
@@ -91,6 +75,29 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	if fault.fails() {
 		if err := h.mayStrike(off, off+int64(len(keep)), touched); err != nil {
 			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+// append puts p at the end of the file, wherever the client wanted it: with the flag APPEND, as with O_APPEND, offsets mean nothing.
+func (h *handle) append(p []byte) (int, error) {
+	limit := int64(math.MaxInt64)
+	if h.onWrite.fails() {
+		limit = max(h.onWrite.fault.After, 0)
+	}
+	off, n, err := h.file.Append(p, limit)
+	if noted := h.note(&h.written, off, off+int64(n)); err == nil {
+		err = noted
+	}
+	if err != nil {
+		return n, h.refuse("write", err)
+	}
+	if len(p) > 0 && h.onWrite.reaches(off+int64(len(p))) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if err := h.onWrite.hit(h); err != nil {
+			return n, err
 		}
 	}
 	return len(p), nil
@@ -193,7 +200,7 @@ var errHole = errors.New("the session ended with the file open and a hole in wha
 // gap tells whether what was written leaves a hole. It needs mu held.
 func (h *handle) gap() bool {
 	list := h.written.list
-	return len(list) > 1 || len(list) == 1 && list[0].From > h.base
+	return !h.flags.Append && (len(list) > 1 || len(list) == 1 && list[0].From > h.base)
 }
 
 // Close ends the file; pkg/sftp calls it once, when no other call is running.

@@ -51,11 +51,16 @@ type Info struct {
 	ReadOnly bool      // opening for writing is refused, and the mode is -r--r--r--
 }
 
-// File is an open file. Several goroutines call ReadAt and WriteAt at once, with offsets in any order;
-// Close or Abort is called once, as the last call, when no other is running. As with every io.WriterAt, what WriteAt was given must not be kept.
+// File is an open file. Several goroutines call its methods at once, with offsets in any order;
+// Close or Abort is called once, as the last call, when no other is running. As with every io.WriterAt, what WriteAt and Append were given
+// must not be kept.
 type File interface {
 	io.ReaderAt
 	io.WriterAt
+
+	// Append writes p at the end of the file, but for what would lie at the offset limit or beyond, and returns where the end was and how many
+	// bytes were written. The end is that of the moment of writing: no other write or truncation, of whatever session, comes in between.
+	Append(p []byte, limit int64) (off int64, n int, err error)
 
 	// Truncate sets the file's size: an FSETSTAT with a size.
 	Truncate(size int64) error

@@ -204,6 +204,25 @@ func (d *dumpFile) WriteAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
+// append writes at the end of the file, while nobody else moves it: what fit returns, which is told where the end is.
+func (d *dumpFile) append(fit func(end int64) ([]byte, error)) (end int64, n int, err error) {
+	d.bytes.Lock()
+	defer d.bytes.Unlock()
+	if d.file == nil {
+		return 0, 0, os.ErrClosed
+	}
+	end, _ = d.stat()
+	p, err := fit(end)
+	if err != nil || len(p) == 0 {
+		return end, 0, err
+	}
+	n, err = d.file.WriteAt(p, end)
+	if n > 0 {
+		d.note(end, end+int64(n))
+	}
+	return end, n, err
+}
+
 func (d *dumpFile) protects(off int64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

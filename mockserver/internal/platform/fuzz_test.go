@@ -79,6 +79,7 @@ func FuzzDumpFile(f *testing.F) {
 	f.Add([]byte{0x00, 0x01, 0x00, 0x01, 0x10, 0x00, 0x11, 0x10, 0x30, 0x00, 0x11, 0x05, 0x41, 0x00})             // two at once
 	f.Add([]byte{0x00, 0x01, 0x10, 0x30, 0x20, 0x08, 0x20, 0x50, 0x30, 0x00, 0x00, 0x01, 0x10, 0x02, 0x40, 0x00}) // cut and made longer
 	f.Add([]byte{0x50, 0x40, 0x00, 0x00, 0x10, 0x40, 0x30, 0x00, 0x50, 0x10})                                     // uploads between
+	f.Add([]byte{0x00, 0x00, 0x60, 0x80, 0x00, 0x00, 0x61, 0x90, 0x10, 0x50, 0x60, 0xa0, 0x60, 0x01, 0x30, 0x00}) // appended
 	f.Fuzz(func(t *testing.T, acts []byte) {
 		if len(acts) > 80 {
 			return
@@ -96,7 +97,7 @@ func FuzzDumpFile(f *testing.F) {
 		}
 		for i := 0; i+1 < len(acts); i += 2 {
 			what, which, where := acts[i]>>4, int(acts[i]&0x0f), int(acts[i+1])
-			if what > 0 && what < 5 {
+			if what > 0 && what != 5 {
 				if which >= len(handles) || handles[which] == nil {
 					continue
 				}
@@ -136,6 +137,17 @@ func FuzzDumpFile(f *testing.F) {
 						t.Fatal(fails)
 					}
 					m.upload(data)
+				}
+			case 6:
+				data, end := bytes.Repeat([]byte{byte(i + 1)}, 1+where%23), len(m.bytes)
+				fits := data[:min(len(data), max(where-end, 0))]
+				off, n, err := handles[which].Append(data, int64(where))
+				check(err)
+				if off != int64(end) || n != len(fits) {
+					t.Fatalf("act %d: appended %d bytes at %d, want %d at %d", i/2, n, off, len(fits), end)
+				}
+				if n > 0 {
+					m.write(end, fits)
 				}
 			}
 			if got := original(t, p, ref); !bytes.Equal(got, m.complete) || (got == nil) != (m.complete == nil) {

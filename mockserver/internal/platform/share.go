@@ -144,6 +144,7 @@ func (s *Share) Stat() (ShareInfo, error) {
 type ShareFile interface {
 	ReadAt(b []byte, off int64) (int, error)
 	WriteAt(b []byte, off int64) (int, error)
+	Append(b []byte, limit int64) (off int64, n int, err error) // at the end, up to the offset limit
 	Truncate(size int64) error
 	Finish() (completed bool, err error) // closed in order; completed: the request has a new dump
 	Abort(cause error) error             // the session broke
@@ -256,6 +257,17 @@ func (f *sharedFile) WriteAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
+func (f *sharedFile) Append(b []byte, limit int64) (off int64, n int, err error) {
+	off, n, err = f.d.append(func(end int64) ([]byte, error) {
+		fitting := b[:min(int64(len(b)), max(limit-end, 0))]
+		return fitting, f.share.p.fits(end + int64(len(fitting)))
+	})
+	if err != nil {
+		f.lost.Store(true)
+	}
+	return off, n, err
+}
+
 func (f *sharedFile) Truncate(size int64) error {
 	err := f.share.p.fits(size)
 	if err == nil {
@@ -324,7 +336,8 @@ func (f *sharedFile) end(clean bool) (completed bool, err error) {
 // readOnlyFile is a handle on the upgraded dump.
 type readOnlyFile struct{ *Content }
 
-func (readOnlyFile) WriteAt([]byte, int64) (int, error) { return 0, ErrReadOnly }
-func (readOnlyFile) Truncate(int64) error               { return ErrReadOnly }
-func (f readOnlyFile) Finish() (bool, error)            { return false, f.Close() }
-func (f readOnlyFile) Abort(error) error                { return f.Close() }
+func (readOnlyFile) WriteAt([]byte, int64) (int, error)       { return 0, ErrReadOnly }
+func (readOnlyFile) Append([]byte, int64) (int64, int, error) { return 0, 0, ErrReadOnly }
+func (readOnlyFile) Truncate(int64) error                     { return ErrReadOnly }
+func (f readOnlyFile) Finish() (bool, error)                  { return false, f.Close() }
+func (f readOnlyFile) Abort(error) error                      { return f.Close() }
