@@ -68,9 +68,10 @@ func (b *bench) errorf(format string, args ...any) {
 	panic(stop{verdict: Error, message: fmt.Sprintf(format, args...)})
 }
 
-// blocked ends a check that can't be judged because of trouble that the check by is there to name.
+// blocked ends a check before what it judges, because of trouble that the check by is there to name. Where that one
+// finds nothing wrong, the server fails this one: what it documents did not work here.
 func (b *bench) blocked(by, format string, args ...any) {
-	panic(stop{verdict: blocked, by: by, message: "could not be judged: " + fmt.Sprintf(format, args...)})
+	panic(stop{verdict: blocked, by: by, message: fmt.Sprintf(format, args...)})
 }
 
 // pause waits a moment before asking again; a replay doesn't.
@@ -122,10 +123,12 @@ func (b *bench) tryRaw(c call, data []byte, half bool) (answer, error) {
 // judgeReach counts calls that hang, and ends the check when the server is gone altogether.
 func (b *bench) judgeReach(err error) {
 	switch {
+	case b.run.Err() != nil:
+		b.errorf("the run was stopped, or its time was over")
 	case errors.Is(err, errNoAnswer):
 		b.hangs.Add(1)
 	case b.ctx.Err() != nil:
-		b.errorf("the check was stopped by its time limit or the run's")
+		b.errorf("the check was stopped by its time limit")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		b.errorf("the server is gone: %v", err)
 	}
@@ -266,9 +269,13 @@ type filePart struct {
 	data                   []byte
 }
 
+// multipartBody has always the same boundary, so that a body that is stored as a dump is the same in a replay.
 func multipartBody(p params, file *filePart) (ctype string, body []byte) {
 	var buf bytes.Buffer
 	w := multipart.NewWriter(&buf)
+	if err := w.SetBoundary("upgrademock-conformance-25a0f4c1d7e86b39"); err != nil {
+		panic(err)
+	}
 	for i := 0; i+1 < len(p); i += 2 {
 		w.WriteField(p[i], p[i+1])
 	}

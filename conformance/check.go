@@ -147,4 +147,14 @@ func allChecks() []*check {
 	return all
 }
 
+// checkSays is what the check with that id asks of a server.
+func checkSays(id string) string {
+	for _, c := range allChecks() {
+		if c.id == id {
+			return c.says
+		}
+	}
+	return "no such check"
+}
+
 func rows(r ...string) []string { return r }

@@ -299,10 +299,10 @@ func (h *islandSSH) session(conn ssh.Conn, ch ssh.Channel, reqs <-chan *ssh.Requ
 type islandHandle struct {
 	flags uint32
 	dir   bool
-	read  bool   // the directory was
-	base  int64  // the size when it was opened
-	first *int64 // the first offset written at
-	gone  bool   // another file, for bends that let it be made
+	read  bool  // the directory was
+	base  int64 // the size when it was opened
+	added int64 // bytes that were written through it
+	gone  bool  // another file, for bends that let it be made
 }
 
 // islandFiles is one SFTP session.
@@ -344,6 +344,9 @@ func (p *islandPacket) str() string {
 func (f *islandFiles) end() {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
+	if f.s.is("SFTP apart") && f.wrote {
+		f.req.dump, f.req.uploaded = nil, false
+	}
 	writing := false
 	for _, h := range f.handles {
 		writing = writing || h.flags&2 != 0
@@ -605,6 +608,8 @@ func (f *islandFiles) open(target string, flags uint32) (byte, []byte) {
 		switch {
 		case flags&2 == 0:
 			return f.status(2)
+		case s.is("sftp/done-no-change") && f.over() && target == "other.dump":
+			return 102, f.add(&islandHandle{flags: flags, gone: true})
 		case s.is("sftp/no-create") && strings.HasSuffix(target, ".part"):
 			f.extra = path.Clean(target)
 			return 102, f.add(&islandHandle{flags: flags, gone: true})
@@ -650,7 +655,7 @@ func (f *islandFiles) open(target string, flags uint32) (byte, []byte) {
 
 func (f *islandFiles) write(p *islandPacket) (byte, []byte) {
 	s := f.s
-	h, off, data := f.handles[p.str()], int64(p.u64()), p.str()
+	h, off, data, ok := f.handles[p.str()], int64(p.u64()), p.str(), true
 	f.wrote = true
 	if h == nil || h.flags&2 == 0 {
 		return f.status(4)
@@ -661,15 +666,12 @@ func (f *islandFiles) write(p *islandPacket) (byte, []byte) {
 	if len(p.b) > 0 && s.is("sftp/padded-write") {
 		data += string(p.b)
 	}
-	if h.flags&4 != 0 { // appending: from 0 or from the size, each ends behind what was there
-		if h.first == nil {
-			first := off
-			h.first = &first
-		}
-		if *h.first == 0 && !s.is("sftp/append") {
-			off += h.base
+	if h.flags&4 != 0 { // appending: each write goes to the end, whatever its offset says
+		if off, ok = f.appendAt(h, off); !ok {
+			return f.status(4)
 		}
 	}
+	h.added += int64(len(data))
 	if s.is("sftp/put-bytes") {
 		data = strings.ReplaceAll(data, "\r\n", "\n ")
 	}
@@ -704,6 +706,26 @@ func (f *islandFiles) write(p *islandPacket) (byte, []byte) {
 	f.req.viaSFTP = true
 	f.req.mtime = time.Now()
 	return f.status(0)
+}
+
+// appendAt is where a write goes whose handle appends; false refuses it.
+func (f *islandFiles) appendAt(h *islandHandle, off int64) (int64, bool) {
+	s, end := f.s, int64(len(f.req.dump))
+	far := off >= end+1<<20
+	switch {
+	case s.is("ignores APPEND"):
+		return off, !far
+	case s.is("sftp/append") && h.base == 100_003 && off == end-h.base,
+		s.is("sftp/append-same-offset") && off == h.base && end > h.base,
+		s.is("sftp/append-out-of-order") && off > h.base && (off-h.base)%(32<<10) == 0 && !far,
+		s.is("sftp/append-backwards") && off > 0 && off < h.base && (h.base-off)%(32<<10) == 0:
+		return off, true
+	case s.is("sftp/append-behind") && far:
+		return 0, false
+	case s.is("sftp/append-two-handles"):
+		return h.base + h.added, true
+	}
+	return end, true
 }
 
 func (f *islandFiles) list(name string, size int) (byte, []byte) {

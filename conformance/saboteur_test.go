@@ -83,6 +83,16 @@ func onFailures(method string, f func(list []any) any) edit {
 
 const everything = "."
 
+// sabotaged is an island that is wrong as the saboteur says.
+func sabotaged(t testing.TB, sab saboteur) *island {
+	s := newIsland(t, sab.bends...)
+	s.edit, s.file = sab.edit, sab.file
+	if sab.steps != nil {
+		s.steps = sab.steps
+	}
+	return s
+}
+
 // saboteurs are those that aren't just a bend of the island called as the check.
 func saboteurs() map[string]saboteur {
 	both := []string{"create", "status"}
@@ -317,15 +327,10 @@ func TestSaboteurs(t *testing.T) {
 		t.Run(c.ID, func(t *testing.T) {
 			t.Parallel()
 			sab := all[c.ID]
-			bends := sab.bends
-			if bends == nil && sab.edit == nil && sab.file == nil && sab.steps == nil {
-				bends = []string{c.ID}
+			if sab.bends == nil && sab.edit == nil && sab.file == nil && sab.steps == nil {
+				sab.bends = []string{c.ID}
 			}
-			s := newIsland(t, bends...)
-			s.edit, s.file = sab.edit, sab.file
-			if sab.steps != nil {
-				s.steps = sab.steps
-			}
+			s := sabotaged(t, sab)
 			opts := &conformance.Options{Level: conformance.Assumed, Wait: 3 * time.Second}
 			if c.ID != "upload/large" {
 				opts.Skip = regexp.MustCompile("^upload/large$") // the one check that costs as much as all others

@@ -55,7 +55,7 @@ type stop struct {
 	by      string // with verdict blocked: the check whose trouble it is
 }
 
-const blocked Verdict = "blocked" // becomes Skip or Error when all verdicts are known
+const blocked Verdict = "blocked" // becomes Skip, Fail or Error when all verdicts are known
 
 func newSuite(target Target, opts Options) (*suite, error) {
 	u, err := url.Parse(target.URL)
@@ -281,22 +281,32 @@ func panicPlace() string {
 func (s *suite) result(c *check, all []stop, st stop) Result {
 	res := Result{ID: c.id, Verdict: st.verdict, Rows: c.rows, Evidence: c.evidence, Message: s.redact(st.message)}
 	if st.verdict == blocked {
-		res.Verdict = Error
-		for i, other := range s.checks {
-			if other.id == st.by && all != nil && all[i].verdict == Fail {
-				res.Verdict = Skip
-				res.Message += " (see " + st.by + ")"
-			}
-		}
-		// The owner itself may be blocked by what stands before it.
-		for i, other := range s.checks {
-			if res.Verdict == Error && other.id == st.by && all != nil && all[i].verdict == blocked && all[i].by != st.by {
-				up := s.result(other, all, all[i])
-				res.Verdict, res.Message = up.Verdict, up.Message
-			}
-		}
+		res.Verdict, res.Message = s.unblocked(c, all, st)
 	}
 	return res
+}
+
+// unblocked is the verdict on a check that was blocked. Where the check that is there to name the trouble names it, the blocked
+// one is skipped. Where that one passes, or was not run, a documented way did not work here: the server fails the blocked one.
+func (s *suite) unblocked(c *check, all []stop, st stop) (Verdict, string) {
+	message := s.redact(st.message)
+	i := slices.IndexFunc(s.checks, func(other *check) bool { return other.id == st.by })
+	own := Pass // the owner's outcome
+	if i >= 0 && all != nil && st.by != c.id {
+		own = all[i].verdict
+	}
+	switch own {
+	case Fail:
+		return Skip, "could not be judged: " + message + " (see " + st.by + ")"
+	case blocked: // by what stands before it
+		if up := s.result(s.checks[i], all, all[i]); up.Verdict != Fail {
+			return up.Verdict, up.Message
+		}
+		return Skip, "could not be judged: " + message + " (see " + st.by + ")"
+	case Skip, Error:
+		return own, "could not be judged: " + message
+	}
+	return Fail, fmt.Sprintf("%s, where %s asks: %s", message, st.by, checkSays(st.by))
 }
 
 // redact shortens every key of a request.
