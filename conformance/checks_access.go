@@ -133,6 +133,9 @@ func accessRuleChecks() []check {
 						b.wrong(m.name+" with a wrong key, and with an unknown id", "the same answer", wrong.came()+" and "+unknown.came())
 					}
 				}},
+			check{id: group(m.name) + "/all-problems", rows: rows("1.8"), evidence: Documented, gentle: m.name == "status",
+				says: m.name + " without request and key reports each of the two.",
+				run:  func(b *bench) { b.bothMissing(func(p params) reply { return m.call(b, p) }) }},
 			check{id: group(m.name) + "/missing", rows: rows("2"), evidence: Assumption,
 				says: m.name + " names missing parameters with REQUEST:MISSING and KEY:MISSING, together.",
 				run: func(b *bench) {
@@ -144,6 +147,17 @@ func accessRuleChecks() []check {
 				}})
 	}
 	return checks
+}
+
+// bothMissing ends the check unless a call without request and key has a failure for each. A server to which a call without
+// them is one with an unknown request sees one problem, and says so by the same reason.
+func (b *bench) bothMissing(call func(p params) reply) {
+	r := b.refusal(call(nil), "request and key are missing")
+	unknown := call(params{"request", "999999999", "key", base64.URLEncoding.EncodeToString([]byte("sixteen byte key"))})
+	if fs := unknown.failures(); len(fs) == 1 && len(r.failures()) == 1 && fs[0].reason() == r.failures()[0].reason() {
+		return
+	}
+	b.counted(r, problems{least: 2})
 }
 
 // unchanged ends the check when what was refused has left a trace in the request.

@@ -161,6 +161,31 @@ func doneChecks() []check {
 				}
 				c.has(name, "attempts to write in done", whole)
 			}},
+		{id: "sftp/done-no-change", rows: rows("5.13", "5.16"), evidence: Documented, needs: needs, gentle: true,
+			says: "In done nothing can be made, removed or renamed, and the session goes on.",
+			run: func(b *bench) {
+				c, _, name := b.upgradedFile()
+				before := c.names()
+				for _, op := range []struct {
+					what string
+					do   func() error
+				}{
+					{"put other.dump", func() error { return c.put("other.dump", openPut, blocks([]byte("x"), 0)) }},
+					{"mkdir sub", func() error { return c.plain("mkdir", fxMkdir, packet(nil).str("/sub").attrs(attrs{})) }},
+					{"rename " + name, func() error { return c.plain("rename", fxRename, packet(nil).str(name).str("other.dump")) }},
+					{"rm " + name, func() error { return c.plain("remove", fxRemove, packet(nil).str(name)) }},
+				} {
+					switch err := op.do(); {
+					case err == nil:
+						b.wrong(op.what+" in done", "it to be denied", "success")
+					case !isStatus(err):
+						b.wrong(op.what+" in done", "a status, and the session to go on", err.Error())
+					}
+				}
+				if after := c.names(); !slices.Equal(before, after) {
+					b.wrong("put, mkdir, rename and rm in done", fmt.Sprintf("the listing as before, %q", before), fmt.Sprintf("%q", after))
+				}
+			}},
 		{id: "sftp/done-longname", rows: rows("5.21", "5.15"), evidence: ObservedUse, needs: needs, gentle: true,
 			says: "In done, too, the long name is a proper line of ls -l with the size.",
 			run: func(b *bench) {

@@ -3,8 +3,10 @@ package conformance
 import (
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"mime"
 	"slices"
 	"strings"
@@ -144,13 +146,49 @@ func downloadChecks() []check {
 		{id: "urls/upgraded-404", rows: rows("8.2"), evidence: Assumption, needs: Writes | Processes,
 			says: "Before done upgraded/* is 404.",
 			run:  func(b *bench) { b.upgradedHidden(func(status int) bool { return status == 404 }, "HTTP 404") }},
-		{id: "urls/notes", rows: rows("7", "8.2"), evidence: Assumption, needs: needs,
+		{id: "urls/notes", rows: rows("7", "8.2"), evidence: Documented, needs: needs, gentle: true,
 			says: "In done notes_url gives the notes.",
 			run: func(b *bench) {
 				j := b.journey("main")
 				j.doneOrStop(b)
 				if a := b.fetch(b.reachable(text(j.field("notes_url")))); !a.good() {
 					b.wrong(a.What, "the notes", a.came())
+				}
+			}},
+		{id: "urls/modules", rows: rows("7", "8.2"), evidence: Assumption, needs: needs,
+			says: "In done modules_url gives the custom modules, also where there are none.",
+			run: func(b *bench) {
+				j := b.journey("main")
+				j.doneOrStop(b)
+				if a := b.fetch(b.reachable(text(j.field("modules_url")))); !a.good() {
+					b.wrong(a.What, "the custom modules", a.came())
+				}
+			}},
+		{id: "urls/sql-is-text", rows: rows("7", "8.6"), evidence: Documented, needs: needs,
+			says: "What the two SQL URLs give is plain SQL text, whatever was uploaded.",
+			run: func(b *bench) {
+				for _, name := range []string{"main", "gzip", "zip"} {
+					j := b.journey(name)
+					j.doneOrStop(b)
+					for _, key := range []string{"original_sql_url", "upgraded_sql_url"} {
+						// A server may be unable to read a form of dump, and say so.
+						if a := b.fetch(b.reachable(text(j.field(key)))); a.good() {
+							a.What += " of " + journeyDumps[name].form
+							b.textual(a)
+						}
+					}
+				}
+			}},
+		{id: "urls/upgraded-whole", rows: rows("7", "8.2"), evidence: Documented, needs: needs,
+			says: "An upgraded archive that is packed with gzip or zip can be unpacked to its end.",
+			run: func(b *bench) {
+				for _, name := range []string{"gzip", "zip"} {
+					j := b.journey(name)
+					j.doneOrStop(b)
+					a := b.archive("upgraded_dump_url", b.reachable(text(j.field("upgraded_dump_url"))))
+					if problem := unpacks(a.Body); problem != nil {
+						b.wrong(a.What, "a whole archive", fmt.Sprintf("%d bytes that cannot be unpacked: %v", a.Size, problem))
+					}
 				}
 			}},
 		{id: "urls/original-sql", rows: rows("7", "8.6"), evidence: Documented, needs: needs,
@@ -310,6 +348,30 @@ func (b *bench) closedURLs(closed func(a answer) bool, want string) {
 			}
 		}
 	}
+}
+
+// unpacks tells why data that begins as a gzip or zip file cannot be unpacked to its end.
+func unpacks(data []byte) error {
+	switch {
+	case bytes.HasPrefix(data, []byte("\x1f\x8b")):
+		z, err := gzip.NewReader(bytes.NewReader(data))
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, z)
+		return err
+	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
+		z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			return err
+		}
+		for _, f := range z.File {
+			if !f.FileInfo().IsDir() && unzip(data, f.Name) == nil && f.UncompressedSize64 > 0 {
+				return fmt.Errorf("the file %q in it is broken", f.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // unzip is one file of a zip; nil when it isn't there or broken.

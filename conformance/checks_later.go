@@ -100,6 +100,12 @@ func skipTestChecks() []check {
 					}
 				}
 			}},
+		{id: "skip-test/all-problems", rows: rows("6.5", "1.8"), evidence: DocumentedLater,
+			says: "skip_test without request and key reports each of the two.",
+			run: func(b *bench) {
+				b.needsMethod("skip_test")
+				b.bothMissing(func(p params) reply { return skip(b, p) })
+			}},
 		{id: "skip-test/not-found", rows: rows("2", "6.5"), evidence: Assumption,
 			says: "skip_test answers a wrong key and an unknown id with REQUEST:NOT_FOUND.",
 			run: func(b *bench) {
@@ -181,6 +187,20 @@ func upgradeChecks() []check {
 				}
 				b.holds(req, c.what, dump)
 			}},
+		{id: "upgrade/multipart-body", rows: rows("6.6", "4.2"), evidence: ObservedUse, needs: Writes | Processes | Waits,
+			says: "upgrade's body is the dump also when it is a multipart body: it is not unwrapped.",
+			run: func(b *bench) {
+				b.needsMethod("upgrade")
+				p := usual(b)
+				c := call{method: "POST", url: b.methodURL("upgrade") + "?" + p.encode(), what: "POST upgrade " + p.String() + " with a multipart body"}
+				c.ctype, c.body = multipartBody(nil, &filePart{field: "dump", filename: "x.sql", ctype: "application/octet-stream", data: sqlDump("9.4.5", nil)})
+				r := b.accepted(readReply(b.must(c)))
+				req, ok := b.readRequest(r, p)
+				if !ok {
+					b.blocked("upgrade/answer", "upgrade answered %s", r.came())
+				}
+				b.holds(req, c.what, c.body)
+			}},
 		{id: "upgrade/migrated-sql-url", rows: rows("6.6"), evidence: ObservedUse, needs: Writes | Processes,
 			says: "Such a request's status has migrated_sql_url, equal to upgraded_sql_url.",
 			run: func(b *bench) {
@@ -215,6 +235,17 @@ func upgradeChecks() []check {
 				r := ask(b, usual(b).set("target", "5.0").set("contract", b.target.UnknownContract), b.dump())
 				b.reasoned(r, "TARGET:INVALID")
 				b.reasoned(r, "CONTRACT:NOT_FOUND")
+			}},
+		{id: "upgrade/all-problems", rows: rows("6.6", "1.8"), evidence: ObservedUse,
+			says: "upgrade reports each missing and each invalid parameter.",
+			run: func(b *bench) {
+				b.needsMethod("upgrade")
+				for _, c := range []problems{
+					{params: nil, least: 4},
+					{params: usual(b).without("email").set("target", "5.0"), least: 2, reasons: []string{"TARGET:INVALID"}},
+				} {
+					b.counted(ask(b, c.params, b.dump()), c)
+				}
 			}},
 		{id: "upgrade/done", rows: rows("6.6", "8.2"), evidence: ObservedUse, needs: Writes | Processes | Waits,
 			says: "The upgrade ends in done, and migrated_sql_url gives SQL text.",

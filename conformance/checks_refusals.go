@@ -49,6 +49,7 @@ func createRefusalChecks() []check {
 				if b.learned.targets != nil {
 					t := b.learned.targets[len(b.learned.targets)-1]
 					near = append(near, strings.TrimSuffix(t, ".0"), t+".0", t+"x", "v"+t, "1"+t)
+					near = append(near, releases...)
 				}
 				if b.opts.Production {
 					near = near[:1]
@@ -84,6 +85,27 @@ func createRefusalChecks() []check {
 				slices.Sort(reasons)
 				if want := []string{"CONTRACT:NOT_FOUND", "TARGET:INVALID"}; !slices.Equal(reasons, want) {
 					b.wrong(r.What, fmt.Sprintf("two failures, %v", want), r.came())
+				}
+			}},
+		{id: "create/all-problems-counted", rows: rows("1.8", "3.1"), evidence: Documented, gentle: true,
+			says: "Each problem of a call is a failure of its own, whether a parameter is missing or invalid.",
+			run: func(b *bench) {
+				usual := b.createParams()
+				cases := []problems{
+					{params: nil, least: 5},
+					{params: usual.without("email", "filename").set("target", "5.0").set("contract", b.target.UnknownContract), least: 4, reasons: []string{"TARGET:INVALID", "CONTRACT:NOT_FOUND"}},
+					{params: usual.without("email", "aim"), least: 2},
+					{params: usual.without("email").set("target", "5.0"), least: 2, reasons: []string{"TARGET:INVALID"}},
+					{params: usual.without("filename").set("contract", b.target.UnknownContract), least: 2, reasons: []string{"CONTRACT:NOT_FOUND"}},
+					{params: usual.without("target").set("aim", "prod"), least: 2},
+				}
+				if b.opts.Production {
+					cases = cases[:2]
+				}
+				for _, c := range cases {
+					r := b.api("create", b.way("create"), c.params)
+					b.readRequest(r, nil)
+					b.counted(r, c)
 				}
 			}},
 		{id: "create/all-problems-assumed", rows: rows("1.8", "2"), evidence: Assumption,
@@ -173,6 +195,27 @@ func createRefusalChecks() []check {
 				}})
 	}
 	return checks
+}
+
+// releases are the targets that clients have offered, and those after them.
+var releases = []string{"6.0", "6.1", "7.0", "8.0", "9.0", "10.0", "11.0", "12.0", "13.0", "14.0", "15.0", "16.0", "17.0", "18.0", "19.0"}
+
+// problems are a call's parameters, with what is wrong with them: how many things at least, and reasons that must be among them.
+type problems struct {
+	params  params
+	least   int
+	reasons []string
+}
+
+// counted ends the check unless the reply has a failure for each problem.
+func (b *bench) counted(r reply, p problems) {
+	b.object(r)
+	if n := len(r.failures()); n < p.least {
+		b.wrong(r.What, fmt.Sprintf("%d failures, one object for each problem", p.least), fmt.Sprintf("%d: %s", n, r.came()))
+	}
+	for _, reason := range p.reasons {
+		b.reasoned(r, reason)
+	}
 }
 
 // missing ends the check unless the reply is exactly <NAME>:MISSING with its message.

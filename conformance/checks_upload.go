@@ -110,7 +110,27 @@ func uploadChecks() []check {
 		exact("no-type", "4.2", Documented, "A dump without Content-Type is taken as it is.", small, typed("")),
 		exact("odd-type", "4.2", Documented, "A dump with some other Content-Type is taken as it is.", small, typed("application/x-gzip; charset=binary")),
 		exact("json-type", "4.2", Documented, "A dump with the Content-Type of JSON is taken as it is.", small, typed("application/json")),
-		exact("multipart-type", "4.2", Assumption, "A dump with the Content-Type of a multipart body is taken as it is.", small, typed("multipart/form-data; boundary=dump")),
+		exact("multipart-type", "4.2", Documented, "A dump with the Content-Type of a multipart body is taken as it is.", small, typed("multipart/form-data; boundary=dump")),
+		{id: "upload/wrapped", rows: rows("4.1", "4.2"), evidence: Documented, needs: Writes,
+			says: "A body that a Content-Type calls a wrapping of something is stored as it came: a multipart form, gzip, zip, a form.",
+			run: func(b *bench) {
+				dump := sqlDump("9.4.5", []byte("-- wrapped\n"))
+				file, field := call{}, call{}
+				file.ctype, file.body = multipartBody(nil, &filePart{field: "dump", filename: "backup.sql", ctype: "application/octet-stream", data: dump})
+				field.ctype, field.body = multipartBody(params{"dump", string(dump)}, nil)
+				for _, c := range []call{file, field,
+					{ctype: "application/gzip", body: fixture("openchs.sql.gz")},
+					{ctype: "application/zip", body: fixture("openchs.zip")},
+					{ctype: formType, body: []byte(params{"dump", string(dump)}.encode())},
+				} {
+					req := b.create()
+					up := b.composeUpload(req, c.body)
+					up.ctype = c.ctype
+					up.what += ", Content-Type " + c.ctype
+					b.accepted(readReply(b.must(up)))
+					b.holds(req, up.what, c.body)
+				}
+			}},
 		exact("chunked", "4.3", ObservedUse, "A dump sent in chunks, without Content-Length, arrives whole.", func(b *bench) []byte { return sqlDump("9.4.5", b.random(300<<10)) },
 			func(c *call) { c.chunked = true; c.what += " in chunks" }),
 		exact("expect-continue", "4.3", Documented, "A dump announced with Expect: 100-continue is taken.", func(b *bench) []byte { return sqlDump("9.4.5", b.random(100<<10)) },

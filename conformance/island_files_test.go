@@ -162,14 +162,14 @@ func (s *island) serveFile(w http.ResponseWriter, r *http.Request) {
 		}
 		switch path {
 		case "upgraded/notes":
-			if s.is("urls/notes") || s.is("differently") {
+			if s.is("urls/notes") {
 				http.NotFound(w, r)
 				return
 			}
 			fmt.Fprint(w, "<html>notes</html>")
 		case "upgraded/sql":
 			sql := plainSQL(s.upgraded(req))
-			if s.is("urls/upgraded-sql") {
+			if s.is("urls/upgraded-sql") || s.is("urls/sql-is-text") && req.name == "openchs.zip" {
 				sql = s.upgraded(req)
 			}
 			if s.is("upgrade/done") && req.viaUpgrade {
@@ -186,6 +186,8 @@ func (s *island) serveFile(w http.ResponseWriter, r *http.Request) {
 		default:
 			http.NotFound(w, r)
 		}
+	case path == "modules/archive" && over && !s.is("urls/modules") && !s.is("differently"):
+		zip.NewWriter(w).Close()
 	default:
 		http.NotFound(w, r)
 	}
@@ -216,6 +218,9 @@ func (s *island) upgraded(req *islandRequest) []byte {
 		return buf.Bytes()
 	case s.is("urls/upgraded-as-uploaded") || s.is("differently"):
 		return append([]byte("-- upgraded\nCREATE TABLE upgraded (id integer);\n"), plainSQL(req.original)...)
+	}
+	if s.is("urls/upgraded-whole") && bytes.HasPrefix(req.original, []byte("\x1f\x8b")) {
+		return req.original[:len(req.original)-20]
 	}
 	return req.original
 }

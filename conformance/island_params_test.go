@@ -147,6 +147,12 @@ func (s *island) body(r *http.Request) ([]byte, error) {
 			return []byte(v.Encode()), nil
 		}
 	}
+	unwraps := s.is("upload/wrapped") && strings.HasSuffix(r.URL.Path, "/upload") || s.is("upgrade/multipart-body") && strings.HasSuffix(r.URL.Path, "/upgrade")
+	if _, p, err := mime.ParseMediaType(ctype); unwraps && err == nil && strings.HasPrefix(ctype, "multipart/") {
+		if part, err := multipart.NewReader(bytes.NewReader(body), p["boundary"]).NextPart(); err == nil {
+			return io.ReadAll(part)
+		}
+	}
 	if s.is("upload/multipart-type") && strings.HasPrefix(ctype, "multipart/") {
 		return nil, nil
 	}

@@ -130,7 +130,7 @@ func saboteurs() map[string]saboteur {
 		}), also: "process/processed-at-stays"},
 		"create/email-invalid":  {also: "create/all-problems-assumed"},
 		"create/contract-forms": {also: "create/contracts-known"},
-		"create/all-problems":   {also: "create/all-problems-assumed"},
+		"create/all-problems":   {also: "create/all-problems-(assumed|counted)"},
 
 		"status/answer": {edit: func(method string, ok bool, answer map[string]any) {
 			if method == "status" && ok {
@@ -196,6 +196,10 @@ func saboteurs() map[string]saboteur {
 		"sftp/truncate":          {also: "sftp/overwrite"},
 		"sftp/no-truncate":       {also: "sftp/(truncate-setstat|resume|resume-twice|rewrite-middle|setstat|next-session)"},
 		"sftp/resume-append":     {also: "sftp/(append|interrupted)"},
+		"upload/odd-type":        {also: "upload/wrapped"},
+		"upgrade/refusals":       {also: "upgrade/all-problems"},
+		"upgrade/bytes":          {also: "upgrade/multipart-body"},
+		"urls/original-sql-zip":  {also: "urls/sql-is-text"},
 		"sftp/no-create":         {also: "sftp/no-way-out|sftp/done-read-only"},
 		"sftp/no-create-status":  {also: "sftp/no-way-out-status"},
 		"sftp/no-such-file":      {also: "sftp/no-way-out-status"},
@@ -211,16 +215,16 @@ func saboteurs() map[string]saboteur {
 		"process/state-order":         {steps: []string{"processing", "pending", "done"}},
 		"process/reaches-done":        {steps: []string{"pending"}, also: "upgrade/done"},
 		"process/description-stays":   {edit: pending("filesize", nil)},
-		"urls/original-archive":       {also: "urls/original-sql|process/sftp-dump"},
+		"urls/original-archive":       {also: "urls/(original-sql|sql-is-text)|process/sftp-dump"},
 		"urls/upgraded-archive":       {also: "urls/(upgraded-as-uploaded|same-over-sftp)|skip-test/delivers"},
 		"urls/upgraded-only-done":     {also: "urls/upgraded-404"},
-		"urls/filestore-zip":          {bends: []string{"filestore", "urls/filestore-zip"}, also: "urls/upgraded-sql|upgrade/done"},
+		"urls/filestore-zip":          {bends: []string{"filestore", "urls/filestore-zip"}, also: "urls/(upgraded-sql|sql-is-text)|upgrade/done"},
 		"urls/wrong-key":              {also: "urls/wrong-key-404"},
 		"urls/content-disposition":    {also: "urls/upgraded-filename"},
 		"urls/length":                 {also: "urls/(head|range|if-range|last-modified)"},
 		"urls/etag":                   {also: "urls/(head|if-range)"},
 		"urls/last-modified":          {also: "urls/head"},
-		"urls/original-sql":           {also: ""},
+		"urls/original-sql":           {also: "urls/sql-is-text"},
 		"skip-test/wrong-key":         {bends: []string{"skip-test/other-key"}},
 		"skip-test/delivers":          {steps: []string{"pending", "testing", "done"}, bends: []string{"skip-test/delivers"}, also: "skip-test/(form|get-body)"},
 		"skip-test/form":              {steps: []string{"pending", "testing"}, bends: []string{"skip-test/form"}},
@@ -229,6 +233,12 @@ func saboteurs() map[string]saboteur {
 		"skip-test/refused-in-draft":  {also: "skip-test/state-invalid"},
 		"upgrade/answer":              {edit: drop("modules_url", "upgrade")},
 		"upgrade/processes":           {also: "upgrade/done"},
+		"upgrade/all-problems":        {also: "upgrade/refusals"},
+		"skip-test/all-problems":      {also: "skip-test/not-found"},
+		"create/all-problems-counted": {also: "create/all-problems-assumed"},
+		"upload/multipart-type":       {also: "upload/wrapped"},
+		"urls/original-sql-custom":    {also: "urls/sql-is-text"},
+		"urls/upgraded-sql":           {also: "urls/sql-is-text"},
 		"sftp/no-way-out":             {also: ""},
 		"answers/trailing-slash":      {also: ""},
 		"sftp-access/missing-keys":    {also: ""},
@@ -245,14 +255,15 @@ func saboteurs() map[string]saboteur {
 		if m != "create" {
 			out[g+"/other-key"] = saboteur{also: g + "/not-found"}
 			out[g+"/requires-key"] = saboteur{also: g + "/missing"}
+			out[g+"/all-problems"] = saboteur{also: g + "/missing"}
 			out[g+"/unknown-request"] = saboteur{also: g + "/not-found"}
 		}
 	}
 	for _, p := range []string{"contract", "email", "target", "aim", "filename"} {
-		out["create/requires-"+p] = saboteur{also: "create/all-problems-assumed"}
+		out["create/requires-"+p] = saboteur{also: "create/all-problems-(assumed|counted)"}
 	}
 	for _, op := range []string{"mkdir", "rmdir", "remove", "rename", "link", "symlink"} {
-		out["sftp/no-"+op] = saboteur{}
+		out["sftp/no-"+op] = saboteur{also: "sftp/done-no-change"}
 	}
 	// Keys of status: a value of another type while the request is pending. What a client reads out of them goes wrong with them.
 	for key, bad := range map[string]any{"id": "10534", "key": nil, "email": 7, "target": 8.0, "aim": nil, "filename": []any{}, "timezone": 2, "issue_stage": nil, "issue": "648398",
