@@ -14,6 +14,31 @@ func (b *bench) wrote(did string, err error) {
 	}
 }
 
+const appendBase = 100_003 // bytes that are there before the checks append
+
+// appends makes the check of appending with the flag APPEND in many writes at once, whose offsets are offset's: given each
+// write's number and where in the appended bytes it begins. Whatever they say, each write goes to the end.
+func appends(id, how string, offset func(i int, at int64) int64) check {
+	return check{id: "sftp/" + id, rows: rows("5.12"), evidence: ObservedUse, needs: SFTP | Writes,
+		says: "With the flag APPEND each write goes to the end, in the order in which they come: " + how + ".",
+		run: func(b *bench) {
+			req := b.create()
+			c, data := b.sftp(req), someDump(300_001)
+			c.mustPut(req.filename(), data[:appendBase])
+			c.appends(data[appendBase:], req.filename(), how, offset)
+			c.has(req.filename(), "put of 100003 bytes and appending the rest with "+how, data)
+		}}
+}
+
+// appends ends the check unless the server takes the writes that append data.
+func (c *sftpConn) appends(data []byte, name, how string, offset func(i int, at int64) int64) {
+	bs := blocks(data, 0)
+	for i := range bs {
+		bs[i].offset = offset(i, bs[i].offset)
+	}
+	c.b.wrote("appending with "+how, c.put(name, openResume, bs))
+}
+
 func sftpWriteChecks() []check {
 	const size = 300_001 // ten blocks, the last one short
 	write := func(id, row string, evidence Evidence, says string, run func(b *bench, c *sftpConn, name string)) check {
@@ -93,17 +118,38 @@ func sftpWriteChecks() []check {
 			b.wrote("put -a from 100003", c.put(name, flagWrite|flagCreat, blocks(data[100_003:], 100_003)))
 			c.has(name, "put of 100003 bytes and put -a of the rest", data)
 		}),
-		write("resume-append", "5.12", ObservedUse, "Appending with the flag APPEND, from the present size on, with many writes at once, gives the file once.", func(b *bench, c *sftpConn, name string) {
+		write("resume-append", "5.12", ObservedUse, "Appending with the flag APPEND, with many writes at once, gives the file once: with offsets from the present size on, and with offset 0 in each.", func(b *bench, c *sftpConn, name string) {
 			data := someDump(size)
-			c.mustPut(name, data[:100_003])
-			b.wrote("appending from 100003", c.put(name, openResume, blocks(data[100_003:], 100_003)))
-			c.has(name, "put of 100003 bytes and appending the rest", data)
+			const first, second = 100_003, 200_007
+			c.mustPut(name, data[:first])
+			b.wrote("appending from 100003", c.put(name, openResume, blocks(data[first:second], first)))
+			c.has(name, "put of 100003 bytes and appending with offsets from there", data[:second])
+			c.appends(data[second:], name, "offset 0 in each write", func(int, int64) int64 { return 0 })
+			c.has(name, "appending with offset 0 in each write", data)
 		}),
-		write("append", "5.12", Assumption, "With the flag APPEND writes go to the end, also when the client counts offsets from 0.", func(b *bench, c *sftpConn, name string) {
+		appends("append", "offsets counted from 0", func(_ int, at int64) int64 { return at }),
+		appends("append-same-offset", "the size at the beginning as the offset of each write", func(int, int64) int64 { return appendBase }),
+		appends("append-out-of-order", "offsets in another order than the writes come in", func(i int, _ int64) int64 {
+			return appendBase + []int64{3, 0, 2, 1, 6, 5, 4}[i%7]*blockSize
+		}),
+		appends("append-backwards", "offsets that go down to 0", func(i int, _ int64) int64 { return max(0, appendBase-int64(i)*blockSize) }),
+		appends("append-behind", "offsets far behind the end", func(i int, at int64) int64 { return appendBase + 1<<20 + int64(i)<<30 + at }),
+		write("append-two-handles", "5.12", ObservedUse, "Writes through two handles opened with the flag APPEND each go to the end, in the order in which they come.", func(b *bench, c *sftpConn, name string) {
 			data := someDump(size)
-			c.mustPut(name, data[:100_003])
-			b.wrote("appending, offsets from 0", c.put(name, openResume, blocks(data[100_003:], 0)))
-			c.has(name, "put of 100003 bytes and appending the rest with offsets from 0", data)
+			c.mustPut(name, data[:appendBase])
+			var handles []string
+			for range 2 {
+				h, err := c.open(name, openResume)
+				b.wrote("open"+flagNames(openResume), err)
+				handles = append(handles, h)
+			}
+			for i, bl := range blocks(data[appendBase:], 0) {
+				b.wrote("a write through one of two handles that append", c.write(handles[i%2], []block{bl}))
+			}
+			for _, h := range handles {
+				b.wrote("close", c.closeHandle(h))
+			}
+			c.has(name, "writes through two handles that append", data)
 		}),
 		write("resume-twice", "5.12", Documented, "A transfer may be resumed again and again.", func(b *bench, c *sftpConn, name string) {
 			data := someDump(size)
