@@ -10,6 +10,7 @@ func (s *Server) handleProcess(c *call) answer {
 		return refused(fails...)
 	}
 	c.note(&snapshot)
+	c.event.Size, c.event.Checksum = snapshot.DumpSize, snapshot.DumpChecksum
 	return answer{}
 }
 

@@ -3,6 +3,8 @@ package mockserver_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"net/http"
 	"os"
@@ -184,6 +186,84 @@ func TestSFTP_appends(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "the dump in the end", w.fetch(w.status(m)["original_dump_url"]), dump)
+}
+
+// The journal has the same checksum for a dump whichever way it came, and again when it is processed (row 5.17).
+func TestSFTP_checksum(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	dump := pattern(700_000, 5)
+	want := fmt.Sprintf("crc32c:%08x", crc32.Checksum(dump, crc32.MakeTable(crc32.Castagnoli)))
+	for name, send := range map[string]func(w *wire, m made) error{
+		"over HTTP": func(w *wire, m made) error {
+			w.upload(m, dump)
+			return nil
+		},
+		"over SFTP": func(w *wire, m made) error {
+			w.put(w.login(m, "rsa"), "/db_name.dump", dump)
+			return nil
+		},
+		"over SFTP, in parts": func(w *wire, m made) error {
+			c := w.login(m, "rsa")
+			w.put(c, "/db_name.dump", dump[:100_000])
+			f, err := c.OpenFile("/db_name.dump", os.O_WRONLY|os.O_APPEND)
+			if err != nil {
+				return err
+			}
+			_, err = f.Write(dump[100_000:])
+			return errors.Join(err, f.Close())
+		},
+		"over SFTP, backwards, with the session's end in place of a close": func(w *wire, m made) error {
+			c := w.login(m, "rsa")
+			f, err := c.OpenFile("/db_name.dump", os.O_WRONLY)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteAt(dump[300_000:], 300_000)
+			_, err2 := f.WriteAt(dump[:300_000], 0)
+			return errors.Join(err, err2, c.Close())
+		},
+		"over SFTP, where another dump was": func(w *wire, m made) error {
+			w.upload(m, pattern(900_000, 6))
+			c := w.login(m, "rsa")
+			f, err := c.OpenFile("/db_name.dump", os.O_WRONLY)
+			if err != nil {
+				return err
+			}
+			_, err = f.Write(dump)
+			return errors.Join(err, f.Truncate(int64(len(dump))), f.Close())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := w.with(t)
+			m := w.create()
+			w.grant(m, "rsa")
+			if err := send(w, m); err != nil {
+				t.Fatal(err)
+			}
+			on := "sftp.put"
+			if name == "over HTTP" {
+				on = "upload"
+			}
+			await := func(on string) mockserver.Event {
+				e, err := w.srv.Await(t.Context(), mockserver.Filter{Request: m.id, On: on})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return e
+			}
+			await(on)
+			events := w.srv.Events(mockserver.Filter{Request: m.id, On: on})
+			if e := events[len(events)-1]; e.Checksum != want || on == "sftp.put" && e.Size != int64(len(dump)) {
+				t.Errorf("%s: checksum %q of %d bytes, want %q", on, e.Checksum, e.Size, want)
+			}
+			w.call("process", m.params())
+			if e := await("process"); e.Checksum != want || e.Size != int64(len(dump)) {
+				t.Errorf("process: checksum %q of %d bytes, want %q of %d", e.Checksum, e.Size, want, len(dump))
+			}
+		})
+	}
 }
 
 // Nothing but the one file can be touched, and the session goes on (rows 5.13, 5.14).

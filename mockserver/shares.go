@@ -64,7 +64,7 @@ func (sh share) Open(flag int) (sftpserver.File, error) {
 	if err != nil {
 		return nil, inSFTPWords(err)
 	}
-	return file{ShareFile: f, s: sh.s, id: sh.ID()}, nil
+	return &file{ShareFile: f, s: sh.s, id: sh.ID()}, nil
 }
 
 func (sh share) Truncate(size int64) error { return inSFTPWords(sh.Share.Truncate(size)) }
@@ -79,16 +79,18 @@ func inSFTPWords(err error) error {
 	return err
 }
 
-// file tells the hook when a dump is complete.
+// file tells the hook when a dump is complete, and the journal which one it is.
 type file struct {
 	platform.ShareFile
-	s  *Server
-	id int64
+	s         *Server
+	id        int64
+	completed *platform.Completed // by Close; nil: nothing was
 }
 
-func (f file) Close() error {
+func (f *file) Close() error {
 	completed, err := f.Finish()
-	if completed && err == nil {
+	if completed != nil && err == nil {
+		f.completed = completed
 		f.s.uploaded(f.id)
 	}
 	return err
@@ -153,6 +155,9 @@ func (s *Server) noteSFTP(e sftpserver.Event) {
 	switch {
 	case len(e.Written) > 0 || e.Flags.Write && e.Flags.Truncate:
 		event.On = scenario.OnSFTPPut
+		if f, ok := e.File.(*file); ok && f.completed != nil {
+			event.Size, event.Checksum = f.completed.Size, f.completed.Checksum
+		}
 	case len(e.Read) > 0:
 		event.On = scenario.OnSFTPGet
 	default:

@@ -67,6 +67,7 @@ type Event struct {
 	Written []Range // ascending and merged: one range from 0 is a whole transfer, one from further on a resumed one
 	Read    []Range
 	Reason  string // for people
+	File    File   // of EventClose and EventAbort: what the share opened, closed or aborted by now
 
 	// Incomplete, of EventClose, says that a write to the file was refused before: what is there is not what the client wanted to send.
 	Incomplete bool

@@ -226,7 +226,7 @@ func (h *handle) Close() error {
 			}
 		}
 	}
-	e := Event{Kind: EventClose, Handle: h.number, Path: "/" + h.name, Flags: h.flags}
+	e := Event{Kind: EventClose, Handle: h.number, Path: "/" + h.name, Flags: h.flags, File: h.file}
 	var err error
 	if cause == nil {
 		err = h.file.Close()

@@ -31,7 +31,7 @@ type Event struct {
 	Agent    string            `json:"user_agent,omitempty"`
 	Status   int               `json:"status,omitempty"`
 	Received int64             `json:"received,omitempty"` // bytes of a dump
-	Checksum string            `json:"checksum,omitempty"` // of the dump received, "crc32c:…"
+	Checksum string            `json:"checksum,omitempty"` // "crc32c:…", of the whole dump: received, closed over SFTP, or processed
 	Sent     int64             `json:"sent,omitempty"`     // bytes of the answer's body
 	State    string            `json:"state,omitempty"`    // of the request, as the answer says
 	Failures []string          `json:"failures,omitempty"` // the reasons

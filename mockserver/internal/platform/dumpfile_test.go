@@ -316,7 +316,7 @@ func TestDumpFile_concurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if completed, err := f.Finish(); err != nil || !completed {
+	if completed, err := f.Finish(); err != nil || completed == nil {
 		t.Fatal(completed, err)
 	}
 	if !bytes.Equal(original(t, p, ref), want) {

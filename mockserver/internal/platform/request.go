@@ -68,6 +68,8 @@ type file struct {
 	Seq     int64     `json:"seq"`
 	Size    int64     `json:"size"`
 	ModTime time.Time `json:"mod_time"`
+
+	Checksum string `json:"checksum,omitempty"` // "" for what an older version wrote
 }
 
 // forced is a state that was put on a request from outside its script.
@@ -95,6 +97,7 @@ type Snapshot struct {
 	Issue                       int64
 	HasDump                     bool
 	DumpSize                    int64
+	DumpChecksum                string
 	Described                   dump.Info
 	CreatedAt                   time.Time
 	ProcessedAt                 *time.Time
@@ -134,7 +137,7 @@ func (p *Platform) describeLocked(r *request, s *Snapshot) {
 		s.IssueStage = s.State
 	}
 	if rec.Original != nil {
-		s.HasDump, s.DumpSize = true, rec.Original.Size
+		s.HasDump, s.DumpSize, s.DumpChecksum = true, rec.Original.Size, rec.Original.Checksum
 		s.SharedSize, s.ContiguousBytes = rec.Original.Size, rec.Original.Size
 	}
 	if rec.OneCall {

@@ -146,8 +146,14 @@ type ShareFile interface {
 	WriteAt(b []byte, off int64) (int, error)
 	Append(b []byte, limit int64) (off int64, n int, err error) // at the end, up to the offset limit
 	Truncate(size int64) error
-	Finish() (completed bool, err error) // closed in order; completed: the request has a new dump
-	Abort(cause error) error             // the session broke
+	Finish() (*Completed, error) // closed in order
+	Abort(cause error) error     // the session broke
+}
+
+// Completed describes a dump that has become a request's; where a nil one is returned, none has.
+type Completed struct {
+	Size     int64
+	Checksum string
 }
 
 // Open opens the file; flag is of package os: how to open, and whether to truncate.
@@ -287,22 +293,27 @@ func (p *Platform) fits(size int64) error {
 	return nil
 }
 
-func (f *sharedFile) Finish() (bool, error) { return f.end(!f.lost.Load()) }
+func (f *sharedFile) Finish() (*Completed, error) { return f.end(!f.lost.Load()) }
 
 func (f *sharedFile) Abort(error) error {
 	_, err := f.end(false)
 	return err
 }
 
-func (f *sharedFile) end(clean bool) (completed bool, err error) {
+func (f *sharedFile) end(clean bool) (*Completed, error) {
 	p := f.share.p
 	out, err := f.d.release(f.write, clean)
 	if f.write && !out.complete {
 		f.d.recordProgress()
 	}
 	var info dump.Info
+	var sum string
 	if out.content != nil {
 		info = dump.Sniff(out.content, out.size)
+		var unread error
+		if sum, unread = checksumOf(out.content, out.size); unread != nil {
+			err, out.complete = errors.Join(err, unread), false
+		}
 		out.content.Close()
 	}
 	defer p.sweep()
@@ -310,13 +321,13 @@ func (f *sharedFile) end(clean bool) (completed bool, err error) {
 	defer p.mu.Unlock()
 	r := p.requests[f.share.id]
 	if r == nil { // forgotten meanwhile
-		return false, err
+		return nil, err
 	}
 	// Where two close at once, the later one's books may be done first.
 	if out.complete && out.end > f.d.kept && p.stateLocked(r) == StateDraft {
-		done := &file{Seq: out.seq, Size: out.size, ModTime: out.modTime.UTC()}
+		done := &file{Seq: out.seq, Size: out.size, ModTime: out.modTime.UTC(), Checksum: sum}
 		if err := p.completeLocked(r, done, info); err != nil {
-			return false, fmt.Errorf("platform: keep the dump: %w", err)
+			return nil, fmt.Errorf("platform: keep the dump: %w", err)
 		}
 		f.d.kept = out.end
 		if r.shared != f.d { // an upload over HTTPS came between; the last completed write wins
@@ -330,7 +341,10 @@ func (f *sharedFile) end(clean bool) (completed bool, err error) {
 	if r.shared != f.d && !f.d.inUse() {
 		p.removeLocked(r, f.d.number())
 	}
-	return out.complete && p.stateLocked(r) == StateDraft, err
+	if !out.complete || p.stateLocked(r) != StateDraft {
+		return nil, err
+	}
+	return &Completed{Size: out.size, Checksum: sum}, err
 }
 
 // readOnlyFile is a handle on the upgraded dump.
@@ -339,5 +353,5 @@ type readOnlyFile struct{ *Content }
 func (readOnlyFile) WriteAt([]byte, int64) (int, error)       { return 0, ErrReadOnly }
 func (readOnlyFile) Append([]byte, int64) (int64, int, error) { return 0, 0, ErrReadOnly }
 func (readOnlyFile) Truncate(int64) error                     { return ErrReadOnly }
-func (f readOnlyFile) Finish() (bool, error)                  { return false, f.Close() }
+func (f readOnlyFile) Finish() (*Completed, error)            { return nil, f.Close() }
 func (f readOnlyFile) Abort(error) error                      { return f.Close() }

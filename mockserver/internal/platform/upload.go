@@ -3,6 +3,7 @@ package platform
 import (
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"time"
@@ -17,6 +18,7 @@ type Staged struct {
 	f    *os.File
 	seq  int64
 	size int64
+	sum  hash.Hash32
 }
 
 // Stage begins an upload.
@@ -29,18 +31,22 @@ func (p *Platform) Stage() (*Staged, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Staged{p: p, f: f, seq: seq}, nil
+	return &Staged{p: p, f: f, seq: seq, sum: newChecksum()}, nil
 }
 
 // Write appends to the dump.
 func (s *Staged) Write(b []byte) (int, error) {
 	n, err := s.f.Write(b)
 	s.size += int64(n)
+	s.sum.Write(b[:n])
 	return n, err
 }
 
 // Size is the number of bytes written so far.
 func (s *Staged) Size() int64 { return s.size }
+
+// Checksum is that of the bytes written so far.
+func (s *Staged) Checksum() string { return shown(s.sum) }
 
 // Discard removes what has been written.
 func (s *Staged) Discard() error {
@@ -55,7 +61,7 @@ func (s *Staged) finish() (*file, dump.Info, error) {
 		os.Remove(s.p.path(s.seq))
 		return nil, info, err
 	}
-	return &file{Seq: s.seq, Size: s.size, ModTime: stat.ModTime()}, info, nil
+	return &file{Seq: s.seq, Size: s.size, ModTime: stat.ModTime(), Checksum: s.Checksum()}, info, nil
 }
 
 // MayUpload tells what speaks against an upload before its body is read (row 4.4).
