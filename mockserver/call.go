@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -95,7 +94,8 @@ func (s *Server) begin(on string, w http.ResponseWriter, r *http.Request) *call 
 	c := ended.Get().(*call)
 	c.w.ResponseWriter, c.w.bodiless, c.r = w, r.Method == http.MethodHead, r
 	c.event.On, c.event.At = on, s.now()
-	c.event.Method, c.event.Path, c.event.Agent = shorten(r.Method, maxShown), shorten(r.URL.Path, 2*maxShown), shorten(r.UserAgent(), maxShown)
+	c.event.Method, c.event.Agent = s.shorten(r.Method, maxShown), s.shorten(r.UserAgent(), maxShown)
+	c.event.Path = shorten(s.keys.Path(r.URL.Path), 2*maxShown)
 	return c
 }
 
@@ -132,11 +132,7 @@ func (s *Server) tell(c *call) {
 	}
 	c.event.Status, c.event.Sent = c.w.status, c.w.sent
 	c.tellFault()
-	s.record(&c.event, c.params.redacted()...)
-	if s.log.Enabled(c.r.Context(), slog.LevelDebug) { // asked first: making the arguments costs more than saying nothing
-		s.log.Debug("call", "on", c.event.On, "method", c.event.Method, "request", c.event.Request, "status", c.event.Status,
-			"failures", c.event.Failures, "why", c.event.Why, "sent", c.event.Sent, "took", c.event.Duration)
-	}
+	s.record(&c.event, c.params.redacted(s.shorten)...)
 }
 
 // identify notes whose call it is, if it has the right key, and chooses the fault that its script has for it.
@@ -231,16 +227,21 @@ func join(a, b string) string {
 const (
 	maxShownParams = 50
 	maxShown       = 200 // bytes of a name or value
-	maxShownKey    = 4
 )
-
-func shortKey(key string) string { return shorten(key, maxShownKey) }
 
 func shorten(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
 	return strings.ToValidUTF8(s[:n], "") + "…"
+}
+
+// shorten cuts a text for the journal, which hides keys. One that is cut hides them before, so that no part of a key is left at its end.
+func (s *Server) shorten(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	return shorten(s.keys.Hide(text), n)
 }
 
 // base is the base of the URLs in an answer to r, which must lead back here for whoever asked; in two parts.

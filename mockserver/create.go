@@ -10,6 +10,7 @@ func (s *Server) handleCreate(c *call) answer {
 	if fails != nil {
 		return refused(fails...)
 	}
+	s.keys.Add(snapshot.Key)
 	c.whole.Snapshot = snapshot
 	return s.describe(c)
 }

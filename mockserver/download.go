@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/mockserver/internal/redact"
 )
 
 // download is the one way of every URL in the answers (docs/fidelity.md, section 8).
@@ -20,7 +21,7 @@ func (s *Server) download(on string, serve func(*Server, *call)) http.HandlerFun
 		defer s.end(c)
 		vars := mux.Vars(r)
 		c.ref = platform.Ref{ID: vars["id"], Key: vars["key"]}
-		c.event.Path = strings.Replace(r.URL.Path, vars["key"], shortKey(vars["key"]), 1)
+		c.event.Path = shorten("/database/"+s.opts.Region+"/"+vars["id"]+"/"+redact.Short(vars["key"])+"/"+vars["url"], 2*maxShown)
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			c.w.Header().Set("Allow", "GET, HEAD")
 			http.Error(&c.w, "405 method not allowed", http.StatusMethodNotAllowed)

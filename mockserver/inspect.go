@@ -242,6 +242,7 @@ func (s *Server) Reset(f Filter) error {
 		s.scripts.forget(f.Contract)
 	}
 	s.journal.Clear(Filter{Request: f.Request, Contract: f.Contract})
+	s.keys.Forget(s.everyKey)
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/internal/redact"
 )
 
 // maxParameters bounds the parameters of one call, in bytes of its body. Longer query strings never get here: net/http
@@ -169,19 +170,20 @@ func (p *params) add(name, value string) {
 	}
 }
 
-// redacted is what the journal shows of the parameters, in their place. The key is shortened, so that a journal handed around opens nothing.
-func (p *params) redacted() []journal.Param {
+// redacted is what the journal shows of the parameters, in their place, cut by shorten. Keys are shortened, whatever they are called, so that a journal handed
+// around opens nothing.
+func (p *params) redacted(shorten func(string, int) string) []journal.Param {
 	list := p.list
 	if n := len(list) - maxShownParams; n > 0 {
 		slices.SortFunc(list, func(a, b journal.Param) int { return strings.Compare(a.Name, b.Name) })
 		list = append(list[:maxShownParams], journal.Param{Name: "…", Value: fmt.Sprintf("%d more parameters", n)})
 	}
 	for i := range list {
-		limit := maxShown
-		if list[i].Name == "key" {
-			limit = maxShownKey
+		name, value := list[i].Name, list[i].Value
+		if redact.IsSecret(name) {
+			value = redact.Short(value)
 		}
-		list[i] = journal.Param{Name: shorten(list[i].Name, maxShown), Value: shorten(list[i].Value, limit)}
+		list[i] = journal.Param{Name: shorten(name, maxShown), Value: shorten(value, maxShown)}
 	}
 	return list
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/httpconn"
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/mockserver/internal/redact"
 	"github.com/upgrademock/upgrademock/sftpserver"
 	gossh "golang.org/x/crypto/ssh"
 )
@@ -45,6 +46,7 @@ type Server struct {
 	timed    bool   // the clock is the real one, so durations mean something
 	platform *platform.Platform
 	journal  *journal.Journal
+	keys     redact.Keys // of the requests that there are
 	scripts  *scripts
 	metrics  *metrics
 	handler  http.Handler
@@ -86,11 +88,11 @@ func New(opts *Options) (_ *Server, err error) {
 	}
 	s := &Server{
 		opts: full, log: full.Logger, dir: full.DataDir, timed: opts == nil || opts.Now == nil && opts.Clock == nil,
-		journal:   journal.New(full.JournalSize, full.JournalWriter),
 		scripts:   newScripts(full.Scenarios),
 		listeners: make(map[string]net.Listener),
 		patience:  usualPatience,
 	}
+	s.journal = journal.New(full.JournalSize, full.JournalWriter, s.keys.Hide)
 	s.advertise.Store(&Advertise{URL: strings.TrimSuffix(full.PublicURL, "/"), SFTPHost: full.SFTPHostname})
 	s.metrics = newMetrics(s)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -128,6 +130,7 @@ func New(opts *Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, errors.Join(err, s.platform.Close())
 	}
+	s.keys.Forget(s.everyKey)
 	s.handler = s.routes()
 	return s, nil
 }
@@ -420,6 +423,15 @@ func (s *Server) HostKey() gossh.PublicKey { return s.hostKey.PublicKey() }
 func (s *Server) record(e *journal.Event, params ...journal.Param) {
 	s.metrics.count(e)
 	s.journal.Add(e, params...)
+}
+
+// everyKey is the keys of all requests.
+func (s *Server) everyKey() []string {
+	var keys []string
+	for _, r := range s.platform.All() {
+		keys = append(keys, r.Key)
+	}
+	return keys
 }
 
 // now reads the server's clock.

@@ -44,6 +44,7 @@ func (s *Server) handleUpgrade(c *call) answer {
 	if fails != nil {
 		return refused(fails...)
 	}
+	s.keys.Add(snapshot.Key)
 	s.uploaded(snapshot.ID)
 	c.whole.Snapshot = snapshot
 	return s.describe(c)

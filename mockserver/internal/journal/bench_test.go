@@ -8,7 +8,7 @@ import (
 )
 
 func BenchmarkAdd(b *testing.B) {
-	j := journal.New(0, nil)
+	j := journal.New(0, nil, nil)
 	e := journal.Event{
 		At: time.Now(), On: "status", Request: 10534, Contract: "M123456-abcdef", Scenario: "normal", Method: "GET", Path: "/database/v1/status",
 		Agent: "curl/7.88.1", Status: 200, Sent: 1137, State: "draft", Duration: 50 * time.Microsecond,
@@ -22,7 +22,7 @@ func BenchmarkAdd(b *testing.B) {
 
 // BenchmarkNext is what each event costs while somebody waits for the next one, behind a full journal.
 func BenchmarkNext(b *testing.B) {
-	j := journal.New(0, nil)
+	j := journal.New(0, nil, nil)
 	fill(j, journal.DefaultCapacity)
 	for b.Loop() {
 		last := j.Last()

@@ -106,7 +106,8 @@ type Journal struct {
 	dropped uint64
 	events  queue // what each Add changes stands at its beginning, and so all of it together
 	cap     int
-	changed chan struct{} // closed when an event is added; nil while nobody waits
+	changed chan struct{}       // closed when an event is added; nil while nobody waits
+	hide    func(string) string // what an event shows of a text
 	out     *json.Encoder
 	outErr  error
 	closed  bool
@@ -116,12 +117,12 @@ type Journal struct {
 const DefaultCapacity = 10_000
 
 // New makes a journal of capacity events, 0 meaning DefaultCapacity. Each event is also written to out as one line
-// of JSON, unless out is nil.
-func New(capacity int, out io.Writer) *Journal {
+// of JSON, unless out is nil. Every text that came from outside is remembered as hide returns it; nil leaves it as it is.
+func New(capacity int, out io.Writer, hide func(string) string) *Journal {
 	if capacity <= 0 {
 		capacity = DefaultCapacity
 	}
-	j := &Journal{cap: capacity}
+	j := &Journal{cap: capacity, hide: hide}
 	if out != nil {
 		j.out = json.NewEncoder(out)
 		j.out.SetEscapeHTML(false)
@@ -129,8 +130,12 @@ func New(capacity int, out io.Writer) *Journal {
 	return j
 }
 
-// Add appends the event, giving it its number. Its Params come beside it: a list is made sooner than a map. Nothing of either is held on to.
+// Add appends the event, giving it its number and hiding what is to be hidden in its texts. Its Params come beside it: a list is made sooner than
+// a map. Nothing of either is held on to.
 func (j *Journal) Add(e *Event, params ...Param) {
+	if j.hide != nil {
+		j.redact(e, params)
+	}
 	room := rooms.Get().(*[]byte)
 	p := pack((*room)[:0], e, params) // before the lock, which every call needs
 	e.Seq = j.add(p)
@@ -138,6 +143,17 @@ func (j *Journal) Add(e *Event, params ...Param) {
 		*room = p
 	}
 	rooms.Put(room)
+}
+
+func (j *Journal) redact(e *Event, params []Param) {
+	for _, text := range [...]*string{
+		&e.Contract, &e.Method, &e.Path, &e.Agent, &e.User, &e.Client, &e.Op, &e.Why,
+	} {
+		*text = j.hide(*text)
+	}
+	for i := range params {
+		params[i] = Param{j.hide(params[i].Name), j.hide(params[i].Value)}
+	}
 }
 
 // rooms is memory to pack events in.

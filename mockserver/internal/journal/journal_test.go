@@ -44,7 +44,7 @@ func fill(j *journal.Journal, n int) {
 
 func TestFilter(t *testing.T) {
 	t.Parallel()
-	j := journal.New(0, nil)
+	j := journal.New(0, nil, nil)
 	fill(j, 12)
 	for name, tc := range map[string]struct {
 		filter journal.Filter
@@ -71,7 +71,7 @@ func TestFilter(t *testing.T) {
 // What comes out is what came in, whichever field it is in, and whatever was in that place before.
 func TestJournal_everyField(t *testing.T) {
 	t.Parallel()
-	j := journal.New(1, nil)
+	j := journal.New(1, nil, nil)
 	for _, n := range []int{1, 300, 2} { // the second is larger than is usual
 		var e journal.Event
 		fields := reflect.ValueOf(&e).Elem()
@@ -124,13 +124,13 @@ func TestJournal_bounded(t *testing.T) {
 	}{
 		{0, []uint64{}, 0}, {3, []uint64{1, 2, 3}, 0}, {4, []uint64{1, 2, 3, 4}, 0}, {5, []uint64{2, 3, 4, 5}, 1}, {11, []uint64{8, 9, 10, 11}, 7},
 	} {
-		j := journal.New(4, nil)
+		j := journal.New(4, nil, nil)
 		fill(j, tc.added)
 		if d := cmp.Diff(tc.want, seqs(j.Events(journal.Filter{}))); d != "" || j.Dropped() != tc.dropped || j.Last() != uint64(tc.added) {
 			t.Errorf("after %d events: dropped %d, last %d, and (-want +got):\n%s", tc.added, j.Dropped(), j.Last(), d)
 		}
 	}
-	j := journal.New(0, nil)
+	j := journal.New(0, nil, nil)
 	fill(j, journal.DefaultCapacity+5)
 	if n := len(j.Events(journal.Filter{})); n != journal.DefaultCapacity || j.Dropped() != 5 {
 		t.Errorf("by default %d events, %d dropped", n, j.Dropped())
@@ -141,7 +141,7 @@ func TestJournal_bounded(t *testing.T) {
 func TestJournal_later(t *testing.T) {
 	t.Parallel()
 	const added, room = 1500, 500
-	j := journal.New(room, nil)
+	j := journal.New(room, nil, nil)
 	for i := range added {
 		e := &journal.Event{On: "status", Request: int64(i % 2), Why: strings.Repeat("x", 100)}
 		if i%300 == 0 {
@@ -171,7 +171,7 @@ func TestJournal_later(t *testing.T) {
 // Clearing takes out what passes the filter, also when events were dropped; numbers go on, and so does the dropping.
 func TestJournal_clear(t *testing.T) {
 	t.Parallel()
-	j := journal.New(6, nil)
+	j := journal.New(6, nil, nil)
 	fill(j, 10) // 5 to 10 are there
 	j.Clear(journal.Filter{Request: 1})
 	if d := cmp.Diff([]uint64{5, 6, 8, 9}, seqs(j.Events(journal.Filter{}))); d != "" || j.Dropped() != 4 {
@@ -190,7 +190,7 @@ func TestJournal_clear(t *testing.T) {
 // Next returns what is there, or waits for it; nobody waits for ever.
 func TestJournal_next(t *testing.T) {
 	t.Parallel()
-	j := journal.New(0, nil)
+	j := journal.New(0, nil, nil)
 	fill(j, 3)
 	if events, err := j.Next(t.Context(), journal.Filter{After: 1}); err != nil || len(events) != 2 {
 		t.Errorf("what is there: %v, %v", events, err)
@@ -249,7 +249,7 @@ func TestJournal_next(t *testing.T) {
 func TestJournal_writes(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	j := journal.New(1, &out)
+	j := journal.New(1, &out, nil)
 	j.Add(&journal.Event{On: "status", At: moment.In(time.FixedZone("", 3600))}, journal.Param{Name: "a", Value: "<&>"})
 	j.Add(&journal.Event{On: "sftp.close", At: moment, Written: []journal.Range{{From: 0, To: 5}}})
 	want := `{"seq":1,"at":"2015-09-09T07:13:49Z","on":"status","params":{"a":"<&>"}}
@@ -284,7 +284,7 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 // A writer that fails is told of at the end, and nothing else suffers.
 func TestJournal_writerFails(t *testing.T) {
 	t.Parallel()
-	j := journal.New(0, &fullDisk{lines: 2})
+	j := journal.New(0, &fullDisk{lines: 2}, nil)
 	fill(j, 5)
 	if n := len(j.Events(journal.Filter{})); n != 5 {
 		t.Errorf("%d events", n)
@@ -296,7 +296,7 @@ func TestJournal_writerFails(t *testing.T) {
 
 func TestJournal_concurrently(t *testing.T) {
 	t.Parallel()
-	j := journal.New(50, nil)
+	j := journal.New(50, nil, nil)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() { fill(j, 200) })

@@ -1,0 +1,111 @@
+package mockserver_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/upgrademock/upgrademock/mockserver"
+)
+
+// TestKeys_journal holds that the journal and the log show no key, wherever a client puts it.
+func TestKeys_journal(t *testing.T) {
+	t.Parallel()
+	var log, lines safeBuffer
+	w := onWire(t, &mockserver.Options{
+		DataDir: t.TempDir(), JournalWriter: &lines, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	m := w.create()
+	key, escaped := m.key, url.QueryEscape(m.key)
+	bare := strings.TrimRight(key, "=")
+	var twice strings.Builder
+	for i := range len(key) {
+		fmt.Fprintf(&twice, "%%25%02X", key[i])
+	}
+	for _, call := range []struct {
+		method, path string
+		header       http.Header
+		body         string
+	}{
+		{"GET", "/database/v1/status?request=%d&key=" + escaped, nil, ""},
+		{"GET", "/database/v1/status?request=%d&KEY=" + escaped, nil, ""},
+		{"GET", "/database/v1/status?request=%d&key[]=" + escaped, nil, ""},
+		{"GET", "/database/v1/status?request=%d&token=" + escaped, nil, ""},
+		{"GET", "/database/v1/status?request=%d;key=" + key, nil, ""},
+		{"GET", "/database/v1/status?request=" + bare, nil, ""},
+		{"GET", "/database/v1/status?" + escaped, nil, ""},
+		{"GET", "/database/v1/status?x=" + twice.String(), nil, ""},
+		{"GET", "/database/v1/status?x=" + strings.Repeat("x", 190) + "-" + escaped, nil, ""},
+		{"GET", "/database/v1/status?request=%d&contract=" + escaped, nil, ""},
+		{"GET", "/database/v1/stat/%d/" + key, nil, ""},
+		{"GET", "/database/v1/" + bare + "/" + strings.Repeat("x", 390), nil, ""},
+		{"GET", "/database/v1/status/" + twice.String(), nil, ""},
+		{"GET", "/database/us1/%d/" + key + "/status", nil, ""},
+		{"GET", "/database/eu1/%d/" + key + "/upgraded/archiv", nil, ""},
+		{"GET", "/database/eu1/%d/" + key + "/status", nil, ""},
+		{"GET", "/database/eu1/1/" + key + "x/status", nil, ""},
+		{"GET", "/database/v1/status", http.Header{"User-Agent": {"client/1 " + key}}, ""},
+		{"GET", "/database/v1/status", http.Header{"User-Agent": {strings.Repeat("x", 190) + " " + key}}, ""},
+		{"POST", "/database/v1/process", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, `{"request": %d, "key": "` + key + `"}`},
+		{"POST", "/database/v1/create", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, "contract=" + escaped + "&email=" + escaped + "&filename=" + escaped},
+		{"KEY" + bare, "/database/v1/status", nil, ""},
+	} {
+		path, body := call.path, call.body
+		if strings.Contains(path, "%d") {
+			path = strings.Replace(path, "%d", fmt.Sprint(m.id), 1)
+		}
+		body = strings.Replace(body, "%d", fmt.Sprint(m.id), 1)
+		w.do(call.method, w.base+path, call.header, strings.NewReader(body))
+	}
+	// A server that finds its requests in the data directory knows their keys, too; and what a foreign key looks like.
+	foreign := "B7-xR2mVq_9LwZt3Ks0YhQ=="
+	w.do("GET", w.base+"/database/v1/status?a="+url.QueryEscape(foreign)+"&token=abcdefgh", nil, nil)
+	events, err := json.Marshal(w.srv.Journal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(w.srv.Events(mockserver.Filter{On: "status"})); n < 10 {
+		t.Fatalf("%d events of status: the calls did not come in", n)
+	}
+	for name, text := range map[string]string{"journal": string(events), "journal file": lines.String(), "log": log.String()} {
+		plain := text
+		for range 3 { // escapes are undone
+			if p, err := url.PathUnescape(strings.ReplaceAll(plain, "%!", "")); err == nil {
+				plain = p
+			}
+		}
+		for _, secret := range []string{key[:16], foreign[:16], "abcdefgh"} {
+			for _, text := range []string{text, plain} {
+				if at := strings.Index(text, secret); at >= 0 {
+					t.Errorf("the %s shows a key: …%s…", name, text[max(0, at-100):min(len(text), at+60)])
+				}
+			}
+		}
+	}
+}
+
+// TestKeys_afterARestart holds that the keys of requests that were kept are known.
+func TestKeys_afterARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, err := mockserver.New(&mockserver.Options{DataDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct(t, first, "POST", "/database/v1/create?"+sample().Encode(), "", nil)
+	key := first.Requests()[0].Key
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := mockserver.New(&mockserver.Options{DataDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	direct(t, second, "GET", "/database/v1/status?x="+strings.TrimRight(key, "="), "", nil)
+	diff(t, "what the journal shows", map[string]string{"x": key[:4] + "…"}, second.Journal()[0].Params)
+}
