@@ -1,6 +1,7 @@
 package mockserver_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -108,4 +109,57 @@ func TestKeys_afterARestart(t *testing.T) {
 	defer second.Close()
 	direct(t, second, "GET", "/database/v1/status?x="+strings.TrimRight(key, "="), "", nil)
 	diff(t, "what the journal shows", map[string]string{"x": key[:4] + "…"}, second.Journal()[0].Params)
+}
+
+// TestLog_verbose holds that the log at level debug tells of every event: the call's path, state and fault, and all of SFTP.
+func TestLog_verbose(t *testing.T) {
+	t.Parallel()
+	var log safeBuffer
+	w := onWire(t, &mockserver.Options{
+		Scenarios: scripted(t, "name: one\nfaults: [{on: status, skip: 1, times: 1, reset: true}]\n"),
+		Logger:    slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	m := w.create()
+	w.grant(m, "ed25519")
+	c := w.login(m, "ed25519")
+	f, err := c.Create("/db_name.dump")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.status(m)
+	await := func(on string, n int) { // a client may be done before its call is
+		t.Helper()
+		for after := uint64(0); n > 0; n-- {
+			e, err := w.srv.Await(t.Context(), mockserver.Filter{On: on, After: after})
+			if err != nil {
+				t.Fatal(err)
+			}
+			after = e.Seq
+		}
+	}
+	await("status", 1)
+	if resp, err := w.http.Post(w.base+"/database/v1/status?"+m.params().Encode(), "", nil); err == nil {
+		resp.Body.Close()
+		t.Errorf("the call was not reset: %s", resp.Status)
+	}
+	await("status", 2)
+	w.good("process", m.params())
+	await("sftp.put", 1)
+	await("process", 1)
+	for _, want := range []string{
+		fmt.Sprintf("on=create method=GET path=/database/v1/create request=%d contract=M123456-abcdef status=200 state=draft", m.id),
+		"on=sftp.login session=1 ", fmt.Sprintf("on=sftp.put session=1 path=/db_name.dump request=%d", m.id), `written="[{From:0 To:5}]"`,
+		`fault="faults[0]: status reset" fired.at=0 fired.received=0 fired.sent=0`,
+		"on=state ", "from=draft to=pending",
+	} {
+		if !bytes.Contains([]byte(log.String()), []byte(want)) {
+			t.Errorf("the log does not have %q:\n%s", want, log.String())
+		}
+	}
 }

@@ -419,10 +419,11 @@ func (s *Server) KnownHostsFile() string { return filepath.Join(s.dir, knownHost
 // HostKey is the public key that the SFTP server shows.
 func (s *Server) HostKey() gossh.PublicKey { return s.hostKey.PublicKey() }
 
-// record gives an event to the journal and the counters.
+// record gives an event to the journal, the counters and the log.
 func (s *Server) record(e *journal.Event, params ...journal.Param) {
 	s.metrics.count(e)
 	s.journal.Add(e, params...)
+	s.logEvent(e)
 }
 
 // everyKey is the keys of all requests.

@@ -1,0 +1,60 @@
+package mockserver
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+)
+
+// logEvent writes an event of the journal to the log, as one line of level debug. Keys were shortened by the journal.
+func (s *Server) logEvent(e *journal.Event) {
+	ctx := context.Background()
+	if !s.log.Enabled(ctx, slog.LevelDebug) { // making the attributes costs more than a poll
+		return
+	}
+	attrs := []slog.Attr{slog.String("on", e.On)}
+	text := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	number := func(key string, value int64) {
+		if value != 0 {
+			attrs = append(attrs, slog.Int64(key, value))
+		}
+	}
+	list := func(key string, n int, value any) {
+		if n > 0 {
+			attrs = append(attrs, slog.Any(key, value))
+		}
+	}
+	number("session", int64(e.Session))
+	text("method", e.Method)
+	text("path", e.Path)
+	number("request", e.Request)
+	text("contract", e.Contract)
+	text("user", e.User)
+	number("status", int64(e.Status))
+	text("state", e.State)
+	text("from", e.From)
+	text("to", e.To)
+	list("failures", len(e.Failures), e.Failures)
+	text("op", e.Op)
+	number("handle", int64(e.Handle))
+	text("flags", e.Flags)
+	number("size", e.Size)
+	list("written", len(e.Written), e.Written)
+	list("read", len(e.Read), e.Read)
+	number("received", e.Received)
+	number("sent", e.Sent)
+	text("fault", e.Fault)
+	if f := e.Fired; f != nil {
+		attrs = append(attrs, slog.Group("fired", "at", f.At, "received", f.Received, "sent", f.Sent))
+	}
+	text("why", e.Why)
+	if e.Duration != 0 {
+		attrs = append(attrs, slog.Duration("took", e.Duration))
+	}
+	s.log.LogAttrs(ctx, slog.LevelDebug, "event", attrs...)
+}
