@@ -10,6 +10,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
 func publicKey(name string) string { return string(fixtures.PublicKey(name)) }
@@ -54,15 +55,20 @@ func TestCreate_failures(t *testing.T) {
 		change []string
 		want   []map[string]any
 	}{
-		"no contract":         {[]string{"contract", "-"}, []map[string]any{missing("contract")}},
-		"no email":            {[]string{"email", "-"}, []map[string]any{missing("email")}},
-		"no target":           {[]string{"target", "-"}, []map[string]any{missing("target")}},
-		"no aim":              {[]string{"aim", "-"}, []map[string]any{missing("aim")}},
-		"no filename":         {[]string{"filename", "-"}, []map[string]any{missing("filename")}},
-		"empty is missing":    {[]string{"email", "", "filename", ""}, []map[string]any{missing("email"), missing("filename")}},
-		"nothing at all":      {[]string{"contract", "-", "email", "-", "target", "-", "aim", "-", "filename", "-"}, []map[string]any{missing("contract"), missing("email"), missing("target"), missing("aim"), missing("filename")}},
-		"target":              {[]string{"target", "9.0"}, []map[string]any{target("9.0")}},
-		"target with a space": {[]string{"target", "8.0 "}, []map[string]any{target("8.0 ")}},
+		"no contract":                {[]string{"contract", "-"}, []map[string]any{missing("contract")}},
+		"no email":                   {[]string{"email", "-"}, []map[string]any{missing("email")}},
+		"no target":                  {[]string{"target", "-"}, []map[string]any{missing("target")}},
+		"no aim":                     {[]string{"aim", "-"}, []map[string]any{missing("aim")}},
+		"no filename":                {[]string{"filename", "-"}, []map[string]any{missing("filename")}},
+		"empty is missing":           {[]string{"email", "", "filename", ""}, []map[string]any{missing("email"), missing("filename")}},
+		"nothing at all":             {[]string{"contract", "-", "email", "-", "target", "-", "aim", "-", "filename", "-"}, []map[string]any{missing("contract"), missing("email"), missing("target"), missing("aim"), missing("filename")}},
+		"target":                     {[]string{"target", "9.0"}, []map[string]any{target("9.0")}},
+		"target with a blank inside": {[]string{"target", "8. 0"}, []map[string]any{target("8. 0")}},
+		"invalid, as it was given": {[]string{"target", " 9.0", "aim", "prod ", "email", " john"}, []map[string]any{
+			target(" 9.0"), aim("prod "), invalid("EMAIL:INVALID", " john")}},
+		"unknown, as it was given": {[]string{"contract", " M123456-abcxyz"}, []map[string]any{{
+			"reason": "CONTRACT:NOT_FOUND", "message": "Can not find contract  M123456-abcxyz", "code": " M123456-abcxyz"}}},
+		"blanks are missing":  {[]string{"contract", " ", "filename", "\t "}, []map[string]any{missing("contract"), missing("filename")}},
 		"aim":                 {[]string{"aim", "prod"}, []map[string]any{aim("prod")}},
 		"aim in capitals":     {[]string{"aim", "Test"}, []map[string]any{aim("Test")}},
 		"email without @":     {[]string{"email", "john"}, []map[string]any{invalid("EMAIL:INVALID", "john")}},
@@ -99,20 +105,28 @@ func TestCreate_accepts(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
 	for name, change := range map[string][]string{
-		"production":         {"aim", "production"},
-		"oldest target":      {"target", "6.0"},
-		"short contract":     {"contract", "M123-abc"},
-		"contract of digits": {"contract", "M19061711465334"},
-		"long contract":      {"contract", "M120123123-abcd"},
-		"timezone":           {"timezone", "Europe/Brussels"},
-		"timezone UTC":       {"timezone", "UTC"},
-		"timezone of three":  {"timezone", "America/Argentina/Buenos_Aires"},
-		"email with a plus":  {"email", "john+upgrade@example.com"},
-		"file with spaces":   {"filename", "my database.dump"},
-		"file in Unicode":    {"filename", "базы.sql.gz"},
-		"file of 255 bytes":  {"filename", strings.Repeat("n", 255)},
-		"file with dots":     {"filename", "..x..dump"},
-		"file with angles":   {"filename", "<b>&amp;.dump"},
+		"production":          {"aim", "production"},
+		"oldest target":       {"target", "6.0"},
+		"short contract":      {"contract", "M123-abc"},
+		"contract of digits":  {"contract", "M19061711465334"},
+		"long contract":       {"contract", "M120123123-abcd"},
+		"timezone":            {"timezone", "Europe/Brussels"},
+		"timezone UTC":        {"timezone", "UTC"},
+		"timezone of three":   {"timezone", "America/Argentina/Buenos_Aires"},
+		"email with a plus":   {"email", "john+upgrade@example.com"},
+		"email after a blank": {"email", " john@example.com"},
+		"email before a line": {"email", "john@example.com\r\n"},
+		"target in blanks":    {"target", "\t8.0 "},
+		"aim in blanks":       {"aim", " test "},
+		"contract in blanks":  {"contract", " M123456-abcdef "},
+		"file in blanks":      {"filename", " db.dump "},
+		"timezone in blanks":  {"timezone", " Europe/Brussels "},
+		"timezone of blanks":  {"timezone", "  "},
+		"file with spaces":    {"filename", "my database.dump"},
+		"file in Unicode":     {"filename", "базы.sql.gz"},
+		"file of 255 bytes":   {"filename", strings.Repeat("n", 255)},
+		"file with dots":      {"filename", "..x..dump"},
+		"file with angles":    {"filename", "<b>&amp;.dump"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -124,6 +138,22 @@ func TestCreate_accepts(t *testing.T) {
 				t.Errorf("%s is %v, want %s", change[0], got, change[1])
 			}
 		})
+	}
+}
+
+// Blanks around a value are not looked at where it is compared: by the globs of a scenario.
+func TestCreate_blanksInScenarios(t *testing.T) {
+	t.Parallel()
+	script, err := scenario.Parse("production.yaml", []byte("name: production\nwhen: {aim: production, email: john@*}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := onWire(t, &mockserver.Options{Scenarios: []*scenario.Scenario{script}})
+	m := w.create("aim", "production ", "email", " john@example.com")
+	for _, r := range w.srv.Requests() {
+		if r.ID == m.id && r.Scenario != "production" {
+			t.Errorf("scenario %q", r.Scenario)
+		}
 	}
 }
 

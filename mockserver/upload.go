@@ -2,6 +2,7 @@ package mockserver
 
 import (
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
@@ -29,8 +30,8 @@ func (s *Server) handleUpload(c *call) answer {
 // handleUpgrade is create, upload and process in one call (row 6.6).
 func (s *Server) handleUpgrade(c *call) answer {
 	params := createParams(&c.params)
-	if params.Filename == "" && params.Contract != "" {
-		params.Filename = params.Contract + ".sql"
+	if contract := strings.TrimSpace(params.Contract); params.Filename == "" && contract != "" {
+		params.Filename = contract + ".sql"
 	}
 	if fails := s.platform.Check(params); fails != nil {
 		s.discardBody(c)

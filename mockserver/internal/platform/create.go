@@ -16,13 +16,22 @@ const unknownContract = "M123456-abcxyz"
 
 var aims = []string{"test", "production"}
 
-// CreateParams are the parameters of create, as they came; "" is absent.
+// CreateParams are the parameters of create, as they came; "" is absent. Answers show them so; blanks around a value are not looked at
+// when it is judged or compared (section 2, EMAIL:INVALID).
 type CreateParams struct {
 	Contract, Email, Target, Aim, Filename, Timezone string
 }
 
+func (c CreateParams) trimmed() CreateParams {
+	return CreateParams{
+		Contract: strings.TrimSpace(c.Contract), Email: strings.TrimSpace(c.Email), Target: strings.TrimSpace(c.Target),
+		Aim: strings.TrimSpace(c.Aim), Filename: strings.TrimSpace(c.Filename), Timezone: strings.TrimSpace(c.Timezone),
+	}
+}
+
 // Map is the parameters by their names on the wire, for the scripts' globs.
 func (c CreateParams) Map() map[string]string {
+	c = c.trimmed()
 	return map[string]string{
 		"contract": c.Contract, "email": c.Email, "target": c.Target, "aim": c.Aim, "filename": c.Filename, "timezone": c.Timezone,
 	}
@@ -72,37 +81,39 @@ func (p *Platform) createLocked(params CreateParams, more func(*record)) (*reque
 // Check tells everything that is wrong with the parameters of a create, all at once (row 1.8).
 func (p *Platform) Check(params CreateParams) Failures {
 	var fails Failures
+	is := params.trimmed()
 	for _, required := range []struct{ name, value string }{
-		{"contract", params.Contract}, {"email", params.Email}, {"target", params.Target}, {"aim", params.Aim}, {"filename", params.Filename},
+		{"contract", is.Contract}, {"email", is.Email}, {"target", is.Target}, {"aim", is.Aim}, {"filename", is.Filename},
 	} {
 		if required.value == "" {
 			fails = append(fails, Missing(required.name))
 		}
 	}
-	if v := params.Target; v != "" && !slices.Contains(p.opts.Targets, v) {
-		fails = append(fails, invalid(TargetInvalid, v, map[string]any{"expected": p.opts.Targets}, "the target is not in the list of valid targets"))
+	if is.Target != "" && !slices.Contains(p.opts.Targets, is.Target) {
+		expected := map[string]any{"expected": p.opts.Targets}
+		fails = append(fails, invalid(TargetInvalid, params.Target, expected, "the target is not in the list of valid targets"))
 	}
-	if v := params.Contract; v != "" && !p.knows(v) {
+	if is.Contract != "" && !p.knows(is.Contract) {
 		fails = append(fails, Failure{
 			Reason:  ContractNotFound,
-			Message: "Can not find contract " + v,
-			Fields:  map[string]any{"code": v},
+			Message: "Can not find contract " + params.Contract,
+			Fields:  map[string]any{"code": params.Contract},
 			Why:     "the contract matches none that this emulator was told to know",
 		})
 	}
-	if v := params.Aim; v != "" && !slices.Contains(aims, v) {
-		fails = append(fails, invalid(AimInvalid, v, map[string]any{"expected": aims}, "the aim is neither test nor production"))
+	if is.Aim != "" && !slices.Contains(aims, is.Aim) {
+		fails = append(fails, invalid(AimInvalid, params.Aim, map[string]any{"expected": aims}, "the aim is neither test nor production"))
 	}
-	if v := params.Email; v != "" && !plausibleEmail(v) {
-		fails = append(fails, invalid(EmailInvalid, v, nil, "not a plausible mail address"))
+	if is.Email != "" && !plausibleEmail(is.Email) {
+		fails = append(fails, invalid(EmailInvalid, params.Email, nil, "not a plausible mail address"))
 	}
-	if v := params.Filename; v != "" {
-		if why := badFilename(v); why != "" {
-			fails = append(fails, invalid(FilenameInvalid, v, nil, why))
+	if is.Filename != "" {
+		if why := badFilename(params.Filename); why != "" { // it goes into listings and headers as it is
+			fails = append(fails, invalid(FilenameInvalid, params.Filename, nil, why))
 		}
 	}
-	if v := params.Timezone; v != "" && !isTimezone(v) {
-		fails = append(fails, invalid(TimezoneInvalid, v, nil, "not the name of a zone in the IANA time zone database"))
+	if is.Timezone != "" && !isTimezone(is.Timezone) {
+		fails = append(fails, invalid(TimezoneInvalid, params.Timezone, nil, "not the name of a zone in the IANA time zone database"))
 	}
 	return fails
 }

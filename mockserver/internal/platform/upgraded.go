@@ -139,7 +139,7 @@ func (p *Platform) build(r *request, s Snapshot, original *Content) (*file, erro
 // buildZip writes a small database of its own where the script asks for a built one; else the upload's, with a filestore.
 func buildZip(w io.Writer, script scenario.Upgraded, s Snapshot, original *Content) error {
 	spec := dump.OdooZip{
-		DBName: fmt.Sprintf("upgraded_%d", s.ID), Version: s.Target, UUID: s.Described.DatabaseUUID, PostgreSQL: s.PostgreSQL,
+		DBName: fmt.Sprintf("upgraded_%d", s.ID), Version: strings.TrimSpace(s.Target), UUID: s.Described.DatabaseUUID, PostgreSQL: s.PostgreSQL,
 	}
 	if script.Built {
 		spec.Padding = script.Size
