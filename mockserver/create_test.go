@@ -1,9 +1,12 @@
 package mockserver_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -86,10 +89,13 @@ func TestCreate_failures(t *testing.T) {
 		"file too long":       {[]string{"filename", long}, []map[string]any{invalid("FILENAME:INVALID", long)}},
 		"file too long in bytes": {[]string{"filename", strings.Repeat("é", 128)}, []map[string]any{
 			invalid("FILENAME:INVALID", strings.Repeat("é", 128))}},
-		"timezone":           {[]string{"timezone", "Mars/Olympus"}, []map[string]any{invalid("TIMEZONE:INVALID", "Mars/Olympus")}},
-		"timezone is a path": {[]string{"timezone", "../../etc/passwd"}, []map[string]any{invalid("TIMEZONE:INVALID", "../../etc/passwd")}},
-		"timezone is a word": {[]string{"timezone", "Local"}, []map[string]any{invalid("TIMEZONE:INVALID", "Local")}},
-		"contract":           {[]string{"contract", "M123456-abcxyz"}, []map[string]any{{"reason": "CONTRACT:NOT_FOUND", "message": "Can not find contract M123456-abcxyz", "code": "M123456-abcxyz"}}},
+		"timezone":                  {[]string{"timezone", "Mars/Olympus"}, []map[string]any{invalid("TIMEZONE:INVALID", "Mars/Olympus")}},
+		"timezone is a path":        {[]string{"timezone", "../../etc/passwd"}, []map[string]any{invalid("TIMEZONE:INVALID", "../../etc/passwd")}},
+		"timezone in other letters": {[]string{"timezone", "europe/brussels"}, []map[string]any{invalid("TIMEZONE:INVALID", "europe/brussels")}},
+		"timezone is a folder":      {[]string{"timezone", "Europe"}, []map[string]any{invalid("TIMEZONE:INVALID", "Europe")}},
+		"timezone with a line":      {[]string{"timezone", "UTC\nZulu"}, []map[string]any{invalid("TIMEZONE:INVALID", "UTC\nZulu")}},
+		"timezone is a word":        {[]string{"timezone", "Local"}, []map[string]any{invalid("TIMEZONE:INVALID", "Local")}},
+		"contract":                  {[]string{"contract", "M123456-abcxyz"}, []map[string]any{{"reason": "CONTRACT:NOT_FOUND", "message": "Can not find contract M123456-abcxyz", "code": "M123456-abcxyz"}}},
 		"everything is wrong": {[]string{"contract", "-", "email", "john", "target", "5.0", "aim", "prod", "filename", "../x", "timezone", "x y"}, []map[string]any{
 			missing("contract"), target("5.0"), aim("prod"), invalid("EMAIL:INVALID", "john"), invalid("FILENAME:INVALID", "../x"), invalid("TIMEZONE:INVALID", "x y")}},
 	} {
@@ -114,6 +120,7 @@ func TestCreate_accepts(t *testing.T) {
 		"timezone UTC":        {"timezone", "UTC"},
 		"timezone of three":   {"timezone", "America/Argentina/Buenos_Aires"},
 		"email with a plus":   {"email", "john+upgrade@example.com"},
+		"timezone of old":     {"timezone", "US/Pacific-New"},
 		"email after a blank": {"email", " john@example.com"},
 		"email before a line": {"email", "john@example.com\r\n"},
 		"target in blanks":    {"target", "\t8.0 "},
@@ -138,6 +145,35 @@ func TestCreate_accepts(t *testing.T) {
 				t.Errorf("%s is %v, want %s", change[0], got, change[1])
 			}
 		})
+	}
+}
+
+// Every name that was in the IANA database once is taken, whatever this machine has of it (section 2, TIMEZONE:INVALID).
+func TestCreate_timezones(t *testing.T) {
+	t.Parallel()
+	goroot, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"Canada/East-Saskatchewan", "US/Pacific-New", "Asia/Hanoi", "Asia/Riyadh87", "Mideast/Riyadh89", "SystemV/AST4ADT", "SystemV/YST9"}
+	files, err := zip.OpenReader(filepath.Join(strings.TrimSpace(string(goroot)), "lib", "time", "zoneinfo.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	for _, f := range files.File {
+		if !strings.HasSuffix(f.Name, "/") {
+			names = append(names, f.Name)
+		}
+	}
+	if len(names) < 500 {
+		t.Fatalf("only %d names are known to Go", len(names))
+	}
+	w := onWire(t, nil)
+	for _, name := range names {
+		if a := w.call("create", sample("timezone", name)); a.Failures != nil && len(a.Failures) > 0 {
+			t.Errorf("%s: %v", name, a.reasons())
+		}
 	}
 }
 

@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"net/mail"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 )
 
@@ -146,15 +144,4 @@ func badFilename(s string) string {
 		return "the name contains a control character"
 	}
 	return ""
-}
-
-// zoneName keeps whatever is not a plain zone name away from the zone database, which is a tree of files.
-var zoneName = regexp.MustCompile(`^[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,3}$`)
-
-func isTimezone(s string) bool {
-	if s == "Local" || !zoneName.MatchString(s) {
-		return false
-	}
-	_, err := time.LoadLocation(s)
-	return err == nil
 }
