@@ -90,10 +90,10 @@ func New(baseURL string, opts *Options) (*Client, error) {
 	if hc == nil {
 		hc = &http.Client{Transport: newTransport(o.RootCAs)}
 	}
-	api, follow := *hc, *hc
+	api, downloads := *hc, *hc
 	// net/http turns a redirected POST into a GET without body: parameters would be lost, or a key sent elsewhere.
 	api.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c.http, c.follow = &api, &follow
+	c.http, c.follow = &api, &downloads
 	return c, nil
 }
 
@@ -214,7 +214,7 @@ func (c *Client) exchange(hr *http.Request, op string, key Key, body *sentinelBo
 		if refused != nil {
 			return nil, &Error{Op: op, Err: &permanentError{refused}}
 		}
-		e := &Error{Op: op, Err: explain(cause(ctx, err), hr.URL), uncertain: sent}
+		e := &Error{Op: op, Err: redacted(explain(cause(ctx, err), hr.URL), key), uncertain: sent}
 		c.log.WarnContext(ctx, "call failed", "op", op, "error", Redact(e.Err.Error(), key), "took", time.Since(began))
 		return nil, e
 	}
@@ -226,7 +226,7 @@ func (c *Client) exchange(hr *http.Request, op string, key Key, body *sentinelBo
 	c.log.DebugContext(ctx, "call answered", "op", op, "status", resp.StatusCode, "bytes", len(raw), "took", time.Since(began))
 	if err != nil {
 		return nil, &Error{Op: op, Status: resp.StatusCode, Raw: raw, uncertain: true,
-			Err: fmt.Errorf("the answer broke off after %d bytes: %w", len(raw), explain(cause(ctx, err), hr.URL))}
+			Err: fmt.Errorf("the answer broke off after %d bytes: %w", len(raw), redacted(explain(cause(ctx, err), hr.URL), key))}
 	}
 	a, e := readAnswer(op, resp, raw, key)
 	if e != nil {

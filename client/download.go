@@ -1,10 +1,12 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"path"
@@ -27,16 +29,28 @@ type DownloadOptions struct {
 
 // Downloaded tells what a download did.
 type Downloaded struct {
-	Size  int64 // of the file
-	From  int64 // where it took up; 0 when it began at the beginning
-	Tries int   // connections made
+	Size   int64  // of the file
+	SHA256 string // of the bytes that came, in hexadecimal
+	From   int64  // where it took up; 0 when it began at the beginning
+	Tries  int    // connections made
 }
 
-// Download fetches one of the URLs of a Request into a file. It writes to "<filename>.part" and renames that when it is whole;
-// an earlier file of that name is replaced only then. Broken connections are continued, and so are parts that an earlier
-// run left, with Range and If-Range (RFC 9110, section 14), as far as the server knows these; otherwise it begins again.
-// The error is ErrNotFound while the platform does not have the file (yet).
+// Download fetches one of the URLs of a Request into a file. It is DownloadTo with an Output of its own.
 func (c *Client) Download(ctx context.Context, rawURL, filename string, opts *DownloadOptions) (*Downloaded, error) {
+	out, err := OpenOutput(filename)
+	if err != nil {
+		return nil, &Error{Op: "download", Err: err}
+	}
+	got, err := c.DownloadTo(ctx, rawURL, out, opts)
+	return got, cmp.Or(err, out.Close())
+}
+
+// DownloadTo fetches one of the URLs of a Request. Broken connections are continued, and so are parts that an earlier run left, with
+// Range and If-Range (RFC 9110, section 14), as long as the server says that it is the same file; otherwise it begins again. An
+// answer with a content coding is refused, and so is an empty one: neither is a dump. A redirection is followed only where it does not
+// carry the request's key to another server, and never from https to http.
+// The error is ErrNotFound while the platform does not have the file (yet), and ErrNotAsTold when the server contradicts itself.
+func (c *Client) DownloadTo(ctx context.Context, rawURL string, out *Output, opts *DownloadOptions) (*Downloaded, error) {
 	const op = "download"
 	var o DownloadOptions
 	if opts != nil {
@@ -46,12 +60,10 @@ func (c *Client) Download(ctx context.Context, rawURL, filename string, opts *Do
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, &Error{Op: op, Err: errNoURL}
 	}
-	p, err := openPart(filename)
-	if err != nil {
+	if err := out.look(); err != nil {
 		return nil, &Error{Op: op, Err: err}
 	}
-	defer p.file.Close()
-	d := &download{c: c, o: &o, url: u, key: keyIn(u), part: p}
+	d := &download{c: c, o: &o, url: u, key: keyIn(u), out: out}
 	trouble := backoff{RetryOptions: o.Retry.withDefaults()}
 	for {
 		d.done.Tries++
@@ -73,9 +85,10 @@ func (c *Client) Download(ctx context.Context, rawURL, filename string, opts *Do
 			return nil, err
 		}
 	}
-	if err := p.finish(); err != nil {
+	if err := out.finish(); err != nil {
 		return nil, &Error{Op: op, Err: err}
 	}
+	d.done.Size, d.done.SHA256 = out.size, out.digest()
 	c.log.InfoContext(ctx, "downloaded", "what", whatOf(u), "bytes", d.done.Size, "from", d.done.From, "tries", d.done.Tries)
 	return &d.done, nil
 }
@@ -98,26 +111,32 @@ func whatOf(u *url.URL) string {
 
 var errNoURL = &permanentError{errors.New("there is no usable URL to download from")}
 
+// maxContradictions is how often a server may contradict itself before it is given up.
+const maxContradictions = 4
+
 type download struct {
-	c    *Client
-	o    *DownloadOptions
-	url  *url.URL
-	key  Key
-	part *part
-	best int64 // the farthest that a try has come: only beyond is progress
-	done Downloaded
+	c     *Client
+	o     *DownloadOptions
+	url   *url.URL
+	key   Key
+	out   *Output
+	total int64 // of the file, -1 when unknown
+	wrong int   // contradictions so far
+	best  int64 // the farthest that a try has come: only beyond is progress
+	done  Downloaded
 }
 
 // try makes one exchange. It returns nil when the part is whole.
 func (d *download) try(ctx context.Context) (moved bool, err error) {
 	const op = "download"
-	have, err := d.part.have()
-	if err != nil {
-		return false, &Error{Op: op, Err: err}
+	// Of a part that is whole, the last byte is asked for again: only an answer to a range says that it is still the same file.
+	from, again := d.out.size, int64(0)
+	if from > 0 && from == d.out.source.Size {
+		from, again = from-1, 1
 	}
-	validator := d.part.validator()
+	validator := d.out.source.validator()
 	if validator == "" {
-		have = 0
+		from, again = 0, 0
 	}
 	ctx, dog := newWatchdog(ctx, d.c.stall)
 	defer dog.stop()
@@ -127,84 +146,166 @@ func (d *download) try(ctx context.Context) (moved bool, err error) {
 	}
 	hr.Header.Set("User-Agent", d.c.agent)
 	hr.Header.Set("Accept-Encoding", "identity") // a range of a compressed stream is no range of the file
-	if have > 0 {
-		hr.Header.Set("Range", "bytes="+strconv.FormatInt(have, 10)+"-")
+	ranged := from+again > 0
+	if ranged {
+		hr.Header.Set("Range", "bytes="+strconv.FormatInt(from, 10)+"-")
 		hr.Header.Set("If-Range", validator)
 	}
 	resp, err := d.c.follow.Do(hr)
 	if err != nil {
-		return false, &Error{Op: op, Err: explain(cause(ctx, err), d.url)}
+		return false, &Error{Op: op, Err: redacted(explain(cause(ctx, err), d.url), d.key)}
 	}
 	defer resp.Body.Close()
-	from, whole, err := d.position(resp, have)
-	if err != nil || whole {
+	length, err := d.begin(resp, from, ranged)
+	if err != nil {
 		return false, err
+	}
+	if resp.StatusCode != http.StatusPartialContent {
+		from, again = 0, 0
 	}
 	if d.done.Tries == 1 {
 		d.done.From = from
 	}
-	n, err := d.copy(resp.Body, from, dog)
-	if err != nil && !isPermanent(err) {
-		err = fmt.Errorf("the answer broke off at byte %d: %w", from+n, explain(cause(ctx, err), d.url))
+	body := resp.Body.(io.Reader)
+	if length >= 0 {
+		body = io.LimitReader(body, length+1)
 	}
-	if total := d.part.Size; err == nil && total >= 0 && from+n != total {
-		err = fmt.Errorf("the answer ended at byte %d of %d: %w", from+n, total, io.ErrUnexpectedEOF)
+	if again > 0 {
+		// It is there already, or it is another file.
+		if last, err := io.ReadAll(body); err != nil || !d.out.endsWith(last) {
+			return false, d.contradiction("the last byte is another one now")
+		}
+		return true, nil
 	}
-	if err != nil {
-		moved := from+n > d.best
-		d.best = max(d.best, from+n)
-		return moved, &Error{Op: op, Err: err}
+	n, err := d.copy(body, from, length, dog)
+	switch {
+	case errors.Is(err, errTooLong):
+		return false, d.contradiction("more came than the %d bytes that were announced", length)
+	case isPermanent(err):
+	case err != nil:
+		err = fmt.Errorf("the answer broke off at byte %d: %w", from+n, redacted(explain(cause(ctx, err), d.url), d.key))
+	case d.total >= 0 && from+n != d.total:
+		err = fmt.Errorf("the answer ended at byte %d of %d: %w", from+n, d.total, io.ErrUnexpectedEOF)
+	case from+n == 0 && !d.o.AllowHTML:
+		return false, d.contradiction("the file is empty")
+	default:
+		return true, nil
 	}
-	d.done.Size = from + n
-	return true, nil
+	moved = from+n > d.best
+	d.best = max(d.best, from+n)
+	return moved, &Error{Op: op, Err: err}
 }
 
-// position reads the head of an answer: where its body begins in the file, or that the part is whole already.
-func (d *download) position(resp *http.Response, have int64) (from int64, whole bool, err error) {
+// begin reads the head of an answer, and prepares the part for the body. It returns the body's length, -1 when unknown.
+func (d *download) begin(resp *http.Response, from int64, ranged bool) (length int64, err error) {
 	e := &Error{Op: "download", Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header, time.Now())}
-	first, last, total, ranged := contentRange(resp.Header.Get("Content-Range"))
 	switch resp.StatusCode {
 	case http.StatusOK:
-		if looksHTML(resp.Header.Get("Content-Type"), nil) && !d.o.AllowHTML {
-			head, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-			e.Err = &permanentError{fmt.Errorf("an HTML page, perhaps a proxy's or a login page, came instead of the file; it begins with %q",
-				Redact(firstLine(head), d.key))}
-			return 0, false, e
-		}
-		err := d.part.restart(partMeta{Via: "https", Size: resp.ContentLength,
-			ETag: resp.Header.Get("ETag"), Modified: resp.Header.Get("Last-Modified")})
-		if err != nil {
-			e.Err = err
-			return 0, false, e
-		}
-		return 0, false, nil
+		return resp.ContentLength, d.beginAnew(resp, ranged)
 	case http.StatusPartialContent:
-		if ranged && first == have && (total < 0 || d.part.Size < 0 || total == d.part.Size) && last >= first {
-			return have, false, nil
+		first, last, total, ok := contentRange(resp.Header.Get("Content-Range"))
+		if !ranged || !ok || first != from || last < first {
+			return 0, d.contradiction("asked for the bytes from %d on, the server answered with the range %q",
+				from, printable(resp.Header.Get("Content-Range"), 80))
 		}
-		e.Status = 0 // the trouble is ours to mend: by asking for all of it
-		e.Err = fmt.Errorf("asked for the bytes from %d on, the server answered with the range %q: %w",
-			have, printable(resp.Header.Get("Content-Range"), 80), io.ErrUnexpectedEOF)
+		if why := d.another(resp, last, total); why != "" {
+			return 0, d.contradiction("%s", why)
+		}
+		d.total = max(total, d.out.source.Size)
+		return last - first + 1, nil
 	case http.StatusRequestedRangeNotSatisfiable:
-		if have > 0 && total == have && total == d.part.Size {
-			d.done.Size, d.done.From = have, have
-			return have, true, nil
-		}
-		e.Status = 0
-		e.Err = fmt.Errorf("the server no longer has the bytes from %d on: %w", have, io.ErrUnexpectedEOF)
-	default:
+		return 0, d.contradiction("the server no longer has the bytes from %d on", from)
+	}
+	head, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	e.Raw = head
+	e.Err = fmt.Errorf("HTTP status %s", statusText(resp.StatusCode))
+	if line := firstLine(head); line != "" {
+		e.Err = fmt.Errorf("HTTP status %s: %s", statusText(resp.StatusCode), Redact(line, d.key))
+	}
+	return 0, e
+}
+
+// beginAnew prepares for an answer with the whole file.
+func (d *download) beginAnew(resp *http.Response, ranged bool) error {
+	e := &Error{Op: "download", Status: resp.StatusCode}
+	h := resp.Header
+	coding := contentCoding(h)
+	switch {
+	case h.Get("Content-Range") != "":
+		return d.contradiction("an answer with the whole file has the range %q", printable(h.Get("Content-Range"), 80))
+	case coding != "" && ranged:
+		return d.contradiction("the answer has the content coding %s", coding)
+	case coding != "":
+		e.Err = &permanentError{fmt.Errorf("%w: the answer has the content coding %s, though the file as it is was asked for. "+
+			"Nothing was saved: what came may be the dump packed once more by something in front of the platform", ErrNotAsTold, coding)}
+		return e
+	case looksHTML(h.Get("Content-Type"), nil) && !d.o.AllowHTML:
 		head, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-		e.Raw = head
-		e.Err = fmt.Errorf("HTTP status %s", statusText(resp.StatusCode))
-		if line := firstLine(head); line != "" {
-			e.Err = fmt.Errorf("HTTP status %s: %s", statusText(resp.StatusCode), Redact(line, d.key))
-		}
-		return 0, false, e
+		e.Err = &permanentError{fmt.Errorf("an HTML page, perhaps a proxy's or a login page, came instead of the file; it begins with %q",
+			Redact(firstLine(head), d.key))}
+		return e
+	case resp.ContentLength == 0 && !d.o.AllowHTML:
+		return d.contradiction("the file is empty")
 	}
-	if err := d.part.restart(partMeta{}); err != nil {
+	d.total = resp.ContentLength
+	err := d.out.restart(source{Via: "https", Size: resp.ContentLength, ETag: h.Get("ETag"), Modified: h.Get("Last-Modified"), Date: h.Get("Date")})
+	if err != nil {
 		e.Err = err
+		return e
 	}
-	return 0, false, e
+	return nil
+}
+
+// another returns why an answer to a range is not of the file that the part is of, empty when it is (RFC 9110, section 15.3.7).
+func (d *download) another(resp *http.Response, last, total int64) string {
+	h, s := resp.Header, d.out.source
+	modified := h.Get("Last-Modified")
+	mediaType, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	switch {
+	case contentCoding(h) != "":
+		return "the rest has the content coding " + contentCoding(h)
+	case strings.HasPrefix(mediaType, "multipart/"):
+		return "the rest comes in several parts"
+	case looksHTML(h.Get("Content-Type"), nil) && !d.o.AllowHTML:
+		return "an HTML page came for the rest"
+	case h.Get("ETag") != s.ETag:
+		return fmt.Sprintf("the rest has the ETag %s, the beginning had %s", printable(h.Get("ETag"), 80), printable(s.ETag, 80))
+	case modified != s.Modified && (s.ETag == "" || (modified != "" && s.Modified != "")):
+		return fmt.Sprintf("the rest was changed %s, the beginning %s", printable(modified, 80), printable(s.Modified, 80))
+	case s.Size < 0 && total < 0, s.Size >= 0 && total >= 0 && total != s.Size, s.Size >= 0 && last >= s.Size:
+		return fmt.Sprintf("the rest is of %d bytes, the beginning of %d", max(total, last+1), s.Size)
+	case resp.ContentLength >= 0 && resp.ContentLength != rangeLength(h):
+		return fmt.Sprintf("the rest has %d bytes where its range has %d", resp.ContentLength, rangeLength(h))
+	}
+	return ""
+}
+
+func rangeLength(h http.Header) int64 {
+	first, last, _, _ := contentRange(h.Get("Content-Range"))
+	return last - first + 1
+}
+
+// contentCoding returns the content codings of an answer, printable; empty when there are none.
+func contentCoding(h http.Header) string {
+	var codings []string
+	for _, c := range strings.Split(strings.Join(h.Values("Content-Encoding"), ","), ",") {
+		if c = strings.TrimSpace(c); c != "" && !strings.EqualFold(c, "identity") {
+			codings = append(codings, printable(c, 40))
+		}
+	}
+	return strings.Join(codings, ", ")
+}
+
+// contradiction is trouble that asking for all of the file may mend. When it does not, the download is given up.
+func (d *download) contradiction(format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	if rerr := d.out.restart(source{}); rerr != nil {
+		return &Error{Op: "download", Err: rerr}
+	}
+	if d.wrong++; d.wrong >= maxContradictions {
+		return &Error{Op: "download", Err: &permanentError{fmt.Errorf("%w: given up after %d such answers: %w", ErrNotAsTold, d.wrong, err)}}
+	}
+	return &Error{Op: "download", Err: fmt.Errorf("%w: beginning again", err)}
 }
 
 // contentRange parses "bytes 0-99/1234", "bytes 0-99/*" and "bytes */1234"; an unknown number is -1.
@@ -239,12 +340,12 @@ func contentRange(s string) (first, last, total int64, ok bool) {
 	return f, l, total, true
 }
 
+// errTooLong: more came than was announced.
+var errTooLong = errors.New("the body is too long")
+
 // copy appends the body to the part. It returns how many bytes were written, all of them in order: however
 // the process ends, the part has no holes.
-func (d *download) copy(body io.Reader, from int64, dog *watchdog) (int64, error) {
-	if err := d.part.file.Truncate(from); err != nil {
-		return 0, local("writing the download", err)
-	}
+func (d *download) copy(body io.Reader, from, length int64, dog *watchdog) (int64, error) {
 	buf := make([]byte, 256<<10)
 	var n int64
 	d.progress(from, from)
@@ -252,8 +353,11 @@ func (d *download) copy(body io.Reader, from int64, dog *watchdog) (int64, error
 		m, rerr := body.Read(buf)
 		dog.extend(1)
 		if m > 0 {
-			if _, err := d.part.file.WriteAt(buf[:m], from+n); err != nil {
-				return n, local("writing the download", err)
+			if length >= 0 && n+int64(m) > length {
+				return n, errTooLong
+			}
+			if _, err := d.out.Write(buf[:m]); err != nil {
+				return n, err
 			}
 			n += int64(m)
 			d.progress(from, from+n)
@@ -269,17 +373,6 @@ func (d *download) copy(body io.Reader, from int64, dog *watchdog) (int64, error
 
 func (d *download) progress(from, done int64) {
 	if d.o.Progress != nil {
-		d.o.Progress(Progress{Done: done, Total: d.part.Size, From: from})
+		d.o.Progress(Progress{Done: done, Total: d.total, From: from})
 	}
-}
-
-// validator returns what If-Range may carry: a strong ETag, else a date (RFC 9110, section 13.1.5).
-func (p *part) validator() string {
-	switch {
-	case p.Via != "https":
-		return ""
-	case p.ETag != "" && !strings.HasPrefix(p.ETag, "W/"):
-		return p.ETag
-	}
-	return p.Modified
 }

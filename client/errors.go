@@ -41,6 +41,8 @@ var (
 	ErrNotJSON = errors.New("the answer is not the JSON it should be")
 	// ErrRejected: the request ended in a state from which no upgraded database comes.
 	ErrRejected = errors.New("the platform did not upgrade the database")
+	// ErrNotAsTold: the server's answers contradict each other, time and again, so that what it has cannot be got whole.
+	ErrNotAsTold = errors.New("the server does not send what it says that it sends")
 	// ErrChanged: a file changed while it was being transferred.
 	ErrChanged = errors.New("the file changed")
 	// ErrHostKey: the SSH server's host key is unknown and was not accepted, or is not the known one.
@@ -164,8 +166,13 @@ func local(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, syscall.ENOSPC) {
+	switch {
+	case isPermanent(err):
+		return err
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return &permanentError{fmt.Errorf("%s: the disk is full: %w; what is there is kept: make room and start again to continue", doing, err)}
+	case errors.Is(err, syscall.EFBIG):
+		return &permanentError{fmt.Errorf("%s: a file may not be so large here: %w; what is there is kept: raise the limit (ulimit -f) and start again to continue", doing, err)}
 	}
 	return &permanentError{fmt.Errorf("%s: %w", doing, err)}
 }

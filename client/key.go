@@ -46,3 +46,19 @@ func Redact(s string, keys ...Key) string {
 	}
 	return s
 }
+
+// redacted returns err with a text without the key: what a server sends may stand in the text of a transport's error.
+func redacted(err error, key Key) error {
+	if text := err.Error(); Redact(text, key) != text {
+		return &redactedError{err, Redact(text, key)}
+	}
+	return err
+}
+
+type redactedError struct {
+	error
+	text string
+}
+
+func (e *redactedError) Error() string { return e.text }
+func (e *redactedError) Unwrap() error { return e.error }

@@ -39,10 +39,11 @@ type SFTPOptions struct {
 	// an upload, and 16 MiB for a download, of which a break costs nothing: with large packets, OpenSSH's sftp asks for as much.
 	Window int64
 
-	// Compare bounds how many bytes of what is already on the other side are read back and compared before a transfer is
-	// resumed. Up to this size all of it is compared, beyond it samples are, the beginning and the end always among them.
-	// Zero means 64 MiB, negative means to trust the sizes.
-	Compare int64
+	// Confirmed is how many bytes of the dump's beginning the server is known to have, from an earlier upload of the same dump to the
+	// same request whose Progress said so. They are not read back before an upload is continued, and the caller answers for
+	// the dump being the same. It may be up to 64 MiB too small; a server that has still more is not believed to have it from us, and all
+	// is compared. Zero means that nothing is known.
+	Confirmed int64
 }
 
 // SFTPTransfer tells what an SFTP transfer did.
@@ -51,6 +52,8 @@ type SFTPTransfer struct {
 	From  int64 // where the first connection took up; 0 when it began at the beginning
 	Sent  int64 // bytes moved, those moved twice counted twice
 	Tries int   // connections made
+
+	SHA256 string // of a downloaded file, in hexadecimal
 }
 
 func (o *SFTPOptions) withDefaults(window int64) (SFTPOptions, error) {
@@ -67,14 +70,17 @@ func (o *SFTPOptions) withDefaults(window int64) (SFTPOptions, error) {
 	if r.Window <= 0 {
 		r.Window = window
 	}
-	if r.Compare == 0 {
-		r.Compare = 64 << 20
-	}
+	r.Confirmed = max(r.Confirmed, 0)
 	return r, nil
 }
 
-// maxStatuses is how often a server may refuse an operation, with no progress in between.
+// maxStatuses is how often a server may refuse an operation or contradict itself, with no progress in between.
 const maxStatuses = 5
+
+// contradicted says that the server does not have what it says that it has.
+func contradicted(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrNotAsTold, fmt.Sprintf(format, args...))
+}
 
 // sftpSession is one connection with one SFTP channel on it.
 type sftpSession struct {
@@ -224,9 +230,9 @@ func (c *Client) sftpRetry(ctx context.Context, op string, access *SFTPAccess, o
 		}
 		// A server that says no is heard sooner than a network that fails: it may have had a bad moment, but not for minutes.
 		var status *sftp.StatusError
-		if errors.As(err, &status) {
+		if errors.As(err, &status) || errors.Is(err, ErrNotAsTold) {
 			if statuses++; statuses >= maxStatuses {
-				return &Error{Op: op, Err: fmt.Errorf("given up, the server refused %d times at the same place: %w", statuses, err)}
+				return &Error{Op: op, Err: fmt.Errorf("given up after %d times at the same place: %w", statuses, err)}
 			}
 		}
 		c.log.WarnContext(ctx, "SFTP transfer broke off", "op", op, "error", err, "try", t.Tries)

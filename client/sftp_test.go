@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/upgrademock/upgrademock/client"
@@ -83,16 +84,17 @@ func TestUploadSFTP(t *testing.T) {
 		{name: "damage in the middle", server: func(d *sshd) { d.data = bytes.Clone(bad) }, from: 1 << 20},
 		{name: "something else of the same size", server: func(d *sshd) { d.data = bytes.Clone(other) }},
 		{name: "something longer", server: func(d *sshd) { d.data = append(bytes.Clone(dump), 1, 2, 3) }},
-		{name: "not readable", server: func(d *sshd) { d.data, d.unreadable = bytes.Clone(holed), true }, from: 2<<20 - window},
+		{name: "not readable", server: func(d *sshd) { d.data, d.unreadable = bytes.Clone(holed), true }},
+		{name: "not readable, another dump of the same size", server: func(d *sshd) { d.data, d.unreadable = bytes.Clone(other), true }},
 		{name: "not readable and cut", server: func(d *sshd) { d.cutAt, d.unreadable = 1<<20, true }, tries: 2, rewritten: window},
-		{name: "sizes trusted", server: func(d *sshd) { d.data = bytes.Clone(dump[:2<<20]) },
-			options: func(o *client.SFTPOptions) { o.Compare = -1 }, from: 2<<20 - window},
-		{name: "compared by samples", server: func(d *sshd) { d.data = bytes.Clone(dump[:3<<20]) },
-			options: func(o *client.SFTPOptions) { o.Compare = 2 << 20 }, from: 3 << 20},
-		{name: "a sample differs", server: func(d *sshd) {
-			d.data = bytes.Clone(dump[:3<<20])
-			clear(d.data[5<<18 : 11<<18])
-		}, options: func(o *client.SFTPOptions) { o.Compare = 2 << 20 }},
+		{name: "not readable, confirmed earlier", server: func(d *sshd) { d.data, d.unreadable = bytes.Clone(holed), true },
+			options: func(o *client.SFTPOptions) { o.Confirmed = 1 << 20 }, from: 1 << 20},
+		{name: "confirmed earlier", server: func(d *sshd) { d.data = bytes.Clone(holed) },
+			options: func(o *client.SFTPOptions) { o.Confirmed = 1 << 20 }, from: 2<<20 - 100_000},
+		{name: "confirmed earlier and lost", server: func(d *sshd) { d.data = make([]byte, 2<<20) },
+			options: func(o *client.SFTPOptions) { o.Confirmed = 1 << 20 }},
+		{name: "confirmed earlier and gone", server: func(d *sshd) { d.data = nil },
+			options: func(o *client.SFTPOptions) { o.Confirmed = 1 << 20 }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -266,7 +268,6 @@ func TestDownloadSFTP(t *testing.T) {
 			change: func(d *sshd) { d.mtime = d.mtime.Add(time.Hour) }},
 		{name: "another file of the same time", cut: 2 << 20, from: func(n int64) bool { return n == 0 },
 			change: func(d *sshd) { d.data = bytes.Clone(d.data); d.data[0] ^= 1 }},
-		{name: "empty", cut: -1, server: func(d *sshd) { d.data = nil }, from: func(n int64) bool { return n == 0 }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -320,8 +321,118 @@ func TestDownloadSFTP(t *testing.T) {
 			if !tt.from(tr.From) {
 				t.Errorf("took up at %d", tr.From)
 			}
-			if left, _ := filepath.Glob(out + ".part*"); len(left) > 0 {
-				t.Errorf("left behind: %v", left)
+			onlyFile(t, out)
+		})
+	}
+}
+
+// TestUploadSFTP_anotherDump: the server has a dump of the same size that differs in one byte, wherever that is.
+func TestUploadSFTP_anotherDump(t *testing.T) {
+	t.Parallel()
+	dump := noise(3<<20 + 21)
+	key := newSigner(t)
+	d := newSSHD(t, key.PublicKey())
+	o := sftpOptions(t, key)
+	c := newClient(t, "http://unused.invalid")
+	for _, at := range []int{0, 1, 777_777, 1 << 20, 1<<20 + 4321, 2_222_222, len(dump) - 2<<20, len(dump) - 1} {
+		there := bytes.Clone(dump)
+		there[at] ^= 0x80
+		d.mu.Lock()
+		d.data, d.written = there, nil
+		d.mu.Unlock()
+		got, err := c.UploadSFTP(t.Context(), d.access(), bytes.NewReader(dump), int64(len(dump)), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(d.content(), dump) || got.From != int64(at) {
+			t.Errorf("differs at %d: took up at %d; the server has the dump: %v", at, got.From, bytes.Equal(d.content(), dump))
+		}
+	}
+}
+
+// TestDownloadSFTP_contradictions: a server that does not have what it says that it has is given up, and nothing of it is saved; one that
+// comes to its senses is good.
+func TestDownloadSFTP_contradictions(t *testing.T) {
+	t.Parallel()
+	file := noise(1<<20 + 77)
+	type stat = func(int, int64, time.Time) (int64, time.Time)
+	failing := func(times int) func(*sshd) {
+		return func(d *sshd) {
+			d.read = func(p []byte, off int64) (int, error) {
+				if off >= 1<<19 && times != 0 {
+					times--
+					return 0, errors.New("stale handle")
+				}
+				return bytes.NewReader(file).ReadAt(p, off)
+			}
+		}
+	}
+	tests := []struct {
+		name   string
+		server func(*sshd)
+		says   string // empty: it ends well
+	}{
+		{"smaller than it says", func(d *sshd) {
+			d.stat = stat(func(_ int, n int64, m time.Time) (int64, time.Time) { return n + 100, m })
+		}, "ended at byte"},
+		{"smaller for a moment", func(d *sshd) {
+			d.stat = func(n int, size int64, m time.Time) (int64, time.Time) { return size + max(0, int64(3-n)), m }
+		}, ""},
+		{"larger than it says", func(d *sshd) {
+			d.stat = stat(func(_ int, n int64, m time.Time) (int64, time.Time) { return n - 100, m })
+		}, "is longer than"},
+		{"larger for a moment", func(d *sshd) {
+			d.stat = func(n int, size int64, m time.Time) (int64, time.Time) { return size - max(0, int64(3-n)), m }
+		}, ""},
+		{"empty", func(d *sshd) { d.data = nil }, "is empty"},
+		{"a size below nothing", func(d *sshd) { d.stat = stat(func(_ int, _ int64, m time.Time) (int64, time.Time) { return -1, m }) }, "is empty"},
+		{"always changing", func(d *sshd) {
+			d.stat = func(n int, size int64, m time.Time) (int64, time.Time) {
+				return size, m.Add(time.Duration(n) * time.Second)
+			}
+		}, "changed on the server"},
+		{"changed once", func(d *sshd) {
+			d.stat = func(n int, size int64, m time.Time) (int64, time.Time) {
+				return size, m.Add(time.Duration(min(n, 2)) * time.Second)
+			}
+		}, ""},
+		{"handles that go stale", failing(3), ""},
+		{"handles that are always stale", failing(-1), "given up"},
+		{"reads that are short", func(d *sshd) {
+			d.read = func(p []byte, off int64) (int, error) {
+				return bytes.NewReader(file).ReadAt(p[:min(len(p), 9_999)], off)
+			}
+		}, ""},
+		{"reads of nothing", func(d *sshd) {
+			d.read = func(p []byte, _ int64) (int, error) { return 0, nil }
+		}, "given up"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			key := newSigner(t)
+			d := newSSHD(t, key.PublicKey())
+			d.name, d.data = "upgraded_db.dump", file
+			tt.server(d)
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "out"), "before")
+			want := map[string]string{"out": "before"}
+			tr, err := newClient(t, "http://unused.invalid").DownloadSFTP(t.Context(), d.access(), filepath.Join(dir, "out"), sftpOptions(t, key))
+			switch {
+			case tt.says == "" && err != nil:
+				t.Fatal(err)
+			case tt.says == "":
+				want["out"] = string(file)
+			case err == nil || !strings.Contains(err.Error(), tt.says):
+				t.Errorf("got %+v, %v, want %q", tr, err, tt.says)
+			}
+			now := folder(t, dir)
+			if err != nil && now["out"] == "before" {
+				// What came so far may be kept, for another try.
+				now = map[string]string{"out": now["out"]}
+			}
+			if diff := cmp.Diff(want, now); diff != "" {
+				t.Errorf("the folder is wrong: %.300s", diff)
 			}
 		})
 	}

@@ -2,7 +2,6 @@ package client
 
 import (
 	"encoding/binary"
-	"fmt"
 	"io"
 	"sync"
 )
@@ -99,7 +98,7 @@ func (c *sftpChannel) next() error {
 	}
 	length, typ, id := binary.BigEndian.Uint32(head), head[4], binary.BigEndian.Uint32(head[5:])
 	if length < 1+4 {
-		return fmt.Errorf("an SFTP packet of %d bytes", length)
+		return contradicted("an SFTP packet of %d bytes", length)
 	}
 	rest := int64(length) - (1 + 4)
 	if id&ownID == 0 || typ == fxpVersion {
@@ -111,7 +110,7 @@ func (c *sftpChannel) next() error {
 	delete(c.waiting, id)
 	c.mu.Unlock()
 	if r == nil {
-		return fmt.Errorf("an SFTP packet of type %d answers a request that was never made", typ)
+		return contradicted("an SFTP packet of type %d answers a request that was never made", typ)
 	}
 	r.typ = typ
 	r.err = noEOF(c.receive(r, rest))
@@ -123,7 +122,7 @@ func (c *sftpChannel) next() error {
 func (c *sftpChannel) receive(r *request, rest int64) error {
 	if r.typ != fxpData {
 		if rest > smallPacket { // a status, or a handle of up to 256 bytes
-			return fmt.Errorf("an SFTP packet of type %d and %d bytes", r.typ, rest)
+			return contradicted("an SFTP packet of type %d and %d bytes", r.typ, rest)
 		}
 		r.body = make([]byte, rest)
 		_, err := io.ReadFull(c.r, r.body)
@@ -138,7 +137,7 @@ func (c *sftpChannel) receive(r *request, rest int64) error {
 	}
 	r.n = int(binary.BigEndian.Uint32(size[:]))
 	if int64(r.n) != rest-4 || r.n > len(r.into) {
-		return fmt.Errorf("an SFTP packet of %d bytes has %d bytes of data where %d were asked for", rest, r.n, len(r.into))
+		return contradicted("an SFTP packet of %d bytes has %d bytes of data where %d were asked for", rest, r.n, len(r.into))
 	}
 	_, err := io.ReadFull(c.r, r.into[:r.n])
 	return err

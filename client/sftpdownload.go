@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,37 +12,47 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// DownloadSFTP fetches the upgraded file, the one the server shows in state done (5.15), into a local file. Like Download it
-// writes beside and renames when whole; like UploadSFTP it connects again after a break and continues. A part that an
-// earlier run left is continued when the server's file has the same size and time, and its beginning and end are the same.
+// DownloadSFTP fetches the upgraded file, the one the server shows in state done (5.15), into a local file. It is DownloadSFTPTo
+// with an Output of its own.
 func (c *Client) DownloadSFTP(ctx context.Context, access *SFTPAccess, filename string, opts *SFTPOptions) (*SFTPTransfer, error) {
+	out, err := OpenOutput(filename)
+	if err != nil {
+		return nil, &Error{Op: "sftp download", Err: err}
+	}
+	t, err := c.DownloadSFTPTo(ctx, access, out, opts)
+	return t, cmp.Or(err, out.Close())
+}
+
+// DownloadSFTPTo fetches the upgraded file, the one the server shows in state done (5.15). Like UploadSFTP it connects again after a break
+// and continues. A part that an earlier run left is continued when the server's file has the size and time that were noted, and the
+// part's beginning and end are still the server's.
+func (c *Client) DownloadSFTPTo(ctx context.Context, access *SFTPAccess, out *Output, opts *SFTPOptions) (*SFTPTransfer, error) {
 	const op = "sftp download"
 	o, err := opts.withDefaults(16 << 20)
 	if err != nil {
 		return nil, err
 	}
-	p, err := openPart(filename)
-	if err != nil {
+	if err := out.look(); err != nil {
 		return nil, &Error{Op: op, Err: err}
 	}
-	defer p.file.Close()
-	d := &sftpDownload{o: &o, part: p}
+	d := &sftpDownload{o: &o, out: out}
 	err = c.sftpRetry(ctx, op, access, &o, &d.t, func(s *sftpSession, a *SFTPAccess) (bool, error) {
 		return d.try(ctx, s, a)
 	})
 	if err != nil {
 		return &d.t, err
 	}
-	if err := p.finish(); err != nil {
+	if err := out.finish(); err != nil {
 		return &d.t, &Error{Op: op, Err: err}
 	}
+	d.t.SHA256 = out.digest()
 	c.log.InfoContext(ctx, "downloaded", "bytes", d.t.Size, "from", d.t.From, "tries", d.t.Tries)
 	return &d.t, nil
 }
 
 type sftpDownload struct {
 	o    *SFTPOptions
-	part *part
+	out  *Output
 	best int64 // the farthest that a try has come
 	t    SFTPTransfer
 }
@@ -61,6 +72,9 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 	}
 	defer far.Close()
 	size := info.Size()
+	if size <= 0 {
+		return false, contradicted("the server's file %s is empty", name)
+	}
 	from, err := d.start(far, size, info.ModTime(), s.packet)
 	if err != nil {
 		return false, err
@@ -75,15 +89,15 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 		n, err := far.ReadAt(buf, off)
 		if n < len(buf) {
 			if err == nil || errors.Is(err, io.EOF) {
-				err = fmt.Errorf("the server's file ended at byte %d of %d: %w", off+int64(n), size, io.ErrUnexpectedEOF)
+				err = contradicted("the server's file ended at byte %d of %d", off+int64(n), size)
 			}
 			return err
 		}
 		if err := w.turn(off); err != nil {
 			return err
 		}
-		_, err = d.part.file.WriteAt(buf, off)
-		return local("writing the download", err)
+		_, err = d.out.Write(buf)
+		return err
 	})
 	d.t.Sent += reached - from
 	if err != nil {
@@ -91,40 +105,56 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 		d.best = max(d.best, reached)
 		return moved, fmt.Errorf("reading %s from byte %d on: %w", name, reached, err)
 	}
-	if after, err := s.Stat(name); err == nil && (after.Size() != size || !after.ModTime().Equal(info.ModTime())) {
-		if err := d.part.restart(partMeta{}); err != nil {
-			return false, err
+	after, err := s.Stat(name)
+	if err == nil && (after.Size() != size || !after.ModTime().Equal(info.ModTime())) {
+		err = contradicted("%s changed on the server while it was read", name)
+	}
+	if err == nil {
+		err = endsAt(far, size)
+	}
+	if err != nil {
+		if rerr := d.out.restart(source{}); rerr != nil {
+			return false, rerr
 		}
-		return false, fmt.Errorf("%s changed on the server while it was read", name)
+		return false, fmt.Errorf("looking at %s again: %w", name, err)
 	}
 	return true, nil
 }
 
+// endsAt returns an error when the server's file goes on behind its size.
+func endsAt(far *remoteFile, size int64) error {
+	n, err := far.ReadAt(make([]byte, 1), size)
+	var status *sftp.StatusError
+	switch {
+	case n > 0:
+		return contradicted("it is longer than the %d bytes that the server says", size)
+	case errors.Is(err, io.EOF), errors.As(err, &status):
+		return nil
+	}
+	return err
+}
+
 // start prepares the part and returns where to take up.
 func (d *sftpDownload) start(far *remoteFile, size int64, modified time.Time, packet int) (int64, error) {
-	want := partMeta{Via: "sftp", Size: size, Modified: modified.UTC().Format(time.RFC3339)}
-	have, err := d.part.have()
-	if err != nil {
-		return 0, err
-	}
-	have = min(have, size)
-	if have > 0 && d.part.partMeta == want {
-		// A few spans are enough: this protects from another file of the same size and time, not from a bad disk.
-		for _, s := range samples(0, have, 4<<20, 1<<20) {
-			at, err := differsAt(d.part.file, far, s.from, s.to, packet)
+	want := source{Via: "sftp", Size: size, Modified: modified.UTC().Format(time.RFC3339)}
+	have := d.out.size
+	if have > 0 && have <= size && d.out.source == want {
+		// Size and time are the file's, and the part has the sum that was noted. A look at its beginning and its end finds most
+		// files that were made anew within a second.
+		const look = 1 << 20
+		same := true
+		for _, s := range [][2]int64{{0, min(have, look)}, {max(0, have-look), have}} {
+			at, err := differsAt(d.out.file, far, s[0], s[1], packet)
 			if err != nil {
 				return 0, err
 			}
-			if at >= 0 {
-				have = 0
-				break
-			}
+			same = same && at < 0
 		}
-		if have > 0 {
-			return have, d.part.keep(want, have)
+		if same {
+			return have, nil
 		}
 	}
-	return 0, d.part.restart(want)
+	return 0, d.out.restart(want)
 }
 
 // upgradedName finds the one file the server shows. Its name is known by hearsay (5.15), so what is there decides.

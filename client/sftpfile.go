@@ -50,7 +50,7 @@ func (f *remoteFile) ReadAt(p []byte, off int64) (int, error) {
 		case r.typ != fxpData:
 			return n, unwanted(r)
 		case r.n == 0:
-			return n, io.ErrNoProgress
+			return n, fmt.Errorf("%w: %w", ErrNotAsTold, io.ErrNoProgress)
 		}
 		n += r.n
 	}
@@ -77,7 +77,7 @@ func unwanted(r *request) error {
 	}
 	switch code {
 	case fxOK:
-		return fmt.Errorf("the SFTP server says that all is well where it should have sent something")
+		return contradicted("the SFTP server says that all is well where it should have sent something")
 	case fxEOF:
 		return io.EOF
 	case fxNoSuchFile:
@@ -91,7 +91,7 @@ func unwanted(r *request) error {
 // status reads a status packet.
 func status(r *request) (code uint32, message string, err error) {
 	if r.typ != fxpStatus || len(r.body) < 4 {
-		return 0, "", fmt.Errorf("the SFTP server answers with a packet of type %d and %d bytes", r.typ, len(r.body))
+		return 0, "", contradicted("the SFTP server answers with a packet of type %d and %d bytes", r.typ, len(r.body))
 	}
 	message, _, _ = cutText(r.body[4:]) // early versions have none
 	return binary.BigEndian.Uint32(r.body), message, nil

@@ -48,7 +48,7 @@ func handshake(r io.Reader, w io.WriteCloser) (*sftpChannel, int, error) {
 		return nil, 0, fmt.Errorf("the SFTP server's greeting: %w", err)
 	}
 	if greeting[4] != fxpVersion {
-		return nil, 0, fmt.Errorf("the SFTP server greets with a packet of type %d", greeting[4])
+		return nil, 0, contradicted("the SFTP server greets with a packet of type %d", greeting[4])
 	}
 	packet := smallPacket
 	if bytes.Contains(greeting, []byte(limitsExtension)) {
@@ -94,7 +94,7 @@ func readPacket(r io.Reader) ([]byte, error) {
 	}
 	n := binary.BigEndian.Uint32(head[:])
 	if n < 1 || n > 256<<10 {
-		return nil, fmt.Errorf("a packet of %d bytes: this is not SFTP; the other end began with %q", n, printable(string(head[:]), 10))
+		return nil, contradicted("a packet of %d bytes: this is not SFTP; the other end began with %q", n, printable(string(head[:]), 10))
 	}
 	p := make([]byte, 4+n)
 	copy(p, head[:])

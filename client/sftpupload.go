@@ -10,16 +10,17 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// UploadSFTP writes a dump of the given size into the shared file. It takes up what is already there, from whatever
-// earlier run, after comparing it with the dump (SFTPOptions.Compare); when it is something else, it is overwritten from
-// where it differs. After a break it connects again, with growing pauses, and continues. It returns when the server has
+// UploadSFTP writes a dump of the given size into the shared file. It takes up what is already there, from whatever earlier run: all of it
+// is read back and compared with the dump, save what the caller knows to be the dump's (SFTPOptions.Confirmed); where it differs, it
+// is overwritten from there on. Where the server does not let it be read, the dump is sent from its beginning.
+// After a break it connects again, with growing pauses, and continues. It returns when the server has
 // confirmed every byte and the file has the dump's size. An *Error wraps ErrHostKey, ErrLoginRefused or what else ended it.
 func (c *Client) UploadSFTP(ctx context.Context, access *SFTPAccess, dump io.ReaderAt, size int64, opts *SFTPOptions) (*SFTPTransfer, error) {
 	o, err := opts.withDefaults(2 << 20)
 	if err != nil {
 		return nil, err
 	}
-	u := &sftpUpload{c: c, o: &o, dump: dump, size: size, acked: -1, t: SFTPTransfer{Size: size}}
+	u := &sftpUpload{c: c, o: &o, dump: dump, size: size, acked: o.Confirmed, t: SFTPTransfer{Size: size}}
 	err = c.sftpRetry(ctx, "sftp upload", access, &o, &u.t, func(s *sftpSession, a *SFTPAccess) (bool, error) {
 		return u.try(ctx, s, a)
 	})
@@ -34,7 +35,8 @@ type sftpUpload struct {
 	o     *SFTPOptions
 	dump  io.ReaderAt
 	size  int64
-	acked int64 // the server has confirmed everything before; -1 before this call wrote anything
+	acked int64 // the server has confirmed everything before
+	begun bool  // this call has found out where to take up
 	best  int64 // the farthest that acked has been
 	wrong int   // how often the file had another size in the end
 	t     SFTPTransfer
@@ -49,8 +51,8 @@ func (u *sftpUpload) try(ctx context.Context, s *sftpSession, access *SFTPAccess
 	if err != nil {
 		return false, err
 	}
-	if u.acked < 0 {
-		u.t.From = from
+	if !u.begun {
+		u.t.From, u.begun = from, true
 	}
 	u.acked, u.best = from, max(u.best, from)
 	u.progress(from, from)
@@ -132,59 +134,54 @@ func (u *sftpUpload) start(s *sftpSession, name string) (from int64, truncate bo
 	case have > u.size:
 		return 0, true, nil // not this dump
 	}
-	// What this call wrote itself and the server confirmed need not be compared again, but its end is.
-	low := int64(0)
-	if u.acked > 0 {
-		low = max(0, min(u.acked, have)-u.o.Window)
+	// What the server has confirmed need not be compared again, but its end is: a server may have lost what was under way. A server that
+	// has much more than was confirmed has it from somebody else.
+	confirmed := min(u.acked, have)
+	low := max(0, confirmed-u.o.Window)
+	if have-confirmed > confirmedLag {
+		confirmed, low = 0, 0
 	}
 	same, err := u.compare(s, name, low, have)
-	switch {
-	case err == nil:
-		return same, false, nil
-	case isPermanent(err):
-		return 0, false, err
-	case !errors.Is(err, errUnreadable):
-		return 0, false, fmt.Errorf("comparing %s with what the server has: %w", name, err)
-	case u.acked >= 0:
-		return min(u.acked, have), false, nil
+	if err == nil && same == low && low > 0 {
+		same, err = u.compare(s, name, 0, have) // it has lost more than its end
 	}
-	// Nobody vouches for the end: other clients write out of order, and a break leaves holes in the last window.
-	return max(0, have-u.o.Window), false, nil
+	switch {
+	case errors.Is(err, errUnreadable):
+		return confirmed, false, nil
+	case err != nil:
+		return 0, false, fmt.Errorf("comparing %s with what the server has: %w", name, err)
+	}
+	return same, false, nil
 }
+
+// confirmedLag is how far SFTPOptions.Confirmed may be behind what the server has: who notes it does so only now and then.
+const confirmedLag = 64 << 20
 
 // errUnreadable: the server does not let us read the shared file back.
 var errUnreadable = errors.New("not readable")
 
-// compare returns up to where [low, have) of the server's file equals the dump; have when all that was looked at does.
+// compare returns up to where [low, have) of the server's file equals the dump; have when all of it does.
 func (u *sftpUpload) compare(s *sftpSession, name string, low, have int64) (int64, error) {
-	if u.o.Compare < 0 {
-		return 0, errUnreadable
+	unreadable := func(err error) bool {
+		var status *sftp.StatusError
+		return errors.Is(err, os.ErrPermission) || errors.As(err, &status)
 	}
 	f, err := s.open(name)
-	var status *sftp.StatusError
-	if errors.Is(err, os.ErrPermission) || errors.As(err, &status) {
+	if unreadable(err) {
 		return 0, errUnreadable
 	}
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	for i, span := range samples(low, have, u.o.Compare, u.o.Window) {
-		at, err := differsAt(u.dump, f, span.from, span.to, s.packet)
-		if errors.Is(err, os.ErrPermission) || errors.As(err, &status) {
-			return 0, errUnreadable
-		}
-		if err != nil {
-			return 0, err
-		}
-		if at < 0 {
-			continue
-		}
-		if i == 0 || span.whole || at >= have-u.o.Window {
-			// Everything before was compared, or only the last window, which may have holes, differs.
-			return at, nil
-		}
-		return 0, nil // a sample differs: what was not looked at may differ, too
+	at, err := differsAt(u.dump, f, low, have, s.packet)
+	switch {
+	case unreadable(err):
+		return 0, errUnreadable
+	case err != nil:
+		return 0, err
+	case at < 0:
+		return have, nil
 	}
-	return have, nil
+	return at, nil
 }

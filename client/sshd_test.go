@@ -41,6 +41,9 @@ type sshd struct {
 	unreadable bool
 	forgetful  bool // what a broken connection brought is dropped, and every connection breaks at cutAt
 	appends    bool // bytes appear that nobody sent
+	stats      int
+	stat       func(n int, size int64, mtime time.Time) (int64, time.Time) // what the nth look at the file is told; nil tells the truth
+	read       func(p []byte, off int64) (int, error)                      // nil reads data
 	allowed    ssh.PublicKey
 	program    []string // speaks SFTP instead of us
 	conns      map[net.Conn]bool
@@ -226,7 +229,12 @@ func (f *fileOf) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 	if r.Method == "Stat" && !f.known(r.Filepath) {
 		return nil, os.ErrNotExist
 	}
-	return lister{info{f.name, int64(len(f.data)), f.mtime}}, nil
+	size, mtime := int64(len(f.data)), f.mtime
+	if r.Method == "Stat" && f.stat != nil {
+		f.stats++
+		size, mtime = f.stat(f.stats, size, mtime)
+	}
+	return lister{info{f.name, size, mtime}}, nil
 }
 
 func (f *fileOf) ReadAt(p []byte, off int64) (int, error) {
@@ -236,6 +244,9 @@ func (f *fileOf) ReadAt(p []byte, off int64) (int, error) {
 		f.cutAt = -1
 		f.conn.Close()
 		return 0, errors.New("cut")
+	}
+	if f.read != nil {
+		return f.read(p, off)
 	}
 	return bytes.NewReader(f.data).ReadAt(p, off)
 }

@@ -252,7 +252,7 @@ func (a *app) downloadCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "download",
 		Short: "Download the upgraded dump, or another file of the request",
-		Long: `Download a file of the request. It is written beside, to FILE.part, and gets its name when it is whole. Broken
+		Long: `Download a file of the request. It is written beside, to FILE.*.part, and gets its name when it is whole. Broken
 connections are continued, and so is what an earlier, interrupted call left.`,
 	}
 	f := cmd.Flags()

@@ -1,0 +1,504 @@
+package client_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/upgrademock/upgrademock/client"
+)
+
+// folder returns what is in a folder: names and contents.
+func folder(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, e := range entries {
+		name := filepath.Join(dir, e.Name())
+		switch {
+		case e.Type()&os.ModeSymlink != 0:
+			to, _ := os.Readlink(name)
+			files[e.Name()] = "-> " + to
+		case e.Type().IsRegular():
+			raw, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[e.Name()] = string(raw)
+		default:
+			files[e.Name()] = e.Type().String()
+		}
+	}
+	return files
+}
+
+func write(t testing.TB, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDownload_touchesNothingElse: whatever the user has beside the file, also under names that a temporary file could have, stays.
+func TestDownload_touchesNothingElse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	for _, name := range []string{"out.part", "out.part.json", "out.new", "out.tmp", "out.lock", "out.0123456789ab.part", "out~", "precious"} {
+		write(t, filepath.Join(dir, name), "of the user: "+name)
+	}
+	for _, name := range []string{"out.1", "out.download"} {
+		if err := os.Symlink("precious", filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := folder(t, dir)
+	file := noise(1 << 20)
+	a := &archive{data: file, etag: `"a"`, ranges: true, cuts: []int64{1 << 19, 1 << 18}}
+	srv := httptest.NewServer(a)
+	defer srv.Close()
+	got, err := newClient(t, srv.URL).Download(t.Context(), srv.URL+archivePath, out, &client.DownloadOptions{Retry: impatient})
+	if err != nil || len(got.SHA256) != 64 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	want["out"] = string(file)
+	if diff := cmp.Diff(want, folder(t, dir)); diff != "" {
+		t.Errorf("the folder (-want +got):\n%.2000s", diff)
+	}
+}
+
+func TestOpenOutput_refuses(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		make func(t *testing.T, dir string) string
+		says string
+	}{
+		{"a link", func(t *testing.T, dir string) string {
+			write(t, filepath.Join(dir, "target"), "precious")
+			return link(t, "target", filepath.Join(dir, "out"))
+		}, "is a link to target"},
+		{"a link to nothing", func(t *testing.T, dir string) string { return link(t, "nothing", filepath.Join(dir, "out")) }, "is a link to nothing"},
+		{"a folder", func(_ *testing.T, dir string) string { return dir }, "is a folder"},
+		{"a folder's name", func(_ *testing.T, dir string) string { return filepath.Join(dir, "out") + "/" }, "the name of a folder"},
+		{"no name", func(*testing.T, string) string { return "" }, "the name of a folder"},
+		{"no such folder", func(_ *testing.T, dir string) string { return filepath.Join(dir, "no", "out") }, "there is no such file or folder"},
+		{"below a file", func(t *testing.T, dir string) string {
+			write(t, filepath.Join(dir, "file"), "precious")
+			return filepath.Join(dir, "file", "out")
+		}, "not a directory"},
+		{"a FIFO", func(t *testing.T, dir string) string {
+			if err := unix.Mkfifo(filepath.Join(dir, "out"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return filepath.Join(dir, "out")
+		}, "is no regular file"},
+		{"a socket", func(t *testing.T, dir string) string {
+			l, err := net.Listen("unix", filepath.Join(dir, "s"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { l.Close() })
+			return filepath.Join(dir, "s")
+		}, "is no regular file"},
+		{"a device", func(*testing.T, string) string { return os.DevNull }, "is no regular file"},
+		{"the lock's name is the user's", func(t *testing.T, dir string) string {
+			write(t, filepath.Join(dir, "out.odoo-upgrade"), "of the user")
+			return filepath.Join(dir, "out")
+		}, "was not made by odoo-upgrade"},
+		{"the lock's name is a link", func(t *testing.T, dir string) string {
+			write(t, filepath.Join(dir, "target"), "")
+			link(t, "target", filepath.Join(dir, "out.odoo-upgrade"))
+			return filepath.Join(dir, "out")
+		}, "is no regular file"},
+		{"the lock's name has another", func(t *testing.T, dir string) string {
+			write(t, filepath.Join(dir, "target"), "")
+			if err := os.Link(filepath.Join(dir, "target"), filepath.Join(dir, "out.odoo-upgrade")); err != nil {
+				t.Fatal(err)
+			}
+			return filepath.Join(dir, "out")
+		}, "several names"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir, err := os.MkdirTemp("", "out") // a socket's name must be short
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			path := tt.make(t, dir)
+			want := folder(t, dir)
+			o, err := client.OpenOutput(path)
+			if err == nil {
+				o.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("got %v, want %q", err, tt.says)
+			}
+			if diff := cmp.Diff(want, folder(t, dir)); diff != "" {
+				t.Errorf("the folder (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func link(t *testing.T, to, name string) string {
+	t.Helper()
+	if err := os.Symlink(to, name); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// TestOpenOutput_locks: a file is written by one at a time, also where it is named by another way.
+func TestOpenOutput_locks(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "real"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	link(t, "real", filepath.Join(dir, "linked"))
+	first, err := client.OpenOutput(filepath.Join(dir, "real", "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := client.OpenOutput(filepath.Join(dir, "linked", "out")); err == nil || !strings.Contains(err.Error(), "another odoo-upgrade is at work") {
+		if err == nil {
+			second.Close()
+		}
+		t.Errorf("the second: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+	third, err := client.OpenOutput(filepath.Join(dir, "linked", "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := third.Close(); err != nil {
+		t.Error(err)
+	}
+	if left := folder(t, filepath.Join(dir, "real")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestOpenOutput_emptyFileOfTheUser: an empty file with the lock's name is there and empty afterwards.
+func TestOpenOutput_emptyFileOfTheUser(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "out.odoo-upgrade"), "")
+	o, err := client.OpenOutput(filepath.Join(dir, "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"out.odoo-upgrade": ""}, folder(t, dir)); diff != "" {
+		t.Errorf("the folder (-want +got):\n%s", diff)
+	}
+}
+
+// TestDownload_afterAKill continues from what a killed process leaves, at every moment at which something is written. A copy of the folder,
+// made in the middle of a download, is what a kill would leave.
+func TestDownload_afterAKill(t *testing.T) {
+	t.Parallel()
+	file := noise(2<<20 + 5)
+	dir := t.TempDir()
+	a := &archive{data: file, etag: `"a"`, ranges: true}
+	srv := httptest.NewServer(a)
+	defer srv.Close()
+	c := newClient(t, srv.URL)
+	var left []map[string]string
+	_, err := c.Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"), &client.DownloadOptions{Retry: impatient,
+		Progress: func(client.Progress) { left = append(left, folder(t, dir)) }})
+	if err != nil || len(left) < 3 {
+		t.Fatalf("%v after %d steps", err, len(left))
+	}
+	tests := []struct {
+		name   string
+		stays  bool // the part is not the one that was written any more, and is left alone
+		change func(name, text string) string
+	}{
+		{name: "as it was", change: func(_, text string) string { return text }},
+		{name: "the note is cut", change: func(name, text string) string { return cutNote(name, text, 1) }},
+		{name: "the note is cut by a line", change: func(name, text string) string { return cutNote(name, text, 60) }},
+		{name: "a byte changed", stays: true, change: func(name, text string) string {
+			if strings.HasSuffix(name, ".part") && len(text) > 0 {
+				text = "!" + text[1:]
+			}
+			return text
+		}},
+		{name: "another file", stays: true, change: func(name, text string) string {
+			if strings.HasSuffix(name, ".part") {
+				text = "of the user"
+			}
+			return text
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for i, files := range left {
+				dir := t.TempDir()
+				kept := map[string]string{"out": string(file)}
+				for name, text := range files {
+					text = tt.change(name, text)
+					write(t, filepath.Join(dir, name), text)
+					if tt.stays && text != files[name] {
+						kept[name] = text
+					}
+				}
+				got, err := c.Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"), &client.DownloadOptions{Retry: impatient})
+				if err != nil {
+					t.Fatalf("step %d: %v", i, err)
+				}
+				now := folder(t, dir)
+				if now["out"] != string(file) {
+					t.Errorf("step %d: the file differs from the server's", i)
+				}
+				if tt.name == "as it was" && i > 1 && got.From == 0 {
+					t.Errorf("step %d: began again", i)
+				}
+				for name, text := range now {
+					// Without a sum, this part cannot be told from a file of the user's: as a copy it is not the file that was made.
+					if strings.HasPrefix(tt.name, "the note is cut") && strings.HasSuffix(name, ".part") && text == files[name] {
+						kept[name] = text
+					}
+				}
+				if !maps.Equal(kept, now) {
+					t.Errorf("step %d: the folder (-want +got):\n%.500s", i, cmp.Diff(keys(kept), keys(now)))
+				}
+			}
+		})
+	}
+}
+
+func keys(m map[string]string) []string {
+	var out []string
+	for k, v := range m {
+		out = append(out, fmt.Sprintf("%s: %d bytes", k, len(v)))
+	}
+	return out
+}
+
+func cutNote(name, text string, n int) string {
+	if strings.HasSuffix(name, ".odoo-upgrade") && len(text) > n+200 {
+		return text[:len(text)-n]
+	}
+	return text
+}
+
+func TestDownload_partIsWhole(t *testing.T) {
+	t.Parallel()
+	// The process ended after the last byte and before the renaming.
+	file := noise(1 << 20)
+	for name, data := range map[string][]byte{"the same file": file, "another one of that size": append(bytes.Clone(file[:len(file)-1]), file[len(file)-1]^1)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var left map[string]string
+			dir := t.TempDir()
+			a := &archive{data: file, etag: `"a"`, ranges: true}
+			srv := httptest.NewServer(a)
+			defer srv.Close()
+			c := newClient(t, srv.URL)
+			o, err := client.OpenOutput(filepath.Join(dir, "out"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			// An order to the disk that fails keeps the part: the file's name is a folder's in the end.
+			_, err = c.DownloadTo(t.Context(), srv.URL+archivePath, o, &client.DownloadOptions{Retry: impatient, Progress: func(p client.Progress) {
+				if p.Done == p.Total {
+					_ = os.Mkdir(filepath.Join(dir, "out"), 0o700)
+				}
+			}})
+			if err == nil || !strings.Contains(err.Error(), "is a folder") {
+				t.Fatalf("got %v", err)
+			}
+			if err := o.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(filepath.Join(dir, "out")); err != nil {
+				t.Fatal(err)
+			}
+			left = folder(t, dir)
+			if len(left) != 2 {
+				t.Fatalf("there is %v", keys(left))
+			}
+			a.mu.Lock()
+			a.data, a.asked = data, nil
+			a.mu.Unlock()
+			got, err := c.Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"), &client.DownloadOptions{Retry: impatient})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(map[string]string{"out": string(data)}, folder(t, dir)); diff != "" {
+				t.Errorf("the folder is wrong: %.300s", diff)
+			}
+			if want := "bytes=1048575-"; a.asked[0] != want || (name == "the same file" && (len(a.asked) != 1 || got.From != int64(len(file)-1))) {
+				t.Errorf("asked for %q, took up at %d", a.asked, got.From)
+			}
+		})
+	}
+}
+
+// TestDownload_contradictions: what does not fit behind the beginning is never put there; the download begins again.
+func TestDownload_contradictions(t *testing.T) {
+	t.Parallel()
+	file := noise(1 << 20)
+	const half = 1 << 19
+	modified := "Wed, 01 Jan 2020 12:00:00 GMT"
+	// first cuts the first answer in half.
+	first := func(w http.ResponseWriter, header map[string]string) {
+		for k, v := range header {
+			w.Header().Set(k, v)
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(file)))
+		_, _ = w.Write(file[:half])
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	good := map[string]string{"ETag": `"a"`, "Last-Modified": modified}
+	rest := func(header map[string]string, status int, body []byte) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			h := map[string]string{"ETag": `"a"`, "Content-Range": fmt.Sprintf("bytes %d-%d/%d", half, len(file)-1, len(file))}
+			maps.Copy(h, header)
+			for k, v := range h {
+				if v != "" {
+					w.Header().Set(k, v)
+				}
+			}
+			w.WriteHeader(status)
+			_, _ = w.Write(body)
+			w.(http.Flusher).Flush()
+		}
+	}
+	other := bytes.Clone(file)
+	for i := range other {
+		other[i] ^= 0x55
+	}
+	tail := other[half:] // what must never be put behind the head
+	tests := []struct {
+		name   string
+		header map[string]string // of the first answer; nil means good
+		answer http.HandlerFunc  // to the range
+	}{
+		{name: "another tag", answer: rest(map[string]string{"ETag": `"b"`}, 206, tail)},
+		{name: "a weak tag", answer: rest(map[string]string{"ETag": `W/"a"`}, 206, tail)},
+		{name: "no tag", answer: rest(map[string]string{"ETag": ""}, 206, tail)},
+		{name: "another date", answer: rest(map[string]string{"Last-Modified": "Wed, 01 Jan 2020 12:00:01 GMT"}, 206, tail)},
+		{name: "by date, another date", header: map[string]string{"Last-Modified": modified},
+			answer: rest(map[string]string{"ETag": "", "Last-Modified": "Wed, 01 Jan 2020 12:00:01 GMT"}, 206, tail)},
+		{name: "by date, no date", header: map[string]string{"Last-Modified": modified}, answer: rest(map[string]string{"ETag": ""}, 206, tail)},
+		{name: "by date, a tag", header: map[string]string{"Last-Modified": modified}, answer: rest(map[string]string{"Last-Modified": modified}, 206, tail)},
+		{name: "another size", answer: rest(map[string]string{"Content-Range": fmt.Sprintf("bytes %d-%d/%d", half, len(file)-1, len(file)+1)}, 206, tail)},
+		{name: "beyond the size", answer: rest(map[string]string{"Content-Range": fmt.Sprintf("bytes %d-%d/*", half, len(file))}, 206, append(bytes.Clone(tail), 0))},
+		{name: "another beginning", answer: rest(map[string]string{"Content-Range": fmt.Sprintf("bytes %d-%d/%d", half-1, len(file)-1, len(file))}, 206, other[half-1:])},
+		{name: "from the beginning", answer: rest(map[string]string{"Content-Range": fmt.Sprintf("bytes 0-%d/%d", len(file)-1, len(file))}, 206, other)},
+		{name: "no range", answer: rest(map[string]string{"Content-Range": ""}, 206, tail)},
+		{name: "a range in lines", answer: rest(map[string]string{"Content-Range": "lines 1-2/3"}, 206, tail)},
+		{name: "gzip", answer: rest(map[string]string{"Content-Encoding": "gzip"}, 206, tail)},
+		{name: "several parts", answer: rest(map[string]string{"Content-Type": "multipart/byteranges; boundary=x"}, 206, tail)},
+		{name: "a page", answer: rest(map[string]string{"Content-Type": "text/html"}, 206, tail)},
+		{name: "longer than its range", answer: rest(nil, 206, append(bytes.Clone(tail), 1, 2, 3))},
+		{name: "a length that is not its range's", answer: rest(map[string]string{"Content-Length": fmt.Sprint(half - 1)}, 206, tail[:half-1])},
+		{name: "a whole answer with a range", answer: rest(nil, 200, tail)},
+		{name: "a whole answer, gzip", answer: rest(map[string]string{"Content-Range": "", "Content-Encoding": "gzip"}, 200, tail)},
+		{name: "an empty whole answer", answer: rest(map[string]string{"Content-Range": "", "Content-Length": "0"}, 200, nil)},
+		{name: "an empty whole answer without length", answer: rest(map[string]string{"Content-Range": ""}, 200, nil)},
+		{name: "not satisfiable", answer: rest(map[string]string{"Content-Range": fmt.Sprintf("bytes */%d", half)}, 416, nil)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			n := 0
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch n++; {
+				case n == 1:
+					header := tt.header
+					if header == nil {
+						header = good
+					}
+					first(w, header)
+				case r.Header.Get("Range") != "":
+					tt.answer(w, r)
+				default:
+					_, _ = w.Write(file)
+				}
+			}))
+			defer srv.Close()
+			dir := t.TempDir()
+			_, err := newClient(t, srv.URL).Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"), &client.DownloadOptions{Retry: impatient})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(map[string]string{"out": string(file)}, folder(t, dir)); diff != "" {
+				t.Errorf("the folder is wrong: %.300s", diff)
+			}
+			if n != 3 {
+				t.Errorf("%d calls, want 3", n)
+			}
+		})
+	}
+}
+
+// TestDownload_neverAsTold: what is wrong every time is given up soon, and nothing of it is saved.
+func TestDownload_neverAsTold(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		header map[string]string
+		status int
+		body   string
+		calls  int
+		says   string
+	}{
+		{"gzip", map[string]string{"Content-Encoding": "gzip"}, 200, "packed", 1, "content coding gzip"},
+		{"br, as a list", map[string]string{"Content-Encoding": "identity, br"}, 200, "packed", 1, "content coding br"},
+		{"empty", map[string]string{"Content-Length": "0"}, 200, "", 4, "empty"},
+		{"empty, chunked", nil, 200, "", 4, "empty"},
+		{"a range", map[string]string{"Content-Range": "bytes 0-3/4"}, 206, "dump", 4, "range"},
+		{"a whole answer with a range", map[string]string{"Content-Range": "bytes 2-3/4"}, 200, "mp", 4, "range"},
+		{"not satisfiable", map[string]string{"Content-Range": "bytes */0"}, 416, "", 4, "no longer"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			n := 0
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				n++
+				for k, v := range tt.header {
+					w.Header().Set(k, v)
+				}
+				w.WriteHeader(tt.status)
+				_, _ = w.Write([]byte(tt.body))
+				w.(http.Flusher).Flush()
+			}))
+			defer srv.Close()
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "out"), "before")
+			_, err := newClient(t, srv.URL).Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"), &client.DownloadOptions{Retry: impatient})
+			if !errors.Is(err, client.ErrNotAsTold) || !strings.Contains(err.Error(), tt.says) || n != tt.calls {
+				t.Errorf("%d calls, %v; want %d and %q", n, err, tt.calls, tt.says)
+			}
+			if diff := cmp.Diff(map[string]string{"out": "before"}, folder(t, dir)); diff != "" {
+				t.Errorf("the folder (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
