@@ -31,7 +31,8 @@ const (
 // Options are what New takes beside the URL. Nil means all zero values.
 type Options struct {
 	// HTTPClient makes the exchanges. Nil means one of our own: HTTP/1.1, proxies from the environment, RootCAs. A client
-	// given here is used as it is, but never follows redirects of API calls.
+	// given here is used as it is, but never follows redirects of API calls, and those of downloads only where the key stays
+	// with the server that it was meant for.
 	HTTPClient *http.Client
 
 	// RootCAs is whom to trust for TLS. Nil means the system's authorities (which on Unix obey SSL_CERT_FILE).
@@ -93,6 +94,13 @@ func New(baseURL string, opts *Options) (*Client, error) {
 	api, downloads := *hc, *hc
 	// net/http turns a redirected POST into a GET without body: parameters would be lost, or a key sent elsewhere.
 	api.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	theirs := hc.CheckRedirect
+	downloads.CheckRedirect = func(next *http.Request, via []*http.Request) error {
+		if err := follow(next, via); err != nil || theirs == nil {
+			return err
+		}
+		return theirs(next, via)
+	}
 	c.http, c.follow = &api, &downloads
 	return c, nil
 }
