@@ -87,7 +87,8 @@ func troubled(target string, level Level, err error) *Report {
 	if level == "" {
 		level = Observed
 	}
-	rep := &Report{Target: target, Level: level, Results: []Result{{ID: "suite/target", Verdict: Error, Rows: rows("1.6"), Evidence: Documented, Message: err.Error()}}}
+	rep := &Report{Target: target, Level: level, Err: err,
+		Results: []Result{{ID: "suite/target", Verdict: Error, Rows: []string{}, Evidence: Documented, Message: err.Error()}}}
 	rep.count()
 	return rep
 }
@@ -114,8 +115,29 @@ func TestWith(t *testing.T, target Target, opts *Options) {
 	}
 }
 
-// ErrProduction is returned (in the report's text) for a run that would trouble a shared platform.
-var ErrProduction = errors.New("this may be a shared platform")
+// What [Report.Err] is when no check was made.
+var (
+	ErrProduction  = errors.New("this may be a shared platform")                 // and the options do not have its manners
+	ErrURL         = errors.New("the URL is not a server's")                     // see [BaseURL]
+	ErrNoServer    = errors.New("no Database Upgrade API")                       // at the target's URL
+	ErrScheme      = errors.New("the server speaks the other of http and https") // than the target's URL
+	ErrCertificate = errors.New("the server's certificate is not trusted")       // by Options.RootCAs
+	ErrContract    = errors.New("the server does not know the contract")         // that is the target's
+)
+
+// BaseURL reads the URL of a server: http or https, a host, and what lies before /database/v1, if anything. The error is ErrURL.
+func BaseURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%w: %q: want the server's address, as http://127.0.0.1:8480", ErrURL, raw)
+	}
+	if before, _, has := strings.Cut(u.Path+"/", "/database/"); has {
+		base := *u
+		base.Path, base.RawPath = before, ""
+		return nil, fmt.Errorf("%w: %q: leave out the path of the methods, which each call adds: want %s", ErrURL, raw, base.String())
+	}
+	return u, nil
+}
 
 func (o *Options) fill(u *url.URL, t *Target) error {
 	level, err := ParseLevel(string(o.Level))
@@ -124,14 +146,14 @@ func (o *Options) fill(u *url.URL, t *Target) error {
 	}
 	o.Level = level
 	if !o.Production && !Loopback(u) {
-		return fmt.Errorf("%w: %s is not on this machine; --production asks with the manners a shared platform needs", ErrProduction, u.Host)
+		return fmt.Errorf("%w: %s is not on this machine, and Options.Production is false", ErrProduction, u.Host)
 	}
 	if o.Production {
 		if o.Level == Assumed {
-			return fmt.Errorf("%w: what is only assumed is never judged there; use --level observed", ErrProduction)
+			return fmt.Errorf("%w: what is only assumed is never judged there; the level must be observed or documented", ErrProduction)
 		}
 		if t.Email == "" {
-			return fmt.Errorf("%w: it needs an address of yours (--email)", ErrProduction)
+			return fmt.Errorf("%w: it needs an address of yours, to which it writes", ErrProduction)
 		}
 		o.Parallel = 1
 		if o.Pause == 0 || !Loopback(u) {

@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/conformance"
+	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
 // What is no such server gets one line that says what it is, not a list of failures.
@@ -138,5 +140,34 @@ func TestRun_sftpHangs(t *testing.T) {
 	}
 	if verdicts["sftp/session"] != conformance.Fail || verdicts["sftp/login-ed25519"] != conformance.Pass || verdicts["sftp/root"] != conformance.Skip {
 		t.Errorf("after %v: %v", time.Since(begin), verdicts)
+	}
+}
+
+// What makes every check pointless ends the run before the first, and is one result.
+func TestRun_endsBeforeTheChecks(t *testing.T) {
+	t.Parallel()
+	mock := mockservertest.New(t, nil)
+	plain, careful := newIsland(t), newIsland(t, "create/all-problems") // which names the contract only when nothing else is wrong
+	const unknown = "M123456-abcxyz"
+	for name, tt := range map[string]struct {
+		url, contract string
+		want          error
+	}{
+		"the methods' path":                 {plain.URL() + "/database/v1", contract, conformance.ErrURL},
+		"a query":                           {plain.URL() + "?a=b", contract, conformance.ErrURL},
+		"a contract that is unknown":        {plain.URL(), unknown, conformance.ErrContract},
+		"one that is said last":             {careful.URL(), unknown, conformance.ErrContract},
+		"a certificate":                     {mock.HTTPSURL(), contract, conformance.ErrCertificate},
+		"https where http is spoken":        {strings.Replace(mock.URL(), "http:", "https:", 1), contract, conformance.ErrScheme},
+		"http where https is spoken":        {strings.Replace(mock.HTTPSURL(), "https:", "http:", 1), contract, conformance.ErrScheme},
+		"another path than that of the API": {plain.URL() + "/elsewhere", contract, conformance.ErrNoServer},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rep := conformance.Run(t.Context(), conformance.Target{URL: tt.url, Contract: tt.contract}, nil)
+			if !errors.Is(rep.Err, tt.want) || rep.OK() || len(rep.Results) != 1 || rep.Errors != 1 {
+				t.Errorf("error %v, %d results, want %v and one", rep.Err, len(rep.Results), tt.want)
+			}
+		})
 	}
 }

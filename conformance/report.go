@@ -51,6 +51,10 @@ type Report struct {
 	Skipped int      `json:"skipped"`
 	Errors  int      `json:"errors"`
 
+	// Err is why no check was made, and nil where some were; not part of the JSON form, where the one result says it.
+	// It is one of ErrURL, ErrNoServer and those beside them, or says what is wrong with the options.
+	Err error `json:"-"`
+
 	// Created are the requests the run left on the server; not part of the JSON form, since
 	// a status URL opens the request to anybody.
 	Created []Created `json:"-"`

@@ -2,7 +2,10 @@ package conformance
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -113,94 +116,144 @@ func (b *bench) status(req request) reply {
 	return r
 }
 
-// preflight finds out whether this is such a server at all, its targets, and how it takes parameters. Where it is
-// none, the one result says so.
-func (s *suite) preflight(ctx context.Context) (Result, bool) {
+// preflight finds out whether this is such a server at all, its targets, how it takes parameters, and whether it knows the
+// contract. Where no check could be made it returns why, and the one result that says so.
+func (s *suite) preflight(ctx context.Context) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, 4*s.opts.CallTimeout)
 	defer cancel()
 	b := s.newBench(ctx, "preflight")
 	defer b.close()
 	s.learned = learned{target: "8.0", ways: map[string]way{}}
-	var talks bool
-	var saw []string
-	st := b.guard(func() {
-		if s.opts.Resume != nil {
-			talks = true
-			return
-		}
-		probe := func(method string, w way, p params) (reply, bool) {
-			a, err := b.try(b.compose(method, w, p))
-			r := reply{answer: a}
-			if err == nil {
-				r = readReply(a)
-			}
-			switch {
-			case err != nil:
-				saw = append(saw, err.Error())
-			case r.object == nil:
-				saw = append(saw, fmt.Sprintf("%s: %s", r.broken, r.came()))
-			default:
-				talks = true
-			}
-			return r, err == nil && r.object != nil
-		}
-		for _, w := range []way{byQuery, byForm} {
-			r, ok := probe("create", w, b.createParams().set("target", "5.0"))
-			if f, invalid := r.failure("TARGET:INVALID"); invalid {
-				s.learned.ways["create"] = w
-				list, _ := f["expected"].([]any)
-				for _, v := range list {
-					if t := text(v); t != "" {
-						s.learned.targets = append(s.learned.targets, t)
-					}
-				}
-				break
-			}
-			if !ok && b.hangs.Load() > 0 {
-				break
-			}
-		}
-		for _, method := range []string{"status", "process"} {
-			if b.hangs.Load() > 0 {
-				break
-			}
-			r, _ := probe(method, byQuery, params{"request", "999999999", "key", "AAAAAAAAAAAAAAAAAAAAAA=="})
-			if namesMissing(r) {
-				s.learned.ways[method] = byForm
-			}
-		}
-		if n := len(s.learned.targets); n > 0 {
-			s.learned.target = slices.MaxFunc(s.learned.targets, compareRows)
-			return
-		}
-		// The refusal told nothing: find a target and a way by trying.
-		for _, target := range []string{"8.0", "13.0", "18.0"} {
-			for _, w := range []way{byQuery, byForm} {
-				if s.opts.Production || talks && len(saw) > 0 && b.hangs.Load() > 1 {
-					return
-				}
-				p := b.createParams().set("target", target)
-				if r, ok := probe("create", w, p); ok {
-					if _, ok := b.readRequest(r, p); ok {
-						s.learned.target, s.learned.ways["create"] = target, w
-						return
-					}
-				} else if b.hangs.Load() > 1 {
-					return
-				}
-			}
-		}
-	})
-	if st.verdict != Pass {
-		saw = append(saw, st.message)
+	if s.opts.Resume != nil {
+		return Result{}, nil
 	}
-	if talks {
-		return Result{}, true
+	p := &scout{bench: b}
+	if st := b.guard(p.learn); st.verdict != Pass {
+		p.saw = append(p.saw, st.message)
+	}
+	trouble := func(id string, verdict Verdict, err error) (Result, error) {
+		message := s.redact(err.Error())
+		return Result{ID: id, Verdict: verdict, Rows: []string{}, Evidence: Documented, Message: message}, err
+	}
+	switch {
+	case p.err != nil:
+		return trouble("suite/target", Error, p.err)
+	case p.unknown != "":
+		return trouble("suite/contract", Error, fmt.Errorf("%w %s: create answers %s", ErrContract, s.target.Contract, p.unknown))
+	case p.talks:
+		return Result{}, nil
 	}
 	verdict := Error
-	if len(saw) > 0 && strings.Contains(saw[0], "HTTP 2") {
+	if len(p.saw) > 0 && strings.Contains(p.saw[0], "HTTP 2") {
 		verdict = Fail // it answers the method, but not as it should
 	}
-	return Result{ID: "answers/json", Verdict: verdict, Rows: rows("1.6"), Evidence: Documented,
-		Message: fmt.Sprintf("no Database Upgrade API at %s: sent create with the target 5.0; expected a JSON object with failures; came %s", s.base, s.redact(strings.Join(slices.Compact(saw), "; then ")))}, false
+	res, err := trouble("answers/json", verdict, fmt.Errorf("%w at %s: sent create with the target 5.0; expected a JSON object with failures; came %s",
+		ErrNoServer, s.base, s.redact(strings.Join(slices.Compact(p.saw), "; then "))))
+	res.Rows = rows("1.6")
+	return res, err
+}
+
+// scout makes the first calls, and is what they found out.
+type scout struct {
+	*bench
+	talks   bool     // some call was answered by a JSON object
+	saw     []string // what came instead
+	unknown string   // the answer by which the server does not know the contract; "" while it may
+	err     error    // why further calls are in vain; nil while they may not be
+}
+
+// learn makes the calls.
+func (p *scout) learn() {
+	for _, w := range []way{byQuery, byForm} {
+		r, ok := p.probe("create", w, p.createParams().set("target", "5.0"))
+		if p.over() {
+			return
+		}
+		if f, invalid := r.failure("TARGET:INVALID"); invalid {
+			p.learned.ways["create"] = w
+			list, _ := f["expected"].([]any)
+			for _, v := range list {
+				if t := text(v); t != "" {
+					p.learned.targets = append(p.learned.targets, t)
+				}
+			}
+			break
+		}
+		if !ok && p.hangs.Load() > 0 {
+			break
+		}
+	}
+	for _, method := range []string{"status", "process"} {
+		if p.hangs.Load() > 0 {
+			break
+		}
+		r, _ := p.probe(method, byQuery, params{"request", "999999999", "key", "AAAAAAAAAAAAAAAAAAAAAA=="})
+		if namesMissing(r) {
+			p.learned.ways[method] = byForm
+		}
+	}
+	if len(p.learned.targets) > 0 {
+		p.learned.target = slices.MaxFunc(p.learned.targets, compareRows)
+		if !p.opts.Production && p.hangs.Load() == 0 { // a server may look at the contract only when nothing else is wrong
+			p.creates(p.learned.ways["create"], p.createParams())
+		}
+		return
+	}
+	// The refusal told nothing: find a target and a way by trying.
+	for _, target := range []string{"8.0", "13.0", "18.0"} {
+		for _, w := range []way{byQuery, byForm} {
+			if p.opts.Production || p.talks && len(p.saw) > 0 && p.hangs.Load() > 1 {
+				return
+			}
+			if p.creates(w, p.createParams().set("target", target)) {
+				p.learned.target, p.learned.ways["create"] = target, w
+				return
+			}
+			if p.over() || p.hangs.Load() > 1 {
+				return
+			}
+		}
+	}
+}
+
+// over reports whether nothing more can be learned.
+func (p *scout) over() bool { return p.err != nil || p.unknown != "" }
+
+// probe makes a call and takes note of what it says of the server.
+func (p *scout) probe(method string, w way, params params) (reply, bool) {
+	a, err := p.try(p.compose(method, w, params))
+	var untrusted *tls.CertificateVerificationError
+	var noTLS tls.RecordHeaderError
+	switch {
+	case errors.As(err, &untrusted):
+		p.err = fmt.Errorf("%w: %s: %w", ErrCertificate, p.base, untrusted.Err)
+	case errors.As(err, &noTLS):
+		p.err = fmt.Errorf("%w: want %s", ErrScheme, strings.Replace(p.base, "https:", "http:", 1))
+	case a.Status == http.StatusBadRequest && strings.Contains(string(a.Body), "HTTP request") && strings.Contains(string(a.Body), "HTTPS"):
+		p.err = fmt.Errorf("%w: want %s", ErrScheme, strings.Replace(p.base, "http:", "https:", 1))
+	}
+	if err != nil {
+		p.saw = append(p.saw, err.Error())
+		return reply{answer: a}, false
+	}
+	r := readReply(a)
+	if r.object == nil {
+		p.saw = append(p.saw, fmt.Sprintf("%s: %s", r.broken, r.came()))
+		return r, false
+	}
+	p.talks = true
+	if f, is := r.failure("CONTRACT:NOT_FOUND"); is && (f["code"] == nil || text(f["code"]) == p.target.Contract) {
+		p.unknown = show(map[string]any(f))
+	}
+	return r, true
+}
+
+// creates reports whether create gives a request.
+func (p *scout) creates(w way, params params) bool {
+	r, ok := p.probe("create", w, params)
+	if !ok {
+		return false
+	}
+	_, ok = p.readRequest(r, params)
+	return ok
 }

@@ -58,12 +58,17 @@ type stop struct {
 const blocked Verdict = "blocked" // becomes Skip, Fail or Error when all verdicts are known
 
 func newSuite(target Target, opts Options) (*suite, error) {
-	u, err := url.Parse(target.URL)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("conformance: the URL %q is not one of a server: want http(s)://HOST[:PORT]", target.URL)
+	u, err := BaseURL(target.URL)
+	if err != nil {
+		return nil, fmt.Errorf("conformance: %w", err)
+	}
+	if target.PublicURL != "" {
+		if _, err := BaseURL(target.PublicURL); err != nil {
+			return nil, fmt.Errorf("conformance: the public URL: %w", err)
+		}
 	}
 	if target.Contract == "" {
-		return nil, errors.New("conformance: a contract reference is needed that the server knows (--contract)")
+		return nil, errors.New("conformance: a contract reference is needed that the server knows")
 	}
 	if err := opts.fill(u, &target); err != nil {
 		return nil, err
@@ -134,7 +139,8 @@ func (s *suite) judge(ctx context.Context) *Report {
 		rep.count()
 		return rep
 	}
-	if res, ok := s.preflight(ctx); !ok {
+	if res, err := s.preflight(ctx); err != nil {
+		rep.Err = err
 		rep.Results = append(rep.Results, res)
 		s.observe(res)
 		rep.count()

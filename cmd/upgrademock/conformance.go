@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
+	"net"
 	"os"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -172,9 +175,27 @@ func (f *conformanceFlags) read() (err error) {
 
 // check looks at what a run needs beyond flags that can be read.
 func (f *conformanceFlags) check() error {
-	u, err := url.Parse(f.target.URL)
-	if f.target.URL == "" || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("--url %q: want the server's address, as http://127.0.0.1:8480", f.target.URL)
+	u, err := conformance.BaseURL(f.target.URL)
+	if err != nil {
+		return fmt.Errorf("--url: %w", err)
+	}
+	if f.target.PublicURL != "" {
+		if _, err := conformance.BaseURL(f.target.PublicURL); err != nil {
+			return fmt.Errorf("--public-url: %w", err)
+		}
+	}
+	if f.target.SFTPAddr != "" {
+		if _, port, err := net.SplitHostPort(f.target.SFTPAddr); err != nil || !isPort(port) {
+			return fmt.Errorf("--sftp-addr %q: want HOST:PORT, as 127.0.0.1:2200", f.target.SFTPAddr)
+		}
+	}
+	for name, d := range map[string]time.Duration{"timeout": f.opts.Timeout, "call-timeout": f.opts.CallTimeout, "pause": f.opts.Pause} {
+		if d < 0 {
+			return fmt.Errorf("--%s %v: want a time that is not negative, as 30s", name, d)
+		}
+	}
+	if f.opts.Parallel < 0 {
+		return fmt.Errorf("--parallel %d: want a number that is not negative", f.opts.Parallel)
 	}
 	if f.target.Contract == "" {
 		return errors.New("--contract is needed: a reference that the server knows, such as M123456-abcdef")
@@ -185,6 +206,9 @@ func (f *conformanceFlags) check() error {
 	if f.opts.Production && f.opts.Level == conformance.Assumed {
 		return errors.New("--level assumed is not for production: what is only assumed can't be held against it")
 	}
+	if err := f.selects(); err != nil {
+		return err
+	}
 	if f.opts.Production && f.target.Email == "" {
 		return errors.New("--production needs --email: the platform writes to it")
 	}
@@ -194,11 +218,58 @@ func (f *conformanceFlags) check() error {
 	return nil
 }
 
+// isPort reports whether text is the number of a TCP port.
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
+}
+
+// selected are the checks that the flags leave, at a level.
+func (f *conformanceFlags) selected(level conformance.Level) []conformance.Info {
+	return slices.DeleteFunc(conformance.Checks(), func(c conformance.Info) bool {
+		return !level.Covers(c.Evidence) || f.opts.Run != nil && !f.opts.Run.MatchString(c.ID) || f.opts.Skip != nil && f.opts.Skip.MatchString(c.ID) ||
+			f.opts.Production && !c.Gentle
+	})
+}
+
+// selects is the error of flags that leave no check to make.
+func (f *conformanceFlags) selects() error {
+	if len(f.selected(f.opts.Level)) > 0 {
+		return nil
+	}
+	var flags []string
+	for _, flag := range [][2]string{{"--run", f.run}, {"--skip", f.skip}} {
+		if flag[1] != "" {
+			flags = append(flags, fmt.Sprintf("%s %q", flag[0], flag[1]))
+		}
+	}
+	if assumed := f.selected(conformance.Assumed); len(assumed) > 0 && !f.opts.Production {
+		return fmt.Errorf("%s: no check at --level %s is left; --level assumed has %d, as %s", strings.Join(flags, " "), f.opts.Level, len(assumed), assumed[0].ID)
+	}
+	return fmt.Errorf("%s: no check is left; conformance --list shows their ids", strings.Join(flags, " "))
+}
+
+// advice is what to do about a run that ended before its first check; "" where the error says it.
+func (f *conformanceFlags) advice(err error) string {
+	switch {
+	case errors.Is(err, conformance.ErrContract):
+		return "; give one that it knows with --contract"
+	case errors.Is(err, conformance.ErrCertificate):
+		return `; name the certificate of its authority with --ca-file FILE (the emulator's: "upgrademock ca path"), or check none with --insecure`
+	case errors.Is(err, conformance.ErrNoServer):
+		return "; is it running, and is --url right?"
+	}
+	return ""
+}
+
 func (f *conformanceFlags) do(cmd *cobra.Command) error {
 	if err := f.read(); err != nil {
 		return err
 	}
 	if f.list {
+		if err := f.selects(); err != nil {
+			return err
+		}
 		return failed(f.printList(cmd.OutOrStdout()))
 	}
 	if err := f.check(); err != nil {
@@ -266,6 +337,9 @@ func (f *conformanceFlags) judge(cmd *cobra.Command, run func(ctx context.Contex
 
 // exit is the command's outcome for a report.
 func (f *conformanceFlags) exit(rep *conformance.Report) error {
+	if rep.Err != nil {
+		return failed(fmt.Errorf("%s%s", oneLine(rep.Err.Error()), f.advice(rep.Err)))
+	}
 	if !rep.OK() {
 		return exitCode{code: exitFailed}
 	}
@@ -307,6 +381,12 @@ func newReplayCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			level := f.level
 			if err := f.read(); err != nil {
+				return err
+			}
+			if level == "" {
+				f.opts.Level = conformance.Assumed // of all that a recording may have
+			}
+			if err := f.selects(); err != nil {
 				return err
 			}
 			if level == "" {

@@ -84,7 +84,7 @@ func (f *conformanceFlags) print(cmd *cobra.Command, rep *conformance.Report) er
 		if err := rep.WriteJSON(out); err != nil {
 			return failed(err)
 		}
-	} else {
+	} else if rep.Err == nil {
 		printTree(out, rep, paint(f.colour == "always" || f.colour == "auto" && isTerminal(out)))
 	}
 	if f.opts.Production && len(rep.Created) > 0 {
@@ -180,12 +180,7 @@ func oneLine(s string) string {
 
 // printList writes the checks that a run would make.
 func (f *conformanceFlags) printList(w io.Writer) error {
-	var list []conformance.Info
-	for _, c := range conformance.Checks() {
-		if f.opts.Level.Covers(c.Evidence) && (f.opts.Run == nil || f.opts.Run.MatchString(c.ID)) && (f.opts.Skip == nil || !f.opts.Skip.MatchString(c.ID)) && (c.Gentle || !f.opts.Production) {
-			list = append(list, c)
-		}
-	}
+	list := f.selected(f.opts.Level)
 	if f.json {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
