@@ -116,7 +116,7 @@ func answerChecks() []check {
 				}})
 	}
 	return append(checks,
-		check{id: "answers/success-status", rows: rows("1.7"), evidence: ObservedUse, needs: Writes | Processes | SFTP,
+		check{id: "answers/success-status", rows: rows("1.6", "1.7"), evidence: ObservedUse, needs: Writes | Processes | SFTP,
 			says: "A success answers an HTTP status below 300: known clients take 400 and above for an error, and the samples follow no redirect.",
 			run: func(b *bench) {
 				for _, m := range pageMethods {

@@ -274,7 +274,7 @@ func downloadChecks() []check {
 					b.wrong(a.What+" with filestore true", "a zip with dump.sql and filestore/…", fmt.Sprintf("%q", names))
 				}
 			}},
-		{id: "urls/wrong-key", rows: rows("8.1"), evidence: Documented, needs: needs,
+		{id: "urls/wrong-key", rows: rows("7", "8.1"), evidence: Documented, needs: needs,
 			says: "With a wrong key, or another request's, no URL opens.",
 			run: func(b *bench) {
 				b.closedURLs(func(a answer) bool { return a.Status >= 300 }, "no success")

@@ -150,6 +150,15 @@ func createRefusalChecks() []check {
 					b.hasKey(r, f, "message", fmt.Sprintf("Invalid value %q", email))
 				}
 			}},
+		{id: "create/email-blank", rows: rows("2"), evidence: ObservedUse, needs: Writes,
+			says: "A blank before or behind the address is no fault: a published client sends one.",
+			run: func(b *bench) {
+				for _, email := range []string{" john.doe@example.com", "john.doe@example.com "} {
+					p := b.createParams().set("email", email)
+					r := b.accepted(b.api("create", b.way("create"), p))
+					b.readRequest(r, p)
+				}
+			}},
 		{id: "create/filename-invalid", rows: rows("2"), evidence: Assumption,
 			says: "A file name that is none, or leads elsewhere, is refused with FILENAME:INVALID and its value.",
 			run: func(b *bench) {

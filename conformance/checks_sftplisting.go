@@ -84,7 +84,7 @@ func longParts(line string) []string {
 func sftpListingChecks() []check {
 	const size = 84992
 	return []check{
-		{id: "sftp/session", rows: rows("5.19"), evidence: Documented, needs: SFTP, gentle: true,
+		{id: "sftp/session", rows: rows("5.5", "5.19"), evidence: Documented, needs: SFTP, gentle: true,
 			says: "The subsystem sftp speaks SFTP version 3.",
 			run: func(b *bench) {
 				key := newKey("ed25519")

@@ -290,7 +290,11 @@ func (h *islandSSH) session(conn ssh.Conn, ch ssh.Channel, reqs <-chan *ssh.Requ
 				return
 			}
 		}
-		ch.SendRequest("exit-status", false, []byte{0, 0, 0, 0})
+		status := byte(0)
+		if s.is("exit status 1") {
+			status = 1
+		}
+		ch.SendRequest("exit-status", false, []byte{0, 0, 0, status})
 		return
 	}
 }
@@ -378,7 +382,11 @@ func (f *islandFiles) serve() {
 		}
 		kind, p := b[0], &islandPacket{b[1:]}
 		if kind == 1 {
-			f.send(2, binary.BigEndian.AppendUint32(nil, 3))
+			version := uint32(3)
+			if f.s.is("SFTP 6") {
+				version = 6
+			}
+			f.send(2, binary.BigEndian.AppendUint32(nil, version))
 			continue
 		}
 		id := p.u32()
@@ -474,6 +482,11 @@ func (f *islandFiles) attrs(dir bool, size int) []byte {
 
 func (f *islandFiles) handle(kind byte, p *islandPacket) (byte, []byte) {
 	s := f.s
+	if s.packet != nil {
+		if typ, data := s.packet(f, kind, &islandPacket{p.b}); typ != 0 {
+			return typ, data
+		}
+	}
 	name, data := f.shown()
 	switch kind {
 	case 3: // open

@@ -17,11 +17,13 @@ var wholeSuite = flag.Bool("whole-suite", false, "hold every saboteur against th
 
 // saboteur is a server that breaks exactly one thing.
 type saboteur struct {
-	bends []string // nil, and no other bend either: the one that is called as the check
-	edit  func(method string, ok bool, answer map[string]any)
-	file  func(w http.ResponseWriter, r *http.Request) bool
-	steps []string
-	also  string // a regular expression: the checks that can't help noticing, too, since the broken thing is theirs as well
+	bends  []string // nil, and no other bend either: the one that is called as the check
+	edit   func(method string, ok bool, answer map[string]any)
+	file   func(w http.ResponseWriter, r *http.Request) bool
+	front  func(w http.ResponseWriter, r *http.Request, next http.Handler)
+	packet func(f *islandFiles, kind byte, p *islandPacket) (byte, []byte)
+	steps  []string
+	also   string // a regular expression: the checks that can't help noticing, too, since the broken thing is theirs as well
 }
 
 type edit = func(method string, ok bool, answer map[string]any)
@@ -86,7 +88,7 @@ const everything = "."
 // sabotaged is an island that is wrong as the saboteur says.
 func sabotaged(t testing.TB, sab saboteur) *island {
 	s := newIsland(t, sab.bends...)
-	s.edit, s.file = sab.edit, sab.file
+	s.edit, s.file, s.front, s.packet = sab.edit, sab.file, sab.front, sab.packet
 	if sab.steps != nil {
 		s.steps = sab.steps
 	}
