@@ -131,8 +131,22 @@ func (s *Server) tell(c *call) {
 		c.event.Duration = time.Since(c.event.At)
 	}
 	c.event.Status, c.event.Sent = c.w.status, c.w.sent
+	if c.w.status >= http.StatusMultipleChoices {
+		c.event.RetryAfter = retryAfter(c.w.Header().Get("Retry-After"), c.event.At)
+	}
 	c.tellFault()
 	s.record(&c.event, c.params.redacted(s.shorten)...)
+}
+
+// retryAfter is the pause that a header Retry-After asks for: seconds, or a date.
+func retryAfter(value string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return max(0, date.Sub(now))
+	}
+	return 0
 }
 
 // identify notes whose call it is, if it has the right key, and chooses the fault that its script has for it.
@@ -147,7 +161,27 @@ func (s *Server) identify(c *call) {
 		c.event.Contract = c.params.get("contract")
 	default:
 		c.event.Request, c.event.Contract, c.event.Scenario, c.fault = s.platform.Identify(&c.ref, on)
+		if c.event.Request != 0 {
+			c.event.KeyIn = headersWith(c.r, c.ref.Key)
+		}
 	}
+}
+
+// headersWith names the headers that have the key in them, where it does not belong.
+func headersWith(r *http.Request, key string) (names string) {
+	key = strings.TrimRight(key, "=") // which may be escaped
+	for name, values := range r.Header {
+		for _, value := range values {
+			if strings.Contains(value, key) {
+				names = join(names, name)
+				break
+			}
+		}
+	}
+	if user, password, ok := r.BasicAuth(); ok && strings.Contains(user+" "+password, key) {
+		names = join(names, "Authorization")
+	}
+	return names
 }
 
 func badParameters(err error) platform.Failure {

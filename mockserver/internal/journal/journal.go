@@ -25,17 +25,19 @@ type Event struct {
 	Scenario string    `json:"scenario,omitempty"`
 
 	// An HTTP exchange.
-	Method   string            `json:"method,omitempty"`
-	Path     string            `json:"path,omitempty"`
-	Params   map[string]string `json:"params,omitempty"` // the key shortened, long values cut
-	Agent    string            `json:"user_agent,omitempty"`
-	Status   int               `json:"status,omitempty"`
-	Received int64             `json:"received,omitempty"` // bytes of a dump
-	Checksum string            `json:"checksum,omitempty"` // "crc32c:…", of the whole dump: received, closed over SFTP, or processed
-	Sent     int64             `json:"sent,omitempty"`     // bytes of the answer's body
-	State    string            `json:"state,omitempty"`    // of the request, as the answer says
-	Failures []string          `json:"failures,omitempty"` // the reasons
-	Duration time.Duration     `json:"duration_ns,omitempty"`
+	Method     string            `json:"method,omitempty"`
+	Path       string            `json:"path,omitempty"`
+	Params     map[string]string `json:"params,omitempty"` // the key shortened, long values cut
+	Agent      string            `json:"user_agent,omitempty"`
+	Status     int               `json:"status,omitempty"`
+	Received   int64             `json:"received,omitempty"`       // bytes of a dump
+	Checksum   string            `json:"checksum,omitempty"`       // "crc32c:…", of the whole dump: received, closed over SFTP, or processed
+	Sent       int64             `json:"sent,omitempty"`           // bytes of the answer's body
+	State      string            `json:"state,omitempty"`          // of the request, as the answer says
+	Failures   []string          `json:"failures,omitempty"`       // the reasons
+	KeyIn      string            `json:"key_in,omitempty"`         // the headers of the call that had the request's key in them
+	RetryAfter time.Duration     `json:"retry_after_ns,omitempty"` // what the answer's header said
+	Duration   time.Duration     `json:"duration_ns,omitempty"`
 
 	// An SFTP event.
 	Session uint64  `json:"session,omitempty"`

@@ -16,28 +16,30 @@ type packed []byte
 const usualSize = 1 << 10
 
 // texts are the fields that are strings, but for On.
-func (e *Event) texts() [17]*string {
+func (e *Event) texts() [18]*string {
 	return [...]*string{
 		&e.Contract, &e.Scenario, &e.Method, &e.Path, &e.Agent, &e.Checksum, &e.State, &e.User, &e.Client, &e.Auth, &e.PubKey, &e.Op, &e.Flags,
-		&e.From, &e.To, &e.Fault, &e.Why,
+		&e.From, &e.To, &e.Fault, &e.Why, &e.KeyIn,
 	}
 }
 
 // numbers are the fields that are numbers, but for Seq and Request.
-func (e *Event) numbers() [10]int64 {
+func (e *Event) numbers() [11]int64 {
 	return [...]int64{
 		e.At.Unix(), int64(e.At.Nanosecond()), int64(e.Status), e.Received, e.Sent, int64(e.Duration), int64(e.Session), int64(e.Handle), e.Size, e.Offset,
+		int64(e.RetryAfter),
 	}
 }
 
-func (e *Event) setNumbers(n [10]int64) {
+func (e *Event) setNumbers(n [11]int64) {
 	e.At, e.Status, e.Received, e.Sent, e.Duration = time.Unix(n[0], n[1]).UTC(), int(n[2]), n[3], n[4], time.Duration(n[5])
 	e.Session, e.Handle, e.Size, e.Offset = uint64(n[6]), uint64(n[7]), n[8], n[9]
+	e.RetryAfter = time.Duration(n[10])
 }
 
 // lists and fired are the bits behind those of numbers and texts.
 const (
-	lists = 1 << (10 + 17 + iota)
+	lists = 1 << (11 + 18 + iota)
 	fired
 )
 
@@ -111,7 +113,7 @@ func (p packed) event(seq uint64) Event {
 	all := binary.LittleEndian.Uint32(u)
 	present := all
 	u = u[4:]
-	var numbers [10]int64
+	var numbers [11]int64
 	for i := range numbers {
 		if present&1 != 0 {
 			numbers[i] = u.number()
