@@ -9,7 +9,6 @@ import (
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
-	"github.com/upgrademock/upgrademock/mockserver/internal/verify"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -21,16 +20,6 @@ type Range = journal.Range
 
 // Filter narrows events, verdicts, waiting and resetting down to one request, one contract, one kind. The zero value lets all pass.
 type Filter = journal.Filter
-
-// Verdict is the verdict on one expectation of a scenario; see Server.Verify.
-type Verdict = verify.Result
-
-// The values of Verdict.Verdict.
-const (
-	Pass     = verify.Pass
-	Fail     = verify.Fail
-	Unjudged = verify.Unjudged // only who ran the client can know
-)
 
 // Request is a request as the emulator sees it.
 type Request struct {
@@ -149,26 +138,6 @@ func (s *Server) AddScenario(script *scenario.Scenario) error {
 // RemoveScenario takes the scenario with that name out of use, or all of them for ""; it returns how many there were. Requests that it
 // drives go on.
 func (s *Server) RemoveScenario(name string) int { return s.scripts.remove(name) }
-
-// Verify judges, for every scenario in use, its `expect` by what happened, narrowed down by the filter's Request and Contract.
-func (s *Server) Verify(f Filter) []Verdict {
-	if f.Request != 0 && f.Contract == "" {
-		f.Contract, _ = s.platform.Whose(f.Request)
-	}
-	events := s.Events(Filter{Contract: f.Contract, Since: f.Since, After: f.After})
-	byScript := make(map[string][]Event)
-	for _, e := range events {
-		// What was refused before there was a request belongs to each request of the contract.
-		if f.Request == 0 || e.Request == f.Request || e.Request == 0 {
-			byScript[e.Scenario] = append(byScript[e.Scenario], e)
-		}
-	}
-	var verdicts []Verdict
-	for _, script := range s.scripts.all() {
-		verdicts = append(verdicts, verify.Judge(script, byScript[script.Name])...)
-	}
-	return verdicts
-}
 
 // Await returns the first event that passes, and waits for it if it has not happened yet. It returns ctx's error when
 // that ends first, and any other only when the server is closed.

@@ -143,12 +143,14 @@ func underScenario(t *testing.T, s *scenario.Scenario, via, dump string) (proble
 	case s.Expect.Out == scenario.OutUpgraded && !sameFiles(t, dump, out):
 		bad("the upgraded dump is not what the platform has")
 	}
-	shows := s.Expect.Shows.Literal
-	if s.Expect.Shows.Key == "customer_message" {
-		shows = message
-	}
-	if !strings.Contains(log, shows) || (!s.Expect.Shows.IsZero() && shows == "") {
-		bad("%q was not shown", shows)
+	for _, want := range s.Expect.Shows {
+		text := want.Literal
+		if want.Key == "customer_message" {
+			text = message
+		}
+		if text == "" || !strings.Contains(log, text) {
+			bad("%q was not shown", text)
+		}
 	}
 	return problems, log
 }

@@ -87,6 +87,7 @@ func (h quiet) Enabled(_ context.Context, level slog.Level) bool { return level 
 
 func newExecCommand() *cobra.Command {
 	var flags stageFlags
+	var told taskFlags
 	var expect bool
 	cmd := &cobra.Command{
 		Use:   "exec [flags] -- COMMAND [ARGUMENT]...",
@@ -96,6 +97,10 @@ func newExecCommand() *cobra.Command {
 A program that has https://upgrade.odoo.com written in it needs no change: HTTPS_PROXY brings it to the emulator, and
 the usual variables make it trust the emulator's certificates. Calls to any other host are refused, so that an offline run stays
 offline. A program that takes an address finds it in UPGRADE_URL, and everything else in UPGRADEMOCK_ variables.
+
+With --expect, COMMAND is judged by the scenario. What it was told can be compared with what the platform got where that is known: the dump
+from --dump or UPGRADEMOCK_DUMP, create's parameters from --param or UPGRADEMOCK_CONTRACT, _EMAIL, _TARGET, _AIM and _FILENAME, the
+file to write from --out or UPGRADEMOCK_OUT. COMMAND finds all of them in these variables. What is not known is not judged.
 
 The exit status is COMMAND's own, 128+n if signal n ended it, 127 if there is no such program, and 126 if it cannot be executed.`,
 		Example: `  upgrademock exec -- ./upgrade.sh
@@ -111,6 +116,10 @@ The exit status is COMMAND's own, 128+n if signal n ended it, 127 if there is no
 			if err != nil {
 				return err
 			}
+			task, err := told.task()
+			if err != nil {
+				return err
+			}
 			if expect && !expects(opts.Server) {
 				return errors.New("--expect: no --scenario says what to expect")
 			}
@@ -120,12 +129,13 @@ The exit status is COMMAND's own, 128+n if signal n ended it, 127 if there is no
 			}
 			defer cleanUp()
 			return withJournal(flags.serve.journal, opts.Server, func() error {
-				return execute(opts, args, expect, cmd.ErrOrStderr())
+				return execute(opts, args, task, expect, cmd.ErrOrStderr())
 			})
 		},
 	}
 	cmd.Flags().SetInterspersed(false) // what follows COMMAND is COMMAND's
 	flags.add(cmd.Flags())
+	told.add(cmd.Flags())
 	cmd.Flags().BoolVar(&expect, "expect", false, "exit with 1 if COMMAND did not do what the scenario expects, and say what")
 	return cmd
 }
@@ -159,7 +169,7 @@ func say(w io.Writer, format string, args ...any) {
 	fmt.Fprintf(w, "upgrademock "+format+"\n", args...)
 }
 
-func execute(opts stage.Options, args []string, expect bool, stderr io.Writer) error {
+func execute(opts stage.Options, args []string, task *task, expect bool, stderr io.Writer) error {
 	keepLean()
 	signals := make(chan os.Signal, 16)
 	for _, sig := range child.Signals {
@@ -175,7 +185,7 @@ func execute(opts stage.Options, args []string, expect bool, stderr io.Writer) e
 	}
 	defer st.Close()
 	command := child.Command{
-		Args: args, Env: st.Env, Mark: st.Mark,
+		Args: args, Env: child.Environ(st.Env, task.environ(), nil), Mark: st.Mark,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Signals: signals, Terminal: true,
 	}
@@ -185,7 +195,8 @@ func execute(opts stage.Options, args []string, expect bool, stderr io.Writer) e
 	}
 	remarks(st, stderr)
 	status := result.Status
-	if expect && !asExpected(st.Server, result, stderr) {
+	run := task.run(result)
+	if expect && !asExpected(st.Server, &run, stderr) {
 		status = exitFailed
 	}
 	if err := st.Close(); err != nil {
@@ -218,11 +229,10 @@ func remarks(st *stage.Stage, stderr io.Writer) {
   - it cleans its environment, as sudo, env -i, tox and containers do.`)
 }
 
-// asExpected tells, with reasons, whether the program did what the scenarios expect. What it printed and the files it wrote are its
-// own business here: certify judges them.
-func asExpected(srv *mockserver.Server, result child.Result, stderr io.Writer) bool {
+// asExpected reports whether the program did what the scenarios expect, and says what it did not.
+func asExpected(srv *mockserver.Server, run *mockserver.Run, stderr io.Writer) bool {
 	good := true
-	for _, v := range judgeRun(srv.Verify(mockserver.Filter{}), srv.Scenarios(), result) {
+	for _, v := range srv.Judge(mockserver.Filter{}, run) {
 		if v.Verdict != mockserver.Fail {
 			continue
 		}

@@ -9,14 +9,15 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// params are what the client has to give to create, chosen so that the scenario is for its request.
-func params(script *scenario.Scenario, opts *mockserver.Options) (map[string]string, error) {
+// params are what the client has to give to create, chosen so that the scenario is for its request. The filename is the dump's, since many
+// clients take it from there.
+func params(script *scenario.Scenario, opts *mockserver.Options, dump string) (map[string]string, error) {
 	chosen := map[string]string{
 		"contract": "M123456-abcdef",
 		"email":    "john.doe@example.com",
 		"target":   "8.0",
 		"aim":      "test",
-		"filename": "db_name.dump",
+		"filename": dump,
 	}
 	if opts.Doc == mockserver.Doc13 {
 		chosen["target"] = "13.0"

@@ -50,6 +50,7 @@ type run struct {
 	result *Result
 
 	stage  *stage.Stage
+	told   map[string]string // the parameters of create
 	out    string
 	stdout string // what the client printed
 	stderr string
@@ -74,15 +75,30 @@ func (r *run) run(ctx context.Context) (err error) {
 		return err
 	}
 	r.result.Exit, r.result.Took = r.ended.Status, r.ended.Took
-	verdicts := r.stage.Server.Verify(mockserver.Filter{}) // before we ask for anything ourselves
 	r.result.Journal = r.stage.Server.Journal()
 	r.result.Output = r.tail()
 	if reason := r.opts.Via.choseOther(r.script, r.result.Journal); reason != "" {
 		r.result.skip = reason
 		return nil
 	}
-	r.judge(verdicts)
+	r.judge()
 	return nil
+}
+
+// judge makes the result of what the client did.
+func (r *run) judge() {
+	verdicts := r.stage.Server.Judge(mockserver.Filter{}, &mockserver.Run{
+		Status: r.ended.Status, Signal: r.ended.Signal, Took: r.ended.Took, TimedOut: r.late,
+		Printed: map[string]string{"standard output": r.stdout, "standard error": r.stderr},
+		Out:     r.out, Told: r.told, Dump: r.opts.Dump,
+	})
+	r.result.Verdict = Pass
+	for _, v := range verdicts {
+		if v.Verdict == mockserver.Fail {
+			r.result.Verdict = Fail
+			r.result.Failed = append(r.result.Failed, Failure{Expect: v.Expect, Wanted: v.Wanted, Saw: v.Saw, Hint: v.Hint, nearest: v.Nearest})
+		}
+	}
 }
 
 // start starts the stage.
@@ -157,10 +173,11 @@ func (r *run) execute(ctx context.Context, work string) error {
 
 // values are the variables that only certify sets.
 func (r *run) values() (map[string]string, error) {
-	chosen, err := params(r.script, r.opts.Stage.Server)
+	chosen, err := params(r.script, r.opts.Stage.Server, filepath.Base(r.opts.Dump))
 	if err != nil {
 		return nil, err
 	}
+	r.told = chosen
 	key, pub := filepath.Join(r.dir, "ssh_key"), filepath.Join(r.dir, "ssh_key.pub")
 	if err := makeKeyPair(key, pub); err != nil {
 		return nil, fmt.Errorf("make an SSH key: %w", err)

@@ -88,19 +88,18 @@ func (via Via) choseOther(script *scenario.Scenario, events []mockserver.Event) 
 	if via != Both || need == Both {
 		return ""
 	}
-	var went Via
-	for _, e := range events {
-		switch {
-		case overSFTP(e.On):
-			went = SFTP
-		case e.On == scenario.OnUpload || e.On == scenario.OnUpgrade:
-			went = HTTPS
-		}
-		if went == need {
-			return ""
-		}
+	happened := func(on func(string) bool) bool {
+		return slices.ContainsFunc(events, func(e mockserver.Event) bool { return on(e.On) })
 	}
-	if went == "" {
+	uploaded := happened(func(on string) bool { return on == scenario.OnUpload || on == scenario.OnUpgrade })
+	var went Via
+	switch {
+	case mockserver.SentOver(events) == string(SFTP), !uploaded && happened(overSFTP):
+		went = SFTP
+	case uploaded:
+		went = HTTPS
+	}
+	if went == "" || went == need || need == HTTPS && uploaded { // who tried both ways met it
 		return ""
 	}
 	return fmt.Sprintf("it is about dumps sent over %s, and this client chose %s", name(need), name(went))

@@ -190,7 +190,11 @@ func (c *checker) upgraded(u Upgraded) {
 func (c *checker) expect(e *Expect) {
 	c.word("expect.exit", e.Exit, ExitSuccess, ExitFailure)
 	c.word("expect.out", e.Out, OutUpgraded, OutAbsent)
-	c.word("expect.hides", e.Hides, "key")
+	c.word("expect.retry_after", e.RetryAfter, RetryAfterKept)
+	c.word("expect.params", e.Params, ParamsAsTold)
+	c.word("expect.dump", e.Dump, DumpIntact)
+	c.word("expect.requests", e.Requests, RequestsKnown)
+	c.word("expect.hides", e.Hides, HidesKey)
 	for _, event := range slices.Sorted(maps.Keys(e.Calls)) {
 		c.event("expect.calls."+event, event)
 		c.at("expect.calls."+event, e.Calls[event].check())
@@ -208,13 +212,28 @@ func (c *checker) expect(e *Expect) {
 	if e.Within < 0 {
 		c.at("expect.within", wrong("a duration is longer than zero here, found `%s`", e.Within))
 	}
-	switch key := e.Shows.Key; {
-	case key != "" && e.Shows.Literal != "":
-		c.at("expect.shows", wrong("either a status key or a literal, not both"))
-	case key != "" && !slices.Contains(StatusKeys(), key):
-		problem := unknown("status key", key, StatusKeys()).(problem)
+	if e.Shows != nil && len(e.Shows) == 0 {
+		c.at("expect.shows", wrong("wanted at least one text"))
+	}
+	for i, text := range e.Shows {
+		path := "expect.shows"
+		if len(e.Shows) > 1 {
+			path = fmt.Sprintf("expect.shows[%d]", i)
+		}
+		c.shown(path, text)
+	}
+}
+
+func (c *checker) shown(path string, text Text) {
+	switch {
+	case text.IsZero():
+		c.at(path, wrong("wanted a status key or a literal, found neither"))
+	case text.Key != "" && text.Literal != "":
+		c.at(path, wrong("either a status key or a literal, not both"))
+	case text.Key != "" && !slices.Contains(StatusKeys(), text.Key):
+		problem := unknown("status key", text.Key, StatusKeys()).(problem)
 		problem.message += " (a literal begins with `text:`)"
-		c.at("expect.shows", problem)
+		c.at(path, problem)
 	}
 }
 

@@ -14,6 +14,12 @@ const (
 	ExitFailure = "failure"
 	OutUpgraded = "upgraded"
 	OutAbsent   = "absent"
+
+	ParamsAsTold   = "as told"
+	DumpIntact     = "intact"
+	RequestsKnown  = "known"
+	RetryAfterKept = "kept"
+	HidesKey       = "key"
 )
 
 // Expect is what a good client does. What is empty is not judged.
@@ -22,19 +28,28 @@ type Expect struct {
 	Exit string `json:"exit,omitempty"`
 	// Calls bounds how often each event of [Events] happened, faulted ones included.
 	Calls map[string]Bound `json:"calls,omitempty"`
-	// Order lists events of which the first ones happened in this order.
+	// Order lists events that happened in this order. What changes nothing, see [Harmless], may have happened before, too.
 	Order []string `json:"order,omitempty"`
-	// Interval bounds the time between every two successive events of a kind.
+	// Interval bounds the time between every two successive events of a kind with nothing between them, until the
+	// request is done.
 	Interval map[string]Interval `json:"interval,omitempty"`
+	// RetryAfter is `kept`: a client that was told to retry after some time waits for so long.
+	RetryAfter string `json:"retry_after,omitempty"`
 	// Resumed says that the broken transfer was continued, not begun again.
 	Resumed bool `json:"resumed,omitempty"`
+	// Params is `as told`: create got the values that the client was told to give.
+	Params string `json:"params,omitempty"`
+	// Dump is `intact`: what is processed is the file that the client was told to send, byte for byte, or packed.
+	Dump string `json:"dump,omitempty"`
+	// Requests is `known`: every call names a request, and its key, as create answered them.
+	Requests string `json:"requests,omitempty"`
 	// Within is the time in which the client has ended; zero: not judged.
 	Within time.Duration `json:"-"`
 	// Out is upgraded or absent: what stands in the client's output file at the end.
 	Out string `json:"out,omitempty"`
-	// Shows is what reached the user: a status key's text, or a literal after `text:`.
-	Shows Text `json:"shows,omitzero"`
-	// Hides is `key`: the request's key is nowhere in what the client printed.
+	// Shows is what reached the user, all of it: status keys' texts, and literals after `text:`.
+	Shows Texts `json:"shows,omitempty"`
+	// Hides is `key`: the request's key is nowhere in what the client printed, and in no header of its calls.
 	Hides string `json:"hides,omitempty"`
 }
 
@@ -69,6 +84,17 @@ func (t Text) IsZero() bool { return t == Text{} }
 
 // MarshalText returns what String returns.
 func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// Texts are several things that a client prints.
+type Texts []Text
+
+// MarshalJSON writes one text as such, and several as a list.
+func (t Texts) MarshalJSON() ([]byte, error) {
+	if len(t) == 1 {
+		return json.Marshal(t[0])
+	}
+	return json.Marshal([]Text(t))
+}
 
 // Op compares what happened with what was wanted: =, >=, <=, >, <. Empty is =.
 type Op string
@@ -159,25 +185,36 @@ func checkOp(op Op) error {
 type Interval struct {
 	Op Op
 	D  time.Duration
+	// Average bounds the average of all such times, of six calls and more, and not each of them.
+	Average bool
 }
 
+const onAverage = " on average"
+
 func parseInterval(text string) (Interval, error) {
-	op, rest := cutOp(text)
+	bound, average := strings.CutSuffix(text, onAverage)
+	op, rest := cutOp(bound)
 	d, err := parseDuration(rest)
 	switch {
 	case err != nil:
-		return Interval{}, wrong("wanted a bound on a time such as `>=1s` or `<=5m`, found %s", quote(text))
+		return Interval{}, wrong("wanted a bound on a time such as `>=1s`, `<=5m` or `>=1s on average`, found %s", quote(text))
 	case op == "=":
 		return Interval{}, didYouMean(">="+rest, "nothing takes exactly a time: wanted `>=` or `<=` before it, found %s", quote(text))
 	}
-	return Interval{op, d}, nil
+	return Interval{op, d, average}, nil
 }
 
 // Holds reports whether d is within the bound.
 func (i Interval) Holds(d time.Duration) bool { return i.Op.holds(cmp.Compare(d, i.D)) }
 
-// String returns the form that scripts have: `>=1s`.
-func (i Interval) String() string { return string(i.Op) + i.D.String() }
+// String returns the form that scripts have: `>=1s`, `>=1s on average`.
+func (i Interval) String() string {
+	text := string(i.Op) + i.D.String()
+	if i.Average {
+		text += onAverage
+	}
+	return text
+}
 
 // MarshalText returns what String returns.
 func (i Interval) MarshalText() ([]byte, error) { return []byte(i.String()), nil }

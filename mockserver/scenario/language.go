@@ -203,12 +203,33 @@ func (d *decoder) expect(v value, e *Expect) {
 		"interval": func(v value) {
 			e.Interval = bounds(d, v, "an object of times, such as `{status: \">=1s\"}`", parseInterval)
 		},
-		"resumed": d.truth(&e.Resumed),
-		"within":  parsed(d, &e.Within, parseDuration),
-		"out":     d.text(&e.Out),
-		"shows":   parsed(d, &e.Shows, parseText),
-		"hides":   d.text(&e.Hides),
+		"retry_after": d.text(&e.RetryAfter),
+		"resumed":     d.truth(&e.Resumed),
+		"params":      d.text(&e.Params),
+		"dump":        d.text(&e.Dump),
+		"requests":    d.text(&e.Requests),
+		"within":      parsed(d, &e.Within, parseDuration),
+		"out":         d.text(&e.Out),
+		"shows":       d.texts(&e.Shows),
+		"hides":       d.text(&e.Hides),
 	})
+}
+
+// texts reads one text, or a list of them.
+func (d *decoder) texts(into *Texts) func(value) {
+	return func(v value) {
+		one := func(_ int, item value) {
+			var text Text
+			parsed(d, &text, parseText)(item)
+			*into = append(*into, text)
+		}
+		if _, list := v.node.(*ast.SequenceNode); !list {
+			one(0, v)
+			return
+		}
+		*into = Texts{}
+		d.list(v, "a list of texts", one)
+	}
 }
 
 // bounds reads event → comparison.

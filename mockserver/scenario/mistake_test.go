@@ -173,6 +173,12 @@ func TestParse_mistakes(t *testing.T) {
 		{"an unknown out", "expect: {out: upgrade}\n", want{"1:15: expect.out: unknown word `upgrade`, did you mean `upgraded`?"}},
 		{"shows what", "expect: {shows: costumer_message}\n", want{"1:17: expect.shows: … did you mean `customer_message`?"}},
 		{"shows nothing", "expect: {shows: 'text:'}\n", want{"1:17: expect.shows: … empty"}},
+		{"shows no text", "expect: {shows: []}\n", want{"1:17: expect.shows: wanted at least one text"}},
+		{"one of two shown", "expect: {shows: ['text:a', costumer_message]}\n", want{"1:28: expect.shows[1]: … did you mean `customer_message`?"}},
+		{"a dump how", "expect: {dump: whole}\n", want{"1:16: expect.dump: unknown word `whole`, expected `intact`"}},
+		{"parameters how", "expect: {params: told}\n", want{"1:18: expect.params: unknown word `told`, expected `as told`"}},
+		{"requests how", "expect: {requests: 1}\n", want{"1:20: expect.requests: wanted text"}},
+		{"retry after how", "expect: {retry_after: 2s}\n", want{"1:23: expect.retry_after: unknown word `2s`, expected `kept`"}},
 		{"hides what", "expect: {hides: email}\n", want{"1:17: expect.hides: unknown word `email`, expected `key`"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -35,10 +35,14 @@ expect:
   calls: {create: 1, process: 1, status: ">=3"}
   order: [create, request_sftp_access, sftp.put, process, status]
   interval: {status: ">=1s"}
+  retry_after: kept
   resumed: true
+  params: as told
+  dump: intact
+  requests: known
   within: 60s
   out: upgraded
-  shows: "customer_message"
+  shows: ["customer_message", "text:a b"]
   hides: key
 `
 
@@ -73,15 +77,19 @@ func wholeScenario() *scenario.Scenario {
 		},
 		Upgraded: scenario.Upgraded{Archive: "./upgraded.zip"},
 		Expect: &scenario.Expect{
-			Exit:     "success",
-			Calls:    map[string]scenario.Bound{"create": {Op: "=", N: 1}, "process": {Op: "=", N: 1}, "status": {Op: ">=", N: 3}},
-			Order:    []string{"create", "request_sftp_access", "sftp.put", "process", "status"},
-			Interval: map[string]scenario.Interval{"status": {Op: ">=", D: time.Second}},
-			Resumed:  true,
-			Within:   time.Minute,
-			Out:      "upgraded",
-			Shows:    scenario.Text{Key: "customer_message"},
-			Hides:    "key",
+			Exit:       "success",
+			Calls:      map[string]scenario.Bound{"create": {Op: "=", N: 1}, "process": {Op: "=", N: 1}, "status": {Op: ">=", N: 3}},
+			Order:      []string{"create", "request_sftp_access", "sftp.put", "process", "status"},
+			Interval:   map[string]scenario.Interval{"status": {Op: ">=", D: time.Second}},
+			RetryAfter: "kept",
+			Resumed:    true,
+			Params:     "as told",
+			Dump:       "intact",
+			Requests:   "known",
+			Within:     time.Minute,
+			Out:        "upgraded",
+			Shows:      scenario.Texts{{Key: "customer_message"}, {Literal: "a b"}},
+			Hides:      "key",
 		},
 	}
 }
@@ -199,7 +207,7 @@ func TestJSON_keepsScriptsWrittenInGo(t *testing.T) {
 			{On: "status", Failure: &scenario.Failure{Reason: "A:B"}},
 		}, Expect: &scenario.Expect{
 			Calls: map[string]scenario.Bound{"sftp.put": {Op: "<", N: 2}}, Interval: map[string]scenario.Interval{"status": {Op: "<", D: time.Hour}},
-			Shows: scenario.Text{Literal: " a\nb"},
+			Shows: scenario.Texts{{Literal: " a\nb"}, {Key: "state"}},
 		}},
 	} {
 		if err := s.Validate(); err != nil {

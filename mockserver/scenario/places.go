@@ -83,5 +83,14 @@ func Places() []string {
 	return names
 }
 
+// Harmless reports whether an event changes nothing on the platform, so that a client may cause it at any time.
+func Harmless(event string) bool {
+	switch event {
+	case OnStatus, OnDownload, OnSFTPLogin, OnSFTPOpen, OnSFTPRead, OnSFTPGet:
+		return true
+	}
+	return false
+}
+
 // Events returns what an expectation can count, order and time: every place, and sftp.put and sftp.get.
 func Events() []string { return append(Places(), OnSFTPPut, OnSFTPGet) }

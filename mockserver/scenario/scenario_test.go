@@ -224,7 +224,7 @@ func TestValidate(t *testing.T) {
 		{"expect", scenario.Scenario{Expect: &scenario.Expect{
 			Exit: "maybe", Within: -1, Order: []string{}, Calls: map[string]scenario.Bound{"status": {Op: "~", N: 1}},
 			Interval: map[string]scenario.Interval{"create": {}, "status": {D: 1}, "process": {Op: "!", D: 1}},
-			Shows:    scenario.Text{Key: "state", Literal: "b"},
+			Shows:    scenario.Texts{{Key: "state", Literal: "b"}},
 		}}, []string{
 			"expect.exit: unknown word", "expect.calls.status: unknown comparison", "expect.interval.create: a time between",
 			"expect.interval.process: unknown comparison", "expect.interval.status: nothing takes exactly", "expect.order: an order",

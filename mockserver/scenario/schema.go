@@ -198,20 +198,26 @@ func expectSchema() node {
 	counts, times := keys{}, keys{}
 	for _, event := range Events() {
 		counts[event] = numberOr("How often: 1, >=3, <=2.", op+`\+?[0-9]+`, 0)
-		times[event] = form("How far apart at least or at most: >=1s.", `(>=|<=|>|<) *`+durationPattern)
+		times[event] = form("How far apart at least or at most: >=1s, >=1s on average.", `(>=|<=|>|<) *(`+durationPattern+`)(`+onAverage+`)?`)
 	}
+	text := []node{words("", StatusKeys()...), form("", `text:[\s\S]+`)}
+	texts := node{"description": "", "type": "array", "minItems": 1, "items": node{"anyOf": text}}
 	return object("What a good client does; judged when it has finished.", keys{
-		"exit":     words("How it ends.", ExitSuccess, ExitFailure),
-		"calls":    object("How often things happened.", counts),
-		"order":    {"description": "In which order things happened first.", "type": "array", "minItems": 2, "items": words("", Events()...)},
-		"interval": object("How far apart any two successive ones were.", times),
-		"resumed":  truth("The broken upload was continued, not begun again."),
-		"within":   form("The time in which the client has ended.", durationPattern),
-		"out":      words("What stands in the client's output file at the end.", OutUpgraded, OutAbsent),
+		"exit":        words("How it ends.", ExitSuccess, ExitFailure),
+		"calls":       object("How often things happened.", counts),
+		"order":       {"description": "In which order things happened.", "type": "array", "minItems": 2, "items": words("", Events()...)},
+		"interval":    object("How far apart any two successive ones were.", times),
+		"retry_after": words("How long a client waits that was told to retry after some time.", RetryAfterKept),
+		"resumed":     truth("The broken transfer was continued, not begun again."),
+		"params":      words("What create got, compared with what the client was told.", ParamsAsTold),
+		"dump":        words("What is processed, compared with the file that the client was told to send.", DumpIntact),
+		"requests":    words("Which requests the calls name.", RequestsKnown),
+		"within":      form("The time in which the client has ended.", durationPattern),
+		"out":         words("What stands in the client's output file at the end.", OutUpgraded, OutAbsent),
 		"shows": {
-			"description": "What reached the user: a status key's text, or a literal after text:.",
-			"anyOf":       []node{words("", StatusKeys()...), form("", `text:[\s\S]+`)},
+			"description": "What reached the user: a status key's text, a literal after text:, or a list of both.",
+			"anyOf":       append(text, texts),
 		},
-		"hides": words("What is nowhere in what the client printed.", "key"),
+		"hides": words("What is nowhere in what the client printed, and in no header of its calls.", HidesKey),
 	})
 }

@@ -88,8 +88,9 @@ func TestSchema_equalsTheGoTypesAndTheGrammar(t *testing.T) {
 		{"upgraded", root.Properties["upgraded"].AnyOf[1], file, "upgraded: {zzzzzzzz: 1}"},
 		{"expect", root.Properties["expect"], scenario.Expect{
 			Exit: "success", Calls: map[string]scenario.Bound{"create": {}}, Order: []string{"a"},
-			Interval: map[string]scenario.Interval{"status": {}}, Resumed: true, Within: 1, Out: "absent",
-			Shows: scenario.Text{Key: "state"}, Hides: "key",
+			Interval: map[string]scenario.Interval{"status": {}}, RetryAfter: "kept", Resumed: true,
+			Params: "as told", Dump: "intact", Requests: "known", Within: 1, Out: "absent",
+			Shows: scenario.Texts{{Key: "state"}}, Hides: "key",
 		}, "expect: {zzzzzzzz: 1}"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -157,7 +158,7 @@ func TestSchema_judgesAsParseDoes(t *testing.T) {
 	t.Parallel()
 	python := testprog.NeedPython(t, "jsonschema", "python3-jsonschema")
 	docs := append(builtIns(t), whole, "{}", "upgraded: {built: 1, notes: a}", "faults: [{on: upload, after: 5, cut: true}]",
-		"expect: {calls: {status: '>= 3'}, shows: 'text:hello'}")
+		"expect: {calls: {status: '>= 3'}, shows: 'text:hello'}", "expect: {shows: [state, 'text:a b'], dump: intact, params: as told}")
 	docs = append(docs,
 		"[]", "step: []", "name: 5", "steps: []", "steps: [{}]", "steps: [{state: a, for: 0 polls}]", "steps: [{state: a, for: 2 weeks}]",
 		"steps: [{state: a, set: {id: 1}}]", "steps: [{state: a, set: {filestore: 'yes'}}]", "steps: [{state: a, set: {compressions: [1]}}]",
@@ -167,6 +168,7 @@ func TestSchema_judgesAsParseDoes(t *testing.T) {
 		"faults: [{on: status, failure: {message: x}}]", "upgraded: build", "upgraded: {}", "upgraded: {built: 1, archive: a}",
 		"expect: {exit: 0}", "expect: {calls: {proces: 1}}", "expect: {calls: {create: many}}", "expect: {interval: {status: 1s}}",
 		"expect: {order: [create]}", "expect: {shows: nothing}", "expect: {hides: email}", "expect: {within: 5}",
+		"expect: {shows: []}", "expect: {shows: [nothing]}", "expect: {dump: whole}", "expect: {params: told}", "expect: {requests: any}", "expect: {retry_after: 2s}",
 	)
 	var want []int
 	converted := make([]json.RawMessage, len(docs))

@@ -1,7 +1,8 @@
-// Package verify holds what happened against what a scenario expects of a good client.
+// Package verify holds what happened against what a scenario expects of a good client. It is the one judge of that: for
+// Server.Verify, for exec and for certify.
 //
-// It is a pure function of the script and the journal. What only the one who ran the client can know (its exit status, its output, the
-// file it left) is not judged here.
+// It is a function of the script, the journal, the requests and, where the client was run by somebody, what that one knows
+// about it; see Run.
 package verify
 
 import (
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/internal/likeness"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -19,7 +21,7 @@ import (
 const (
 	Pass     = "pass"
 	Fail     = "fail"
-	Unjudged = "unjudged" // only who ran the client can know
+	Unjudged = "unjudged" // it takes a Run that knows more
 )
 
 // Result is the verdict on one expectation.
@@ -33,20 +35,49 @@ type Result struct {
 	Nearest  uint64 `json:"nearest,omitempty"` // the journal's number of the nearest thing that happened
 }
 
-// Judge judges every expectation of the script by the events, which are in order and all belong to it. The results
-// are in the order of the script language.
-func Judge(script *scenario.Scenario, events []journal.Event) []Result {
+// Evidence is what a client is judged by.
+type Evidence struct {
+	// Events are those of the script's requests, in order.
+	Events []journal.Event
+	// Creates are the calls of create and upgrade that were meant for the script: its own, and those that no script is for.
+	Creates []journal.Event
+	// Strays are calls that name no request, or one with a wrong key.
+	Strays []journal.Event
+	// Requests are the script's, in the order of their ids.
+	Requests []Request
+	// Run is what is known of the client beside its calls; nil: nothing.
+	Run *Run
+}
+
+// Request is a request as the platform has it.
+type Request struct {
+	ID        int64
+	Key       string
+	Processed bool
+	Status    map[string]any
+	// Original opens the dump that is processed, Upgraded what the client gets, and UpgradedSQL the same as SQL.
+	Original, Upgraded, UpgradedSQL func() (*Content, error)
+}
+
+// Content is a file of the platform. Close it.
+type Content struct {
+	likeness.File
+	Close func() error
+}
+
+// Judge judges every expectation of the script. The results are in the order of the script language.
+func Judge(script *scenario.Scenario, evidence Evidence) []Result {
 	expect := script.Expect
 	if expect == nil {
 		return nil
 	}
-	j := judge{script: script, events: events, byName: make(map[string][]int)}
-	for i := range events {
-		for _, name := range names(&events[i]) {
+	j := judge{script: script, Evidence: evidence, events: evidence.Events, byName: make(map[string][]int)}
+	for i := range j.events {
+		for _, name := range names(&j.events[i]) {
 			j.byName[name] = append(j.byName[name], i)
 		}
 	}
-	j.unjudged("exit", expect.Exit)
+	j.exit(expect.Exit)
 	for _, name := range slices.Sorted(maps.Keys(expect.Calls)) {
 		j.calls(name, expect.Calls[name])
 	}
@@ -56,19 +87,32 @@ func Judge(script *scenario.Scenario, events []journal.Event) []Result {
 	for _, name := range slices.Sorted(maps.Keys(expect.Interval)) {
 		j.interval(name, expect.Interval[name])
 	}
+	if expect.RetryAfter != "" {
+		j.retryAfter()
+	}
 	if expect.Resumed {
 		j.resumed()
 	}
-	if expect.Within > 0 {
-		j.unjudged("within", expect.Within.String())
+	if expect.Params != "" {
+		j.params()
 	}
-	j.unjudged("out", expect.Out)
-	j.unjudged("shows", expect.Shows.String())
-	j.unjudged("hides", expect.Hides)
+	if expect.Dump != "" {
+		j.dump()
+	}
+	if expect.Requests != "" {
+		j.requests()
+	}
+	j.within(expect.Within)
+	j.out(expect.Out)
+	j.shows(expect.Shows)
+	if expect.Hides != "" {
+		j.hides()
+	}
 	return j.results
 }
 
 type judge struct {
+	Evidence
 	script  *scenario.Scenario
 	events  []journal.Event
 	byName  map[string][]int // indexes of the events that count as the name
@@ -98,180 +142,58 @@ func names(e *journal.Event) []string {
 	return []string{e.On}
 }
 
+// overHTTPS reports whether the dump went up over HTTPS, and no other way.
+func (j *judge) overHTTPS() bool { return SentOver(j.events) == "https" }
+
+// SentOver tells which way a dump went up: "https", "sftp", or "" when none was sent. Who tried both ways went over SFTP.
+func SentOver(events []journal.Event) (way string) {
+	for i := range events {
+		switch e := &events[i]; {
+		case e.On == scenario.OnSFTPPut || len(e.Written) > 0:
+			return "sftp"
+		case e.On == scenario.OnUpload || e.On == scenario.OnUpgrade:
+			way = "https"
+		}
+	}
+	return way
+}
+
 // find returns the events that count as name. A dump can go either way: what is said of upload is met by sftp.put, and the other way
 // round, by a client that uses the other way only.
 func (j *judge) find(name string) []int {
 	found := j.byName[name]
-	if len(found) > 0 {
-		return found
-	}
-	switch name {
-	case scenario.OnUpload:
+	switch {
+	case len(found) > 0:
+	case name == scenario.OnUpload:
 		return j.byName[scenario.OnSFTPPut]
-	case scenario.OnSFTPPut:
-		if len(j.byName[scenario.OnSFTPLogin]) == 0 {
-			return j.byName[scenario.OnUpload]
-		}
+	case name == scenario.OnSFTPPut && j.overHTTPS():
+		return j.byName[scenario.OnUpload]
 	}
-	return nil
+	return found
 }
 
 func (j *judge) add(expect, wanted string, ok bool, saw, hint string, nearest int) {
+	var e *journal.Event
+	if nearest >= 0 && nearest < len(j.events) {
+		e = &j.events[nearest]
+	}
+	j.decide(expect, wanted, ok, saw, hint, e)
+}
+
+// decide adds a result; nearest may be nil.
+func (j *judge) decide(expect, wanted string, ok bool, saw, hint string, nearest *journal.Event) {
 	r := Result{Scenario: j.script.Name, Expect: expect, Verdict: Pass, Wanted: wanted, Saw: saw}
 	if !ok {
 		r.Verdict, r.Hint = Fail, hint
-		if nearest >= 0 && nearest < len(j.events) {
-			r.Nearest = j.events[nearest].Seq
+		if nearest != nil {
+			r.Nearest = nearest.Seq
 		}
 	}
 	j.results = append(j.results, r)
 }
 
 func (j *judge) unjudged(expect, wanted string) {
-	if wanted != "" {
-		j.results = append(j.results, Result{Scenario: j.script.Name, Expect: expect, Verdict: Unjudged, Wanted: wanted})
-	}
-}
-
-func (j *judge) calls(name string, bound scenario.Bound) {
-	found := j.find(name)
-	n := len(found)
-	saw := fmt.Sprintf("%d %s", n, name)
-	nearest, hint := -1, ""
-	if n > 0 {
-		nearest = found[n-1]
-	}
-	switch {
-	case bound.Holds(n):
-	case n == 0:
-		hint = fmt.Sprintf("a good client calls %s here", name)
-		nearest = len(j.events) - 1
-		if nearest >= 0 {
-			saw += "; the last thing that happened was " + describe(&j.events[nearest])
-		}
-	case bound.Op == scenario.Op(">=") || bound.Op == scenario.Op(">") || n < bound.N:
-		hint = fmt.Sprintf("a good client does not give up after %s %s", times(n), name)
-		saw += "; the last was " + describe(&j.events[nearest])
-	default:
-		hint = fmt.Sprintf("a good client does not call %s again", name)
-		saw += "; the last was " + describe(&j.events[nearest])
-	}
-	j.add("calls."+name, name+" "+bound.String()+" times", bound.Holds(n), saw, hint, nearest)
-}
-
-func times(n int) string {
-	if n == 1 {
-		return "one"
-	}
-	return fmt.Sprint(n)
-}
-
-func (j *judge) order(want []string) {
-	wanted := strings.Join(want, " → ")
-	last, lastName := -1, ""
-	for _, name := range want {
-		if name == scenario.OnRequestSFTPAccess && len(j.byName[name]) == 0 && len(j.byName[scenario.OnUpload]) > 0 {
-			continue // the dump went the other way
-		}
-		found := j.find(name)
-		if len(found) == 0 {
-			saw := "no " + name
-			if last >= 0 {
-				saw += " after " + describe(&j.events[last])
-			}
-			j.add("order", wanted, false, saw, fmt.Sprintf("a good client goes on with %s", name), last)
-			return
-		}
-		first := found[0]
-		if first < last {
-			gap := j.events[last].At.Sub(j.events[first].At)
-			j.add("order", wanted, false,
-				fmt.Sprintf("%s %s before %s", name, round(gap), lastName),
-				fmt.Sprintf("a good client waits for the end of %s before it calls %s", lastName, name), first)
-			return
-		}
-		last, lastName = first, name
-	}
-	j.add("order", wanted, true, wanted, "", -1)
-}
-
-func (j *judge) interval(name string, want scenario.Interval) {
-	type previous struct {
-		at   time.Time
-		have bool
-	}
-	last := make(map[int64]previous)
-	wanted := fmt.Sprintf("%s between two calls of %s", want, name)
-	var seen []time.Duration
-	for _, i := range j.byName[name] {
-		e := &j.events[i]
-		if before := last[e.Request]; before.have {
-			gap := e.At.Sub(before.at)
-			if !want.Holds(gap) {
-				j.add("interval."+name, wanted, false, fmt.Sprintf("%s after %s", describe(e), round(gap)),
-					"a good client leaves that time between its calls", i)
-				return
-			}
-			seen = append(seen, gap)
-		}
-		last[e.Request] = previous{e.At, true}
-	}
-	saw := "no two calls"
-	if len(seen) > 0 {
-		saw = fmt.Sprintf("%s to %s", round(slices.Min(seen)), round(slices.Max(seen)))
-	}
-	j.add("interval."+name, wanted, true, saw, "", -1)
-}
-
-// resumed looks for a transfer that broke, and how the next one on the same file began.
-func (j *judge) resumed() {
-	const wanted = "the broken transfer is continued, not begun again"
-	broken := slices.IndexFunc(j.events, func(e journal.Event) bool {
-		return e.On == "sftp.abort" && (len(e.Written) > 0 || len(e.Read) > 0)
-	})
-	if broken < 0 {
-		j.resumedDownload(wanted)
-		return
-	}
-	e := &j.events[broken]
-	part := func(e *journal.Event) []journal.Range {
-		if len(j.events[broken].Written) > 0 {
-			return e.Written
-		}
-		return e.Read
-	}
-	// What was there without a hole, counting from where that transfer began.
-	kept := part(e)[0].To
-	for i := broken + 1; i < len(j.events); i++ {
-		next := &j.events[i]
-		if next.Request != e.Request || (next.On != "sftp.close" && next.On != "sftp.abort") || len(part(next)) == 0 {
-			continue
-		}
-		from := part(next)[0].From
-		switch {
-		case from > kept && len(e.Written) > 0:
-			j.add("resumed", wanted, false, fmt.Sprintf("%d bytes were there, and the next transfer began at offset %d: a hole of %d bytes", kept, from, from-kept),
-				"a good client asks for the size of the file and continues there", i)
-		case from == 0 && kept > 0:
-			j.add("resumed", wanted, false, fmt.Sprintf("%d bytes were there, and the next transfer began at offset 0: everything was sent again", kept),
-				"a good client asks for the size of the file and continues there (put -a, get -a)", i)
-		default:
-			j.add("resumed", wanted, true, fmt.Sprintf("%d bytes were there, and the next transfer began at offset %d", kept, from), "", -1)
-		}
-		return
-	}
-	j.add("resumed", wanted, false, fmt.Sprintf("the transfer broke after %d bytes, and no other followed", kept),
-		"a good client connects again and continues", broken)
-}
-
-func (j *judge) resumedDownload(wanted string) {
-	for _, i := range j.byName[scenario.OnDownload] {
-		if j.events[i].Status == 206 {
-			j.add("resumed", wanted, true, describe(&j.events[i])+" asked for the rest only", "", -1)
-			return
-		}
-	}
-	j.add("resumed", wanted, false, "no transfer was continued", "a good client continues a broken transfer where it broke: by size over SFTP, with Range over HTTP", len(j.events)-1)
+	j.results = append(j.results, Result{Scenario: j.script.Name, Expect: expect, Verdict: Unjudged, Wanted: wanted})
 }
 
 // describe names an event for people.

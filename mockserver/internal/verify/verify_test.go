@@ -27,6 +27,14 @@ func wrote(ms int, name string, from, to int64) journal.Event {
 	return at(ms, journal.Event{On: name, Written: []journal.Range{{From: from, To: to}}})
 }
 
+func login(ms int, session uint64) journal.Event {
+	return at(ms, journal.Event{On: "sftp.fault", Op: "login", Session: session})
+}
+
+func unavailable(ms int) journal.Event {
+	return at(ms, journal.Event{On: "status", Status: 503, RetryAfter: 2 * time.Second})
+}
+
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -53,11 +61,55 @@ func TestJudge(t *testing.T) {
 			saw: "process 40ms before sftp.put", hint: "a good client waits for the end of sftp.put before it calls process"},
 		{name: "the order of SFTP, met over HTTPS", expect: "order: [create, request_sftp_access, sftp.put, process]",
 			events: []journal.Event{on(0, "create"), on(1, "upload"), on(2, "process")}, verdict: "pass", saw: "create → request_sftp_access → sftp.put → process"},
+		{name: "a status before its turn, and another at its turn", expect: "order: [create, upload, process, status]",
+			events: []journal.Event{on(0, "create"), on(1, "status"), on(2, "upload"), on(3, "status"), on(4, "process"), on(5, "status")}, verdict: "pass",
+			saw: "create → upload → process → status"},
+		{name: "a status only before its turn", expect: "order: [create, process, status]",
+			events: []journal.Event{on(0, "create"), on(1, "status"), on(4, "process")}, verdict: "fail",
+			saw: "no status after process at 12:00:00.004", hint: "a good client goes on with status"},
+		{name: "a download between", expect: "order: [process, download, skip_test]",
+			events: []journal.Event{on(0, "download"), on(1, "process"), on(2, "download"), on(3, "skip_test")}, verdict: "pass", saw: "process → download → skip_test"},
+		{name: "twice in the order", expect: "order: [upload, process, upload]",
+			events: []journal.Event{on(0, "upload"), on(1, "process"), on(2, "upload")}, verdict: "pass", saw: "upload → process → upload"},
+		{name: "twice in the order, once there", expect: "order: [upload, process, upload]", events: []journal.Event{on(0, "upload"), on(1, "process")}, verdict: "fail",
+			saw: "no upload after process at 12:00:00.001", hint: "a good client goes on with upload"},
+		{name: "SFTP only to download", expect: "order: [create, request_sftp_access, sftp.put, process]",
+			events: []journal.Event{on(0, "create"), on(1, "upload"), on(2, "process"), on(3, "request_sftp_access"), on(4, "sftp.login"), on(5, "sftp.get")}, verdict: "pass",
+			saw: "create → request_sftp_access → sftp.put → process"},
 		{name: "order cut short", expect: "order: [create, upload]", events: []journal.Event{on(0, "create")}, verdict: "fail",
 			saw: "no upload after create at 12:00:00.000", hint: "a good client goes on with upload"},
 		{name: "polite", expect: "interval: {status: '>=1s'}", events: []journal.Event{on(0, "status"), on(1000, "status"), on(2500, "status")}, verdict: "pass", saw: "1s to 1.5s"},
 		{name: "impatient", expect: "interval: {status: '>=1s'}", events: []journal.Event{on(0, "status"), on(250, "status")}, verdict: "fail",
 			saw: "status at 12:00:00.250 after 250ms", hint: "a good client leaves that time between its calls"},
+		{name: "another call in between", expect: "interval: {status: '>=1s'}", events: []journal.Event{on(0, "status"), on(10, "process"), on(20, "status")}, verdict: "pass", saw: "no two calls"},
+		{name: "a change of state in between", expect: "interval: {status: '>=1s'}", events: []journal.Event{on(0, "status"), on(10, "state"), on(20, "status")}, verdict: "fail",
+			saw: "status at 12:00:00.020 after 20ms", hint: "a good client leaves that time between its calls"},
+		{name: "it is done, and asked once more", expect: "interval: {status: '>=1s'}",
+			events: []journal.Event{at(0, journal.Event{On: "status", State: "pending"}), at(1000, journal.Event{On: "status", State: "done"}), on(1001, "status")}, verdict: "pass", saw: "1s to 1s"},
+		{name: "not yet begun", expect: "interval: {status: '>=1s'}",
+			events: []journal.Event{at(0, journal.Event{On: "status", State: "draft"}), on(1, "status")}, verdict: "pass", saw: "no two calls"},
+		{name: "on average", expect: "interval: {status: '>=1s on average'}",
+			events: []journal.Event{on(0, "status"), on(1, "status"), on(2000, "status"), on(4000, "status"), on(6000, "status"), on(8000, "status")}, verdict: "pass",
+			saw: "1.6s on average over 6 calls"},
+		{name: "too fast on average", expect: "interval: {status: '>=1s on average'}",
+			events: []journal.Event{on(0, "status"), on(10, "status"), on(20, "status"), on(30, "status"), on(40, "status"), on(50, "status")}, verdict: "fail",
+			saw: "10ms on average over 6 calls", hint: "a good client leaves some time between its calls"},
+		{name: "too few to say", expect: "interval: {status: '>=1s on average'}", events: []journal.Event{on(0, "status"), on(10, "status"), on(20, "status")}, verdict: "pass", saw: "10ms to 10ms"},
+		{name: "several keys in one connection", expect: "interval: {sftp.login: '>=1s'}",
+			events: []journal.Event{login(0, 1), login(5, 1), login(1000, 2), login(1005, 2)}, verdict: "pass", saw: "1s to 1s"},
+		{name: "hammered logins", expect: "interval: {sftp.login: '>=1s on average'}",
+			events: []journal.Event{login(0, 1), login(5, 2), login(10, 3), login(15, 4), login(20, 5), login(25, 6)}, verdict: "fail",
+			saw: "5ms on average over 6 calls", hint: "a good client leaves some time between its calls"},
+		{name: "a pause as asked", expect: "retry_after: kept", events: []journal.Event{unavailable(0), on(2000, "status")}, verdict: "pass",
+			saw: "status asked for 2s, and the next came after 2s"},
+		{name: "a pause as asked, but for one", expect: "retry_after: kept", events: []journal.Event{unavailable(0), unavailable(500), on(2500, "status")}, verdict: "pass",
+			saw: "status asked for 2s, and the next came after 2s"},
+		{name: "no pause", expect: "retry_after: kept", events: []journal.Event{unavailable(0), on(10, "process"), unavailable(1000), on(2000, "status")}, verdict: "fail",
+			saw: "status answered 503 at 12:00:01.000 asked for 2s, and the next came after 1s", hint: "a good client reads the header Retry-After, and asks again when that time has passed"},
+		{name: "no pause wanted", expect: "retry_after: kept", events: []journal.Event{on(0, "status")}, verdict: "pass", saw: "no answer asked for a pause"},
+		{name: "the key in a header", expect: "hides: key", events: []journal.Event{at(0, journal.Event{On: "status", KeyIn: "User-Agent"})}, verdict: "fail",
+			saw:  "the key of request 10534 is in the header User-Agent of status at 12:00:00.000",
+			hint: "a good client sends the key as a parameter only: headers are written to the logs of every server on the way"},
 		{name: "two requests are polled apart", expect: "interval: {status: '>=1s'}",
 			events: []journal.Event{on(0, "status"), at(1, journal.Event{On: "status", Request: 2})}, verdict: "pass", saw: "no two calls"},
 		{name: "resumed", expect: "resumed: true", events: []journal.Event{wrote(0, "sftp.abort", 0, 1000), wrote(9, "sftp.close", 1000, 3000)}, verdict: "pass",
@@ -88,7 +140,7 @@ func TestJudge(t *testing.T) {
 			for i := range tc.events {
 				tc.events[i].Seq = uint64(i + 1)
 			}
-			results := verify.Judge(script, tc.events)
+			results := verify.Judge(script, verify.Evidence{Events: tc.events})
 			if len(results) != 1 {
 				t.Fatalf("%d results: %+v", len(results), results)
 			}
@@ -103,7 +155,7 @@ func TestJudge(t *testing.T) {
 
 func TestJudge_withoutExpectations(t *testing.T) {
 	t.Parallel()
-	if got := verify.Judge(scenario.Default(), []journal.Event{on(0, "create")}); got != nil {
+	if got := verify.Judge(scenario.Default(), verify.Evidence{Events: []journal.Event{on(0, "create")}}); got != nil {
 		t.Errorf("verdicts on nothing: %+v", got)
 	}
 }

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/upgrademock/upgrademock/internal/child"
+	"github.com/upgrademock/upgrademock/mockserver"
+)
+
+// taskFlags say what a program is told to do, as certify tells it.
+type taskFlags struct {
+	dump, out string
+	params    []string
+}
+
+func (f *taskFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.dump, "dump", "", "the dump `file` that COMMAND is to send (default: UPGRADEMOCK_DUMP)")
+	flags.StringVar(&f.out, "out", "", "the `file` that COMMAND is to write (default: UPGRADEMOCK_OUT)")
+	flags.StringArrayVar(&f.params, "param", nil, "`NAME=VALUE` that COMMAND is to give to create, such as aim=test, repeatable (default: UPGRADEMOCK_AIM and so on)")
+}
+
+// task is what a program is told to do; what is not known of it is empty.
+type task struct {
+	dump, out string
+	params    map[string]string
+}
+
+// taskParams are the parameters that have a variable.
+var taskParams = []string{"contract", "email", "target", "aim", "filename", "timezone"}
+
+func variable(name string) string { return "UPGRADEMOCK_" + strings.ToUpper(name) }
+
+// task reads the flags, and the environment where they say nothing. Every error is a wrong command line.
+func (f *taskFlags) task() (*task, error) {
+	t := &task{dump: os.Getenv(variable("dump")), out: os.Getenv(variable("out")), params: make(map[string]string)}
+	for _, name := range taskParams {
+		if value := os.Getenv(variable(name)); value != "" {
+			t.params[name] = value
+		}
+	}
+	for _, param := range f.params {
+		name, value, ok := strings.Cut(param, "=")
+		if !ok || !slices.Contains(taskParams, name) {
+			return nil, fmt.Errorf("--param %s: wanted NAME=VALUE with one of the names %s", param, strings.Join(taskParams, ", "))
+		}
+		t.params[name] = value
+	}
+	for _, path := range []struct {
+		given string
+		into  *string
+	}{{f.dump, &t.dump}, {f.out, &t.out}} {
+		if path.given == "" {
+			continue
+		}
+		absolute, err := filepath.Abs(path.given)
+		if err != nil {
+			return nil, err
+		}
+		*path.into = absolute
+	}
+	if f.dump != "" {
+		if info, err := os.Stat(t.dump); err != nil || !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("--dump %s: wanted a file", f.dump)
+		}
+	}
+	return t, nil
+}
+
+// environ are the variables in which the program finds what it is told.
+func (t *task) environ() (set []string) {
+	add := func(name, value string) {
+		if value != "" {
+			set = append(set, variable(name)+"="+value)
+		}
+	}
+	add("dump", t.dump)
+	add("out", t.out)
+	for _, name := range taskParams {
+		add(name, t.params[name])
+	}
+	return set
+}
+
+// run is what is known of the program when it has ended. What it printed went to the terminal.
+func (t *task) run(result child.Result) mockserver.Run {
+	return mockserver.Run{Status: result.Status, Signal: result.Signal, Took: result.Took, Out: t.out, Told: t.params, Dump: t.dump}
+}

@@ -1,0 +1,185 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+func (j *judge) calls(name string, bound scenario.Bound) {
+	found := j.find(name)
+	n := len(found)
+	saw := fmt.Sprintf("%d %s", n, name)
+	nearest, hint := -1, ""
+	if n > 0 {
+		nearest = found[n-1]
+	}
+	switch {
+	case bound.Holds(n):
+	case n == 0:
+		hint = fmt.Sprintf("a good client calls %s here", name)
+		nearest = len(j.events) - 1
+		if nearest >= 0 {
+			saw += "; the last thing that happened was " + describe(&j.events[nearest])
+		}
+	case bound.Op == scenario.Op(">=") || bound.Op == scenario.Op(">") || n < bound.N:
+		hint = fmt.Sprintf("a good client does not give up after %s %s", times(n), name)
+		saw += "; the last was " + describe(&j.events[nearest])
+	default:
+		hint = fmt.Sprintf("a good client does not call %s again", name)
+		saw += "; the last was " + describe(&j.events[nearest])
+	}
+	j.add("calls."+name, name+" "+bound.String()+" times", bound.Holds(n), saw, hint, nearest)
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "one"
+	}
+	return fmt.Sprint(n)
+}
+
+// order looks for each event behind the one before. What changes nothing may have happened earlier, too; of everything else the
+// first must be there.
+func (j *judge) order(want []string) {
+	wanted := strings.Join(want, " → ")
+	last, lastName := -1, ""
+	seen := make(map[string]int)
+	for _, name := range want {
+		if name == scenario.OnRequestSFTPAccess && j.overHTTPS() {
+			continue // the dump went the other way
+		}
+		found := j.find(name)
+		if scenario.Harmless(name) {
+			found = slices.DeleteFunc(slices.Clone(found), func(i int) bool { return i <= last })
+		} else {
+			found = found[min(seen[name], len(found)):]
+			seen[name]++
+		}
+		if len(found) == 0 {
+			saw := "no " + name
+			if last >= 0 {
+				saw += " after " + describe(&j.events[last])
+			}
+			j.add("order", wanted, false, saw, fmt.Sprintf("a good client goes on with %s", name), last)
+			return
+		}
+		first := found[0]
+		if first < last {
+			gap := j.events[last].At.Sub(j.events[first].At)
+			j.add("order", wanted, false,
+				fmt.Sprintf("%s %s before %s", name, round(gap), lastName),
+				fmt.Sprintf("a good client waits for the end of %s before it calls %s", lastName, name), first)
+			return
+		}
+		last, lastName = first, name
+	}
+	j.add("order", wanted, true, wanted, "", -1)
+}
+
+// enoughForAverage is how many calls there must be before their average says anything: retrying at once, once, is no haste.
+const enoughForAverage = 6
+
+func (j *judge) interval(name string, want scenario.Interval) {
+	wanted := fmt.Sprintf("%s between two calls of %s", want, name)
+	var seen []time.Duration
+	for _, pair := range j.successive(name) {
+		before, e := &j.events[pair[0]], &j.events[pair[1]]
+		gap := e.At.Sub(before.At)
+		if !want.Average && !want.Holds(gap) {
+			j.add("interval."+name, wanted, false, fmt.Sprintf("%s after %s", describe(e), round(gap)),
+				"a good client leaves that time between its calls", pair[1])
+			return
+		}
+		seen = append(seen, gap)
+	}
+	saw := "no two calls"
+	if len(seen) > 0 {
+		saw = fmt.Sprintf("%s to %s", round(slices.Min(seen)), round(slices.Max(seen)))
+	}
+	if want.Average && len(seen) >= enoughForAverage-1 {
+		var sum time.Duration
+		for _, gap := range seen {
+			sum += gap
+		}
+		average := sum / time.Duration(len(seen))
+		saw = fmt.Sprintf("%s on average over %d calls", round(average), len(seen)+1)
+		if !want.Holds(average) {
+			found := j.byName[name]
+			j.add("interval."+name, wanted, false, saw, "a good client leaves some time between its calls", found[len(found)-1])
+			return
+		}
+	}
+	j.add("interval."+name, wanted, true, saw, "", -1)
+}
+
+// successive returns the pairs of events of that name, as indexes, between which the client only waited: it called nothing else for the
+// request, and did not know that there was nothing to wait for. Several attempts in one SSH connection are one.
+func (j *judge) successive(name string) (pairs [][2]int) {
+	last := make(map[int64]int)
+	for i := range j.events {
+		e := &j.events[i]
+		if !slices.Contains(names(e), name) {
+			if called(e) {
+				delete(last, e.Request)
+			}
+			continue
+		}
+		before, have := last[e.Request]
+		if have && name == scenario.OnSFTPLogin && j.events[before].Session == e.Session {
+			continue
+		}
+		if have && !waitsNot(&j.events[before]) {
+			pairs = append(pairs, [2]int{before, i})
+		}
+		last[e.Request] = i
+	}
+	return pairs
+}
+
+// called reports whether the event is a call of its own, and no part of what happens in a session.
+func called(e *journal.Event) bool {
+	return e.On != "state" && e.On != "page" && (!strings.HasPrefix(e.On, "sftp.") || e.On == scenario.OnSFTPPut || e.On == scenario.OnSFTPGet)
+}
+
+// waitsNot reports whether the answer said that the platform is not at work: who asks again then is not polling.
+func waitsNot(e *journal.Event) bool {
+	switch e.State {
+	case "draft", "done", "delivered", "invalid":
+		return true
+	}
+	return false
+}
+
+// retryTolerance is what the way of two calls may differ.
+const retryTolerance = 100 * time.Millisecond
+
+// retryAfter looks at how long a client waited that was told to. Whoever did so once knows of it.
+func (j *judge) retryAfter() {
+	const wanted = "the time of Retry-After passes before the next call"
+	saw, hasty := "no answer asked for a pause", -1
+	for i := range j.events {
+		e := &j.events[i]
+		if e.RetryAfter == 0 {
+			continue
+		}
+		for next := i + 1; next < len(j.events); next++ {
+			again := &j.events[next]
+			if again.On != e.On || again.Request != e.Request {
+				continue
+			}
+			gap := again.At.Sub(e.At)
+			if gap >= e.RetryAfter-retryTolerance {
+				j.add("retry_after", wanted, true, fmt.Sprintf("%s asked for %s, and the next came after %s", e.On, e.RetryAfter, round(gap)), "", -1)
+				return
+			}
+			saw, hasty = fmt.Sprintf("%s asked for %s, and the next came after %s", describe(e), e.RetryAfter, round(gap)), next
+			break
+		}
+	}
+	j.add("retry_after", wanted, hasty < 0, saw, "a good client reads the header Retry-After, and asks again when that time has passed", hasty)
+}
