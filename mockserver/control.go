@@ -1,11 +1,8 @@
 package mockserver
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -89,17 +86,11 @@ func (s steered) Next(ctx context.Context, f journal.Filter) ([]journal.Event, e
 	return s.next(ctx, f)
 }
 
-func (s steered) Dropped() uint64       { return s.journal.Dropped() }
-func (s steered) Advertise() any        { return s.GetAdvertise() }
-func (s steered) Metrics() http.Handler { return s.metrics.handler() }
-func (s steered) Done() <-chan struct{} { return s.ctx.Done() }
+func (s steered) Dropped() uint64              { return s.journal.Dropped() }
+func (s steered) Advertise() control.Advertise { return control.Advertise(s.GetAdvertise()) }
+func (s steered) Metrics() http.Handler        { return s.metrics.handler() }
+func (s steered) Done() <-chan struct{}        { return s.ctx.Done() }
 
-func (s steered) SetAdvertise(body []byte) error {
-	var a Advertise
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&a); err != nil {
-		return fmt.Errorf(`wanted {"url": "http://…", "sftp_host": "…", "sftp_port": 2200}, each optional: %w`, err)
-	}
-	return s.Server.SetAdvertise(a)
-}
+func (s steered) SetAdvertise(a control.Advertise) error { return s.Server.SetAdvertise(Advertise(a)) }
+func (s steered) Reset(of control.Scope) error           { return s.Server.Reset(Scope(of)) }
+func (s steered) Kinds() []string                        { return Kinds() }

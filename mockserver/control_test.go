@@ -4,9 +4,14 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -46,9 +51,52 @@ func TestControl_whatBadInputGets(t *testing.T) {
 		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{}`, 400, `"state" is missing`},
 		{"POST", fmt.Sprintf("/requests/%d/state", m.id), "{\n  \"state\": 5}", 400, "line 2, column"},
 		{"POST", fmt.Sprintf("/requests/%d/state", m.id), "{\n  \"state\": ", 400, "line 2, column"},
-		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"stat": "done"}`, 400, "unknown field"},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"stat": "done"}`, 400, `unknown key "stat", did you mean "state"? Known: state, set; wanted JSON such as {"state": "done"`},
 		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "x", "set": {"filestore": 5}}`, 400, "filestore"},
-		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "x"} trailing`, 400, "more after"},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "x"} trailing`, 400, "line 1, column 16: found 't' where JSON cannot have it"},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), "{\n  \"state\": 5}", 400, `line 2, column 12: "state" is a number: wanted a text`},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "x", "set": [1]}`, 400, `"set" is a list: wanted an object`},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `["done"]`, 400, "the body is a list: wanted JSON such as"},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), ` `, 400, "the body is empty: wanted JSON such as"},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `state: done`, 400, "found 's' where JSON cannot have it"},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "done"`, 400, "the JSON ends too early"},
+		{"POST", fmt.Sprintf("/requests/%d/release", m.id), `{"state": "done"}`, 400, "this call has no body"},
+		{"POST", "/reset", "request=10534", 400, "such as ?request=10534"},
+		{"POST", "/reset", `{"request": 10534}`, 400, "this call has no body"},
+		{"DELETE", "/journal", `{"on": "status"}`, 400, "this call has no body"},
+		{"POST", "/clock/advance", `{"by": 5}`, 400, `"by" is a number: wanted a text`},
+		{"POST", "/clock/advance", `{"by": "1 day"}`, 400, `wanted a duration such as "1h"`},
+		{"PUT", "/advertise", `{"url": "http://[::1"}`, 400, "wanted http://HOST[:PORT]"},
+		{"PUT", "/advertise", `{"sftp_port": "2200"}`, 400, `"sftp_port" is a text: wanted a whole number`},
+		{"PUT", "/advertise", `{"sftp_port": 2200.5}`, 400, `"sftp_port" is a number 2200.5: wanted a whole number`},
+		{"GET", "/journal?bogus=1", "", 400, `unknown query parameter "bogus"; known: request, contract, on, since`},
+		{"GET", "/journal?limit=1", "", 400, `unknown query parameter "limit"`},
+		{"GET", "/journal?requst=1", "", 400, `did you mean "request"?`},
+		{"GET", "/journal?on=nonsense", "", 400, `on=nonsense: unknown kind of event "nonsense"; known: create, upload`},
+		{"GET", "/journal?on=statu", "", 400, `did you mean "status"?`},
+		{"GET", "/journal?on=sftp.putt", "", 400, `did you mean "sftp.put"?`},
+		{"GET", "/journal?on=sft", "", 400, `unknown kind of event "sft"`},
+		{"GET", "/journal?on=", "", 400, "on is empty"},
+		{"GET", "/journal?request=1&request=2", "", 400, "request is given 2 times"},
+		{"GET", "/journal?on=%zz", "", 400, "the query string is not well-formed"},
+		{"GET", "/journal?on=status;request=1", "", 400, "the query string is not well-formed"},
+		{"DELETE", "/journal?one=status", "", 400, `did you mean "on"?`},
+		{"GET", "/wait?timout=1s", "", 400, `did you mean "timeout"?`},
+		{"GET", "/wait?on=nonsense", "", 400, "unknown kind of event"},
+		{"GET", "/events?follow=1", "", 400, `unknown query parameter "follow"`},
+		{"GET", "/verify?on=status", "", 400, `unknown query parameter "on"; known: request, contract, since`},
+		{"POST", "/reset?on=status", "", 400, `unknown query parameter "on"; known: request, contract`},
+		{"POST", "/reset?since=1", "", 400, `unknown query parameter "since"`},
+		{"POST", "/reset?contract=", "", 400, "contract is empty"},
+		{"POST", "/reset?request=0", "", 400, "wanted a request's id"},
+		{"GET", "/healthz?verbose=1", "", 400, "this call has none"},
+		{"GET", "/requests?state=done", "", 400, "this call has none"},
+		{"GET", fmt.Sprintf("/requests/%d?key=1", m.id), "", 400, "this call has none"},
+		{"GET", "/metrics?name=x", "", 400, "this call has none"},
+		{"DELETE", "/scenarios?nam=x", "", 400, `did you mean "name"?`},
+		{"DELETE", "/scenarios?name=", "", 400, "name is empty"},
+		{"PUT", "/reset", "", 405, "choose POST"},
+		{"PATCH", "/scenarios", "", 405, "choose GET, HEAD, POST, DELETE"},
 		{"POST", "/requests/1/state", `{"state": "done"}`, 404, "no such request"},
 		{"POST", "/clock/advance", `{"by": "1h"}`, 409, "--clock virtual"},
 		{"POST", "/clock/advance", `{"by": "soon"}`, 400, "duration"},
@@ -204,8 +252,10 @@ func TestControl_healthAndMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer srv.Close()
-	if status, _, _ := direct(t, srv, "GET", "/_mock/healthz", "", nil); status != 503 {
-		t.Errorf("healthz of a server that was not started: %d", status)
+	rec := httptest.NewRecorder()
+	srv.ServeHTTP(rec, httptest.NewRequest("GET", "http://localhost/_mock/healthz", nil))
+	if rec.Code != 503 {
+		t.Errorf("healthz of a server that was not started: %d", rec.Code)
 	}
 }
 
@@ -226,9 +276,9 @@ func TestControl_keepsOtherSitesOut(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
 	m := w.create()
-	resp, _ := w.do("POST", w.srv.AdminURL()+"/reset", http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}}, nil)
-	if resp.StatusCode != http.StatusForbidden {
-		t.Errorf("a cross-site reset: %s", resp.Status)
+	resp, body := w.do("POST", w.srv.AdminURL()+"/reset", http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}}, nil)
+	if resp.StatusCode != http.StatusForbidden || !strings.Contains(string(body), `"error": "a page of another site`) {
+		t.Errorf("a cross-site reset: %s %s", resp.Status, body)
 	}
 	w.status(m)
 }
@@ -259,13 +309,102 @@ func TestControl_keepsReboundPagesOut(t *testing.T) {
 	}
 }
 
+// TestControl_head holds that HEAD answers as GET does, without a body.
+func TestControl_head(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	m := w.create()
+	for _, path := range []string{
+		"/healthz", "/requests", fmt.Sprintf("/requests/%d", m.id), "/requests/1", "/journal", "/journal?x=1", "/scenarios", "/verify", "/wait?on=create", "/advertise",
+		"/metrics", "/events", "/openapi.yaml", "/nothing", "/reset",
+	} {
+		status := map[string]int{}
+		for _, method := range []string{"GET", "HEAD"} {
+			if method == "GET" && path == "/events" {
+				status[method] = 200 // it does not end
+				continue
+			}
+			resp, body := w.do(method, w.srv.AdminURL()+path, nil, nil)
+			status[method] = resp.StatusCode
+			if method == "HEAD" && len(body) > 0 {
+				t.Errorf("HEAD %s answered %s with a body", path, resp.Status)
+			}
+			if resp.StatusCode == 405 && resp.Header.Get("Allow") != "POST" {
+				t.Errorf("%s %s: Allow %q", method, path, resp.Header.Get("Allow"))
+			}
+		}
+		if status["GET"] != status["HEAD"] {
+			t.Errorf("%s: GET answers %d, HEAD %d", path, status["GET"], status["HEAD"])
+		}
+	}
+}
+
+// TestControl_resetScope holds that a reset is about what it names, and that no reset is about more.
+func TestControl_resetScope(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	first, second, third := w.create("contract", "MA"), w.create("contract", "MA"), w.create("contract", "MB")
+	ids := func() []int64 {
+		list := []int64{}
+		for _, r := range w.srv.Requests() {
+			list = append(list, r.ID)
+		}
+		return list
+	}
+	for _, step := range []struct {
+		query  string
+		status int
+		left   []int64
+	}{
+		{"?on=status", 400, []int64{first.id, second.id, third.id}},
+		{"?request=", 400, []int64{first.id, second.id, third.id}},
+		{"?contract=MA&bogus", 400, []int64{first.id, second.id, third.id}},
+		{fmt.Sprintf("?request=%d&contract=MB", first.id), 200, []int64{first.id, second.id, third.id}},
+		{fmt.Sprintf("?request=%d", first.id), 200, []int64{second.id, third.id}},
+		{"?contract=MA", 200, []int64{third.id}},
+		{"", 200, []int64{}},
+	} {
+		if status, answer := w.control("POST", "/reset"+step.query, ""); status != step.status {
+			t.Errorf("reset%s: %d %v, want %d", step.query, status, answer, step.status)
+		}
+		diff(t, "requests after reset"+step.query, step.left, ids())
+	}
+}
+
+// TestKinds holds that every event of the SFTP server can be asked for.
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	src, err := parser.ParseFile(token.NewFileSet(), "../sftpserver/event.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds, found := mockserver.Kinds(), 0
+	ast.Inspect(src, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || spec.Type == nil {
+			return true
+		}
+		if id, ok := spec.Type.(*ast.Ident); ok && id.Name == "EventKind" {
+			found++
+			name, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+			if err != nil || !slices.Contains(kinds, "sftp."+name) {
+				t.Errorf("%s is no kind that can be asked for", spec.Names[0])
+			}
+		}
+		return true
+	})
+	if found < 11 {
+		t.Errorf("%d kinds of events found in the source", found)
+	}
+}
+
 // A scenario that names files of this machine is taken from this machine only.
 func TestControl_filesFromElsewhere(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
 	path := file(t, "secret", []byte("x"))
 	for remote, status := range map[string]int{"192.0.2.1:1234": 403, "[2001:db8::1]:1234": 403, "nonsense": 403, "127.0.0.1:1234": 201, "[::1]:1234": 201} {
-		r := httptest.NewRequest("POST", "/_mock/scenarios", strings.NewReader("name: x\nupgraded: {archive: "+path+"}\n"))
+		r := httptest.NewRequest("POST", "http://localhost/_mock/scenarios", strings.NewReader("name: x\nupgraded: {archive: "+path+"}\n"))
 		r.RemoteAddr = remote
 		rec := httptest.NewRecorder()
 		w.srv.ServeHTTP(rec, r)
@@ -273,7 +412,7 @@ func TestControl_filesFromElsewhere(t *testing.T) {
 			t.Errorf("from %s: %d %s, want %d", remote, rec.Code, rec.Body, status)
 		}
 	}
-	r := httptest.NewRequest("POST", "/_mock/scenarios", strings.NewReader("name: x\nupgraded: built\n"))
+	r := httptest.NewRequest("POST", "http://localhost/_mock/scenarios", strings.NewReader("name: x\nupgraded: built\n"))
 	rec := httptest.NewRecorder()
 	if w.srv.ServeHTTP(rec, r); rec.Code != 201 {
 		t.Errorf("a scenario that names none: %d %s", rec.Code, rec.Body)

@@ -12,6 +12,7 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/internal/redact"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
 // download is the one way of every URL in the answers (docs/fidelity.md, section 8).
@@ -32,7 +33,7 @@ func (s *Server) download(on string, serve func(*Server, *call)) http.HandlerFun
 			s.notThere(c, errors.New("there is no request with this id and key"))
 			return
 		}
-		if on == "download" {
+		if on == scenario.OnDownload {
 			if s.strikeFirst(c) {
 				return
 			}

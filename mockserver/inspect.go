@@ -10,6 +10,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
+	"github.com/upgrademock/upgrademock/sftpserver"
 )
 
 // Event is one thing that happened; see Server.Journal.
@@ -18,8 +19,14 @@ type Event = journal.Event
 // Range is a stretch of a file in an Event.
 type Range = journal.Range
 
-// Filter narrows events, verdicts, waiting and resetting down to one request, one contract, one kind. The zero value lets all pass.
+// Filter narrows events, verdicts and waiting down to one request, one contract, one kind. The zero value lets all pass.
 type Filter = journal.Filter
+
+// Scope is what Reset forgets: all about a request, all about a contract, or everything, for the zero value.
+type Scope struct {
+	Request  int64
+	Contract string
+}
 
 // Request is a request as the emulator sees it.
 type Request struct {
@@ -28,8 +35,8 @@ type Request struct {
 	Contract string `json:"contract"`
 	State    string `json:"state"`
 	Scenario string `json:"scenario"`
-	// Status is what the method status would answer, without counting a poll. Its URLs need the base that answers use, so
-	// they begin with AdminURL's host.
+	// Status is what the method status would answer, without counting a poll. Its URLs begin with Advertise's URL where there is one, else with
+	// the server's URL, or HTTPSURL where it has only that.
 	Status map[string]any `json:"status"`
 	// SharedSize is what a listing over SFTP shows, Contiguous how much of it has arrived without a hole.
 	SharedSize int64 `json:"shared_size"`
@@ -160,7 +167,7 @@ func (s *Server) AwaitState(ctx context.Context, id int64, state string) (Reques
 		if err != nil || r.State == state {
 			return r, err
 		}
-		e, err := s.Await(ctx, Filter{Request: id, On: "state", After: after})
+		e, err := s.Await(ctx, Filter{Request: id, On: onState, After: after})
 		if err != nil {
 			return r, fmt.Errorf("mockserver: request %d is in state %s: %w", id, r.State, err)
 		}
@@ -198,22 +205,43 @@ func (s *Server) Advance(d time.Duration) (time.Time, error) {
 	return now, nil
 }
 
-// Reset forgets requests, dumps, journal and counted faults, narrowed down by the filter's Request and Contract; with a zero filter it puts
-// back the scenarios that the server was made with, too. Ids go on ascending.
-func (s *Server) Reset(f Filter) error {
+// Reset forgets requests, dumps, journal and counted faults of the scope; with the zero scope it also puts back the scenarios that the server
+// was made with. Ids go on ascending.
+func (s *Server) Reset(of Scope) error {
 	err := s.platform.Reset(func(id int64, contract string) bool {
-		return (f.Request == 0 || f.Request == id) && (f.Contract == "" || f.Contract == contract)
+		return (of.Request == 0 || of.Request == id) && (of.Contract == "" || of.Contract == contract)
 	})
 	switch {
-	case f.Request == 0 && f.Contract == "":
+	case of.Request == 0 && of.Contract == "":
 		s.scripts.reset()
-	case f.Request == 0:
-		s.scripts.forget(f.Contract)
+	case of.Request == 0:
+		s.scripts.forget(of.Contract)
 	}
-	s.journal.Clear(Filter{Request: f.Request, Contract: f.Contract})
+	s.journal.Clear(Filter{Request: of.Request, Contract: of.Contract})
 	s.keys.Forget(s.everyKey)
 	return err
 }
+
+// Kinds returns what an event's On can be, in an order for people.
+func Kinds() []string {
+	var kinds []string
+	for _, m := range methods {
+		kinds = append(kinds, m.name)
+	}
+	kinds = append(kinds, scenario.OnDownload, onPage, onUnknown, onState, scenario.OnSFTPPut, scenario.OnSFTPGet)
+	for _, kind := range sftpserver.EventKinds() {
+		kinds = append(kinds, sftpPrefix+string(kind))
+	}
+	return kinds
+}
+
+// What an event's On is that no scenario has a name for.
+const (
+	onPage     = "page"    // the page of a request, for people
+	onUnknown  = "unknown" // a call to a path where nothing is
+	onState    = "state"   // a change of state
+	sftpPrefix = "sftp."   // and a kind of sftpserver's
+)
 
 // SetAdvertise changes what answers tell clients of how to reach the emulator, as when a container's ports were mapped.
 func (s *Server) SetAdvertise(a Advertise) error {

@@ -106,7 +106,7 @@ func TestMaxRequests(t *testing.T) {
 		t.Errorf("the dump that came with a refused upgrade is still there: %v", entries)
 	}
 	w.status(m)
-	if err := w.srv.Reset(mockserver.Filter{}); err != nil {
+	if err := w.srv.Reset(mockserver.Scope{}); err != nil {
 		t.Fatal(err)
 	}
 	w.create()

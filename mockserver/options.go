@@ -199,10 +199,7 @@ func usable(s *scenario.Scenario) (*scenario.Scenario, error) {
 
 func checkBase(base string) error {
 	u, err := url.Parse(base)
-	if err != nil {
-		return fmt.Errorf("mockserver: public URL: %w", err)
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return fmt.Errorf("mockserver: public URL %q: wanted http://HOST[:PORT] or https://HOST[:PORT], with a path if need be", base)
 	}
 	return nil

@@ -151,7 +151,7 @@ func (s *Server) serveFrontPage(w http.ResponseWriter, r *http.Request) {
 
 // serveNotFound answers what nobody routes (docs/fidelity.md, section 1). It is loud in the journal: a misspelt method is a bug of the client.
 func (s *Server) serveNotFound(w http.ResponseWriter, r *http.Request) {
-	c := s.begin("unknown", w, r)
+	c := s.begin(onUnknown, w, r)
 	c.event.Why = "nothing answers at this path"
 	if name, ok := strings.CutPrefix(r.URL.Path, apiBase); ok {
 		c.event.Why = "there is no such method"

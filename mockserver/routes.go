@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/gorilla/mux"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
 const apiBase = "/database/v1/"
@@ -31,13 +32,13 @@ var downloads = []struct {
 	on     string // what the journal calls it
 	handle func(*Server, *call)
 }{
-	{"status", "page", (*Server).serveStatusPage},
-	{"upgraded/notes", "download", (*Server).serveNotes},
-	{"original/sql", "download", (*Server).serveOriginalSQL},
-	{"original/archive", "download", (*Server).serveOriginal},
-	{"upgraded/sql", "download", (*Server).serveUpgradedSQL},
-	{"upgraded/archive", "download", (*Server).serveUpgraded},
-	{"modules/archive", "download", (*Server).serveModules},
+	{"status", onPage, (*Server).serveStatusPage},
+	{"upgraded/notes", scenario.OnDownload, (*Server).serveNotes},
+	{"original/sql", scenario.OnDownload, (*Server).serveOriginalSQL},
+	{"original/archive", scenario.OnDownload, (*Server).serveOriginal},
+	{"upgraded/sql", scenario.OnDownload, (*Server).serveUpgradedSQL},
+	{"upgraded/archive", scenario.OnDownload, (*Server).serveUpgraded},
+	{"modules/archive", scenario.OnDownload, (*Server).serveModules},
 }
 
 func hasSkipTest(o *Options) bool { return profiles[o.Doc].skipTest }

@@ -228,7 +228,7 @@ func TestReset_canBeNarrowed(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
 	a, b := w.create("contract", "MA"), w.create("contract", "MB")
-	if err := w.srv.Reset(mockserver.Filter{Contract: "MA"}); err != nil {
+	if err := w.srv.Reset(mockserver.Scope{Contract: "MA"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.call("status", a.params()).reasons(); len(got) != 1 || got[0] != "REQUEST:NOT_FOUND" {
@@ -240,7 +240,7 @@ func TestReset_canBeNarrowed(t *testing.T) {
 			t.Errorf("the journal still has %+v", e)
 		}
 	}
-	if err := w.srv.Reset(mockserver.Filter{}); err != nil {
+	if err := w.srv.Reset(mockserver.Scope{}); err != nil {
 		t.Fatal(err)
 	}
 	if n, m := len(w.srv.Requests()), len(w.srv.Journal()); n != 0 || m != 0 {

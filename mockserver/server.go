@@ -385,7 +385,8 @@ func (s *Server) HTTPSURL() string { return withScheme("https", s.addr("https"))
 // SFTPAddr is the host:port of the SFTP server; "" without one.
 func (s *Server) SFTPAddr() string { return s.addr("sftp") }
 
-// AdminURL is the base URL of the control API; "" when nothing serves it.
+// AdminURL is the base URL of the control API: of its own listener where Options.ControlAddr names one, else of the HTTP listener, else of the HTTPS listener.
+// It is "" when nothing serves it.
 func (s *Server) AdminURL() string {
 	base := withScheme("http", s.addr("control"))
 	if base == "" {

@@ -102,7 +102,7 @@ func (s *Server) accessEnded(id int64) { s.sftp.Disconnect(platform.SFTPUser(id)
 // noteChange journals a change of state. It is called under the platform's lock.
 func (s *Server) noteChange(change platform.Change) {
 	s.record(&journal.Event{
-		On: "state", At: change.At, Request: change.ID, Contract: change.Contract, From: change.From, To: change.To,
+		On: onState, At: change.At, Request: change.ID, Contract: change.Contract, From: change.From, To: change.To,
 	})
 }
 
@@ -139,7 +139,7 @@ func (s *Server) sftpFault(op sftpserver.Op) *sftpserver.Fault {
 // noteSFTP journals what sftpserver tells. A file that was written, or read, and closed in order is an event of its own.
 func (s *Server) noteSFTP(e sftpserver.Event) {
 	event := journal.Event{
-		At: e.Time, On: "sftp." + string(e.Kind),
+		At: e.Time, On: sftpPrefix + string(e.Kind),
 		Session: e.Session, User: shortUser(e.User), Client: e.Client, Auth: e.Method, PubKey: e.Key,
 		Handle: e.Handle, Op: e.Op, Path: e.Path, Flags: e.Flags.String(), Size: e.Size, Offset: e.Offset,
 		Written: ranges(e.Written), Read: ranges(e.Read), Fault: e.Name, Why: e.Reason,

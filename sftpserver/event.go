@@ -22,6 +22,13 @@ const (
 	EventDisconnect EventKind = "disconnect" // the connection is gone: Reason; the last event of its session
 )
 
+// EventKinds returns every kind of event.
+func EventKinds() []EventKind {
+	return []EventKind{
+		EventConnect, EventOffered, EventRefused, EventLogin, EventOpen, EventClose, EventAbort, EventTruncate, EventDenied, EventFault, EventDisconnect,
+	}
+}
+
 // Flags are the open flags of SFTP (draft-ietf-secsh-filexfer-02, section 6.3).
 type Flags struct {
 	Read, Write, Append, Create, Truncate, Exclusive bool

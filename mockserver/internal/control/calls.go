@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ type Emulator interface {
 	Request(id int64) (any, error)
 	SetState(id int64, state string, set map[string]any) (any, error)
 	Release(id int64) (any, error)
+	Kinds() []string // of events
 	Events(journal.Filter) []journal.Event
 	Dropped() uint64
 	// Next waits for events; it may return neither events nor an error, to be called again.
@@ -33,11 +35,24 @@ type Emulator interface {
 	RemoveScenario(name string) int
 	Verify(journal.Filter) []verify.Result
 	Advance(time.Duration) (time.Time, error)
-	Reset(journal.Filter) error
-	Advertise() any
-	SetAdvertise([]byte) error
+	Reset(Scope) error
+	Advertise() Advertise
+	SetAdvertise(Advertise) error
 	Metrics() http.Handler
 	Done() <-chan struct{} // closed when the emulator is about to stop
+}
+
+// Scope is what a reset is about: a request, a contract, or everything, for the zero value.
+type Scope struct {
+	Request  int64
+	Contract string
+}
+
+// Advertise is what answers tell clients of how to reach the emulator.
+type Advertise struct {
+	URL      string `json:"url,omitempty"`
+	SFTPHost string `json:"sftp_host,omitempty"`
+	SFTPPort int    `json:"sftp_port,omitempty"`
 }
 
 // errWritten says that a handler has answered by itself.
@@ -54,7 +69,7 @@ func otherwise(status int, err error) error {
 	return problem{status, err}
 }
 
-func (a api) health(w http.ResponseWriter, _ *http.Request) (any, error) {
+func (a api) health(w http.ResponseWriter, _ *http.Request, _ query) (any, error) {
 	health, code := a.e.Health(), http.StatusOK
 	body := map[string]any{"status": "ok"}
 	for name, ok := range health {
@@ -67,11 +82,11 @@ func (a api) health(w http.ResponseWriter, _ *http.Request) (any, error) {
 	return nil, errWritten
 }
 
-func (a api) requests(http.ResponseWriter, *http.Request) (any, error) {
+func (a api) requests(http.ResponseWriter, *http.Request, query) (any, error) {
 	return map[string]any{"requests": a.e.Requests()}, nil
 }
 
-func (a api) request(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (a api) request(_ http.ResponseWriter, r *http.Request, _ query) (any, error) {
 	id, err := pathID(r)
 	if err != nil {
 		return nil, err
@@ -80,7 +95,7 @@ func (a api) request(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return request, otherwise(http.StatusInternalServerError, err)
 }
 
-func (a api) setState(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (a api) setState(_ http.ResponseWriter, r *http.Request, _ query) (any, error) {
 	id, err := pathID(r)
 	if err != nil {
 		return nil, err
@@ -89,7 +104,7 @@ func (a api) setState(_ http.ResponseWriter, r *http.Request) (any, error) {
 		State string         `json:"state"`
 		Set   map[string]any `json:"set"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := decode(r, &body, `{"state": "done", "set": {"customer_message": "text"}}, "set" if need be`); err != nil {
 		return nil, err
 	}
 	if body.State == "" {
@@ -123,7 +138,7 @@ func plain(value any) any {
 	return value
 }
 
-func (a api) release(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (a api) release(_ http.ResponseWriter, r *http.Request, _ query) (any, error) {
 	id, err := pathID(r)
 	if err != nil {
 		return nil, err
@@ -132,28 +147,20 @@ func (a api) release(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return request, otherwise(http.StatusInternalServerError, err)
 }
 
-func (a api) journal(_ http.ResponseWriter, r *http.Request) (any, error) {
-	f, err := filter(r)
-	if err != nil {
-		return nil, err
-	}
-	events := a.e.Events(f)
+func (a api) journal(_ http.ResponseWriter, _ *http.Request, q query) (any, error) {
+	events := a.e.Events(q.Filter)
 	if events == nil {
 		events = []journal.Event{}
 	}
 	return map[string]any{"events": events, "dropped": a.e.Dropped()}, nil
 }
 
-func (a api) clearJournal(_ http.ResponseWriter, r *http.Request) (any, error) {
-	f, err := filter(r)
-	if err != nil {
-		return nil, err
-	}
-	a.e.ClearJournal(f)
+func (a api) clearJournal(_ http.ResponseWriter, _ *http.Request, q query) (any, error) {
+	a.e.ClearJournal(q.Filter)
 	return map[string]any{}, nil
 }
 
-func (a api) scenarios(http.ResponseWriter, *http.Request) (any, error) {
+func (a api) scenarios(http.ResponseWriter, *http.Request, query) (any, error) {
 	list := a.e.Scenarios()
 	if list == nil {
 		list = []*scenario.Scenario{}
@@ -162,7 +169,7 @@ func (a api) scenarios(http.ResponseWriter, *http.Request) (any, error) {
 }
 
 // addScenario takes a script as the body, YAML or JSON.
-func (a api) addScenario(w http.ResponseWriter, r *http.Request) (any, error) {
+func (a api) addScenario(w http.ResponseWriter, r *http.Request, _ query) (any, error) {
 	data, err := readBody(r)
 	if err != nil {
 		return nil, err
@@ -189,24 +196,23 @@ func fromHere(r *http.Request) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-func (a api) removeScenarios(_ http.ResponseWriter, r *http.Request) (any, error) {
-	name := r.URL.Query().Get("name")
-	removed := a.e.RemoveScenario(name)
-	if name != "" && removed == 0 {
+func (a api) removeScenarios(_ http.ResponseWriter, _ *http.Request, q query) (any, error) {
+	removed := a.e.RemoveScenario(q.name)
+	if q.name != "" && removed == 0 {
 		var have []string
 		for _, script := range a.e.Scenarios() {
 			have = append(have, script.Name)
 		}
-		return nil, problem{http.StatusNotFound, fmt.Errorf("no scenario in use is called %q; in use: %s", name, strings.Join(have, ", "))}
+		return nil, problem{http.StatusNotFound, fmt.Errorf("no scenario in use is called %q; in use: %s", q.name, strings.Join(have, ", "))}
 	}
 	return map[string]any{"removed": removed}, nil
 }
 
-func (a api) advance(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (a api) advance(_ http.ResponseWriter, r *http.Request, _ query) (any, error) {
 	var body struct {
 		By string `json:"by"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := decode(r, &body, `{"by": "1h"}`); err != nil {
 		return nil, err
 	}
 	d, err := time.ParseDuration(body.By)
@@ -223,12 +229,8 @@ func (a api) advance(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return map[string]any{"now": now}, nil
 }
 
-func (a api) verify(_ http.ResponseWriter, r *http.Request) (any, error) {
-	f, err := filter(r)
-	if err != nil {
-		return nil, err
-	}
-	results := a.e.Verify(f)
+func (a api) verify(_ http.ResponseWriter, _ *http.Request, q query) (any, error) {
+	results := a.e.Verify(q.Filter)
 	count := make(map[string]int)
 	for _, r := range results {
 		count[r.Verdict]++
@@ -241,51 +243,37 @@ func (a api) verify(_ http.ResponseWriter, r *http.Request) (any, error) {
 	}, nil
 }
 
-const defaultWait, maxWait = 30 * time.Second, time.Hour
-
 // wait answers as soon as an event passes that has happened, or happens within the timeout.
-func (a api) wait(_ http.ResponseWriter, r *http.Request) (any, error) {
-	f, err := filter(r)
-	if err != nil {
-		return nil, err
-	}
-	timeout := defaultWait
-	if text := r.URL.Query().Get("timeout"); text != "" {
-		if timeout, err = time.ParseDuration(text); err != nil || timeout < 0 || timeout > maxWait {
-			return nil, badRequest("timeout=%s: wanted a duration of at most %s, such as 30s", text, maxWait)
-		}
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+func (a api) wait(_ http.ResponseWriter, r *http.Request, q query) (any, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), q.timeout)
 	defer cancel()
 	for {
-		events, err := a.e.Next(ctx, f)
+		events, err := a.e.Next(ctx, q.Filter)
 		switch {
 		case len(events) > 0:
 			return map[string]any{"event": events[0]}, nil
 		case errors.Is(err, context.DeadlineExceeded):
-			return nil, problem{http.StatusRequestTimeout, fmt.Errorf("nothing like that happened within %s", timeout)}
+			return nil, problem{http.StatusRequestTimeout, fmt.Errorf("nothing like that happened within %s", q.timeout)}
 		case err != nil:
 			return nil, problem{http.StatusServiceUnavailable, err}
 		}
 	}
 }
 
-func (a api) reset(_ http.ResponseWriter, r *http.Request) (any, error) {
-	f, err := filter(r)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.e.Reset(f); err != nil {
+func (a api) reset(_ http.ResponseWriter, _ *http.Request, q query) (any, error) {
+	if err := a.e.Reset(Scope{Request: q.Request, Contract: q.Contract}); err != nil {
 		return nil, err
 	}
 	return map[string]any{}, nil
 }
 
-func (a api) advertised(http.ResponseWriter, *http.Request) (any, error) { return a.e.Advertise(), nil }
+func (a api) advertised(http.ResponseWriter, *http.Request, query) (any, error) {
+	return a.e.Advertise(), nil
+}
 
-func (a api) advertise(_ http.ResponseWriter, r *http.Request) (any, error) {
-	var body json.RawMessage
-	if err := decode(r, &body); err != nil {
+func (a api) advertise(_ http.ResponseWriter, r *http.Request, _ query) (any, error) {
+	var body Advertise
+	if err := decode(r, &body, `{"url": "http://127.0.0.1:8480", "sftp_host": "127.0.0.1", "sftp_port": 2200}, each key optional`); err != nil {
 		return nil, err
 	}
 	if err := a.e.SetAdvertise(body); err != nil {
@@ -294,20 +282,17 @@ func (a api) advertise(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return a.e.Advertise(), nil
 }
 
-func (a api) metrics(w http.ResponseWriter, r *http.Request) (any, error) {
+func (a api) metrics(w http.ResponseWriter, r *http.Request, _ query) (any, error) {
 	a.e.Metrics().ServeHTTP(w, r)
 	return nil, errWritten
 }
 
 // events sends the journal as it grows, as server-sent events. A client that lost the connection goes on with Last-Event-ID.
-func (a api) events(w http.ResponseWriter, r *http.Request) (any, error) {
-	f, err := filter(r)
-	if err != nil {
-		return nil, err
-	}
+func (a api) events(w http.ResponseWriter, r *http.Request, q query) (any, error) {
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
-		if _, err := fmt.Sscan(last, &f.After); err != nil {
-			return nil, badRequest("Last-Event-ID %q: wanted the seq of an event", last)
+		var err error
+		if q.After, err = strconv.ParseUint(last, 10, 64); err != nil {
+			return nil, badRequest("Last-Event-ID %q: wanted the seq of an event, such as 17", last)
 		}
 	}
 	ctx, cancel := context.WithCancel(r.Context())
@@ -324,8 +309,11 @@ func (a api) events(w http.ResponseWriter, r *http.Request) (any, error) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
 	control.Flush()
+	if r.Method == http.MethodHead {
+		return nil, errWritten
+	}
 	for {
-		events, err := a.e.Next(ctx, f)
+		events, err := a.e.Next(ctx, q.Filter)
 		for i := range events {
 			data, err := json.Marshal(events[i])
 			if err != nil {
@@ -334,7 +322,7 @@ func (a api) events(w http.ResponseWriter, r *http.Request) (any, error) {
 			if _, err := fmt.Fprintf(w, "id: %d\nevent: %s\ndata: %s\n\n", events[i].Seq, events[i].On, data); err != nil {
 				return nil, errWritten
 			}
-			f.After = events[i].Seq
+			q.After = events[i].Seq
 		}
 		if control.Flush() != nil || err != nil {
 			return nil, errWritten
@@ -345,7 +333,7 @@ func (a api) events(w http.ResponseWriter, r *http.Request) (any, error) {
 //go:embed openapi.yaml
 var openAPI []byte
 
-func (a api) openapi(w http.ResponseWriter, _ *http.Request) (any, error) {
+func (a api) openapi(w http.ResponseWriter, _ *http.Request, _ query) (any, error) {
 	w.Header().Set("Content-Type", "application/yaml")
 	w.Write(openAPI)
 	return nil, errWritten

@@ -9,19 +9,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
-	"time"
+	"strings"
 
 	"github.com/gorilla/mux"
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 )
 
 // Base is where the API begins.
 const Base = "/_mock"
-
-const maxBody = 1 << 20 // of a call
 
 // problem is an error with the status it answers.
 type problem struct {
@@ -44,54 +40,91 @@ func Handler(e Emulator) http.Handler {
 	a := api{e}
 	r := mux.NewRouter().SkipClean(true)
 	for _, route := range a.routes() {
-		handle := route.handle
-		r.HandleFunc(Base+route.path, func(w http.ResponseWriter, r *http.Request) {
-			value, err := handle(w, r)
-			switch {
-			case errors.Is(err, errWritten):
-			case err != nil:
-				answerProblem(w, err)
-			default:
-				answer(w, http.StatusOK, value)
-			}
-		}).Methods(route.method)
+		methods := []string{route.method}
+		if route.method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+		r.HandleFunc(Base+route.path, a.serve(route)).Methods(methods...)
 	}
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, problemBody{"nothing is at " + r.URL.Path + "; see " + Base + "/openapi.yaml for what there is"})
 	})
-	r.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer(w, http.StatusMethodNotAllowed, problemBody{r.Method + " is not possible at " + r.URL.Path + "; see " + Base + "/openapi.yaml"})
+	r.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		allowed := methodsAt(r, req)
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		answer(w, http.StatusMethodNotAllowed, problemBody{req.Method + " is not possible at " + req.URL.Path + ": choose " + strings.Join(allowed, ", ") + "; see " + Base + "/openapi.yaml"})
 	})
 	// A page in the developer's browser must not be able to steer the emulator.
-	return http.NewCrossOriginProtection().Handler(r)
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusForbidden, problemBody{"a page of another site may not steer the emulator; open " + Base + "/ of the emulator's own address, or call it from a program"})
+	}))
+	return protection.Handler(r)
+}
+
+// serve reads a call's parameters, has it handled, and writes the answer.
+func (a api) serve(route route) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		q, err := a.readQuery(r, route.query)
+		if err == nil && !route.body {
+			err = noBody(r)
+		}
+		var value any
+		if err == nil {
+			value, err = route.handle(w, r, q)
+		}
+		switch {
+		case errors.Is(err, errWritten):
+		case err != nil:
+			answerProblem(w, err)
+		default:
+			answer(w, http.StatusOK, value)
+		}
+	}
+}
+
+// methodsAt are the methods that are possible at the path of a call.
+func methodsAt(router *mux.Router, r *http.Request) []string {
+	var possible []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		try := r.Clone(r.Context())
+		try.Method = method
+		var match mux.RouteMatch
+		if router.Match(try, &match) && match.MatchErr == nil {
+			possible = append(possible, method)
+		}
+	}
+	return possible
 }
 
 type route struct {
-	method, path string
-	handle       func(http.ResponseWriter, *http.Request) (any, error)
+	method, path string   // GET is HEAD, too
+	query        []string // the parameters of the query string
+	body         bool     // whether there is one
+	handle       func(http.ResponseWriter, *http.Request, query) (any, error)
 }
 
 func (a api) routes() []route {
 	return []route{
-		{"GET", "/healthz", a.health},
-		{"GET", "/requests", a.requests},
-		{"GET", "/requests/{id}", a.request},
-		{"POST", "/requests/{id}/state", a.setState},
-		{"POST", "/requests/{id}/release", a.release},
-		{"GET", "/journal", a.journal},
-		{"DELETE", "/journal", a.clearJournal},
-		{"GET", "/scenarios", a.scenarios},
-		{"POST", "/scenarios", a.addScenario},
-		{"DELETE", "/scenarios", a.removeScenarios},
-		{"POST", "/clock/advance", a.advance},
-		{"GET", "/verify", a.verify},
-		{"GET", "/wait", a.wait},
-		{"POST", "/reset", a.reset},
-		{"GET", "/advertise", a.advertised},
-		{"PUT", "/advertise", a.advertise},
-		{"GET", "/metrics", a.metrics},
-		{"GET", "/events", a.events},
-		{"GET", "/openapi.yaml", a.openapi},
+		{"GET", "/healthz", nil, false, a.health},
+		{"GET", "/requests", nil, false, a.requests},
+		{"GET", "/requests/{id}", nil, false, a.request},
+		{"POST", "/requests/{id}/state", nil, true, a.setState},
+		{"POST", "/requests/{id}/release", nil, false, a.release},
+		{"GET", "/journal", byEvent, false, a.journal},
+		{"DELETE", "/journal", byEvent, false, a.clearJournal},
+		{"GET", "/scenarios", nil, false, a.scenarios},
+		{"POST", "/scenarios", nil, true, a.addScenario},
+		{"DELETE", "/scenarios", []string{"name"}, false, a.removeScenarios},
+		{"POST", "/clock/advance", nil, true, a.advance},
+		{"GET", "/verify", []string{"request", "contract", "since"}, false, a.verify},
+		{"GET", "/wait", []string{"request", "contract", "on", "since", "timeout"}, false, a.wait},
+		{"POST", "/reset", byScope, false, a.reset},
+		{"GET", "/advertise", nil, false, a.advertised},
+		{"PUT", "/advertise", nil, true, a.advertise},
+		{"GET", "/metrics", nil, false, a.metrics},
+		{"GET", "/events", byEvent, false, a.events},
+		{"GET", "/openapi.yaml", nil, false, a.openapi},
 	}
 }
 
@@ -107,6 +140,9 @@ func answerProblem(w http.ResponseWriter, err error) {
 	}
 	answer(w, status, problemBody{err.Error()})
 }
+
+// Refuse answers a call that does not come to the handler.
+func Refuse(w http.ResponseWriter, status int, err error) { answerProblem(w, Refused(status, err)) }
 
 func answer(w http.ResponseWriter, status int, value any) {
 	var b bytes.Buffer
@@ -124,55 +160,6 @@ func answer(w http.ResponseWriter, status int, value any) {
 	w.Write(b.Bytes())
 }
 
-// decode reads a JSON body strictly; where it is wrong, the position is part of the message.
-func decode(r *http.Request, into any) error {
-	data, err := readBody(r)
-	if err != nil {
-		return err
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	dec.UseNumber()
-	err = dec.Decode(into)
-	if err == nil && dec.More() {
-		err = errors.New("there is more after the JSON value")
-	}
-	if err == nil {
-		return nil
-	}
-	offset := dec.InputOffset()
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		offset = syntax.Offset
-	case errors.As(err, &kind):
-		offset = kind.Offset
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		offset = int64(len(data))
-	case errors.Is(err, io.EOF):
-		return badRequest("the body is empty; wanted JSON")
-	}
-	line, column := position(data, offset)
-	return badRequest("line %d, column %d: %w", line, column, err)
-}
-
-func position(data []byte, offset int64) (line, column int) {
-	before := data[:min(max(offset, 0), int64(len(data)))]
-	return 1 + bytes.Count(before, []byte("\n")), max(1, len(before)-(bytes.LastIndexByte(before, '\n')+1))
-}
-
-func readBody(r *http.Request) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	if err != nil {
-		return nil, badRequest("the body cannot be read: %w", err)
-	}
-	if len(data) > maxBody {
-		return nil, problem{http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody)}
-	}
-	return data, nil
-}
-
 func pathID(r *http.Request) (int64, error) {
 	text := mux.Vars(r)["id"]
 	id, err := strconv.ParseInt(text, 10, 64)
@@ -180,25 +167,4 @@ func pathID(r *http.Request) (int64, error) {
 		return 0, badRequest("%q is no request id: wanted a number", text)
 	}
 	return id, nil
-}
-
-// filter reads request, contract, on, and since (an instant, or the number of an event) from the query.
-func filter(r *http.Request) (journal.Filter, error) {
-	q := r.URL.Query()
-	f := journal.Filter{Contract: q.Get("contract"), On: q.Get("on")}
-	if text := q.Get("request"); text != "" {
-		id, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || id <= 0 {
-			return f, badRequest("request=%s: wanted a request's id", text)
-		}
-		f.Request = id
-	}
-	if text := q.Get("since"); text != "" {
-		if seq, err := strconv.ParseUint(text, 10, 64); err == nil {
-			f.After = seq
-		} else if f.Since, err = time.Parse(time.RFC3339Nano, text); err != nil {
-			return f, badRequest("since=%s: wanted an instant such as 2015-09-09T07:13:49Z, or the seq of an event", text)
-		}
-	}
-	return f, nil
 }

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,15 +10,25 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestOpenAPI_describesEveryRoute holds the document and the routes together, in both directions.
+type parameter struct {
+	Ref  string `yaml:"$ref"`
+	Name string `yaml:"name"`
+	In   string `yaml:"in"`
+}
+
+// TestOpenAPI_describesEveryRoute holds the document and the routes together, with their query parameters, in both directions.
 func TestOpenAPI_describesEveryRoute(t *testing.T) {
 	t.Parallel()
 	var doc struct {
 		Paths map[string]map[string]struct {
-			Tags      []string       `yaml:"tags"`
-			Summary   string         `yaml:"summary"`
-			Responses map[string]any `yaml:"responses"`
+			Tags       []string       `yaml:"tags"`
+			Summary    string         `yaml:"summary"`
+			Parameters []parameter    `yaml:"parameters"`
+			Responses  map[string]any `yaml:"responses"`
 		} `yaml:"paths"`
+		Components struct {
+			Parameters map[string]parameter `yaml:"parameters"`
+		} `yaml:"components"`
 	}
 	if err := yaml.Unmarshal(openAPI, &doc); err != nil {
 		t.Fatal(err)
@@ -31,12 +40,21 @@ func TestOpenAPI_describesEveryRoute(t *testing.T) {
 				t.Errorf("%s %s lacks a summary or responses", method, path)
 			}
 			if slices.Contains(op.Tags, "control") {
-				described = append(described, path+" "+method)
+				line := path + " " + method
+				for _, p := range op.Parameters {
+					if name, ok := strings.CutPrefix(p.Ref, "#/components/parameters/"); ok {
+						p = doc.Components.Parameters[name]
+					}
+					if p.In == "query" {
+						line += " " + p.Name
+					}
+				}
+				described = append(described, line)
 			}
 		}
 	}
 	for _, r := range (api{}).routes() {
-		served = append(served, Base+r.path+" "+map[string]string{http.MethodGet: "get", http.MethodPost: "post", http.MethodPut: "put", http.MethodDelete: "delete"}[r.method])
+		served = append(served, strings.Join(append([]string{Base + r.path + " " + strings.ToLower(r.method)}, r.query...), " "))
 	}
 	slices.Sort(described)
 	slices.Sort(served)
