@@ -3,11 +3,11 @@ package mockserver
 import (
 	"context"
 	"errors"
-	"net"
+	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,11 +19,13 @@ import (
 func (s *Server) controlHandler() http.Handler { return s.keepPagesOut(control.Handler(steered{s})) }
 
 // keepPagesOut refuses the calls of web pages that came here under a name of their own, which they had made to lead to loopback (DNS
-// rebinding): to their browser we are then the page's own site. Browsers name the page's site in every call that changes something.
+// rebinding): to their browser we are then the page's own site. It says so in no header of a call that only reads, so the name itself decides.
 func (s *Server) keepPagesOut(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Origin") != "" && !s.isOurs(r.Host) {
-			http.Error(w, "403 a page of "+strconv.Quote(r.Host)+" may not steer the emulator; open it under its address or localhost", http.StatusForbidden)
+		if !s.isOurs(r.Host) {
+			control.Refuse(w, http.StatusForbidden, fmt.Errorf("the control API does not answer as %q, which may be a web page's name for this machine: "+
+				"call it by an IP address, as localhost, or by a name without a dot; or make the name the emulator's own with Options.PublicURL or Options.CAHosts "+
+				"(--public-url, --host), or with PUT %s/advertise", r.Host, control.Base))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -31,13 +33,35 @@ func (s *Server) keepPagesOut(next http.Handler) http.Handler {
 }
 
 // isOurs tells whether host, with or without a port, is an address, a name that no stranger can own, or one that we were told is ours.
+// A browser always names one.
 func (s *Server) isOurs(host string) bool {
-	host = strings.ToLower((&url.URL{Host: host}).Hostname())
-	if net.ParseIP(host) != nil || !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") {
+	name := hostName(host)
+	if _, err := netip.ParseAddr(name); err == nil || name == "" {
+		return true
+	}
+	switch last := name[strings.LastIndexByte(name, '.')+1:]; {
+	case last == name, last == "localhost", last == "internal": // no dot; RFC 6761; reserved for private networks
+		return true
+	case strings.Trim(last, "0123456789") == "": // an address, written otherwise
 		return true
 	}
 	advertised := s.GetAdvertise()
-	return host == strings.ToLower(hostname(advertised.URL)) || host == strings.ToLower(advertised.SFTPHost) || slices.Contains(s.opts.CAHosts, host)
+	own := append([]string{platformHost, hostname(s.opts.PublicURL), s.opts.SFTPHostname, hostname(advertised.URL), advertised.SFTPHost}, s.opts.CAHosts...)
+	for _, addr := range []string{s.opts.HTTPAddr, s.opts.HTTPSAddr, s.opts.ControlAddr} {
+		own = append(own, hostName(addr))
+	}
+	return slices.ContainsFunc(own, func(o string) bool { return o != "" && hostName(o) == name })
+}
+
+// platformHost is the emulated platform's own, under which calls come through a proxy.
+const platformHost = "upgrade.odoo.com"
+
+// hostName is the name or address in a Host header, as it is compared: without the port, brackets, and the dot that may end a name.
+func hostName(host string) string {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return host // an IPv6 address whose brackets were forgotten
+	}
+	return strings.ToLower(strings.TrimSuffix((&url.URL{Host: host}).Hostname(), "."))
 }
 
 // steered is a Server as the control API sees it.

@@ -283,28 +283,69 @@ func TestControl_keepsOtherSitesOut(t *testing.T) {
 	w.status(m)
 }
 
-// A page that had a name of its own lead to us is kept out, too: its browser takes us for the page's own site. A browser that
-// came under our address may steer.
+// A page that had a name of its own lead to us is kept out, too, whatever it calls: its browser takes us for the page's own site, and shows it what
+// we answer. Whoever calls us by an address, or a name that is ours, may look and steer.
 func TestControl_keepsReboundPagesOut(t *testing.T) {
 	t.Parallel()
-	w := onWire(t, &mockserver.Options{PublicURL: "http://Upgrade.Example:8480"})
-	for host, status := range map[string]int{
-		"evil.example:8480": 403, "evil.example": 403, "evil.example.": 403,
-		"127.0.0.1:8480": 200, "[::1]:8480": 200, "localhost:8480": 200, "mock.localhost": 200, "upgrademock:8480": 200, "upgrade.example:8480": 200,
+	onItsOwn := onWire(t, &mockserver.Options{ControlAddr: "127.0.0.1:0"})
+	w := onWire(t, &mockserver.Options{
+		PublicURL: "http://Upgrade.Example:8480", SFTPHostname: "files.example", CAHosts: []string{"mock.example"}, Clock: new(mockserver.Clock),
+	})
+	m := w.create()
+	calls := []struct{ method, path, body string }{
+		{"GET", "/healthz", ""}, {"GET", "/requests", ""}, {"GET", fmt.Sprintf("/requests/%d", m.id), ""}, {"GET", "/journal", ""}, {"GET", "/wait?on=create", ""},
+		{"GET", "/verify", ""}, {"GET", "/metrics", ""}, {"GET", "/openapi.yaml", ""}, {"GET", "/scenarios", ""}, {"GET", "/advertise", ""},
+		{"HEAD", "/requests", ""}, {"HEAD", "/events", ""}, {"DELETE", "/journal?on=upload", ""}, {"POST", "/clock/advance", `{"by": "1s"}`},
+		{"POST", "/scenarios", "name: x\n"}, {"PUT", "/advertise", `{"url": "http://upgrade.example:8480"}`},
+	}
+	for _, tc := range []struct {
+		host string
+		ours bool
+	}{
+		{"evil.example:8480", false}, {"evil.example", false}, {"evil.example.", false}, {"EVIL.example", false}, {"127.0.0.1.evil.example", false},
+		{"localhost.evil.example", false}, {"upgrade.example.evil.example", false}, {"7f000001.rbndr.us", false}, {"notupgrade.example", false},
+		{"127.0.0.1:8480", true}, {"127.0.0.1", true}, {"192.0.2.7:8480", true}, {"127.1:8480", true}, {"[::1]:8480", true}, {"[::1]", true},
+		{"[::ffff:127.0.0.1]:80", true}, {"[fe80::1%25eth0]:80", true}, {"localhost:8480", true}, {"localhost.", true}, {"localhost.:8480", true}, {"LOCALHOST", true},
+		{"mock.localhost", true}, {"mock.localhost.:1", true}, {"upgrademock:8480", true}, {"host.docker.internal", true}, {"upgrade.odoo.com", true},
+		{"upgrade.example:8480", true}, {"upgrade.example.", true}, {"UPGRADE.EXAMPLE", true}, {"files.example", true}, {"mock.example:1", true},
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", w.srv.AdminURL()+"/reset", nil)
+		for _, call := range calls {
+			for _, origin := range []string{"", "http://" + tc.host} {
+				req := httptest.NewRequest(call.method, "/_mock"+call.path, strings.NewReader(call.body))
+				req.Host = tc.host
+				if strings.Contains(tc.host, "%") && origin != "" {
+					continue // no browser opens such an address
+				}
+				if origin != "" {
+					req.Header.Set("Origin", origin)
+				}
+				rec := httptest.NewRecorder()
+				w.srv.ServeHTTP(rec, req)
+				if refused := rec.Code == http.StatusForbidden; refused == tc.ours {
+					t.Errorf("%s %s as %s, Origin %q: answered %d %s", call.method, call.path, tc.host, origin, rec.Code, rec.Body)
+				}
+				if !tc.ours && strings.Contains(rec.Body.String(), m.key[:8]) {
+					t.Errorf("%s %s as %s shows a key", call.method, call.path, tc.host)
+				}
+			}
+		}
+	}
+	for _, host := range []string{"evil.example", "127.0.0.1"} { // over the listener that is the control API's own
+		req, err := http.NewRequestWithContext(t.Context(), "GET", onItsOwn.srv.AdminURL()+"/requests", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		req.Host = host
-		req.Header.Set("Origin", "http://"+host)
-		resp, err := w.http.Do(req)
+		resp, err := onItsOwn.http.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
+		var body map[string]any
+		err = json.NewDecoder(resp.Body).Decode(&body)
 		resp.Body.Close()
-		if resp.StatusCode != status {
-			t.Errorf("a page of %s: %s, want %d", host, resp.Status, status)
+		text, _ := body["error"].(string)
+		if refused := resp.StatusCode == 403; err != nil || refused != (host == "evil.example") || refused && !strings.Contains(text, "localhost") {
+			t.Errorf("its own listener as %s: %s %v %v", host, resp.Status, body, err)
 		}
 	}
 }
