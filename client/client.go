@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -115,15 +116,13 @@ func parseBase(s string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSpace(s))
 	switch {
 	case err != nil:
-		var ue *url.Error
-		if errors.As(err, &ue) {
-			err = ue.Err
-		}
-		return nil, fmt.Errorf("client: the URL of the platform cannot be read: %w", err)
+		return nil, fmt.Errorf("client: the URL of the platform cannot be read; expected one such as %s", ProductionURL)
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, fmt.Errorf("client: the URL %q must begin with https:// (or http://), as %s does", u.Redacted(), ProductionURL)
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("client: the URL %q names no host; an example: %s", u.Redacted(), ProductionURL)
+	case u.Port() != "" && !validPort(u.Port()):
+		return nil, fmt.Errorf("client: the URL %q has the port %s; expected one from 1 to 65535, or none, as in %s", u.Redacted(), u.Port(), ProductionURL)
 	case u.RawQuery != "" || u.Fragment != "":
 		return nil, fmt.Errorf("client: the URL of the platform must end before %q: methods and parameters are added to it", "?")
 	}
@@ -132,6 +131,11 @@ func parseBase(s string) (*url.URL, error) {
 	u.Path = strings.TrimSuffix(u.Path, strings.TrimSuffix(apiPath, "/"))
 	u.RawPath = ""
 	return u, nil
+}
+
+func validPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
 
 // newTransport speaks HTTP/1.1 only: one dump at a time needs no multiplexing, and a broken connection

@@ -3,6 +3,7 @@ package client
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -46,7 +47,11 @@ func LoadSSHKey(path string, passphrase func(path string) ([]byte, error)) (ssh.
 		if _, _, _, _, perr := ssh.ParseAuthorizedKey(text); perr == nil {
 			return nil, fmt.Errorf("client: %s is a public key; the private one is wanted, usually the same name without .pub", path)
 		}
-		return nil, fmt.Errorf("client: %s holds no usable SSH private key: %w", path, err)
+		if errors.Is(err, x509.IncorrectPasswordError) {
+			return nil, fmt.Errorf("client: the passphrase of the SSH key %s is another one: %w", path, err)
+		}
+		return nil, fmt.Errorf("client: %s holds no usable SSH private key; expected a file as ssh-keygen writes it, "+
+			"such as ~/.ssh/id_ed25519", path)
 	}
 	return signer, nil
 }
