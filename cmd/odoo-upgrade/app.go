@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/upgrademock/upgrademock/client"
 )
@@ -36,9 +38,10 @@ type app struct {
 	verbose     bool
 	callTimeout time.Duration
 
-	began  bool
-	client *client.Client
-	bars   *bars
+	began   bool
+	running string // the command that began
+	client  *client.Client
+	bars    *bars
 }
 
 func newApp(env environment) *app {
@@ -63,6 +66,33 @@ func usagef(cmd *cobra.Command, format string, args ...any) error {
 	return usageError{fmt.Errorf(format, args...), cmd.CommandPath()}
 }
 
+// flagError says in words of ours what the library says in Go's: which value is wrong, what was expected, and an example.
+func flagError(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	expected := map[string]string{
+		"bool":     "true or false, or the flag alone",
+		"duration": "a number with its unit, such as 500ms, 30s, 5m or 1h30m",
+		"int64":    "a whole number, such as 256",
+	}
+	f := invalid.GetFlag()
+	if what := expected[f.Value.Type()]; what != "" {
+		return fmt.Errorf("--%s %q: expected %s", f.Name, invalid.GetValue(), what)
+	}
+	return err
+}
+
+// reason takes operation and path off an error of the file system.
+func reason(err error) error {
+	var e *fs.PathError
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "odoo-upgrade",
@@ -74,16 +104,17 @@ called again after an interruption. The other commands do one step each.
 The platform is https://upgrade.odoo.com unless --url or UPGRADE_URL says otherwise. Commands for a request that exists take
 it from --state FILE (which "run" writes), or from --request and --key, or from UPGRADE_REQUEST and UPGRADE_KEY.
 
-Exit codes: 0 all went well; 1 it failed, or the database was not upgraded; 2 the command line is wrong; 130 and 143 interrupted.`,
+Exit codes: 0 all went well; 1 it failed, or the database was not upgraded; 2 the command line is wrong, or names
+files that cannot be used; 130 and 143 interrupted.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		// Whatever fails before a command begins is a mistake on the command line.
-		PersistentPreRun: func(*cobra.Command, []string) { a.began = true },
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) { a.began, a.running = true, cmd.CommandPath() },
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{err, cmd.CommandPath()} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{flagError(err), cmd.CommandPath()} })
 	f := root.PersistentFlags()
 	f.StringVar(&a.url, "url", cmpEnv(a.getenv, "UPGRADE_URL", client.ProductionURL), "the platform (UPGRADE_URL)")
 	f.StringVar(&a.caFile, "ca-file", "", "trust the certificate authorities in this PEM file, beside the system's")
@@ -117,14 +148,14 @@ func (a *app) connect(cmd *cobra.Command) (*client.Client, error) {
 	if a.caFile != "" {
 		pem, err := os.ReadFile(a.caFile)
 		if err != nil {
-			return nil, fmt.Errorf("--ca-file: %w", err)
+			return nil, usagef(cmd, "--ca-file %s cannot be read: %v", a.caFile, reason(err))
 		}
 		roots, err := x509.SystemCertPool()
 		if err != nil {
 			roots = x509.NewCertPool()
 		}
 		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--ca-file: %s holds no certificate in PEM form", a.caFile)
+			return nil, usagef(cmd, "--ca-file %s holds no certificate in PEM form; expected a file with -----BEGIN CERTIFICATE-----", a.caFile)
 		}
 		opts.RootCAs = roots
 	}

@@ -43,6 +43,36 @@ func TestUsage(t *testing.T) {
 		{none, []string{"download", "--request", "1", "--key", "k", "--what", "notes", "--via", "sftp"}, "only the upgraded dump"},
 		{none, []string{"sftp-access", "--request", "1", "--key", "k"}, "which keys may log in?"},
 		{map[string]string{"UPGRADE_REQUEST": "1", "UPGRADE_KEY": "k"}, []string{"upload"}, "--dump is missing"},
+
+		// Values that the library would complain of in Go's words.
+		{none, []string{"wait", "--request", "1", "--key", "k", "--interval", "1day"}, "such as 500ms, 30s, 5m or 1h30m"},
+		{none, []string{"wait", "--request", "1", "--key", "k", "--timeout", "30"}, `--timeout "30": expected a number with its unit`},
+		{none, []string{"wait", "--request", "1", "--key", "k", "--max-outage", ""}, "expected a number with its unit"},
+		{none, []string{"run", "--sftp-from", "many"}, `--sftp-from "many": expected a whole number, such as 256`},
+		{none, []string{"run", "--sftp-from", "99999999999999999999"}, "expected a whole number"},
+		{none, []string{"run", "--yes=perhaps"}, `--yes "perhaps": expected true or false`},
+		{none, []string{"--url", "https://upgrade.odoo.com:99999", "status", "--request", "1", "--key", "k"}, "expected one from 1 to 65535"},
+		{none, []string{"--url", "https://upgrade.odoo.com:0", "status", "--request", "1", "--key", "k"}, "expected one from 1 to 65535"},
+		{none, []string{"--url", "https://upgrade.odoo.com:port", "status", "--request", "1", "--key", "k"}, "such as https://upgrade.odoo.com"},
+		{none, []string{"--url", "https://%zz", "status", "--request", "1", "--key", "k"}, "such as https://upgrade.odoo.com"},
+		{none, []string{"--url", ":", "status", "--request", "1", "--key", "k"}, "such as https://upgrade.odoo.com"},
+		{none, []string{"status", "--request", "99999999999999999999", "--key", "k"}, "an id is a number, such as 10534"},
+
+		// Files that are not there, or cannot be used.
+		{none, []string{"status", "--state", "missing.json"}, "there is no state file"},
+		{none, []string{"status", "--request", "1", "--key", "k", "--ca-file", "missing.pem"}, "--ca-file missing.pem cannot be read"},
+		{none, []string{"status", "--request", "1", "--key", "k", "--ca-file", os.Args[0]}, "no certificate in PEM form"},
+		{none, []string{"upload", "--request", "1", "--key", "k", "--dump", "missing.dump"}, "missing.dump does not exist"},
+		{none, []string{"upload", "--request", "1", "--key", "k", "--dump", "."}, "is a folder"},
+		{none, []string{"upload", "--request", "1", "--key", "k", "--dump", os.DevNull}, "no regular file"},
+		{none, []string{"sftp-upload", "--request", "1", "--key", "k", "--dump", "missing.dump"}, "missing.dump does not exist"},
+		{none, []string{"sftp-upload", "--request", "1", "--key", "k", "--dump", "main.go", "--ssh-key", "missing"}, "missing"},
+		{none, []string{"sftp-upload", "--request", "1", "--key", "k", "--dump", "main.go", "--known-hosts", "main.go"}, "--dump and --known-hosts are one file"},
+		{none, []string{"sftp-access", "--request", "1", "--key", "k", "--authorized-keys", "missing.pub"}, "missing.pub cannot be read"},
+		{none, []string{"sftp-access", "--request", "1", "--key", "k", "--generate-key", "main.go"}, "main.go cannot be made"},
+		{none, []string{"download", "--request", "1", "--key", "k", "--out", "."}, "the name of a folder"},
+		{none, []string{"download", "--request", "1", "--key", "k", "--out", os.DevNull}, "no regular file"},
+		{none, []string{"download", "--request", "1", "--key", "k", "--out", "missing/out"}, "there is no such file or folder"},
 	}
 	for _, tt := range tests {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
@@ -50,6 +80,11 @@ func TestUsage(t *testing.T) {
 			r := command(t, tt.env, "", tt.args...)
 			if r.code != 2 || !strings.Contains(r.stderr, tt.says) || !strings.Contains(r.stderr, "--help") {
 				t.Errorf("%+v, want code 2 and %q", r, tt.says)
+			}
+			for _, raw := range []string{"strconv", "time: ", "parse ", "net/url", "invalid argument", "x509: ", "asn1", "ssh: ", "open "} {
+				if strings.Contains(r.stderr, raw) {
+					t.Errorf("a library's words, %q, in %q", raw, r.stderr)
+				}
 			}
 		})
 	}
@@ -141,8 +176,6 @@ func TestTrouble(t *testing.T) {
 		{"a closed port, for a download", "http://127.0.0.1:1", []string{"download"}, []string{"nothing answers"}},
 		{"an unknown request", p.URL, []string{"status", "--request", "78"}, []string{"REQUEST:NOT_FOUND"}},
 		{"no such file yet", p.URL, []string{"download", "--out", filepath.Join(t.TempDir(), "x")}, []string{"the file upgraded is not there (yet)"}},
-		{"an authority that is none", p.URL, []string{"status", "--ca-file", os.Args[0]}, []string{"no certificate in PEM form"}},
-		{"no state file", p.URL, []string{"status", "--state", "missing.json"}, []string{"there is no state file"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -224,7 +257,7 @@ func TestSFTP_stepByStep(t *testing.T) {
 	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the private key: %v, %v", info, err)
 	}
-	if r := do("sftp-access", "--authorized-keys", key); r.code != 1 || !strings.Contains(r.stderr, "private key") {
+	if r := do("sftp-access", "--authorized-keys", key); r.code != 2 || !strings.Contains(r.stderr, "private key") {
 		t.Errorf("a private key for a public one: %+v", r)
 	}
 

@@ -1,7 +1,7 @@
 // Command odoo-upgrade has a database upgraded by the Odoo upgrade platform: step by step, or the whole way with "run".
 //
 // Exit codes: 0 all went well; 1 the platform or the way to it failed, or the database was not upgraded; 2 the command line
-// is wrong; 130 interrupted (SIGINT), 143 ended (SIGTERM). What was begun can be continued after each of them.
+// is wrong, or names files that cannot be used; 130 interrupted (SIGINT), 143 ended (SIGTERM). What was begun can be continued after each of them.
 package main
 
 import (
@@ -13,6 +13,9 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/journey"
+	"github.com/upgrademock/upgrademock/internal/claim"
 )
 
 func main() { os.Exit(Main()) }
@@ -25,6 +28,7 @@ func Main() int {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(48 << 20)
 	}
+	ignoreSizeSignal()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 2)
@@ -56,10 +60,11 @@ func execute(ctx context.Context, args []string, env environment) int {
 	}
 	a.reportError(err)
 	var usage usageError
+	var input *journey.InputError
 	var sig signalError
 	switch {
-	case errors.As(err, &usage) || !a.began:
-		fmt.Fprintf(a.stderr, "See \"%s --help\".\n", cmp.Or(usage.command, root.Name()))
+	case errors.As(err, &usage), errors.As(err, &input), errors.Is(err, claim.ErrUnfit), !a.began:
+		fmt.Fprintf(a.stderr, "See \"%s --help\".\n", cmp.Or(usage.command, a.running, root.Name()))
 		return 2
 	case errors.As(context.Cause(ctx), &sig):
 		return 128 + int(sig.Signal)

@@ -2,12 +2,16 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -50,6 +54,40 @@ func noise(tb testing.TB, dir, name string, n int) string {
 		tb.Fatal(err)
 	}
 	return path
+}
+
+// files returns what is in a folder, with everything that tells whether it was touched: kind and mode, which file it is, contents.
+func files(tb testing.TB, dir string) map[string]string {
+	tb.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, e := range entries {
+		name := filepath.Join(dir, e.Name())
+		info, err := os.Lstat(name)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		text := info.Mode().String()
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			text += fmt.Sprintf(" %d", st.Ino)
+		}
+		switch {
+		case info.Mode().IsRegular():
+			raw, err := os.ReadFile(name)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			text += fmt.Sprintf(" %d bytes %x", len(raw), sha256.Sum256(raw))
+		case info.Mode()&fs.ModeSymlink != 0:
+			to, _ := os.Readlink(name)
+			text += " -> " + to
+		}
+		out[e.Name()] = text
+	}
+	return out
 }
 
 func sameFiles(tb testing.TB, a, b string) bool {

@@ -37,9 +37,9 @@ func (r *refFlags) ref(a *app, cmd *cobra.Command) (client.Ref, error) {
 		case err != nil:
 			return client.Ref{}, err
 		case s == nil:
-			return client.Ref{}, fmt.Errorf("there is no state file %s", r.state)
+			return client.Ref{}, usagef(cmd, "there is no state file %s", r.state)
 		case s.Request == 0:
-			return client.Ref{}, fmt.Errorf("%s was left by a run that has no request yet", r.state)
+			return client.Ref{}, usagef(cmd, "%s was left by a run that has no request yet", r.state)
 		}
 		if !cmd.Flags().Changed("url") && a.getenv("UPGRADE_URL") == "" {
 			a.url = s.URL

@@ -49,7 +49,7 @@ With --json every step is one line of JSON; the last one has "event": "finished"
 	a.orderFlags(cmd, &o.Params)
 	f.Lookup("filename").Usage = "the dump's name at the platform (default: its file's name)"
 	f.StringVar(&o.Dump, "dump", "", "the dump, or - to read it from standard input (it is kept in a file beside the state file until the end)")
-	f.StringVar(&o.Out, "out", "", "where the upgraded dump goes (default: upgraded_ and the dump's name, in this folder)")
+	f.StringVar(&o.Out, "out", "", "where the upgraded dump goes (default: upgraded_ and the dump's name, in this folder, where that is free)")
 	f.StringVar(&state, "state", "", "where to note how far the run is (default: --out with .upgrade-state.json added)")
 	f.StringVar(&o.Via, "via", journey.Auto, "how to upload: auto, https or sftp")
 	f.StringVar(&o.DownloadVia, "download-via", journey.HTTPS, "how to download: https or sftp")
@@ -83,13 +83,20 @@ With --json every step is one line of JSON; the last one has "event": "finished"
 			}
 		}
 		if o.Out == "" {
-			o.Out = "upgraded_" + safeName(o.Params.Filename)
+			o.Out, o.KeepOut = "upgraded_"+safeName(o.Params.Filename), true
 		}
 		o.StateFile = state
 		if state == "" {
 			o.StateFile = o.Out + ".upgrade-state.json"
 		}
-		var err error
+		dump := namedFile{what: "--dump", path: o.Dump}
+		if o.Dump == "-" {
+			dump = namedFile{what: "standard input", open: a.stdin}
+		}
+		err := a.distinct(cmd, &flags, dump, namedFile{what: "--out", path: o.Out, written: true}, namedFile{what: "--state", path: o.StateFile, written: true})
+		if err != nil {
+			return err
+		}
 		if o.Wait, err = wait.options(cmd); err != nil {
 			return err
 		}

@@ -221,29 +221,66 @@ func TestRun_nothingIsAskedForInVain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	dump := noise(t, dir, "db.dump", 1000)
+	in := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.Symlink(dump, in("link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(dump, in("hard")); err != nil {
+		t.Fatal(err)
+	}
+	key := noise(t, dir, "id", 100)
 	tests := []struct {
 		name string
 		args []string
+		code int
 		says string
 	}{
-		{"no dump", journeyArgs(filepath.Join(dir, "missing"), filepath.Join(dir, "o1")), "missing"},
-		{"a folder for a dump", journeyArgs(dir, filepath.Join(dir, "o2")), "use -Fc"},
-		{"an empty dump", journeyArgs(noise(t, dir, "empty", 0), filepath.Join(dir, "o3")), "is empty"},
-		{"nothing from the pipe", journeyArgs("-", filepath.Join(dir, "o4")), "nothing came from the pipe"},
-		{"no folder for the result", journeyArgs(dump, filepath.Join(dir, "no", "o5")), "no such file"},
-		{"a folder for the result", journeyArgs(dump, dir), "is a folder"},
-		{"an open key", journeyArgs(dump, filepath.Join(dir, "o6"), "--ssh-key", openKey(t, dir)), "chmod 600"},
+		{"no dump", journeyArgs(in("missing"), in("o1")), 2, "missing does not exist"},
+		{"a folder for a dump", journeyArgs(dir, in("o2")), 2, "use -Fc"},
+		{"a device for a dump", journeyArgs(os.DevNull, in("o2")), 2, "use --dump -"},
+		{"an empty dump", journeyArgs(noise(t, dir, "empty", 0), in("o3")), 2, "is empty"},
+		{"nothing from the pipe", journeyArgs("-", in("o4")), 1, "nothing came from the pipe"},
+		{"no folder for the result", journeyArgs(dump, filepath.Join(dir, "no", "o5")), 2, "there is no such file or folder"},
+		{"a folder for the result", journeyArgs(dump, dir), 2, "is a folder"},
+		{"a device for the result", journeyArgs(dump, os.DevNull), 2, "is no regular file"},
+		{"a device for the state", journeyArgs(dump, in("o5"), "--state", os.DevNull), 2, "is no regular file"},
+		{"a link for the result", journeyArgs(key, in("link")), 2, "is a link to"},
+		{"a link for the state", journeyArgs(key, in("o5"), "--state", in("link")), 2, "is a link to"},
+		{"an open key", journeyArgs(dump, in("o6"), "--ssh-key", openKey(t, dir)), 2, "chmod 600"},
+		{"no key", journeyArgs(dump, in("o7"), "--ssh-key", in("missing")), 2, "missing"},
+		{"a key that is none", journeyArgs(dump, in("o7"), "--ssh-key", key), 2, "expected a file as ssh-keygen writes it"},
+		{"no authority", journeyArgs(dump, in("o7"), "--ca-file", in("missing")), 2, "--ca-file"},
+		{"an authority that is none", journeyArgs(dump, in("o7"), "--ca-file", key), 2, "no certificate in PEM form"},
+
+		{"the dump is the result", journeyArgs(dump, dump), 2, "--dump and --out are one file"},
+		{"the dump is the result, by another way", journeyArgs(dump, filepath.Join(dir, "..", filepath.Base(dir), "db.dump")), 2, "--dump and --out are one file"},
+		{"the dump is the result, by a link", journeyArgs(in("link"), dump), 2, "--dump and --out are one file"},
+		{"the dump is the result, by a hard link", journeyArgs(dump, in("hard")), 2, "--dump and --out are one file"},
+		{"the dump is the state", journeyArgs(dump, in("o8"), "--state", dump), 2, "--dump and --state are one file"},
+		{"the result is the state", journeyArgs(dump, in("o8"), "--state", in("o8")), 2, "--out and --state are one file"},
+		{"the result is the state but for its case", journeyArgs(dump, in("o8"), "--state", in("O8")), 2, "--out and --state are one file"},
+		{"the lock is the dump", journeyArgs(noise(t, dir, "o9.odoo-upgrade", 10), in("o9")), 2, "--dump and the lock of --out are one file"},
+		{"the lock is the state", journeyArgs(dump, in("o9"), "--state", in("o9.odoo-upgrade")), 2, "--state and the lock of --out are one file"},
+		{"the result is the lock of the state", journeyArgs(dump, in("o9.odoo-upgrade"), "--state", in("o9")), 2, "--out and the lock of --state are one file"},
+		{"the result is a key", journeyArgs(dump, key, "--ssh-key", key), 2, "--out and --ssh-key are one file"},
+		{"the state is a key", journeyArgs(dump, in("o9"), "--ssh-key", key, "--state", key), 2, "--state and --ssh-key are one file"},
+		{"the result is the known hosts", journeyArgs(dump, key, "--known-hosts", key), 2, "--out and --known-hosts are one file"},
+		{"the dump is the known hosts", journeyArgs(dump, in("o9"), "--known-hosts", dump), 2, "--dump and --known-hosts are one file"},
+		{"the result is the authority", journeyArgs(dump, key, "--ca-file", key), 2, "--out and --ca-file are one file"},
 	}
+	before := files(t, dir)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
 			p := newPlatform(t, "done")
 			r := command(t, p.env(), "", tt.args...)
-			if r.code != 1 || !strings.Contains(r.stderr, tt.says) {
-				t.Errorf("%+v, want %q", r, tt.says)
+			if r.code != tt.code || !strings.Contains(r.stderr, tt.says) {
+				t.Errorf("%+v, want code %d and %q", r, tt.code, tt.says)
 			}
 			if len(p.calls) > 0 {
 				t.Errorf("the platform was called: %v", p.calls)
+			}
+			if diff := cmp.Diff(before, files(t, dir)); diff != "" {
+				t.Errorf("the folder (-want +got):\n%s", diff)
 			}
 		})
 	}

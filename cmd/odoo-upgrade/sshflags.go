@@ -50,7 +50,7 @@ func (s *sshFlags) signers(a *app) ([]ssh.Signer, error) {
 	for _, path := range s.keyFiles {
 		k, err := client.LoadSSHKey(path, a.askPassphrase)
 		if err != nil {
-			return nil, err
+			return nil, usageError{error: err}
 		}
 		out = append(out, k)
 	}

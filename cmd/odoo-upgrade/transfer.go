@@ -14,6 +14,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/client"
 	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/journey"
+	"github.com/upgrademock/upgrademock/internal/claim"
 )
 
 func (a *app) uploadCommand() *cobra.Command {
@@ -30,7 +31,7 @@ func (a *app) uploadCommand() *cobra.Command {
 			return usagef(cmd, "--dump is missing")
 		}
 		if dump != "-" {
-			f, info, err := openDump(dump)
+			f, info, err := journey.OpenDump(dump)
 			if err != nil {
 				return err
 			}
@@ -57,22 +58,6 @@ func (a *app) uploadCommand() *cobra.Command {
 	})
 }
 
-func openDump(path string) (*os.File, os.FileInfo, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("the dump: %w", err)
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is no regular file", path)
-	}
-	if err != nil {
-		f.Close()
-		return nil, nil, fmt.Errorf("the dump: %w", err)
-	}
-	return f, info, nil
-}
-
 func (a *app) sftpAccessCommand() *cobra.Command {
 	var keys []string
 	var generate string
@@ -89,10 +74,10 @@ this is not needed: they do it themselves. A second call replaces the keys.`,
 		for _, name := range keys {
 			raw, err := os.ReadFile(name)
 			if err != nil {
-				return fmt.Errorf("--authorized-keys: %w", err)
+				return usagef(cmd, "--authorized-keys %s cannot be read: %v", name, reason(err))
 			}
 			if strings.Contains(string(raw), "PRIVATE KEY") {
-				return fmt.Errorf("--authorized-keys: %s holds a private key, which is nobody's business: name the public one", name)
+				return usagef(cmd, "--authorized-keys %s holds a private key, which must not leave this machine: name the public one", name)
 			}
 			public = append(append(public, raw...), '\n')
 		}
@@ -104,7 +89,7 @@ this is not needed: they do it themselves. A second call replaces the keys.`,
 			}
 			f, err := os.OpenFile(generate, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if err != nil {
-				return fmt.Errorf("--generate-key: %w", err)
+				return usagef(cmd, "--generate-key %s cannot be made: %v", generate, reason(err))
 			}
 			_, werr := f.Write(private)
 			if err := errors.Join(werr, f.Close()); err != nil {
@@ -193,7 +178,10 @@ Connections that break are made again.`,
 		if err := flags.check(cmd); err != nil {
 			return err
 		}
-		f, info, err := openDump(dump)
+		if err := a.distinct(cmd, &flags, namedFile{what: "--dump", path: dump}); err != nil {
+			return err
+		}
+		f, info, err := journey.OpenDump(dump)
 		if err != nil {
 			return err
 		}
@@ -257,7 +245,7 @@ connections are continued, and so is what an earlier, interrupted call left.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&what, "what", "upgraded", "which file: "+strings.Join(names, ", "))
-	f.StringVar(&out, "out", "", "where to write it (default: the platform's name for it, in this folder)")
+	f.StringVar(&out, "out", "", "where to write it (default: the platform's name for it, in this folder, where that is free)")
 	f.StringVar(&via, "via", journey.HTTPS, "https or sftp; over SFTP only the upgraded dump can be had")
 	flags.register(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("what", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
@@ -279,6 +267,12 @@ connections are continued, and so is what an earlier, interrupted call left.`,
 		if err := flags.check(cmd); err != nil {
 			return err
 		}
+		named := out != ""
+		if named {
+			if err := a.free(cmd, &flags, out); err != nil {
+				return err
+			}
+		}
 		d := downloads[which]
 		var r *client.Request
 		err := a.patient(cmd.Context(), func(ctx context.Context) (err error) {
@@ -288,8 +282,14 @@ connections are continued, and so is what an earlier, interrupted call left.`,
 		if err != nil {
 			return err
 		}
-		if out == "" {
+		if !named {
 			out = safeName(d.file(r))
+			if _, err := os.Lstat(out); err == nil {
+				return usagef(cmd, "%s is there already: --out %s replaces it, another --out keeps it", out, out)
+			}
+			if err := a.free(cmd, &flags, out); err != nil {
+				return err
+			}
 		}
 		began := time.Now()
 		if via == journey.SFTP {
@@ -325,6 +325,15 @@ connections are continued, and so is what an earlier, interrupted call left.`,
 	})
 }
 
+// free refuses a file to download to that cannot be written, or is another of the command's files.
+func (a *app) free(cmd *cobra.Command, flags *sshFlags, out string) error {
+	state, _ := cmd.Flags().GetString("state")
+	if err := a.distinct(cmd, flags, namedFile{what: "--out", path: out, written: true}, namedFile{what: "--state", path: state}); err != nil {
+		return err
+	}
+	return claim.Check(out)
+}
+
 // safeName makes a name that came over the network one that stays in this folder.
 func safeName(s string) string {
 	s = strings.Map(func(r rune) rune {
@@ -333,8 +342,9 @@ func safeName(s string) string {
 		}
 		return r
 	}, s)
-	if strings.Trim(s, ". ") == "" {
+	s = strings.TrimLeft(s, "-. ") // no option, and no file that is hidden or configures something
+	if s == "" {
 		return "download"
 	}
-	return strings.TrimLeft(s, "-")
+	return s
 }

@@ -11,7 +11,50 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/upgrademock/upgrademock/internal/claim"
 )
+
+// InputError: what was given to work on cannot be used. Nothing was done.
+type InputError struct{ text string }
+
+func (e *InputError) Error() string { return e.text }
+
+func inputError(format string, args ...any) error { return &InputError{fmt.Sprintf(format, args...)} }
+
+// OpenDump opens a dump. What is no regular file, or is empty, is an *InputError.
+func OpenDump(path string) (*os.File, os.FileInfo, error) {
+	info, err := os.Stat(path) // before it is opened: a FIFO would wait for its other end
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil, inputError("the dump %s does not exist", path)
+	case err != nil:
+		return nil, nil, inputError("the dump %s cannot be read: %v", path, reason(err))
+	case info.IsDir():
+		return nil, nil, inputError("the dump %s is a folder; pg_dump -Fd makes such, but the platform takes one file: use -Fc", path)
+	case !info.Mode().IsRegular():
+		return nil, nil, inputError("the dump %s is no regular file; to read a pipe, use --dump -", path)
+	case info.Size() == 0:
+		return nil, nil, inputError("the dump %s is empty", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, inputError("the dump %s cannot be read: %v", path, reason(err))
+	}
+	if info, err = f.Stat(); err != nil {
+		_ = f.Close()
+		return nil, nil, fmt.Errorf("the dump: %w", err)
+	}
+	return f, info, nil
+}
+
+// reason takes operation and path off an error of the file system.
+func reason(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}
 
 // identify reads the file at path through and returns what tells it from others.
 func identify(ctx context.Context, path string) (DumpID, error) {
@@ -19,23 +62,11 @@ func identify(ctx context.Context, path string) (DumpID, error) {
 	if err != nil {
 		return DumpID{}, err
 	}
-	f, err := os.Open(abs)
+	f, info, err := OpenDump(path)
 	if err != nil {
-		return DumpID{}, fmt.Errorf("the dump: %w", err)
+		return DumpID{}, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return DumpID{}, fmt.Errorf("the dump: %w", err)
-	}
-	switch {
-	case info.IsDir():
-		return DumpID{}, fmt.Errorf("the dump %s is a folder; pg_dump -Fd makes such, but the platform takes one file: use -Fc", path)
-	case !info.Mode().IsRegular():
-		return DumpID{}, fmt.Errorf("the dump %s is no regular file; to read a pipe, use --dump -", path)
-	case info.Size() == 0:
-		return DumpID{}, fmt.Errorf("the dump %s is empty", path)
-	}
 	sum, n, err := digest(ctx, f)
 	if err != nil {
 		return DumpID{}, fmt.Errorf("reading the dump: %w", err)
@@ -85,10 +116,9 @@ func (d DumpID) unchanged() (bool, error) {
 	return info.Size() == d.Size && info.ModTime().UTC().Equal(d.Modified), nil
 }
 
-// spool copies a dump that comes from a pipe into a file, since resuming needs to read it again. The file has its name
-// only when it is whole.
-func spool(ctx context.Context, r io.Reader, path string) (DumpID, error) {
-	f, err := os.OpenFile(path+".part", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+// spool copies a dump that comes from a pipe into a file of the claim on the state file, since resuming needs to read it again.
+func spool(ctx context.Context, r io.Reader, c *claim.Claim) (DumpID, error) {
+	f, err := c.Create(".dump")
 	if err != nil {
 		return DumpID{}, fmt.Errorf("keeping the dump that comes from the pipe: %w", err)
 	}
@@ -101,25 +131,18 @@ func spool(ctx context.Context, r io.Reader, path string) (DumpID, error) {
 	if err == nil {
 		err = f.Sync()
 	}
+	var info os.FileInfo
 	if err == nil {
-		err = os.Rename(path+".part", path)
+		info, err = f.Stat()
 	}
 	if err != nil {
-		_ = os.Remove(path + ".part")
-		if errors.Is(err, syscall.ENOSPC) {
-			err = fmt.Errorf("the disk is full after %d bytes: %w; make room, or put the file elsewhere with --state", n, err)
+		c.Remove(f.Name())
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
+			err = fmt.Errorf("there is no room for more than %d bytes: %w; make room, or put the file elsewhere with --state", n, err)
 		}
-		return DumpID{}, fmt.Errorf("keeping the dump that comes from the pipe, in %s: %w", path, err)
+		return DumpID{}, fmt.Errorf("keeping the dump that comes from the pipe, in %s: %w", f.Name(), err)
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return DumpID{}, err
-	}
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return DumpID{}, err
-	}
-	return DumpID{Path: abs, Size: n, Modified: info.ModTime().UTC(), SHA256: hex.EncodeToString(h.Sum(nil)), Spooled: true}, nil
+	return DumpID{Path: absolute(f.Name()), Size: n, Modified: info.ModTime().UTC(), SHA256: hex.EncodeToString(h.Sum(nil)), Spooled: true}, nil
 }
 
 // intact reports whether the finished file is still at path as it was noted.
@@ -127,16 +150,21 @@ func (o *OutFile) intact(ctx context.Context, path string) bool {
 	if o == nil {
 		return false
 	}
+	sum, n, err := digestFile(ctx, path)
+	return err == nil && n == o.Size && sum == o.SHA256
+}
+
+// digestFile is digest for a file, which must be a regular one under its own name.
+func digestFile(ctx context.Context, path string) (sum string, n int64, err error) {
+	if err := claim.Check(path); err != nil {
+		return "", 0, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return false
+		return "", 0, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || info.Size() != o.Size {
-		return false
-	}
-	sum, _, err := digest(ctx, f)
-	return err == nil && sum == o.SHA256
+	return digest(ctx, f)
 }
 
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

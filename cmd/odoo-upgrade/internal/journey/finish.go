@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/upgrademock/upgrademock/client"
@@ -38,7 +37,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 				return nil, err
 			}
 			r.step("missing", "The platform does not have the dump: sending it again.", nil)
-			s.Stage = Created
+			s.Stage, s.Confirmed = Created, 0
 		}
 	}
 	if s.Stage != Processed {
@@ -50,9 +49,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if err := r.fetch(ctx); err != nil {
 		return nil, err
 	}
-	if s.Dump.Spooled {
-		_ = os.Remove(s.Dump.Path)
-	}
+	s.dropSpooled()
 	return &Result{Request: s.Request, Out: *s.Out}, nil
 }
 
@@ -191,6 +188,7 @@ func (r *run) tellState(req *client.Request) {
 // download fetches the upgraded dump, checks what can be checked, and notes the end.
 func (r *run) download(ctx context.Context, req *client.Request) error {
 	s := r.state
+	var came string // the SHA-256 of what the platform sent
 	if r.DownloadVia == SFTP || req.UpgradedDumpURL == "" {
 		o, err := r.sftpOptions("download")
 		if err != nil {
@@ -201,28 +199,30 @@ func (r *run) download(ctx context.Context, req *client.Request) error {
 			return err
 		}
 		r.step("downloading", fmt.Sprintf("Downloading the upgraded dump over SFTP from %s.", access.Addr()), map[string]any{"via": SFTP})
-		if _, err := r.Client.DownloadSFTP(ctx, access, r.Out, o); err != nil {
+		got, err := r.Client.DownloadSFTPTo(ctx, access, r.out, o)
+		if err != nil {
 			return err
 		}
+		came = got.SHA256
 	} else {
 		r.step("downloading", "Downloading the upgraded dump.", map[string]any{"via": HTTPS})
 		retry := r.Retry
 		retry.OnTrouble = r.trouble
-		_, err := r.Client.Download(ctx, req.UpgradedDumpURL, r.Out, &client.DownloadOptions{
+		got, err := r.Client.DownloadTo(ctx, req.UpgradedDumpURL, r.out, &client.DownloadOptions{
 			Retry: &retry, Progress: func(p client.Progress) { r.Report.Progress("download", p) }})
 		if err != nil {
 			return err
 		}
+		came = got.SHA256
 	}
 	began := time.Now()
-	f, err := os.Open(r.Out)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	sum, n, err := digest(ctx, f)
+	sum, n, err := digestFile(ctx, r.Out)
 	if err != nil {
 		return fmt.Errorf("reading the download back: %w", err)
+	}
+	if sum != came {
+		return fmt.Errorf("%s is not what was downloaded (SHA-256 %s now, %s then): %w, another program has written to it; start again to download it once more",
+			r.Out, sum, came, client.ErrChanged)
 	}
 	s.Stage, s.Out = Finished, &OutFile{Path: r.Out, Size: n, SHA256: sum}
 	r.step("downloaded", fmt.Sprintf("Downloaded %s, SHA-256 %s.", Size(n), sum), map[string]any{"bytes": n, "sha256": sum, "hash_seconds": time.Since(began).Seconds()})

@@ -9,6 +9,7 @@
 //   - No second upload. The platform's confirmation is noted. Before a whole dump is sent again over HTTPS, the
 //     status is asked whether the one before has arrived; over SFTP the transfer goes on from what is there.
 //   - No wrong dump. What the dump is, is noted by size, time and SHA-256; another one is refused.
+//   - No foreign file touched. State file and result are claimed (see package claim) from the beginning to the end.
 package journey
 
 import (
@@ -19,12 +20,12 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
 	"github.com/upgrademock/upgrademock/client"
+	"github.com/upgrademock/upgrademock/internal/claim"
 )
 
 // The ways a file can go.
@@ -42,6 +43,7 @@ type Options struct {
 	Dump      string    // a file, or "-" for Stdin
 	Stdin     io.Reader // read only for Dump "-"
 	Out       string    // where the upgraded dump goes
+	KeepOut   bool      // replace no file at Out but an earlier run's
 	StateFile string
 
 	Via          string // Auto, HTTPS or SFTP. Empty means Auto
@@ -87,25 +89,36 @@ var ErrNeedsDecision = errors.New("a decision is needed")
 
 type run struct {
 	Options
+	notes   *claim.Claim   // on the state file
+	out     *client.Output // at Out
 	state   *State
-	spooled *DumpID // what the pipe held, when it had to be read to find out
+	earlier *OutFile // what an earlier run left at Out
+	spooled *DumpID  // what the pipe held, when it had to be read to find out
 }
 
 // Run goes on from wherever the state file says, to the end. It returns an error that wraps client.ErrRejected when the platform
 // will not upgrade the database, and ErrNeedsDecision when it refuses to guess.
 func Run(ctx context.Context, o Options) (*Result, error) {
-	unlock, err := lock(o.StateFile + ".lock")
+	notes, err := claim.Take(o.StateFile)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	r := &run{Options: o}
+	defer notes.Release()
+	out, err := client.OpenOutput(o.Out)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	r := &run{Options: o, notes: notes, out: out}
 	if r.state, err = Load(o.StateFile); err != nil {
 		return nil, err
 	}
+	defer r.tidy()
 	if r.state != nil {
 		r.Report.Secret(client.Key(r.state.Key))
+		r.state.claim, r.earlier = notes, r.state.Out
 	}
+	r.tidy()
 	if done, err := r.reconcile(ctx); done != nil || err != nil {
 		return done, err
 	}
@@ -115,6 +128,15 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		}
 	}
 	return r.finish(ctx)
+}
+
+// tidy removes the temporary files of this run, and of one that was killed, save the dump that the state needs.
+func (r *run) tidy() {
+	for _, name := range r.notes.Temps() {
+		if r.state == nil || !r.state.Dump.Spooled || absolute(name) != r.state.Dump.Path {
+			r.notes.Remove(name)
+		}
+	}
 }
 
 // reconcile compares what is noted with what is asked for now. A result means that there is nothing left to do.
@@ -150,9 +172,6 @@ func (r *run) reconcile(ctx context.Context) (*Result, error) {
 		return nil, fmt.Errorf("%w: the dump %s has changed since request %d was begun with it (SHA-256 %.12s…, %d bytes then). "+
 			"Put the first one back to continue, or upgrade this one with --new-request", ErrNeedsDecision, r.Dump, s.Request, s.Dump.SHA256, s.Dump.Size)
 	case s.Stage == Finished && s.Out.intact(ctx, r.Out):
-		if r.spooled != nil {
-			_ = os.Remove(r.spooled.Path)
-		}
 		return &Result{Request: s.Request, Out: OutFile{r.Out, s.Out.Size, s.Out.SHA256}, Already: true}, nil
 	case s.Stage == Finished:
 		r.step("lost", "The upgraded dump of the earlier run is gone or changed: fetching it again.", nil)
@@ -201,9 +220,7 @@ func (r *run) sameDump(ctx context.Context) (bool, error) {
 	switch {
 	case missing(err) && quick:
 		return true, nil // it is not needed any more
-	case err != nil:
-		return false, fmt.Errorf("the dump: %w", err)
-	case ok && quick:
+	case ok && quick && err == nil:
 		return true, nil
 	}
 	now, err := identify(ctx, r.Dump)
@@ -224,8 +241,8 @@ func (r *run) create(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.writable(); err != nil {
-		return err
+	if _, err := os.Lstat(r.Out); err == nil && r.KeepOut && !r.earlier.intact(ctx, r.Out) {
+		return inputError("%s is there already, and no earlier run of this upgrade has made it: --out %s replaces it, another --out keeps it", r.Out, r.Out)
 	}
 	dump, err := r.prepareDump(ctx)
 	if err != nil {
@@ -233,7 +250,7 @@ func (r *run) create(ctx context.Context) error {
 	}
 	p := r.Params
 	s := &State{URL: r.Client.URL(), Contract: p.Contract, Email: p.Email, Target: p.Target, Aim: p.Aim, Filename: p.Filename,
-		Timezone: p.Timezone, Dump: dump, Stage: Creating, path: r.StateFile}
+		Timezone: p.Timezone, Dump: dump, Stage: Creating, path: r.StateFile, claim: r.notes}
 	var req *client.Request
 	err = r.retryCreate(ctx, func(ctx context.Context) error {
 		if err := s.Prepare(); err != nil {
@@ -256,29 +273,17 @@ func (r *run) create(ctx context.Context) error {
 	}
 	r.Report.Secret(req.Key)
 	s.Request, s.Key, s.Stage = req.ID, string(req.Key), Created
-	if err := s.SaveQuickly(); err != nil {
+	// Only the name matters to a killed process, and the time until it is there is the time in which a request can be lost; so the
+	// disk is waited for afterwards.
+	err = s.SaveQuickly()
+	if err == nil {
+		err = s.Save()
+	}
+	if err != nil {
 		return fmt.Errorf("request %d was created, but %w", req.ID, err)
 	}
 	r.state = s
 	r.step("created", fmt.Sprintf("Request %d created: %s to %s, aim %s.", req.ID, p.Filename, p.Target, p.Aim), nil)
-	return nil
-}
-
-// writable finds out early whether the result and the notes can be put where they belong.
-func (r *run) writable() error {
-	if info, err := os.Stat(r.Out); err == nil && info.IsDir() {
-		return fmt.Errorf("--out %s is a folder; the name of a file is wanted", r.Out)
-	}
-	for _, name := range []string{r.Out, r.StateFile} {
-		f, err := os.CreateTemp(filepath.Dir(name), ".odoo-upgrade-*")
-		if err != nil {
-			return fmt.Errorf("%s could not be written: %w", name, err)
-		}
-		_ = f.Close()
-		if err := os.Remove(f.Name()); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -290,7 +295,7 @@ func (r *run) prepareDump(ctx context.Context) (DumpID, error) {
 		return *r.spooled, nil
 	}
 	r.step("spooling", "Reading the dump from standard input.", nil)
-	d, err := spool(ctx, r.Stdin, r.StateFile+".dump")
+	d, err := spool(ctx, r.Stdin, r.notes)
 	if err == nil {
 		r.step("spooled", fmt.Sprintf("The dump has %s.", Size(d.Size)), map[string]any{"bytes": d.Size})
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/journey"
+	"github.com/upgrademock/upgrademock/internal/claim"
 )
 
 func TestSizeMatches(t *testing.T) {
@@ -64,7 +65,12 @@ func FuzzLoad(f *testing.F) {
 		case err != nil && !strings.Contains(err.Error(), path):
 			t.Errorf("%v does not name the file", err)
 		case err == nil:
-			if err := s.Save(); err != nil {
+			c, err := claim.Take(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Release()
+			if err := journey.SaveUnder(c, s); err != nil {
 				t.Error(err)
 			}
 		}

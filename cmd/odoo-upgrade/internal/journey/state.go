@@ -1,15 +1,18 @@
 package journey
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/upgrademock/upgrademock/client"
+	"github.com/upgrademock/upgrademock/internal/claim"
 )
 
 // Stage is how far a run has come, as far as it was noted. The platform may be ahead of it, never behind.
@@ -32,23 +35,27 @@ func (s Stage) over() bool     { return s == Rejected || s == Finished }
 // State is what a run remembers: enough to continue where it was, in another process. It holds the request's key, so
 // its file is for its owner only.
 type State struct {
-	Version  int       `json:"version"`
-	URL      string    `json:"url"`
-	Contract string    `json:"contract"`
-	Email    string    `json:"email"`
-	Target   string    `json:"target"`
-	Aim      string    `json:"aim"`
-	Filename string    `json:"filename"`
-	Timezone string    `json:"timezone,omitempty"`
-	Dump     DumpID    `json:"dump"`
-	Stage    Stage     `json:"stage"`
-	Via      string    `json:"via,omitempty"` // how the dump went: "https" or "sftp"
-	Request  int64     `json:"request,omitempty"`
-	Key      string    `json:"key,omitempty"`
-	Out      *OutFile  `json:"out,omitempty"`
-	Updated  time.Time `json:"updated"`
+	Version   int       `json:"version"`
+	URL       string    `json:"url"`
+	Contract  string    `json:"contract"`
+	Email     string    `json:"email"`
+	Target    string    `json:"target"`
+	Aim       string    `json:"aim"`
+	Filename  string    `json:"filename"`
+	Timezone  string    `json:"timezone,omitempty"`
+	Dump      DumpID    `json:"dump"`
+	Stage     Stage     `json:"stage"`
+	Via       string    `json:"via,omitempty"`       // how the dump went: "https" or "sftp"
+	Confirmed int64     `json:"confirmed,omitempty"` // so many bytes of the dump's beginning the SFTP server has confirmed
+	Request   int64     `json:"request,omitempty"`
+	Key       string    `json:"key,omitempty"`
+	Out       *OutFile  `json:"out,omitempty"`
+	Updated   time.Time `json:"updated"`
 
-	path string
+	path      string
+	claim     *claim.Claim // on path; needed to save
+	next      string       // the file that Prepare has written
+	committed bool         // the file is this state's
 }
 
 const stateVersion = 1
@@ -72,11 +79,25 @@ type OutFile struct {
 // Ref names the request to the client.
 func (s *State) Ref() client.Ref { return client.Ref{ID: s.Request, Key: client.Key(s.Key)} }
 
+// maxState bounds what is read of a state file.
+const maxState = 1 << 20
+
 // Load reads a state file. A file that is not there is nil without error.
 func Load(path string) (*State, error) {
-	raw, err := os.ReadFile(path)
+	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	}
+	var raw []byte
+	if err == nil && !info.Mode().IsRegular() {
+		err = inputError("%s is no regular file", path)
+	}
+	if err == nil {
+		var f *os.File
+		if f, err = os.Open(path); err == nil {
+			raw, err = io.ReadAll(io.LimitReader(f, maxState))
+			_ = f.Close()
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading what an earlier run noted: %w", err)
@@ -94,43 +115,12 @@ func Load(path string) (*State, error) {
 
 // Save puts the state into its file, at once and as a whole. When it returns, the state survives the end of
 // the process and a power cut.
-func (s *State) Save() error { return s.write(true) }
-
-// SaveQuickly is Save for the moment when the platform has just answered create. Only the new name matters to a killed
-// process, and the time until it is there is the time in which a request can be lost; so the disk is waited for afterwards.
-func (s *State) SaveQuickly() error { return s.write(false) }
-
-// Prepare writes the state beside its file, and Commit gives it the name, which takes microseconds and does not wait for
-// the disk: a note that must appear at one exact moment. (After a power cut in the next seconds it may be missing.)
-func (s *State) Prepare() error {
-	f, err := s.writeBeside(true)
-	if err != nil {
-		return s.failed(err)
-	}
-	return f.Close()
-}
-
-// Commit makes what Prepare wrote the state.
-func (s *State) Commit() error {
-	if err := os.Rename(s.path+".new", s.path); err != nil {
-		return s.failed(err)
-	}
-	return nil
-}
-
-func (s *State) write(syncFirst bool) error {
-	f, err := s.writeBeside(syncFirst)
-	if err != nil {
-		return s.failed(err)
-	}
-	defer f.Close()
-	if err := s.Commit(); err != nil {
+func (s *State) Save() error {
+	if err := s.Prepare(); err != nil {
 		return err
 	}
-	if !syncFirst {
-		if err := f.Sync(); err != nil {
-			return s.failed(err)
-		}
+	if err := s.Commit(); err != nil {
+		return err
 	}
 	if dir, err := os.Open(filepath.Dir(s.path)); err == nil {
 		_ = dir.Sync() // not every file system can
@@ -139,42 +129,108 @@ func (s *State) write(syncFirst bool) error {
 	return nil
 }
 
-// writeBeside returns the new file, still open.
-func (s *State) writeBeside(sync bool) (_ *os.File, err error) {
+// SaveQuickly is Save for moments that must not wait for the disk: after the end of the process the state is there, after a power cut in
+// the next seconds it may be the one before.
+func (s *State) SaveQuickly() error {
+	if err := s.writeBeside(false); err != nil {
+		return err
+	}
+	return s.Commit()
+}
+
+// Prepare writes the state beside its file, and Commit gives it the name, which takes microseconds and does not wait for
+// the disk: a note that must appear at one exact moment. (After a power cut in the next seconds it may be missing.)
+func (s *State) Prepare() error { return s.writeBeside(true) }
+
+// Commit makes what Prepare wrote the state.
+func (s *State) Commit() error {
+	err := os.Rename(s.next, s.path)
+	if err == nil {
+		s.next, s.committed = "", true
+	}
+	return s.failed(err)
+}
+
+func (s *State) writeBeside(sync bool) error {
+	s.discard()
 	s.Version, s.Updated = stateVersion, time.Now().UTC().Truncate(time.Second)
 	raw, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
-		return nil, err
+		return s.failed(err)
 	}
-	f, err := os.OpenFile(s.path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := s.claim.Create(".new")
 	if err != nil {
-		return nil, err
+		return s.failed(err)
 	}
-	if _, err = f.Write(append(raw, '\n')); err == nil && sync {
+	s.next = f.Name()
+	_, err = f.Write(append(raw, '\n'))
+	if err == nil && sync {
 		err = f.Sync()
 	}
-	if err != nil {
-		_ = f.Close()
-		return nil, err
+	if err := cmp.Or(err, f.Close()); err != nil {
+		s.discard()
+		return s.failed(err)
 	}
-	return f, nil
+	return nil
+}
+
+// discard removes what Prepare wrote, if that did not become the state.
+func (s *State) discard() {
+	if s.next != "" {
+		s.claim.Remove(s.next)
+		s.next = ""
+	}
 }
 
 func (s *State) failed(err error) error {
+	if err == nil {
+		return nil
+	}
 	return fmt.Errorf("noting how far this run is, in %s: %w; without that it cannot be continued", s.path, err)
 }
 
-// remove forgets the state, where there is one: nothing is to be continued.
+// remove forgets the state, if it was saved: nothing is to be continued.
 func (s *State) remove() {
-	_ = os.Remove(s.path)
-	_ = os.Remove(s.path + ".new")
+	s.discard()
+	if s.committed {
+		_ = os.Remove(s.path)
+	}
 }
 
-// setAside keeps the state of a request that is given up, for its key, under another name.
+// setAside keeps the state of a request that is given up, for its key, under a name that was free. The dump that was kept for it goes.
 func (s *State) setAside() error {
-	name := s.path + ".old"
-	if s.Request != 0 {
-		name = fmt.Sprintf("%s.%d.old", s.path, s.Request)
+	s.dropSpooled()
+	for i := 0; ; i++ {
+		name := s.path + ".old"
+		if s.Request != 0 {
+			name = fmt.Sprintf("%s.%d.old", s.path, s.Request)
+		}
+		if i > 0 {
+			name += fmt.Sprint(i)
+		}
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("keeping %s under another name: %w", s.path, err)
+		}
+		_ = f.Close()
+		return os.Rename(s.path, name)
 	}
-	return os.Rename(s.path, name)
+}
+
+// dropSpooled removes the copy of a dump that came from a pipe. A name in a state file that is not of ours is left alone.
+func (s *State) dropSpooled() {
+	if s.Dump.Spooled && claim.Own(s.path, s.Dump.Path) && filepath.Dir(s.Dump.Path) == filepath.Dir(absolute(s.path)) {
+		_ = os.Remove(s.Dump.Path)
+	}
+}
+
+func absolute(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	return abs
 }

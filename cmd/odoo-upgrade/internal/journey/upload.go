@@ -168,12 +168,35 @@ func (r *run) uploadSFTP(ctx context.Context, f *os.File) error {
 		return err
 	}
 	r.step("uploading", fmt.Sprintf("Uploading %s over SFTP to %s.", Size(s.Dump.Size), access.Addr()), map[string]any{"via": SFTP, "bytes": s.Dump.Size})
+	// What the server has confirmed is noted now and then, so that the next process need not read it back.
+	var noted error
+	o.Confirmed = s.Confirmed
+	note := func(done int64) {
+		s.Confirmed = done
+		noted = cmp.Or(noted, s.SaveQuickly())
+	}
+	var done int64
+	o.Progress = func(p client.Progress) {
+		if done = p.Done; done < s.Confirmed || done-s.Confirmed >= confirmEvery {
+			note(done)
+		}
+		r.Report.Progress("upload", p)
+	}
 	t, err := r.Client.UploadSFTP(ctx, access, f, s.Dump.Size, o)
-	if err == nil && t.From > 0 {
+	if err != nil {
+		if done > s.Confirmed {
+			note(done)
+		}
+		return errors.Join(err, noted)
+	}
+	if t.From > 0 {
 		r.step("resumed", fmt.Sprintf("%s of it were there already.", Size(t.From)), map[string]any{"from": t.From})
 	}
-	return err
+	return noted
 }
+
+// confirmEvery is how many bytes may be confirmed before that is noted.
+const confirmEvery = 16 << 20
 
 // sftpOptions are the same for both directions.
 func (r *run) sftpOptions(what string) (*client.SFTPOptions, error) {
