@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -278,4 +280,25 @@ func TestStandardStreams(t *testing.T) {
 			t.Errorf("code %d: %s, want %q", code, stderr.String(), says)
 		}
 	}
+}
+
+// TestTune: the collector's settings are the user's, where there are any.
+func TestTune(t *testing.T) {
+	t.Parallel()
+	for env, want := range map[string]string{"": "200 50331648", "GOGC=77": "77 50331648", "GOGC=off": "-1 50331648", "GOMEMLIMIT=1GiB": "200 1073741824"} {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), childVariable+"=tune")
+		if env != "" {
+			cmd.Env = append(cmd.Env, env)
+		}
+		got, err := cmd.Output()
+		if err != nil || string(got) != want {
+			t.Errorf("%s: got %q, %v, want %q", env, got, err, want)
+		}
+	}
+}
+
+func printTuning() {
+	tune(os.Getenv)
+	fmt.Print(debug.SetGCPercent(-1), " ", debug.SetMemoryLimit(-1))
 }

@@ -22,12 +22,7 @@ func main() { os.Exit(Main()) }
 
 // Main runs the command with the process's arguments and returns its exit code.
 func Main() int {
-	// What is live is some megabytes, and a transfer makes much garbage: half as many collections are felt, fewer are not. The limit is twice
-	// what is live in a download, which has the most.
-	debug.SetGCPercent(200)
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(48 << 20)
-	}
+	tune(os.Getenv)
 	ignoreSizeSignal()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -41,6 +36,17 @@ func Main() int {
 	return execute(ctx, os.Args[1:], environment{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv,
 	})
+}
+
+// tune sets the collector, unless the user did. What is live is some megabytes, and a transfer makes much garbage: half as many collections
+// are felt, fewer are not. The limit is twice what is live in a download, which has the most.
+func tune(getenv func(string) string) {
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
+	if getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(48 << 20)
+	}
 }
 
 // signalError is the cause of an interrupted context.

@@ -21,7 +21,12 @@ import (
 const childVariable = "ODOO_UPGRADE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childVariable) != "" {
+	switch os.Getenv(childVariable) {
+	case "":
+	case "tune":
+		printTuning()
+		os.Exit(0)
+	default:
 		os.Exit(Main())
 	}
 	goleak.VerifyTestMain(m)
