@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/upgrademock/upgrademock/client"
@@ -50,7 +51,6 @@ func TestUpload_errors(t *testing.T) {
 		handler http.HandlerFunc
 		dump    io.Reader
 		size    int64
-		stall   time.Duration
 		is      []error
 		isNot   []error
 	}{
@@ -65,11 +65,6 @@ func TestUpload_errors(t *testing.T) {
 				_, _ = io.CopyN(io.Discard, r.Body, 64<<10)
 				panic(http.ErrAbortHandler)
 			}, is: []error{client.ErrTransient, client.ErrUncertain}},
-		{name: "nobody takes it", size: 64 << 20, dump: io.LimitReader(zeros{}, 64<<20), stall: 50 * time.Millisecond,
-			handler: func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.CopyN(io.Discard, r.Body, 64<<10)
-				<-end
-			}, is: []error{client.ErrTransient, client.ErrUncertain}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -80,12 +75,12 @@ func TestUpload_errors(t *testing.T) {
 			}
 			srv := httptest.NewServer(h)
 			ended.Go(func() { <-end; srv.Close() })
-			c, err := client.New(srv.URL, &client.Options{StallTimeout: tt.stall})
+			c, err := client.New(srv.URL, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			err = c.Upload(ctx, sampleRef, tt.dump, tt.size, nil)
 			if err == nil {
@@ -107,6 +102,31 @@ func TestUpload_errors(t *testing.T) {
 		})
 	}
 }
+
+// TestUpload_stalls: a server that takes nothing for StallTimeout has broken the upload. The time is not the clock's.
+func TestUpload_stalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, err := client.New("http://platform.invalid", &client.Options{StallTimeout: time.Minute, HTTPClient: &http.Client{
+			Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				_, _ = io.CopyN(io.Discard, r.Body, 64<<10)
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			})}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		err = c.Upload(t.Context(), sampleRef, io.LimitReader(zeros{}, 64<<20), 64<<20, nil)
+		if !errors.Is(err, client.ErrTransient) || !errors.Is(err, client.ErrUncertain) || time.Since(began) != time.Minute {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 type zeros struct{}
 

@@ -300,7 +300,7 @@ func TestRun_timeout(t *testing.T) {
 	dir := t.TempDir()
 	dump, out := noise(t, dir, "db.dump", 1000), filepath.Join(dir, "out")
 	p := newPlatform(t, "processing")
-	r := command(t, p.env(), "", journeyArgs(dump, out, "--timeout", "700ms")...)
+	r := command(t, p.env(), "", journeyArgs(dump, out, "--timeout", "10s")...)
 	if r.code != 1 || !strings.Contains(r.stderr, "--timeout") || errors.Is(t.Context().Err(), context.DeadlineExceeded) {
 		t.Errorf("%+v", r)
 	}
