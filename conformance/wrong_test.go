@@ -72,7 +72,8 @@ func fidelityRows(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	rows := map[string]string{}
-	for _, m := range regexp.MustCompile(`(?m)^\| ([1-9][^|]*?) \| [^|]+ \| ([DLOA, ]+) \|`).FindAllStringSubmatch(string(table), -1) {
+	form := regexp.MustCompile(`(?m)^\| ([1-9][^|]*?) \| [^|]+ \| ([DLOA, ]+) \|`)
+	for _, m := range form.FindAllStringSubmatch(string(table), -1) {
 		rows[m[1]] = m[2]
 	}
 	if len(rows) < 100 {
@@ -84,8 +85,8 @@ func fidelityRows(t *testing.T) map[string]string {
 // known reports whether more than an assumption is known.
 func known(evidence string) bool { return strings.ContainsAny(evidence, "DLO") }
 
-// checksOf are the checks, made at the default level, that fail when the row is broken: each one has a saboteur that breaks
-// its subject, and TestSaboteurs holds that it fails then.
+// checksOf are the checks, made at the default level, that fail when the row is broken: each one has a saboteur that
+// breaks its subject, and TestSaboteurs holds that it fails then.
 func checksOf(row string) (ids []string) {
 	named := `^$`
 	if section, key, ok := strings.Cut(row, " "); ok {
@@ -142,7 +143,7 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// What is only assumed is never asserted at the default level: a check made there rests on a row of which more is known.
+// What is only assumed is never asserted at the default level: a check made there rests on a row that is known better.
 func TestRows_nothingAssumed(t *testing.T) {
 	t.Parallel()
 	rows := fidelityRows(t)
@@ -160,8 +161,8 @@ func TestRows_nothingAssumed(t *testing.T) {
 	}
 }
 
-// Each wrong server is judged at the default level: every check in fails must fail, not err. Only those are made: what else
-// fails is the saboteurs' business.
+// Each wrong server is judged at the default level: every check in fails must fail, not err. Only those are made: what
+// else fails is the saboteurs' business.
 func TestWrongServers(t *testing.T) {
 	t.Parallel()
 	for name, w := range wrongServers() {
