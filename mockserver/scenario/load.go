@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 )
 
 // Load reads the script in the file at path. The files that it names are looked for beside it and end up as
@@ -67,7 +68,7 @@ func resolve(s *Scenario, dir string) []Mistake {
 	return c.mistakes
 }
 
-// readable reports why the file at path cannot be handed out. It asks what it is before opening: a pipe would wait.
+// readable reports why the file at path cannot be handed out. It asks what it is before opening, and waits for no pipe that is there just then.
 func readable(path string) error {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
@@ -75,7 +76,7 @@ func readable(path string) error {
 	}
 	if err == nil {
 		var file *os.File
-		if file, err = os.Open(path); err == nil {
+		if file, err = os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0); err == nil {
 			err = file.Close()
 		}
 	}
