@@ -1,7 +1,6 @@
 package mockserver_test
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"encoding/binary"
 	"fmt"
@@ -171,28 +170,17 @@ func TestBadInput_startingUp(t *testing.T) {
 	notADir := file(t, "file", []byte("x"))
 	inUse := t.TempDir()
 	mockservertest.New(t, &mockserver.Options{DataDir: inUse})
-	damaged := func(name string, data []byte) string {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return dir
-	}
 	for name, tc := range map[string]struct {
 		opts mockserver.Options
 		says []string
 	}{
-		"HTTP port in use":      {mockserver.Options{HTTPAddr: port}, []string{"HTTP", port, "address already in use", "port 0"}},
-		"HTTPS port in use":     {mockserver.Options{HTTPSAddr: port}, []string{"HTTPS", port, "port 0"}},
-		"SFTP port in use":      {mockserver.Options{SFTPAddr: port}, []string{"SFTP", port, "port 0"}},
-		"no such address":       {mockserver.Options{HTTPAddr: "nonsense"}, []string{"HTTP", "nonsense"}},
-		"data is a file":        {mockserver.Options{DataDir: notADir}, []string{notADir}},
-		"data is below a file":  {mockserver.Options{DataDir: filepath.Join(notADir, "data")}, []string{notADir}},
-		"data is in use":        {mockserver.Options{DataDir: inUse}, []string{inUse, "another"}},
-		"dumps is a file":       {mockserver.Options{DataDir: damaged("dumps", nil)}, []string{"dumps"}},
-		"the store is nonsense": {mockserver.Options{DataDir: damaged("requests.db", bytes.Repeat([]byte("nonsense"), 5000))}, []string{"requests.db"}},
-		"the key is nonsense":   {mockserver.Options{DataDir: damaged("ssh_host_ecdsa_key", []byte("nonsense"))}, []string{"ssh_host_ecdsa_key", "remove"}},
-		"the CA is nonsense":    {mockserver.Options{DataDir: damaged("ca-key.pem", []byte("nonsense"))}, []string{"ca-key.pem", "remove"}},
+		"HTTP port in use":     {mockserver.Options{HTTPAddr: port}, []string{"HTTP", port, "address already in use", "port 0"}},
+		"HTTPS port in use":    {mockserver.Options{HTTPSAddr: port}, []string{"HTTPS", port, "port 0"}},
+		"SFTP port in use":     {mockserver.Options{SFTPAddr: port}, []string{"SFTP", port, "port 0"}},
+		"no such address":      {mockserver.Options{HTTPAddr: "nonsense"}, []string{"HTTP", "nonsense"}},
+		"data is a file":       {mockserver.Options{DataDir: notADir}, []string{notADir}},
+		"data is below a file": {mockserver.Options{DataDir: filepath.Join(notADir, "data")}, []string{notADir}},
+		"data is in use":       {mockserver.Options{DataDir: inUse}, []string{inUse, "another"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -110,6 +110,7 @@ func (s steered) Next(ctx context.Context, f journal.Filter) ([]journal.Event, e
 	return s.next(ctx, f)
 }
 
+func (s steered) OnDisk() error                { return s.platform.OnDisk() }
 func (s steered) Dropped() uint64              { return s.journal.Dropped() }
 func (s steered) Advertise() control.Advertise { return control.Advertise(s.GetAdvertise()) }
 func (s steered) Metrics() http.Handler        { return s.metrics.handler() }

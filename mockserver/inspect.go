@@ -201,6 +201,9 @@ func (s *Server) Advance(d time.Duration) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("mockserver: time cannot be advanced by %v: it only goes forward", d)
 	}
 	now := s.opts.Clock.Advance(d)
+	if err := s.platform.KeepClock(); err != nil {
+		return now, fmt.Errorf("mockserver: keep the clock: %w", err)
+	}
 	s.platform.Evaluate()
 	return now, nil
 }
@@ -228,7 +231,7 @@ func Kinds() []string {
 	for _, m := range methods {
 		kinds = append(kinds, m.name)
 	}
-	kinds = append(kinds, scenario.OnDownload, onPage, onUnknown, onState, scenario.OnSFTPPut, scenario.OnSFTPGet)
+	kinds = append(kinds, scenario.OnDownload, onPage, onUnknown, onState, onData, scenario.OnSFTPPut, scenario.OnSFTPGet)
 	for _, kind := range sftpserver.EventKinds() {
 		kinds = append(kinds, sftpPrefix+string(kind))
 	}
@@ -240,6 +243,7 @@ const (
 	onPage     = "page"    // the page of a request, for people
 	onUnknown  = "unknown" // a call to a path where nothing is
 	onState    = "state"   // a change of state
+	onData     = "data"    // what is to be known of the data directory, when the emulator starts
 	sftpPrefix = "sftp."   // and a kind of sftpserver's
 )
 
@@ -262,11 +266,15 @@ func (s *Server) SetAdvertise(a Advertise) error {
 // GetAdvertise returns what SetAdvertise, or the options, have set.
 func (s *Server) GetAdvertise() Advertise { return *s.advertise.Load() }
 
-// Health tells of each listener that is not switched off whether it accepts.
+// Health tells of each listener that is not switched off whether it accepts; with Options.DataDir also, as "data", whether what is acknowledged
+// now will be found by the next process.
 func (s *Server) Health() map[string]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	health := make(map[string]bool)
+	if s.opts.DataDir != "" {
+		health["data"] = s.platform.OnDisk() == nil
+	}
 	for name, addr := range map[string]string{"http": s.opts.HTTPAddr, "https": s.opts.HTTPSAddr, "sftp": s.opts.SFTPAddr} {
 		if addr != Off {
 			health[name] = s.started && s.closed == nil && s.listeners[name] != nil

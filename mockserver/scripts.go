@@ -1,7 +1,11 @@
 package mockserver
 
 import (
-	"maps"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,12 +22,23 @@ type scripts struct {
 	list   []*scenario.Scenario
 	normal *scenario.Scenario
 	counts map[countKey]scenario.Counts
+	kept   *platform.Platform // where the counts are kept; nil: nowhere
 }
 
-// countKey is whose faults are counted where there is no request yet.
+// countKey is whose faults are counted where there is no request yet. Its JSON is the name under which the counts are kept.
 type countKey struct {
-	script *scenario.Scenario
-	who    string // a contract
+	Script string // its fingerprint
+	Who    string // a contract
+}
+
+// fingerprint is the same for scripts with the same content, in all processes.
+func fingerprint(script *scenario.Scenario) string {
+	text, err := json.Marshal(script)
+	if err != nil {
+		panic("mockserver: a scenario that is valid and cannot be written: " + err.Error())
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
 }
 
 func newScripts(list []*scenario.Scenario) *scripts {
@@ -58,6 +73,45 @@ func (s *scripts) add(script *scenario.Scenario) {
 	defer s.mu.Unlock()
 	kept := slices.DeleteFunc(slices.Clone(s.list), func(old *scenario.Scenario) bool { return old.Name == script.Name })
 	s.list = append([]*scenario.Scenario{script}, kept...)
+	begun := fingerprint(script) // its faults are counted from the beginning, also if it was there before
+	s.forgetLocked(func(k countKey) bool { return k.Script == begun })
+}
+
+// keepIn takes up the counts that an earlier process kept in p, and keeps them there from now on.
+func (s *scripts) keepIn(p *platform.Platform) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept = p
+	return p.EachKept(func(name string, value []byte) error {
+		var key countKey
+		var counts scenario.Counts
+		if err := errors.Join(json.Unmarshal([]byte(name), &key), json.Unmarshal(value, &counts)); err != nil {
+			return fmt.Errorf("mockserver: the counts of faults: %w", err)
+		}
+		s.counts[key] = counts
+		return nil
+	})
+}
+
+// keepLocked keeps counts; nil forgets them. What cannot be kept is no reason to answer otherwise than the script says.
+func (s *scripts) keepLocked(key countKey, counts scenario.Counts) {
+	name, err := json.Marshal(key)
+	var value []byte
+	if err == nil && counts != nil {
+		value, err = json.Marshal(counts)
+	}
+	if err == nil && s.kept != nil {
+		_ = s.kept.Keep(string(name), value)
+	}
+}
+
+func (s *scripts) forgetLocked(which func(countKey) bool) {
+	for key := range s.counts {
+		if which(key) {
+			delete(s.counts, key)
+			s.keepLocked(key, nil)
+		}
+	}
 }
 
 // remove takes out the script with that name, or all of them for "".
@@ -75,14 +129,14 @@ func (s *scripts) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.list = s.first
-	clear(s.counts)
+	s.forgetLocked(func(countKey) bool { return true })
 }
 
 // forget forgets what was counted for a contract.
 func (s *scripts) forget(contract string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	maps.DeleteFunc(s.counts, func(k countKey, _ scenario.Counts) bool { return k.who == contract })
+	s.forgetLocked(func(k countKey) bool { return k.Who == contract })
 }
 
 // pickFor chooses the fault for a call that no request has, and counts it.
@@ -92,9 +146,13 @@ func (s *scripts) pickFor(script *scenario.Scenario, on, who string) *platform.F
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := countKey{script, strings.Clone(who)}
-	fault, index, counts := script.Pick(on, s.counts[key])
-	s.counts[key] = counts
+	key := countKey{fingerprint(script), strings.Clone(who)}
+	before := s.counts[key]
+	fault, index, counts := script.Pick(on, before)
+	if !slices.Equal(before, counts) {
+		s.counts[key] = counts
+		s.keepLocked(key, counts)
+	}
 	if fault == nil {
 		return nil
 	}

@@ -4,19 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"math/rand/v2"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/upgrademock/upgrademock/internal/localca"
+	"github.com/upgrademock/upgrademock/internal/safefile"
+	"github.com/upgrademock/upgrademock/mockserver/internal/datadir"
 	"github.com/upgrademock/upgrademock/mockserver/internal/httpconn"
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
@@ -41,9 +43,9 @@ func (p patience) sweep() time.Duration { return min(p.header/8, p.idle/8, p.sta
 type Server struct {
 	opts     Options
 	log      *slog.Logger
-	dir      string // where the platform's files are
-	tempDir  bool   // dir goes with Close
-	timed    bool   // the clock is the real one, so durations mean something
+	dir      *datadir.Dir // where the platform's files are
+	tempDir  bool         // dir goes with Close
+	timed    bool         // the clock is the real one, so durations mean something
 	platform *platform.Platform
 	journal  *journal.Journal
 	keys     redact.Keys // of the requests that there are
@@ -87,7 +89,7 @@ func New(opts *Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s := &Server{
-		opts: full, log: full.Logger, dir: full.DataDir, timed: opts == nil || opts.Now == nil && opts.Clock == nil,
+		opts: full, log: full.Logger, timed: opts == nil || opts.Now == nil && opts.Clock == nil,
 		scripts:   newScripts(full.Scenarios),
 		listeners: make(map[string]net.Listener),
 		patience:  usualPatience,
@@ -99,65 +101,115 @@ func New(opts *Options) (_ *Server, err error) {
 	defer func() {
 		if err != nil {
 			s.cancel()
-			s.removeTemp()
+			err = errors.Join(err, s.closeDir())
 		}
 	}()
-	if s.dir == "" {
-		if s.dir, err = os.MkdirTemp("", "upgrademock-"); err != nil {
-			return nil, fmt.Errorf("mockserver: make a temporary directory: %w", err)
-		}
-		s.tempDir = true
-	} else if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("mockserver: data directory: %w", err)
-	}
-	if err := s.openTrust(); err != nil {
+	if err := s.openDir(); err != nil {
 		return nil, err
-	}
-	var random io.Reader
-	if full.Seed != 0 {
-		random = seeded(full.Seed)
 	}
 	s.platform, err = platform.New(platform.Options{
 		Dir: s.dir, Keep: !s.tempDir,
 		Targets: full.Targets, SkipTest: profiles[full.Doc].skipTest, Contracts: full.Contracts,
-		AccessTTL: full.SFTPAccessTTL, MaxDump: full.MaxDump, MaxRequests: full.MaxRequests, Now: full.Now, Random: random,
+		AccessTTL: full.SFTPAccessTTL, MaxDump: full.MaxDump, MaxRequests: full.MaxRequests,
+		Now: full.Now, Virtual: full.Clock != nil, Seed: full.Seed,
 		Script: s.scripts.forRequest, Changed: s.noteChange, AccessEnded: s.accessEnded,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.sftp, err = s.newSFTP()
+	// From here on the directory is ours alone: no other process has the platform open.
+	err = s.openTrust()
+	if err == nil {
+		err = s.platform.Begin()
+	}
+	if err == nil {
+		err = s.takeUp()
+	}
+	if err == nil {
+		s.sftp, err = s.newSFTP()
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.platform.Close())
 	}
 	s.keys.Forget(s.everyKey)
+	s.noteDirectory()
 	s.handler = s.routes()
 	return s, nil
 }
 
-func seeded(seed uint64) io.Reader {
-	var long [32]byte
-	for i := range 8 {
-		long[i] = byte(seed >> (8 * i))
+// openDir opens the data directory, or a temporary one.
+func (s *Server) openDir() (err error) {
+	if s.opts.DataDir != "" {
+		if s.dir, err = datadir.Open(s.opts.DataDir); err != nil {
+			return fmt.Errorf("mockserver: data directory: %w", err)
+		}
+		return nil
 	}
-	return rand.NewChaCha8(long)
+	path, err := os.MkdirTemp("", "upgrademock-")
+	if err == nil {
+		s.tempDir = true
+		s.dir, err = datadir.Temp(path)
+	}
+	if err != nil {
+		return fmt.Errorf("mockserver: make a temporary directory: %w", err)
+	}
+	return nil
+}
+
+// closeDir ends the use of the directory, and removes a temporary one.
+func (s *Server) closeDir() error {
+	if s.dir == nil {
+		return nil
+	}
+	err := s.dir.Close()
+	if s.tempDir {
+		err = errors.Join(err, os.RemoveAll(s.dir.Path()))
+	}
+	return err
+}
+
+// takeUp goes on where an earlier process ended: with its clock, and with the faults that it had counted.
+func (s *Server) takeUp() error {
+	if clock := s.opts.Clock; clock != nil {
+		if kept := s.platform.KeptClock(); !kept.IsZero() {
+			clock.Advance(kept.Sub(clock.Now()))
+		}
+	}
+	return s.scripts.keepIn(s.platform)
+}
+
+// noteDirectory says what an operator should know of the data directory, in the log and in the journal.
+func (s *Server) noteDirectory() {
+	for _, note := range s.dir.Notes() {
+		s.log.Warn("the data directory: " + note)
+		s.record(&journal.Event{On: onData, At: s.now(), Why: note})
+	}
+	damaged := s.platform.Damaged()
+	for _, id := range slices.Sorted(maps.Keys(damaged)) {
+		s.log.Warn("a request's dump is damaged: its calls are answered with SERVER:ERROR", "request", id, "err", damaged[id])
+		contract, script := s.platform.Whose(id)
+		s.record(&journal.Event{On: onData, At: s.now(), Request: id, Contract: contract, Scenario: script, Why: damaged[id].Error()})
+	}
 }
 
 // openTrust gets the CA and the SSH host key, from the data directory where there is one.
 func (s *Server) openTrust() (err error) {
 	caDir := s.opts.CADir
 	if caDir == "" && !s.tempDir {
-		caDir = s.dir
+		caDir = s.dir.Path()
 	}
 	if caDir != "" {
 		s.ca, err = localca.Open(caDir, s.opts.CAHosts...)
 		s.caFile = filepath.Join(caDir, localca.CertFile)
 	} else if s.ca, err = localca.New(s.opts.CAHosts...); err == nil {
-		s.caFile = filepath.Join(s.dir, localca.CertFile)
-		err = os.WriteFile(s.caFile, s.ca.PEM(), 0o644)
+		s.caFile = s.dir.File(localca.CertFile)
+		err = safefile.Create(s.dir.Root(), localca.CertFile, s.ca.PEM(), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("mockserver: %w", err)
+	}
+	if note := s.ca.Note(); note != "" {
+		s.dir.Note("%s", note)
 	}
 	switch {
 	case s.opts.SFTPHostKey != nil:
@@ -165,12 +217,13 @@ func (s *Server) openTrust() (err error) {
 	case s.tempDir:
 		s.hostKey, err = newHostKey()
 	default:
-		s.hostKey, err = keptHostKey(filepath.Join(s.dir, "ssh_host_ecdsa_key"))
+		s.hostKey, err = keptHostKey(s.dir)
 	}
 	if err != nil {
 		return fmt.Errorf("mockserver: SSH host key: %w", err)
 	}
-	return nil
+	_, err = readKnownHosts(s.dir)
+	return err
 }
 
 // Start begins to listen. When it returns nil, every listener accepts.
@@ -337,13 +390,14 @@ func (s *Server) Close() error {
 	s.mu.Unlock()
 
 	s.cancel()
+	s.platform.Interrupt() // or calls and sessions would be waited for that copy a dump
 	for _, srv := range servers {
 		srv.Close()
 	}
 	err := s.sftp.Close()
 	s.serving.Wait()
 	s.await(quiet)
-	err = errors.Join(err, s.journal.Close(), s.platform.Close(), s.removeTemp())
+	err = errors.Join(err, s.journal.Close(), s.platform.Close(), s.closeDir())
 	if err != nil {
 		s.closeErr = fmt.Errorf("mockserver: close: %w", err)
 	}
@@ -357,13 +411,6 @@ func (s *Server) await(quiet chan struct{}) {
 	defer slow.Stop()
 	<-quiet
 	s.conns.Wait()
-}
-
-func (s *Server) removeTemp() error {
-	if !s.tempDir {
-		return nil
-	}
-	return os.RemoveAll(s.dir)
 }
 
 // addr is where the named listener listens, "" if it does not.
@@ -415,7 +462,7 @@ func (s *Server) CAFile() string { return s.caFile }
 func (s *Server) CA() *localca.CA { return s.ca }
 
 // KnownHostsFile is a known_hosts file for the SFTP server.
-func (s *Server) KnownHostsFile() string { return filepath.Join(s.dir, knownHostsName) }
+func (s *Server) KnownHostsFile() string { return s.dir.File(datadir.KnownHosts) }
 
 // HostKey is the public key that the SFTP server shows.
 func (s *Server) HostKey() gossh.PublicKey { return s.hostKey.PublicKey() }

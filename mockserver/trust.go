@@ -10,16 +10,15 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
+	"github.com/upgrademock/upgrademock/internal/safefile"
+	"github.com/upgrademock/upgrademock/mockserver/internal/datadir"
 	gossh "golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
-
-const knownHostsName = "known_hosts"
 
 // newHostKey makes a key of the type that known clients pin (row 5.9).
 func newHostKey() (gossh.Signer, error) {
@@ -30,23 +29,24 @@ func newHostKey() (gossh.Signer, error) {
 	return gossh.NewSignerFromKey(key)
 }
 
-// keptHostKey is the key in the file, which is made on first use.
-func keptHostKey(path string) (gossh.Signer, error) {
-	data, err := os.ReadFile(path)
+// keptHostKey is the key in the directory, which is made on first use.
+func keptHostKey(dir *datadir.Dir) (gossh.Signer, error) {
+	data, err := safefile.Read(dir.Root(), datadir.HostKey, 1<<20)
 	if errors.Is(err, fs.ErrNotExist) {
-		return makeHostKey(path)
+		return makeHostKey(dir)
+	}
+	var signer gossh.Signer
+	if err == nil {
+		signer, err = gossh.ParsePrivateKey(data)
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w (remove the file to have a new key made)", dir.File(datadir.HostKey), err)
 	}
-	signer, err := gossh.ParsePrivateKey(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w (remove the file to have a new key made)", path, err)
-	}
+	dir.Private(datadir.HostKey)
 	return signer, nil
 }
 
-func makeHostKey(path string) (gossh.Signer, error) {
+func makeHostKey(dir *datadir.Dir) (gossh.Signer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -55,12 +55,7 @@ func makeHostKey(path string) (gossh.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Beside and renamed, so that a kill leaves no half key.
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, pem.EncodeToMemory(block), 0o600); err != nil {
-		return nil, err
-	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := safefile.Create(dir.Root(), datadir.HostKey, pem.EncodeToMemory(block), 0o600); err != nil {
 		return nil, err
 	}
 	return gossh.NewSignerFromKey(key)
@@ -97,8 +92,35 @@ func (s *Server) writeKnownHostsLocked() error {
 		}
 	}
 	line := knownhosts.Line(addrs, s.hostKey.PublicKey()) + "\n"
-	if err := os.WriteFile(filepath.Join(s.dir, knownHostsName), []byte(line), 0o644); err != nil {
-		return fmt.Errorf("mockserver: %w", err)
+	return replaceKnownHosts(s.dir, line)
+}
+
+// replaceKnownHosts puts ours in the place of the lines with the same key. Lines that others added, such as ssh itself, stay.
+func replaceKnownHosts(dir *datadir.Dir, ours string) error {
+	have, err := readKnownHosts(dir)
+	if err != nil {
+		return err
+	}
+	_, key, _ := strings.Cut(ours, " ")
+	lines := ours
+	for line := range strings.Lines(have) {
+		line = strings.TrimSuffix(line, "\n") + "\n"
+		if !strings.HasSuffix(line, " "+key) {
+			lines += line
+		}
+	}
+	err = safefile.Replace(dir.Root(), datadir.KnownHosts, []byte(lines), 0o644)
+	if err != nil {
+		return fmt.Errorf("mockserver: %s: %w", dir.File(datadir.KnownHosts), err)
 	}
 	return nil
+}
+
+// readKnownHosts returns what stands in the file so far. It must be a file if it is there.
+func readKnownHosts(dir *datadir.Dir) (string, error) {
+	have, err := safefile.Read(dir.Root(), datadir.KnownHosts, 1<<20)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("mockserver: %s: %w; move it away, or choose another data directory", dir.File(datadir.KnownHosts), err)
+	}
+	return string(have), nil
 }

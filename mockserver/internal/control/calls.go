@@ -20,6 +20,7 @@ import (
 // Emulator is what is looked into and steered. Errors that have a status of their own are made with Refused.
 type Emulator interface {
 	Health() map[string]bool
+	OnDisk() error // why what is acknowledged now would be lost
 	Requests() []any
 	Request(id int64) (any, error)
 	SetState(id int64, state string, set map[string]any) (any, error)
@@ -77,6 +78,9 @@ func (a api) health(w http.ResponseWriter, _ *http.Request, _ query) (any, error
 		if !ok {
 			body["status"], code = "starting or stopping", http.StatusServiceUnavailable
 		}
+	}
+	if err := a.e.OnDisk(); err != nil {
+		body["status"], code = err.Error(), http.StatusServiceUnavailable
 	}
 	answer(w, code, body)
 	return nil, errWritten

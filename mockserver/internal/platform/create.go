@@ -54,7 +54,7 @@ func (p *Platform) createLocked(params CreateParams, more func(*record)) (*reque
 		why := fmt.Errorf("the emulator holds %d requests and takes no more (Options.MaxRequests, --max-requests); POST /_mock/reset forgets them", len(p.requests))
 		return nil, Failures{Trouble("There are too many requests", why)}
 	}
-	key, err := p.newKey()
+	key, err := p.newKey(p.lastID + 1)
 	if err != nil {
 		return nil, Failures{Trouble("The request can not be created now", err)}
 	}
@@ -68,7 +68,9 @@ func (p *Platform) createLocked(params CreateParams, more func(*record)) (*reque
 		work: untouched,
 	}
 	more(&rec)
-	if err := p.store.put(&rec); err != nil {
+	t := p.totalsLocked()
+	t.LastID = rec.ID
+	if err := p.store.put(&rec, t); err != nil {
 		return nil, Failures{Trouble("The request can not be kept", err)}
 	}
 	r := p.newRequestLocked(rec)

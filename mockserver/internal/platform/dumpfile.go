@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/upgrademock/upgrademock/internal/safefile"
 )
 
 // dumpFile is a request's shared file: the bytes of a dump on disk while clients write them.
@@ -18,14 +19,13 @@ import (
 // the dump for ever. sealed is how much belongs to the last *complete* dump: those bytes are being downloaded and
 // promised to survive, so a write below sealed first moves the file to a private copy, while appending is free.
 type dumpFile struct {
-	newPath    func() (int64, string, error) // where a private copy goes
-	onProgress func(progress)                // told, under mu, how far the transfer has come
+	files      *dumps
+	onProgress func(progress) // told, under mu, how far the transfer has come
 	now        func() time.Time
 
 	// bytes is held for reading while bytes are written, for writing while the file beneath changes.
 	bytes sync.RWMutex
 	file  *os.File
-	path  string
 
 	mu      sync.Mutex // guards what follows; taken after bytes
 	seq     int64
@@ -55,7 +55,7 @@ func (d *dumpFile) openLocked() error {
 	if d.file != nil {
 		return nil
 	}
-	f, err := os.OpenFile(d.path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := d.files.shared(d.number(), d.isEmpty())
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (d *dumpFile) release(write, clean bool) (outcome, error) {
 		d.broken = d.broken || !clean
 		holed := d.broken && d.whole < d.size
 		if clean && d.written && !holed {
-			out.content, err = os.Open(d.path)
+			out.content, err = d.files.open(d.seq, d.size)
 		}
 		if out.content != nil {
 			d.whole, d.sealed, d.beyond = d.size, d.size, nil
@@ -318,33 +318,36 @@ func (d *dumpFile) unshare(off int64) error {
 	return d.copyLocked(d.size)
 }
 
-// copyLocked continues in a new file that begins with the first n bytes of this one. The complete dump keeps the old one.
+// copyLocked continues in a new file that begins with the first n bytes of this one. The complete dump keeps the old one. A copy keeps the
+// holes, and ends early when the platform is closed.
 func (d *dumpFile) copyLocked(n int64) error {
-	seq, path, err := d.newPath()
+	seq, f, err := d.files.create()
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = d.file.Seek(0, io.SeekStart)
+	err = safefile.Copy(f, d.file, n, d.files.stop)
 	if err == nil {
-		_, err = io.CopyN(f, d.file, n) // copied by the kernel where it can
+		err = d.files.finish(seq)
 	}
 	if err != nil {
 		f.Close()
-		os.Remove(path)
+		d.files.discard(seq)
 		return err
 	}
 	d.file.Close()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.left = append(d.left, d.seq)
-	d.file, d.path, d.seq, d.sealed = f, path, seq, 0
+	d.file, d.seq, d.sealed = f, seq, 0
 	d.whole = min(d.whole, n)
 	d.recordLocked()
 	return nil
+}
+
+// isEmpty reports whether no byte has been written so far.
+func (d *dumpFile) isEmpty() bool {
+	size, _ := d.stat()
+	return size == 0
 }
 
 func (d *dumpFile) recordProgress() {

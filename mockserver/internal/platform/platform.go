@@ -10,21 +10,21 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
 	"math"
-	"os"
-	"path/filepath"
+	mathrand "math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/upgrademock/upgrademock/mockserver/internal/datadir"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -37,7 +37,7 @@ const (
 
 // Options of a Platform. Dir and Script are required.
 type Options struct {
-	Dir       string        // an existing directory of ours alone
+	Dir       *datadir.Dir  // the caller's: it closes it after the platform
 	Keep      bool          // keep requests in Dir, and take up those that are there
 	Targets   []string      // valid targets, in the order they are reported (row 3.2)
 	SkipTest  bool          // the method skip_test exists (row 6.5)
@@ -47,8 +47,9 @@ type Options struct {
 	MaxDump     int64 // bytes that a dump may have; 0: any number
 	MaxRequests int   // requests that are held; 0: any number
 
-	Now    func() time.Time // nil: time.Now
-	Random io.Reader        // for the keys; nil: crypto/rand
+	Now     func() time.Time // nil: time.Now
+	Virtual bool             // Now does not run by itself: what it says is kept
+	Seed    uint64           // makes the same keys for the same ids in each run; 0: crypto/rand makes them
 
 	// Script chooses the script of a request about to be created.
 	Script func(CreateParams) *scenario.Scenario
@@ -70,13 +71,15 @@ type Change struct {
 type Platform struct {
 	opts  Options
 	store *store // nil unless Keep
-	seq   atomic.Int64
+	dumps *dumps
 
 	mu       sync.Mutex
 	requests map[int64]*request
 	lastID   int64
-	spare    []request // for the next requests
-	trash    []int64   // files to be removed once the lock is free
+	spare    []request       // for the next requests
+	trash    []int64         // files to be removed once the lock is free
+	belongs  map[int64]bool  // what load has found, until Begin
+	damaged  map[int64]error // requests whose files are not what they were
 
 	hostKeyFaults map[int64]bool // requests whose script changes the SSH host key, which must be known before anybody logs in
 }
@@ -100,86 +103,148 @@ func New(opts Options) (*Platform, error) {
 	if opts.MaxRequests == 0 {
 		opts.MaxRequests = math.MaxInt
 	}
-	if opts.Random == nil {
-		opts.Random = rand.Reader
-	}
 	if opts.Changed == nil {
 		opts.Changed = func(Change) {}
 	}
 	if opts.AccessEnded == nil {
 		opts.AccessEnded = func(int64) {}
 	}
-	p := &Platform{opts: opts, requests: make(map[int64]*request), lastID: firstID - 1, hostKeyFaults: make(map[int64]bool)}
-	if err := os.MkdirAll(p.dumps(), 0o700); err != nil {
+	p := &Platform{
+		opts: opts, requests: make(map[int64]*request), lastID: firstID - 1,
+		damaged: make(map[int64]error), hostKeyFaults: make(map[int64]bool),
+	}
+	var err error
+	if p.dumps, err = openDumps(opts.Dir); err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
 	}
 	if !opts.Keep {
 		return p, nil
 	}
-	var err error
-	if p.store, err = openStore(filepath.Join(opts.Dir, "requests.db")); err != nil {
+	if p.store, err = openStore(opts.Dir); err != nil {
+		p.dumps.close()
 		return nil, err
 	}
-	if err := p.load(); err != nil {
-		p.store.close()
-		return nil, err
+	if p.belongs, err = p.load(); err != nil {
+		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }
 
+// Begin begins the use of the directory, in which New has changed nothing that was there: it sets aside the files that belong to no request, and
+// keeps the others to their owner. To be called once, before anything but Close.
+func (p *Platform) Begin() error {
+	if p.store == nil {
+		return nil
+	}
+	dir := p.opts.Dir
+	for _, name := range []string{datadir.Database, datadir.Dumps} {
+		dir.Private(name)
+	}
+	err := p.store.change(makeBuckets)
+	if err == nil {
+		err = p.dumps.settle(dir, p.belongs)
+	}
+	p.belongs = nil
+	if err == nil {
+		err = dir.Made()
+	}
+	if err != nil {
+		return fmt.Errorf("platform: %w", err)
+	}
+	return nil
+}
+
+// Interrupt ends what may take long, copies and archives that are being made, and keeps more of it from beginning.
+func (p *Platform) Interrupt() { p.dumps.interrupt() }
+
 // Close ends the use of the directory. What is kept stays there.
 func (p *Platform) Close() error {
+	p.Interrupt()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.store.close()
+	return errors.Join(p.store.close(), p.dumps.close())
 }
 
-func (p *Platform) dumps() string { return filepath.Join(p.opts.Dir, "dumps") }
+// OnDisk reports whether what is acknowledged now will be found by the next process. It returns nil where nothing is kept.
+func (p *Platform) OnDisk() error { return p.store.check() }
 
-// path is where the file with that number is. Numbers are ours, so no path is made of what a client sent.
-func (p *Platform) path(seq int64) string {
-	return filepath.Join(p.dumps(), strconv.FormatInt(seq, 10))
+// totalsLocked is what goes on ascending, as of now.
+func (p *Platform) totalsLocked() totals {
+	t := totals{LastID: p.lastID, Seq: p.dumps.seq.Load()}
+	if p.opts.Virtual {
+		t.Clock = p.opts.Now().UTC()
+	}
+	return t
 }
 
-func (p *Platform) newPath() (int64, string, error) {
-	seq := p.seq.Add(1)
-	return seq, p.path(seq), nil
+// KeptClock is what a clock that does not run by itself said last; the zero time where that is not known.
+func (p *Platform) KeptClock() time.Time {
+	if p.store == nil {
+		return time.Time{}
+	}
+	return p.store.kept.Clock
 }
 
-// load takes up what an earlier process left, and removes the files nothing refers to: uploads that never became whole.
-func (p *Platform) load() error {
-	referred := make(map[string]bool)
-	err := p.store.load(func(rec record, part progress) error {
+// KeepClock keeps what the clock says now.
+func (p *Platform) KeepClock() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.store.putTotals(p.totalsLocked())
+}
+
+// Keep keeps a value under a name across processes, beside the requests; nil forgets it.
+func (p *Platform) Keep(name string, value []byte) error { return p.store.putNamed(name, value) }
+
+// EachKept calls each with everything that Keep has kept.
+func (p *Platform) EachKept(each func(name string, value []byte) error) error {
+	return p.store.eachNamed(each)
+}
+
+// load takes up what an earlier process left, and returns the files that belong to requests. A request whose files are not what they were is
+// damaged, and the others go on.
+func (p *Platform) load() (belongs map[int64]bool, err error) {
+	belongs = make(map[int64]bool)
+	err = p.store.load(func(rec record, part progress) error {
 		r := p.newRequestLocked(rec)
 		p.addLocked(r)
 		for _, f := range []*file{rec.Original, rec.Upgraded} {
-			if f != nil {
-				referred[strconv.FormatInt(f.Seq, 10)] = true
-				p.seq.Store(max(p.seq.Load(), f.Seq))
+			if f == nil {
+				continue
+			}
+			belongs[f.Seq] = true
+			if err := p.dumps.intact(f.Seq, f.Size); err != nil {
+				p.noteDamageLocked(r, err)
 			}
 		}
 		if part.Seq != 0 {
-			referred[strconv.FormatInt(part.Seq, 10)] = true
-			p.seq.Store(max(p.seq.Load(), part.Seq))
-			return p.restoreShared(r, part)
+			belongs[part.Seq] = true
+			p.restoreShared(r, part)
 		}
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	entries, err := os.ReadDir(p.dumps())
-	if err != nil {
-		return fmt.Errorf("platform: %w", err)
+	p.lastID = max(p.lastID, p.store.kept.LastID)
+	p.dumps.seq.Store(p.store.kept.Seq)
+	for seq := range belongs {
+		p.dumps.seq.Store(max(p.dumps.seq.Load(), seq))
 	}
-	for _, e := range entries {
-		if !referred[e.Name()] {
-			if err := os.Remove(filepath.Join(p.dumps(), e.Name())); err != nil {
-				return fmt.Errorf("platform: %w", err)
-			}
-		}
+	return belongs, nil
+}
+
+// noteDamageLocked makes r a damaged request if err says so of a file of its.
+func (p *Platform) noteDamageLocked(r *request, err error) {
+	if damage := (*damagedError)(nil); errors.As(err, &damage) {
+		p.damaged[r.rec.ID] = err
 	}
-	return nil
+}
+
+// Damaged returns the requests whose files are not what they were, and why. Calls for them are answered with SERVER:ERROR.
+func (p *Platform) Damaged() map[int64]error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.damaged)
 }
 
 // newRequestLocked makes a request out of its record. Requests are held by the hundred thousand: the garbage collector is through with them in half the time
@@ -215,31 +280,32 @@ func pack(texts ...*string) {
 	}
 }
 
-// restoreShared takes up an SFTP transfer that the end of the process broke off: the file is cut to what is
-// known to have arrived without a hole.
-func (p *Platform) restoreShared(r *request, part progress) error {
-	info, err := os.Stat(p.path(part.Seq))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// restoreShared takes up an SFTP transfer that the end of the process broke off. What is behind the end of what is known to have arrived without
+// a hole is cut off when the file is opened.
+func (p *Platform) restoreShared(r *request, part progress) {
+	if p.damaged[r.rec.ID] != nil {
+		return
 	}
-	if err != nil {
-		return fmt.Errorf("platform: %w", err)
+	info, err := p.dumps.root.Lstat(name(part.Seq))
+	if errors.Is(err, fs.ErrNotExist) {
+		if part.Whole > 0 {
+			p.opts.Dir.Note("request %d: the %d bytes that had arrived over SFTP are gone; the transfer begins again", r.rec.ID, part.Whole)
+		}
+		return
+	}
+	if err := p.dumps.intact(part.Seq, 0); err != nil { // no regular file
+		p.noteDamageLocked(r, err)
+		return
 	}
 	d := p.newShared(r)
-	d.seq, d.path, d.modTime = part.Seq, p.path(part.Seq), info.ModTime()
+	d.seq, d.modTime = part.Seq, info.ModTime()
 	if o := r.rec.Original; o != nil && o.Seq == part.Seq {
 		d.sealed = o.Size
 	}
 	d.whole = max(min(part.Whole, info.Size()), d.sealed)
 	d.size, d.told = d.whole, d.whole
 	d.written = true
-	if info.Size() > d.whole {
-		if err := os.Truncate(d.path, d.whole); err != nil {
-			return fmt.Errorf("platform: %w", err)
-		}
-	}
 	r.shared = d
-	return nil
 }
 
 // Ref names a request as a call does: both are what the client sent.
@@ -268,6 +334,9 @@ func (p *Platform) findLocked(ref Ref) (*request, Failures) {
 		return nil, Failures{notFound(ref.ID, why)}
 	}
 	p.evaluateLocked(r)
+	if damage := p.damaged[r.rec.ID]; damage != nil {
+		return nil, Failures{Trouble("The request's database dump can not be read", damage)}
+	}
 	return r, nil
 }
 
@@ -297,9 +366,17 @@ func (p *Platform) lookupLocked(ref Ref) (_ *request, why string) {
 	return r, ""
 }
 
-func (p *Platform) newKey() (string, error) {
+// newKey makes the key of the request with that id.
+func (p *Platform) newKey(id int64) (string, error) {
+	random := io.Reader(rand.Reader)
+	if p.opts.Seed != 0 { // of seed and id alone: a request made after a restart gets no key that another has
+		var seed [32]byte
+		binary.LittleEndian.PutUint64(seed[:], p.opts.Seed)
+		binary.LittleEndian.PutUint64(seed[8:], uint64(id))
+		random = mathrand.NewChaCha8(seed)
+	}
 	b := make([]byte, keyBytes)
-	if _, err := io.ReadFull(p.opts.Random, b); err != nil {
+	if _, err := io.ReadFull(random, b); err != nil {
 		return "", err
 	}
 	return base64.URLEncoding.EncodeToString(b), nil
@@ -310,9 +387,9 @@ func (p *Platform) updateLocked(r *request, change func(*work)) error {
 	return p.keepLocked(r, change, p.store.put)
 }
 
-func (p *Platform) keepLocked(r *request, change func(*work), keep func(*record) error) error {
+func (p *Platform) keepLocked(r *request, change func(*work), keep func(*record, totals) error) error {
 	before := r.becomes(change)
-	err := keep(&r.rec)
+	err := keep(&r.rec, p.totalsLocked())
 	if err != nil {
 		r.rec.work = before
 	}
@@ -457,6 +534,12 @@ func (p *Platform) processLocked(r *request) Failures {
 	if state := p.stateLocked(r); state != StateDraft {
 		return Failures{wrongState("process", r.rec.ID, state, StateDraft)}
 	}
+	if o := r.rec.Original; o != nil {
+		if err := p.dumps.intact(o.Seq, o.Size); err != nil {
+			p.noteDamageLocked(r, err)
+			return Failures{Trouble("The request's database dump can not be read", err)}
+		}
+	}
 	if why := p.noDumpLocked(r); why != "" {
 		return Failures{{Reason: DumpMissing, Message: "There is no complete database dump to process; upload one first", Why: why}}
 	}
@@ -598,15 +681,20 @@ func (p *Platform) Reset(mine func(id int64, contract string) bool) error {
 	defer p.sweep()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var ids []int64
 	for id, r := range p.requests {
-		if !mine(id, r.rec.Contract) {
-			continue
+		if mine(id, r.rec.Contract) {
+			ids = append(ids, id)
 		}
-		if err := p.store.remove(id); err != nil {
-			return err
-		}
+	}
+	if err := p.store.remove(ids, p.totalsLocked()); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		r := p.requests[id]
 		delete(p.requests, id)
 		delete(p.hostKeyFaults, id)
+		delete(p.damaged, id)
 		if r.rec.Access != nil {
 			p.opts.AccessEnded(id)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/upgrademock/upgrademock/mockserver/internal/datadir"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -18,18 +19,31 @@ const theKey = "AAAA" // an SSH key, as far as this package looks at it
 func open(tb testing.TB, dir string, change ...func(*Options)) *Platform {
 	tb.Helper()
 	opts := Options{
-		Dir: dir, Keep: true, Targets: []string{"8.0"}, AccessTTL: time.Hour,
+		Keep: true, Targets: []string{"8.0"}, AccessTTL: time.Hour,
 		Script: func(CreateParams) *scenario.Scenario { return scenario.Default() },
 	}
 	for _, c := range change {
 		c(&opts)
 	}
-	p, err := New(opts)
+	openDir := datadir.Open
+	if !opts.Keep {
+		openDir = datadir.Temp
+	}
+	data, err := openDir(dir)
 	if err != nil {
 		tb.Fatal(err)
 	}
+	opts.Dir = data
+	p, err := New(opts)
+	if err == nil {
+		err = p.Begin()
+	}
+	if err != nil {
+		data.Close()
+		tb.Fatal(err)
+	}
 	tb.Cleanup(func() {
-		if err := p.Close(); err != nil {
+		if err := errors.Join(p.Close(), data.Close()); err != nil {
 			tb.Error(err)
 		}
 	})
@@ -116,7 +130,7 @@ func shared(tb testing.TB, s *Share) []byte {
 func killed(tb testing.TB, p *Platform, change ...func(*Options)) *Platform {
 	tb.Helper()
 	dir := tb.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(p.opts.Dir)); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(p.opts.Dir.Path())); err != nil {
 		tb.Fatal(err)
 	}
 	return open(tb, dir, change...)
@@ -125,7 +139,7 @@ func killed(tb testing.TB, p *Platform, change ...func(*Options)) *Platform {
 // noLeaks checks that each file on the disk belongs to a request.
 func noLeaks(tb testing.TB, p *Platform) {
 	tb.Helper()
-	entries, err := os.ReadDir(p.dumps())
+	entries, err := os.ReadDir(p.opts.Dir.File(datadir.Dumps))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -79,6 +79,9 @@ func (p *Platform) Share(user, key string) (*Share, error) {
 	if !ok || r == nil {
 		return nil, ErrNoUser
 	}
+	if damage := p.damaged[id]; damage != nil {
+		return nil, damage
+	}
 	p.evaluateLocked(r)
 	switch a := r.rec.Access; {
 	case a == nil:
@@ -224,11 +227,10 @@ func (p *Platform) sharedLocked(r *request) *dumpFile {
 	}
 	d := p.newShared(r)
 	if o := r.rec.Original; o != nil {
-		d.seq, d.path, d.modTime = o.Seq, p.path(o.Seq), o.ModTime
+		d.seq, d.modTime = o.Seq, o.ModTime
 		d.size, d.whole, d.told, d.sealed = o.Size, o.Size, o.Size, o.Size
 	} else {
-		d.seq = p.seq.Add(1)
-		d.path, d.modTime = p.path(d.seq), r.rec.CreatedAt
+		d.seq, d.modTime = p.dumps.seq.Add(1), r.rec.CreatedAt
 	}
 	r.shared = d
 	return d
@@ -236,7 +238,7 @@ func (p *Platform) sharedLocked(r *request) *dumpFile {
 
 func (p *Platform) newShared(r *request) *dumpFile {
 	id := r.rec.ID
-	return &dumpFile{newPath: p.newPath, now: p.opts.Now, onProgress: func(part progress) {
+	return &dumpFile{files: p.dumps, now: p.opts.Now, onProgress: func(part progress) {
 		// Without the note a restart after a kill finds less of the transfer; the transfer itself goes on.
 		_ = p.store.putProgress(id, part)
 	}}
@@ -311,7 +313,7 @@ func (f *sharedFile) end(clean bool) (*Completed, error) {
 	if out.content != nil {
 		info = dump.Sniff(out.content, out.size)
 		var unread error
-		if sum, unread = checksumOf(out.content, out.size); unread != nil {
+		if sum, unread = checksumOf(out.content, out.size, p.dumps.stop); unread != nil {
 			err, out.complete = errors.Join(err, unread), false
 		}
 		out.content.Close()

@@ -5,15 +5,28 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"slices"
+	"sync"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/upgrademock/upgrademock/internal/safefile"
+	"github.com/upgrademock/upgrademock/mockserver/internal/boltfile"
+	"github.com/upgrademock/upgrademock/mockserver/internal/datadir"
 )
 
 var (
 	requestsBucket = []byte("requests") // id → record, JSON
 	progressBucket = []byte("progress") // id → progress, JSON: an SFTP transfer that is not complete
+	stateBucket    = []byte("state")    // totalsKey → totals, JSON
+	keptBucket     = []byte("kept")     // name → what others keep beside the requests
+
+	totalsKey = []byte("totals")
 )
 
 // progress is how far an SFTP transfer has come that is not complete.
@@ -22,31 +35,161 @@ type progress struct {
 	Whole int64 `json:"whole"` // so many bytes are there without a hole
 }
 
+// totals is what goes on ascending, whatever is forgotten.
+type totals struct {
+	LastID int64     `json:"last_id"` // the latest request's
+	Seq    int64     `json:"seq"`     // the latest file's
+	Clock  time.Time `json:"clock"`   // what a clock said that does not run by itself; zero: it runs
+}
+
+var (
+	// ErrDatabase is returned for a database that cannot be used as it is.
+	ErrDatabase = errors.New("platform: the database cannot be used")
+	// ErrNotOnDisk is returned for a change that would be lost, since the files that are written are not those that a next process finds.
+	ErrNotOnDisk = errors.New("platform: the data directory is not what it was")
+)
+
+// unusable is an ErrDatabase that says what is wrong and what to do.
+type unusable string
+
+func (u unusable) Error() string        { return string(u) }
+func (u unusable) Is(target error) bool { return target == ErrDatabase }
+
 // store keeps records across processes. A nil *store keeps nothing.
 //
 // It is safe against a kill of the process at any instant, not against the loss of power: that would cost a disk
-// flush for every status poll, which nobody asks of an emulator.
-type store struct{ db *bolt.DB }
+// flush for every status poll. Every change is refused once the files in use are not those under their names any more.
+type store struct {
+	db     *bolt.DB
+	places []place
 
-func openStore(path string) (*store, error) {
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, NoSync: true, NoGrowSync: true, NoFreelistSync: true})
-	if errors.Is(err, berrors.ErrTimeout) {
+	mu   sync.Mutex
+	kept totals // as written last
+	size int64  // bytes of the database that are in use
+}
+
+// place is a file or directory in use, and the name under which the next process looks for it.
+type place struct {
+	name string
+	info fs.FileInfo
+}
+
+// boltOptions are those of every opening; openFile is how the file is opened.
+func boltOptions(openFile func(string, int, os.FileMode) (*os.File, error)) *bolt.Options {
+	return &bolt.Options{Timeout: time.Second, NoSync: true, NoGrowSync: true, NoFreelistSync: true, OpenFile: openFile}
+}
+
+// openStore opens the database of a data directory, and makes it in a new one.
+func openStore(dir *datadir.Dir) (*store, error) {
+	path := dir.File(datadir.Database)
+	info, err := dir.Root().Lstat(datadir.Database)
+	if errors.Is(err, fs.ErrNotExist) && dir.New() {
+		if err := makeDatabase(dir); err != nil {
+			return nil, fmt.Errorf("platform: make %s: %w", path, err)
+		}
+		info, err = dir.Root().Lstat(datadir.Database)
+	}
+	const advice = "put back the file that belongs there, or move the directory away and begin with a new one; nothing was changed"
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, unusable(fmt.Sprintf("platform: %s is missing: %s", path, advice))
+	case err != nil:
+		return nil, fmt.Errorf("platform: %w", err)
+	case !info.Mode().IsRegular():
+		return nil, unusable(fmt.Sprintf("platform: %s is %s, not a database: %s", path, safefile.Kind(info.Mode()), advice))
+	case info.Size() == 0:
+		return nil, unusable(fmt.Sprintf("platform: %s is empty: %s", path, advice))
+	}
+	s := new(store)
+	err = guard(func() error { return s.open(dir, path) })
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("platform: %s is in use by another process; stop that one, or take another data directory: %w", path, err)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("platform: %w", err)
+	case err != nil:
+		return nil, unusable(fmt.Sprintf("platform: %s is damaged, or no database of upgrademock's (%v): %s", path, err, advice))
 	}
-	if err != nil {
-		return nil, fmt.Errorf("platform: open %s: %w", path, err)
-	}
-	s := &store{db: db}
-	err = db.Update(func(tx *bolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(requestsBucket)
-		_, err2 := tx.CreateBucketIfNotExists(progressBucket)
-		return errors.Join(err, err2)
-	})
-	if err != nil {
-		db.Close()
-		return nil, fmt.Errorf("platform: %s: %w", path, err)
+	for name, where := range map[string]string{datadir.Database: path, datadir.Dumps: dir.File(datadir.Dumps)} {
+		info, err := dir.Root().Lstat(name)
+		if err != nil {
+			s.db.Close()
+			return nil, fmt.Errorf("platform: %w", err)
+		}
+		s.places = append(s.places, place{where, info})
 	}
 	return s, nil
+}
+
+// makeDatabase makes an empty database, which appears whole.
+func makeDatabase(dir *datadir.Dir) error {
+	temp := safefile.TempName()
+	defer dir.Root().Remove(temp)
+	db, err := bolt.Open(temp, 0o600, boltOptions(func(string, int, os.FileMode) (*os.File, error) {
+		return dir.Root().OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	}))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(db.Update(makeBuckets), db.Close()); err != nil {
+		return err
+	}
+	err = safefile.Appear(dir.Root(), temp, datadir.Database)
+	if _, there := dir.Root().Lstat(datadir.Database); there == nil { // if not ours, another process was first
+		return nil
+	}
+	return err
+}
+
+func makeBuckets(tx *bolt.Tx) error {
+	var errs []error
+	for _, name := range [][]byte{requestsBucket, progressBucket, stateBucket, keptBucket} {
+		_, err := tx.CreateBucketIfNotExists(name)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// open opens the database once it is known to be whole. The check needs the lock on the file that bbolt takes, and must come before bbolt
+// reads more than the first pages: so it is opened for reading first, which reads no more.
+func (s *store) open(dir *datadir.Dir, path string) error {
+	var file *os.File
+	how := boltOptions(func(_ string, flag int, _ os.FileMode) (_ *os.File, err error) {
+		file, err = safefile.OpenIn(dir.Root(), datadir.Database, flag)
+		return file, err
+	})
+	reading := *how
+	reading.ReadOnly = true
+	db, err := bolt.Open(path, 0o600, &reading)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	var buckets []string
+	if err == nil {
+		buckets, err = boltfile.Check(file, info.Size())
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	for _, name := range [][]byte{requestsBucket, progressBucket} { // the others came later
+		if !slices.Contains(buckets, string(name)) {
+			return errors.New("another program's")
+		}
+	}
+	s.db, err = bolt.Open(path, 0o600, how)
+	return err
+}
+
+// guard runs f, and turns a panic and a fault of memory into an error: bbolt trusts the file that it has mapped.
+func guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", ErrDatabase, r)
+		}
+	}()
+	return f()
 }
 
 func (s *store) close() error {
@@ -56,34 +199,68 @@ func (s *store) close() error {
 	return s.db.Close()
 }
 
-func idKey(id int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
-
-// put keeps a record.
-func (s *store) put(rec *record) error {
+// check reports whether what is written will be found by the next process.
+func (s *store) check() error {
 	if s == nil {
 		return nil
 	}
-	return s.update(requestsBucket, rec.ID, rec)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.checkLocked()
 }
 
-// putProgress keeps how far a transfer has come.
-func (s *store) putProgress(id int64, part progress) error {
-	if s == nil {
-		return nil
+func (s *store) checkLocked() error {
+	for _, p := range s.places {
+		info, err := os.Lstat(p.name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("%w: %s was removed while the emulator runs; put it back, or start again", ErrNotOnDisk, p.name)
+		case err != nil:
+			return fmt.Errorf("%w: %w", ErrNotOnDisk, err)
+		case !os.SameFile(info, p.info):
+			return fmt.Errorf("%w: %s was replaced while the emulator runs; put it back, or start again", ErrNotOnDisk, p.name)
+		case !p.info.IsDir() && info.Size() < s.size:
+			return fmt.Errorf("%w: %s was cut to %d bytes while the emulator runs; put back a whole one, and start again", ErrNotOnDisk, p.name, info.Size())
+		}
 	}
-	return s.update(progressBucket, id, part)
+	return nil
 }
 
-func (s *store) update(bucket []byte, id int64, value any) error {
-	data, err := json.Marshal(value)
-	if err != nil {
+// change commits what f does.
+func (s *store) change(f func(*bolt.Tx) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changeLocked(f)
+}
+
+func (s *store) changeLocked(f func(*bolt.Tx) error) error {
+	if err := s.checkLocked(); err != nil {
 		return err
 	}
-	return s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucket).Put(idKey(id), data) })
+	return guard(func() error {
+		return s.db.Update(func(tx *bolt.Tx) error {
+			if err := f(tx); err != nil {
+				return err
+			}
+			s.size = max(s.size, tx.Size())
+			return nil
+		})
+	})
+}
+
+func idKey(id int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
+
+// put keeps a record, and the totals with it.
+func (s *store) put(rec *record, t totals) error {
+	return s.keep(rec, t, func(*bolt.Tx) error { return nil })
 }
 
 // complete keeps a record whose dump has become complete: the transfer is over, in the same instant.
-func (s *store) complete(rec *record) error {
+func (s *store) complete(rec *record, t totals) error {
+	return s.keep(rec, t, func(tx *bolt.Tx) error { return tx.Bucket(progressBucket).Delete(idKey(rec.ID)) })
+}
+
+func (s *store) keep(rec *record, t totals, more func(*bolt.Tx) error) error {
 	if s == nil {
 		return nil
 	}
@@ -91,36 +268,120 @@ func (s *store) complete(rec *record) error {
 	if err != nil {
 		return err
 	}
-	return s.db.Update(func(tx *bolt.Tx) error {
-		return errors.Join(tx.Bucket(requestsBucket).Put(idKey(rec.ID), data), tx.Bucket(progressBucket).Delete(idKey(rec.ID)))
+	return s.withTotals(t, func(tx *bolt.Tx) error {
+		return errors.Join(tx.Bucket(requestsBucket).Put(idKey(rec.ID), data), more(tx))
 	})
 }
 
-// load calls each with every record, in the order of their ids.
-func (s *store) load(each func(record, progress) error) error {
-	return s.db.View(func(tx *bolt.Tx) error {
-		return tx.Bucket(requestsBucket).ForEach(func(k, v []byte) error {
-			rec := record{work: new(work)}
-			if err := json.Unmarshal(v, &rec); err != nil {
-				return fmt.Errorf("platform: %s: request %d: %w", s.db.Path(), binary.BigEndian.Uint64(k), err)
-			}
-			var part progress
-			if v := tx.Bucket(progressBucket).Get(k); v != nil {
-				if err := json.Unmarshal(v, &part); err != nil {
-					return fmt.Errorf("platform: %s: transfer of request %d: %w", s.db.Path(), rec.ID, err)
-				}
-			}
-			return each(rec, part)
+// putProgress keeps how far a transfer has come.
+func (s *store) putProgress(id int64, part progress) error {
+	if s == nil {
+		return nil
+	}
+	data, err := json.Marshal(part)
+	if err != nil {
+		return err
+	}
+	return s.change(func(tx *bolt.Tx) error { return tx.Bucket(progressBucket).Put(idKey(id), data) })
+}
+
+// putTotals keeps the totals alone.
+func (s *store) putTotals(t totals) error {
+	if s == nil {
+		return nil
+	}
+	return s.withTotals(t, func(*bolt.Tx) error { return nil })
+}
+
+// withTotals commits what f does, and the totals where they have changed.
+func (s *store) withTotals(t totals, f func(*bolt.Tx) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.LastID == s.kept.LastID && t.Seq == s.kept.Seq && t.Clock.Equal(s.kept.Clock) {
+		return s.changeLocked(f)
+	}
+	data, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	err = s.changeLocked(func(tx *bolt.Tx) error { return errors.Join(f(tx), tx.Bucket(stateBucket).Put(totalsKey, data)) })
+	if err == nil {
+		s.kept = t
+	}
+	return err
+}
+
+// putNamed keeps a value beside the requests, under a name of the caller's; nil removes it.
+func (s *store) putNamed(name string, value []byte) error {
+	if s == nil {
+		return nil
+	}
+	return s.change(func(tx *bolt.Tx) error {
+		if value == nil {
+			return tx.Bucket(keptBucket).Delete([]byte(name))
+		}
+		return tx.Bucket(keptBucket).Put([]byte(name), value)
+	})
+}
+
+// eachNamed calls each with what putNamed kept.
+func (s *store) eachNamed(each func(name string, value []byte) error) error {
+	if s == nil {
+		return nil
+	}
+	return guard(func() error {
+		return s.db.View(func(tx *bolt.Tx) error {
+			return tx.Bucket(keptBucket).ForEach(func(k, v []byte) error { return each(string(k), v) })
 		})
 	})
 }
 
-// remove forgets a request.
-func (s *store) remove(id int64) error {
+// load reads the totals, and calls each with every record, in the order of their ids.
+func (s *store) load(each func(record, progress) error) error {
+	path := s.db.Path()
+	bad := func(what string, err error) error {
+		return unusable(fmt.Sprintf("platform: %s: %s cannot be read (%v); put back a whole one, or move the directory away and begin with a new one", path, what, err))
+	}
+	return guard(func() error {
+		return s.db.View(func(tx *bolt.Tx) error {
+			if b := tx.Bucket(stateBucket); b != nil {
+				if v := b.Get(totalsKey); v != nil {
+					if err := json.Unmarshal(v, &s.kept); err != nil {
+						return bad("what is kept beside the requests", err)
+					}
+				}
+			}
+			return tx.Bucket(requestsBucket).ForEach(func(k, v []byte) error {
+				rec := record{work: new(work)}
+				err := json.Unmarshal(v, &rec)
+				if err == nil && (rec.Script == nil || string(k) != string(idKey(rec.ID))) {
+					err = errors.New("it is no record")
+				}
+				if err != nil {
+					return bad(fmt.Sprintf("request %x", k), err)
+				}
+				var part progress
+				if v := tx.Bucket(progressBucket).Get(k); v != nil {
+					if err := json.Unmarshal(v, &part); err != nil {
+						return bad(fmt.Sprintf("the transfer of request %d", rec.ID), err)
+					}
+				}
+				return each(rec, part)
+			})
+		})
+	})
+}
+
+// remove forgets requests, and keeps the totals.
+func (s *store) remove(ids []int64, t totals) error {
 	if s == nil {
 		return nil
 	}
-	return s.db.Update(func(tx *bolt.Tx) error {
-		return errors.Join(tx.Bucket(requestsBucket).Delete(idKey(id)), tx.Bucket(progressBucket).Delete(idKey(id)))
+	return s.withTotals(t, func(tx *bolt.Tx) error {
+		var errs []error
+		for _, id := range ids {
+			errs = append(errs, tx.Bucket(requestsBucket).Delete(idKey(id)), tx.Bucket(progressBucket).Delete(idKey(id)))
+		}
+		return errors.Join(errs...)
 	})
 }

@@ -4,10 +4,10 @@ import (
 	"archive/zip"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/upgrademock/upgrademock/internal/dump"
+	"github.com/upgrademock/upgrademock/internal/safefile"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -77,14 +77,14 @@ func (p *Platform) upgraded(r *request) (*Content, error) {
 	case script.Archive != "":
 		return openScripted(script.Archive, name)
 	case made != nil:
-		return p.openUnlocked(made, name)
+		return p.openUnlocked(r, made, name)
 	case original == nil && !script.Built:
 		return nil, fmt.Errorf("%w: no dump was uploaded", ErrNoContent)
 	}
 	var same *Content
 	if !script.Built {
 		var err error
-		if same, err = p.openUnlocked(original, name); err != nil {
+		if same, err = p.openUnlocked(r, original, name); err != nil {
 			return nil, err
 		}
 		if !snapshot.Filestore || hasFilestore(same) {
@@ -96,13 +96,13 @@ func (p *Platform) upgraded(r *request) (*Content, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.openUnlocked(made, name)
+	return p.openUnlocked(r, made, name)
 }
 
-func (p *Platform) openUnlocked(f *file, name string) (*Content, error) {
+func (p *Platform) openUnlocked(r *request, f *file, name string) (*Content, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.openLocked(f, name)
+	return p.openLocked(r, f, name)
 }
 
 // build makes the upgraded archive, once: a zip with the database as SQL and a filestore (row 8.5).
@@ -130,7 +130,7 @@ func (p *Platform) build(r *request, s Snapshot, original *Content) (*file, erro
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.updateLocked(r, func(w *work) { w.Upgraded = made }); err != nil {
-		os.Remove(p.path(made.Seq))
+		p.dumps.remove(made.Seq)
 		return nil, err
 	}
 	return made, nil
@@ -170,7 +170,7 @@ func hasFilestore(c *Content) bool {
 
 // openScripted opens a file that a script names.
 func openScripted(path, name string) (*Content, error) {
-	f, err := os.Open(path)
+	f, err := safefile.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("platform: the scenario's file: %w", err)
 	}

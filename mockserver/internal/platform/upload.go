@@ -9,7 +9,11 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/internal/dump"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
+
+// errClosing is what a dump gets that is still being written when the platform is closed.
+var errClosing = errors.New("platform: the emulator is being stopped")
 
 // Staged is a dump on its way in: a file that belongs to no request until its upload is complete. Exactly one of
 // Upload, Upgrade and Discard takes it over.
@@ -23,19 +27,18 @@ type Staged struct {
 
 // Stage begins an upload.
 func (p *Platform) Stage() (*Staged, error) {
-	seq, path, err := p.newPath()
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	seq, f, err := p.dumps.create()
 	if err != nil {
 		return nil, err
 	}
 	return &Staged{p: p, f: f, seq: seq, sum: newChecksum()}, nil
 }
 
-// Write appends to the dump.
+// Write appends to the dump. It fails once the platform is being closed.
 func (s *Staged) Write(b []byte) (int, error) {
+	if s.p.dumps.interrupted() {
+		return 0, errClosing
+	}
 	n, err := s.f.Write(b)
 	s.size += int64(n)
 	s.sum.Write(b[:n])
@@ -46,19 +49,23 @@ func (s *Staged) Write(b []byte) (int, error) {
 func (s *Staged) Size() int64 { return s.size }
 
 // Checksum is that of the bytes written so far.
-func (s *Staged) Checksum() string { return shown(s.sum) }
+func (s *Staged) Checksum() string { return shown(s.sum.Sum32()) }
 
 // Discard removes what has been written.
 func (s *Staged) Discard() error {
-	return errors.Join(s.f.Close(), os.Remove(s.p.path(s.seq)))
+	return errors.Join(s.f.Close(), s.p.dumps.discard(s.seq))
 }
 
 // finish closes the file and says what it holds.
 func (s *Staged) finish() (*file, dump.Info, error) {
 	info := dump.Sniff(s.f, s.size)
 	stat, err := s.f.Stat()
-	if err := errors.Join(err, s.f.Close()); err != nil { // a full disk may be noticed only here
-		os.Remove(s.p.path(s.seq))
+	err = errors.Join(err, s.f.Close()) // a full disk may be noticed only here
+	if err == nil {
+		err = s.p.dumps.finish(s.seq)
+	}
+	if err != nil {
+		s.p.dumps.discard(s.seq)
 		return nil, info, err
 	}
 	return &file{Seq: s.seq, Size: s.size, ModTime: stat.ModTime(), Checksum: s.Checksum()}, info, nil
@@ -118,17 +125,19 @@ func (p *Platform) Upgrade(params CreateParams, postgresql string, staged *Stage
 	defer p.sweep()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var began scenario.Change
 	r, fails := p.createLocked(params, func(rec *record) {
+		now := p.opts.Now()
 		rec.OneCall, rec.PostgreSQL = true, postgresql
-		rec.work = &work{Original: whole, Described: info}
+		rec.work = &work{Original: whole, Described: info, ProcessedAt: &now}
+		rec.Position, began = rec.Script.Begin(now)
 	})
 	if fails != nil {
 		p.trash = append(p.trash, whole.Seq)
 		return Snapshot{}, fails
 	}
-	if fails := p.processLocked(r); fails != nil {
-		return Snapshot{}, fails
-	}
+	p.tellLocked(r, []scenario.Change{began})
+	p.evaluateLocked(r)
 	return p.snapshotLocked(r), nil
 }
 
@@ -153,14 +162,14 @@ func (p *Platform) removeLocked(r *request, seq int64) {
 }
 
 // sweep removes the files that nothing refers to any more. To be deferred before the lock is taken, so that it runs without:
-// a file system may take long over a large file, and nobody else has to wait for that. What a kill leaves behind, load removes.
+// a file system may take long over a large file, and nobody else has to wait for that. What a kill leaves behind, the next process sets aside.
 func (p *Platform) sweep() {
 	p.mu.Lock()
 	trash := p.trash
 	p.trash = nil
 	p.mu.Unlock()
 	for _, seq := range trash {
-		os.Remove(p.path(seq))
+		p.dumps.remove(seq)
 	}
 }
 
@@ -212,16 +221,18 @@ func (p *Platform) Original(ref Ref) (*Content, error) {
 	if r.rec.Original == nil {
 		return nil, fmt.Errorf("%w: no complete dump has been uploaded", ErrNoContent)
 	}
-	return p.openLocked(r.rec.Original, r.rec.Filename)
+	return p.openLocked(r, r.rec.Original, r.rec.Filename)
 }
 
 // ErrNoContent is what a URL gets that leads nowhere (yet).
 var ErrNoContent = errors.New("platform: nothing to hand out")
 
-func (p *Platform) openLocked(f *file, name string) (*Content, error) {
-	opened, err := os.Open(p.path(f.Seq))
+// openLocked opens a finished file of the request. One that is not what it was makes the request a damaged one.
+func (p *Platform) openLocked(r *request, f *file, name string) (*Content, error) {
+	opened, err := p.dumps.open(f.Seq, f.Size)
 	if err != nil {
-		return nil, fmt.Errorf("platform: %w", err)
+		p.noteDamageLocked(r, err)
+		return nil, err
 	}
 	return &Content{
 		ReaderAt: io.NewSectionReader(opened, 0, f.Size),
