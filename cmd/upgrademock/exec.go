@@ -14,7 +14,6 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"github.com/upgrademock/upgrademock/internal/child"
-	"github.com/upgrademock/upgrademock/internal/localca"
 	"github.com/upgrademock/upgrademock/internal/stage"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
@@ -50,13 +49,9 @@ func (f *stageFlags) options(stderr io.Writer) (stage.Options, error) {
 	}
 	if len(f.proxy.hosts) > 0 {
 		opts.CAHosts = append(opts.CAHosts, f.proxy.hosts...)
-		opts.CADir = "" // an authority for this run only: the kept one stays as it is
-	}
-	if opts.CADir != "" {
-		if _, err := localca.Open(opts.CADir, opts.CAHosts...); err != nil {
-			opts.Logger.Warn("the certificate authority cannot be kept; this run has one of its own", "error", err)
-			opts.CADir = ""
-		}
+		// With an authority for this run only: the kept one stays as it is.
+	} else {
+		keepAuthority(opts)
 	}
 	if f.hostKey != "" {
 		if opts.SFTPHostKey, err = readHostKey(f.hostKey); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/upgrademock/upgrademock/internal/localca"
 	"github.com/upgrademock/upgrademock/internal/proxy"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
@@ -111,13 +112,37 @@ func (f *serveFlags) options(stderr io.Writer) (*mockserver.Options, error) {
 		return nil, fmt.Errorf("--clock %q: choose real or virtual", f.clock)
 	}
 	opts.CAHosts = f.hosts()
-	if opts.DataDir == "" {
-		// The authority outlives the run, so that it needs to be trusted only once.
-		if cache, err := os.UserCacheDir(); err == nil {
-			opts.CADir = filepath.Join(cache, "upgrademock")
-		}
-	}
 	return &opts, nil
+}
+
+// cacheDir is where the authority lives that outlives a run.
+func cacheDir() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(cache, "upgrademock"), nil
+}
+
+// keepAuthority has the emulator use the authority in the user's cache directory, so that it needs to be trusted only once. Where it
+// cannot be kept there, the run has one of its own, and says so.
+func keepAuthority(opts *mockserver.Options) {
+	if opts.DataDir != "" {
+		return // it lives there
+	}
+	dir, err := cacheDir()
+	var ca *localca.CA
+	if err == nil {
+		ca, err = localca.Open(dir, opts.CAHosts...)
+	}
+	if err != nil {
+		opts.Logger.Warn("the certificate authority cannot be kept; this run has one of its own", "error", err)
+		return
+	}
+	if note := ca.Note(); note != "" {
+		opts.Logger.Warn("the certificate authority: " + note)
+	}
+	opts.CADir = dir
 }
 
 // hosts are the names beside loopback under which clients will call.
@@ -155,6 +180,7 @@ func newServeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			keepAuthority(opts)
 			start, err := front.starter(cmd, proxyAddr, opts)
 			if err != nil {
 				return err

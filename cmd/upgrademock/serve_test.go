@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -163,6 +164,57 @@ func TestServe_exitStatus(t *testing.T) {
 			exit, _ := errors.AsType[*exec.ExitError](err)
 			if exit == nil || exit.ExitCode() != tc.status || !strings.Contains(string(out), tc.says) {
 				t.Errorf("%v, want exit status %d and a word about %q:\n%s", err, tc.status, tc.says, out)
+			}
+		})
+	}
+}
+
+// Where the authority cannot be kept, serve has one of its own and says so, with HTTPS and without.
+func TestServe_cacheThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	notADir := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(notADir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		env  []string
+		args []string
+	}{
+		"cache below a file": {[]string{"XDG_CACHE_HOME=" + notADir}, nil},
+		"cache nowhere":      {[]string{"XDG_CACHE_HOME=/proc/nowhere"}, nil},
+		"without HTTPS":      {[]string{"XDG_CACHE_HOME=" + notADir}, []string{"--https", ""}},
+		"no home":            {[]string{"XDG_CACHE_HOME=", "HOME="}, nil},
+		"home cannot be":     {[]string{"XDG_CACHE_HOME=", "HOME=/proc"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command("upgrademock", append([]string{"serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--sftp", "127.0.0.1:0"}, tc.args...)...)
+			cmd.Env = append(append(os.Environ(), "TMPDIR="+t.TempDir()), tc.env...)
+			stderr, err := cmd.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { cmd.Process.Kill() })
+			lines, ready := bufio.NewScanner(stdout), false
+			for !ready && lines.Scan() {
+				ready = strings.HasPrefix(lines.Text(), "Press Ctrl-C")
+			}
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			said, _ := io.ReadAll(stderr)
+			if err := cmd.Wait(); err != nil || !ready {
+				t.Errorf("ready: %v, ended with %v:\n%s", ready, err, said)
+			}
+			if !strings.Contains(string(said), "this run has one of its own") {
+				t.Errorf("nothing is said:\n%s", said)
 			}
 		})
 	}
