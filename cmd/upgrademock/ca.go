@@ -2,13 +2,16 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/upgrademock/upgrademock/internal/localca"
+	"github.com/upgrademock/upgrademock/internal/safefile"
 	"github.com/upgrademock/upgrademock/internal/stage"
 )
 
@@ -17,24 +20,26 @@ func newCACommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ca",
 		Short: "Show the certificate authority that clients must trust",
-		Long: `ca shows the certificate authority behind the emulator's HTTPS, which is made on first use and kept in the user's
-cache directory, or in --data-dir. It can vouch for nothing but this machine and the platform's domain.`,
+		Long: `ca shows the certificate authority behind the emulator's HTTPS. serve and exec make it when they first run, and keep it in
+the user's cache directory, or in --data-dir; ca makes none. It can vouch for nothing but this machine and the platform's domain.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return fmt.Errorf("say what to show: print, path or env; see '%s --help'", cmd.CommandPath())
 		},
 	}
 	cmd.PersistentFlags().StringVar(&dir, "data-dir", "", "the `directory` that serve keeps its data in (default: the user's cache directory)")
-	open := func() (ca *localca.CA, path string, err error) {
+	find := func() (ca *localca.CA, path string, err error) {
 		where := dir
 		if where == "" {
-			cache, err := os.UserCacheDir()
-			if err != nil {
+			if where, err = cacheDir(); err != nil {
 				return nil, "", failed(fmt.Errorf("ca: %w; say where with --data-dir", err))
 			}
-			where = filepath.Join(cache, "upgrademock")
 		}
-		if ca, err = localca.Open(where); err == nil {
+		ca, err = localca.Find(where)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, "", failed(fmt.Errorf("ca: there is no authority in %s yet: 'upgrademock serve' and 'upgrademock exec' make one", where))
+		}
+		if err == nil {
 			path, err = filepath.Abs(filepath.Join(where, localca.CertFile))
 		}
 		return ca, path, failed(err)
@@ -45,7 +50,7 @@ cache directory, or in --data-dir. It can vouch for nothing but this machine and
 			Short: "Print the authority's certificate, as PEM",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				ca, _, err := open()
+				ca, _, err := find()
 				if err != nil {
 					return err
 				}
@@ -58,7 +63,7 @@ cache directory, or in --data-dir. It can vouch for nothing but this machine and
 			Short: "Print the name of the file with the authority's certificate",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				_, path, err := open()
+				_, path, err := find()
 				if err != nil {
 					return err
 				}
@@ -73,13 +78,13 @@ cache directory, or in --data-dir. It can vouch for nothing but this machine and
 			Example: `  eval "$(upgrademock ca env)"`,
 			Args:    cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				ca, path, err := open()
+				ca, path, err := find()
 				if err != nil {
 					return err
 				}
 				bundle := filepath.Join(filepath.Dir(path), "ca-bundle.pem")
-				if err := stage.WriteBundle(bundle, ca.PEM(), os.Environ()); err != nil {
-					return failed(err)
+				if err := writeBundle(bundle, ca); err != nil {
+					return failed(fmt.Errorf("ca: %w", err))
 				}
 				var lines bytes.Buffer
 				for _, v := range stage.TrustVariables(quoted(bundle)) {
@@ -91,4 +96,25 @@ cache directory, or in --data-dir. It can vouch for nothing but this machine and
 		},
 	)
 	return cmd
+}
+
+// writeBundle writes a bundle of authorities, in place of an earlier one.
+func writeBundle(path string, ca *localca.CA) error {
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	have, err := safefile.Read(root, filepath.Base(path), 64<<20)
+	if err == nil && !localca.BeginsWithOurs(have) {
+		err = errors.New("it is no bundle of ours")
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w; it stays as it is: move it away", path, err)
+	}
+	bundle, err := stage.Bundle(ca.PEM(), os.Environ())
+	if err != nil {
+		return err
+	}
+	return safefile.Replace(root, filepath.Base(path), bundle, 0o644)
 }

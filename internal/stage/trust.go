@@ -32,21 +32,29 @@ func TrustVariables(bundle string) []string {
 	return vars
 }
 
-// WriteBundle writes a file with the authorities that the system trusts, or those that environ names instead, and ours: other TLS goes on
-// working.
+// WriteBundle writes a new file with a [Bundle].
 func WriteBundle(path string, ours []byte, environ []string) error {
-	theirs, err := trusted(environ)
+	all, err := Bundle(ours, environ)
 	if err != nil {
 		return err
-	}
-	all := bytes.Clone(ours)
-	if rest := bytes.TrimSpace(bytes.ReplaceAll(theirs, bytes.TrimSpace(ours), nil)); len(rest) > 0 { // ours may be among them, in a run within a run, or in this very file
-		all = append(append(all, rest...), '\n')
 	}
 	if err := writeAs(path, all, 0o644); err != nil {
 		return fmt.Errorf("write the bundle of authorities: %w", err)
 	}
 	return nil
+}
+
+// Bundle returns our authority, and behind it those that the system trusts, or those that environ names instead: other TLS goes on working.
+func Bundle(ours []byte, environ []string) ([]byte, error) {
+	theirs, err := trusted(environ)
+	if err != nil {
+		return nil, err
+	}
+	all := bytes.Clone(ours)
+	if rest := bytes.TrimSpace(bytes.ReplaceAll(theirs, bytes.TrimSpace(ours), nil)); len(rest) > 0 { // ours may be among them, in a run within a run, or in this very file
+		all = append(append(all, rest...), '\n')
+	}
+	return all, nil
 }
 
 // trusted are the authorities that programs trust so far.
