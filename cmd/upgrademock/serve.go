@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/url"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/internal/localca"
 	"github.com/upgrademock/upgrademock/internal/proxy"
+	"github.com/upgrademock/upgrademock/internal/safefile"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
@@ -285,37 +287,55 @@ func readyOf(srv *mockserver.Server, front *proxy.Proxy) (ready, error) {
 	return r, err
 }
 
-// writeReadyFile makes the file appear whole, or not at all.
+// writeReadyFile makes the file appear whole, or not at all. It replaces an empty file and a ready file, nothing else.
 func writeReadyFile(path string, srv *mockserver.Server, front *proxy.Proxy) error {
 	r, err := readyOf(srv, front)
-	if err != nil {
-		return fmt.Errorf("ready file: %w", err)
-	}
-	data, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("ready file: %w", err)
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".ready-*")
-	if err != nil {
-		return fmt.Errorf("ready file: %w", err)
-	}
-	_, err = tmp.Write(append(data, '\n'))
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
 	if err == nil {
-		err = os.Rename(tmp.Name(), path)
+		err = replaceReadyFile(path, r)
 	}
 	if err != nil {
-		os.Remove(tmp.Name())
 		return fmt.Errorf("ready file: %w", err)
 	}
 	return nil
 }
 
+func replaceReadyFile(path string, r ready) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if _, err := readReady(root, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; it stays as it is: choose another file", err)
+	}
+	return safefile.Replace(root, filepath.Base(path), append(data, '\n'), 0o644)
+}
+
+// readReady reads the ready file at path, which is in root; an empty file is one that nobody has written yet.
+func readReady(root *os.Root, path string) (r ready, err error) {
+	data, err := safefile.Read(root, filepath.Base(path), 1<<20)
+	if err != nil || len(data) == 0 {
+		return r, err
+	}
+	if err := json.Unmarshal(data, &r); err != nil || r.PID == 0 || r.CAFile == "" {
+		return r, fmt.Errorf("%s is no ready file", path)
+	}
+	return r, nil
+}
+
 // removeReadyFile removes the file, unless another emulator has written it meanwhile.
 func removeReadyFile(path string) {
-	var r ready
-	if data, err := os.ReadFile(path); err == nil && json.Unmarshal(data, &r) == nil && r.PID == os.Getpid() {
-		os.Remove(path)
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return
+	}
+	defer root.Close()
+	if r, err := readReady(root, path); err == nil && r.PID == os.Getpid() {
+		root.Remove(filepath.Base(path))
 	}
 }
 

@@ -219,3 +219,38 @@ func TestServe_cacheThatCannotBeWritten(t *testing.T) {
 		})
 	}
 }
+
+// A ready file replaces an empty file and an earlier ready file; everything else that has the name stays as it is.
+func TestServe_readyFileOfAnother(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "ready.json")
+	r := ready{PID: os.Getpid(), CAFile: "x", URL: "http://a"}
+	for name, tc := range map[string]struct {
+		make func() error
+		good bool
+	}{
+		"nothing":          {func() error { return nil }, true},
+		"an empty file":    {func() error { return os.WriteFile(path, nil, 0o600) }, true},
+		"an earlier one":   {func() error { return replaceReadyFile(path, r) }, true},
+		"a letter":         {func() error { return os.WriteFile(path, []byte("Dear aunt,"), 0o600) }, false},
+		"another's JSON":   {func() error { return os.WriteFile(path, []byte(`{"url": "x"}`), 0o600) }, false},
+		"a link":           {func() error { return os.Symlink("/dev/null", path) }, false},
+		"a link to a file": {func() error { return errors.Join(os.WriteFile(path+"2", nil, 0o600), os.Symlink(path+"2", path)) }, false},
+		"a directory":      {func() error { return os.Mkdir(path, 0o700) }, false},
+		"a pipe":           {func() error { return syscall.Mkfifo(path, 0o600) }, false},
+	} {
+		if err := errors.Join(os.RemoveAll(path), tc.make()); err != nil {
+			t.Fatal(err)
+		}
+		before, _ := os.Lstat(path)
+		err := replaceReadyFile(path, r)
+		after, _ := os.Lstat(path)
+		if (err == nil) != tc.good || !tc.good && !os.SameFile(before, after) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("files are left: %v, %v", entries, err)
+	}
+}
