@@ -108,7 +108,7 @@ func doneChecks() []check {
 		{id: "sftp/done-get", rows: rows("5.16"), evidence: Documented, needs: needs, gentle: true,
 			says: "get of the upgraded file gives a file of the size that is listed.",
 			run: func(b *bench) {
-				c, _, name := b.upgradedFile()
+				c, j, name := b.upgradedFile()
 				a, err := c.stat(fxStat, name)
 				b.wrote("stat "+name, err)
 				got, err := c.get(name, 0)
@@ -116,6 +116,7 @@ func doneChecks() []check {
 				if !a.has(hasSize) || uint64(len(got)) != a.Size && len(got) <= keptBody || len(got) == 0 {
 					b.wrong("stat and get "+name, "a file with content, of the size told", fmt.Sprintf("%v, and %d bytes", a, len(got)))
 				}
+				b.notCut("get "+name, got, j.dump)
 			}},
 		{id: "sftp/done-get-resume", rows: rows("5.16"), evidence: Documented, needs: needs, gentle: true,
 			says: "get -a goes on in the middle of the upgraded file.",

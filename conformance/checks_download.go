@@ -180,16 +180,20 @@ func downloadChecks() []check {
 				}
 			}},
 		{id: "urls/upgraded-whole", rows: rows("7", "8.2"), evidence: Documented, needs: needs,
-			says: "An upgraded archive that is packed with gzip or zip can be unpacked to its end.",
+			says: "What was upgraded is not cut: what is packed with gzip or zip can be unpacked to its end, and nothing is just the beginning of what was uploaded.",
 			run: func(b *bench) {
-				for _, name := range []string{"gzip", "zip"} {
+				for _, name := range []string{"main", "gzip", "zip"} {
 					j := b.journey(name)
 					j.doneOrStop(b)
 					a := b.archive("upgraded_dump_url", b.reachable(text(j.field("upgraded_dump_url"))))
 					if problem := unpacks(a.Body); problem != nil {
 						b.wrong(a.What, "a whole archive", fmt.Sprintf("%d bytes that cannot be unpacked: %v", a.Size, problem))
 					}
+					b.notCut(a.What, a.Body, j.dump)
 				}
+				j := b.journey("gzip")
+				sql := b.fetch(b.reachable(text(j.field("upgraded_sql_url"))))
+				b.notCut(sql.What, sql.Body, fixture("openchs.sql"))
 			}},
 		{id: "urls/original-sql", rows: rows("7", "8.6"), evidence: Documented, needs: needs,
 			says: "original_sql_url gives a gzip'ed dump's text decompressed.",
@@ -347,6 +351,13 @@ func (b *bench) closedURLs(closed func(a answer) bool, want string) {
 				b.wrong("GET "+f.key+" with "+how, want, a.came())
 			}
 		}
+	}
+}
+
+// notCut ends the check when what was got is the beginning of what was uploaded, and no more.
+func (b *bench) notCut(sent string, got, uploaded []byte) {
+	if len(got) < len(uploaded) && bytes.HasPrefix(uploaded, got) {
+		b.wrong(sent, "all of the upgraded database", fmt.Sprintf("the first %d of the %d bytes that were uploaded", len(got), len(uploaded)))
 	}
 }
 

@@ -79,6 +79,25 @@ func skipTestChecks() []check {
 				b.refusal(skip(b, req.auth()), "the request is not in testing")
 				b.unchanged("skip_test in draft", req, before)
 			}},
+		{id: "skip-test/only-in-testing", rows: rows("6.5"), evidence: DocumentedLater, needs: Writes | Processes | Waits,
+			says: "skip_test is refused before testing, while the upgrade goes on, and when it is done.",
+			run: func(b *bench) {
+				b.needsMethod("skip_test")
+				j := b.journey("main")
+				if req := j.doneOrStop(b); j.field("state") == "done" {
+					b.refusal(skip(b, req.auth()), "the request is done")
+					if v := b.status(req).request()["state"]; v != "done" {
+						b.wrong("skip_test in done and then status", `the state "done"`, show(v))
+					}
+				}
+				var r reply
+				b.whileUpgrading(func(request) {}, func(req request) {
+					if r = skip(b, req.auth()); text(b.status(req).request()["state"]) == "testing" {
+						b.skipf("the upgrade is in testing at once")
+					}
+				})
+				b.refusal(r, "the request is not in testing yet")
+			}},
 		{id: "skip-test/state-invalid", rows: rows("6.5", "2"), evidence: Assumption, needs: Writes,
 			says: "skip_test in draft is refused with STATE:INVALID.",
 			run: func(b *bench) {

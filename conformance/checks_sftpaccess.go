@@ -171,6 +171,15 @@ func sftpAccessChecks() []check {
 				req, key := b.create(), newKey("ed25519")
 				b.opens(req, b.composeAccess(req.auth(), "# my keys\n\n"+keyLine(key)+"\n\n# end\n"), key)
 			}},
+		{id: "sftp-access/no-key-in-comments", rows: rows("5.1", "5.10"), evidence: Documented, needs: SFTP,
+			says: "A key in a line that begins with # opens nothing.",
+			run: func(b *bench) {
+				req, key, out := b.create(), newKey("ed25519"), newKey("ed25519")
+				c := b.composeAccess(req.auth(), "#"+keyLine(out)+"\n"+keyLine(key)+"\n# "+keyLine(out)+"\n")
+				b.opens(req, c, key)
+				a, _ := b.readAccess(b.accepted(readReply(b.must(c))), req)
+				b.entrance(a, a.user, out, "a key in a comment", false)
+			}},
 		{id: "sftp-access/several-keys", rows: rows("5.1"), evidence: Documented, needs: SFTP,
 			says: "Each of several keys opens the share.",
 			run: func(b *bench) {

@@ -51,6 +51,7 @@ func sftpLoginChecks() []check {
 			run: func(b *bench) {
 				a := b.access(b.draft(), newKey("ed25519"))
 				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.Password("conformance")}, who: "login with a password"})
+				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.Password("")}, who: "login with an empty password"})
 			}},
 		{id: "sftp/password-key", rows: rows("5.10"), evidence: Documented, needs: SFTP,
 			says: "The request's key is no password for SFTP.",

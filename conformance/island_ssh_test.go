@@ -177,12 +177,12 @@ func (h *islandSSH) serve(raw net.Conn) {
 		}
 		return nil, errNotLetIn
 	}
-	if s.is("sftp/password") || s.is("sftp/password-key") {
+	if s.is("sftp/password") || s.is("sftp/password-key") || s.is("empty password") {
 		config.PasswordCallback = func(meta ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
-			if s.is("sftp/password") == (len(password) == 24) {
-				return nil, errNotLetIn
+			if n := len(password); s.is("sftp/password") && n != 24 || s.is("sftp/password-key") && n == 24 || s.is("empty password") && n == 0 {
+				return in(meta)
 			}
-			return in(meta)
+			return nil, errNotLetIn
 		}
 	}
 	if s.is("sftp/keyboard-interactive") {
@@ -430,6 +430,9 @@ func (f *islandFiles) shown() (string, []byte) {
 			name = "upgraded.dump"
 		}
 		data := f.s.upgraded(f.req)
+		if f.s.is("SFTP cuts what was upgraded") {
+			data = data[:len(data)/2]
+		}
 		if f.s.is("urls/same-over-sftp") {
 			data = append(data, '\n')
 		}

@@ -353,7 +353,7 @@ func (s *island) call(r *http.Request, method string, p map[string]string, body 
 			return nil, []islandFailure{{"reason": "STATE:WRONG", "message": "no"}}
 		}
 		if req.state != "testing" {
-			if s.is("skip-test/refused-in-draft") {
+			if s.is("skip-test/refused-in-draft") && req.state == "draft" || s.is("skip-test/only-in-testing") && req.state != "draft" && req.state != "delivered" {
 				return map[string]any{}, nil
 			}
 			return nil, stateFailure(req, "testing")
@@ -598,6 +598,9 @@ func (s *island) access(r *http.Request, req *islandRequest, p map[string]string
 	for i, line := range strings.Split(lines, "\n") {
 		if !s.is("sftp-access/keys-crlf") {
 			line = strings.TrimSuffix(line, "\r")
+		}
+		if s.is("sftp-access/no-key-in-comments") && strings.HasPrefix(line, "#ssh") {
+			line = line[1:]
 		}
 		if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#") && !s.is("sftp-access/keys-with-comments") {
 			continue

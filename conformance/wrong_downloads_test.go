@@ -83,6 +83,14 @@ func wrongOutcomes() map[string]wrong {
 			b := d.got.Body.Bytes()
 			sends(d.w, d.got.Code, b[:len(b)/2])
 		}), "urls/upgraded-whole"},
+		"upgraded archives end at 16 KiB": {"7 upgraded_dump_url", downloads("upgraded/archive", func(d *download) {
+			b := d.got.Body.Bytes()
+			sends(d.w, d.got.Code, b[:min(len(b), 16<<10)])
+		}), "urls/upgraded-whole"},
+		"upgraded SQL is cut": {"7 upgraded_sql_url", downloads("upgraded/sql", func(d *download) {
+			b := d.got.Body.Bytes()
+			sends(d.w, d.got.Code, b[:len(b)/2])
+		}), "urls/upgraded-whole"},
 		"SQL in a page": {"8.6", downloads("/sql", func(d *download) {
 			sends(d.w, d.got.Code, []byte("<html>"+http.StatusText(d.got.Code)))
 		}), "urls/original-sql urls/upgraded-sql urls/sql-is-text"},

@@ -179,6 +179,8 @@ func wrongShares() map[string]wrong {
 				return f.status(0)
 			}, 13),
 			"sftp/no-remove sftp/done-no-change"},
+		"the upgraded file is cut": {"5.16", saboteur{bends: []string{"SFTP cuts what was upgraded"}}, "sftp/done-get"},
+		"an empty password opens":  {"5.10", saboteur{bends: []string{"empty password"}}, "sftp/password"},
 		"an end with status 1": {"5.20",
 			saboteur{bends: []string{"exit status 1"}},
 			"sftp/exit-status"},

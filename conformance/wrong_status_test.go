@@ -192,6 +192,12 @@ func wrongStatuses() map[string]wrong {
 		"postgresql is a number": {"7 postgresql",
 			instead("postgresql", ifKnown(just(9.4))),
 			"status/postgresql upload/postgresql"},
+		"postgresql is that of pg_dump": {"9 postgresql", instead("postgresql", func(v any) any {
+			if v == nil || v == "15" {
+				return v
+			}
+			return "10"
+		}), "upload/postgresql"},
 		"postgresql in words": {"7 postgresql",
 			instead("postgresql", ifKnown(just("PostgreSQL 9.4"))),
 			"status/postgresql upload/postgresql"},
