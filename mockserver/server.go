@@ -133,7 +133,7 @@ func New(opts *Options) (_ *Server, err error) {
 	}
 	s.keys.Forget(s.everyKey)
 	s.noteDirectory()
-	s.handler = s.routes()
+	s.handler = endingAfterDoubt(s.routes())
 	return s, nil
 }
 
@@ -264,7 +264,7 @@ func (s *Server) Start() (err error) {
 	s.started = true
 	s.serveHTTPLocked("http", s.handler, false)
 	s.serveHTTPLocked("https", s.handler, true)
-	s.serveHTTPLocked("control", s.controlHandler(), false)
+	s.serveHTTPLocked("control", endingAfterDoubt(s.controlHandler()), false)
 	if l := s.listeners["sftp"]; l != nil {
 		s.serving.Go(func() { s.sftp.Serve(l) })
 	}

@@ -2,11 +2,15 @@ package mockserver_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver"
 )
@@ -52,18 +56,54 @@ func TestSmuggling(t *testing.T) {
 	}
 }
 
-// Where both a length and chunks are announced, the chunks count (RFC 9112 section 6.3), and the connection carries nothing more.
+// Where both a length and chunks are announced, the chunks count (RFC 9112 section 6.3), and the connection carries nothing more, whatever the
+// order, the method called, and the way the body is read or refused.
 func TestSmuggling_lengthAndChunks(t *testing.T) {
 	t.Parallel()
-	w := onWire(t, nil)
-	m := w.create()
-	conn := w.connect()
-	defer conn.Close()
-	fmt.Fprintf(conn, "POST /database/v1/upload?%s HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", m.params().Encode())
-	resp, body := w.response(bufio.NewReader(conn))
-	if resp.StatusCode == 200 {
-		same(t, "the dump", w.fetch(w.status(m)["original_dump_url"]), []byte("hello"))
-	} else if resp.StatusCode != 400 {
-		t.Errorf("answered %s %s", resp.Status, body)
+	hidden := "POST /database/v1/create?" + sample().Encode() + " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
+	const length, chunks = "Content-Length: %d\r\n", "Transfer-Encoding: chunked\r\n"
+	for name, tc := range map[string]struct{ proto, headers, path, body string }{
+		"the length first":     {"1.1", length + chunks, "upload", "5\r\nhello\r\n0\r\n\r\n"},
+		"the chunks first":     {"1.1", chunks + length, "upload", "5\r\nhello\r\n0\r\n\r\n"},
+		"no chunk":             {"1.1", chunks + length, "upload", "0\r\n\r\n"},
+		"parameters":           {"1.1", chunks + length, "status", "5\r\nhello\r\n0\r\n\r\n"},
+		"a form":               {"1.1", chunks + length + "Content-Type: application/x-www-form-urlencoded\r\n", "status", "5\r\na=b&c\r\n0\r\n\r\n"},
+		"no such method":       {"1.1", chunks + length, "nothing", "5\r\nhello\r\n0\r\n\r\n"},
+		"the control API":      {"1.1", chunks + length, "../../_mock/journal", "0\r\n\r\n"},
+		"HTTP/1.0, kept":       {"1.0", chunks + length + "Connection: keep-alive\r\n", "upload", "5\r\nhello\r\n0\r\n\r\n"},
+		"HTTP/1.0, a form":     {"1.0", chunks + length + "Connection: keep-alive\r\n", "status", "5\r\nhello\r\n0\r\n\r\n"},
+		"one length, no chunk": {"1.0", "Content-Length: 0\r\n" + chunks + "Connection: keep-alive\r\n", "upload", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := onWire(t, nil)
+			m := w.create()
+			path, query := "/database/v1/"+tc.path, "?"+m.params().Encode()
+			if own, ok := strings.CutPrefix(tc.path, "../.."); ok {
+				path, query = own, ""
+			}
+			headers := strings.Replace(tc.headers, "%d", strconv.Itoa(len(tc.body)), 1)
+			conn := w.connect()
+			defer conn.Close()
+			conn.SetDeadline(time.Now().Add(time.Minute))
+			fmt.Fprintf(conn, "POST %s%s HTTP/%s\r\nHost: localhost\r\n%s\r\n%s%s", path, query, tc.proto, headers, tc.body, hidden)
+			in := bufio.NewReader(conn)
+			resp, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+				t.Fatal(err)
+			}
+			if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("after the answer came %q, %v: want the end of the connection", rest, err)
+			}
+			if calls := w.srv.Events(mockserver.Filter{On: "create"}); len(calls) != 1 {
+				t.Errorf("what followed was taken for a call: %d creates", len(calls))
+			}
+			if tc.path == "upload" && strings.HasPrefix(tc.body, "5") && tc.proto == "1.1" && resp.StatusCode == 200 {
+				same(t, "the dump", w.fetch(w.status(m)["original_dump_url"]), []byte("hello"))
+			}
+		})
 	}
 }
