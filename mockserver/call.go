@@ -360,6 +360,14 @@ func (s *Server) patient(w http.ResponseWriter, r *http.Request) *http.Request {
 	return r
 }
 
+// bodyRead is how many bytes of the call's body came in.
+func (c *call) bodyRead() int64 {
+	if body, ok := c.r.Body.(*patientBody); ok {
+		return body.read
+	}
+	return 0
+}
+
 func (b *patientBody) Read(p []byte) (int, error) {
 	b.control.SetReadDeadline(time.Now().Add(b.stall))
 	n, err := b.ReadCloser.Read(p)

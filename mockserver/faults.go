@@ -289,9 +289,7 @@ func (c *call) tellFault() {
 		return
 	}
 	c.event.Fault, c.event.Fired.Sent = fault, c.w.sent
-	if body, ok := c.r.Body.(*patientBody); ok {
-		c.event.Fired.Received = body.read
-	}
+	c.event.Fired.Received = c.bodyRead()
 }
 
 // garbage is what comes in place of an answer that is not JSON.

@@ -18,7 +18,7 @@ var contractRows = []string{
 	"2+TARGET:INVALID 2+CONTRACT:NOT_FOUND 2+SERVER:ERROR 2+AIM:INVALID 2+EMAIL:INVALID 2+FILENAME:INVALID 2+TIMEZONE:INVALID " +
 		"2+MISSING 2+REQUEST:NOT_FOUND 2+STATE:INVALID 2+SSH_KEYS:INVALID 2+DUMP:MISSING 2+DUMP:INCOMPLETE",
 	"3.1 3.2 3.3 3.4 3.5 3.6 3.7 3.8 3.9 3.10 3.11",
-	"4.1 4.2 4.3 4.4 4.5 4.6 4.7",
+	"4.1 4.2 4.3 4.4 4.5 4.6 4.7 4.8",
 	"5.1 5.2 5.3 5.4 5.5 5.6 5.7 5.8 5.9 5.10 5.11 5.12 5.13 5.14 5.15 5.16 5.17 5.18 5.19 5.20 5.21 5.22",
 	"6.1 6.2 6.3 6.4 6.5 6.6",
 	"7+order 7+id 7+key 7+email 7+target 7+aim 7+filename 7+timezone 7+state 7+issue_stage 7+issue 7+status_url 7+notes_url " +

@@ -539,3 +539,17 @@ sample = {"contract": "M123456-abcdef", "email": "john.doe@example.com", "target
 		})
 	}
 }
+
+// curl -C N -T sends what is behind the first N bytes, and says so (row 4.8).
+func TestPrograms_curlResumesAnUpload(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	m := w.create()
+	before, dump := pattern(300, 2), pattern(1000, 1)
+	w.upload(m, before)
+	code, stdout, stderr := runCurl(t, "-C", "300", "-T", file(t, "dump", dump), w.base+"/database/v1/upload?"+m.params().Encode())
+	if code != curlOK || !strings.Contains(stdout, "DUMP:INCOMPLETE") {
+		t.Errorf("curl ended with %d, %q %s", code, stdout, stderr)
+	}
+	same(t, "the dump from before", w.fetch(w.status(m)["original_dump_url"]), before)
+}

@@ -2,6 +2,7 @@ package mockserver
 
 import (
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -60,11 +61,26 @@ func (s *Server) uploaded(id int64) {
 // copyBuffers are large: bytes go between a socket and a file, and each round costs two system calls.
 var copyBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
+// completeLength is the size that a Content-Range says the whole has, as "bytes 5-9/10" does; -1 where it does not.
+func completeLength(contentRange string) int64 {
+	_, length, _ := strings.Cut(contentRange, "/")
+	n, err := strconv.ParseInt(strings.TrimSpace(length), 10, 64)
+	if err != nil || n < 0 {
+		return -1
+	}
+	return n
+}
+
 // receive stores the call's body. A body that ends early leaves nothing behind (row 4.5).
 func (s *Server) receive(c *call) (_ *platform.Staged, stop *answer) {
 	refuse := func(f platform.Failure) (*platform.Staged, *answer) {
 		a := refused(f)
 		return nil, &a
+	}
+	if part := c.r.Header.Get("Content-Range"); part != "" {
+		s.discardBody(c)
+		c.event.Received = c.bodyRead()
+		return refuse(platform.Partial(c.event.Received, completeLength(part), s.shorten(part, maxShown)))
 	}
 	tooLarge := platform.TooLarge(s.opts.MaxDump, c.r.ContentLength)
 	if c.r.ContentLength > s.opts.MaxDump {

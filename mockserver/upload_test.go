@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -92,6 +93,47 @@ func TestUpload_replaces(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A body with a Content-Range is a part, and never becomes the dump, whatever the range and the method (row 4.8).
+func TestUpload_contentRange(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	dump := pattern(1000, 1)
+	for _, tc := range []struct {
+		contentRange string
+		expected     any
+	}{
+		{"bytes 500-999/1000", 1000.0}, {"bytes 0-999/1000", 1000.0}, {"bytes 500-999/*", nil}, {"bytes */1000", 1000.0}, {"lines 1-2/3", 3.0}, {"nonsense", nil},
+		{"bytes 0-1/99999999999999999999", nil}, {"bytes 0-1/-5", nil},
+	} {
+		for _, method := range []string{"PUT", "POST"} {
+			for name, empty := range map[string]bool{"a draft with a dump": false, "an empty draft": true} {
+				m := w.create()
+				if !empty {
+					w.upload(m, dump)
+				}
+				resp, body := w.do(method, w.base+"/database/v1/upload?"+m.params().Encode(), http.Header{"Content-Range": {tc.contentRange}}, bytes.NewReader(dump[500:]))
+				var a struct{ Failures []map[string]any }
+				if err := json.Unmarshal(body, &a); err != nil || resp.StatusCode != 200 || len(a.Failures) != 1 {
+					t.Fatalf("%s %q on %s: %s %s", method, tc.contentRange, name, resp.Status, body)
+				}
+				f := a.Failures[0]
+				diff(t, method+" "+tc.contentRange, []any{"DUMP:INCOMPLETE", 500.0, tc.expected}, []any{f["reason"], f["received"], f["expected_size"]})
+				if status := w.status(m); !empty {
+					same(t, "the dump from before", w.fetch(status["original_dump_url"]), dump)
+				} else if status["filesize"] != nil {
+					t.Errorf("the part became a dump of %v", status["filesize"])
+				}
+			}
+		}
+	}
+	m := w.create()
+	a := w.send("POST", "upgrade?"+sample().Encode(), http.Header{"Content-Range": {"bytes 5-9/10"}}, strings.NewReader("tail "))
+	diff(t, "upgrade", []string{"DUMP:INCOMPLETE"}, a.reasons())
+	if requests := w.srv.Requests(); requests[len(requests)-1].ID != m.id {
+		t.Error("upgrade with a part made a request")
+	}
 }
 
 // raw speaks to the server where net/http is too polite: request as it stands, then no more, and what comes back.

@@ -118,6 +118,22 @@ func Incomplete(received, expected int64, cause error) Failure {
 	return Failure{Reason: DumpIncomplete, Message: message, Fields: fields, Why: fmt.Sprintf("reading the body: %v", cause)}
 }
 
+// Partial is the failure for an upload with a Content-Range (row 4.8): its body is a part of the dump. The expected size is -1 where the header does not
+// say how large the dump is.
+func Partial(received, expected int64, contentRange string) Failure {
+	fields := map[string]any{"received": received, "expected_size": nil}
+	if expected >= 0 {
+		fields["expected_size"] = expected
+	}
+	return Failure{
+		Reason:  DumpIncomplete,
+		Message: "The upload is a part of the dump only; send the dump whole",
+		Fields:  fields,
+		Why: fmt.Sprintf("Content-Range: %s says that the body is a part (curl -C sends one); over HTTPS a dump cannot be continued, over SFTP it can",
+			contentRange),
+	}
+}
+
 // TooLarge is the failure for a dump beyond the limit (assumed). The expected size is -1 where the client announced none.
 func TooLarge(limit, expected int64) Failure {
 	fields := map[string]any{"limit": limit, "expected_size": nil}
