@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 		printTuning()
 		os.Exit(0)
 	default:
+		limitFiles()
 		os.Exit(Main())
 	}
 	goleak.VerifyTestMain(m)
