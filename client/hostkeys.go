@@ -42,7 +42,9 @@ func (h *HostKeys) config(addr string) ([]string, ssh.HostKeyCallback, error) {
 	}
 	known, err := knownhosts.New(files...)
 	if err != nil {
-		return nil, nil, local("reading known SSH hosts", err)
+		// The library names file and line, and its own name twice.
+		return nil, nil, local("reading known SSH hosts", fmt.Errorf("%s; expected lines as ssh-keyscan prints them",
+			strings.ReplaceAll(err.Error(), "knownhosts: ", "")))
 	}
 	check := func(_ string, remote net.Addr, key ssh.PublicKey) error { return h.check(known, addr, remote, key) }
 	return algorithmsFor(known, addr), check, nil

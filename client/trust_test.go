@@ -41,6 +41,9 @@ func TestTrust(t *testing.T) {
 			t.Errorf("%q does not say %q", err, want)
 		}
 	}
+	if strings.Contains(err.Error(), "x509:") {
+		t.Errorf("a library's words: %v", err)
+	}
 
 	_, err = newClient(t, strings.Replace(plain.URL, "http:", "https:", 1)).Status(t.Context(), sampleRef)
 	if err == nil || !strings.Contains(err.Error(), "does not speak TLS") || errors.Is(err, client.ErrTransient) {

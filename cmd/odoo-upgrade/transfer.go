@@ -93,6 +93,7 @@ this is not needed: they do it themselves. A second call replaces the keys.`,
 			}
 			_, werr := f.Write(private)
 			if err := errors.Join(werr, f.Close()); err != nil {
+				_ = os.Remove(generate)
 				return fmt.Errorf("--generate-key: %w", err)
 			}
 			public = append(public, client.AuthorizedKeys(signer.PublicKey())...)
