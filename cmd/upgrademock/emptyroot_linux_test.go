@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// The static binary alone, in a root with nothing else but a directory to write to, passes the suite that it carries: no zone database, no
-// authorities, no /etc, no /proc. As an image made FROM scratch has it.
+// The static binary alone, in a root with nothing else but a directory to write to, passes the suite that it
+// carries: no zone database, no authorities, no /etc, no /proc. As an image made FROM scratch has it.
 func TestEmptyRoot(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

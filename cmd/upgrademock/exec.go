@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -17,6 +19,10 @@ import (
 	"github.com/upgrademock/upgrademock/internal/stage"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
+
+// linger is how long what a program has left running may go on: a restore that it did not wait for comes to its end, and a daemon does not
+// keep us.
+const linger = 5 * time.Second
 
 // stageFlags are the flags of commands that run a program against an emulator: serve's, and the proxy's.
 type stageFlags struct {
@@ -96,6 +102,8 @@ offline. A program that takes an address finds it in UPGRADE_URL, and everything
 With --expect, COMMAND is judged by the scenario. What it was told can be compared with what the platform got where that is known: the dump
 from --dump or UPGRADEMOCK_DUMP, create's parameters from --param or UPGRADEMOCK_CONTRACT, _EMAIL, _TARGET, _AIM and _FILENAME, the
 file to write from --out or UPGRADEMOCK_OUT. COMMAND finds all of them in these variables. What is not known is not judged.
+
+What COMMAND leaves running has 5 seconds to end by itself, and is ended then; lines on standard error name it.
 
 The exit status is COMMAND's own, 128+n if signal n ended it, 127 if there is no such program, and 126 if it cannot be executed.`,
 		Example: `  upgrademock exec -- ./upgrade.sh
@@ -183,10 +191,16 @@ func execute(opts stage.Options, args []string, task *task, expect bool, stderr 
 		Args: args, Env: child.Environ(st.Env, task.environ(), nil), Mark: st.Mark,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Signals: signals, Terminal: true,
+		Linger: linger, Lingering: func(processes []string) {
+			say(stderr, "exec: the program has ended and left running, for %v at most: %s", linger, strings.Join(processes, ", "))
+		},
 	}
 	result, err := command.Run(context.Background())
 	if start := (*child.StartError)(nil); errors.As(err, &start) {
 		return exitCode{start.Status, fmt.Errorf("exec: %w", err)}
+	}
+	if len(result.Ended) > 0 {
+		say(stderr, "exec: ended what the program left running: %s; have it wait for what it starts", strings.Join(result.Ended, ", "))
 	}
 	remarks(st, stderr)
 	status := result.Status

@@ -1,8 +1,11 @@
 // Package child runs a program and everything that the program starts, and leaves nothing of it behind.
 //
-// The program is in a process group of its own, which has the terminal where we had it, so that an interactive program works as it
-// does in a shell (POSIX.1-2024, XBD 11.1.4). When the program has ended, what it left running is ended, too: its group, and on Linux
-// whatever else carries its mark in the environment, such as a daemon in a session of its own.
+// The program is in a process group of its own, which has the terminal where we had it, so that an interactive
+// program works as it does in a shell (POSIX.1-2024, XBD 11.1.4). When the program has ended, what it left running
+// has a while to end by itself, and is ended then: its group, and on Linux all its descendants, also a daemon in a
+// session of its own that has cleared its environment. Linux makes the process that called Run the parent of such
+// orphans (prctl(2), PR_SET_CHILD_SUBREAPER). So that they are told from what other code of that process starts,
+// such code must not put its children into process groups of their own while a Command runs.
 package child
 
 import (
@@ -36,6 +39,13 @@ type Command struct {
 	Signals <-chan os.Signal
 	// Terminal gives the program our terminal, if we are in its foreground.
 	Terminal bool
+
+	// Linger is how long what the program left running may go on when the program has ended by itself. A signal
+	// ends it early.
+	Linger time.Duration
+	// Lingering, if not nil, is called once with the processes that the program left running when it has been
+	// waited for them for a moment.
+	Lingering func(processes []string)
 }
 
 // The statuses of programs that could not be run, as shells have them (POSIX.1-2024, XCU 2.8.2).
@@ -58,11 +68,13 @@ func (e *StartError) Unwrap() error { return e.Err }
 type Result struct {
 	Status int            // as a shell has it: 128+n for signal n
 	Signal syscall.Signal // that ended it; 0: it ended by itself
-	Took   time.Duration
+	Took   time.Duration  // until the program had ended
+	Ended  []string       // the processes that it left running and that had to be ended, as "name (pid)"
 }
 
-// Run runs the program, and returns when it and all that it started have ended. When ctx ends first, they are asked to end, and killed
-// after Grace; the result then has ctx's cause as its error. A program that could not be run is a *StartError.
+// Run runs the program, and returns when it and all that it started have ended. When ctx ends first, they are
+// asked to end, and killed after Grace; the result then has ctx's cause as its error. A program that could not be
+// run is a *StartError.
 func (c *Command) Run(ctx context.Context) (Result, error) {
 	if len(c.Args) == 0 {
 		panic("child: a Command without Args")
@@ -94,16 +106,18 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 	}
 
 	ended := make(chan struct{})
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		g.watch(ctx, c.Signals, ended)
-	}()
-	g.awaitEnd()
+	watched := make(chan bool)
+	go func() { watched <- g.watch(ctx, c.Signals, ended) }()
+	linger := c.Linger
+	if !g.awaitEnd() {
+		linger = 0
+	}
 	close(ended)
-	<-watched
+	if interrupted := <-watched; interrupted {
+		linger = 0
+	}
 	result := Result{Took: time.Since(began)}
-	g.finish(c.Mark)
+	result.Ended = g.finish(ctx, c, linger)
 	result.Status, result.Signal = status(cmd.ProcessState)
 	if ctx.Err() != nil {
 		return result, context.Cause(ctx)

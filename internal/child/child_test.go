@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -123,14 +124,198 @@ func TestRun_leftBehind(t *testing.T) {
 			if err != nil || result.Status != 0 {
 				t.Fatal(result, err, printed)
 			}
-			pid, err := strconv.Atoi(strings.TrimSpace(printed))
+			isGone(t, printed)
+		})
+	}
+}
+
+// isGone fails the test if there is a process.
+func isGone(t *testing.T, pid string) {
+	t.Helper()
+	number, err := strconv.Atoi(strings.TrimSpace(pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(number, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("process %d: %v, want it gone", number, err)
+	}
+}
+
+// daemon is a script that starts a process in a session of its own that has nothing of the environment, and whose
+// parent ends; it prints its number.
+const daemon = `echo $(env -i setsid sh -c 'sleep 1000 >/dev/null 2>&1 & echo $!')`
+
+// A daemon is ended, too, though nothing but its parents tells whose it is.
+func TestRun_daemon(t *testing.T) { // not parallel: no other program runs meanwhile
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux makes us the parent of orphans")
+	}
+	for name, script := range map[string]string{
+		"one":                         daemon,
+		"that has orphans of its own": `echo $(env -i setsid sh -c '(sleep 999 & exec sleep 1000) >/dev/null 2>&1 & echo $!')`,
+		"that lost its parent early":  daemon + "; sleep 0.1",
+		"that has ended already":      `echo $(env -i setsid sh -c 'true & echo $!')`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, printed, err := run(t, t.Context(), child.Command{Env: os.Environ()}, script)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
-				t.Errorf("process %d: %v, want it gone", pid, err)
-			}
+			isGone(t, printed)
 		})
+	}
+}
+
+// fifo makes a named pipe that a script reads or writes, and opens it for the other end when that is there.
+func fifo(t *testing.T, path string) (read func() string, write func()) {
+	t.Helper()
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read = func() string {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+		}
+		return string(data)
+	}
+	return read, func() {
+		if err := os.WriteFile(path, []byte("\n"), 0); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Nothing else is touched: what this process has started by itself, and a program that runs at the same time with
+// the daemon that it has.
+func TestRun_leavesOthersAlone(t *testing.T) { // not parallel: no other program runs meanwhile
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux makes us the parent of orphans")
+	}
+	start := func() *exec.Cmd {
+		cmd := exec.Command("sleep", "1000")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		return cmd
+	}
+	ours := []*exec.Cmd{start()}
+
+	dir := t.TempDir()
+	ready, _ := fifo(t, filepath.Join(dir, "ready"))
+	_, goOn := fifo(t, filepath.Join(dir, "go"))
+	other := make(chan string)
+	go func() {
+		_, printed, err := run(t, t.Context(), child.Command{Env: os.Environ(), Dir: dir},
+			`pid=$(`+daemon+`); echo $pid >ready; read line <go; kill -0 $pid && echo $pid lives`)
+		if err != nil {
+			t.Error(err)
+		}
+		other <- printed
+	}()
+	daemonOfOther := strings.TrimSpace(ready())
+	ours = append(ours, start())
+	_, printed, err := run(t, t.Context(), child.Command{Env: os.Environ()}, daemon)
+	if err != nil {
+		t.Error(err)
+	}
+	goOn()
+	if got, want := <-other, daemonOfOther+" lives\n"; got != want {
+		t.Errorf("the other program printed %q, want %q", got, want)
+	}
+	// It was the last one: now all daemons are gone.
+	isGone(t, daemonOfOther)
+	isGone(t, printed)
+	for _, cmd := range ours {
+		if err := cmd.Process.Signal(syscall.Signal(0)); err != nil {
+			t.Errorf("a process of our own: %v", err)
+		}
+	}
+}
+
+// What the program left running has a while to end by itself.
+func TestRun_linger(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, goOn := fifo(t, filepath.Join(dir, "go"))
+	var lingering []string
+	c := child.Command{Dir: dir, Linger: time.Hour, Lingering: func(processes []string) {
+		lingering = processes
+		goOn()
+	}}
+	result, printed, err := run(t, t.Context(), c, `(read line <go; echo done >restored) & exit 3`)
+	if err != nil || result.Status != 3 || result.Ended != nil {
+		t.Errorf("%+v, %v, %s; want status 3 and nothing that had to be ended", result, err, printed)
+	}
+	if len(lingering) != 1 || !strings.HasPrefix(lingering[0], "sh (") {
+		t.Errorf("lingering were %q, want one sh", lingering)
+	}
+	if data, err := os.ReadFile(filepath.Join(dir, "restored")); err != nil || string(data) != "done\n" {
+		t.Errorf("what it did: %q, %v", data, err)
+	}
+}
+
+// That while ends with its time, and when somebody wants an end.
+func TestRun_lingerEnds(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		linger time.Duration
+		script string
+		when   func(interrupt, cancel func())
+		cause  bool
+	}{
+		"in time":                      {linger: 300 * time.Millisecond, script: "sleep 1000 & echo $!"},
+		"at once":                      {script: "sleep 1000 & echo $!"},
+		"with a signal":                {linger: time.Hour, script: "sleep 1000 & echo $!", when: func(interrupt, _ func()) { interrupt() }},
+		"with the context":             {linger: time.Hour, script: "sleep 1000 & echo $!", when: func(_, cancel func()) { cancel() }, cause: true},
+		"for a program that was ended": {linger: time.Hour, script: "sleep 1000 & echo $!; kill -KILL $$"},
+		"for a deaf one": {linger: time.Millisecond, script: `
+			mkfifo ready; (trap "" TERM; echo >ready; sleep 1000; sleep 1000) & read line <ready; echo $!`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			signals := make(chan os.Signal, 1)
+			c := child.Command{Dir: t.TempDir(), Linger: tc.linger, Signals: signals}
+			if tc.when != nil {
+				c.Lingering = func([]string) { tc.when(func() { signals <- syscall.SIGINT }, cancel) }
+			}
+			result, printed, err := run(t, ctx, c, tc.script)
+			if (err != nil) != tc.cause {
+				t.Fatal(err)
+			}
+			pid := strings.TrimSpace(printed)
+			if len(result.Ended) == 0 || !strings.HasSuffix(result.Ended[0], " ("+pid+")") {
+				t.Errorf("ended were %q, want process %s", result.Ended, pid)
+			}
+			isGone(t, pid)
+		})
+	}
+}
+
+// A program that is told to end is not waited for any longer than it takes.
+func TestRun_lingerInterrupted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ready, _ := fifo(t, filepath.Join(dir, "ready"))
+	signals := make(chan os.Signal, 1)
+	left := make(chan string, 1)
+	go func() {
+		left <- ready()
+		signals <- syscall.SIGTERM
+	}()
+	mark := "MARK=" + t.Name() // other programs run meanwhile
+	c := child.Command{Env: append(os.Environ(), mark), Mark: mark, Dir: dir, Linger: time.Hour, Signals: signals}
+	result, _, err := run(t, t.Context(), c, `
+		trap 'exit 7' TERM
+		setsid sh -c 'echo $$ >ready; exec sleep 1000' & while :; do sleep 0.05; done`)
+	if err != nil || result.Status != 7 {
+		t.Errorf("%+v, %v; want status 7", result, err)
+	}
+	if pid := <-left; runtime.GOOS == "linux" {
+		isGone(t, pid)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 )
 
 // group is a program alone: this system has no process groups.
@@ -16,23 +17,28 @@ func newGroup(cmd *exec.Cmd, _ bool) *group { return &group{cmd} }
 
 func (g *group) close() {}
 
-func (g *group) watch(ctx context.Context, signals <-chan os.Signal, ended <-chan struct{}) {
+// watch passes signals on, and kills the program when ctx ends.
+func (g *group) watch(ctx context.Context, signals <-chan os.Signal, ended <-chan struct{}) (interrupted bool) {
 	for {
 		select {
 		case <-ended:
-			return
+			return false
 		case sig := <-signals:
 			g.cmd.Process.Signal(sig)
 		case <-ctx.Done():
 			g.cmd.Process.Kill()
 			<-ended
-			return
+			return true
 		}
 	}
 }
 
-func (g *group) awaitEnd() { g.cmd.Wait() }
+func (g *group) awaitEnd() bool {
+	g.cmd.Wait()
+	return true
+}
 
-func (g *group) finish(string) {}
+// finish does nothing: what the program left running is not known here.
+func (g *group) finish(context.Context, *Command, time.Duration) []string { return nil }
 
 func status(state *os.ProcessState) (int, syscall.Signal) { return state.ExitCode(), 0 }

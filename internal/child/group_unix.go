@@ -4,26 +4,31 @@ package child
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
 
 // group is the process group of a program, which is its leader.
 type group struct {
-	cmd *exec.Cmd
-	tty *os.File // our terminal, if the group has it; nil otherwise
+	cmd   *exec.Cmd
+	tty   *os.File       // our terminal, if the group has it; nil otherwise
+	since uint64         // when the program was started, as process.started
+	seen  map[int]uint64 // the processes found so far that the program left running, and when they were started
 }
 
 // newGroup prepares cmd to be started as the leader of a group.
 func newGroup(cmd *exec.Cmd, terminal bool) *group {
-	g := &group{cmd: cmd}
+	g := &group{cmd: cmd, seen: map[int]uint64{}}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	adopt(cmd.SysProcAttr)
+	g.adopt()
 	if !terminal {
 		return g
 	}
@@ -43,9 +48,16 @@ func newGroup(cmd *exec.Cmd, terminal bool) *group {
 }
 
 func (g *group) close() {
+	g.takeTerminal()
+	g.forget()
+}
+
+// takeTerminal takes the terminal back from the group. It may be called more than once.
+func (g *group) takeTerminal() {
 	if g.tty != nil {
 		g.foreground(unix.Getpgrp())
 		g.tty.Close()
+		g.tty = nil
 	}
 }
 
@@ -62,19 +74,20 @@ func (g *group) pid() int { return g.cmd.Process.Pid }
 // kill sends a signal to all of the group.
 func (g *group) kill(sig syscall.Signal) error { return unix.Kill(-g.pid(), sig) }
 
-// watch passes signals on, and ends the group when ctx ends, until the program has ended. It returns before the program is
-// reaped, so that its number cannot be another's.
-func (g *group) watch(ctx context.Context, signals <-chan os.Signal, ended <-chan struct{}) {
+// watch passes signals on, and ends the group when ctx ends, until the program has ended. It returns before the
+// program is reaped, so that its number cannot be another's, and whether the group was meant to end.
+func (g *group) watch(ctx context.Context, signals <-chan os.Signal, ended <-chan struct{}) (interrupted bool) {
 	cancelled := ctx.Done()
 	var patience <-chan time.Time
 	for {
 		select {
 		case <-ended:
-			return
+			return interrupted
 		case sig := <-signals:
 			g.pass(sig)
+			interrupted = interrupted || ends(sig)
 		case <-cancelled:
-			cancelled = nil
+			cancelled, interrupted = nil, true
 			g.kill(syscall.SIGTERM)
 			g.kill(syscall.SIGCONT)
 			timer := time.NewTimer(Grace)
@@ -93,47 +106,93 @@ func (g *group) pass(sig os.Signal) {
 	if !ok {
 		return
 	}
-	switch number {
-	case syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP:
+	if ends(sig) {
 		g.kill(number)
-	default:
+	} else {
 		unix.Kill(g.pid(), number)
 	}
 }
 
-// finish ends what the program left running, and reaps the program. A process that cannot be killed is given up.
-func (g *group) finish(mark string) {
-	g.kill(syscall.SIGTERM) // while the unreaped program keeps the group's number ours
-	g.kill(syscall.SIGCONT)
-	g.cmd.Wait()
+// ends reports whether a signal asks a program to end.
+func ends(sig os.Signal) bool {
+	switch sig {
+	case syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP:
+		return true
+	}
+	return false
+}
+
+// The pauses between two looks at the processes that are left: no system tells us when they end.
+const (
+	lookPause = 2 * time.Millisecond
+	slowPause = 50 * time.Millisecond
+	quiet     = 200 * time.Millisecond // what is over by then was about to end
+)
+
+// finish lets what the program left running go on for the time linger, ends it then, reaps the program, and
+// returns what had to be ended. A process that cannot be killed is given up.
+func (g *group) finish(ctx context.Context, c *Command, linger time.Duration) (ended []string) {
+	defer g.cmd.Wait() // last: until then the group's number is ours
+	g.takeTerminal()   // as a shell has it: who interrupts now means us
+	left := g.linger(ctx, c, linger)
+	for _, p := range left {
+		ended = append(ended, p.String())
+	}
 	asked := map[int]bool{}
-	began := time.Now()
-	for {
-		reap(-g.pid())
-		dying := false // one that is about to end has no environment any more
-		for pid := range asked {
-			reap(pid)
-			dying = dying || unix.Kill(pid, 0) == nil
-		}
-		inGroup := g.kill(0) == nil
-		others := marked(mark)
-		waited := time.Since(began)
-		if !inGroup && !dying && len(others) == 0 || waited > 2*Grace {
-			return
-		}
-		sig := syscall.SIGTERM
-		if waited > Grace {
-			sig = syscall.SIGKILL
-			g.kill(sig)
-		}
-		for _, pid := range others {
-			if !asked[pid] || sig == syscall.SIGKILL {
-				asked[pid] = true
-				unix.Kill(pid, sig)
+	for began := time.Now(); len(left) > 0 && time.Since(began) < 2*Grace; left = g.left(c.Mark) {
+		kill := time.Since(began) > Grace
+		for _, p := range left {
+			switch {
+			case kill:
+				p.signal(syscall.SIGKILL)
+			case !asked[p.pid]:
+				asked[p.pid] = true
+				p.signal(syscall.SIGTERM)
+				p.signal(syscall.SIGCONT)
 			}
 		}
-		time.Sleep(2 * time.Millisecond) // nobody tells us when they end
+		time.Sleep(lookPause)
 	}
+	return ended
+}
+
+// linger returns what is left after that time, or when somebody wants an end.
+func (g *group) linger(ctx context.Context, c *Command, linger time.Duration) []process {
+	began, said := time.Now(), false
+	for pause := lookPause; ; pause = min(2*pause, slowPause) {
+		left, waited := g.left(c.Mark), time.Since(began)
+		if len(left) == 0 || waited >= linger {
+			return left
+		}
+		if !said && waited > quiet && c.Lingering != nil {
+			said = true
+			var names []string
+			for _, p := range left {
+				names = append(names, p.String())
+			}
+			c.Lingering(names)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return left
+		case sig := <-c.Signals:
+			if ends(sig) {
+				return left
+			}
+		}
+	}
+}
+
+// String is the process as people know it. Its arguments are left out: they may hold secrets.
+func (p process) String() string {
+	name := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, p.name)
+	return fmt.Sprintf("%s (%d)", name, p.pid)
 }
 
 func status(state *os.ProcessState) (int, syscall.Signal) {

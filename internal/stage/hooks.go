@@ -17,14 +17,15 @@ import (
 //go:embed hooks
 var hookFiles embed.FS
 
-// hooks are what some programs need beside the variables that everybody knows, written into the stage's directory; it returns
-// the variables that lead there.
+// hooks are what some programs need beside the variables that everybody knows, written into the stage's directory;
+// it returns the variables that lead there.
 //
 //   - GNU Wget built with GnuTLS reads no variable that names authorities: it gets a startup file with one more line than the user's own.
 //   - PycURL, since libcurl reads none either: hooks/python.
 //   - Node, which ignores proxies: hooks/node.cjs.
 //
-// None of them may stop a program that runs without: each swallows its own errors, and keeps what the user has in its place.
+// None of them may stop a program that runs without: each swallows its own errors, and keeps what the user has in
+// its place.
 func (s *Stage) hooks(opts Options) ([]string, error) {
 	if opts.NoHooks {
 		return nil, nil

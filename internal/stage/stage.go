@@ -1,5 +1,6 @@
-// Package stage is what a client under test is run on: a fresh emulator on free ports, the intercepting proxy before it, and the environment in
-// which a program that has https://upgrade.odoo.com written in it comes to them, and trusts them.
+// Package stage is what a client under test is run on: a fresh emulator on free ports, the intercepting proxy
+// before it, and the environment in which a program that has https://upgrade.odoo.com written in it comes to them,
+// and trusts them.
 package stage
 
 import (
@@ -22,8 +23,8 @@ import (
 type Options struct {
 	// Server is the emulator to start; nil: the default one.
 	Server *mockserver.Options
-	// Hosts, AllowHosts and Passthrough are the proxy's: names that lead to the emulator beside upgrade.odoo.com, globs of the hosts that
-	// are let through, and whether all are.
+	// Hosts, AllowHosts and Passthrough are the proxy's: names that lead to the emulator beside upgrade.odoo.com,
+	// globs of the hosts that are let through, and whether all are.
 	Hosts, AllowHosts []string
 	Passthrough       bool
 	// NoHooks leaves the runtimes alone whose programs need more than variables; see hooks.
