@@ -55,8 +55,10 @@ type Server struct {
 	ca       *localca.CA
 	caFile   string
 	hostKey  gossh.Signer
-	sftp     *sftpserver.Server
-	patience patience
+	// otherHostKeys makes, once, what a scenario shows in place of the host key.
+	otherHostKeys func() ([]gossh.Signer, error)
+	sftp          *sftpserver.Server
+	patience      patience
 
 	ctx    context.Context // ends when Close begins: whoever waits gives up
 	cancel context.CancelFunc

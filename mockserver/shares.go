@@ -3,6 +3,7 @@ package mockserver
 import (
 	"errors"
 	"strings"
+	"sync"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
@@ -13,22 +14,14 @@ import (
 
 // newSFTP makes the temporary SFTP host, which asks the platform for everything.
 func (s *Server) newSFTP() (*sftpserver.Server, error) {
-	changed, err := newHostKey()
-	if err != nil {
-		return nil, err
-	}
+	s.otherHostKeys = sync.OnceValues(func() ([]gossh.Signer, error) { return othersLike(s.hostKey) })
 	return sftpserver.New(&sftpserver.Options{
-		Shares: shares{s},
-		HostKey: func() gossh.Signer {
-			if s.platform.PickHostKey() {
-				return changed
-			}
-			return s.hostKey
-		},
-		Logger:  s.log,
-		Observe: s.noteSFTP,
-		Fault:   s.sftpFault,
-		Now:     s.opts.Now,
+		Shares:   shares{s},
+		HostKeys: []gossh.Signer{s.hostKey},
+		Logger:   s.log,
+		Observe:  s.noteSFTP,
+		Fault:    s.sftpFault,
+		Now:      s.opts.Now,
 
 		MaxSessions: s.opts.MaxSessions,
 
@@ -117,13 +110,16 @@ var sftpPlaces = map[sftpserver.OpKind]string{
 
 // sftpFault asks the scenario of the user's request what shall go wrong.
 func (s *Server) sftpFault(op sftpserver.Op) *sftpserver.Fault {
+	if op.Kind == sftpserver.OpHostKey {
+		return s.hostKeyFault()
+	}
 	on, ok := sftpPlaces[op.Kind]
 	id, known := platform.UserID(op.User)
 	if !ok || !known {
 		return nil
 	}
 	f := s.platform.Pick(id, on)
-	if f == nil || f.HostKey != "" { // a changed host key was shown when the connection began
+	if f == nil || f.HostKey != "" { // that one was asked for when the connection began: hostKeyFault
 		return nil
 	}
 	fault := &sftpserver.Fault{
@@ -136,6 +132,20 @@ func (s *Server) sftpFault(op sftpserver.Op) *sftpserver.Fault {
 	return fault
 }
 
+// hostKeyFault is the fault by which a connection that begins sees other host keys than before.
+func (s *Server) hostKeyFault() *sftpserver.Fault {
+	f, id := s.platform.PickHostKey()
+	if f == nil {
+		return nil
+	}
+	keys, err := s.otherHostKeys()
+	if err != nil {
+		s.log.Error("no other host keys can be made; the usual ones are shown", "err", err)
+		return nil
+	}
+	return &sftpserver.Fault{Name: describeFault(f), HostKeys: keys, User: platform.SFTPUser(id)}
+}
+
 // noteSFTP journals what sftpserver tells. A file that was written, or read, and closed in order is an event of its own.
 func (s *Server) noteSFTP(e sftpserver.Event) {
 	event := journal.Event{
@@ -143,6 +153,15 @@ func (s *Server) noteSFTP(e sftpserver.Event) {
 		Session: e.Session, User: shortUser(e.User), Client: e.Client, Auth: e.Method, PubKey: e.Key,
 		Handle: e.Handle, Op: e.Op, Path: e.Path, Flags: e.Flags.String(), Size: e.Size, Offset: e.Offset,
 		Written: ranges(e.Written), Read: ranges(e.Read), Fault: e.Name, Why: e.Reason,
+	}
+	switch e.Kind {
+	case sftpserver.EventFault, sftpserver.EventClose, sftpserver.EventAbort:
+		if e.Name != "" {
+			event.Fired = &journal.Fired{At: e.Offset, Received: e.Received, Sent: e.Sent}
+		}
+	}
+	for _, name := range e.Spared {
+		event.Why = join(event.Why, name+" was chosen for this handle, which ended before it could fire")
 	}
 	if id, ok := platform.UserID(e.User); ok {
 		event.Request = id

@@ -72,10 +72,13 @@ func (c *conn) sshConfig() *gossh.ServerConfig {
 	if c.srv.opts.AllowSHA1 {
 		config.PublicKeyAuthAlgorithms = append(config.PublicKeyAuthAlgorithms, gossh.KeyAlgoRSA)
 	}
-	if key := c.srv.opts.HostKey(); key != nil {
+	keys := c.srv.opts.HostKeys
+	if fault := c.ask(OpHostKey, Flags{}); fault != nil && len(fault.HostKeys) > 0 {
+		keys, c.auth.otherKeys = fault.HostKeys, fault
+		c.strike(fault, OpHostKey, 0, nil)
+	}
+	for _, key := range keys {
 		config.AddHostKey(key)
-	} else {
-		c.srv.opts.Logger.Error("Options.HostKey returned no key: no client can connect", "remote", c.remote)
 	}
 	return config
 }
@@ -100,6 +103,8 @@ type authState struct {
 	tried   bool               // something other than "none" was tried, or the login is complete
 	user    string             // of the last attempt
 	offered map[string]bool    // fingerprints that were told as offered
+
+	otherKeys *Fault // showed the client other host keys than the server's; nil: it has seen those
 }
 
 func (a *authState) begin(c *conn, meta gossh.ServerPreAuthConn) {
@@ -169,7 +174,11 @@ func (c *conn) tried(meta gossh.ConnMetadata, method string, err error) {
 	a.user = meta.User()
 	if err == nil {
 		a.tried = true
-		c.emit(Event{Kind: EventLogin, Method: method})
+		e := Event{Kind: EventLogin, Method: method}
+		if a.otherKeys != nil {
+			e.Name, e.Reason = a.otherKeys.Name, acceptedOtherKeys
+		}
+		c.emit(e)
 		return
 	}
 	reason := a.reason
@@ -187,6 +196,32 @@ func (c *conn) tried(meta gossh.ConnMetadata, method string, err error) {
 	}
 	a.tried = true
 	c.emit(Event{Kind: EventRefused, User: a.user, Method: method, Reason: reason})
+}
+
+// What the last event says of a client that was shown other host keys than the server's.
+const (
+	acceptedOtherKeys = "the client accepted a host key that is not the server's"
+	refusedOtherKeys  = "the client refused the host key, which is not the server's"
+)
+
+// last completes the last event of the connection.
+func (a *authState) last(e *Event, loggedIn bool) {
+	fault := a.otherKeys
+	if fault == nil {
+		return
+	}
+	e.Name = fault.Name
+	if !loggedIn {
+		e.User = fault.User
+	}
+	said := acceptedOtherKeys
+	if a.meta == nil { // it never began to log in
+		said = refusedOtherKeys
+	}
+	if e.Reason != "" {
+		said += ": " + e.Reason
+	}
+	e.Reason = said
 }
 
 // tellUnfinished tells of a client that left without having tried any key.

@@ -103,7 +103,9 @@ func (c *conn) farewell() {
 		reason = b.cause.Error()
 	}
 	c.auth.tellUnfinished(c)
-	c.emit(Event{Kind: EventDisconnect, Reason: reason})
+	last := Event{Kind: EventDisconnect, Reason: reason}
+	c.auth.last(&last, c.loggedIn.Load())
+	c.emit(last)
 	c.events.Lock()
 	c.over = true
 	c.events.Unlock()

@@ -12,14 +12,14 @@ const (
 	EventConnect    EventKind = "connect"    // a connection was accepted
 	EventOffered    EventKind = "offered"    // a key was offered, which proves nothing yet; Reason is set if it would not do
 	EventRefused    EventKind = "refused"    // an attempt to log in was refused: Method, Reason
-	EventLogin      EventKind = "login"      // the login is complete; User and Key are who it is
+	EventLogin      EventKind = "login"      // the login is complete; User and Key are who it is; Name and Reason if it was shown other host keys
 	EventOpen       EventKind = "open"       // the file was opened: Handle, Flags, Size
 	EventClose      EventKind = "close"      // a handle ended in order: Handle, Flags, Size, Written, Read; Reason if the storage failed
 	EventAbort      EventKind = "abort"      // a handle ended because the session broke: as EventClose, Reason tells the cause
 	EventTruncate   EventKind = "truncate"   // the client set the file's size: Size
 	EventDenied     EventKind = "denied"     // an operation was refused or failed: Op, Path, Reason
-	EventFault      EventKind = "fault"      // a fault struck: Op, Name, Offset
-	EventDisconnect EventKind = "disconnect" // the connection is gone: Reason; the last event of its session
+	EventFault      EventKind = "fault"      // a fault struck: Op, Name, Offset, Received, Sent
+	EventDisconnect EventKind = "disconnect" // the connection is gone: Reason, Name; the last event of its session
 )
 
 // EventKinds returns every kind of event.
@@ -67,14 +67,21 @@ type Event struct {
 	Handle  uint64 // numbers the opens of a session from 1
 	Op      string // the SFTP operation, channel type or request that was refused, or the OpKind that a fault met
 	Path    string // as the client gave it, cleaned
-	Name    string // the fault's name
+	Name    string // of the fault: that struck, that struck the handle, or that showed other host keys
 	Flags   Flags
 	Size    int64   // the file's size at that moment
-	Offset  int64   // where the fault struck, for reads and writes
+	Offset  int64   // where in the file the fault struck
 	Written []Range // ascending and merged: one range from 0 is a whole transfer, one from further on a resumed one
 	Read    []Range
 	Reason  string // for people
 	File    File   // of EventClose and EventAbort: what the share opened, closed or aborted by now
+
+	// Received and Sent are how many bytes of the file came in and went out through the handle: of EventFault until it struck, of EventClose
+	// and EventAbort in all. What a fault kept from being stored is not among them.
+	Received, Sent int64
+
+	// Spared, of EventClose and EventAbort, are the names of the faults that waited for an offset which the transfer did not reach.
+	Spared []string
 
 	// Incomplete, of EventClose, says that a write to the file was refused before: what is there is not what the client wanted to send.
 	Incomplete bool

@@ -1,12 +1,17 @@
 package sftpserver
 
-import "time"
+import (
+	"time"
+
+	gossh "golang.org/x/crypto/ssh"
+)
 
 // OpKind is a moment at which [Options.Fault] is asked.
 type OpKind string
 
 const (
 	OpConnect OpKind = "connect" // a connection was accepted; nothing has been sent, and nobody knows who it is
+	OpHostKey OpKind = "hostkey" // the host keys are about to be shown; nobody knows yet to whom. Only HostKeys means something
 	OpLogin   OpKind = "login"   // a client proved that it holds an accepted key; asked at most once for a connection
 	OpOpen    OpKind = "open"    // the shared file is about to be opened
 	OpRead    OpKind = "read"    // the file was opened for reading: asked before the first byte, to arm what strikes later
@@ -19,8 +24,8 @@ type Op struct {
 	Kind    OpKind
 	Session uint64 // the connection's number, as in [Event]
 	Remote  string // the client's address
-	User    string // empty for OpConnect
-	Key     string // SHA256 fingerprint of the key that logged in; empty for OpConnect
+	User    string // empty for OpConnect and OpHostKey
+	Key     string // SHA256 fingerprint of the key that logged in; likewise
 	Flags   Flags  // for OpOpen, OpRead, OpWrite and OpClose
 }
 
@@ -54,6 +59,12 @@ type Fault struct {
 	// Rate, in bytes a second each way, slows the connection from the moment of the strike: for OpConnect, OpLogin and OpOpen until
 	// its end, for OpRead and OpWrite until the handle is closed. Zero means unlimited.
 	Rate int64
+
+	// HostKeys, for OpHostKey, are shown in place of the server's own. The last event of the connection says whether the client refused them.
+	HostKeys []gossh.Signer
+
+	// User is whose fault it is, for the events of a connection on which nobody has logged in. Empty: nobody knows.
+	User string
 
 	// Struck, if not nil, is called once, when the fault strikes.
 	Struck func()

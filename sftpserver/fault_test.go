@@ -55,12 +55,12 @@ func TestFault_isAskedAtEachMoment(t *testing.T) {
 	r.close(r.open(name, fRead|fWrite))
 	var got []string
 	for _, op := range f.asked {
-		if op.Session != 1 || op.Remote == "" || (op.User == user && strings.HasPrefix(op.Key, "SHA256:")) != (op.Kind != sftpserver.OpConnect) {
+		if op.Session != 1 || op.Remote == "" || (op.User == user && strings.HasPrefix(op.Key, "SHA256:")) != (op.Kind != sftpserver.OpConnect && op.Kind != sftpserver.OpHostKey) {
 			t.Errorf("asked %+v", op)
 		}
 		got = append(got, strings.TrimSpace(string(op.Kind)+" "+op.Flags.String()))
 	}
-	want := []string{"connect", "login", "open read", "read read", "close read", "open write", "write write", "close write",
+	want := []string{"connect", "hostkey", "login", "open read", "read read", "close read", "open write", "write write", "close write",
 		"open read|write", "write read|write", "read read|write", "close read|write"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
@@ -125,8 +125,13 @@ func TestFault_writeStrikesAtTheOffset(t *testing.T) {
 					}
 					h.wants(data[:after])
 					struck := h.told.all(sftpserver.EventFault)
-					if len(struck) != 1 || struck[0].Offset != int64(after) || struck[0].Name != "ordered" || struck[0].Op != "write" {
+					if len(struck) != 1 || struck[0].Offset != int64(after) || struck[0].Name != "ordered" || struck[0].Op != "write" || struck[0].Received != int64(after) {
 						t.Errorf("journalled %+v", struck)
+					}
+					for _, e := range h.told.all(sftpserver.EventClose, sftpserver.EventAbort) {
+						if e.Name != "ordered" || e.Offset != int64(after) || e.Received != int64(after) || e.Sent != 0 || len(e.Spared) > 0 {
+							t.Errorf("the end of the handle is told as %+v", e)
+						}
 					}
 				})
 			}
@@ -196,6 +201,13 @@ func TestFault_readStrikesAtTheOffset(t *testing.T) {
 				if ends == (failed > 0) {
 					t.Errorf("%d reads failed", failed)
 				}
+				r.conn.Close()
+				h.told.await(t, 1, sftpserver.EventDisconnect)
+				for _, e := range h.told.all(sftpserver.EventFault, sftpserver.EventClose, sftpserver.EventAbort) {
+					if e.Name != "ordered" || e.Offset != int64(after) || e.Sent != int64(after) || e.Received != 0 || len(e.Spared) > 0 {
+						t.Errorf("told as %+v", e)
+					}
+				}
 			})
 		}
 	}
@@ -218,6 +230,10 @@ func TestFault_neverReached(t *testing.T) {
 		}
 		if got, err := io.ReadAll(f); err != nil || !bytes.Equal(got, data) {
 			t.Errorf("read %d of %d bytes, %v", len(got), size, err)
+		}
+		f.Close()
+		if e := h.told.await(t, 1, sftpserver.EventClose)[0]; e.Name != "" || len(e.Spared) != 1 || e.Spared[0] != "ordered" || e.Sent != int64(size) {
+			t.Errorf("told as %+v", e)
 		}
 	}
 }
@@ -284,7 +300,7 @@ func TestFault_append(t *testing.T) {
 					t.Errorf("%d writes failed, want %d", failed, want)
 				}
 				h.wants(data[:max(after, 1000)])
-				if events := h.told.all(sftpserver.EventFault); beyond && (len(events) != 1 || events[0].Offset != int64(after)) || !beyond && len(events) > 0 {
+				if events := h.told.all(sftpserver.EventFault); beyond && (len(events) != 1 || events[0].Offset != int64(after) || events[0].Received != int64(max(after-1000, 0))) || !beyond && len(events) > 0 {
 					t.Errorf("journalled %+v", events)
 				}
 			})

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -304,6 +305,11 @@ func (f *frames) nextOfHandle(kind byte, id uint32, length int) error {
 	if (h != nil) == (kind == fxpReaddir) {
 		return f.answerInstead(statusMessage(id, fxFailure, statusHandle.text))
 	}
+	from := d.uint64()
+	to := from + uint64(d.uint32())
+	if d.b == nil || to < from {
+		from, to = 0, math.MaxUint64
+	}
 	r := request{pages: 1}
 	switch {
 	case kind == fxpRead && !h.flags.Read:
@@ -313,13 +319,12 @@ func (f *frames) nextOfHandle(kind byte, id uint32, length int) error {
 		f.session.conn.deny("write", "/"+h.name, "the file was not opened to be written")
 		return f.answerInstead(statusMessage(id, fxFailure, statusHandle.text))
 	case kind == fxpRead:
-		r = request{does: reads, pages: 2}
-	case kind == fxpWrite && !h.flags.Append:
-		r.from = d.uint64()
-		r.to = r.from + uint64(d.uint32())
-		if d.b != nil && r.from <= r.to {
-			r.does = writes
+		r.pages = 2
+		if !h.meets(h.onRead, to) {
+			r.does = reads
 		}
+	case kind == fxpWrite && !h.flags.Append && !h.meets(h.onWrite, to):
+		r = request{does: writes, pages: 1, from: from, to: to}
 	}
 	f.asks(r)
 	return nil

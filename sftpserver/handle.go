@@ -24,6 +24,9 @@ type handle struct {
 	mu      sync.Mutex
 	written ranges
 	read    ranges
+	// How many bytes were stored and were read, each time they were.
+	received, sent int64
+
 	stored  ranges // only with a failing write fault: what is there without a hole
 	crossed bool   // likewise: bytes beyond the fault were sent
 	lost    error  // the session broke
@@ -65,11 +68,11 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	}
 	if len(keep) > 0 {
 		if n, err := h.file.WriteAt(keep, off); err != nil {
-			h.note(&h.written, off, off+int64(n))
+			h.noteWritten(off, n)
 			return n, h.refuse("write", err)
 		}
 	}
-	if err := h.note(&h.written, off, off+int64(len(keep))); err != nil {
+	if err := h.noteWritten(off, len(keep)); err != nil {
 		return 0, h.refuse("write", err)
 	}
 	if fault.fails() {
@@ -87,7 +90,7 @@ func (h *handle) append(p []byte) (int, error) {
 		limit = max(h.onWrite.fault.After, 0)
 	}
 	off, n, err := h.file.Append(p, limit)
-	if noted := h.note(&h.written, off, off+int64(n)); err == nil {
+	if noted := h.noteWritten(off, n); err == nil {
 		err = noted
 	}
 	if err != nil {
@@ -143,7 +146,7 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 	}
 	n, err := h.file.ReadAt(p, off)
 	if n > 0 {
-		h.note(&h.read, off, off+int64(n))
+		h.noteRead(off, n)
 	}
 	if err != nil && err != io.EOF {
 		return n, h.refuse("read", err)
@@ -151,14 +154,30 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// note remembers a range for the journal, and fails when a client scatters more than can be remembered.
-func (h *handle) note(r *ranges, from, to int64) error {
+// noteWritten remembers n bytes that were stored, and fails when a client scatters more than can be remembered.
+func (h *handle) noteWritten(off int64, n int) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !r.add(from, to) {
+	h.received += int64(n)
+	if !h.written.add(off, off+int64(n)) {
 		return statusScattered
 	}
 	return nil
+}
+
+// noteRead remembers n bytes that were read. Ranges that are too scattered are not told.
+func (h *handle) noteRead(off int64, n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sent += int64(n)
+	h.read.add(off, off+int64(n))
+}
+
+// meets says that an operation of the kind of a which ends at that offset may let a strike.
+func (h *handle) meets(a *armed, end uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return a.meets(int64(min(end, math.MaxInt64)))
 }
 
 // truncate is an FSETSTAT with a size.
@@ -217,16 +236,26 @@ func (h *handle) Close() error {
 		answer = h.onWrite.hit(h)
 		cause = fmt.Errorf("%w (%s)", errStruck, h.onWrite.fault.Name)
 	}
-	h.mu.Unlock()
+	var onClose *armed
 	if cause == nil {
-		if f := s.conn.ask(OpClose, h.flags); f != nil {
-			s.conn.strike(f, OpClose, 0, nil)
-			if answer = s.consequence(f); answer != nil {
-				cause = fmt.Errorf("%w (%s)", errStruck, f.Name)
-			}
+		onClose = arm(s.conn.ask(OpClose, h.flags), OpClose)
+	}
+	if onClose != nil {
+		if answer = onClose.hit(h); answer != nil {
+			cause = fmt.Errorf("%w (%s)", errStruck, onClose.fault.Name)
 		}
 	}
-	e := Event{Kind: EventClose, Handle: h.number, Path: "/" + h.name, Flags: h.flags, File: h.file}
+	e := Event{Kind: EventClose, Handle: h.number, Path: "/" + h.name, Flags: h.flags, File: h.file, Received: h.received, Sent: h.sent}
+	for _, a := range []*armed{onClose, h.onWrite, h.onRead} {
+		switch {
+		case a == nil:
+		case !a.struck:
+			e.Spared = append(e.Spared, a.fault.Name)
+		case e.Name == "":
+			e.Name, e.Offset = a.fault.Name, a.at(h)
+		}
+	}
+	h.mu.Unlock()
 	var err error
 	if cause == nil {
 		err = h.file.Close()

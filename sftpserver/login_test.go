@@ -1,6 +1,7 @@
 package sftpserver_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -11,7 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	gossh "golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
 
+	"github.com/upgrademock/upgrademock/internal/testprog"
 	"github.com/upgrademock/upgrademock/sftpserver"
 )
 
@@ -227,33 +230,125 @@ func TestAlgorithms(t *testing.T) {
 	}
 }
 
-func TestHostKey_stableAndAskedForEachConnection(t *testing.T) {
+// shown logs in with a client that knows these types of host keys, all if none is named, and returns the key that the server showed.
+func (h *host) shown(algorithms ...string) (key gossh.PublicKey, err error) {
+	config := clientConfig(user, gossh.PublicKeys(h.key))
+	config.HostKeyAlgorithms = algorithms
+	config.HostKeyCallback = func(_ string, _ net.Addr, shown gossh.PublicKey) error {
+		key = shown
+		return nil
+	}
+	return key, h.login(config)
+}
+
+func TestHostKeys(t *testing.T) {
 	t.Parallel()
-	own := func(h *host) (found []string) {
-		for range 2 {
-			config := clientConfig(user, gossh.PublicKeys(h.key))
-			config.HostKeyCallback = func(_ string, _ net.Addr, key gossh.PublicKey) error {
-				found = append(found, key.Type()+" "+gossh.FingerprintSHA256(key))
-				return nil
-			}
-			if err := h.login(config); err != nil {
-				t.Fatal(err)
+	made := start(t)
+	var first string
+	for range 2 {
+		key, err := made.shown()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now := gossh.FingerprintSHA256(key); key.Type() != "ecdsa-sha2-nistp256" || first != "" && now != first {
+			t.Errorf("the key made by New is of type %s, and its fingerprint %s after %q", key.Type(), now, first)
+		} else {
+			first = now
+		}
+	}
+	given := []gossh.Signer{signer(t, "ecdsa"), signer(t, "rsa"), signer(t, "ed25519")}
+	for algorithm, want := range map[string]struct {
+		key      gossh.Signer
+		withSHA1 bool
+	}{
+		gossh.KeyAlgoECDSA256:  {given[0], false},
+		gossh.KeyAlgoRSASHA256: {given[1], false},
+		gossh.KeyAlgoRSASHA512: {given[1], false},
+		gossh.KeyAlgoRSA:       {given[1], true}, // all that phpseclib 2 and others of its time know
+		gossh.KeyAlgoED25519:   {given[2], false},
+		gossh.KeyAlgoECDSA384:  {nil, false},
+	} {
+		for _, sha1 := range []bool{false, true} {
+			h := start(t, func(o *sftpserver.Options) { o.HostKeys, o.AllowSHA1 = given, sha1 })
+			key, err := h.shown(algorithm)
+			if want.key == nil || want.withSHA1 && !sha1 {
+				if err == nil {
+					t.Errorf("a client that knows only %s could log in (AllowSHA1 is %v)", algorithm, sha1)
+				}
+			} else if err != nil || !bytes.Equal(key.Marshal(), want.key.PublicKey().Marshal()) {
+				t.Errorf("%s: shown another key, or %v (AllowSHA1 is %v)", algorithm, err, sha1)
 			}
 		}
-		return found
 	}
-	made := own(start(t))
-	if made[0] != made[1] || !strings.HasPrefix(made[0], "ecdsa-sha2-nistp256 ") {
-		t.Errorf("the key made by New: %v", made)
+	if _, err := sftpserver.New(&sftpserver.Options{Shares: new(shares), HostKeys: []gossh.Signer{given[0], given[0]}}); err == nil || !strings.Contains(err.Error(), "nistp256") {
+		t.Errorf("two keys of one type: %v", err)
 	}
-	given := signer(t, "ecdsa")
-	if got := own(start(t, func(o *sftpserver.Options) { o.HostKey = func() gossh.Signer { return given } })); !strings.HasSuffix(got[0], gossh.FingerprintSHA256(given.PublicKey())) {
-		t.Errorf("the key that was given: %v", got)
+}
+
+// TestFault_hostKeys shows a connection other host keys. The journal says so, and what the client made of it.
+func TestFault_hostKeys(t *testing.T) {
+	t.Parallel()
+	other := []gossh.Signer{freshKey(t)}
+	begin := func() *host {
+		f := &faults{once: map[sftpserver.OpKind]*sftpserver.Fault{sftpserver.OpHostKey: {Name: "ordered", HostKeys: other, User: user}}}
+		return start(t, func(o *sftpserver.Options) {
+			o.HostKeys, o.Fault = []gossh.Signer{signer(t, "ecdsa"), signer(t, "ed25519")}, f.ask
+		})
 	}
-	none := start(t, func(o *sftpserver.Options) { o.HostKey = func() gossh.Signer { return nil } })
-	if err := none.login(clientConfig(user, gossh.PublicKeys(none.key))); err == nil {
-		t.Error("connected without a host key")
+	struck := func(h *host) {
+		t.Helper()
+		if list := h.told.all(sftpserver.EventFault); len(list) != 1 || list[0].Op != "hostkey" || list[0].Name != "ordered" || list[0].User != user {
+			t.Errorf("journalled %+v", list)
+		}
 	}
+	last := func(h *host, want string) {
+		t.Helper()
+		e := h.told.await(t, 1, sftpserver.EventDisconnect)[0]
+		if e.Name != "ordered" || e.User != user || !strings.HasPrefix(e.Reason, want) {
+			t.Errorf("the last event is %+v, want reason %q", e, want)
+		}
+	}
+	const accepted, refused = "the client accepted a host key that is not the server's", "the client refused the host key, which is not the server's"
+
+	h := begin()
+	config := clientConfig(user, gossh.PublicKeys(h.key))
+	config.HostKeyCallback = gossh.FixedHostKey(signer(t, "ed25519").PublicKey())
+	config.HostKeyAlgorithms = []string{gossh.KeyAlgoED25519}
+	if err := h.login(config); err == nil {
+		t.Error("the other key was not shown")
+	}
+	last(h, refused)
+	struck(h)
+	if err := h.login(config); err != nil {
+		t.Errorf("the next connection: %v", err)
+	}
+
+	h = begin()
+	if key, err := h.shown(); err != nil || !bytes.Equal(key.Marshal(), other[0].PublicKey().Marshal()) {
+		t.Errorf("shown %v, %v", key, err)
+	}
+	last(h, accepted)
+	struck(h)
+	if list := h.told.all(sftpserver.EventLogin); len(list) != 1 || list[0].Name != "ordered" || list[0].Reason != accepted {
+		t.Errorf("the login is told as %+v", list)
+	}
+
+	h = begin()
+	if h.login(clientConfig(user, gossh.PublicKeys(freshKey(t)))) == nil {
+		t.Error("logged in with an unknown key")
+	}
+	last(h, accepted)
+	struck(h)
+
+	h = begin()
+	ssh := testprog.Need(t, "ssh", "openssh-client")
+	line := knownhosts.Line([]string{"[127.0.0.1]:" + h.port()}, signer(t, "ed25519").PublicKey())
+	known := h.write("known", []byte(line+"\n"))
+	if _, errs, err := h.run("", ssh, "-F", "/dev/null", "-oBatchMode=yes", "-oStrictHostKeyChecking=yes", "-oUserKnownHostsFile="+known, "-i", "id", "-p", h.port(), user+"@127.0.0.1"); err == nil ||
+		!strings.Contains(errs, "HAS CHANGED") {
+		t.Errorf("ssh: %v\n%s", err, errs)
+	}
+	last(h, refused)
 }
 
 // TestLogin_certificate of a known key is not the key.

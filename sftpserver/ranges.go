@@ -42,6 +42,14 @@ func (r *ranges) covers(end int64) bool {
 	return end <= 0 || len(r.list) > 0 && r.list[0].From <= 0 && r.list[0].To >= end
 }
 
+// end is the end of the last range.
+func (r *ranges) end() int64 {
+	if len(r.list) == 0 {
+		return 0
+	}
+	return r.list[len(r.list)-1].To
+}
+
 // cut removes the bytes from end on.
 func (r *ranges) cut(end int64) {
 	for n := len(r.list); n > 0 && r.list[n-1].To > end; n-- {

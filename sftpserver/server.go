@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,9 +32,8 @@ type Options struct {
 	// Shares decides who may log in. Required.
 	Shares Shares
 
-	// HostKey is asked at the start of each connection and returns an ECDSA P-256 key, the only type that known clients pin.
-	// Nil means one such key, made by New.
-	HostKey func() gossh.Signer
+	// HostKeys are the server's, at most one of each type. Empty means an ECDSA P-256 key made by New, the only type that known clients pin.
+	HostKeys []gossh.Signer
 
 	// Logger is told of troubles of the server's own. Nil discards.
 	Logger *slog.Logger
@@ -58,7 +58,7 @@ type Options struct {
 	MaxSessions int
 
 	// AllowSHA1 accepts RSA keys that sign with SHA-1 (the algorithm "ssh-rsa"), for clients such as libssh2 before 1.11,
-	// paramiko before 2.9 and JSch before 0.2. Off by default, because such signatures are broken.
+	// paramiko before 2.9 and JSch before 0.2, and lets an RSA host key sign so. Off by default, because such signatures are broken.
 	AllowSHA1 bool
 }
 
@@ -76,7 +76,7 @@ type Server struct {
 	running   sync.WaitGroup
 }
 
-// New makes a server; it has nothing to be closed until it serves. It fails when there are no Shares.
+// New makes a server; it has nothing to be closed until it serves. It fails when there are no Shares, or two host keys of one type.
 func New(opts *Options) (*Server, error) {
 	if opts == nil || opts.Shares == nil {
 		return nil, errors.New("sftpserver: Options.Shares is missing: it decides who may log in")
@@ -88,12 +88,27 @@ func New(opts *Options) (*Server, error) {
 	}
 	s.changed = sync.NewCond(&s.mu)
 	o := &s.opts
-	if o.HostKey == nil {
+	if len(o.HostKeys) == 0 {
 		key, err := newHostKey()
 		if err != nil {
 			return nil, fmt.Errorf("sftpserver: making a host key: %w", err)
 		}
-		o.HostKey = func() gossh.Signer { return key }
+		o.HostKeys = []gossh.Signer{key}
+	}
+	if !o.AllowSHA1 {
+		keys, err := withoutSHA1(o.HostKeys)
+		if err != nil {
+			return nil, fmt.Errorf("sftpserver: Options.HostKeys: %w", err)
+		}
+		o.HostKeys = keys
+	}
+	types := make(map[string]bool)
+	for _, key := range o.HostKeys {
+		kind := key.PublicKey().Type()
+		if types[kind] {
+			return nil, fmt.Errorf("sftpserver: Options.HostKeys has two keys of type %s: a server shows one of each type", kind)
+		}
+		types[kind] = true
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -118,6 +133,22 @@ func New(opts *Options) (*Server, error) {
 	}
 	s.ssh = s.sshServer()
 	return s, nil
+}
+
+// withoutSHA1 returns the keys, of which no RSA key signs with SHA-1.
+func withoutSHA1(keys []gossh.Signer) ([]gossh.Signer, error) {
+	keys = slices.Clone(keys)
+	for i, key := range keys {
+		signer, ok := key.(gossh.AlgorithmSigner)
+		if !ok || key.PublicKey().Type() != gossh.KeyAlgoRSA {
+			continue
+		}
+		var err error
+		if keys[i], err = gossh.NewSignerWithAlgorithms(signer, []string{gossh.KeyAlgoRSASHA256, gossh.KeyAlgoRSASHA512}); err != nil {
+			return nil, err
+		}
+	}
+	return keys, nil
 }
 
 func newHostKey() (gossh.Signer, error) {

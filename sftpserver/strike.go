@@ -19,9 +19,13 @@ func (c *conn) ask(kind OpKind, flags Flags) *Fault {
 	return c.srv.opts.Fault(op)
 }
 
-// strike tells of a fault that happens now, and starts what of it lasts. The rate is charged to who, nil for the connection.
-func (c *conn) strike(f *Fault, kind OpKind, offset int64, who any) {
-	c.emit(Event{Kind: EventFault, Op: string(kind), Name: f.Name, Offset: offset})
+// strike tells of a fault that happens now, and starts what of it lasts. It strikes the handle h, whose lock the caller holds; nil: the connection.
+func (c *conn) strike(f *Fault, kind OpKind, offset int64, h *handle) {
+	e := Event{Kind: EventFault, User: f.User, Op: string(kind), Name: f.Name, Offset: offset}
+	if h != nil {
+		e.Received, e.Sent = h.received, h.sent
+	}
+	c.emit(e)
 	if f.Struck != nil && !f.ends() { // else end calls it
 		f.Struck()
 	}
@@ -29,8 +33,9 @@ func (c *conn) strike(f *Fault, kind OpKind, offset int64, who any) {
 		c.pace.Stall(f.Delay)
 	}
 	if f.Rate > 0 {
-		if who == nil {
-			who = c
+		var who any = c
+		if h != nil && kind != OpClose {
+			who = h // until it is closed
 		}
 		c.pace.Limit(who, f.Rate)
 	}
@@ -99,6 +104,9 @@ func (a *armed) fails() bool {
 	return a != nil && (a.fault.ends() || a.fault.Error != "" || a.fault.Refuse)
 }
 
+// meets says that an operation which ends at that offset may let the fault strike. The caller holds the lock that guards struck.
+func (a *armed) meets(end int64) bool { return a.reaches(end) && (a.fails() || !a.struck) }
+
 // reaches says that bytes up to end touch the fault.
 func (a *armed) reaches(end int64) bool { return a != nil && end > max(a.fault.After, 0) }
 
@@ -107,9 +115,17 @@ func (a *armed) reaches(end int64) bool { return a != nil && end > max(a.fault.A
 func (a *armed) hit(h *handle) error {
 	if !a.struck {
 		a.struck = true
-		h.session.conn.strike(a.fault, a.kind, max(a.fault.After, 0), h)
+		h.session.conn.strike(a.fault, a.kind, a.at(h), h)
 	}
 	return h.session.consequence(a.fault)
+}
+
+// at is the offset at which the fault strikes h: for a close the end of what was transferred. The caller holds the lock of h.
+func (a *armed) at(h *handle) int64 {
+	if a.kind == OpClose {
+		return max(h.written.end(), h.read.end())
+	}
+	return max(a.fault.After, 0)
 }
 
 // consequence is what an operation answers after a fault has struck it: nil if it goes on.

@@ -230,9 +230,9 @@ func changesHostKey(script *scenario.Scenario) bool {
 	return slices.ContainsFunc(script.Faults, func(f scenario.Fault) bool { return f.HostKey != "" })
 }
 
-// PickHostKey tells whether the connection that is just beginning is to see another host key than before. Nobody knows yet whose it is: the first
-// request with an SFTP access whose script wants that is taken to be the one.
-func (p *Platform) PickHostKey() bool {
+// PickHostKey returns the fault for which the connection that is just beginning is to see another host key than before, and whose it is; nil: it sees
+// the usual one. Nobody knows yet who connects: the first request with an SFTP access whose script wants that is taken to be the one.
+func (p *Platform) PickHostKey() (fault *Fault, id int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(p.hostKeyFaults)) {
@@ -240,13 +240,13 @@ func (p *Platform) PickHostKey() bool {
 		if r.rec.Access == nil {
 			continue
 		}
-		fault, _, counts := r.rec.Script.Pick(scenario.OnSFTPLogin, r.rec.Faults)
+		fault, index, counts := r.rec.Script.Pick(scenario.OnSFTPLogin, r.rec.Faults)
 		if fault != nil && fault.HostKey != "" {
 			p.countLocked(r, counts)
-			return true
+			return &Fault{fault, index}, id
 		}
 	}
-	return false
+	return nil, 0
 }
 
 // SFTPUser is the name a request's SFTP user has (row 5.5).
