@@ -42,7 +42,7 @@ func ReadBaseline(r io.Reader) (*Baseline, error) {
 	}
 	for i, d := range b.Known {
 		if !ids[d.ID] {
-			return nil, fmt.Errorf("conformance: baseline: entry %d: no check %q (`--list` shows the ids)", i+1, d.ID)
+			return nil, fmt.Errorf("conformance: baseline: entry %d: no check %q", i+1, d.ID)
 		}
 		if strings.TrimSpace(d.Reason) == "" {
 			return nil, fmt.Errorf("conformance: baseline: %s has no reason", d.ID)

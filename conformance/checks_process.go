@@ -88,7 +88,7 @@ func processChecks() []check {
 				switch {
 				case state == "done" || state == "delivered":
 				case b.opts.Production && state != "invalid" || b.opts.Wait == 0:
-					b.skipf("the upgrade has not ended, its state is %q: come back with --resume-from, or a longer --wait", state)
+					b.skipf("the upgrade has not ended, its state is %q: resume the run later, or wait longer", state)
 				default:
 					b.wrong("process and then status, again and again for "+b.opts.Wait.String(), "state done", fmt.Sprintf("%q, customer_message %s", j.states, show(j.field("customer_message"))))
 				}

@@ -217,9 +217,9 @@ func (j *journey) doneOrStop(b *bench) request {
 		b.blocked("process/reaches-done", "the server found the dump invalid: %s", show(j.last.request()["customer_message"]))
 	default:
 		if b.opts.Production || b.opts.Wait == 0 {
-			b.skipf("the upgrade has not ended, its state is %q: come back with --resume-from, or a longer --wait", state)
+			b.skipf("the upgrade has not ended, its state is %q: resume the run later, or wait longer", state)
 		}
-		b.blocked("process/reaches-done", "the upgrade has not ended within %v, its state is %q (--wait)", b.opts.Wait, state)
+		b.blocked("process/reaches-done", "the upgrade has not ended within %v, its state is %q", b.opts.Wait, state)
 	}
 	return j.req
 }
@@ -257,7 +257,7 @@ func (j *journey) saved() Saved {
 // request is the saved request on the journey, if the journey has the same dump.
 func (s *Saved) request(j *journey) request {
 	if s.DumpSum != sum(j.dump) {
-		panic(stop{verdict: Error, message: fmt.Sprintf("the request to resume was given another dump (%d bytes, SHA-256 %s): give the same one (--dump)", s.DumpSize, s.DumpSum)})
+		panic(stop{verdict: Error, message: fmt.Sprintf("the request to resume was given another dump (%d bytes, SHA-256 %s): give the same one", s.DumpSize, s.DumpSum)})
 	}
 	j.b.remember(s.ID, s.Key, text(s.Status["status_url"]))
 	return request{id: s.ID, key: s.Key, params: s.Params}

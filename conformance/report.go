@@ -87,7 +87,7 @@ func (r *Report) count() {
 		}
 	}
 	if tally(); r.Passed+r.Failed+r.Errors == 0 {
-		msg := "no check was selected: `--list` shows the ids"
+		msg := "no check was selected"
 		if len(r.Results) > 0 {
 			msg = "nothing could be judged: every check was skipped, first because: " + r.Results[0].Message
 		}

@@ -230,7 +230,7 @@ func (s *suite) runOne(ctx context.Context, c *check) stop {
 	defer b.give()
 	switch {
 	case s.opts.FailFast && s.failed.Load():
-		return stop{verdict: Skip, message: "not asked: --fail-fast, and another check has failed"}
+		return stop{verdict: Skip, message: "not asked: another check has failed, and the run ends with the first failure"}
 	case s.opts.Production && !c.gentle:
 		return stop{verdict: Skip, message: "not asked of production: it would make more requests, or trouble a shared platform"}
 	case s.opts.Resume != nil && c.needs&Waits == 0:
@@ -238,7 +238,7 @@ func (s *suite) runOne(ctx context.Context, c *check) stop {
 	case s.tape != nil && !s.taped[c.id]:
 		return stop{verdict: Skip, message: "the recorded run did not ask it"}
 	case ctx.Err() != nil:
-		return stop{verdict: Error, message: "not asked: the run was stopped, or its time was over (--timeout)"}
+		return stop{verdict: Error, message: "not asked: the run was stopped, or its time was over"}
 	}
 	limit := 6 * s.opts.CallTimeout
 	if c.needs&Waits != 0 {
