@@ -14,10 +14,12 @@ import (
 	"testing"
 
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
 // An emulator in a process of its own, for tests that kill it or starve it: this test binary, told by a variable of the
-// environment to be one. The variable says how: "serve", or "starve" for one that cannot write a file of more than starvedSize.
+// environment to be one. The variable says how: "serve", with the scenario and the method that the kills need, or "starve" for one that cannot
+// write a file of more than starvedSize.
 const (
 	childVariable  = "UPGRADEMOCK_TEST_CHILD"
 	childDirectory = "UPGRADEMOCK_TEST_DIR"
@@ -35,7 +37,12 @@ func beChild() int {
 			return 1
 		}
 	}
-	srv, err := mockserver.New(&mockserver.Options{DataDir: os.Getenv(childDirectory)})
+	opts := mockserver.Options{DataDir: os.Getenv(childDirectory)}
+	if os.Getenv(childVariable) == "serve" {
+		opts.Doc, opts.Targets = mockserver.Doc13, []string{"8.0"} // with skip_test
+		opts.Scenarios = []*scenario.Scenario{heldInTesting()}
+	}
+	srv, err := mockserver.New(&opts)
 	if err == nil {
 		err = srv.Start()
 	}
@@ -52,6 +59,14 @@ func beChild() int {
 	return 0
 }
 
+// heldInTesting is a scenario for contracts of their own: tested until somebody ends the tests.
+func heldInTesting() *scenario.Scenario {
+	return &scenario.Scenario{
+		Name: "held", When: map[string]string{"contract": "TESTED*"},
+		Steps: []scenario.Step{{State: "testing", For: scenario.For{Released: true}}, {State: "done"}},
+	}
+}
+
 // child is a running child.
 type child struct {
 	*wire
@@ -60,8 +75,8 @@ type child struct {
 	end   sync.Once
 }
 
-// startChild runs a child on a data directory. It is killed when the test ends, if it still runs then.
-func startChild(tb testing.TB, how, dir string) *child {
+// childCommand is the command that is a child.
+func childCommand(tb testing.TB, how, dir string) *exec.Cmd {
 	tb.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -70,6 +85,13 @@ func startChild(tb testing.TB, how, dir string) *child {
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), childVariable+"="+how, childDirectory+"="+dir)
 	cmd.Stderr = tb.Output()
+	return cmd
+}
+
+// startChild runs a child on a data directory. It is killed when the test ends, if it still runs then.
+func startChild(tb testing.TB, how, dir string) *child {
+	tb.Helper()
+	cmd := childCommand(tb, how, dir)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		tb.Fatal(err)

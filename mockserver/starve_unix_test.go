@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -77,4 +78,22 @@ func fillDisk(t *testing.T, w *wire) {
 	w.upload(m, small)
 	same(t, "the dump once more", w.fetch(w.finish(m)["upgraded_dump_url"]), small)
 	w.finish(func() made { m := w.create(); w.upload(m, small); return m }())
+}
+
+// A kill -9 at any instant on a disk that is full: what was acknowledged is there, and nothing half-written is served.
+func TestKill_fullDisk(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	disk := t.TempDir()
+	if err := mountSmall(disk, 5<<20); err != nil {
+		t.Skipf("this test cannot mount a small file system (%v); TestDisk_full says what it can without kills", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(disk, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	newKilling(t, filepath.Join(disk, "data"), true).lives((kills(t) + 3) / 4)
 }
