@@ -2,6 +2,7 @@ package mockserver_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -582,6 +583,56 @@ func TestDataDir_damagedDump(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Bytes that were changed are found when the dumps are read, which is done on demand.
+func TestDataDir_checkDumps(t *testing.T) {
+	t.Parallel()
+	opts := mockserver.Options{DataDir: filepath.Join(t.TempDir(), "data")}
+	var http, sftp, other made
+	life(t, opts, func(w *wire) {
+		http, sftp, other = w.create(), w.create(), w.create()
+		w.upload(http, pattern(30_001, 1))
+		w.grant(sftp, "rsa")
+		w.put(w.login(sftp, "rsa"), "/db_name.dump", pattern(30_002, 2))
+		w.upload(other, pattern(30_000, 3))
+		w.create() // without a dump
+		if err := w.srv.CheckDumps(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	dumps, err := filepath.Glob(filepath.Join(opts.DataDir, "dumps", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range dumps {
+		data := readFile(t, path)
+		if len(data) == 30_000 {
+			continue
+		}
+		data[20_000] ^= 1
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	life(t, opts, func(w *wire) {
+		w.status(http)
+		stopped, stop := context.WithCancel(t.Context())
+		stop()
+		if err := w.srv.CheckDumps(stopped); !errors.Is(err, context.Canceled) {
+			t.Errorf("the check was not stopped: %v", err)
+		}
+		if err := w.srv.CheckDumps(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range []made{http, sftp} {
+			diff(t, "process", []string{"SERVER:ERROR"}, w.call("process", m.params()).reasons())
+			if e := w.srv.Events(mockserver.Filter{On: "data", Request: m.id}); len(e) != 1 || !strings.Contains(e[0].Why, "checksum") {
+				t.Errorf("the journal says %+v", e)
+			}
+		}
+		w.finish(other)
+	})
 }
 
 // Ids, numbers, keys made of a seed, the clock and what was counted go on where they were, after a reset, a restart, and a kill.

@@ -50,8 +50,8 @@ type Options struct {
 	// ControlAddr moves the control API to a listener of its own; "" leaves it at /_mock/ of the HTTP listener.
 	ControlAddr string
 
-	// DataDir keeps requests, dumps, the CA and the SSH host key; it is made if need be. "" keeps everything in a temporary directory
-	// that is gone after Close.
+	// DataDir keeps requests, dumps, the CA and the SSH host key. It is made if need be, may be empty, or that of an earlier Server; a directory
+	// with anything else in it is refused, and stays as it is. "" keeps everything in a temporary directory that is gone after Close.
 	DataDir string
 	// CADir keeps the CA apart from the rest, so that it stays the same for many servers; "" is DataDir.
 	CADir string

@@ -186,7 +186,24 @@ func (s *Server) noteDirectory() {
 		s.log.Warn("the data directory: " + note)
 		s.record(&journal.Event{On: onData, At: s.now(), Why: note})
 	}
+	s.noteDamage(s.platform.Damaged())
+}
+
+// CheckDumps reads all dumps and compares them with their checksums; what New looks at is whether they are there, files, and not cut. The calls
+// for a request whose dump differs are answered with SERVER:ERROR from then on; the log and the journal say why. The error is ctx's when
+// that ends first.
+func (s *Server) CheckDumps(ctx context.Context) error {
+	before := s.platform.Damaged()
+	if err := s.platform.CheckDumps(ctx); err != nil {
+		return fmt.Errorf("mockserver: check the dumps: %w", err)
+	}
 	damaged := s.platform.Damaged()
+	maps.DeleteFunc(damaged, func(id int64, _ error) bool { return before[id] != nil })
+	s.noteDamage(damaged)
+	return nil
+}
+
+func (s *Server) noteDamage(damaged map[int64]error) {
 	for _, id := range slices.Sorted(maps.Keys(damaged)) {
 		s.log.Warn("a request's dump is damaged: its calls are answered with SERVER:ERROR", "request", id, "err", damaged[id])
 		contract, script := s.platform.Whose(id)

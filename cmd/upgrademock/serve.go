@@ -44,7 +44,7 @@ func (f *serveFlags) add(flags *pflag.FlagSet, httpAddr, httpsAddr, sftpAddr str
 	flags.StringVar(&f.https, "https", httpsAddr, "`address` of the HTTPS listener; likewise")
 	flags.StringVar(&f.sftp, "sftp", sftpAddr, "`address` of the SFTP server; likewise")
 	flags.StringVar(&f.control, "control", "", "`address` of a listener of its own for the control API (default: /_mock/ of the HTTP listener)")
-	flags.StringVar(&o.DataDir, "data-dir", "", "keep requests, dumps and keys in this `directory` (default: a temporary one, gone at the end)")
+	flags.StringVar(&o.DataDir, "data-dir", "", "keep requests, dumps and keys in this `directory`, a new or empty one, or that of an earlier run (default: a temporary one, gone at the end)")
 	flags.StringVar(&o.Doc, "doc", mockserver.Doc11, "`edition` of the official page to emulate: 11.0 or 13.0")
 	flags.StringArrayVar(&o.Targets, "target", nil, "a valid target `version`, repeatable; overrides the edition's")
 	flags.StringArrayVar(&o.Contracts, "contract", nil, "`glob` of the contracts that are known, repeatable (default: all but M123456-abcxyz)")
@@ -173,6 +173,7 @@ func newServeCommand() *cobra.Command {
 	var flags serveFlags
 	var front proxyFlags
 	var readyFile, proxyAddr string
+	var checkDumps bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the emulator until interrupted",
@@ -188,11 +189,12 @@ func newServeCommand() *cobra.Command {
 				return err
 			}
 			return withJournal(flags.journal, opts, func() error {
-				return serve(cmd.Context(), opts, start, readyFile, cmd.OutOrStdout())
+				return serve(cmd.Context(), opts, start, readyFile, checkDumps, cmd.OutOrStdout())
 			})
 		},
 	}
 	flags.add(cmd.Flags(), "127.0.0.1:8480", "127.0.0.1:8443", "127.0.0.1:2200")
+	cmd.Flags().BoolVar(&checkDumps, "check-dumps", false, "with --data-dir, read the dumps that are there and compare them with their checksums before serving")
 	cmd.Flags().StringVar(&readyFile, "ready-file", "", "write the addresses to this `file` once every listener accepts")
 	cmd.Flags().StringVar(&proxyAddr, "proxy", "", "`address` of a proxy that leads https://upgrade.odoo.com here, for programs that have it written in them (default: none)")
 	front.add(cmd.Flags())
@@ -217,13 +219,18 @@ func withJournal(path string, opts *mockserver.Options, run func() error) error 
 }
 
 // serve runs an emulator until ctx ends, with the proxy that start starts; a nil start starts none.
-func serve(ctx context.Context, opts *mockserver.Options, start startProxy, readyFile string, stdout io.Writer) error {
+func serve(ctx context.Context, opts *mockserver.Options, start startProxy, readyFile string, checkDumps bool, stdout io.Writer) error {
 	keepLean()
 	srv, err := mockserver.New(opts)
 	if err != nil {
 		return failed(err)
 	}
 	defer srv.Close()
+	if checkDumps {
+		if err := srv.CheckDumps(ctx); err != nil {
+			return failed(err)
+		}
+	}
 	if err := srv.Start(); err != nil {
 		return failed(err)
 	}

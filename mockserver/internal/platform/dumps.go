@@ -163,6 +163,23 @@ func (d *dumps) enough(seq, size int64, info fs.FileInfo) error {
 	return nil
 }
 
+// same checks that a dump's bytes are those that its checksum was made of. A file without one, as earlier versions left it, passes.
+func (d *dumps) same(f *file, stop <-chan struct{}) error {
+	opened, err := d.open(f.Seq, f.Size)
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	if f.Checksum == "" {
+		return nil
+	}
+	sum, err := checksumOf(opened, f.Size, stop)
+	if err == nil && sum != f.Checksum {
+		err = &damagedError{d.root.Name() + "/" + name(f.Seq), fmt.Sprintf("was changed: its checksum is %s, and was %s", sum, f.Checksum)}
+	}
+	return err
+}
+
 // settle looks through the files once it is known which ones belong to requests. Unfinished ones were being written when a process was killed,
 // and are removed; all others are set aside, under their names, in the directory for what was found.
 func (d *dumps) settle(dir *datadir.Dir, belongs map[int64]bool) error {

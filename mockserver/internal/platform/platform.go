@@ -7,6 +7,7 @@ package platform
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
@@ -238,6 +239,33 @@ func (p *Platform) noteDamageLocked(r *request, err error) {
 	if damage := (*damagedError)(nil); errors.As(err, &damage) {
 		p.damaged[r.rec.ID] = err
 	}
+}
+
+// CheckDumps reads the dumps of all requests and compares them with their checksums, which Begin does not. A request whose dump differs is damaged
+// from then on. The error is ctx's when that ends first.
+func (p *Platform) CheckDumps(ctx context.Context) error {
+	files := make(map[int64]*file)
+	p.mu.Lock()
+	for id, r := range p.requests {
+		files[id] = r.rec.Original
+	}
+	p.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(files)) {
+		f := files[id]
+		if f == nil {
+			continue
+		}
+		err := p.dumps.same(f, ctx.Done())
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.mu.Lock()
+		if r := p.requests[id]; r != nil && r.rec.Original == f {
+			p.noteDamageLocked(r, err)
+		}
+		p.mu.Unlock()
+	}
+	return nil
 }
 
 // Damaged returns the requests whose files are not what they were, and why. Calls for them are answered with SERVER:ERROR.
