@@ -23,12 +23,12 @@ const established = "HTTP/1.1 200 Connection established\r\n\r\n"
 func (p *Proxy) connect(host string, ctx *goproxy.ProxyCtx) (*goproxy.ConnectAction, string) {
 	name, _ := split(host)
 	switch {
-	case p.answersFor(name):
+	case p.answersFor(name, ctx.Req):
 		return &goproxy.ConnectAction{Action: goproxy.ConnectHijack, Hijack: p.intercept}, host
-	case p.allowed(name):
+	case p.allowed(name, ctx.Req):
 		return &goproxy.ConnectAction{Action: goproxy.ConnectHijack, Hijack: p.tunnel}, host
 	}
-	ctx.Resp = refusal(p.refuse(name))
+	ctx.Resp = refusal(p.refuse(name, ctx.Req))
 	return goproxy.RejectConnect, host
 }
 
@@ -120,14 +120,14 @@ func (p *Proxy) dial(r *http.Request, ctx *goproxy.ProxyCtx) (net.Conn, error) {
 	if name, _ := split(r.URL.Host); ctx.Proxy.ConnectDial != nil && !loopback(name) {
 		return ctx.Proxy.ConnectDial("tcp", r.URL.Host)
 	}
-	return p.dialer.DialContext(r.Context(), "tcp", r.URL.Host)
+	return dial(guarded(r).Context(), "tcp", r.URL.Host)
 }
 
 // pass copies what comes from one end to the other, and in the end passes on how it ended: in order, or with a reset.
 func pass(to, from net.Conn) {
 	_, err := io.Copy(to, from)
 	if errors.Is(err, syscall.ECONNRESET) {
-		if tcp, ok := to.(*net.TCPConn); ok {
+		if tcp, ok := to.(interface{ SetLinger(int) error }); ok {
 			tcp.SetLinger(0)
 		}
 		to.Close()
@@ -171,18 +171,33 @@ func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return conn, rw, err
 	}
 	ahead, err := rw.Reader.Peek(rw.Reader.Buffered())
-	return &aheadConn{Conn: conn, ahead: ahead}, rw, err
+	if err != nil {
+		return nil, nil, err
+	}
+	tcp, ok := conn.(tcpConn)
+	if !ok {
+		return nil, nil, fmt.Errorf("proxy: a connection is a %T, which cannot be handed on", conn)
+	}
+	return &aheadConn{tcpConn: tcp, ahead: ahead}, rw, nil
+}
+
+// tcpConn is what handlers may do to a connection.
+type tcpConn interface {
+	net.Conn
+	syscall.Conn
+	CloseWrite() error
+	SetLinger(sec int) error
 }
 
 // aheadConn is a connection with bytes that were read ahead.
 type aheadConn struct {
-	net.Conn
+	tcpConn
 	ahead []byte
 }
 
 func (c *aheadConn) Read(p []byte) (int, error) {
 	if len(c.ahead) == 0 {
-		return c.Conn.Read(p)
+		return c.tcpConn.Read(p)
 	}
 	n := copy(p, c.ahead)
 	c.ahead = c.ahead[n:]

@@ -3,8 +3,8 @@
 //
 // A call to one of the proxy's hosts never leaves the process. Inside a CONNECT tunnel the proxy is the TLS server, with a certificate for
 // whatever name the client asks for, and the connection then belongs to an http.Server of its own: handlers may hijack it, reset
-// it, or take hours over it, as on a listener. Loopback is let through, since nothing leaves the machine there. Every other host is refused
-// with a sentence, so that a run meant to be offline is offline, unless Options let it through.
+// it, or take hours over it, as on a listener. Loopback is let through for clients that are on loopback themselves, since nothing leaves the machine
+// there. Every other host is refused with a sentence, so that a run meant to be offline is offline, unless Options let it through.
 package proxy
 
 import (
@@ -38,8 +38,8 @@ const Production = "upgrade.odoo.com"
 
 // Options of a Proxy. Handler and Certificate are required.
 type Options struct {
-	// Handler answers the calls to Hosts. It sees them as an origin server does: URL with a path only, Host as the client
-	// has it, and TLS set if the client speaks TLS.
+	// Handler answers the calls to Hosts. It sees them as an origin server does: Host as the client has it, TLS set if the client speaks TLS, and a URL
+	// without a host. The URL of a call outside a tunnel has the scheme that the client asked for, which may be https without TLS.
 	Handler http.Handler
 	// Certificate returns the certificate to show as host, a DNS name or an IP address.
 	Certificate func(host string) (*tls.Certificate, error)
@@ -50,6 +50,9 @@ type Options struct {
 	AllowHosts []string
 	// Passthrough lets every host through.
 	Passthrough bool
+
+	// Guard returns the proxy's listener as it is to be used, such as with a bound on its connections; nil leaves it as it is.
+	Guard func(net.Listener) net.Listener
 
 	// Logger gets what was refused and what went wrong; nil discards it.
 	Logger *slog.Logger
@@ -63,7 +66,6 @@ type Proxy struct {
 	outer  *http.Server // of the proxy's own protocol
 	inner  *http.Server // of what comes inside the tunnels to Hosts
 	fed    *fedListener // inner's
-	dialer *net.Dialer  // for what is let through
 	engine *goproxy.ProxyHttpServer
 
 	serving sync.WaitGroup // the servers and the tunnels
@@ -90,13 +92,15 @@ func Start(addr string, opts Options) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy: listen: %w; choose another address, or port 0 for a free one", err)
 	}
+	if opts.Guard != nil {
+		listen = opts.Guard(listen)
+	}
 	opts.Hosts = append([]string{Production}, opts.Hosts...)
 	for i, host := range opts.Hosts {
 		opts.Hosts[i] = canonical(host)
 	}
 	p := &Proxy{
 		opts: opts, log: opts.Logger, listen: listen, fed: newFedListener(listen.Addr()),
-		dialer:  &net.Dialer{Timeout: dialTimeout},
 		tunnels: make(map[net.Conn]struct{}), refused: make(map[string]int),
 	}
 	if p.log == nil {
@@ -129,8 +133,9 @@ func (p *Proxy) newEngine() *goproxy.ProxyHttpServer {
 	engine.KeepAcceptEncoding = true
 	engine.Tr = &http.Transport{
 		Proxy:              http.ProxyFromEnvironment,
-		DialContext:        p.dialer.DialContext,
+		DialContext:        dial,
 		DisableCompression: true,
+		DisableKeepAlives:  true, // a connection that was made for one client is not another's
 	}
 	engine.NonproxyHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "this is upgrademock's proxy, for HTTPS_PROXY and HTTP_PROXY; call the emulator's own URL directly", http.StatusBadRequest)
@@ -147,12 +152,12 @@ func (p *Proxy) serveOuter(w http.ResponseWriter, r *http.Request) {
 	switch host := r.URL.Host; {
 	case r.Method == http.MethodConnect || !r.URL.IsAbs():
 		p.engine.ServeHTTP(&hijackWriter{w}, r)
-	case p.answersFor(host):
+	case p.answersFor(host, r):
 		p.serveOwn(w, originForm(r))
-	case p.allowed(host):
-		p.engine.ServeHTTP(w, r)
+	case p.allowed(host, r):
+		p.engine.ServeHTTP(w, guarded(r))
 	default:
-		resp := refusal(p.refuse(host))
+		resp := refusal(p.refuse(host, r))
 		// Deliberately: a name without a dot is hardly meant as one. The documented upload has an unquoted header, of which curl takes
 		// the second half for an address; the answer to it must not end up in what the script reads.
 		if name, _ := split(host); !strings.Contains(name, ".") {
@@ -173,7 +178,7 @@ func (p *Proxy) serveOwn(w http.ResponseWriter, r *http.Request) {
 // originForm is the request as an origin server gets it (RFC 9112 section 3.2.1).
 func originForm(r *http.Request) *http.Request {
 	r = r.Clone(r.Context())
-	r.URL.Scheme, r.URL.Host = "", ""
+	r.URL.Host = ""
 	r.URL.Path = cmp.Or(r.URL.Path, "/")
 	r.RequestURI = r.URL.RequestURI()
 	r.Header.Del("Proxy-Connection")
@@ -181,33 +186,37 @@ func originForm(r *http.Request) *http.Request {
 	return r
 }
 
-// answersFor reports whether the handler answers for host, which may have a port.
-func (p *Proxy) answersFor(host string) bool {
+// answersFor reports whether the handler answers for host, which may have a port, when r's client asks.
+func (p *Proxy) answersFor(host string, r *http.Request) bool {
 	name, _ := split(host)
+	if loopback(name) && !fromLoopback(r) {
+		return false
+	}
 	return slices.Contains(p.opts.Hosts, name) || slices.Contains(p.opts.Hosts, canonical(host))
 }
 
-// allowed reports whether host, which may have a port, is let through.
-func (p *Proxy) allowed(host string) bool {
+// allowed reports whether host, which may have a port, is let through when r's client asks.
+func (p *Proxy) allowed(host string, r *http.Request) bool {
 	name, _ := split(host)
-	return p.opts.Passthrough || loopback(name) || slices.ContainsFunc(p.opts.AllowHosts, func(glob string) bool {
+	if loopback(name) {
+		return fromLoopback(r)
+	}
+	return p.opts.Passthrough || slices.ContainsFunc(p.opts.AllowHosts, func(glob string) bool {
 		ok, _ := path.Match(strings.ToLower(glob), name)
 		return ok
 	})
 }
 
-func loopback(name string) bool {
-	ip := net.ParseIP(name)
-	return name == "localhost" || strings.HasSuffix(name, ".localhost") || ip != nil && ip.IsLoopback()
-}
-
-// refuse counts a host that is kept out, and returns the sentence about it.
-func (p *Proxy) refuse(host string) string {
+// refuse counts a host that is kept out when r's client asks, and returns the sentence about it.
+func (p *Proxy) refuse(host string, r *http.Request) string {
 	name, _ := split(host)
 	p.mu.Lock()
 	p.refused[name]++
 	p.mu.Unlock()
 	p.log.Debug("proxy: refused", "host", name)
+	if loopback(name) && !fromLoopback(r) {
+		return fmt.Sprintf("upgrademock refuses %s: what is on its own machine is there for clients of that machine only; call the platform as %s", name, Production)
+	}
 	return Refusal(name)
 }
 
