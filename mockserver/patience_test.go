@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/upgrademock/upgrademock/internal/proxy"
 )
 
 // A client that holds a connection without using it loses it: one that never ends its headers, one whose body stops coming, one that
@@ -63,54 +65,76 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// A client that does not read a download loses its connection; one that does may go on with it, however long it paused in between.
+// A client that does not read a download loses its connection, also behind a proxy; one that does may go on with it, however long it paused in between.
 func TestPatience_answers(t *testing.T) {
 	t.Parallel()
 	const size = 32 << 20 // more than the kernel takes on its way
 	srv, r := withPatience(t, patience{header: time.Hour, idle: time.Hour, stall: 2 * time.Second})
+	front, err := proxy.Start("127.0.0.1:0", proxy.Options{
+		Handler: srv, Certificate: srv.CA().Leaf, Guard: func(l net.Listener) net.Listener { return srv.Guard("proxy", l) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { front.Close() })
 	ref := url.Values{"request": {fmt.Sprint(r.ID)}, "key": {r.Key}}.Encode()
 	upload, err := http.Post(srv.URL()+"/database/v1/upload?"+ref, "", io.LimitReader(zeros{}, size))
 	if err != nil {
 		t.Fatal(err)
 	}
 	upload.Body.Close()
-	get := func() net.Conn {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(srv.URL(), "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn.SetDeadline(time.Now().Add(time.Minute))
-		if _, err := fmt.Fprintf(conn, "GET /database/eu1/%d/%s/original/archive HTTP/1.1\r\nHost: h\r\n\r\n", r.ID, r.Key); err != nil {
-			t.Fatal(err)
-		}
-		return conn
-	}
+	for _, way := range []struct {
+		name, base, connect string
+	}{
+		{"its own listener", srv.URL(), ""},
+		{"a proxy's tunnel", front.URL(), "CONNECT upgrade.odoo.com:80 HTTP/1.1\r\nHost: h\r\n\r\n"},
+	} {
+		t.Run(way.name, func(t *testing.T) {
+			dial := func() (net.Conn, *bufio.Reader) {
+				conn, err := net.Dial("tcp", strings.TrimPrefix(way.base, "http://"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { conn.Close() })
+				conn.SetDeadline(time.Now().Add(time.Minute))
+				in := bufio.NewReader(conn)
+				if way.connect != "" {
+					io.WriteString(conn, way.connect)
+					if resp, err := http.ReadResponse(in, &http.Request{Method: http.MethodConnect}); err != nil || resp.StatusCode != 200 {
+						t.Fatal(resp, err)
+					}
+				}
+				if _, err := fmt.Fprintf(conn, "GET /database/eu1/%d/%s/original/archive HTTP/1.1\r\nHost: h\r\n\r\n", r.ID, r.Key); err != nil {
+					t.Fatal(err)
+				}
+				return conn, in
+			}
 
-	idle := get()
-	defer idle.Close()
-	e, err := srv.Await(t.Context(), Filter{On: "download"})
-	if err != nil || e.Sent >= size {
-		t.Errorf("a download that nobody read ended with %d bytes, %v", e.Sent, err)
-	}
+			last := srv.journal.Last()
+			dial()
+			e, err := srv.Await(t.Context(), Filter{On: "download", After: last})
+			if err != nil || e.Sent >= size {
+				t.Errorf("a download that nobody read ended with %d bytes, %v", e.Sent, err)
+			}
 
-	reader := get()
-	defer reader.Close()
-	in := bufio.NewReader(reader)
-	resp, err := http.ReadResponse(in, nil)
-	if err != nil {
-		t.Fatal(err)
+			reader, in := dial()
+			resp, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != size {
+				t.Errorf("a download that was read ended with %d bytes, %v", n, err)
+			}
+			time.Sleep(srv.patience.stall + 100*time.Millisecond) // longer than a piece of it may take: between calls, nothing is waited for
+			if _, err := fmt.Fprintf(reader, "GET /database/v1/status?%s HTTP/1.1\r\nHost: h\r\n\r\n", ref); err != nil {
+				t.Fatal(err)
+			}
+			if resp, err = http.ReadResponse(in, nil); err != nil {
+				t.Fatalf("the next call on the connection: %v", err)
+			}
+			resp.Body.Close()
+		})
 	}
-	if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != size {
-		t.Errorf("a download that was read ended with %d bytes, %v", n, err)
-	}
-	time.Sleep(srv.patience.stall + 100*time.Millisecond) // longer than a piece of it may take: between calls, nothing is waited for
-	if _, err := fmt.Fprintf(reader, "GET /database/v1/status?%s HTTP/1.1\r\nHost: h\r\n\r\n", ref); err != nil {
-		t.Fatal(err)
-	}
-	if resp, err = http.ReadResponse(in, nil); err != nil {
-		t.Fatalf("the next call on the connection: %v", err)
-	}
-	resp.Body.Close()
 }
 
 // withPatience starts a server that waits for clients that long, and makes a request.

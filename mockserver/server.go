@@ -318,12 +318,7 @@ func (s *Server) serveHTTPLocked(name string, handler http.Handler, secure bool)
 		srv.TLSConfig.NextProtos = []string{"http/1.1", "http/1.0"} // the latter is all that curl --http1.0 offers
 	}
 	s.servers = append(s.servers, srv)
-	l = httpconn.Listen(l, httpconn.Options{
-		Max: s.opts.MaxConnections, Stall: s.patience.stall, Sweep: s.patience.sweep(),
-		Refused: func(remote net.Addr) {
-			s.log.Warn("too many HTTP connections: refused one (Options.MaxConnections, --max-connections)", "listener", name, "remote", remote.String(), "max", s.opts.MaxConnections)
-		},
-	})
+	l = s.bounded(name, l)
 	s.serving.Go(func() {
 		if secure {
 			srv.ServeTLS(l, "", "")
@@ -331,6 +326,24 @@ func (s *Server) serveHTTPLocked(name string, handler http.Handler, secure bool)
 			srv.Serve(l)
 		}
 	})
+}
+
+// bounded is a listener for HTTP with bounds on its connections: their number, and the patience with each.
+func (s *Server) bounded(name string, l net.Listener) net.Listener {
+	return httpconn.Listen(l, httpconn.Options{
+		Max: s.opts.MaxConnections, Stall: s.patience.stall, Sweep: s.patience.sweep(),
+		Refused: func(remote net.Addr) {
+			s.log.Warn("too many HTTP connections: refused one (Options.MaxConnections, --max-connections)", "listener", name, "remote", remote.String(), "max", s.opts.MaxConnections)
+		},
+	})
+}
+
+// Guard returns a TCP listener with what the server's own HTTP listeners have: a bound on the number of connections (Options.MaxConnections) and on the
+// time that a client may take to read, and a warning in the log if other machines can reach it. It is for whoever leads connections to the server in
+// another way, as a proxy does. The log calls the listener by name.
+func (s *Server) Guard(name string, l net.Listener) net.Listener {
+	s.warnIfExposed(name, l.Addr())
+	return s.bounded(name, l)
 }
 
 // countConn counts the connections of our own listeners, and so the calls that come over them. One that a fault hijacks is counted there.

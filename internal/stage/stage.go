@@ -98,7 +98,7 @@ func StartProxy(addr string, srv *mockserver.Server, opts Options, log *slog.Log
 		hosts = append([]string{strings.TrimPrefix(base, "http://")}, hosts...)
 	}
 	return proxy.Start(addr, proxy.Options{
-		Handler: srv, Certificate: srv.CA().Leaf,
+		Handler: srv, Certificate: srv.CA().Leaf, Guard: func(l net.Listener) net.Listener { return srv.Guard("proxy", l) },
 		Hosts: hosts, AllowHosts: opts.AllowHosts, Passthrough: opts.Passthrough, Logger: log,
 	})
 }
