@@ -12,6 +12,7 @@ import (
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/mockserver"
@@ -292,8 +293,52 @@ func TestSFTPAccess_hostKey(t *testing.T) {
 	if err == nil || shown == nil {
 		t.Fatalf("login as x: %v", err)
 	}
-	if shown.Type() != "ecdsa-sha2-nistp256" || !bytes.Equal(shown.Marshal(), w.srv.HostKey().Marshal()) {
+	if shown.Type() != "ecdsa-sha2-nistp256" || !bytes.Equal(shown.Marshal(), w.srv.HostKeys()[0].Marshal()) {
 		t.Errorf("host key of type %s", shown.Type())
+	}
+}
+
+// A server with host keys of several types shows each client the one that it knows, and known_hosts names all; a client that pins any of them
+// notices another one (row 5.9).
+func TestSFTPAccess_hostKeys(t *testing.T) {
+	t.Parallel()
+	opts := mockserver.Options{Scenarios: scripted(t, "name: other\nfaults: [{on: sftp.login, skip: 4, hostkey: changed}]\n")}
+	for _, name := range []string{"rsa", "ed25519", "ecdsa"} {
+		key, err := gossh.ParsePrivateKey(fixtures.Key(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		opts.SFTPHostKeys = append(opts.SFTPHostKeys, key)
+	}
+	w := onWire(t, &opts)
+	m := w.create()
+	w.grant(m, "ed25519")
+	if got := bytes.Count(readFile(t, w.knownHosts), []byte("\n")); got != 3 {
+		t.Errorf("known_hosts has %d lines, want 3", got)
+	}
+	known, err := knownhosts.New(w.knownHosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	login := func(algorithm string) error {
+		c, err := gossh.Dial("tcp", w.sftpAddr, &gossh.ClientConfig{
+			User: m.user(), Auth: []gossh.AuthMethod{gossh.PublicKeys(opts.SFTPHostKeys[1])}, HostKeyCallback: known, HostKeyAlgorithms: []string{algorithm},
+		})
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}
+	algorithms := []string{gossh.KeyAlgoECDSA256, gossh.KeyAlgoED25519, gossh.KeyAlgoRSASHA512, gossh.KeyAlgoRSA} // phpseclib 2 knows the last alone
+	for _, algorithm := range algorithms {
+		if err := login(algorithm); err != nil {
+			t.Errorf("a client that knows only %s: %v", algorithm, err)
+		}
+	}
+	for _, algorithm := range algorithms {
+		if err := login(algorithm); err == nil || !strings.Contains(err.Error(), "key mismatch") {
+			t.Errorf("a client that knows only %s, when the keys have changed: %v", algorithm, err)
+		}
 	}
 }
 

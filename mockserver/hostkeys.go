@@ -12,7 +12,7 @@ import (
 )
 
 // othersLike makes for each key another one of its type, so that a client that pins the one is shown the other.
-func othersLike(keys ...gossh.Signer) ([]gossh.Signer, error) {
+func othersLike(keys []gossh.Signer) ([]gossh.Signer, error) {
 	others := make([]gossh.Signer, len(keys))
 	for i, key := range keys {
 		var private any
@@ -40,3 +40,6 @@ func othersLike(keys ...gossh.Signer) ([]gossh.Signer, error) {
 	}
 	return others, nil
 }
+
+// alone is a list of the one key.
+func alone(key gossh.Signer, err error) ([]gossh.Signer, error) { return []gossh.Signer{key}, err }

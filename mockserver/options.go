@@ -75,8 +75,8 @@ type Options struct {
 	SFTPHostname string
 	// SFTPAccessTTL is how long an SFTP access lasts; 0 is 24 hours.
 	SFTPAccessTTL time.Duration
-	// SFTPHostKey is the SSH server's key; nil is an ECDSA P-256 key, made once for each DataDir.
-	SFTPHostKey gossh.Signer
+	// SFTPHostKeys are the SSH server's, at most one of each type; nil is an ECDSA P-256 key, made once for each DataDir.
+	SFTPHostKeys []gossh.Signer
 
 	// Scenarios are looked at in order; the first whose When matches a create's parameters drives that request. Where none
 	// matches, a request is pending for one poll, processing for one poll, and then done.

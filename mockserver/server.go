@@ -54,8 +54,8 @@ type Server struct {
 	handler  http.Handler
 	ca       *localca.CA
 	caFile   string
-	hostKey  gossh.Signer
-	// otherHostKeys makes, once, what a scenario shows in place of the host key.
+	hostKeys []gossh.Signer
+	// otherHostKeys makes, once, what a scenario shows in place of the host keys.
 	otherHostKeys func() ([]gossh.Signer, error)
 	sftp          *sftpserver.Server
 	patience      patience
@@ -231,12 +231,12 @@ func (s *Server) openTrust() (err error) {
 		s.dir.Note("%s", note)
 	}
 	switch {
-	case s.opts.SFTPHostKey != nil:
-		s.hostKey = s.opts.SFTPHostKey
+	case len(s.opts.SFTPHostKeys) > 0:
+		s.hostKeys = s.opts.SFTPHostKeys
 	case s.tempDir:
-		s.hostKey, err = newHostKey()
+		s.hostKeys, err = alone(newHostKey())
 	default:
-		s.hostKey, err = keptHostKey(s.dir)
+		s.hostKeys, err = alone(keptHostKey(s.dir))
 	}
 	if err != nil {
 		return fmt.Errorf("mockserver: SSH host key: %w", err)
@@ -496,8 +496,14 @@ func (s *Server) CA() *localca.CA { return s.ca }
 // KnownHostsFile is a known_hosts file for the SFTP server.
 func (s *Server) KnownHostsFile() string { return s.dir.File(datadir.KnownHosts) }
 
-// HostKey is the public key that the SFTP server shows.
-func (s *Server) HostKey() gossh.PublicKey { return s.hostKey.PublicKey() }
+// HostKeys are the public keys that the SFTP server shows, one of each type that it has.
+func (s *Server) HostKeys() []gossh.PublicKey {
+	keys := make([]gossh.PublicKey, len(s.hostKeys))
+	for i, key := range s.hostKeys {
+		keys[i] = key.PublicKey()
+	}
+	return keys
+}
 
 // record gives an event to the journal, the counters and the log.
 func (s *Server) record(e *journal.Event, params ...journal.Param) {

@@ -14,10 +14,10 @@ import (
 
 // newSFTP makes the temporary SFTP host, which asks the platform for everything.
 func (s *Server) newSFTP() (*sftpserver.Server, error) {
-	s.otherHostKeys = sync.OnceValues(func() ([]gossh.Signer, error) { return othersLike(s.hostKey) })
+	s.otherHostKeys = sync.OnceValues(func() ([]gossh.Signer, error) { return othersLike(s.hostKeys) })
 	return sftpserver.New(&sftpserver.Options{
 		Shares:   shares{s},
-		HostKeys: []gossh.Signer{s.hostKey},
+		HostKeys: s.hostKeys,
 		Logger:   s.log,
 		Observe:  s.noteSFTP,
 		Fault:    s.sftpFault,

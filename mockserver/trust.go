@@ -61,7 +61,7 @@ func makeHostKey(dir *datadir.Dir) (gossh.Signer, error) {
 	return gossh.NewSignerFromKey(key)
 }
 
-// writeKnownHostsLocked writes the host key beside every name and port under which the SFTP server may be called.
+// writeKnownHostsLocked writes the host keys beside every name and port under which the SFTP server may be called.
 func (s *Server) writeKnownHostsLocked() error {
 	l := s.listeners["sftp"]
 	if l == nil {
@@ -91,21 +91,27 @@ func (s *Server) writeKnownHostsLocked() error {
 			}
 		}
 	}
-	line := knownhosts.Line(addrs, s.hostKey.PublicKey()) + "\n"
-	return replaceKnownHosts(s.dir, line)
+	var lines []string
+	for _, key := range s.HostKeys() {
+		lines = append(lines, knownhosts.Line(addrs, key)+"\n")
+	}
+	return replaceKnownHosts(s.dir, lines)
 }
 
-// replaceKnownHosts puts ours in the place of the lines with the same key. Lines that others added, such as ssh itself, stay.
-func replaceKnownHosts(dir *datadir.Dir, ours string) error {
+// replaceKnownHosts puts ours in the place of the lines with the same keys. Lines that others added, such as ssh itself, stay.
+func replaceKnownHosts(dir *datadir.Dir, ours []string) error {
 	have, err := readKnownHosts(dir)
 	if err != nil {
 		return err
 	}
-	_, key, _ := strings.Cut(ours, " ")
-	lines := ours
+	lines := strings.Join(ours, "")
 	for line := range strings.Lines(have) {
 		line = strings.TrimSuffix(line, "\n") + "\n"
-		if !strings.HasSuffix(line, " "+key) {
+		same := func(our string) bool {
+			_, key, _ := strings.Cut(our, " ")
+			return strings.HasSuffix(line, " "+key)
+		}
+		if !slices.ContainsFunc(ours, same) {
 			lines += line
 		}
 	}

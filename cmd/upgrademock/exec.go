@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	gossh "golang.org/x/crypto/ssh"
 
 	"github.com/upgrademock/upgrademock/internal/child"
 	"github.com/upgrademock/upgrademock/internal/stage"
@@ -28,7 +27,6 @@ const linger = 5 * time.Second
 type stageFlags struct {
 	serve   serveFlags
 	proxy   proxyFlags
-	hostKey string
 	noHooks bool
 	keep    bool
 }
@@ -36,7 +34,6 @@ type stageFlags struct {
 func (f *stageFlags) add(flags *pflag.FlagSet) {
 	f.serve.add(flags, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0")
 	f.proxy.add(flags)
-	flags.StringVar(&f.hostKey, "sftp-host-key", "", "`file` with the SSH host key to use, for clients that pin it (default: a new ECDSA key)")
 	flags.BoolVar(&f.noHooks, "no-hooks", false, "only set variables: no startup files for the programs that need them")
 	flags.BoolVar(&f.keep, "keep", false, "leave requests and dumps behind, and say where")
 }
@@ -59,26 +56,9 @@ func (f *stageFlags) options(stderr io.Writer) (stage.Options, error) {
 	} else {
 		keepAuthority(opts)
 	}
-	if f.hostKey != "" {
-		if opts.SFTPHostKey, err = readHostKey(f.hostKey); err != nil {
-			return stage.Options{}, fmt.Errorf("--sftp-host-key: %w", err)
-		}
-	}
 	return stage.Options{
 		Server: opts, Hosts: f.proxy.hosts, AllowHosts: f.proxy.allow, Passthrough: f.proxy.passthrough, NoHooks: f.noHooks,
 	}, nil
-}
-
-func readHostKey(file string) (gossh.Signer, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	key, err := gossh.ParsePrivateKey(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; wanted a private key without a passphrase, such as ssh-keygen -t ecdsa makes", file, err)
-	}
-	return key, nil
 }
 
 // quiet passes warnings and errors only.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	gossh "golang.org/x/crypto/ssh"
 
 	"github.com/upgrademock/upgrademock/internal/localca"
 	"github.com/upgrademock/upgrademock/internal/proxy"
@@ -31,7 +32,7 @@ const grace = 3 * time.Second
 // serveFlags are the flags that say what emulator it is to be.
 type serveFlags struct {
 	http, https, sftp, control string
-	scenarios                  []string
+	scenarios, hostKeys        []string
 	clock, journal             string
 	logFormat                  string
 	verbose                    bool
@@ -51,6 +52,7 @@ func (f *serveFlags) add(flags *pflag.FlagSet, httpAddr, httpsAddr, sftpAddr str
 	flags.StringVar(&o.Region, "region", "eu1", "the part of the URLs that `names` the data centre")
 	flags.StringVar(&o.PublicURL, "public-url", "", "base `URL` of the URLs in answers (default: scheme and Host of the call being answered)")
 	flags.StringVar(&o.SFTPHostname, "sftp-hostname", "", "`hostname` that request_sftp_access answers (default: the host of the call being answered)")
+	flags.StringArrayVar(&f.hostKeys, "sftp-host-key", nil, "`file` with an SSH host key to show, repeatable with keys of several types (default: an ECDSA key of the data directory)")
 	flags.DurationVar(&o.SFTPAccessTTL, "sftp-access-ttl", 24*time.Hour, "how `long` an SFTP access lasts")
 	flags.IntVar(&o.FailureStatus, "failure-status", 200, "HTTP `status` of answers with failures")
 	flags.StringArrayVar(&f.scenarios, "scenario", nil, "a `file`, or the name of a built-in scenario, repeatable; the first that matches a request drives it")
@@ -98,6 +100,10 @@ func (f *serveFlags) options(stderr io.Writer) (*mockserver.Options, error) {
 		opts.Logger = slog.New(slog.NewJSONHandler(stderr, handlerOpts))
 	default:
 		return nil, fmt.Errorf("--log-format %q: choose text or json", f.logFormat)
+	}
+	var err error
+	if opts.SFTPHostKeys, err = readHostKeys(f.hostKeys); err != nil {
+		return nil, err
 	}
 	for _, name := range f.scenarios {
 		script, err := findScenario(name)
@@ -269,6 +275,8 @@ type ready struct {
 	KnownHostsFile string `json:"known_hosts_file"`
 	PID            int    `json:"pid"`
 	ProxyURL       string `json:"proxy_url,omitempty"` // with --proxy only
+
+	SFTPHostKeys []string `json:"sftp_host_keys,omitempty"` // each as a line of an authorized_keys file
 }
 
 func readyOf(srv *mockserver.Server, front *proxy.Proxy) (ready, error) {
@@ -287,6 +295,9 @@ func readyOf(srv *mockserver.Server, front *proxy.Proxy) (ready, error) {
 		}
 		if r.KnownHostsFile, err = filepath.Abs(srv.KnownHostsFile()); err != nil {
 			return r, err
+		}
+		for _, key := range srv.HostKeys() {
+			r.SFTPHostKeys = append(r.SFTPHostKeys, strings.TrimSpace(string(gossh.MarshalAuthorizedKey(key))))
 		}
 	}
 	var err error
