@@ -48,6 +48,7 @@ func (p *params) has(name string) bool {
 
 var (
 	errParametersTooLarge = fmt.Errorf("the call carries more than %d bytes of parameters; send fewer (a dump goes to upload)", maxParameters)
+	errNoBoundary         = errors.New("it names no boundary, such as multipart/form-data; boundary=x")
 	errParametersBroken   = errors.New("the body is not what its Content-Type says")
 )
 
@@ -78,7 +79,12 @@ func (p *params) read(r *http.Request) error {
 		return errParametersTooLarge
 	case err != nil:
 		*p = params{}
-		return fmt.Errorf("%w (%s): %w", errParametersBroken, contentType, err)
+		// The reader's own words, such as "multipart: NextPart: EOF", help nobody.
+		cause := "it ended too early, or a part of it is not well-formed; send it again"
+		if errors.Is(err, errNoBoundary) {
+			cause = err.Error()
+		}
+		return fmt.Errorf("%w (%s): %s", errParametersBroken, contentType, cause)
 	}
 	p.readQuery(r)
 	return nil
@@ -118,7 +124,7 @@ func unescape(s string) string {
 // addMultipart adds the fields of a multipart body; a file part's content is its value (row 5.1).
 func (p *params) addMultipart(body io.Reader, boundary string) error {
 	if boundary == "" {
-		return errors.New("it names no boundary")
+		return errNoBoundary
 	}
 	data, err := io.ReadAll(body)
 	if err != nil {
