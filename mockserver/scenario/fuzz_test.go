@@ -3,6 +3,7 @@ package scenario_test
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -36,6 +37,9 @@ func FuzzParse(f *testing.F) {
 			for _, m := range e.Mistakes {
 				if m.File != "fuzz.yaml" || m.Line < 1 || m.Column < 1 || m.Message == "" {
 					t.Errorf("a mistake without a place: %+v", m)
+				}
+				if strings.HasPrefix(m.Message, "not YAML") && !strings.Contains(m.Message, "wanted") {
+					t.Errorf("a mistake without what was wanted: %+v", m)
 				}
 			}
 			return

@@ -120,9 +120,9 @@ func (d *decoder) document(src []byte) (ast.Node, bool) {
 	if err != nil {
 		var syntax *yaml.SyntaxError
 		if errors.As(err, &syntax) && syntax.Token != nil {
-			return refuse(syntax.Token.Position, "not YAML: %s", syntax.Message)
+			return refuse(syntax.Token.Position, "not YAML: %s", notYAML(syntax.Message))
 		}
-		return refuse(nil, "not YAML: %s", err)
+		return refuse(nil, "not YAML: %s", notYAML(""))
 	}
 	var root ast.Node
 	for _, doc := range file.Docs {
@@ -145,7 +145,7 @@ func (d *decoder) document(src []byte) (ast.Node, bool) {
 func parseYAML(src []byte) (file *ast.File, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("the reader gave up: %v", p)
+			err = fmt.Errorf("scenario: the reader of YAML gave up: %v", p)
 		}
 	}()
 	tokens := lexer.Tokenize(string(src))
