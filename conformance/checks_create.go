@@ -139,11 +139,15 @@ func createChecks() []check {
 				}
 			}},
 		{id: "create/draft-values", rows: rows("7"), evidence: Documented, gentle: true,
-			says: "Of a new request, what is not known yet is null as in the documented sample: processed_at, estimated_time, customer_message; filestore is false and elapsed 00:00.",
+			says: "Of a new request, what is not known yet is null as in the documented sample: processed_at, estimated_time, customer_message; elapsed is 00:00, and filestore false in the edition of the sample.",
 			run: func(b *bench) {
 				req := b.draft()
 				m := req.reply.request()
-				for key, want := range map[string]any{"processed_at": nil, "estimated_time": nil, "customer_message": nil, "filestore": false, "elapsed": "00:00"} {
+				sample := map[string]any{"processed_at": nil, "estimated_time": nil, "customer_message": nil, "filestore": false, "elapsed": "00:00"}
+				if compareRows(b.learned.target, "8.0") > 0 {
+					delete(sample, "filestore") // later editions make files of attachments
+				}
+				for key, want := range sample {
 					if v, there := m[key]; there && v != want {
 						b.wrong(req.reply.What, key+" "+show(want), show(v))
 					}

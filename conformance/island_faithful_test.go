@@ -23,6 +23,7 @@ func TestFaithful(t *testing.T) {
 		{name: "at once", level: conformance.Observed, bends: []string{"differently"}, steps: []string{"done"}},
 		{name: "slowly", level: conformance.Observed, bends: []string{"differently"}, steps: []string{"processing", "processing", "processing", "processing", "processing", "done"}},
 		{name: "with a filestore", level: conformance.Observed, bends: []string{"filestore"}},
+		{name: "with one from the start", level: conformance.Observed, bends: []string{"filestore", "edition 13.0"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -146,6 +146,10 @@ func (s *island) serveFile(w http.ResponseWriter, r *http.Request) {
 				s.is("urls/original-sql-custom") && bytes.HasPrefix(data, []byte("PGDMP")) {
 				sql = append(data, '\n')
 			}
+			if s.is("differently") && bytes.HasPrefix(data, []byte("PGDMP")) {
+				http.Error(w, "no SQL can be made of it here", http.StatusNotImplemented)
+				return
+			}
 			w.Header().Set("Content-Type", "application/sql")
 			w.Write(sql)
 			return

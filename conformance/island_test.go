@@ -223,6 +223,9 @@ func (s *island) find(p map[string]string) (*islandRequest, []islandFailure) {
 			missing = append(missing, missingFailure(name))
 		}
 	}
+	if missing != nil && s.is("differently") {
+		return nil, []islandFailure{notFoundFailure(p["request"])}
+	}
 	if missing != nil {
 		return nil, missing
 	}
@@ -400,8 +403,8 @@ func (s *island) create(method string, p map[string]string, body []byte) (map[st
 	var fails []islandFailure
 	add := func(f islandFailure) { fails = append(fails, f) }
 	targets := []string{"6.0", "6.1", "7.0", "8.0"}
-	if s.is("hole") {
-		targets = []string{"6.0", "7.0", "8.0"}
+	if s.is("edition 13.0") {
+		targets = []string{"11.0", "12.0", "13.0"}
 	}
 	required := []string{"contract", "email", "target", "aim", "filename"}
 	if method == "upgrade" {
@@ -722,7 +725,7 @@ func (s *island) show(req *islandRequest) map[string]any {
 		"status_url": base + "status", "notes_url": base + "upgraded/notes", "original_sql_url": base + "original/sql", "original_dump_url": base + "original/archive",
 		"upgraded_sql_url": base + "upgraded/sql", "upgraded_dump_url": base + "upgraded/archive", "modules_url": base + "modules/archive",
 		"filesize": filesize, "database_uuid": uuid, "created_at": created.Format(time.DateTime), "estimated_time": estimated, "processed_at": processed,
-		"elapsed": "00:00", "filestore": s.is("filestore") && req.state == "done", "customer_message": message,
+		"elapsed": "00:00", "filestore": s.is("filestore") && (req.state == "done" || s.is("edition 13.0")), "customer_message": message,
 		"database_version": version, "postgresql": postgresql, "compressions": compressions,
 	}
 	if req.viaUpgrade || s.is("upgrade/plain-status") {
