@@ -71,7 +71,7 @@ func (s *session) openFile(p string, flags Flags) (*handle, error) {
 	case where == theFile && flags.Create && flags.Exclusive:
 		return nil, statusExists
 	case where != theFile && (writes || flags.Create):
-		return nil, statusDenied
+		return nil, onlyTheFile(p, info.Name)
 	case where == root:
 		return nil, statusDirectory
 	case where == nowhere:
@@ -168,10 +168,14 @@ func (f files) Filecmd(r *sftp.Request) error {
 		if r.Target != "" {
 			p = cleanPath(r.Filepath) + " -> " + cleanPath(r.Target)
 		}
-		if _, err := s.share.Stat(); err != nil {
-			return s.refuse(strings.ToLower(r.Method), p, err)
+		info, err := s.share.Stat()
+		if err == nil {
+			err = onlyTheFile(r.Filepath, info.Name)
+			if cleanPath(r.Filepath) == "/"+info.Name {
+				err = refusal{statusDenied, "the file can neither be renamed, removed nor linked"}
+			}
 		}
-		return s.refuse(strings.ToLower(r.Method), p, statusDenied)
+		return s.refuse(strings.ToLower(r.Method), p, err)
 	}
 	h, ofHandle := s.handleOf(r.Filepath)
 	if !ofHandle {

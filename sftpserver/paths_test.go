@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -223,6 +224,49 @@ func TestSetstat_timesAndModeHaveNoEffect(t *testing.T) {
 		}
 		if err != nil || st.Mode() != want || !st.ModTime().Equal(h.share.mtime) {
 			t.Errorf("read-only %v: afterwards %v %v, %v", readOnly, st.Mode(), st.ModTime(), err)
+		}
+	}
+}
+
+// TestTemporaryNames writes as clients do that rename at the end. They read what others read; the journal names the cause, and the client's option.
+func TestTemporaryNames(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	c := h.client()
+	for _, test := range []struct{ base, want string }{
+		{name + ".filepart", "WinSCP does not with Preferences, Transfer, Endurance, Disable"},
+		{name + ".5b6c7d8e.partial", "rclone does not with --inplace"},
+		{name + ".partial", "rclone does not with --inplace"},
+		{".in." + name, "lftp does not after set xfer:use-temp-file no"},
+		{name + ".part", "MarkPartial=false"},
+		{name + ".writing", "use-temporary-file-name=false"},
+		{".giosaveX1Y2Z3", "take another client"},
+		{name + "-A1b2C3d4", "Cyberduck: Preferences, Transfers, Uploads"},
+		{"." + name, "Apache NiFi: Dot Rename"},
+		{name + ".tmp", "switch off the client's option for temporary names"},
+		{"upload.TMP", "switch off the client's option for temporary names"},
+		{name + ".inprogress", "switch off the client's option for temporary names"},
+		{name + "~", "switch off the client's option for temporary names"},
+		{"." + name + ".x7Yz2Q", "switch off the client's option for temporary names"},
+		{"other.sql", ""},
+		{"template", ""},
+	} {
+		h.told.reset()
+		if _, err := c.OpenFile(test.base, os.O_WRONLY|os.O_CREATE|os.O_TRUNC); !os.IsPermission(err) || strings.Contains(err.Error(), "option") {
+			t.Errorf("%s: %v, want permission denied and no more", test.base, err)
+		}
+		if err := c.Rename("/"+test.base, "/"+name); !os.IsPermission(err) {
+			t.Errorf("renaming %s: %v", test.base, err)
+		}
+		list := h.told.all(sftpserver.EventDenied)
+		if len(list) != 2 {
+			t.Fatalf("%s: journalled %+v", test.base, list)
+		}
+		for _, e := range list {
+			why := "only /" + name + " can be written"
+			if test.want == "" && e.Reason != why || !strings.HasPrefix(e.Reason, why) || !strings.Contains(e.Reason, test.want) {
+				t.Errorf("%s: the journal says %q, want something with %q", test.base, e.Reason, test.want)
+			}
 		}
 	}
 }

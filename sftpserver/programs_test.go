@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -155,10 +156,13 @@ for how in ["auth_password('user_10534', 'secret')", "auth_interactive('user_105
 
 func (h *host) lftp(commands string) string {
 	h.tb.Helper()
-	lftp := testprog.Need(h.tb, "lftp", "lftp")
+	return h.must("", testprog.Need(h.tb, "lftp", "lftp"), h.lftpArgs(commands)...)
+}
+
+func (h *host) lftpArgs(commands string) []string {
 	connect := "ssh " + strings.Join(h.sshOptions(), " ") + " -a -x"
-	return h.must("", lftp, "--norc", "-c", fmt.Sprintf(
-		"set cmd:fail-exit yes; set net:max-retries 2; set net:timeout 20; set sftp:connect-program '%s'; open -p %s sftp://%s:@127.0.0.1; %s", connect, h.port(), user, commands))
+	return []string{"--norc", "-c", fmt.Sprintf(
+		"set cmd:fail-exit yes; set net:max-retries 2; set net:timeout 20; set sftp:connect-program '%s'; open -p %s sftp://%s:@127.0.0.1; %s", connect, h.port(), user, commands)}
 }
 
 func TestLFTP(t *testing.T) {
@@ -179,6 +183,13 @@ func TestLFTP(t *testing.T) {
 	if !bytes.Equal(h.read("part"), want) {
 		t.Error("what was resumed differs")
 	}
+	if out, errs, err := h.run("", testprog.Need(t, "lftp", "lftp"), h.lftpArgs("set xfer:use-temp-file yes; put dump -o "+name)...); err == nil {
+		t.Errorf("a temporary name was taken:\n%s%s", out, errs)
+	}
+	if list := h.told.all(sftpserver.EventDenied); !slices.ContainsFunc(list, func(e sftpserver.Event) bool { return strings.Contains(e.Reason, "set xfer:use-temp-file no") }) {
+		t.Errorf("the journal says %+v", list)
+	}
+	h.wants(want)
 	h.share.protect(true)
 	h.lftp("pget -n 3 " + name + " -o parts; mirror / copy")
 	if !bytes.Equal(h.read("parts"), want) || !bytes.Equal(h.read("copy/"+name), want) {
