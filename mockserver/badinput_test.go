@@ -33,10 +33,10 @@ func TestBadInput_parameters(t *testing.T) {
 			"100,000 multipart fields":      {manyType, manyBody, "PARAMETERS:TOO_LARGE", "1048576 bytes"},
 			"10 MB of small parameters":     {formType, strings.Repeat("a=b&", 10<<20/4), "PARAMETERS:TOO_LARGE", "1048576 bytes"},
 			"multipart without a boundary":  {"multipart/form-data", multiBody, "PARAMETERS:INVALID", "boundary"},
-			"multipart cut off":             {"multipart/form-data; boundary=x", multiBody[:40], "PARAMETERS:INVALID", "EOF"},
-			"multipart without an end":      {"multipart/form-data; boundary=x", strings.TrimSuffix(multiBody, "--x--\r\n"), "PARAMETERS:INVALID", "EOF"},
-			"multipart with a bad header":   {"multipart/form-data; boundary=x", "--x\r\nno header\r\n\r\nv\r\n--x--\r\n", "PARAMETERS:INVALID", "MIME header"},
-			"multipart of another boundary": {"multipart/form-data; boundary=y", multiBody, "PARAMETERS:INVALID", "EOF"},
+			"multipart cut off":             {"multipart/form-data; boundary=x", multiBody[:40], "PARAMETERS:INVALID", "(multipart/form-data): it ended too early"},
+			"multipart without an end":      {"multipart/form-data; boundary=x", strings.TrimSuffix(multiBody, "--x--\r\n"), "PARAMETERS:INVALID", "(multipart/form-data): it ended too early"},
+			"multipart with a bad header":   {"multipart/form-data; boundary=x", "--x\r\nno header\r\n\r\nv\r\n--x--\r\n", "PARAMETERS:INVALID", "a part of it is not well-formed"},
+			"multipart of another boundary": {"multipart/form-data; boundary=y", multiBody, "PARAMETERS:INVALID", "(multipart/form-data): it ended too early"},
 		} {
 			a := w.send("POST", "create?"+sample().Encode(), http.Header{"Content-Type": {tc.contentType}}, strings.NewReader(tc.body))
 			diff(t, name, []string{tc.reason}, a.reasons())

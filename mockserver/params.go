@@ -80,9 +80,12 @@ func (p *params) read(r *http.Request) error {
 	case err != nil:
 		*p = params{}
 		// The reader's own words, such as "multipart: NextPart: EOF", help nobody.
-		cause := "it ended too early, or a part of it is not well-formed; send it again"
-		if errors.Is(err, errNoBoundary) {
+		cause := "a part of it is not well-formed; each has headers, an empty line, and its value"
+		switch {
+		case errors.Is(err, errNoBoundary):
 			cause = err.Error()
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			cause = "it ended too early, or its last boundary is another"
 		}
 		return fmt.Errorf("%w (%s): %s", errParametersBroken, contentType, cause)
 	}
