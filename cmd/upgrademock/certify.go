@@ -170,6 +170,7 @@ func (f *certifyFlags) run(cmd *cobra.Command, opts certify.Options) (err error)
 	if err != nil {
 		return failed(err)
 	}
+	remark(stderr, "certify", report.Remarks())
 	if f.junit != "" {
 		if err := writeFile(f.junit, report.WriteJUnit); err != nil {
 			return failed(fmt.Errorf("--junit: %w", err))

@@ -182,7 +182,7 @@ func execute(opts stage.Options, args []string, task *task, expect bool, stderr 
 	if len(result.Ended) > 0 {
 		say(stderr, "exec: ended what the program left running: %s; have it wait for what it starts", strings.Join(result.Ended, ", "))
 	}
-	remarks(st, stderr)
+	remark(stderr, "exec", st.Remarks())
 	status := result.Status
 	run := task.run(result)
 	if expect && !asExpected(st.Server, &run, stderr) {
@@ -197,25 +197,14 @@ func execute(opts stage.Options, args []string, task *task, expect bool, stderr 
 	return nil
 }
 
-// remarks says what the program's user should know beyond what the program said.
-func remarks(st *stage.Stage, stderr io.Writer) {
-	refused := st.Proxy.Refused()
-	for _, host := range refused {
-		say(stderr, "exec: refused calls to %s: an offline run stays offline; allow them with --allow-host %[1]s, or all with --passthrough", host)
+// remark says what the program's user should know beyond what the program said.
+func remark(stderr io.Writer, command string, remarks stage.Remarks) {
+	for _, host := range remarks.Refused {
+		say(stderr, "%s: refused calls to %s: an offline run stays offline; allow them with --allow-host %[2]s, or all with --passthrough", command, host)
 	}
-	tunnels, calls := st.Proxy.Taken()
-	if calls > 0 || len(st.Server.Journal()) > 0 { // the program may have emptied the journal
-		return
+	if remarks.Silence != "" {
+		say(stderr, "%s: %s", command, remarks.Silence)
 	}
-	if tunnels > 0 {
-		say(stderr, "exec: the program connected %d times and made no call: it did not trust the certificate; have it trust UPGRADEMOCK_CA_FILE", tunnels)
-		return
-	}
-	say(stderr, `exec: the program never called the emulator. The usual causes:
-  - it made no call, or ended before it did;
-  - it does not look at HTTPS_PROXY, or sets proxies of its own: give it the address in UPGRADE_URL;
-  - it calls another name than upgrade.odoo.com: see --host NAME;
-  - it cleans its environment, as sudo, env -i, tox and containers do.`)
 }
 
 // asExpected reports whether the program did what the scenarios expect, and says what it did not.

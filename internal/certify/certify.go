@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -74,6 +75,7 @@ type Result struct {
 	Output      string             `json:"-"` // the end of what the client printed
 	Journal     []mockserver.Event `json:"-"`
 	skip        string             // why it was left out; "": it was not
+	remarks     stage.Remarks
 }
 
 // Failure is an expectation that was not met.
@@ -167,6 +169,29 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 		err = writeJournal(opts.Journal, results)
 	}
 	return report, err
+}
+
+// Remarks are what is to be said of the client in all runs. There is Silence if it never called the emulator where it should have.
+func (rep *Report) Remarks() (all stage.Remarks) {
+	for i := range rep.Results {
+		r := &rep.Results[i]
+		for _, host := range r.remarks.Refused {
+			if !slices.Contains(all.Refused, host) {
+				all.Refused = append(all.Refused, host)
+			}
+		}
+		if all.Silence == "" && r.silent() {
+			all.Silence = r.remarks.Silence
+		}
+	}
+	return all
+}
+
+// silent reports whether the client failed because it never called the emulator.
+func (r *Result) silent() bool {
+	return r.Verdict == Fail && r.remarks.Silence != "" && slices.ContainsFunc(r.Failed, func(f Failure) bool {
+		return strings.HasPrefix(f.Expect, "calls.") || f.Expect == "order"
+	})
 }
 
 func (rep *Report) add(r Result) {

@@ -34,11 +34,21 @@ func (rep *Report) WriteTable(w io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	var silent []string
 	for _, r := range rep.Results {
-		if r.Verdict != Pass {
+		switch {
+		case r.silent():
+			silent = append(silent, r.Scenario)
+		case r.Verdict != Pass:
 			if _, err := fmt.Fprintf(w, "\n%s: %s\n%s", r.Scenario, r.Description, r.details("  ")); err != nil {
 				return err
 			}
+		}
+	}
+	if silent != nil {
+		last := rep.Results[slices.IndexFunc(rep.Results, func(r Result) bool { return r.silent() })].lastWords("  ")
+		if _, err := fmt.Fprintf(w, "\n%s: the client never called the emulator\n%s", strings.Join(silent, ", "), last); err != nil {
+			return err
 		}
 	}
 	skipped := ""
@@ -76,11 +86,19 @@ func (r *Result) details(indent string) string {
 			shown = lines
 		}
 	}
-	if r.Output != "" {
-		put("the client's last words:")
-		for l := range strings.SplitSeq(r.Output, "\n") {
-			put("    %s", l)
-		}
+	b.WriteString(r.lastWords(indent))
+	return b.String()
+}
+
+// lastWords are the end of what the client printed.
+func (r *Result) lastWords(indent string) string {
+	if r.Output == "" {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%sthe client's last words:\n", indent)
+	for line := range strings.SplitSeq(r.Output, "\n") {
+		fmt.Fprintf(&b, "%s    %s\n", indent, line)
 	}
 	return b.String()
 }

@@ -77,6 +77,7 @@ func (r *run) run(ctx context.Context) (err error) {
 	r.result.Exit, r.result.Took = r.ended.Status, r.ended.Took
 	r.result.Journal = r.stage.Server.Journal()
 	r.result.Output = r.tail()
+	r.result.remarks = r.stage.Remarks()
 	if reason := r.opts.Via.choseOther(r.script, r.result.Journal); reason != "" {
 		r.result.skip = reason
 		return nil

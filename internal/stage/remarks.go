@@ -1,0 +1,29 @@
+package stage
+
+import "fmt"
+
+// Remarks are what whoever ran a program should know beyond what the program said.
+type Remarks struct {
+	// Refused are the hosts that the program called, and that the proxy did not let it reach.
+	Refused []string
+	// Silence explains why the emulator got no call at all; "" if it got one.
+	Silence string
+}
+
+// Remarks returns what there is to say of the program that has run.
+func (s *Stage) Remarks() Remarks {
+	r := Remarks{Refused: s.Proxy.Refused()}
+	tunnels, calls := s.Proxy.Taken()
+	switch {
+	case calls > 0 || len(s.Server.Journal()) > 0: // the program may have emptied the journal
+	case tunnels > 0:
+		r.Silence = fmt.Sprintf("the program connected %d times and made no call: it did not trust the certificate; have it trust UPGRADEMOCK_CA_FILE", tunnels)
+	default:
+		r.Silence = `the program never called the emulator. The usual causes:
+  - it made no call, or ended before it did;
+  - it does not look at HTTPS_PROXY, or sets proxies of its own: give it the address in UPGRADE_URL;
+  - it calls another name than upgrade.odoo.com: see --host NAME;
+  - it cleans its environment, as sudo, env -i, tox and containers do.`
+	}
+	return r
+}
