@@ -61,13 +61,13 @@ func judged(t *testing.T, file string, s *scenario.Scenario) {
 	case held:
 	case e == nil:
 		t.Errorf("%s: no expectation", file)
-	case e.Exit == "" || e.Out == "" || e.Within == 0:
+	case e.Exit == "" || e.Out == "" && e.Exit != scenario.ExitHonest || e.Within == 0:
 		t.Errorf("%s: the expectation says nothing about exit, out, or within", file)
 	case e.Params == "" || e.Requests == "" || e.Hides == "":
 		t.Errorf("%s: the expectation says nothing about params, requests, or hides, which every client is judged by", file)
 	case e.Dump == "" && e.Exit == scenario.ExitSuccess:
 		t.Errorf("%s: the expectation says nothing about the dump", file)
-	case (e.Exit == scenario.ExitSuccess) != (e.Out == scenario.OutUpgraded):
+	case e.Exit != scenario.ExitHonest && (e.Exit == scenario.ExitSuccess) != (e.Out == scenario.OutUpgraded):
 		t.Errorf("%s: exit %s and out %s", file, e.Exit, e.Out)
 	case e.Exit == scenario.ExitSuccess && waits > 10*time.Second:
 		t.Errorf("%s: takes %s", file, waits)

@@ -188,7 +188,7 @@ func (c *checker) upgraded(u Upgraded) {
 }
 
 func (c *checker) expect(e *Expect) {
-	c.word("expect.exit", e.Exit, ExitSuccess, ExitFailure)
+	c.word("expect.exit", e.Exit, ExitSuccess, ExitFailure, ExitHonest)
 	c.word("expect.out", e.Out, OutUpgraded, OutAbsent)
 	c.word("expect.retry_after", e.RetryAfter, RetryAfterKept)
 	c.word("expect.params", e.Params, ParamsAsTold)
@@ -208,6 +208,9 @@ func (c *checker) expect(e *Expect) {
 	}
 	for i, event := range e.Order {
 		c.event(fmt.Sprintf("expect.order[%d]", i), event)
+	}
+	if e.GivesUp != "" {
+		c.event("expect.gives_up", e.GivesUp)
 	}
 	if e.Within < 0 {
 		c.at("expect.within", wrong("a duration is longer than zero here, found `%s`", e.Within))

@@ -12,6 +12,7 @@ import (
 const (
 	ExitSuccess = "success"
 	ExitFailure = "failure"
+	ExitHonest  = "honest"
 	OutUpgraded = "upgraded"
 	OutAbsent   = "absent"
 
@@ -24,7 +25,8 @@ const (
 
 // Expect is what a good client does. What is empty is not judged.
 type Expect struct {
-	// Exit is success (status 0) or failure (any other).
+	// Exit is success (status 0), failure (any other), or honest: success if the upgraded dump is in the output file, and
+	// failure if it is not.
 	Exit string `json:"exit,omitempty"`
 	// Calls bounds how often each event of [Events] happened, faulted ones included.
 	Calls map[string]Bound `json:"calls,omitempty"`
@@ -35,6 +37,9 @@ type Expect struct {
 	Interval map[string]Interval `json:"interval,omitempty"`
 	// RetryAfter is `kept`: a client that was told to retry after some time waits for so long.
 	RetryAfter string `json:"retry_after,omitempty"`
+	// GivesUp is an event that a client does not cause for ever: it ends within Within, or at least its attempts come further
+	// and further apart. If it is set, Exit is not judged for a client that had to be ended.
+	GivesUp string `json:"gives_up,omitempty"`
 	// Resumed says that the broken transfer was continued, not begun again.
 	Resumed bool `json:"resumed,omitempty"`
 	// Params is `as told`: create got the values that the client was told to give.

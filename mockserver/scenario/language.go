@@ -204,6 +204,7 @@ func (d *decoder) expect(v value, e *Expect) {
 			e.Interval = bounds(d, v, "an object of times, such as `{status: \">=1s\"}`", parseInterval)
 		},
 		"retry_after": d.text(&e.RetryAfter),
+		"gives_up":    d.text(&e.GivesUp),
 		"resumed":     d.truth(&e.Resumed),
 		"params":      d.text(&e.Params),
 		"dump":        d.text(&e.Dump),

@@ -197,6 +197,7 @@ func TestParse_mistakes(t *testing.T) {
 		{"a dump how", "expect: {dump: whole}\n", want{"1:16: expect.dump: unknown word `whole`, expected `intact`"}},
 		{"parameters how", "expect: {params: told}\n", want{"1:18: expect.params: unknown word `told`, expected `as told`"}},
 		{"requests how", "expect: {requests: 1}\n", want{"1:20: expect.requests: wanted text"}},
+		{"gives up what", "expect: {gives_up: uploads}\n", want{"1:20: expect.gives_up: unknown event `uploads`, did you mean `upload`?"}},
 		{"retry after how", "expect: {retry_after: 2s}\n", want{"1:23: expect.retry_after: unknown word `2s`, expected `kept`"}},
 		{"hides what", "expect: {hides: email}\n", want{"1:17: expect.hides: unknown word `email`, expected `key`"}},
 	} {

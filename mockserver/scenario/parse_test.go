@@ -36,6 +36,7 @@ expect:
   order: [create, request_sftp_access, sftp.put, process, status]
   interval: {status: ">=1s"}
   retry_after: kept
+  gives_up: upload
   resumed: true
   params: as told
   dump: intact
@@ -82,6 +83,7 @@ func wholeScenario() *scenario.Scenario {
 			Order:      []string{"create", "request_sftp_access", "sftp.put", "process", "status"},
 			Interval:   map[string]scenario.Interval{"status": {Op: ">=", D: time.Second}},
 			RetryAfter: "kept",
+			GivesUp:    "upload",
 			Resumed:    true,
 			Params:     "as told",
 			Dump:       "intact",

@@ -203,11 +203,12 @@ func expectSchema() node {
 	text := []node{words("", StatusKeys()...), form("", `text:[\s\S]+`)}
 	texts := node{"description": "", "type": "array", "minItems": 1, "items": node{"anyOf": text}}
 	return object("What a good client does; judged when it has finished.", keys{
-		"exit":        words("How it ends.", ExitSuccess, ExitFailure),
+		"exit":        words("How it ends; honest: success if the upgraded dump is there, and failure if not.", ExitSuccess, ExitFailure, ExitHonest),
 		"calls":       object("How often things happened.", counts),
 		"order":       {"description": "In which order things happened.", "type": "array", "minItems": 2, "items": words("", Events()...)},
 		"interval":    object("How far apart any two successive ones were.", times),
 		"retry_after": words("How long a client waits that was told to retry after some time.", RetryAfterKept),
+		"gives_up":    words("What the client does not try for ever, or at least less and less often.", Events()...),
 		"resumed":     truth("The broken transfer was continued, not begun again."),
 		"params":      words("What create got, compared with what the client was told.", ParamsAsTold),
 		"dump":        words("What is processed, compared with the file that the client was told to send.", DumpIntact),

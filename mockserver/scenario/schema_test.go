@@ -88,7 +88,7 @@ func TestSchema_equalsTheGoTypesAndTheGrammar(t *testing.T) {
 		{"upgraded", root.Properties["upgraded"].AnyOf[1], file, "upgraded: {zzzzzzzz: 1}"},
 		{"expect", root.Properties["expect"], scenario.Expect{
 			Exit: "success", Calls: map[string]scenario.Bound{"create": {}}, Order: []string{"a"},
-			Interval: map[string]scenario.Interval{"status": {}}, RetryAfter: "kept", Resumed: true,
+			Interval: map[string]scenario.Interval{"status": {}}, RetryAfter: "kept", GivesUp: "upload", Resumed: true,
 			Params: "as told", Dump: "intact", Requests: "known", Within: 1, Out: "absent",
 			Shows: scenario.Texts{{Key: "state"}}, Hides: "key",
 		}, "expect: {zzzzzzzz: 1}"},

@@ -155,6 +155,46 @@ func waitsNot(e *journal.Event) bool {
 	return false
 }
 
+// growth is how many times longer the last pause of a client is that loses its patience.
+const growth = 4
+
+// givesUp looks at a client that tried until it was ended: its attempts must have come further and further apart.
+func (j *judge) givesUp(name string) {
+	const hint = "a good client gives up what does not succeed, and makes its pauses longer until then"
+	wanted := name + " is not tried for ever"
+	switch {
+	case j.Run == nil:
+		j.unjudged("gives_up", wanted)
+		return
+	case !j.Run.TimedOut:
+		j.add("gives_up", wanted, true, fmt.Sprintf("it ended after %s", round(j.Run.Took)), "", -1)
+		return
+	}
+	attempts := j.attempts(name)
+	if len(attempts) == 0 && name == scenario.OnUpload {
+		attempts = j.attempts(scenario.OnSFTPLogin)
+	}
+	if len(attempts) < 3 {
+		j.add("gives_up", wanted, false, fmt.Sprintf("it was still running after %s, and was ended", round(j.Run.Took)), hint, len(j.events)-1)
+		return
+	}
+	pause := func(i int) time.Duration { return j.events[attempts[i]].At.Sub(j.events[attempts[i-1]].At) }
+	latest := len(attempts) - 1
+	early, late := pause(min(2, latest)), pause(latest) // the first may be none: trying again at once, once, is no haste
+	saw := fmt.Sprintf("after %s it had tried %d times, and was ended; its pauses went from %s to %s", round(j.Run.Took), len(attempts), round(early), round(late))
+	j.add("gives_up", wanted, late >= time.Second && late >= growth*early, saw, hint, attempts[latest])
+}
+
+// attempts are the events of that name, as indexes. Several logins in one SSH connection are one.
+func (j *judge) attempts(name string) (found []int) {
+	for _, i := range j.byName[name] {
+		if n := len(found); name != scenario.OnSFTPLogin || n == 0 || j.events[found[n-1]].Session != j.events[i].Session {
+			found = append(found, i)
+		}
+	}
+	return found
+}
+
 // retryTolerance is what the way of two calls may differ.
 const retryTolerance = 100 * time.Millisecond
 

@@ -42,8 +42,14 @@ func (j *judge) exit(want string) {
 		return
 	}
 	run := j.Run
-	if run == nil {
+	switch {
+	case run == nil || want == scenario.ExitHonest && run.Out == "":
 		j.unjudged("exit", want)
+		return
+	case run.TimedOut && j.script.Expect.GivesUp != "":
+		return // it was not its own end
+	case want == scenario.ExitHonest:
+		j.honest()
 		return
 	}
 	saw := fmt.Sprintf("exit status %d", run.Status)
@@ -57,11 +63,24 @@ func (j *judge) exit(want string) {
 	j.add("exit", want, good && run.Signal == 0, saw, hint, -1)
 }
 
+// honest judges whether the exit status says what became of the upgrade.
+func (j *judge) honest() {
+	const wanted = "success if the upgraded dump is in the output file, and failure if it is not"
+	run := j.Run
+	_, err := os.Stat(run.Out)
+	good, file := j.upgraded(errors.Is(err, fs.ErrNotExist))
+	saw := fmt.Sprintf("exit status %d and %s", run.Status, file)
+	if run.Signal != 0 {
+		saw = fmt.Sprintf("it was ended by signal %d (%v)", int(run.Signal), run.Signal)
+	}
+	j.add("exit", wanted, run.Signal == 0 && good == (run.Status == 0), saw, "a good client tells by its exit status whether there is an upgraded dump", -1)
+}
+
 // within judges whether the client ended in time.
 func (j *judge) within(want time.Duration) {
 	run := j.Run
 	switch {
-	case want == 0 && (run == nil || !run.TimedOut):
+	case want == 0 && (run == nil || !run.TimedOut), run != nil && run.TimedOut && j.script.Expect.GivesUp != "":
 		return
 	case run == nil:
 		j.unjudged("within", want.String())

@@ -79,6 +79,85 @@ func TestJudge_end(t *testing.T) {
 	}
 }
 
+func TestJudge_honest(t *testing.T) {
+	t.Parallel()
+	upgraded := []byte("the upgraded one")
+	requests := []verify.Request{{ID: 1, Upgraded: content(upgraded), UpgradedSQL: content(nil)}}
+	for _, tc := range []struct {
+		name    string
+		file    []byte // nil: none
+		run     verify.Run
+		verdict string
+	}{
+		{"success with the dump", upgraded, verify.Run{}, "pass"},
+		{"failure without", nil, verify.Run{Status: 1}, "pass"},
+		{"success without", nil, verify.Run{}, "fail"},
+		{"success with another file", []byte("<html>"), verify.Run{}, "fail"},
+		{"failure with the dump", upgraded, verify.Run{Status: 1}, "fail"},
+		{"killed", nil, verify.Run{Status: 137, Signal: syscall.SIGKILL}, "fail"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			tc.run.Out = filepath.Join(t.TempDir(), "out")
+			if tc.file != nil {
+				if err := os.WriteFile(tc.run.Out, tc.file, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := judgeRun(t, "exit: honest", verify.Evidence{Requests: requests, Run: &tc.run}); got.Verdict != tc.verdict {
+				t.Errorf("%+v, want %s", got, tc.verdict)
+			}
+		})
+	}
+	if got := judgeRun(t, "exit: honest", verify.Evidence{Requests: requests, Run: &verify.Run{}}); got.Verdict != verify.Unjudged {
+		t.Errorf("%+v, want unjudged: nobody knows the file", got)
+	}
+}
+
+func TestJudge_givesUp(t *testing.T) {
+	t.Parallel()
+	tried := func(name string, seconds ...int) (events []journal.Event) {
+		for i, s := range seconds {
+			events = append(events, at(1000*s, journal.Event{On: name, Session: uint64(i + 1)}))
+			if name == "sftp.fault" {
+				events[i].Op = "login"
+			}
+		}
+		return events
+	}
+	ended, still := verify.Run{Status: 1, Took: 40 * time.Second}, verify.Run{Status: 143, Signal: syscall.SIGTERM, Took: 2 * time.Minute, TimedOut: true}
+	for _, tc := range []struct {
+		name, expect string
+		events       []journal.Event
+		run          verify.Run
+		verdict, saw string
+	}{
+		{"gave up", "gives_up: status", tried("status", 1, 2, 3), ended, "pass", "it ended after 40s"},
+		{"still trying, ever more slowly", "gives_up: status", tried("status", 1, 2, 4, 8, 16, 32, 62, 92), still, "pass", "its pauses went from 2s to 30s"},
+		{"for ever", "gives_up: status", tried("status", 1, 2, 3, 4, 5, 6, 7, 8), still, "fail", "after 2m0s it had tried 8 times, and was ended; its pauses went from 1s to 1s"},
+		{"for ever, once at once", "gives_up: status", tried("status", 1, 1, 2, 3, 4, 5, 6, 7), still, "fail", "from 1s to 1s"},
+		{"hammering", "gives_up: upload", tried("upload", 1, 1, 1, 1, 1), still, "fail", "from 0s to 0s"},
+		{"over SFTP", "gives_up: upload", tried("sftp.fault", 1, 2, 4, 8, 16, 32, 62, 92), still, "pass", "from 2s to 30s"},
+		{"stuck", "gives_up: status", tried("status", 1), still, "fail", "it was still running after 2m0s"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			// A client that is ended was not asked for its exit status, nor for its time.
+			for _, more := range []string{"", ", within: 2m, exit: failure"} {
+				script, err := scenario.Parse("x.yaml", []byte("expect: {"+tc.expect+more+"}"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, got := range verify.Judge(script, verify.Evidence{Events: tc.events, Run: &tc.run}) {
+					if got.Expect == "gives_up" && (got.Verdict != tc.verdict || !strings.Contains(got.Saw, tc.saw)) || got.Expect != "gives_up" && got.Verdict != verify.Pass {
+						t.Errorf("%+v, want %s: %s", got, tc.verdict, tc.saw)
+					}
+				}
+			}
+		})
+	}
+}
+
 func TestJudge_params(t *testing.T) {
 	t.Parallel()
 	told := map[string]string{"contract": "M123456-abcdef", "email": "john.doe@example.com", "target": "8.0", "aim": "test", "filename": "db_name.dump"}

@@ -90,6 +90,9 @@ func Judge(script *scenario.Scenario, evidence Evidence) []Result {
 	if expect.RetryAfter != "" {
 		j.retryAfter()
 	}
+	if expect.GivesUp != "" {
+		j.givesUp(expect.GivesUp)
+	}
 	if expect.Resumed {
 		j.resumed()
 	}
