@@ -9,6 +9,7 @@ polls (default 60).
 
 import os
 import sys
+import tempfile
 import time
 
 import requests
@@ -68,12 +69,17 @@ def main(dump, out):
     call("process", login)
     request = upgraded(login)
 
-    part = out + ".part"
-    with requests.get(request["upgraded_dump_url"], stream=True, timeout=60) as answer, open(part, "wb") as file:
-        answer.raise_for_status()
-        for block in answer.iter_content(1 << 20):
-            file.write(block)
-    os.rename(part, out)
+    # A name that nobody else has, in the same folder.
+    handle, part = tempfile.mkstemp(prefix=os.path.basename(out) + ".", dir=os.path.dirname(out) or ".")
+    try:
+        with requests.get(request["upgraded_dump_url"], stream=True, timeout=60) as answer, os.fdopen(handle, "wb") as file:
+            answer.raise_for_status()
+            for block in answer.iter_content(1 << 20):
+                file.write(block)
+        os.rename(part, out)
+    except BaseException:
+        os.unlink(part)
+        raise
     print("the upgraded dump is in", out)
 
 

@@ -100,10 +100,11 @@ while :; do
 done
 
 (umask 077 && jq -r '"url = \"\(.request.upgraded_dump_url)\""' "$work/answer" >"$work/url")
-if ! curl -sSf -K "$work/url" -o "$out.part"; then
-    rm -f "$out.part"
+part=$(mktemp "$out.XXXXXX") || exit 1 # a name that nobody else has, in the same folder
+if ! curl -sSf -K "$work/url" -o "$part"; then
+    rm -f "$part"
     echo "the upgraded dump could not be downloaded" >&2
     exit 1
 fi
-mv "$out.part" "$out"
+mv "$part" "$out"
 echo "the upgraded dump is in $out"
