@@ -18,6 +18,7 @@ import (
 	"github.com/upgrademock/upgrademock/internal/safefile"
 	"github.com/upgrademock/upgrademock/mockserver/internal/boltfile"
 	"github.com/upgrademock/upgrademock/mockserver/internal/datadir"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
 var (
@@ -105,8 +106,8 @@ func openStore(dir *datadir.Dir) (*store, error) {
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("platform: %s is in use by another process; stop that one, or take another data directory: %w", path, err)
-	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("platform: %w", err)
+	case err != nil && !errors.Is(err, boltfile.ErrDamaged) && !errors.Is(err, ErrDatabase):
+		return nil, fmt.Errorf("platform: open %s: %w", path, err)
 	case err != nil:
 		return nil, unusable(fmt.Sprintf("platform: %s is damaged, or no database of upgrademock's (%v): %s", path, err, advice))
 	}
@@ -150,35 +151,49 @@ func makeBuckets(tx *bolt.Tx) error {
 	return errors.Join(errs...)
 }
 
-// open opens the database once it is known to be whole. The check needs the lock on the file that bbolt takes, and must come before bbolt
-// reads more than the first pages: so it is opened for reading first, which reads no more.
+// open opens the database once it is known to be whole; if it is not, the error is boltfile.ErrDamaged. The check needs the lock on the file that
+// bbolt takes, and must come before bbolt reads more than the first pages: so it is opened for reading first, which reads no more.
 func (s *store) open(dir *datadir.Dir, path string) error {
-	var file *os.File
-	how := boltOptions(func(_ string, flag int, _ os.FileMode) (_ *os.File, err error) {
-		file, err = safefile.OpenIn(dir.Root(), datadir.Database, flag)
-		return file, err
+	how := boltOptions(func(_ string, flag int, _ os.FileMode) (*os.File, error) {
+		return safefile.OpenIn(dir.Root(), datadir.Database, flag)
 	})
 	reading := *how
 	reading.ReadOnly = true
 	db, err := bolt.Open(path, 0o600, &reading)
+	if err != nil { // which closes the file
+		if damage := checkDatabase(dir); errors.Is(damage, boltfile.ErrDamaged) {
+			return damage
+		}
+		return err
+	}
+	if err := errors.Join(checkDatabase(dir), db.Close()); err != nil {
+		return err
+	}
+	s.db, err = bolt.Open(path, 0o600, how)
+	return err
+}
+
+// checkDatabase checks that the database is whole, and ours.
+func checkDatabase(dir *datadir.Dir) error {
+	file, err := safefile.OpenIn(dir.Root(), datadir.Database, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
+	defer file.Close()
 	info, err := file.Stat()
-	var buckets []string
-	if err == nil {
-		buckets, err = boltfile.Check(file, info.Size())
+	if err != nil {
+		return err
 	}
-	if err := errors.Join(err, db.Close()); err != nil {
+	buckets, err := boltfile.Check(file, info.Size())
+	if err != nil {
 		return err
 	}
 	for _, name := range [][]byte{requestsBucket, progressBucket} { // the others came later
 		if !slices.Contains(buckets, string(name)) {
-			return errors.New("another program's")
+			return fmt.Errorf("%w: it is another program's", boltfile.ErrDamaged)
 		}
 	}
-	s.db, err = bolt.Open(path, 0o600, how)
-	return err
+	return nil
 }
 
 // guard runs f, and turns a panic and a fault of memory into an error: bbolt trusts the file that it has mapped.
@@ -342,6 +357,7 @@ func (s *store) load(each func(record, progress) error) error {
 	bad := func(what string, err error) error {
 		return unusable(fmt.Sprintf("platform: %s: %s cannot be read (%v); put back a whole one, or move the directory away and begin with a new one", path, what, err))
 	}
+	scripts := make(scriptCache)
 	return guard(func() error {
 		return s.db.View(func(tx *bolt.Tx) error {
 			if b := tx.Bucket(stateBucket); b != nil {
@@ -352,9 +368,8 @@ func (s *store) load(each func(record, progress) error) error {
 				}
 			}
 			return tx.Bucket(requestsBucket).ForEach(func(k, v []byte) error {
-				rec := record{work: new(work)}
-				err := json.Unmarshal(v, &rec)
-				if err == nil && (rec.Script == nil || string(k) != string(idKey(rec.ID))) {
+				rec, err := scripts.decode(v)
+				if err == nil && string(k) != string(idKey(rec.ID)) {
 					err = errors.New("it is no record")
 				}
 				if err != nil {
@@ -370,6 +385,32 @@ func (s *store) load(each func(record, progress) error) error {
 			})
 		})
 	})
+}
+
+// scriptCache has the scripts of records by their JSON. There are few, and decoding one costs more than all the rest of a record.
+type scriptCache map[string]*scenario.Scenario
+
+func (c scriptCache) decode(data []byte) (record, error) {
+	var v struct {
+		record
+		Script json.RawMessage `json:"script"` // in place of the record's own
+	}
+	v.work = new(work)
+	if err := json.Unmarshal(data, &v); err != nil {
+		return record{}, err
+	}
+	script := c[string(v.Script)]
+	if script == nil {
+		if err := json.Unmarshal(v.Script, &script); err != nil {
+			return record{}, fmt.Errorf("its script: %w", err)
+		}
+		if script == nil {
+			return record{}, errors.New("it has no script")
+		}
+		c[string(v.Script)] = script
+	}
+	v.record.Script = script
+	return v.record, nil
 }
 
 // remove forgets requests, and keeps the totals.
