@@ -31,9 +31,9 @@ const (
 
 // Options are what New takes beside the URL. Nil means all zero values.
 type Options struct {
-	// HTTPClient makes the exchanges. Nil means one of our own: HTTP/1.1, proxies from the environment, RootCAs. A client
-	// given here is used as it is, but never follows redirects of API calls, and those of downloads only where the key stays
-	// with the server that it was meant for.
+	// HTTPClient makes the exchanges. Nil means one of our own: HTTP/1.1, proxies from the environment, RootCAs. A
+	// client given here is used as it is, but never follows redirects of API calls, and those of downloads only
+	// where the key stays with the server that it was meant for.
 	HTTPClient *http.Client
 
 	// RootCAs is whom to trust for TLS. Nil means the system's authorities (which on Unix obey SSL_CERT_FILE).
@@ -67,8 +67,9 @@ type Client struct {
 	lastStatus time.Time // end of the latest status call; Wait keeps its distance from it
 }
 
-// New returns a client for the platform at baseURL, such as [ProductionURL]. The URL is absolute, http or https, without
-// query; a path is kept in front of /database/v1/. It fails when the URL is none of that, and makes no connection.
+// New returns a client for the platform at baseURL, such as [ProductionURL]. The URL is absolute, http or https,
+// without query; a path is kept in front of /database/v1/. It fails when the URL is none of that, and makes no
+// connection.
 func New(baseURL string, opts *Options) (*Client, error) {
 	var o Options
 	if opts != nil {
@@ -122,7 +123,8 @@ func parseBase(s string) (*url.URL, error) {
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("client: the URL %q names no host; an example: %s", u.Redacted(), ProductionURL)
 	case u.Port() != "" && !validPort(u.Port()):
-		return nil, fmt.Errorf("client: the URL %q has the port %s; expected one from 1 to 65535, or none, as in %s", u.Redacted(), u.Port(), ProductionURL)
+		return nil, fmt.Errorf("client: the URL %q has the port %s; expected one from 1 to 65535, or none, as in %s",
+			u.Redacted(), u.Port(), ProductionURL)
 	case u.RawQuery != "" || u.Fragment != "":
 		return nil, fmt.Errorf("client: the URL of the platform must end before %q: methods and parameters are added to it", "?")
 	}
@@ -183,8 +185,8 @@ func (c *Client) call(ctx context.Context, op string, query url.Values, contentT
 	return c.exchange(hr, op, key, src)
 }
 
-// sentinelBody tells whether anything of the body was asked for: until then the platform cannot have acted. Its hook runs
-// at that moment and can still stop the call.
+// sentinelBody tells whether anything of the body was asked for: until then the platform cannot have acted. Its
+// hook runs at that moment and can still stop the call.
 type sentinelBody struct {
 	r      io.Reader
 	before func() error

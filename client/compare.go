@@ -17,7 +17,8 @@ func differsAt(a, b io.ReaderAt, from, to int64, piece int) (int64, error) {
 	var mu sync.Mutex
 	first := int64(-1)
 	w := newWindow(from, to, int64(piece), 2<<20, nil)
-	// Pieces are handed out in order, and those that were handed out are finished: nothing before the first difference is left out.
+	// Pieces are handed out in order, and those that were handed out are finished: nothing before the first
+	// difference is left out.
 	_, err := w.run(context.Background(), func(far []byte, off int64) error {
 		near := make([]byte, len(far))
 		if _, err := a.ReadAt(near, off); err != nil && !errors.Is(err, io.EOF) {

@@ -45,11 +45,12 @@ func (c *Client) Download(ctx context.Context, rawURL, filename string, opts *Do
 	return got, cmp.Or(err, out.Close())
 }
 
-// DownloadTo fetches one of the URLs of a Request. Broken connections are continued, and so are parts that an earlier run left, with
-// Range and If-Range (RFC 9110, section 14), as long as the server says that it is the same file; otherwise it begins again. An
-// answer with a content coding is refused, and so is an empty one: neither is a dump. A redirection is followed only where it does not
-// carry the request's key to another server, and never from https to http.
-// The error is ErrNotFound while the platform does not have the file (yet), and ErrNotAsTold when the server contradicts itself.
+// DownloadTo fetches one of the URLs of a Request. Broken connections are continued, and so are parts that an
+// earlier run left, with Range and If-Range (RFC 9110, section 14), as long as the server says that it is the same
+// file; otherwise it begins again. An answer with a content coding is refused, and so is an empty one: neither is
+// a dump. A redirection is followed only where it does not carry the request's key to another server, and never
+// from https to http. The error is ErrNotFound while the platform does not have the file (yet), and ErrNotAsTold
+// when the server contradicts itself.
 func (c *Client) DownloadTo(ctx context.Context, rawURL string, out *Output, opts *DownloadOptions) (*Downloaded, error) {
 	const op = "download"
 	var o DownloadOptions
@@ -93,7 +94,8 @@ func (c *Client) DownloadTo(ctx context.Context, rawURL string, out *Output, opt
 	return &d.done, nil
 }
 
-// keyIn finds the key in a URL of section 7, <base>/database/<region>/<id>/<key>/<path>, so that it can be kept out of messages.
+// keyIn finds the key in a URL of section 7, <base>/database/<region>/<id>/<key>/<path>, so that it can be kept
+// out of messages.
 func keyIn(u *url.URL) Key {
 	s := strings.Split(u.Path, "/")
 	for i := 0; i+4 < len(s); i++ {
@@ -129,7 +131,8 @@ type download struct {
 // try makes one exchange. It returns nil when the part is whole.
 func (d *download) try(ctx context.Context) (moved bool, err error) {
 	const op = "download"
-	// Of a part that is whole, the last byte is asked for again: only an answer to a range says that it is still the same file.
+	// Of a part that is whole, the last byte is asked for again: only an answer to a range says that it is still
+	// the same file.
 	from, again := d.out.size, int64(0)
 	if from > 0 && from == d.out.source.Size {
 		from, again = from-1, 1
@@ -196,7 +199,8 @@ func (d *download) try(ctx context.Context) (moved bool, err error) {
 	return moved, &Error{Op: op, Err: err}
 }
 
-// begin reads the head of an answer, and prepares the part for the body. It returns the body's length, -1 when unknown.
+// begin reads the head of an answer, and prepares the part for the body. It returns the body's length, -1 when
+// unknown.
 func (d *download) begin(resp *http.Response, from int64, ranged bool) (length int64, err error) {
 	e := &Error{Op: "download", Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header, time.Now())}
 	switch resp.StatusCode {
@@ -248,7 +252,8 @@ func (d *download) beginAnew(resp *http.Response, ranged bool) error {
 		return d.contradiction("the file is empty")
 	}
 	d.total = resp.ContentLength
-	err := d.out.restart(source{Via: "https", Size: resp.ContentLength, ETag: h.Get("ETag"), Modified: h.Get("Last-Modified"), Date: h.Get("Date")})
+	err := d.out.restart(source{Via: "https", Size: resp.ContentLength,
+		ETag: h.Get("ETag"), Modified: h.Get("Last-Modified"), Date: h.Get("Date")})
 	if err != nil {
 		e.Err = err
 		return e
@@ -256,7 +261,8 @@ func (d *download) beginAnew(resp *http.Response, ranged bool) error {
 	return nil
 }
 
-// another returns why an answer to a range is not of the file that the part is of, empty when it is (RFC 9110, section 15.3.7).
+// another returns why an answer to a range is not of the file that the part is of, empty when it is (RFC 9110,
+// section 15.3.7).
 func (d *download) another(resp *http.Response, last, total int64) string {
 	h, s := resp.Header, d.out.source
 	modified := h.Get("Last-Modified")
@@ -303,7 +309,8 @@ func (d *download) contradiction(format string, args ...any) error {
 		return &Error{Op: "download", Err: rerr}
 	}
 	if d.wrong++; d.wrong >= maxContradictions {
-		return &Error{Op: "download", Err: &permanentError{fmt.Errorf("%w: given up after %d such answers: %w", ErrNotAsTold, d.wrong, err)}}
+		err = fmt.Errorf("%w: given up after %d such answers: %w", ErrNotAsTold, d.wrong, err)
+		return &Error{Op: "download", Err: &permanentError{err}}
 	}
 	return &Error{Op: "download", Err: fmt.Errorf("%w: beginning again", err)}
 }

@@ -172,7 +172,8 @@ func local(doing string, err error) error {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return &permanentError{fmt.Errorf("%s: the disk is full: %w; what is there is kept: make room and start again to continue", doing, err)}
 	case errors.Is(err, syscall.EFBIG):
-		return &permanentError{fmt.Errorf("%s: a file may not be so large here: %w; what is there is kept: raise the limit (ulimit -f) and start again to continue", doing, err)}
+		return &permanentError{fmt.Errorf("%s: a file may not be so large here: %w; "+
+			"what is there is kept: raise the limit (ulimit -f) and start again to continue", doing, err)}
 	}
 	return &permanentError{fmt.Errorf("%s: %w", doing, err)}
 }

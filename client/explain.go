@@ -28,7 +28,8 @@ func (e *TrustError) Error() string {
 	c := e.Certificate
 	return fmt.Sprintf("the TLS certificate of %s is not trusted: %v. It is for %s, issued by %s, valid from %s to %s, SHA-256 %s. "+
 		"If that is right, trust its authority: --ca-file FILE, SSL_CERT_FILE=FILE, or Options.RootCAs",
-		e.Host, strings.TrimPrefix(e.Err.Error(), "x509: "), certNames(c), c.Issuer, c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly), fingerprint(c.Raw))
+		e.Host, strings.TrimPrefix(e.Err.Error(), "x509: "), certNames(c), c.Issuer,
+		c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly), fingerprint(c.Raw))
 }
 
 // Unwrap returns what crypto/x509 found.

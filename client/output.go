@@ -16,12 +16,14 @@ import (
 	"github.com/upgrademock/upgrademock/internal/claim"
 )
 
-// Output is a file that a download goes to. It gets its name when it is whole: whoever sees the file sees all of it, and an earlier file
-// of that name is replaced only then. Until then the bytes are in a temporary file beside it, whose name is chosen at random.
+// Output is a file that a download goes to. It gets its name when it is whole: whoever sees the file sees all of
+// it, and an earlier file of that name is replaced only then. Until then the bytes are in a temporary file beside
+// it, whose name is chosen at random.
 //
-// An open Output is locked: OpenOutput of the same file fails, in this process and in others. What is needed to continue a download
-// that broke off stands in the lock's file: the temporary file's name, what it is a part of, and, every now and then, how many
-// bytes are in it and their SHA-256. A part that does not have these sums is somebody else's or damaged, and never continued.
+// An open Output is locked: OpenOutput of the same file fails, in this process and in others. What is needed to
+// continue a download that broke off stands in the lock's file: the temporary file's name, what it is a part of,
+// and, every now and then, how many bytes are in it and their SHA-256. A part that does not have these sums is
+// somebody else's or damaged, and never continued.
 //
 // Its methods must not be called at the same time.
 type Output struct {
@@ -60,8 +62,8 @@ const (
 	noteEvery = time.Second
 )
 
-// OpenOutput opens the file at path for a download, and locks it. It fails when path is a link, a folder, or anything else that is no
-// regular file, and when another process writes to it.
+// OpenOutput opens the file at path for a download, and locks it. It fails when path is a link, a folder, or
+// anything else that is no regular file, and when another process writes to it.
 func OpenOutput(path string) (*Output, error) {
 	c, err := claim.Take(path)
 	if err != nil {
@@ -128,7 +130,8 @@ func (o *Output) look() error {
 	}
 	name := temps[len(temps)-1]
 	if len(notes) < 2 || notes[0].Source == nil {
-		// It ended before anything was noted: nothing can be continued, and the part is surely ours only while it is the file that we made.
+		// It ended before anything was noted: nothing can be continued, and the part is surely ours only while it
+		// is the file that we made.
 		o.claim.Remove(name)
 		return o.forget()
 	}
@@ -247,8 +250,9 @@ func (o *Output) note() error {
 // digest returns the SHA-256 of the bytes so far.
 func (o *Output) digest() string { return hex.EncodeToString(o.sum.Sum(nil)) }
 
-// finish makes the part the file. Deliberately without waiting for the disk, as other download programs: it could take longer than
-// the transfer. Only a power cut in the next half minute could tell; who must know compares a checksum.
+// finish makes the part the file. Deliberately without waiting for the disk, as other download programs: it could
+// take longer than the transfer. Only a power cut in the next half minute could tell; who must know compares a
+// checksum.
 func (o *Output) finish() error {
 	const doing = "finishing the download"
 	if err := claim.Check(o.path); err != nil {
@@ -265,8 +269,9 @@ func (o *Output) finish() error {
 	return local(doing, os.Rename(name, o.path))
 }
 
-// validator returns what If-Range may carry: a strong ETag; where there is no ETag at all, a date that was a second old when it was
-// told (RFC 9110, sections 8.8.2.2 and 13.1.5). Empty means that the part cannot be continued.
+// validator returns what If-Range may carry: a strong ETag; where there is no ETag at all, a date that was a
+// second old when it was told (RFC 9110, sections 8.8.2.2 and 13.1.5). Empty means that the part cannot be
+// continued.
 func (s source) validator() string {
 	if s.Via != "https" || s.ETag != "" {
 		if s.Via == "https" && !strings.HasPrefix(s.ETag, "W/") {

@@ -53,7 +53,8 @@ func write(t testing.TB, name, text string) {
 	}
 }
 
-// TestDownload_touchesNothingElse: whatever the user has beside the file, also under names that a temporary file could have, stays.
+// TestDownload_touchesNothingElse: whatever the user has beside the file, also under names that a temporary file
+// could have, stays.
 func TestDownload_touchesNothingElse(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -215,8 +216,8 @@ func TestOpenOutput_emptyFileOfTheUser(t *testing.T) {
 	}
 }
 
-// TestDownload_afterAKill continues from what a killed process leaves, at every moment at which something is written. A copy of the folder,
-// made in the middle of a download, is what a kill would leave.
+// TestDownload_afterAKill continues from what a killed process leaves, at every moment at which something is
+// written. A copy of the folder, made in the middle of a download, is what a kill would leave.
 func TestDownload_afterAKill(t *testing.T) {
 	t.Parallel()
 	file := noise(2<<20 + 5)
@@ -276,7 +277,8 @@ func TestDownload_afterAKill(t *testing.T) {
 					t.Errorf("step %d: began again", i)
 				}
 				for name, text := range now {
-					// Without a sum, this part cannot be told from a file of the user's: as a copy it is not the file that was made.
+					// Without a sum, this part cannot be told from a file of the user's: as a copy it is not the
+					// file that was made.
 					if strings.HasPrefix(tt.name, "the note is cut") && strings.HasSuffix(name, ".part") && text == files[name] {
 						kept[name] = text
 					}

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// follow decides about a redirection of a download. The request's key stands in the URL, so the URL is never told to the next server as
-// Referer, and a redirection that carries the key itself to another server is refused. So is one from https to http: the dump would
-// travel for everybody to read.
+// follow decides about a redirection of a download. The request's key stands in the URL, so the URL is never told
+// to the next server as Referer, and a redirection that carries the key itself to another server is refused. So is
+// one from https to http: the dump would travel for everybody to read.
 func follow(next *http.Request, via []*http.Request) error {
 	next.Header.Del("Referer")
 	first, last := via[0].URL, via[len(via)-1].URL
@@ -30,7 +30,8 @@ func refuse(format string, args ...any) error {
 	return &permanentError{fmt.Errorf(format+": refused", args...)}
 }
 
-// sameServer reports whether two URLs lead to one server: scheme, host and port are the same, or http became https, each at its own port.
+// sameServer reports whether two URLs lead to one server: scheme, host and port are the same, or http became
+// https, each at its own port.
 func sameServer(a, b *url.URL) bool {
 	if !strings.EqualFold(a.Hostname(), b.Hostname()) {
 		return false

@@ -28,21 +28,23 @@ type SFTPOptions struct {
 	// Progress hears how many bytes are safe, one call at a time. It must be quick. Nil means nobody.
 	Progress func(Progress)
 
-	// Renew is called when the login was refused twice in a row: the access is temporary (5.18), and asking for it again with
-	// the same key opens it anew. Nil means that refused logins are only retried.
+	// Renew is called when the login was refused twice in a row: the access is temporary (5.18), and asking for it
+	// again with the same key opens it anew. Nil means that refused logins are only retried.
 	Renew func(context.Context) (*SFTPAccess, error)
 
 	// Retry says how patient to be with broken connections; progress ends a trouble.
 	Retry *RetryOptions
 
-	// Window bounds the bytes under way, and with them what an upload may have to send twice after a break. Zero means 2 MiB for
-	// an upload, and 16 MiB for a download, of which a break costs nothing: with large packets, OpenSSH's sftp asks for as much.
+	// Window bounds the bytes under way, and with them what an upload may have to send twice after a break. Zero
+	// means 2 MiB for an upload, and 16 MiB for a download, of which a break costs nothing: with large packets,
+	// OpenSSH's sftp asks for as much.
 	Window int64
 
-	// Confirmed is how many bytes of the dump's beginning the server is known to have, from an earlier upload of the same dump to the
-	// same request whose Progress said so. They are not read back before an upload is continued, and the caller answers for
-	// the dump being the same. It may be up to 64 MiB too small; a server that has still more is not believed to have it from us, and all
-	// is compared. Zero means that nothing is known.
+	// Confirmed is how many bytes of the dump's beginning the server is known to have, from an earlier upload of
+	// the same dump to the same request whose Progress said so. They are not read back before an upload is
+	// continued, and the caller answers for the dump being the same. It may be up to 64 MiB too small; a server
+	// that has still more is not believed to have it from us, and all is compared. Zero means that nothing is
+	// known.
 	Confirmed int64
 }
 
@@ -93,8 +95,8 @@ type sftpSession struct {
 	once    sync.Once
 }
 
-// Close hangs up in order, the channel first, when the transfer went well. After an error it cuts the connection instead: an
-// order in which files and channel are closed would tell the server that what it has is whole.
+// Close hangs up in order, the channel first, when the transfer went well. After an error it cuts the connection
+// instead: an order in which files and channel are closed would tell the server that what it has is whole.
 func (s *sftpSession) Close(err error) {
 	s.once.Do(func() {
 		if err != nil {
@@ -201,7 +203,8 @@ func permanentSFTP(err error) bool {
 	return errors.Is(err, ErrHostKey) || errors.Is(err, ErrChanged) || errors.Is(err, os.ErrPermission) || isPermanent(err)
 }
 
-// sftpRetry makes connections until try succeeds. try gets a fresh session each time, and tells whether it moved something.
+// sftpRetry makes connections until try succeeds. try gets a fresh session each time, and tells whether it moved
+// something.
 func (c *Client) sftpRetry(ctx context.Context, op string, access *SFTPAccess, o *SFTPOptions, t *SFTPTransfer,
 	try func(*sftpSession, *SFTPAccess) (moved bool, err error)) error {
 	trouble := backoff{RetryOptions: o.Retry.withDefaults()}
@@ -228,7 +231,8 @@ func (c *Client) sftpRetry(ctx context.Context, op string, access *SFTPAccess, o
 			trouble.progress()
 			statuses = 0
 		}
-		// A server that says no is heard sooner than a network that fails: it may have had a bad moment, but not for minutes.
+		// A server that says no is heard sooner than a network that fails: it may have had a bad moment, but not
+		// for minutes.
 		var status *sftp.StatusError
 		if errors.As(err, &status) || errors.Is(err, ErrNotAsTold) {
 			if statuses++; statuses >= maxStatuses {
@@ -254,8 +258,8 @@ func (c *Client) sftpRetry(ctx context.Context, op string, access *SFTPAccess, o
 	}
 }
 
-// stallConn breaks the connection when the peer is silent for too long while something is wanted of it. It reads ahead:
-// the SSH library asks for every packet in three small reads, each of them a system call otherwise.
+// stallConn breaks the connection when the peer is silent for too long while something is wanted of it. It reads
+// ahead: the SSH library asks for every packet in three small reads, each of them a system call otherwise.
 type stallConn struct {
 	net.Conn
 	ahead *bufio.Reader

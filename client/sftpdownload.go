@@ -12,8 +12,8 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// DownloadSFTP fetches the upgraded file, the one the server shows in state done (5.15), into a local file. It is DownloadSFTPTo
-// with an Output of its own.
+// DownloadSFTP fetches the upgraded file, the one the server shows in state done (5.15), into a local file. It is
+// DownloadSFTPTo with an Output of its own.
 func (c *Client) DownloadSFTP(ctx context.Context, access *SFTPAccess, filename string, opts *SFTPOptions) (*SFTPTransfer, error) {
 	out, err := OpenOutput(filename)
 	if err != nil {
@@ -23,9 +23,9 @@ func (c *Client) DownloadSFTP(ctx context.Context, access *SFTPAccess, filename 
 	return t, cmp.Or(err, out.Close())
 }
 
-// DownloadSFTPTo fetches the upgraded file, the one the server shows in state done (5.15). Like UploadSFTP it connects again after a break
-// and continues. A part that an earlier run left is continued when the server's file has the size and time that were noted, and the
-// part's beginning and end are still the server's.
+// DownloadSFTPTo fetches the upgraded file, the one the server shows in state done (5.15). Like UploadSFTP it
+// connects again after a break and continues. A part that an earlier run left is continued when the server's file
+// has the size and time that were noted, and the part's beginning and end are still the server's.
 func (c *Client) DownloadSFTPTo(ctx context.Context, access *SFTPAccess, out *Output, opts *SFTPOptions) (*SFTPTransfer, error) {
 	const op = "sftp download"
 	o, err := opts.withDefaults(16 << 20)
@@ -139,8 +139,8 @@ func (d *sftpDownload) start(far *remoteFile, size int64, modified time.Time, pa
 	want := source{Via: "sftp", Size: size, Modified: modified.UTC().Format(time.RFC3339)}
 	have := d.out.size
 	if have > 0 && have <= size && d.out.source == want {
-		// Size and time are the file's, and the part has the sum that was noted. A look at its beginning and its end finds most
-		// files that were made anew within a second.
+		// Size and time are the file's, and the part has the sum that was noted. A look at its beginning and its
+		// end finds most files that were made anew within a second.
 		const look = 1 << 20
 		same := true
 		for _, s := range [][2]int64{{0, min(have, look)}, {max(0, have-look), have}} {

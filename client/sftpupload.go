@@ -10,11 +10,12 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// UploadSFTP writes a dump of the given size into the shared file. It takes up what is already there, from whatever earlier run: all of it
-// is read back and compared with the dump, save what the caller knows to be the dump's (SFTPOptions.Confirmed); where it differs, it
-// is overwritten from there on. Where the server does not let it be read, the dump is sent from its beginning.
-// After a break it connects again, with growing pauses, and continues. It returns when the server has
-// confirmed every byte and the file has the dump's size. An *Error wraps ErrHostKey, ErrLoginRefused or what else ended it.
+// UploadSFTP writes a dump of the given size into the shared file. It takes up what is already there, from
+// whatever earlier run: all of it is read back and compared with the dump, save what the caller knows to be the
+// dump's (SFTPOptions.Confirmed); where it differs, it is overwritten from there on. Where the server does not let
+// it be read, the dump is sent from its beginning. After a break it connects again, with growing pauses, and
+// continues. It returns when the server has confirmed every byte and the file has the dump's size. An *Error wraps
+// ErrHostKey, ErrLoginRefused or what else ended it.
 func (c *Client) UploadSFTP(ctx context.Context, access *SFTPAccess, dump io.ReaderAt, size int64, opts *SFTPOptions) (*SFTPTransfer, error) {
 	o, err := opts.withDefaults(2 << 20)
 	if err != nil {
@@ -134,8 +135,8 @@ func (u *sftpUpload) start(s *sftpSession, name string) (from int64, truncate bo
 	case have > u.size:
 		return 0, true, nil // not this dump
 	}
-	// What the server has confirmed need not be compared again, but its end is: a server may have lost what was under way. A server that
-	// has much more than was confirmed has it from somebody else.
+	// What the server has confirmed need not be compared again, but its end is: a server may have lost what was
+	// under way. A server that has much more than was confirmed has it from somebody else.
 	confirmed := min(u.acked, have)
 	low := max(0, confirmed-u.o.Window)
 	if have-confirmed > confirmedLag {
@@ -154,7 +155,8 @@ func (u *sftpUpload) start(s *sftpSession, name string) (from int64, truncate bo
 	return same, false, nil
 }
 
-// confirmedLag is how far SFTPOptions.Confirmed may be behind what the server has: who notes it does so only now and then.
+// confirmedLag is how far SFTPOptions.Confirmed may be behind what the server has: who notes it does so only now
+// and then.
 const confirmedLag = 64 << 20
 
 // errUnreadable: the server does not let us read the shared file back.

@@ -66,7 +66,8 @@ func usagef(cmd *cobra.Command, format string, args ...any) error {
 	return usageError{fmt.Errorf(format, args...), cmd.CommandPath()}
 }
 
-// flagError says in words of ours what the library says in Go's: which value is wrong, what was expected, and an example.
+// flagError says in words of ours what the library says in Go's: which value is wrong, what was expected, and an
+// example.
 func flagError(err error) error {
 	var invalid *pflag.InvalidValueError
 	if !errors.As(err, &invalid) {

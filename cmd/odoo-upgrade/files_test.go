@@ -40,7 +40,8 @@ func without(m map[string]string, names ...string) map[string]string {
 	return m
 }
 
-// TestRun_touchesNothingElse: run, continued, begun anew and from a pipe, adds the result and the state, and changes nothing else.
+// TestRun_touchesNothingElse: run, continued, begun anew and from a pipe, adds the result and the state, and
+// changes nothing else.
 func TestRun_touchesNothingElse(t *testing.T) {
 	t.Parallel()
 	for _, source := range []string{"file", "pipe"} {
@@ -101,7 +102,8 @@ func TestRun_partAsDump(t *testing.T) {
 	}
 }
 
-// TestRun_ownNamesAreTaken: where the user has a file under a name that the command needs, it stops before it does anything.
+// TestRun_ownNamesAreTaken: where the user has a file under a name that the command needs, it stops before it does
+// anything.
 func TestRun_ownNamesAreTaken(t *testing.T) {
 	t.Parallel()
 	for _, suffix := range []string{".odoo-upgrade", ".upgrade-state.json", ".upgrade-state.json.odoo-upgrade"} {
@@ -123,7 +125,8 @@ func TestRun_ownNamesAreTaken(t *testing.T) {
 	}
 }
 
-// TestRun_oneOutput: of two runs with states of their own and one result, the second ends before it does anything; so does a download.
+// TestRun_oneOutput: of two runs with states of their own and one result, the second ends before it does anything;
+// so does a download.
 func TestRun_oneOutput(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -256,7 +259,8 @@ func TestRun_defaultName(t *testing.T) {
 	}
 }
 
-// TestStandardStreams: a dump that comes through standard input is not where the result goes, nor is what the command prints.
+// TestStandardStreams: a dump that comes through standard input is not where the result goes, nor is what the
+// command prints.
 func TestStandardStreams(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -28,14 +28,15 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// TestRun_killed kills "run" with every kind of call in flight, before the platform has acted on it, in the middle of what is sent and of
-// what is answered, and after it; at any byte of the SFTP connections; at any moment; and lets it fail for want of room. It runs it
-// again until it ends by itself. Then one request must have been created, the upgraded dump must be right, next to nothing may have
-// been sent twice, and in the user's folder, which is full of files with suggestive names, nothing else may have changed.
-// After some kills the platform's answer to the next download is a lie.
+// TestRun_killed kills "run" with every kind of call in flight, before the platform has acted on it, in the middle
+// of what is sent and of what is answered, and after it; at any byte of the SFTP connections; at any moment; and
+// lets it fail for want of room. It runs it again until it ends by itself. Then one request must have been
+// created, the upgraded dump must be right, next to nothing may have been sent twice, and in the user's folder,
+// which is full of files with suggestive names, nothing else may have changed. After some kills the platform's
+// answer to the next download is a lie.
 //
-// ODOO_UPGRADE_KILLS=200 and ODOO_UPGRADE_DUMP_MIB=8 make it the long test; the moments come from ODOO_UPGRADE_SEED. It needs
-// root to fill a disk for real; otherwise the size of files is limited.
+// ODOO_UPGRADE_KILLS=200 and ODOO_UPGRADE_DUMP_MIB=8 make it the long test; the moments come from
+// ODOO_UPGRADE_SEED. It needs root to fill a disk for real; otherwise the size of files is limited.
 func TestRun_killed(t *testing.T) {
 	t.Parallel()
 	kills := fromEnv(t, "ODOO_UPGRADE_KILLS", len(moments))
@@ -86,8 +87,8 @@ func fromEnv(t *testing.T, name string, def int) int {
 	return n
 }
 
-// victim is the platform that "run" is killed before: an emulator, an HTTP server in front of it and a relay in front of its SFTP server, which
-// see every call and every byte, and can kill the client there.
+// victim is the platform that "run" is killed before: an emulator, an HTTP server in front of it and a relay in
+// front of its SFTP server, which see every call and every byte, and can kill the client there.
 type victim struct {
 	srv   *mockserver.Server
 	front *httptest.Server
@@ -251,7 +252,8 @@ func (b *struckBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// struckWriter calls before ahead of the first byte of an answer, and middle when half of it was written. A short answer is held back for that.
+// struckWriter calls before ahead of the first byte of an answer, and middle when half of it was written. A short
+// answer is held back for that.
 type struckWriter struct {
 	http.ResponseWriter
 	before, middle func()
@@ -450,7 +452,8 @@ func (v *victim) round(t *testing.T, random *rand.Rand, moment string, i int) ma
 	return done
 }
 
-// stateOfFolder looks at the user's folder after a kill: what was there is as it was, and what is new is the command's own.
+// stateOfFolder looks at the user's folder after a kill: what was there is as it was, and what is new is the
+// command's own.
 func (v *victim) stateOfFolder(t *testing.T, dir string, before map[string]string) {
 	t.Helper()
 	now := files(t, dir)

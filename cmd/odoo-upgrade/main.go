@@ -1,7 +1,9 @@
-// Command odoo-upgrade has a database upgraded by the Odoo upgrade platform: step by step, or the whole way with "run".
+// Command odoo-upgrade has a database upgraded by the Odoo upgrade platform: step by step, or the whole way with
+// "run".
 //
-// Exit codes: 0 all went well; 1 the platform or the way to it failed, or the database was not upgraded; 2 the command line
-// is wrong, or names files that cannot be used; 130 interrupted (SIGINT), 143 ended (SIGTERM). What was begun can be continued after each of them.
+// Exit codes: 0 all went well; 1 the platform or the way to it failed, or the database was not upgraded; 2 the
+// command line is wrong, or names files that cannot be used; 130 interrupted (SIGINT), 143 ended (SIGTERM). What
+// was begun can be continued after each of them.
 package main
 
 import (
@@ -38,8 +40,9 @@ func Main() int {
 	})
 }
 
-// tune sets the collector, unless the user did. What is live is some megabytes, and a transfer makes much garbage: half as many collections
-// are felt, fewer are not. The limit is twice what is live in a download, which has the most.
+// tune sets the collector, unless the user did. What is live is some megabytes, and a transfer makes much garbage:
+// half as many collections are felt, fewer are not. The limit is twice what is live in a download, which has the
+// most.
 func tune(getenv func(string) string) {
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(200)

@@ -61,7 +61,8 @@ func (a *app) distinct(cmd *cobra.Command, ssh *sshFlags, files ...namedFile) er
 	if w, ok := a.stderr.(*redacted); ok {
 		stderr = w.w
 	}
-	files = append(files, namedFile{what: "standard output", open: a.stdout, written: true}, namedFile{what: "standard error", open: stderr, written: true})
+	files = append(files, namedFile{what: "standard output", open: a.stdout, written: true},
+		namedFile{what: "standard error", open: stderr, written: true})
 	for i, f := range files {
 		for _, g := range files[:i] {
 			if (f.written || g.written) && f.what != g.what && (f.path != "" || g.path != "") && f.same(g) {

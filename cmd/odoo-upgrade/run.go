@@ -93,7 +93,8 @@ With --json every step is one line of JSON; the last one has "event": "finished"
 		if o.Dump == "-" {
 			dump = namedFile{what: "standard input", open: a.stdin}
 		}
-		err := a.distinct(cmd, &flags, dump, namedFile{what: "--out", path: o.Out, written: true}, namedFile{what: "--state", path: o.StateFile, written: true})
+		err := a.distinct(cmd, &flags, dump, namedFile{what: "--out", path: o.Out, written: true},
+			namedFile{what: "--state", path: o.StateFile, written: true})
 		if err != nil {
 			return err
 		}

@@ -329,7 +329,8 @@ connections are continued, and so is what an earlier, interrupted call left.`,
 // free refuses a file to download to that cannot be written, or is another of the command's files.
 func (a *app) free(cmd *cobra.Command, flags *sshFlags, out string) error {
 	state, _ := cmd.Flags().GetString("state")
-	if err := a.distinct(cmd, flags, namedFile{what: "--out", path: out, written: true}, namedFile{what: "--state", path: state}); err != nil {
+	err := a.distinct(cmd, flags, namedFile{what: "--out", path: out, written: true}, namedFile{what: "--state", path: state})
+	if err != nil {
 		return err
 	}
 	return claim.Check(out)

@@ -1,11 +1,13 @@
 // Package claim keeps programs off each other's files, and off the user's.
 //
-// Before a program writes a file, it takes a claim on the file's name. The claim is a small file beside it, locked for as long as the
-// program runs: a second program that wants to write the same file is refused. The names of all temporary files are written into the
-// claim before the files are made. Those names are chosen at random and never exist before, so no file of the user's is ever opened,
-// cut or replaced in their place; and what a killed program leaves behind is known to the next, and to nobody else's loss.
+// Before a program writes a file, it takes a claim on the file's name. The claim is a small file beside it, locked
+// for as long as the program runs: a second program that wants to write the same file is refused. The names of all
+// temporary files are written into the claim before the files are made. Those names are chosen at random and never
+// exist before, so no file of the user's is ever opened, cut or replaced in their place; and what a killed program
+// leaves behind is known to the next, and to nobody else's loss.
 //
-// A claim's lines are JSON objects. They are only ever appended, so a program that is killed leaves at most one broken line at the end.
+// A claim's lines are JSON objects. They are only ever appended, so a program that is killed leaves at most one
+// broken line at the end.
 package claim
 
 import (
@@ -65,9 +67,9 @@ type line struct {
 	Forget bool            `json:"forget,omitempty"` // the lines before do not count any more
 }
 
-// Take claims path, which must be the name of a regular file, or of none yet. It returns an error that wraps ErrUnfit when path is
-// something else, and ErrBusy when another program holds the claim. Where a killed program held it, the claim goes over with
-// the names and notes in it.
+// Take claims path, which must be the name of a regular file, or of none yet. It returns an error that wraps
+// ErrUnfit when path is something else, and ErrBusy when another program holds the claim. Where a killed program
+// held it, the claim goes over with the names and notes in it.
 func Take(path string) (*Claim, error) {
 	if err := Check(path); err != nil {
 		return nil, err
@@ -80,8 +82,8 @@ func Take(path string) (*Claim, error) {
 	}
 }
 
-// Check returns an error that wraps ErrUnfit when path cannot be the name of a file that is written: a folder, a link, a device, a
-// name in a folder that does not exist.
+// Check returns an error that wraps ErrUnfit when path cannot be the name of a file that is written: a folder, a
+// link, a device, a name in a folder that does not exist.
 func Check(path string) error {
 	dir, base := filepath.Split(path)
 	if base == "" || base == "." || base == ".." {
@@ -141,7 +143,8 @@ func take(path string) (_ *Claim, err error) {
 	}()
 	if err := lock(f); err != nil {
 		if errors.Is(err, ErrBusy) {
-			return nil, fmt.Errorf("another odoo-upgrade is at work on %s (%w: it holds %s): wait for it or end it", path, ErrBusy, name)
+			return nil, fmt.Errorf("another odoo-upgrade is at work on %s (%w: it holds %s): wait for it or end it",
+				path, ErrBusy, name)
 		}
 		return nil, fmt.Errorf("locking %s: %w", name, err)
 	}
@@ -239,7 +242,8 @@ func (c *Claim) append(l line) error {
 	return nil
 }
 
-// Create makes a temporary file beside what is claimed, for reading and writing by its owner only. Its name ends in kind, such as ".part".
+// Create makes a temporary file beside what is claimed, for reading and writing by its owner only. Its name ends
+// in kind, such as ".part".
 func (c *Claim) Create(kind string) (*os.File, error) {
 	dir, base := filepath.Split(c.path)
 	random := make([]byte, randomBytes)
@@ -262,8 +266,8 @@ func (c *Claim) Create(kind string) (*os.File, error) {
 	return f, nil
 }
 
-// Temps returns the names of the temporary files that were made under the claim, those of a killed holder among them, the oldest first.
-// They need not exist any more.
+// Temps returns the names of the temporary files that were made under the claim, those of a killed holder among
+// them, the oldest first. They need not exist any more.
 func (c *Claim) Temps() []string {
 	var names []string
 	for _, t := range c.temps {
@@ -272,7 +276,8 @@ func (c *Claim) Temps() []string {
 	return names
 }
 
-// Open opens a temporary file of Temps for reading and writing. It fails for whatever is no regular file with one name.
+// Open opens a temporary file of Temps for reading and writing. It fails for whatever is no regular file with one
+// name.
 func (c *Claim) Open(name string) (*os.File, error) { return openRegular(name, os.O_RDWR) }
 
 // Remove removes a temporary file of Temps, if it is there and is still the one that was made.

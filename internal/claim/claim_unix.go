@@ -22,8 +22,8 @@ func lock(f *os.File) error {
 	return err
 }
 
-// openRegular opens a file that exists. It fails for links, for whatever is no regular file, and for files with several names, and never
-// waits for the other end of a FIFO.
+// openRegular opens a file that exists. It fails for links, for whatever is no regular file, and for files with
+// several names, and never waits for the other end of a FIFO.
 func openRegular(name string, flags int) (*os.File, error) {
 	f, err := os.OpenFile(name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EISDIR) {

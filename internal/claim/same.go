@@ -8,9 +8,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Same reports whether two names lead to one file: under one name or two, through links, by hard links. Of files that do not exist
-// yet, it compares folder and name, and takes names that differ only in case, or in how accents are written, for the same,
-// as there are file systems that do.
+// Same reports whether two names lead to one file: under one name or two, through links, by hard links. Of files
+// that do not exist yet, it compares folder and name, and takes names that differ only in case, or in how accents
+// are written, for the same, as there are file systems that do.
 func Same(a, b string) bool {
 	infoA, errA := os.Stat(a)
 	infoB, errB := os.Stat(b)
@@ -25,7 +25,8 @@ func Same(a, b string) bool {
 	return okA && okB && os.SameFile(dirA, dirB) && strings.EqualFold(norm.NFC.String(baseA), norm.NFC.String(baseB))
 }
 
-// place returns the folder in which a file would be made, and under which name. Links that lead to nothing yet are followed.
+// place returns the folder in which a file would be made, and under which name. Links that lead to nothing yet are
+// followed.
 func place(path string) (dir os.FileInfo, base string, ok bool) {
 	for range 40 {
 		to, err := os.Readlink(path)

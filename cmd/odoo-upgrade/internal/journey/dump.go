@@ -116,7 +116,8 @@ func (d DumpID) unchanged() (bool, error) {
 	return info.Size() == d.Size && info.ModTime().UTC().Equal(d.Modified), nil
 }
 
-// spool copies a dump that comes from a pipe into a file of the claim on the state file, since resuming needs to read it again.
+// spool copies a dump that comes from a pipe into a file of the claim on the state file, since resuming needs to
+// read it again.
 func spool(ctx context.Context, r io.Reader, c *claim.Claim) (DumpID, error) {
 	f, err := c.Create(".dump")
 	if err != nil {
@@ -142,7 +143,8 @@ func spool(ctx context.Context, r io.Reader, c *claim.Claim) (DumpID, error) {
 		}
 		return DumpID{}, fmt.Errorf("keeping the dump that comes from the pipe, in %s: %w", f.Name(), err)
 	}
-	return DumpID{Path: absolute(f.Name()), Size: n, Modified: info.ModTime().UTC(), SHA256: hex.EncodeToString(h.Sum(nil)), Spooled: true}, nil
+	return DumpID{Path: absolute(f.Name()), Size: n, Modified: info.ModTime().UTC(),
+		SHA256: hex.EncodeToString(h.Sum(nil)), Spooled: true}, nil
 }
 
 // intact reports whether the finished file is still at path as it was noted.

@@ -221,8 +221,8 @@ func (r *run) download(ctx context.Context, req *client.Request) error {
 		return fmt.Errorf("reading the download back: %w", err)
 	}
 	if sum != came {
-		return fmt.Errorf("%s is not what was downloaded (SHA-256 %s now, %s then): %w, another program has written to it; start again to download it once more",
-			r.Out, sum, came, client.ErrChanged)
+		return fmt.Errorf("%s is not what was downloaded (SHA-256 %s now, %s then): %w, another program has written to it; "+
+			"start again to download it once more", r.Out, sum, came, client.ErrChanged)
 	}
 	s.Stage, s.Out = Finished, &OutFile{Path: r.Out, Size: n, SHA256: sum}
 	r.step("downloaded", fmt.Sprintf("Downloaded %s, SHA-256 %s.", Size(n), sum), map[string]any{"bytes": n, "sha256": sum, "hash_seconds": time.Since(began).Seconds()})

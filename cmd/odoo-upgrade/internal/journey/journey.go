@@ -1,5 +1,6 @@
-// Package journey goes the whole way of an upgrade: create, upload, process, wait, download. It notes each step in a state file
-// before and after taking it, so that the next process continues where this one ended, however it ended.
+// Package journey goes the whole way of an upgrade: create, upload, process, wait, download. It notes each step in
+// a state file before and after taking it, so that the next process continues where this one ended, however it
+// ended.
 //
 // What is promised, and how:
 //
@@ -96,8 +97,8 @@ type run struct {
 	spooled *DumpID  // what the pipe held, when it had to be read to find out
 }
 
-// Run goes on from wherever the state file says, to the end. It returns an error that wraps client.ErrRejected when the platform
-// will not upgrade the database, and ErrNeedsDecision when it refuses to guess.
+// Run goes on from wherever the state file says, to the end. It returns an error that wraps client.ErrRejected
+// when the platform will not upgrade the database, and ErrNeedsDecision when it refuses to guess.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	notes, err := claim.Take(o.StateFile)
 	if err != nil {
@@ -242,7 +243,8 @@ func (r *run) create(ctx context.Context) error {
 		}
 	}
 	if _, err := os.Lstat(r.Out); err == nil && r.KeepOut && !r.earlier.intact(ctx, r.Out) {
-		return inputError("%s is there already, and no earlier run of this upgrade has made it: --out %s replaces it, another --out keeps it", r.Out, r.Out)
+		return inputError("%s is there already, and no earlier run of this upgrade has made it: "+
+			"--out %s replaces it, another --out keeps it", r.Out, r.Out)
 	}
 	dump, err := r.prepareDump(ctx)
 	if err != nil {
@@ -273,8 +275,8 @@ func (r *run) create(ctx context.Context) error {
 	}
 	r.Report.Secret(req.Key)
 	s.Request, s.Key, s.Stage = req.ID, string(req.Key), Created
-	// Only the name matters to a killed process, and the time until it is there is the time in which a request can be lost; so the
-	// disk is waited for afterwards.
+	// Only the name matters to a killed process, and the time until it is there is the time in which a request can
+	// be lost; so the disk is waited for afterwards.
 	err = s.SaveQuickly()
 	if err == nil {
 		err = s.Save()
@@ -323,8 +325,9 @@ func (r *run) retry(ctx context.Context, try func(context.Context) error) error 
 // firstContact is how long a platform may be out of order before anything hangs on it.
 const firstContact = 2 * time.Minute
 
-// retryCreate repeats only what surely was not done, and only when the platform or its front-end said so themselves: a
-// page, a closed port, a name that leads nowhere are more often a wrong URL than a bad moment, and the user wants to know.
+// retryCreate repeats only what surely was not done, and only when the platform or its front-end said so
+// themselves: a page, a closed port, a name that leads nowhere are more often a wrong URL than a bad moment, and
+// the user wants to know.
 func (r *run) retryCreate(ctx context.Context, try func(context.Context) error) error {
 	o := r.Retry
 	o.OnTrouble = r.trouble

@@ -129,8 +129,8 @@ func (s *State) Save() error {
 	return nil
 }
 
-// SaveQuickly is Save for moments that must not wait for the disk: after the end of the process the state is there, after a power cut in
-// the next seconds it may be the one before.
+// SaveQuickly is Save for moments that must not wait for the disk: after the end of the process the state is
+// there, after a power cut in the next seconds it may be the one before.
 func (s *State) SaveQuickly() error {
 	if err := s.writeBeside(false); err != nil {
 		return err
@@ -138,8 +138,9 @@ func (s *State) SaveQuickly() error {
 	return s.Commit()
 }
 
-// Prepare writes the state beside its file, and Commit gives it the name, which takes microseconds and does not wait for
-// the disk: a note that must appear at one exact moment. (After a power cut in the next seconds it may be missing.)
+// Prepare writes the state beside its file, and Commit gives it the name, which takes microseconds and does not
+// wait for the disk: a note that must appear at one exact moment. (After a power cut in the next seconds it may be
+// missing.)
 func (s *State) Prepare() error { return s.writeBeside(true) }
 
 // Commit makes what Prepare wrote the state.
@@ -197,7 +198,8 @@ func (s *State) remove() {
 	}
 }
 
-// setAside keeps the state of a request that is given up, for its key, under a name that was free. The dump that was kept for it goes.
+// setAside keeps the state of a request that is given up, for its key, under a name that was free. The dump that
+// was kept for it goes.
 func (s *State) setAside() error {
 	s.dropSpooled()
 	for i := 0; ; i++ {
@@ -220,7 +222,8 @@ func (s *State) setAside() error {
 	}
 }
 
-// dropSpooled removes the copy of a dump that came from a pipe. A name in a state file that is not of ours is left alone.
+// dropSpooled removes the copy of a dump that came from a pipe. A name in a state file that is not of ours is left
+// alone.
 func (s *State) dropSpooled() {
 	if s.Dump.Spooled && claim.Own(s.path, s.Dump.Path) && filepath.Dir(s.Dump.Path) == filepath.Dir(absolute(s.path)) {
 		_ = os.Remove(s.Dump.Path)

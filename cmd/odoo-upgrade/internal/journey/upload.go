@@ -117,8 +117,8 @@ func (r *run) uploadHTTPS(ctx context.Context, f *os.File) error {
 	})
 }
 
-// arrived asks whether the platform has the whole dump, by the size it tells of it (4.7). An upload that broke leaves no
-// size, or that of the dump before (4.5).
+// arrived asks whether the platform has the whole dump, by the size it tells of it (4.7). An upload that broke
+// leaves no size, or that of the dump before (4.5).
 func (r *run) arrived(ctx context.Context) (bool, error) {
 	req, err := r.status(ctx)
 	if err != nil {
@@ -130,8 +130,8 @@ func (r *run) arrived(ctx context.Context) (bool, error) {
 	return sizeMatches(req.Filesize, r.state.Dump.Size), nil
 }
 
-// sizeMatches compares the platform's rounded figure, such as "912.99 Kb", with a size. Its units are powers of 1024 as far
-// as is known, and it has two decimals.
+// sizeMatches compares the platform's rounded figure, such as "912.99 Kb", with a size. Its units are powers of
+// 1024 as far as is known, and it has two decimals.
 func sizeMatches(figure string, size int64) bool {
 	number, unit, _ := strings.Cut(strings.TrimSpace(figure), " ")
 	v, err := strconv.ParseFloat(number, 64)
