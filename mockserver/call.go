@@ -14,6 +14,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/mockserver/internal/sshkeys"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -95,7 +96,7 @@ func (s *Server) begin(on string, w http.ResponseWriter, r *http.Request) *call 
 	c.w.ResponseWriter, c.w.bodiless, c.r = w, r.Method == http.MethodHead, r
 	c.event.On, c.event.At = on, s.now()
 	c.event.Method, c.event.Agent = s.shorten(r.Method, maxShown), s.shorten(r.UserAgent(), maxShown)
-	c.event.Path = shorten(s.keys.Path(r.URL.Path), 2*maxShown)
+	c.event.Path = shorten(sshkeys.Hide(s.keys.Path(r.URL.Path)), 2*maxShown)
 	return c
 }
 
@@ -270,13 +271,16 @@ func shorten(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
-// shorten cuts a text for the journal, which hides keys. One that is cut hides them before, so that no part of a key is left at its end.
+// shorten cuts a text for the journal, which hides what is secret. One that is cut hides it before, so that no part is left at its end.
 func (s *Server) shorten(text string, n int) string {
 	if len(text) <= n {
 		return text
 	}
-	return shorten(s.keys.Hide(text), n)
+	return shorten(s.hide(text), n)
 }
+
+// hide returns a text without the keys of requests, and nothing of one that may be a private key.
+func (s *Server) hide(text string) string { return sshkeys.Hide(s.keys.Hide(text)) }
 
 // base is the base of the URLs in an answer to r, which must lead back here for whoever asked; in two parts.
 func (s *Server) base(r *http.Request) (scheme, host string) {

@@ -8,12 +8,14 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/internal/redact"
+	"github.com/upgrademock/upgrademock/mockserver/internal/sshkeys"
 )
 
 // maxParameters bounds the parameters of one call, in bytes of its body. Longer query strings never get here: net/http
@@ -145,6 +147,9 @@ func (p *params) addMultipart(body io.Reader, boundary string) error {
 		if err == io.EOF {
 			return nil
 		}
+		if _, malformed := errors.AsType[textproto.ProtocolError](err); malformed { // it quotes the line, which may be anything
+			return errors.New("a part has a malformed MIME header")
+		}
 		if err != nil {
 			return err
 		}
@@ -189,7 +194,10 @@ func (p *params) redacted(shorten func(string, int) string) []journal.Param {
 	}
 	for i := range list {
 		name, value := list[i].Name, list[i].Value
-		if redact.IsSecret(name) {
+		switch {
+		case name == "ssh_keys":
+			value = sshkeys.Show(value)
+		case redact.IsSecret(name):
 			value = redact.Short(value)
 		}
 		list[i] = journal.Param{Name: shorten(name, maxShown), Value: shorten(value, maxShown)}

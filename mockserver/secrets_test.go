@@ -2,6 +2,7 @@ package mockserver_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	gossh "golang.org/x/crypto/ssh"
+
+	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
@@ -160,6 +164,66 @@ func TestLog_verbose(t *testing.T) {
 	} {
 		if !bytes.Contains([]byte(log.String()), []byte(want)) {
 			t.Errorf("the log does not have %q:\n%s", want, log.String())
+		}
+	}
+}
+
+// TestPrivateKeys holds that neither an answer nor the journal nor the log has anything of a private key, wherever a client puts it.
+func TestPrivateKeys(t *testing.T) {
+	t.Parallel()
+	var log, lines safeBuffer
+	w := onWire(t, &mockserver.Options{
+		JournalWriter: &lines, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	m := w.create()
+	signer, err := gossh.ParsePrivateKey(fixtures.Key("ecdsa"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	private := string(fixtures.Key("ed25519"))
+	body := strings.Join(strings.Split(strings.TrimSpace(private), "\n")[1:6], "")
+	shown := ""
+	for _, text := range []string{
+		private, strings.ReplaceAll(private, "\n", " "), strings.ReplaceAll(private, "\n", "%0A"), "> " + strings.ReplaceAll(private, "\n", "\n> "),
+		base64.StdEncoding.EncodeToString([]byte(private)), body, body[:100], body[100:],
+	} {
+		for _, name := range []string{"ssh_keys", "ssh_key", "SSH_KEYS", "contract", "x"} {
+			shown += w.call("request_sftp_access", m.params(name, text)).Body
+		}
+		header := http.Header{"Content-Type": {formType}}
+		shown += w.send("POST", "request_sftp_access?"+m.params().Encode(), header, strings.NewReader(text)).Body // as a form that is none
+		header = http.Header{"Content-Type": {"multipart/form-data; boundary=x"}}
+		shown += w.send("POST", "request_sftp_access?"+m.params().Encode(), header, strings.NewReader("--x\r\n"+text+"\r\n--x--\r\n")).Body
+		contentType, form := multipartForm(t, "@ssh_keys", publicKey("ecdsa")+text)
+		shown += w.send("POST", "request_sftp_access?"+m.params().Encode(), http.Header{"Content-Type": {contentType}}, strings.NewReader(form)).Body
+		w.do("GET", w.base+"/database/v1/"+url.PathEscape(text), http.Header{"User-Agent": {strings.ReplaceAll(text, "\n", " ")}}, nil)
+		for _, config := range []*gossh.ClientConfig{
+			{User: text, Auth: []gossh.AuthMethod{gossh.PublicKeys(signer)}},
+			{User: m.user(), Auth: []gossh.AuthMethod{gossh.Password(text)}},
+		} {
+			config.HostKeyCallback = gossh.InsecureIgnoreHostKey()
+			if conn, err := gossh.Dial("tcp", w.sftpAddr, config); err == nil {
+				conn.Close()
+				t.Error("a login with nonsense succeeded")
+			}
+		}
+	}
+	events, err := json.Marshal(w.srv.Journal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"an answer": shown, "the journal": string(events), "the journal file": lines.String(), "the log": log.String()} {
+		if len(text) == 0 {
+			t.Errorf("%s is empty", name)
+		}
+		text = strings.NewReplacer("\\n", "", "> ", "", "%0A", "").Replace(text)
+		for _, secret := range []string{body, base64.StdEncoding.EncodeToString([]byte(private))} {
+			for at := 0; at+10 <= len(secret); at++ {
+				part := secret[at : at+10]
+				if i := strings.Index(text, part); i >= 0 && !strings.Contains(publicKey("ed25519"), part) {
+					t.Fatalf("%s has %q of a private key: …%s…", name, part, text[max(0, i-200):min(len(text), i+60)])
+				}
+			}
 		}
 	}
 }

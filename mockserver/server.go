@@ -96,7 +96,7 @@ func New(opts *Options) (_ *Server, err error) {
 		listeners: make(map[string]net.Listener),
 		patience:  usualPatience,
 	}
-	s.journal = journal.New(full.JournalSize, full.JournalWriter, s.keys.Hide)
+	s.journal = journal.New(full.JournalSize, full.JournalWriter, s.hide)
 	s.advertise.Store(&Advertise{URL: strings.TrimSuffix(full.PublicURL, "/"), SFTPHost: full.SFTPHostname})
 	s.metrics = newMetrics(s)
 	s.ctx, s.cancel = context.WithCancel(context.Background())

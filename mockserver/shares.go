@@ -7,6 +7,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/mockserver/internal/sshkeys"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 	"github.com/upgrademock/upgrademock/sftpserver"
 	gossh "golang.org/x/crypto/ssh"
@@ -34,7 +35,7 @@ func (s *Server) newSFTP() (*sftpserver.Server, error) {
 type shares struct{ s *Server }
 
 func (sh shares) Share(user string, key gossh.PublicKey) (sftpserver.Share, error) {
-	p, err := sh.s.platform.Share(user, wireKey(key))
+	p, err := sh.s.platform.Share(user, sshkeys.Wire(key))
 	if err != nil {
 		return nil, err
 	}
@@ -197,4 +198,6 @@ func ranges(list []sftpserver.Range) []journal.Range {
 }
 
 // shortUser keeps an SFTP user name that a stranger made up from filling the journal.
-func shortUser(user string) string { return shorten(strings.ToValidUTF8(user, "\uFFFD"), 100) }
+func shortUser(user string) string {
+	return shorten(sshkeys.Hide(strings.ToValidUTF8(user, "\uFFFD")), 100)
+}

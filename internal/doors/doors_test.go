@@ -41,6 +41,7 @@ var doors = []door{
 	{"mockserver/internal/journal", []string{"ours"}, nil, "the journal remembers what it is told"},
 	{"mockserver/internal/journal", []string{"net/http"}, nil, "the journal remembers what it is told, and serves nobody"},
 	{"mockserver/internal/redact", []string{"ours", "net", "net/http"}, nil, "a text is a text, wherever it came from"},
+	{"mockserver/internal/sshkeys", []string{"ours", "net", "net/http"}, nil, "a text is a text, wherever it came from"},
 	{"mockserver/internal/httpconn", []string{"ours", "net/http"}, nil, "connections are bytes: what is said over them is others' business"},
 	{"mockserver/internal/verify", []string{"mockserver/internal/platform", "sftpserver/...", "net/http"}, nil, "a verdict is a function of script and journal"},
 	{"mockserver/...", []string{"client/...", "conformance/...", "cmd/..."}, nil, "the emulator writes the contract by itself"},
