@@ -164,6 +164,23 @@ func downloadChecks() []check {
 					b.wrong(a.What, "the custom modules", a.came())
 				}
 			}},
+		{id: "urls/answered", rows: rows("7"), evidence: Documented, needs: needs, gentle: true,
+			says: "Each URL of a request is answered in draft and in done, if by a refusal: never by an error of the server.",
+			run: func(b *bench) {
+				look := func(when string, m map[string]any) {
+					for _, f := range urlForms {
+						if a := b.fetch(b.reachable(text(m[f.key]))); a.Status >= 500 {
+							b.wrong(a.What+" "+when, "an HTTP status below 500", a.came())
+						}
+					}
+				}
+				if !b.opts.Production {
+					look("in draft", b.create().reply.request())
+				}
+				j := b.journey("main")
+				j.doneOrStop(b)
+				look("in done", j.last.request())
+			}},
 		{id: "urls/sql-is-text", rows: rows("7", "8.6"), evidence: Documented, needs: needs,
 			says: "What the two SQL URLs give is plain SQL text, whatever was uploaded.",
 			run: func(b *bench) {

@@ -147,7 +147,7 @@ func (s *island) serveFile(w http.ResponseWriter, r *http.Request) {
 				sql = append(data, '\n')
 			}
 			if s.is("differently") && bytes.HasPrefix(data, []byte("PGDMP")) {
-				http.Error(w, "no SQL can be made of it here", http.StatusNotImplemented)
+				http.Error(w, "no SQL can be made of it here", http.StatusNotFound)
 				return
 			}
 			w.Header().Set("Content-Type", "application/sql")
@@ -190,6 +190,8 @@ func (s *island) serveFile(w http.ResponseWriter, r *http.Request) {
 		default:
 			http.NotFound(w, r)
 		}
+	case path == "modules/archive" && s.is("urls/answered"):
+		http.Error(w, "an exception", http.StatusInternalServerError)
 	case path == "modules/archive" && over && !s.is("urls/modules") && !s.is("differently"):
 		zip.NewWriter(w).Close()
 	default:

@@ -203,6 +203,7 @@ func saboteurs() map[string]saboteur {
 		"upload/odd-type":         {also: "upload/wrapped"},
 		"upgrade/refusals":        {also: "upgrade/all-problems"},
 		"upgrade/bytes":           {also: "upgrade/multipart-body"},
+		"urls/answered":           {also: "urls/modules"},
 		"urls/original-sql-zip":   {also: "urls/sql-is-text"},
 		"sftp/no-create":          {also: "sftp/no-way-out|sftp/done-read-only"},
 		"sftp/no-create-status":   {also: "sftp/no-way-out-status"},

@@ -91,6 +91,12 @@ func wrongOutcomes() map[string]wrong {
 			b := d.got.Body.Bytes()
 			sends(d.w, d.got.Code, b[:len(b)/2])
 		}), "urls/upgraded-whole"},
+		"an error before there is anything": {"7 upgraded_dump_url", downloads("/archive", func(d *download) {
+			if d.got.Code == http.StatusNotFound {
+				d.got.Code = http.StatusInternalServerError
+			}
+			sends(d.w, d.got.Code, d.got.Body.Bytes())
+		}), "urls/answered"},
 		"SQL in a page": {"8.6", downloads("/sql", func(d *download) {
 			sends(d.w, d.got.Code, []byte("<html>"+http.StatusText(d.got.Code)))
 		}), "urls/original-sql urls/upgraded-sql urls/sql-is-text"},
