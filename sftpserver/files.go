@@ -64,7 +64,7 @@ func (f files) open(r *sftp.Request) (*handle, error) {
 
 func (s *session) openFile(p string, flags Flags) (*handle, error) {
 	where, info, err := s.find(p)
-	writes := flags.Write || flags.Append || flags.Truncate
+	writes := flags.Write || flags.Truncate
 	switch {
 	case err != nil:
 		return nil, err
@@ -78,8 +78,6 @@ func (s *session) openFile(p string, flags Flags) (*handle, error) {
 		return nil, statusNoFile
 	case writes && info.ReadOnly:
 		return nil, statusDenied
-	case !writes && !flags.Read:
-		return nil, statusBadFlags
 	}
 	if !s.roomForHandle() {
 		return nil, statusTooMany

@@ -42,6 +42,12 @@ const (
 	fxpExtendedReply = 201
 )
 
+// Flags of an OPEN.
+const (
+	fxfRead  = 1
+	fxfWrite = 2
+)
+
 const (
 	fxDenied      = 3
 	fxFailure     = 4
@@ -330,7 +336,8 @@ func (f *frames) nextOfHandle(kind byte, id uint32, length int) error {
 	return nil
 }
 
-// nextOpen adds a number to the end of an OPEN: pkg/sftp hands the attributes on as they came, with whatever stands behind them.
+// nextOpen adds a number to the end of an OPEN: pkg/sftp hands the attributes on as they came, with whatever stands behind them. One that wants
+// neither to read nor to write opens the file to read, as with OpenSSH's server; pkg/sftp would refuse it.
 func (f *frames) nextOpen(id uint32, length int) {
 	if length+4 > maxMessage {
 		return
@@ -339,11 +346,22 @@ func (f *frames) nextOpen(id uint32, length int) {
 	f.mu.Lock()
 	f.pending[id] = f.opens
 	f.mu.Unlock()
-	head := make([]byte, 4, 8)
-	binary.BigEndian.PutUint32(head, uint32(length+4))
-	f.in.Discard(4)
-	f.head, f.rest = head, length
 	f.tail = binary.BigEndian.AppendUint32(nil, f.opens)
+	if b := f.peekMessage(length); len(b) == 4+length {
+		d := decoder{b[9:]}
+		path, flags := d.string(), d.uint32()
+		if d.b != nil && flags&(fxfRead|fxfWrite) == 0 {
+			e := encoder{kind: fxpOpen, id: id}
+			e.string(path)
+			e.uint32(flags | fxfRead)
+			e.b = append(append(e.b, d.b...), f.tail...)
+			f.in.Discard(4 + length)
+			f.head, f.rest, f.tail = e.message(), 0, nil
+			return
+		}
+	}
+	f.in.Discard(4)
+	f.head, f.rest = binary.BigEndian.AppendUint32(nil, uint32(length+4)), length
 }
 
 // opened is called when the OPEN with these attributes has opened h.

@@ -44,7 +44,7 @@ func (h *handle) slowFromTheStart() {
 	}
 }
 
-func (h *handle) writable() bool { return h.flags.Write || h.flags.Append }
+func (h *handle) writable() bool { return h.flags.Write }
 
 func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	switch {

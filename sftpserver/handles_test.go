@@ -50,7 +50,7 @@ func TestHandles_otherWay(t *testing.T) {
 	h := start(t)
 	h.share.set([]byte("dump"))
 	r := h.raw()
-	for _, flags := range []int{fWrite, fWrite | fAppend, fWrite | fCreate, fAppend} {
+	for _, flags := range []int{fWrite, fWrite | fAppend, fWrite | fCreate, fWrite | fExcl} {
 		handle := r.open(name, flags)
 		if got := r.status(5, handle, uint64(0), 4); got != "4 Invalid handle" {
 			t.Errorf("READ after an OPEN with flags %#x: %q", flags, got)
@@ -60,7 +60,7 @@ func TestHandles_otherWay(t *testing.T) {
 		}
 		r.close(handle)
 	}
-	for _, flags := range []int{fRead, fRead | fExcl} {
+	for _, flags := range []int{fRead, fRead | fExcl, fAppend, 0} {
 		handle := r.open(name, flags)
 		if got := r.status(6, handle, uint64(0), "x"); got != "4 Invalid handle" {
 			t.Errorf("WRITE after an OPEN with flags %#x: %q", flags, got)
@@ -68,8 +68,8 @@ func TestHandles_otherWay(t *testing.T) {
 		r.close(handle)
 	}
 	h.wants([]byte("dump"))
-	if n := len(h.told.all(sftpserver.EventDenied)); n != 10 {
-		t.Errorf("%d refusals in the journal, want 10", n)
+	if n := len(h.told.all(sftpserver.EventDenied)); n != 12 {
+		t.Errorf("%d refusals in the journal, want 12", n)
 	}
 	handle := r.open(name, fRead|fTrunc) // empties the file, as it does for OpenSSH's server
 	if got := r.status(6, handle, uint64(0), "x"); got != "4 Invalid handle" {

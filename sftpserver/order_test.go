@@ -189,13 +189,6 @@ func FuzzOrder(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b uint64) { compareWithOpenSSH(t, rand.New(rand.NewPCG(a, b))) })
 }
 
-// The flags with which clients open a file to write: both servers take them.
-var openings = []int{
-	fRead, fWrite, fRead | fWrite, fWrite | fCreate, fWrite | fCreate | fTrunc, fRead | fWrite | fTrunc,
-	fWrite | fAppend, fWrite | fAppend | fCreate, fRead | fWrite | fAppend, fWrite | fAppend | fCreate | fTrunc, fWrite | fCreate | fExcl,
-	fWrite | fAppend | fCreate | fExcl, fWrite | fExcl, fRead | fTrunc,
-}
-
 func compareWithOpenSSH(t *testing.T, random *rand.Rand) {
 	sides := [2]*side{ours(t, []byte(base)), openSSH(t, []byte(base))}
 	type opened struct{ handles [2]string }
@@ -253,7 +246,7 @@ func compareWithOpenSSH(t *testing.T, random *rand.Rand) {
 	}
 	for range 12 {
 		if len(open) < 4 {
-			flags := openings[random.IntN(len(openings))]
+			flags := random.IntN(64)
 			log = append(log, fmt.Sprintf("open %#x", flags))
 			for _, s := range sides {
 				s.send(3, name, flags, 0)
@@ -275,6 +268,41 @@ func compareWithOpenSSH(t *testing.T, random *rand.Rand) {
 	}
 	if diff := cmp.Diff(string(sides[1].content()), string(sides[0].content())); diff != "" {
 		t.Errorf("the file (-OpenSSH's +ours):\n%s\nafter\n%s", diff, strings.Join(log, "\n"))
+	}
+}
+
+// TestOpen_flagsLikeOpenSSH opens the file with every combination of flags, and tries what the handle is good for.
+func TestOpen_flagsLikeOpenSSH(t *testing.T) {
+	t.Parallel()
+	for flags := range 64 {
+		t.Run(fmt.Sprintf("%#x", flags), func(t *testing.T) {
+			t.Parallel()
+			sides := [2]*side{ours(t, []byte(base)), openSSH(t, []byte(base))}
+			log := []string{fmt.Sprintf("open %#x", flags), "write", "write", "read", "read", "truncate", "size", "read"}
+			for _, s := range sides {
+				s.send(3, name, flags, 0)
+			}
+			handles, ok := compareAnswers(t, sides, log)
+			for i, s := range sides {
+				if ok {
+					s.send(6, handles[i], uint64(2), "XY")
+					s.send(6, handles[i], uint64(14), "Z")
+					s.send(5, handles[i], uint64(0), 5)
+					s.send(5, handles[i], uint64(100), 5)
+					s.send(10, handles[i], 1, uint64(11))
+					s.send(8, handles[i])
+					s.send(5, handles[i], uint64(0), 100)
+				}
+			}
+			for range log[1:] {
+				if ok {
+					compareAnswers(t, sides, log)
+				}
+			}
+			if diff := cmp.Diff(string(sides[1].content()), string(sides[0].content())); diff != "" {
+				t.Errorf("the file (-OpenSSH's +ours):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -123,7 +123,6 @@ func TestRefused(t *testing.T) {
 		{"open what may be a marked path", "open read", 3, []any{"/\x001", fRead, attrs}, noFile},
 		{"open with another case", "open read", 3, []any{strings.ToUpper(file), fRead, attrs}, noFile},
 		{"open for exclusive creation", "open write|create|exclusive", 3, []any{file, fWrite | fCreate | fExcl, attrs}, "4 File already exists"},
-		{"open for nothing", "open create", 3, []any{file, fCreate, attrs}, "4 Bad open flags"},
 		{"stat another file", "stat", 17, []any{"/other"}, noFile},
 		{"lstat another file", "lstat", 7, []any{"/other"}, noFile},
 		{"setstat another file", "setstat", 9, []any{"/other", size}, noFile},

@@ -27,7 +27,6 @@ var (
 	statusDirectory   = &status{"Is a directory", sftp.ErrSSHFxFailure}
 	statusFull        = &status{"No space left on device", sftp.ErrSSHFxFailure}
 	statusTooBig      = &status{"File too large", sftp.ErrSSHFxFailure}
-	statusBadFlags    = &status{"Bad open flags", sftp.ErrSSHFxFailure}
 	statusTooMany     = &status{"Too many open handles", sftp.ErrSSHFxFailure}
 	statusHandle      = &status{"Invalid handle", sftp.ErrSSHFxFailure}
 	statusScattered   = &status{"Too many separate ranges", sftp.ErrSSHFxFailure}

@@ -116,7 +116,6 @@ func TestAppend(t *testing.T) {
 		{"from zero, file larger than what is sent", 1 << 20, 0, fWrite | fAppend},
 		{"from the size", 100, 100, fWrite | fAppend},
 		{"from the size, creating", 70_000, 70_000, fWrite | fAppend | fCreate},
-		{"from the size, without the write flag", 70_000, 70_000, fAppend},
 		{"an empty file", 0, 0, fWrite | fAppend | fCreate},
 		{"truncated", 1000, 0, fWrite | fAppend | fCreate | fTrunc},
 	} {
