@@ -89,7 +89,7 @@ type Options struct {
 	// MaxDump is how many bytes a dump may have; 0 is DefaultMaxDump. A larger one is refused with DUMP:TOO_LARGE, over SFTP with
 	// "File too large", and the dump that was there before stays (assumed).
 	MaxDump int64
-	// MaxConnections is how many connections each HTTP listener has at one time; 0 is DefaultMaxConnections. Further ones are closed at once.
+	// MaxConnections is how many connections each HTTP listener, and each that Guard returns, has at one time; 0 is DefaultMaxConnections. Further ones are closed at once.
 	MaxConnections int
 	// MaxSessions is how many SFTP connections there may be at one time; 0 is DefaultMaxSessions. Further ones are closed at once.
 	MaxSessions int

@@ -61,7 +61,7 @@ func (f *serveFlags) add(flags *pflag.FlagSet, httpAddr, httpsAddr, sftpAddr str
 	flags.IntVar(&o.JournalSize, "journal-size", mockserver.DefaultJournalSize, "how many `events` are remembered")
 	o.MaxDump = mockserver.DefaultMaxDump
 	flags.Var((*size)(&o.MaxDump), "max-dump", "the most `bytes` that a dump may have, such as 500MiB; a larger one is refused")
-	flags.IntVar(&o.MaxConnections, "max-connections", mockserver.DefaultMaxConnections, "how many `connections` each HTTP listener has at one time")
+	flags.IntVar(&o.MaxConnections, "max-connections", mockserver.DefaultMaxConnections, "how many `connections` each HTTP listener, and the proxy, has at one time")
 	flags.IntVar(&o.MaxSessions, "max-sessions", mockserver.DefaultMaxSessions, "how many SFTP `connections` there may be at one time")
 	flags.IntVar(&o.MaxRequests, "max-requests", mockserver.DefaultMaxRequests, "how many `requests` are held; then create is refused until a reset")
 	flags.Uint64Var(&o.Seed, "seed", 0, "`number` from which the keys are made, for runs that repeat; 0: keys that cannot be guessed")
