@@ -183,7 +183,7 @@ func formsOf(line string) []string {
 	const most = 16
 	forms := []string{line}
 	for i := 0; i < len(forms) && len(forms) < most; i++ {
-		for _, change := range []func(string) string{unescaped, unquoted, decoded} {
+		for _, change := range []func(string) string{unescaped, unquoted, decoded, narrowed} {
 			form := change(forms[i])
 			known := form == ""
 			for _, f := range forms {
@@ -198,12 +198,12 @@ func formsOf(line string) []string {
 }
 
 var (
-	escapes = strings.NewReplacer(`\r`, "", `\n`, "\n", `\t`, "\t", `\/`, "/", `\"`, `"`, `\\`, `\`, "\x00", "", "\uFFFD", "")
+	escapes = strings.NewReplacer(`\r`, "", `\n`, "\n", `\t`, "\t", `\/`, "/", `\"`, `"`, `\\`, `\`)
 	percent = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 	unicod  = regexp.MustCompile(`\\u00[0-9A-Fa-f]{2}`)
 )
 
-// unescaped undoes one layer of the escapes of URLs and of JSON, and the zeros of UTF-16.
+// unescaped undoes one layer of the escapes of URLs and of JSON.
 func unescaped(s string) string {
 	s = percent.ReplaceAllStringFunc(s, func(e string) string {
 		c, err := url.PathUnescape(e)
@@ -221,6 +221,9 @@ func unescaped(s string) string {
 	})
 	return escapes.Replace(s)
 }
+
+// narrowed is a line of UTF-16 in one byte per character.
+func narrowed(s string) string { return strings.NewReplacer("\x00", "", "\uFFFD", "").Replace(s) }
 
 // unquoted is a line without the marks before it: of a mail, a comment, a list, a string.
 func unquoted(s string) string { return strings.TrimLeft(s, " \t>|*#;:,'\"`+") }
