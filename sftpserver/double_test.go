@@ -50,6 +50,7 @@ type share struct {
 	holes   []sftpserver.Range // what nobody has written, though the file is longer
 	revoked bool
 	fail    error // what every write answers
+	unfit   error // what every STAT and OPEN answers
 	opens   int
 	closes  int
 	aborts  []error
@@ -60,6 +61,9 @@ func (s *share) Stat() (sftpserver.Info, error) {
 	defer s.mu.Unlock()
 	if s.revoked {
 		return sftpserver.Info{}, sftpserver.ErrRevoked
+	}
+	if s.unfit != nil {
+		return sftpserver.Info{}, s.unfit
 	}
 	return sftpserver.Info{Name: s.name, Size: int64(len(s.data)), ModTime: s.mtime, ReadOnly: s.readOnly}, nil
 }

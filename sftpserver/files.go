@@ -150,9 +150,10 @@ func (f files) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 // Lstat is Stat: there are no links.
 func (f files) Lstat(r *sftp.Request) (sftp.ListerAt, error) { return f.Filelist(r) }
 
-// RealPath works for paths that lead nowhere, too: clients ask it for a file they are about to make.
+// RealPath works for paths that lead nowhere, too: clients ask it for a file they are about to make, and before anything else. So what is wrong with
+// the file does not matter here; only an access that has ended does.
 func (f files) RealPath(p string) (string, error) {
-	if _, err := f.share.Stat(); err != nil {
+	if _, err := f.share.Stat(); errors.Is(err, ErrRevoked) {
 		return "", f.refuse("realpath", p, err)
 	}
 	return cleanPath(p), nil

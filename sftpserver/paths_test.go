@@ -2,11 +2,13 @@ package sftpserver_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -266,6 +268,38 @@ func TestTemporaryNames(t *testing.T) {
 			if test.want == "" && e.Reason != why || !strings.HasPrefix(e.Reason, why) || !strings.Contains(e.Reason, test.want) {
 				t.Errorf("%s: the journal says %q, want something with %q", test.base, e.Reason, test.want)
 			}
+		}
+	}
+}
+
+// TestShareFails has a share that cannot say what its file is like: the session begins all the same, and each operation on the file says so, in a fixed
+// text for the client, and in the share's own for the journal.
+func TestShareFails(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("/srv/dumps/7: broken"), "4 Failure"},
+		{fmt.Errorf("/srv/dumps/7: %w", sftpserver.ErrUnreadable), "4 The file cannot be read"},
+		{fmt.Errorf("/srv/dumps/7: %w", syscall.ENOSPC), "4 No space left on device"},
+	} {
+		h := start(t)
+		h.share.unfit = test.err
+		r := h.raw()
+		if kind, _ := r.ask(16, "."); kind != 104 {
+			t.Errorf("%v: REALPATH was answered with type %d", test.err, kind)
+		}
+		for what, got := range map[string]string{
+			"stat": r.status(17, name), "opendir": r.status(11, "/"), "open": r.status(3, name, fRead, 0),
+		} {
+			if got != test.want {
+				t.Errorf("%v: %s was answered %q, want %q", test.err, what, got, test.want)
+			}
+		}
+		list := h.told.all(sftpserver.EventDenied)
+		if len(list) != 3 || list[0].Reason != test.err.Error() {
+			t.Errorf("%v: journalled %+v", test.err, list)
 		}
 	}
 }

@@ -15,6 +15,9 @@ var (
 
 	// ErrRevoked says that the user's access has ended. Whatever operation meets it is refused, and the connection closed.
 	ErrRevoked = errors.New("sftpserver: access has ended")
+
+	// ErrUnreadable says that the file is there and what it holds cannot be read: the client is told so when it opens the file.
+	ErrUnreadable = errors.New("sftpserver: the file cannot be read")
 )
 
 // Shares decides who may log in and what each of them sees. It is called concurrently.
@@ -29,7 +32,7 @@ type Shares interface {
 
 // Share is one user's file. It is called concurrently, by every session of the user.
 //
-// Errors never reach the client as they are: [ErrRevoked], [ErrDenied], fs.ErrPermission, fs.ErrNotExist and
+// Errors never reach the client as they are: [ErrRevoked], [ErrDenied], [ErrUnreadable], fs.ErrPermission, fs.ErrNotExist and
 // "no space left on device" (ENOSPC, EDQUOT) each have a fixed text and SFTP status, all others are "Failure".
 type Share interface {
 	// Stat describes the file as it is now.

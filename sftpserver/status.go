@@ -25,6 +25,7 @@ var (
 	statusFailure     = &status{"Failure", sftp.ErrSSHFxFailure}
 	statusExists      = &status{"File already exists", sftp.ErrSSHFxFailure}
 	statusDirectory   = &status{"Is a directory", sftp.ErrSSHFxFailure}
+	statusUnreadable  = &status{"The file cannot be read", sftp.ErrSSHFxFailure}
 	statusFull        = &status{"No space left on device", sftp.ErrSSHFxFailure}
 	statusTooBig      = &status{"File too large", sftp.ErrSSHFxFailure}
 	statusTooMany     = &status{"Too many open handles", sftp.ErrSSHFxFailure}
@@ -45,6 +46,8 @@ func toStatus(err error) error {
 		return io.EOF
 	case errors.Is(err, ErrDenied), errors.Is(err, ErrRevoked), errors.Is(err, fs.ErrPermission):
 		return statusDenied
+	case errors.Is(err, ErrUnreadable):
+		return statusUnreadable
 	case errors.Is(err, fs.ErrNotExist):
 		return statusNoFile
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
