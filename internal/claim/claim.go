@@ -134,7 +134,7 @@ func take(path string) (_ *Claim, err error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("a file is kept beside %s while it is written, and cannot be: %w", path, err)
+		return nil, fmt.Errorf("%s cannot be written, since no file can be kept beside it: %w", path, err)
 	}
 	defer func() {
 		if err != nil {

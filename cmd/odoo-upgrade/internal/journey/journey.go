@@ -100,6 +100,9 @@ type run struct {
 // Run goes on from wherever the state file says, to the end. It returns an error that wraps client.ErrRejected
 // when the platform will not upgrade the database, and ErrNeedsDecision when it refuses to guess.
 func Run(ctx context.Context, o Options) (*Result, error) {
+	if err := cmp.Or(claim.Check(o.Out), claim.Check(o.StateFile)); err != nil {
+		return nil, err
+	}
 	notes, err := claim.Take(o.StateFile)
 	if err != nil {
 		return nil, err
