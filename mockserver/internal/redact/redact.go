@@ -6,6 +6,7 @@ package redact
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -194,17 +195,22 @@ var isWord = func() (set [256]bool) {
 	return set
 }()
 
-// secretName is what the name of a secret has in it.
-const secretName = `(?:key|token|secret|passw|authorization)`
+// secretNames are what the name of a secret has in it.
+var secretNames = []string{"key", "token", "secret", "passw", "authorization"}
 
 var (
-	secret = regexp.MustCompile(`(?i)` + secretName)
 	public = regexp.MustCompile(`(?i)^[^a-z]*(?:ssh|public)[^a-z]*keys?[^a-z]*$`)
-	named  = regexp.MustCompile(`(?i)([a-z0-9_.\[\]-]*` + secretName + `[a-z0-9_.\[\]-]*)["']?[=:]["']?([^\s&;,"'<>(){}]+)`)
+	named  = regexp.MustCompile(`(?i)([a-z0-9_.\[\]-]*(?:` + strings.Join(secretNames, "|") + `)[a-z0-9_.\[\]-]*)["']?[=:]["']?([^\s&;,"'<>(){}]+)`)
 )
 
 // IsSecret reports whether the value of a parameter with this name is taken for a key, as that of key, KEY, key[] or token. ssh_keys, which are public, are not.
-func IsSecret(name string) bool { return secret.MatchString(name) && !public.MatchString(name) }
+func IsSecret(name string) bool {
+	if name == "key" { // of every poll: the expression below would cost as much as the rest of its journal
+		return true
+	}
+	lower := strings.ToLower(name)
+	return slices.ContainsFunc(secretNames, func(part string) bool { return strings.Contains(lower, part) }) && !public.MatchString(name)
+}
 
 // namedValues are the values that stand behind the name of a secret, as in "request=1;key=…".
 func namedValues(text string) []span {
