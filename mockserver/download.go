@@ -58,17 +58,33 @@ func plainNotFound(w http.ResponseWriter) { http.Error(w, "404 page not found", 
 func (s *Server) content(c *call, open func(platform.Ref) (*platform.Content, error), serve func(*call, *platform.Content)) {
 	content, err := open(c.ref)
 	switch {
-	case errors.Is(err, platform.ErrNoContent):
-		s.notThere(c, err)
 	case err != nil:
-		s.log.Error("a file cannot be handed out", "request", c.event.Request, "err", err)
-		c.event.Why = err.Error()
-		http.Error(&c.w, "500 internal server error", http.StatusInternalServerError)
+		s.cannot(c, err)
 	default:
 		if content != nil {
 			defer content.Close()
+			c.event.Why = content.Why
 		}
 		serve(c, content)
+	}
+}
+
+// cannot says that there is nothing to hand out, the same way for every file (rows 8.1, 8.2, 8.6).
+func (s *Server) cannot(c *call, err error) {
+	c.event.Why = err.Error()
+	switch {
+	case errors.Is(err, platform.ErrNoContent):
+		s.notThere(c, err)
+	case errors.Is(err, platform.ErrUnreadable): // for good: what would be tried again finds the same
+		http.Error(&c.w, "404 the uploaded dump can not be read\n\n"+err.Error(), http.StatusNotFound)
+	case errors.Is(err, platform.ErrBusy):
+		c.w.Header().Set("Retry-After", "30")
+		http.Error(&c.w, "503 too many dumps are being unpacked, try again later", http.StatusServiceUnavailable)
+	case c.r.Context().Err() != nil: // the client has gone
+		panic(http.ErrAbortHandler)
+	default:
+		s.log.Error("a file cannot be handed out", "request", c.event.Request, "err", err)
+		http.Error(&c.w, "500 internal server error", http.StatusInternalServerError)
 	}
 }
 
@@ -88,9 +104,9 @@ func (s *Server) serveArchive(c *call, content *platform.Content) {
 
 // serveSQL streams the SQL text (row 8.6). It has no size until it has been made, so there is no Range.
 func (s *Server) serveSQL(c *call, content *platform.Content) {
-	sql, err := content.SQL()
+	sql, err := content.SQL(c.r.Context())
 	if err != nil {
-		s.notThere(c, err)
+		s.cannot(c, err)
 		return
 	}
 	defer sql.Close()

@@ -3,6 +3,7 @@ package mockserver_test
 import (
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"mime"
@@ -196,13 +197,31 @@ func TestDownloads_sql(t *testing.T) {
 			}
 		})
 	}
-	t.Run("noise", func(t *testing.T) {
-		t.Parallel()
-		w := w.with(t)
-		m := w.create()
-		w.upload(m, pattern(5000, 1)) // a dump made up for a test is handed out as it is
-		same(t, "the SQL", w.fetch(w.urls(m)["original_sql_url"]), pattern(5000, 1))
-	})
+	// What holds no SQL is not handed out as SQL: a plain 404 says so, and the journal says why.
+	for name, tc := range map[string]struct {
+		dump []byte
+		why  string
+	}{
+		"noise":          {pattern(5000, 1), "neither SQL nor any packing that is known"},
+		"gzip of noise":  {gzipped(t, pattern(5000, 1)), "neither SQL nor any packing that is known"},
+		"cut in its toc": {fixtures.Dump("openchs.cdump")[:2000], "ends too early"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := w.with(t)
+			m := w.create()
+			w.upload(m, tc.dump)
+			w.finish(m)
+			for _, url := range []string{"original_sql_url", "upgraded_sql_url"} {
+				resp, body := w.get(w.urls(m)[url])
+				if resp.StatusCode != 404 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") || !bytes.Contains(body, []byte(tc.why)) {
+					t.Errorf("%s: %s, %s\n%s", url, resp.Status, resp.Header.Get("Content-Type"), body)
+				}
+			}
+			w.explained(m, "download", tc.why)
+			same(t, "the dump as it came", w.fetch(w.urls(m)["original_dump_url"]), tc.dump)
+		})
+	}
 	t.Run("broken", func(t *testing.T) {
 		t.Parallel()
 		w := w.with(t)
@@ -234,33 +253,116 @@ func TestDownloads_filestore(t *testing.T) {
 				t.Errorf("filestore %v", s["filestore"])
 			}
 			archive := w.fetch(s["upgraded_dump_url"])
-			zipped, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var sql []byte
-			filestore := false
-			for _, f := range zipped.File {
-				filestore = filestore || strings.HasPrefix(f.Name, "filestore/")
-				r, err := f.Open()
-				if err != nil {
-					t.Fatal(err)
-				}
-				data, err := io.ReadAll(r) // checks the sums
-				if err != nil {
-					t.Errorf("%s: %v", f.Name, err)
-				}
-				if f.Name == "dump.sql" {
-					sql = data
-				}
-			}
-			if !bytes.Contains(sql, []byte("CREATE TABLE")) || !filestore {
-				t.Errorf("dump.sql of %d bytes, filestore/ there: %v", len(sql), filestore)
-			}
+			sql := odooZip(t, archive)
 			same(t, "upgraded_sql_url", w.fetch(s["upgraded_sql_url"]), sql)
 			same(t, "the second time", w.fetch(s["upgraded_dump_url"]), archive)
 		})
 	}
+}
+
+// odooZip returns dump.sql of a zip that has it and a filestore.
+func odooZip(t *testing.T, archive []byte) (sql []byte) {
+	t.Helper()
+	filestore := false
+	for name, data := range unzip(t, archive) {
+		filestore = filestore || strings.HasPrefix(name, "filestore/")
+		if name == "dump.sql" {
+			sql = data
+		}
+	}
+	if !bytes.Contains(sql, []byte("CREATE TABLE")) || !filestore {
+		t.Errorf("dump.sql of %d bytes, filestore/ there: %v", len(sql), filestore)
+	}
+	return sql
+}
+
+// unzip returns the files of a zip.
+func unzip(t *testing.T, archive []byte) map[string][]byte {
+	t.Helper()
+	zipped, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	for _, f := range zipped.File {
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[f.Name], err = io.ReadAll(r) // checks the sums
+		if err != nil {
+			t.Errorf("%s: %v", f.Name, err)
+		}
+	}
+	return files
+}
+
+// gzipped packs a dump.
+func gzipped(t *testing.T, dump []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write(dump); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// explained checks that the journal says why a call of the request did not get what it asked for.
+func (w *wire) explained(m made, on, why string) {
+	w.Helper()
+	for _, e := range w.srv.Events(mockserver.Filter{Request: m.id, On: on}) {
+		if strings.Contains(e.Why, why) {
+			return
+		}
+	}
+	w.Errorf("no event %s of request %d says %q", on, m.id, why)
+}
+
+// Where the upgraded archive would have to be made of a dump that cannot be read there is one plain failure, and the journal
+// says why (row 8.5).
+func TestDownloads_filestoreOfBrokenDumps(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "steps: [{state: done, set: {filestore: true}}]")})
+	for name, tc := range map[string]struct {
+		dump []byte
+		why  string
+	}{
+		"gzip of noise":      {gzipped(t, pattern(5000, 1)), "neither SQL nor any packing"},
+		"gzip, cut":          {fixtures.Dump("openchs.sql.gz")[:2000], "unexpected EOF"},
+		"custom format, cut": {fixtures.Dump("openchs.cdump")[:len(fixtures.Dump("openchs.cdump"))*3/4], "ends too early"},
+		"zip, cut":           {fixtures.Dump("openchs.zip")[:2000], "directory of the zip"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := w.with(t)
+			m := w.create()
+			w.upload(m, tc.dump)
+			s := w.finish(m)
+			for range 2 { // it is not read again
+				for _, url := range []string{"upgraded_dump_url", "upgraded_sql_url"} {
+					resp, body := w.get(s[url].(string))
+					if resp.StatusCode != 404 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") || !bytes.Contains(body, []byte(tc.why)) {
+						t.Errorf("%s: %s, %s\n%s", url, resp.Status, resp.Header.Get("Content-Type"), body)
+					}
+				}
+			}
+			w.explained(m, "download", tc.why)
+			same(t, "the dump as it came", w.fetch(s["original_dump_url"]), tc.dump)
+		})
+	}
+	t.Run("noise", func(t *testing.T) {
+		t.Parallel()
+		w := w.with(t)
+		m := w.create()
+		w.upload(m, pattern(5000, 1)) // a dump made up for a test is in the archive as it came
+		s := w.finish(m)
+		same(t, "dump.sql", unzip(t, w.fetch(s["upgraded_dump_url"]))["dump.sql"], pattern(5000, 1))
+		w.explained(m, "download", "it is not known what the uploaded dump is")
+	})
 }
 
 // The pages for people (row 8.7), in which nothing that came from outside is markup, and the archive of modules.

@@ -1,6 +1,7 @@
 package mockserver
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -108,7 +109,7 @@ func spooled(content *platform.Content, err error) (*verify.Content, error) {
 		return nil, err
 	}
 	defer content.Close()
-	sql, err := content.SQL()
+	sql, err := content.SQL(context.Background())
 	if err != nil {
 		return nil, err
 	}

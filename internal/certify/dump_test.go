@@ -39,7 +39,7 @@ func TestWriteDump(t *testing.T) {
 	if len(sql) < 2*noise { // two digits for each byte
 		t.Errorf("pg_restore writes %d bytes of SQL, want the %d bytes of noise in it", len(sql), noise)
 	}
-	ours, err := dump.SQL(bytes.NewReader(data), int64(len(data)))
+	ours, err := dump.SQL(t.Context(), bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		t.Fatal(err)
 	}

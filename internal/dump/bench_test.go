@@ -2,6 +2,7 @@ package dump_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"math"
 	"strings"
@@ -46,7 +47,7 @@ func BenchmarkSQL(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			in := fixtures.Dump(name)
 			for b.Loop() {
-				r, err := dump.SQL(bytes.NewReader(in), int64(len(in)))
+				r, err := dump.SQL(context.Background(), bytes.NewReader(in), int64(len(in)))
 				if err != nil {
 					b.Fatal(err)
 				}

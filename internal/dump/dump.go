@@ -1,24 +1,38 @@
 // Package dump looks into the databases that people upload: what they are packed in, which PostgreSQL and which Odoo they
 // come from, and the plain SQL inside, whatever is around it.
 //
-// Everything is told by content, never by a file's name. Known packings are gzip, bzip2, xz, zstd, lz4, zip (Odoo's
-// backup, or one dump in a zip), tar, PostgreSQL's custom and tar formats, in each other up to [MaxDepth] deep, and
-// plain SQL at the bottom.
+// Everything is told by content, never by a file's name. Known packings are gzip, bzip2, xz, zstd, lz4, zip and tar,
+// PostgreSQL's custom, tar and directory formats, in each other up to [MaxDepth] deep, and plain SQL at the bottom.
+// Zips and tars are looked through until a dump is found that pg_dump wrote; where there is none, the first text that
+// begins like SQL is taken. Of several dumps the one is taken that is in the fewest archives, then the first; in a zip
+// dump.sql, where Odoo puts it, comes first.
 //
 //	info := dump.Sniff(file, size)     // {[gzip pgdmp_custom sql] 9.4 8.0 5c5ff0f6-…}
 //	sql, err := dump.SQL(file, size)   // what "gunzip | pg_restore -f -" would write
 //
 // Memory stays flat, however large a dump is: files are read where they are, and streams are streamed. What has to be
-// held is bounded: an archive's table of contents ([pgarchive.MaxTOC]), a zip's directory, a decoder's window.
+// held, the windows of decoders and the tables of contents of archives, comes out of one budget for all dumps that
+// are open at the same time. A dump that asks for more than there is fails, one that asks for more than is free waits. What can only be
+// read at random, inside another packing, goes through a temporary file.
 package dump
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 )
 
-// ErrNotSQL: there is no SQL to be had from the upload; the text of the error says why.
-var ErrNotSQL = errors.New("dump: no SQL in it")
+// Errors of [SQL] that callers may test for with errors.Is.
+var (
+	// ErrNotSQL: there is no SQL to be had from the dump; the text of the error says why.
+	ErrNotSQL = errors.New("dump: no SQL in it")
+	// ErrUnknown: it is ErrNotSQL, because not even a packing is known around what is there. It may be made up for a test.
+	ErrUnknown = fmt.Errorf("%w: neither SQL nor any packing that is known", ErrNotSQL)
+	// ErrBroken: the dump is cut or broken behind what has been read of it.
+	ErrBroken = errors.New("dump: it is broken further on")
+	// ErrBusy: other dumps hold the memory, or the room for temporary files, that this one needs. It may succeed later.
+	ErrBusy = errors.New("dump: no memory is free")
+)
 
 // MaxDepth is how many packings inside each other are opened.
 const MaxDepth = 8

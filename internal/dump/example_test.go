@@ -3,6 +3,7 @@ package dump_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"strings"
 
@@ -22,7 +23,7 @@ func ExampleSniff() {
 
 func ExampleSQL() {
 	upload := fixtures.Dump("openchs.tar")
-	sql, err := dump.SQL(bytes.NewReader(upload), int64(len(upload)))
+	sql, err := dump.SQL(context.Background(), bytes.NewReader(upload), int64(len(upload)))
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -2,6 +2,7 @@ package dump_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"slices"
@@ -51,7 +52,7 @@ func FuzzSniff(f *testing.F) {
 func FuzzSQL(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := dump.SQL(bytes.NewReader(b), int64(len(b)))
+		r, err := dump.SQL(context.Background(), bytes.NewReader(b), int64(len(b)))
 		if err != nil {
 			if !errors.Is(err, dump.ErrNotSQL) {
 				t.Errorf("error %v is not ErrNotSQL", err)

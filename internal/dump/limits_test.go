@@ -2,6 +2,7 @@ package dump_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -99,7 +100,7 @@ func TestSQL_zipDirectory(t *testing.T) {
 	binary.LittleEndian.PutUint32(end[16:], 4096)
 	entry := append([]byte("PK\x01\x02"), make([]byte, 42)...)
 	file := &zipFile{size: size, end: end, entries: pattern{every: string(entry)}}
-	_, err := dump.SQL(file, size)
+	_, err := dump.SQL(context.Background(), file, size)
 	if !errors.Is(err, dump.ErrNotSQL) {
 		t.Errorf("error %v, want ErrNotSQL", err)
 	}
@@ -140,7 +141,7 @@ func TestSQL_memoryStaysFlat(t *testing.T) {
 		head:  string(real[:block+6]),
 		every: string(chunkHead(chunk)) + strings.Repeat(strings.Repeat("x", 127)+"\n", chunk/128),
 	}
-	r, err := dump.SQL(huge, math.MaxInt64)
+	r, err := dump.SQL(context.Background(), huge, math.MaxInt64)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,189 +1,221 @@
 package dump
 
 import (
-	"archive/tar"
-	"bufio"
-	"bytes"
-	"compress/bzip2"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-	"github.com/pierrec/lz4/v4"
+	"io/fs"
+	"path"
+	"regexp"
+	"time"
 
 	"github.com/upgrademock/upgrademock/internal/dump/pgarchive"
 )
 
-// limits bound what opening a dump may cost.
-type limits struct {
-	unpacked int64 // bytes out of each decompressor; what is behind them is not seen
-	spooled  int64 // bytes of a temporary file, for a packing that has to be read at random inside another
-	members  int   // members of a tar file that are looked at for a dump
-}
+// baseMemory is what every dump that is open takes: buffers, and small windows.
+const baseMemory = 1 << 20
 
 // An opened dump: what it is packed in, and what is at the bottom: plain text or an archive, or neither.
 type opened struct {
-	packings []string
-	text     io.Reader
-	archive  *pgarchive.Archive
-	manifest []byte // manifest.json of Odoo's backup
+	finding *finding
+	text    io.Reader
+	archive *pgarchive.Archive // beside an error, with what of its head could be read
 
-	limits  limits
 	closers []func() error
 }
 
-// open peels r, packing by packing, down to the SQL. An *io.SectionReader can be read at random, any other reader is a
-// stream. The error says why the bottom was not reached; what was seen by then is in the result, which is
-// never nil and has to be closed.
-func open(r io.Reader, l limits) (*opened, error) {
-	o := &opened{packings: []string{}, limits: l}
-	for range MaxDepth {
-		inner, err := o.peel(r)
-		if err != nil || inner == nil {
-			return o, err
-		}
-		r = inner
-	}
-	return o, fmt.Errorf("more than %d packings inside each other", MaxDepth)
-}
-
 func (o *opened) close() error {
+	o.text, o.archive = nil, nil
 	var errs []error
-	for _, c := range slices.Backward(o.closers) {
-		errs = append(errs, c())
+	for len(o.closers) > 0 {
+		last := len(o.closers) - 1
+		errs = append(errs, o.closers[last]())
+		o.closers = o.closers[:last]
 	}
-	o.closers = nil
 	return errors.Join(errs...)
 }
 
-// peel takes one packing off, and returns what is in it; nil at the bottom.
-func (o *opened) peel(r io.Reader) (inner io.Reader, err error) {
-	head, r, err := peek(r)
-	if err != nil {
-		return nil, err
-	}
-	packing := recognize(head)
-	switch packing {
-	case "":
-		if len(head) == 0 {
-			return nil, errors.New("it is empty")
-		}
-		return nil, errors.New("neither SQL nor any packing that is known")
-	case "sql":
-		o.packings = append(o.packings, "sql")
-		o.text = r
-		return nil, nil
-	case "pgdmp_custom":
-		o.packings = append(o.packings, packing, "sql")
-		o.archive, err = pgarchive.Open(r)
-		return nil, err
-	case "pgdmp_tar":
-		o.packings = append(o.packings, packing, "sql")
-		o.archive, err = pgarchive.OpenTar(r)
-		return nil, err
-	}
-	o.packings = append(o.packings, packing)
-	switch packing {
-	case "zip":
-		return o.zip(r)
-	case "tar":
-		return o.tar(r)
-	}
-	inner, err = decompress(packing, r)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", packing, err)
-	}
-	return io.LimitReader(inner, o.limits.unpacked), nil
-}
-
-// peek returns the first bytes of r, fewer than wanted only where there are no more, and a reader that still has them.
-func peek(r io.Reader) (head []byte, all io.Reader, err error) {
-	if at, ok := r.(*io.SectionReader); ok {
-		at.Seek(0, io.SeekStart) // cannot fail
-		head = make([]byte, headSize)
-		n, err := at.ReadAt(head, 0)
-		if n == 0 && err != nil && !errors.Is(err, io.EOF) {
-			return nil, nil, err
-		}
-		return head[:n], at, nil
-	}
-	buf := bufio.NewReaderSize(r, 64<<10)
-	head, err = buf.Peek(headSize)
-	if len(head) == 0 && err != nil && !errors.Is(err, io.EOF) {
-		return nil, nil, err
-	}
-	// An error behind the first bytes comes again when they have been read.
-	return head, buf, nil
-}
-
-func decompress(packing string, r io.Reader) (io.Reader, error) {
-	if _, ok := r.(*bufio.Reader); !ok {
-		r = bufio.NewReaderSize(r, 64<<10)
-	}
-	switch packing {
-	case "gzip":
-		return gzip.NewReader(r)
-	case "bzip2":
-		return bzip2.NewReader(r), nil
-	case "xz":
-		return newXZ(r)
-	case "zstd":
-		// In the calling goroutine, so there is nothing to close; "zstd --long" asks for windows up to 128 MiB.
-		return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
-	case "lz4":
-		return lz4.NewReader(r), nil
-	}
-	return nil, errors.New("no decompressor")
-}
-
-// tar finds the dump in a tar file that is not PostgreSQL's.
-func (o *opened) tar(r io.Reader) (io.Reader, error) {
-	members := tar.NewReader(r)
-	for range o.limits.members {
-		h, err := members.Next()
-		if errors.Is(err, io.EOF) {
-			return nil, errors.New("tar: no dump in it")
-		}
+// open finds the dump in m and opens it, with memory of the pool, which it waits for. The error says why the bottom was
+// not reached; what was seen by then is in the result, which is never nil and has to be closed.
+func open(ctx context.Context, m *medium, size int64, p *pool, l limits) (*opened, error) {
+	for memory := int64(baseMemory); ; {
+		g, err := p.acquire(ctx, memory)
 		if err != nil {
+			return &opened{finding: &finding{}}, err
+		}
+		_ = g.take(baseMemory) // it is there
+		o := &opened{closers: []func() error{func() error { g.release(); return nil }}}
+		err = o.open(&search{limits: l, grant: g, medium: m}, source{at: io.NewSectionReader(m, 0, size)})
+		var need *needError
+		if !errors.As(err, &need) {
+			g.opening = false
+			return o, err
+		}
+		o.close()
+		// Much more at once: a table of contents grows by many small steps, and is read anew after each that waits.
+		memory = min(max(need.memory, 8*memory), p.size)
+	}
+}
+
+func (o *opened) open(s *search, from source) (err error) {
+	o.finding, err = s.look(nil, from, 0)
+	o.closers = append(o.closers, o.finding.close)
+	switch {
+	case o.finding.kind == nothing:
+		return err
+	case err != nil && !errors.Is(err, errBound):
+		return err
+	case o.finding.kind == text:
+		return o.openText(s)
+	}
+	return o.openArchive(s)
+}
+
+func (o *opened) openText(s *search) error {
+	r, err := o.finding.source.open(s.grant)
+	if err != nil {
+		return err
+	}
+	o.closers = append(o.closers, r.Close)
+	o.text = r
+	return nil
+}
+
+func (o *opened) openArchive(s *search) error {
+	at := o.finding.source
+	if o.finding.kind == files {
+		folder, err := o.openFolder(s, at)
+		if err != nil {
+			return err
+		}
+		o.archive, err = pgarchive.OpenFS(folder, s.grant.take)
+		o.closers = append(o.closers, o.archive.Close)
+		if err == nil && !s.limits.sniffing {
+			err = o.archive.Check()
+		}
+		return err
+	}
+	r, err := at.open(s.grant)
+	if err != nil {
+		return err
+	}
+	o.closers = append(o.closers, r.Close)
+	var whole io.Reader = r
+	if at.at != nil {
+		whole = at.section()
+	}
+	o.archive, err = pgarchive.Open(whole, s.grant.take)
+	o.closers = append(o.closers, o.archive.Close)
+	return err
+}
+
+// openFolder makes a file system of the folder in a zip or tar that holds an archive in several files. They are read in
+// the order of the table of contents, whatever theirs is, so a tar that is only a stream is copied.
+func (o *opened) openFolder(s *search, at source) (*folder, error) {
+	if at.at == nil {
+		r, err := at.open(s.grant)
+		if err != nil {
+			return nil, err
+		}
+		copied, err := newSpool(r, s.limits.spooled)
+		r.Close()
+		if copied != nil {
+			o.finding.spools = append(o.finding.spools, copied)
+		}
+		switch {
+		case copied != nil && errors.Is(err, errSpool) && s.limits.sniffing: // Sniff looks at the beginning
+		case err != nil:
 			return nil, fmt.Errorf("tar: %w", err)
 		}
-		if h.Typeflag == tar.TypeReg && dumpName(h.Name) {
-			return members, nil
+		at = copied.source()
+	}
+	head, _, err := peek(at.section())
+	if err != nil {
+		return nil, err
+	}
+	members := tarMembers(at.section(), at)
+	if recognize(head) == "zip" {
+		members = zipMembers(at.at, s.limits.unpacked)
+	}
+	f := &folder{files: map[string]*member{}, grant: s.grant}
+	for m, err := range members {
+		if err != nil {
+			if s.limits.sniffing { // the beginning is enough
+				break
+			}
+			return nil, err
+		}
+		name := cleanName(m.name)
+		if path.Dir(name) != o.finding.folder || !archiveFile.MatchString(path.Base(name)) {
+			continue
+		}
+		if err := s.grant.take(int64(folderEntry + len(name))); err != nil {
+			return nil, err
+		}
+		m.live = nil
+		f.files[path.Base(name)] = m
+		if packed := path.Ext(name); packed != ".dat" && packed != ".toc" { // which pg_dump does not do in the tar format
+			o.finding.asTar = false
 		}
 	}
-	return nil, fmt.Errorf("tar: no dump among the first %d members", o.limits.members)
+	if o.finding.asTar {
+		last := len(o.finding.packings) - 1
+		o.finding.packings = append(o.finding.packings[:last-1], pgTar)
+	}
+	return f, nil
 }
 
-// headSize is how much recognize has to see: a tar header, and some lines of SQL.
-const headSize = 4096
+// archiveFile is a file of the tar and directory formats.
+var archiveFile = regexp.MustCompile(`^(?:toc\.dat|\d+\.dat|blob_\d+\.dat|blobs(?:_\d+)?\.toc)(?:\.gz|\.lz4|\.zst)?$`)
 
-// recognize tells what begins with head: a packing, "sql", or "" for what is not known.
-func recognize(head []byte) string {
-	for _, m := range []struct{ packing, magic string }{
-		{"pgdmp_custom", pgarchive.Magic},
-		{"gzip", "\x1f\x8b\x08"},
-		{"bzip2", "BZh"},
-		{"xz", "\xfd7zXZ\x00"},
-		{"zstd", "\x28\xb5\x2f\xfd"},
-		{"lz4", "\x04\x22\x4d\x18"},
-		{"zip", "PK\x03\x04"},
-		{"zip", "PK\x05\x06"},
-	} {
-		if bytes.HasPrefix(head, []byte(m.magic)) {
-			return m.packing
-		}
-	}
-	if len(head) >= 512 && string(head[257:262]) == "ustar" {
-		if string(head[:8]) == "toc.dat\x00" && bytes.HasPrefix(head[512:], []byte(pgarchive.Magic)) {
-			return "pgdmp_tar"
-		}
-		return "tar"
-	}
-	if looksLikeSQL(head) {
-		return "sql"
-	}
-	return ""
+// folderEntry is about what a file takes in the memory of a folder.
+const folderEntry = 512
+
+// A folder of a zip or tar is a file system of the files that belong to an archive.
+type folder struct {
+	files map[string]*member
+	grant *grant
 }
+
+// Open opens a file.
+func (f *folder) Open(name string) (fs.File, error) {
+	m := f.files[name]
+	if m == nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	at, err := m.locate()
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	r, err := at.open(f.grant)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return &folderFile{r, fileInfo(name)}, nil
+}
+
+// Stat tells whether there is a file.
+func (f *folder) Stat(name string) (fs.FileInfo, error) {
+	if f.files[name] == nil {
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
+	}
+	return fileInfo(name), nil
+}
+
+type folderFile struct {
+	io.ReadCloser
+	info fileInfo
+}
+
+func (f *folderFile) Stat() (fs.FileInfo, error) { return f.info, nil }
+
+// A fileInfo is the name of a regular file, of which nothing else is told.
+type fileInfo string
+
+func (i fileInfo) Name() string     { return string(i) }
+func (fileInfo) Size() int64        { return 0 }
+func (fileInfo) Mode() fs.FileMode  { return 0o400 }
+func (fileInfo) ModTime() time.Time { return time.Time{} }
+func (fileInfo) IsDir() bool        { return false }
+func (fileInfo) Sys() any           { return nil }

@@ -4,6 +4,7 @@ package dump_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -37,7 +38,7 @@ func TestSQL_restores(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := fixtures.Dump(name)
-			sql, err := dump.SQL(bytes.NewReader(b), int64(len(b)))
+			sql, err := dump.SQL(context.Background(), bytes.NewReader(b), int64(len(b)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,7 +56,7 @@ func TestSQL_restores(t *testing.T) {
 		if err := dump.BuildOdooZip(&zipped, dump.OdooZip{UUID: "it's"}); err != nil {
 			t.Fatal(err)
 		}
-		sql, err := dump.SQL(bytes.NewReader(zipped.Bytes()), int64(zipped.Len()))
+		sql, err := dump.SQL(context.Background(), bytes.NewReader(zipped.Bytes()), int64(zipped.Len()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -182,7 +183,7 @@ func (pg *postgres) restores(t *testing.T, database, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sql, err := dump.SQL(f, stat.Size())
+	sql, err := dump.SQL(context.Background(), f, stat.Size())
 	if err != nil {
 		t.Fatal(err)
 	}

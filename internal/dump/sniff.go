@@ -1,7 +1,7 @@
 package dump
 
 import (
-	"encoding/json"
+	"context"
 	"io"
 	"regexp"
 	"strconv"
@@ -12,7 +12,6 @@ import (
 const (
 	sniffRead     = 256 << 20 // of the file
 	sniffUnpacked = 64 << 20  // out of each decompressor
-	sniffMembers  = 1000      // of a tar file
 )
 
 // Sniff describes the dump that r holds, size bytes of it. It never fails: what it cannot tell is empty. It reads
@@ -30,19 +29,23 @@ func Sniff(r io.ReaderAt, size int64) (info Info) {
 }
 
 func sniff(r io.ReaderAt, size int64, info *Info) {
-	metered := &meter{r: r, left: sniffRead}
 	// The error is why there is no more to be seen.
-	o, _ := open(io.NewSectionReader(metered, 0, size), limits{
+	o, _ := open(context.Background(), &medium{r: &meter{r: r, left: sniffRead}}, size, forSniff, limits{
 		unpacked: sniffUnpacked,
+		searched: sniffRead,
 		spooled:  sniffUnpacked,
-		members:  sniffMembers,
+		sniffing: true,
 	})
 	defer o.close()
-	info.Compressions = o.packings
+	info.Compressions = append([]string{}, o.finding.packings...)
+	if o.finding.kind != nothing {
+		info.Compressions = append(info.Compressions, "sql")
+	}
 
 	var f facts
-	fromManifest, server := readManifest(o.manifest)
-	f.version = fromManifest
+	if o.finding.manifest != nil {
+		f.version = o.finding.manifest.version
+	}
 	switch {
 	case o.archive != nil:
 		f.server = o.archive.ServerVersion
@@ -50,30 +53,12 @@ func sniff(r io.ReaderAt, size int64, info *Info) {
 	case o.text != nil:
 		f.scan(o.text)
 	}
-	if f.server == "" {
-		f.server = server
+	if f.server == "" && o.finding.manifest != nil {
+		f.server = o.finding.manifest.server
 	}
 	info.PostgreSQL = postgresqlName(f.server)
 	info.DatabaseUUID = f.uuid
 	info.DatabaseVersion = odooName(f.version)
-}
-
-// readManifest reads what Odoo's backup says of itself: Odoo's version, and the server's.
-func readManifest(b []byte) (version, server string) {
-	var m struct {
-		MajorVersion string `json:"major_version"`
-		Version      string `json:"version"`
-		PostgreSQL   string `json:"pg_version"`
-	}
-	if json.Unmarshal(b, &m) != nil {
-		return "", ""
-	}
-	for _, v := range []string{m.MajorVersion, m.Version} {
-		if odooName(v) != "" {
-			return v, m.PostgreSQL
-		}
-	}
-	return "", m.PostgreSQL
 }
 
 var postgresqlVersion = regexp.MustCompile(`^(\d{1,3})(?:\.(\d{1,3}))?`)

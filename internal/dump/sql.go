@@ -2,6 +2,7 @@ package dump
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,55 +17,58 @@ import (
 
 // SQL returns the plain SQL text of the dump that r holds, size bytes of it, whatever it is packed in: a stream that psql can
 // run. Plain SQL comes byte for byte; archives of PostgreSQL come as pg_restore writes them. r is read while the
-// result is read, and not any more when Close has returned.
+// result is read, and not any more when Close has returned. The context ends both looking for the dump and waiting for memory.
 //
-// An error wraps [ErrNotSQL], or is that of r. A dump that turns out to be broken further on fails while reading, with an error that
-// says where. The result is for one goroutine, and has to be closed; behind that its error is [fs.ErrClosed].
-func SQL(r io.ReaderAt, size int64) (io.ReadCloser, error) {
+// An error wraps [ErrNotSQL] or [ErrBusy], or is that of r or of the context. A dump that turns out to be broken further on
+// fails while reading, with an error that says where and wraps [ErrBroken]; a part that needs more memory than can be had,
+// with [ErrBusy]. The result is for one goroutine, and has to be closed; behind that its error is [fs.ErrClosed].
+func SQL(ctx context.Context, r io.ReaderAt, size int64) (io.ReadCloser, error) {
 	medium := &medium{r: r}
-	o, err := open(io.NewSectionReader(medium, 0, size), limits{
+	o, err := open(ctx, medium, size, forSQL, limits{
 		unpacked: math.MaxInt64,
+		searched: 16 << 30,
 		spooled:  8 << 30,
-		members:  math.MaxInt,
 	})
 	if err != nil {
 		o.close()
-		if medium.err != nil {
+		switch {
+		case medium.err != nil:
 			return nil, fmt.Errorf("dump: read: %w", medium.err)
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, ErrBusy):
+			return nil, err
+		case err == errUnknown && len(o.finding.packings) == 0:
+			return nil, ErrUnknown
 		}
 		return nil, fmt.Errorf("%w: %w", ErrNotSQL, err)
 	}
+	// broken says of an error of reading whose fault it is.
+	broken := func(err error) error {
+		if err == nil || errors.Is(err, io.EOF) || medium.err != nil || ctx.Err() != nil || errors.Is(err, ErrBusy) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", ErrBroken, err)
+	}
 	if o.archive == nil {
-		return &plainSQL{text: o.text, close: sync.OnceValue(o.close)}, nil
+		return &plainSQL{text: o.text, broken: broken, close: sync.OnceValue(o.close)}, nil
 	}
-	return &writtenSQL{archive: o.archive, close: sync.OnceValue(o.close)}, nil
-}
-
-// A medium remembers whether reading has failed: that is no fault of what is read.
-type medium struct {
-	r   io.ReaderAt
-	err error
-}
-
-func (m *medium) ReadAt(p []byte, off int64) (int, error) {
-	n, err := m.r.ReadAt(p, off)
-	if err != nil && !errors.Is(err, io.EOF) {
-		m.err = err
-	}
-	return n, err
+	return &writtenSQL{archive: o.archive, broken: broken, close: sync.OnceValue(o.close)}, nil
 }
 
 // plainSQL is text that is there already.
 type plainSQL struct {
-	text  io.Reader // nil: closed
-	close func() error
+	text   io.Reader // nil: closed
+	broken func(error) error
+	close  func() error
 }
 
 func (s *plainSQL) Read(p []byte) (int, error) {
 	if s.text == nil {
 		return 0, fs.ErrClosed
 	}
-	return s.text.Read(p)
+	n, err := s.text.Read(p)
+	return n, s.broken(err)
 }
 
 func (s *plainSQL) Close() error {
@@ -80,6 +84,7 @@ type writtenSQL struct {
 	next    func() ([]byte, bool)
 	stop    func()
 	err     error // of the writing, when next has no more
+	broken  func(error) error
 	close   func() error
 }
 
@@ -89,6 +94,9 @@ func (s *writtenSQL) WriteTo(w io.Writer) (int64, error) {
 	}
 	c := &countingWriter{w: w}
 	err := s.archive.WriteSQL(c)
+	if c.err == nil {
+		err = s.broken(err)
+	}
 	return c.n, err
 }
 
@@ -110,7 +118,7 @@ func (s *writtenSQL) Read(p []byte) (int, error) {
 		piece, ok := s.next()
 		if !ok {
 			if s.err != nil {
-				return 0, s.err
+				return 0, s.broken(s.err)
 			}
 			return 0, io.EOF
 		}
@@ -125,7 +133,7 @@ func (s *writtenSQL) Close() error {
 	if s.stop != nil {
 		s.stop()
 	}
-	s.archive, s.piece = nil, nil
+	s.archive, s.piece, s.next, s.stop = nil, nil, nil, nil
 	return s.close()
 }
 
@@ -134,13 +142,15 @@ type writerFunc func([]byte) (int, error)
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 type countingWriter struct {
-	w io.Writer
-	n int64
+	w   io.Writer
+	n   int64
+	err error
 }
 
 func (c *countingWriter) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	c.n += int64(n)
+	c.err = err
 	return n, err
 }
 

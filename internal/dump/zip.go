@@ -1,119 +1,264 @@
 package dump
 
 import (
-	"archive/zip"
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
+	"iter"
 	"math"
-	"os"
-	"path"
 	"slices"
 	"strings"
 
-	"github.com/klauspost/compress/flate"
+	"github.com/upgrademock/upgrademock/internal/dump/unpack"
 )
 
-const (
-	zipDirectory = 64 << 20 // bytes of a zip's directory that are read: some half a million files
-	manifestSize = 4 << 20  // bytes of manifest.json that are read
-)
+// Zips are read here entry by entry: archive/zip holds the whole directory, of which the filestore of a large database
+// makes hundreds of megabytes. What the numbers mean is in PKWARE's APPNOTE.TXT.
 
-// zip finds the dump in a zip: Odoo's dump.sql, else the first file that is named like a dump, else the only file.
-func (o *opened) zip(r io.Reader) (io.Reader, error) {
-	at, ok := r.(*io.SectionReader)
-	if !ok {
-		var err error
-		if at, err = o.spool(r); err != nil {
-			return nil, err
-		}
-	}
-	bounded := &meter{r: at, left: zipDirectory}
-	z, err := zip.NewReader(bounded, at.Size())
-	if err != nil {
-		return nil, fmt.Errorf("zip: %w", err)
-	}
-	bounded.left = math.MaxInt64 // the directory was what had to be bounded
-	z.RegisterDecompressor(zip.Deflate, flate.NewReader)
-
-	files := slices.DeleteFunc(slices.Clone(z.File), func(f *zip.File) bool { return f.FileInfo().IsDir() })
-	find := func(match func(name string) bool) *zip.File {
-		if i := slices.IndexFunc(files, func(f *zip.File) bool { return match(f.Name) }); i >= 0 {
-			return files[i]
-		}
-		return nil
-	}
-	found := find(func(name string) bool { return name == "dump.sql" })
-	if found == nil {
-		found = find(dumpName)
-	}
-	if found == nil && len(files) == 1 {
-		found = files[0]
-	}
-	if found == nil {
-		return nil, errors.New("zip: no dump in it")
-	}
-	if f := find(func(name string) bool { return name == "manifest.json" }); f != nil {
-		if m, err := f.Open(); err == nil {
-			o.manifest, _ = io.ReadAll(io.LimitReader(m, manifestSize))
-			m.Close()
-		}
-	}
-	if found.Flags&1 != 0 {
-		return nil, fmt.Errorf("zip: %s is encrypted", found.Name)
-	}
-	if found.Method == zip.Store {
-		if offset, err := found.DataOffset(); err == nil {
-			return io.NewSectionReader(at, offset, int64(min(found.CompressedSize64, math.MaxInt64))), nil
-		}
-	}
-	f, err := found.Open()
-	if err != nil {
-		return nil, fmt.Errorf("zip: %s: %w", found.Name, err)
-	}
-	o.closers = append(o.closers, f.Close)
-	return io.LimitReader(f, o.limits.unpacked), nil
+// A zipEntry is an entry of a zip's directory.
+type zipEntry struct {
+	name          string
+	flags, method uint16
+	sum           uint32 // CRC-32
+	packed, size  int64
+	offset        int64 // of the local header
 }
 
-// dumpName tells whether a file in a zip or tar is named like a dump. Attachments of a filestore have no extensions.
-func dumpName(name string) bool {
-	switch strings.ToLower(path.Ext(name)) {
-	case ".sql", ".dump", ".cdump", ".pgdump", ".backup", ".tar", ".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip":
-		return !strings.HasPrefix(path.Base(name), ".") && !strings.HasPrefix(name, "__MACOSX/")
+var errZip = errors.New("the directory of the zip is broken or cut off")
+
+// zipEnd is the end record of a zip's directory: where that begins, how long it is, and how many bytes
+// stand before the zip.
+type zipEnd struct{ offset, size, before int64 }
+
+func findZipEnd(at *io.SectionReader) (end zipEnd, err error) {
+	const record, longestComment = 22, 1<<16 - 1
+	tail := make([]byte, min(at.Size(), record+longestComment))
+	from := at.Size() - int64(len(tail))
+	if _, err := at.ReadAt(tail, from); err != nil && !errors.Is(err, io.EOF) {
+		return end, err
+	}
+	i := len(tail) - record
+	for i >= 0 && !(bytes.HasPrefix(tail[i:], []byte("PK\x05\x06")) && i+record+int(binary.LittleEndian.Uint16(tail[i+20:])) <= len(tail)) {
+		i--
+	}
+	if i < 0 {
+		return end, errZip
+	}
+	place := from + int64(i) // where the directory ends
+	end.size, end.offset = int64(binary.LittleEndian.Uint32(tail[i+12:])), int64(binary.LittleEndian.Uint32(tail[i+16:]))
+	// A zip64 has a record of its own, and a locator that stands right before this one.
+	locator := make([]byte, 20)
+	if n, _ := at.ReadAt(locator, place-20); place >= 20 && n == 20 && bytes.HasPrefix(locator, []byte("PK\x06\x07")) {
+		record := make([]byte, 56)
+		for _, at64 := range []int64{int64(binary.LittleEndian.Uint64(locator[8:])), place - 20 - 56} { // the second where bytes stand before the zip
+			if n, _ := at.ReadAt(record, max(0, at64)); n == len(record) && bytes.HasPrefix(record, []byte("PK\x06\x06")) {
+				end.size, end.offset = int64(binary.LittleEndian.Uint64(record[40:])), int64(binary.LittleEndian.Uint64(record[48:]))
+				place = at64
+				break
+			}
+		}
+	}
+	if end.size < 0 || end.offset < 0 || end.size > place || end.offset > place-end.size {
+		return end, errZip
+	}
+	end.before = place - end.size - end.offset
+	return end, nil
+}
+
+// zipEntries are the entries of the zip's directory, in its order. An error is the last.
+func zipEntries(at *io.SectionReader) iter.Seq2[*zipEntry, error] {
+	return func(yield func(*zipEntry, error) bool) {
+		end, err := findZipEnd(at)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		directory := bufio.NewReaderSize(io.NewSectionReader(at, end.before+end.offset, end.size), 64<<10)
+		var rest []byte
+		for {
+			if _, err := directory.Peek(1); errors.Is(err, io.EOF) {
+				return
+			}
+			e, err := readZipEntry(directory, &rest)
+			if err == nil {
+				e.offset += end.before
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// readZipEntry reads the next entry, what is of no fixed length into buf.
+func readZipEntry(r io.Reader, buf *[]byte) (*zipEntry, error) {
+	var head [46]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, noEOF(err)
+	}
+	if !bytes.HasPrefix(head[:], []byte("PK\x01\x02")) {
+		return nil, errZip
+	}
+	short := func(at int) uint16 { return binary.LittleEndian.Uint16(head[at:]) }
+	long := func(at int) uint32 { return binary.LittleEndian.Uint32(head[at:]) }
+	name, extra, comment := int(short(28)), int(short(30)), int(short(32))
+	*buf = slices.Grow((*buf)[:0], name+extra+comment)
+	rest := (*buf)[:name+extra+comment]
+	if _, err := io.ReadFull(r, rest); err != nil {
+		return nil, noEOF(err)
+	}
+	e := &zipEntry{
+		name: string(rest[:name]), flags: short(8), method: short(10), sum: long(16),
+		packed: int64(long(20)), size: int64(long(24)), offset: int64(long(42)),
+	}
+	e.zip64(rest[name : name+extra])
+	if e.packed < 0 || e.size < 0 || e.offset < 0 {
+		return nil, errZip
+	}
+	return e, nil
+}
+
+// zip64 takes the numbers that did not fit from the extra fields.
+func (e *zipEntry) zip64(extra []byte) {
+	for len(extra) >= 4 {
+		id, size := binary.LittleEndian.Uint16(extra), int(binary.LittleEndian.Uint16(extra[2:]))
+		if extra = extra[4:]; size > len(extra) {
+			return
+		}
+		field := extra[:size]
+		extra = extra[size:]
+		if id != 1 {
+			continue
+		}
+		for _, number := range []*int64{&e.size, &e.packed, &e.offset} {
+			if *number == math.MaxUint32 && len(field) >= 8 {
+				*number = int64(binary.LittleEndian.Uint64(field))
+				field = field[8:]
+			}
+		}
+	}
+}
+
+// The methods that zips know.
+var zipMethods = map[uint16]struct {
+	name   string
+	method unpack.Method // empty: this package cannot read it
+}{
+	1: {"Shrink", ""}, 6: {"Implode", ""}, 8: {"Deflate", unpack.Deflate}, 9: {"Deflate64", unpack.Deflate64},
+	12: {"bzip2", unpack.Bzip2}, 14: {"LZMA", unpack.LZMA}, 20: {"zstd", unpack.Zstd}, 93: {"zstd", unpack.Zstd},
+	95: {"xz", unpack.XZ}, 98: {"PPMd", ""},
+}
+
+// source is where the bytes of the entry are. They are compared with their checksum at the end.
+func (e *zipEntry) source(zip *io.SectionReader, bound int64) (source, error) {
+	const encrypted, aes = 1, 99
+	if e.flags&encrypted != 0 || e.method == aes {
+		return source{}, errors.New("it is encrypted")
+	}
+	var head [30]byte
+	if _, err := zip.ReadAt(head[:], e.offset); err != nil {
+		return source{}, noEOF(err)
+	}
+	if !bytes.HasPrefix(head[:], []byte("PK\x03\x04")) {
+		return source{}, errZip
+	}
+	begin := e.offset + int64(len(head)) + int64(binary.LittleEndian.Uint16(head[26:])) + int64(binary.LittleEndian.Uint16(head[28:]))
+	if begin > zip.Size() || e.packed > zip.Size()-begin {
+		return source{}, errZip
+	}
+	packed := source{at: io.NewSectionReader(zip, begin, e.packed)}
+	if e.method == 0 {
+		return packed, nil
+	}
+	m := zipMethods[e.method]
+	if m.method == "" {
+		return source{}, fmt.Errorf("it is packed with method %d (%s), which is not read; pack it with Deflate", e.method, cmp.Or(m.name, "unknown"))
+	}
+	plain := packed.unpacked(m.method, bound)
+	return source{stream: func(g *grant) (io.ReadCloser, error) {
+		r, err := plain.open(g)
+		if err != nil {
+			return nil, err
+		}
+		if e.size <= bound { // or the end is not seen
+			return readCloser{&checked{r: io.LimitReader(r, e.size), left: e.size, hash: crc32.NewIEEE(), want: e.sum}, r.Close}, nil
+		}
+		return r, nil
+	}}, nil
+}
+
+// checked fails at the end of a member that is shorter than its zip says, or another.
+type checked struct {
+	r    io.Reader
+	left int64
+	hash hash.Hash32
+	want uint32
+}
+
+func (c *checked) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.hash.Write(p[:n])
+	c.left -= int64(n)
+	switch {
+	case !errors.Is(err, io.EOF):
+	case c.left > 0:
+		err = io.ErrUnexpectedEOF
+	case c.hash.Sum32() != c.want:
+		err = errors.New("zip: the checksum does not match")
+	}
+	return n, err
+}
+
+// zipMembers are the files in a zip, in the order of its directory, but dump.sql, which is where Odoo puts the dump,
+// comes first. An error is the last.
+func zipMembers(at *io.SectionReader, bound int64) iter.Seq2[*member, error] {
+	return func(yield func(*member, error) bool) {
+		for _, first := range []bool{true, false} {
+			for e, err := range zipEntries(at) {
+				if err != nil {
+					if first {
+						break
+					}
+					yield(nil, fmt.Errorf("zip: %w", err))
+					return
+				}
+				if (e.name == "dump.sql") != first || strings.HasSuffix(e.name, "/") {
+					continue
+				}
+				if !yield(&member{name: e.name, locate: func() (source, error) { return e.source(at, bound) }}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// IsOdooZip tells whether r, size bytes, is a zip as Odoo makes one: with dump.sql and something in filestore/.
+func IsOdooZip(r io.ReaderAt, size int64) bool {
+	var sql, filestore bool
+	for e, err := range zipEntries(io.NewSectionReader(r, 0, size)) {
+		if err != nil {
+			return false
+		}
+		sql = sql || e.name == "dump.sql"
+		filestore = filestore || strings.HasPrefix(e.name, "filestore/")
+		if sql && filestore {
+			return true
+		}
 	}
 	return false
 }
 
-// spool writes a stream into a temporary file, for what has to be read at random.
-func (o *opened) spool(r io.Reader) (*io.SectionReader, error) {
-	f, err := os.CreateTemp("", "dump-*.zip")
-	if err != nil {
-		return nil, fmt.Errorf("a zip inside another packing needs a temporary file: %w", err)
+// noEOF is err where the end of the input is an error.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
 	}
-	o.closers = append(o.closers, func() error { return errors.Join(f.Close(), os.Remove(f.Name())) })
-	n, err := io.Copy(f, io.LimitReader(r, o.limits.spooled+1))
-	if err != nil {
-		return nil, fmt.Errorf("unpack a zip inside another packing: %w", err)
-	}
-	if n > o.limits.spooled {
-		return nil, fmt.Errorf("a zip of more than %d bytes inside another packing: upload the zip itself", o.limits.spooled)
-	}
-	return io.NewSectionReader(f, 0, n), nil
-}
-
-// A meter lets only so many bytes be read, where even a short read counts as a page, and then fails.
-type meter struct {
-	r    io.ReaderAt
-	left int64
-}
-
-var errMeter = errors.New("too much would have to be read")
-
-func (m *meter) ReadAt(p []byte, off int64) (int, error) {
-	if m.left <= 0 {
-		return 0, errMeter
-	}
-	n, err := m.r.ReadAt(p, off)
-	m.left -= int64(max(n, 4096))
-	return n, err
+	return err
 }

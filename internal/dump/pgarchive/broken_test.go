@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"testing/fstest"
 
 	"github.com/upgrademock/upgrademock/internal/dump/pgarchive"
 )
@@ -35,15 +36,18 @@ func TestOpen_broken(t *testing.T) {
 		"a string beyond bounds": edit(11+5+7*5, 0, 1, 0, 0, 4),
 	} {
 		for way, reader := range readers {
-			if _, err := pgarchive.Open(reader(b)); !errors.Is(err, pgarchive.ErrFormat) {
+			if _, err := openCustom(reader(b)); !errors.Is(err, pgarchive.ErrFormat) {
 				t.Errorf("%s, %s: error %v, want ErrFormat", name, way, err)
 			}
 		}
 	}
 	for _, b := range [][]byte{nil, []byte("PGDMP"), good, bytes.Repeat([]byte{0}, 1024)} {
-		if _, err := pgarchive.OpenTar(bytes.NewReader(b)); !errors.Is(err, pgarchive.ErrFormat) {
-			t.Errorf("OpenTar of %.10q: error %v, want ErrFormat", b, err)
+		if _, err := pgarchive.OpenFS(fstest.MapFS{"toc.dat": {Data: b}}, nil); !errors.Is(err, pgarchive.ErrFormat) {
+			t.Errorf("toc.dat of %.10q: error %v, want ErrFormat", b, err)
 		}
+	}
+	if _, err := pgarchive.OpenFS(fstest.MapFS{}, nil); !errors.Is(err, pgarchive.ErrNoData) {
+		t.Errorf("no toc.dat: error %v, want ErrNoData", err)
 	}
 }
 
@@ -62,13 +66,13 @@ func TestWriteSQL_broken(t *testing.T) {
 		a.minor = 14
 		tt.break_(&a)
 		b := a.custom(t)
-		_, err := writeSQL(pgarchive.Open, io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b))))
+		_, err := writeSQL(openCustom, io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b))))
 		if !errors.Is(err, tt.want) {
 			t.Errorf("custom, %s: error %v, want %v", name, err, tt.want)
 		}
 		if errors.Is(tt.want, pgarchive.ErrNoData) {
 			b = a.tar(t)
-			if _, err := writeSQL(pgarchive.OpenTar, bytes.NewReader(b)); !errors.Is(err, tt.want) {
+			if _, err := writeSQL(openTar, bytes.NewReader(b)); !errors.Is(err, tt.want) {
 				t.Errorf("tar, %s: error %v, want %v", name, err, tt.want)
 			}
 		}
@@ -93,7 +97,7 @@ func TestWriteSQL_writeError(t *testing.T) {
 	a.minor = 14
 	a.entries[7].blobs[0].data = bytes.Repeat([]byte("large"), 1<<20)
 	counted := &countingReader{r: bytes.NewReader(a.custom(t))}
-	opened, err := pgarchive.Open(counted)
+	opened, err := openCustom(counted)
 	if err != nil {
 		t.Fatal(err)
 	}

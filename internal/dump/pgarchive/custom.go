@@ -7,6 +7,9 @@ import (
 	"math"
 )
 
+// foundMemory is about what the place of a block takes that has been passed.
+const foundMemory = 48
+
 // The kinds of data blocks.
 const (
 	blockData  = 1
@@ -20,6 +23,7 @@ type customStore struct {
 	c           *cursor
 	d           *decoder
 	compression Compression
+	granted     int64 // what the decoders before got; the next one has it again
 
 	found   map[int]int64 // where the blocks before scanned begin
 	scanned int64         // blocks from here on have not been looked at
@@ -29,7 +33,7 @@ type customStore struct {
 func newCustomStore(c *cursor, d *decoder, compression Compression) *customStore {
 	return &customStore{
 		c:           c,
-		d:           &decoder{c: c, intSize: d.intSize, offSize: d.offSize, left: math.MaxInt64},
+		d:           &decoder{c: c, intSize: d.intSize, offSize: d.offSize, left: math.MaxInt64, reserve: d.reserve},
 		compression: compression,
 		found:       map[int]int64{},
 		scanned:     c.pos,
@@ -51,7 +55,19 @@ func (s *customStore) table(e *Entry) (io.Reader, error) {
 	if s.open != nil {
 		s.open = chunks.drain
 	}
-	return decompress(s.compression, chunks)
+	return s.decompress(chunks)
+}
+
+func (s *customStore) check(*Entry) error { return nil }
+
+func (s *customStore) close() error { return nil }
+
+// decompress reads what is in the chunks.
+func (s *customStore) decompress(chunks io.Reader) (io.Reader, error) {
+	if s.d.reserve == nil {
+		return decompress(s.compression, chunks, nil)
+	}
+	return decompress(s.compression, chunks, highWater(s.d.reserve, &s.granted))
 }
 
 func (s *customStore) blobs(e *Entry, each func(uint64, io.Reader) error) error {
@@ -74,7 +90,7 @@ func (s *customStore) blobs(e *Entry, each func(uint64, io.Reader) error) error 
 			return s.d.err
 		}
 		chunks := &chunkReader{d: s.d}
-		data, err := decompress(s.compression, chunks)
+		data, err := s.decompress(chunks)
 		if err == nil {
 			err = each(oid, data)
 		}
@@ -129,6 +145,9 @@ func (s *customStore) find(e *Entry) (kind byte, err error) {
 			return 0, err
 		}
 		s.found[id] = s.scanned
+		if s.d.keep(foundMemory); s.d.err != nil {
+			return 0, s.d.err
+		}
 		s.open = func() error { return s.skip(kind) }
 		if id == e.ID {
 			return kind, nil

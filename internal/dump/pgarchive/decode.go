@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/upgrademock/upgrademock/internal/dump/unpack"
 )
 
 // A cursor reads an archive forward, knows where it is, and jumps where the archive allows it.
@@ -53,6 +55,7 @@ type decoder struct {
 	intSize int
 	offSize int
 	left    int64 // bytes that may still be read: a bound on memory
+	reserve unpack.Reserve
 	err     error
 }
 
@@ -72,6 +75,13 @@ func (d *decoder) check(err error) bool {
 		d.err = err
 	}
 	return d.err == nil
+}
+
+// keep asks for the memory of what has been read.
+func (d *decoder) keep(n int64) {
+	if d.err == nil && d.reserve != nil {
+		d.err = d.reserve(n)
+	}
 }
 
 // spend takes n bytes from what may still be read.
@@ -123,11 +133,17 @@ func (d *decoder) int() int {
 	return int(v)
 }
 
+// longString is how long a string is that takes more memory while it is read than others leave behind.
+const longString = 1 << 20
+
 // optional reads a string that may be absent: nil, which is not the same as empty.
 func (d *decoder) optional() *string {
 	n := d.int()
 	if n < 0 || d.err != nil || !d.spend(int64(n)) {
 		return nil
+	}
+	if n > longString {
+		d.keep(2 * int64(n)) // the buffer that grows
 	}
 	// Read in pieces: memory grows with what is there, not with what a broken length promises.
 	var b bytes.Buffer

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/upgrademock/upgrademock/fixtures"
-	"github.com/upgrademock/upgrademock/internal/dump/pgarchive"
 )
 
 // Whatever the bytes, an archive is refused or written; it does not panic, and what is written does not outgrow what
@@ -24,9 +23,9 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Add(fixtures.Dump("openchs.piped.cdump"), false)
 	f.Fuzz(func(t *testing.T, b []byte, tar bool) {
-		open := pgarchive.Open
+		open := openCustom
 		if tar {
-			open = pgarchive.OpenTar
+			open = openTar
 		}
 		for _, reader := range readers {
 			a, err := open(reader(b))

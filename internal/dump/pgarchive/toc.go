@@ -20,7 +20,7 @@ func (v Version) String() string { return strconv.Itoa(int(v>>8)) + "." + strcon
 // A Format is how the data of an archive is kept.
 type Format byte
 
-// The formats that hold data. A directory archive is a folder; rolled into one tar file it is read like Tar.
+// The formats that hold data. The table of contents of a directory archive calls itself Tar.
 const (
 	Custom    Format = 1
 	Tar       Format = 3
@@ -64,9 +64,16 @@ type Entry struct {
 	Owner        string
 	Dependencies []int
 
-	filename string // tar: the member with the data
+	filename string // tar and directory: the file with the data
 	offset   int64  // custom: where the data is; 0: not told
 	empty    bool   // custom: told that there is no data
+}
+
+// memory is about how many bytes the entry takes.
+func (e *Entry) memory() int64 {
+	const entry = 320 // with its place in the table, which grows by doubling
+	text := len(e.Tag) + len(e.Desc) + len(e.Definition) + len(e.Drop) + len(e.Copy) + len(e.Namespace) + len(e.Owner) + len(e.filename)
+	return int64(entry + text + 16*len(e.Dependencies))
 }
 
 // header reads the head of an archive, up to the table of contents.
@@ -109,7 +116,9 @@ func (d *decoder) toc(h *Header) []*Entry {
 	count := d.int()
 	var entries []*Entry
 	for i := 0; i < count && d.err == nil; i++ {
-		entries = append(entries, d.entry(h))
+		e := d.entry(h)
+		d.keep(e.memory())
+		entries = append(entries, e)
 	}
 	return entries
 }

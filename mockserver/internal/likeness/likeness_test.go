@@ -283,7 +283,7 @@ func TestCompare_archives(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"openchs.cdump", "openchs.cdump.gz", "openchs.tar"} {
 		archive := fixtures.Dump(name)
-		sql, err := dump.SQL(bytes.NewReader(archive), int64(len(archive)))
+		sql, err := dump.SQL(t.Context(), bytes.NewReader(archive), int64(len(archive)))
 		if err != nil {
 			t.Fatal(err)
 		}

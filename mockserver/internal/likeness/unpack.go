@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/bzip2"
+	"context"
 	"io"
 	"strings"
 
@@ -168,7 +169,7 @@ func written(got, want File) string {
 		return ""
 	}
 	open := func() (io.Reader, func(), error) {
-		sql, err := dump.SQL(got, got.Size)
+		sql, err := dump.SQL(context.Background(), got, got.Size)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -90,7 +90,9 @@ type request struct {
 	rec    record
 	shared *dumpFile // nil until somebody needs it
 
-	building sync.Mutex // held while the upgraded archive is being made
+	building   sync.Mutex // held while the upgraded archive is being made
+	unreadable error      // why it cannot be made of the dump, once that was tried; guarded by building
+	tried      int64      // of which dump
 }
 
 // New opens the platform in opts.Dir.

@@ -1,7 +1,8 @@
 package platform
 
 import (
-	"archive/zip"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,7 +12,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// Upgraded opens the upgraded database as an archive (rows 8.2, 8.4): the same bytes over HTTP and SFTP.
+// Upgraded opens the upgraded database as an archive (rows 8.2, 8.4): the same bytes over HTTP and SFTP. An error wraps
+// ErrNoContent where there is none (yet), ErrUnreadable where it would have to be made of a dump that cannot be read, or ErrBusy.
 func (p *Platform) Upgraded(ref Ref) (*Content, error) {
 	r, err := p.downloadable(ref)
 	if err != nil {
@@ -77,7 +79,7 @@ func (p *Platform) upgraded(r *request) (*Content, error) {
 	case script.Archive != "":
 		return openScripted(script.Archive, name)
 	case made != nil:
-		return p.openUnlocked(r, made, name)
+		return p.openMade(r, made, name, snapshot)
 	case original == nil && !script.Built:
 		return nil, fmt.Errorf("%w: no dump was uploaded", ErrNoContent)
 	}
@@ -87,7 +89,7 @@ func (p *Platform) upgraded(r *request) (*Content, error) {
 		if same, err = p.openUnlocked(r, original, name); err != nil {
 			return nil, err
 		}
-		if !snapshot.Filestore || hasFilestore(same) {
+		if !snapshot.Filestore || dump.IsOdooZip(same, same.Size) {
 			return same, nil
 		}
 		defer same.Close()
@@ -96,7 +98,16 @@ func (p *Platform) upgraded(r *request) (*Content, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.openUnlocked(r, made, name)
+	return p.openMade(r, made, name, snapshot)
+}
+
+// openMade opens an archive that was made.
+func (p *Platform) openMade(r *request, made *file, name string, s Snapshot) (*Content, error) {
+	content, err := p.openUnlocked(r, made, name)
+	if err == nil && !r.rec.Script.Upgraded.Built && len(s.Described.Compressions) == 0 {
+		content.Why = "it is not known what the uploaded dump is; it stands in the archive as dump.sql, as it came"
+	}
+	return content, err
 }
 
 func (p *Platform) openUnlocked(r *request, f *file, name string) (*Content, error) {
@@ -110,10 +121,13 @@ func (p *Platform) build(r *request, s Snapshot, original *Content) (*file, erro
 	r.building.Lock()
 	defer r.building.Unlock()
 	p.mu.Lock()
-	made := r.rec.Upgraded
+	made, of := r.rec.Upgraded, r.rec.Original
 	p.mu.Unlock()
 	if made != nil { // somebody else was first
 		return made, nil
+	}
+	if r.unreadable != nil && of != nil && of.Seq == r.tried { // it was read in vain before, and is what it was
+		return nil, r.unreadable
 	}
 	staged, err := p.Stage()
 	if err != nil {
@@ -121,7 +135,11 @@ func (p *Platform) build(r *request, s Snapshot, original *Content) (*file, erro
 	}
 	if err := buildZip(staged, r.rec.Script.Upgraded, s, original); err != nil {
 		staged.Discard()
-		return nil, fmt.Errorf("platform: build the upgraded archive: %w", err)
+		err = fmt.Errorf("platform: build the upgraded archive: %w", inOurWords(err))
+		if of != nil && errors.Is(err, ErrUnreadable) {
+			r.unreadable, r.tried = err, of.Seq
+		}
+		return nil, err
 	}
 	made, _, err = staged.finish()
 	if err != nil {
@@ -145,27 +163,18 @@ func buildZip(w io.Writer, script scenario.Upgraded, s Snapshot, original *Conte
 		spec.Padding = script.Size
 		return dump.BuildOdooZip(w, spec)
 	}
-	sql, err := original.SQL()
+	// Whoever asks next gets the same archive, so nobody's going ends its making.
+	sql, err := dump.SQL(context.Background(), original.ReaderAt, original.Size)
+	if errors.Is(err, dump.ErrUnknown) { // made up for a test: it is handed out as it came, in the zip as it would be without
+		spec.SQL = io.NewSectionReader(original, 0, original.Size)
+		return dump.BuildOdooZip(w, spec)
+	}
 	if err != nil {
 		return err
 	}
 	defer sql.Close()
 	spec.SQL = sql
 	return dump.BuildOdooZip(w, spec)
-}
-
-// hasFilestore tells whether the archive is a zip as clients of a request with a filestore look for (row 8.5).
-func hasFilestore(c *Content) bool {
-	archive, err := zip.NewReader(c, c.Size)
-	if err != nil {
-		return false
-	}
-	var sql, filestore bool
-	for _, f := range archive.File {
-		sql = sql || f.Name == "dump.sql"
-		filestore = filestore || strings.HasPrefix(f.Name, "filestore/")
-	}
-	return sql && filestore
 }
 
 // openScripted opens a file that a script names.

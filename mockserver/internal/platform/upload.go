@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash"
@@ -190,6 +191,7 @@ type Content struct {
 	Size    int64
 	ETag    string // quoted, strong: the same for the same bytes
 	ModTime time.Time
+	Why     string // something to be said of it to whoever tests a client; "" is nothing
 	close   func() error
 }
 
@@ -201,13 +203,30 @@ func (c *Content) Close() error {
 	return c.close()
 }
 
-// SQL is the plain SQL text of the dump (row 8.6). What holds none, such as a dump made up for a test, is handed out as it is.
-func (c *Content) SQL() (io.ReadCloser, error) {
-	sql, err := dump.SQL(c.ReaderAt, c.Size)
-	if errors.Is(err, dump.ErrNotSQL) {
-		return io.NopCloser(io.NewSectionReader(c.ReaderAt, 0, c.Size)), nil
+// SQL is the plain SQL text of the dump (row 8.6). The context ends looking for it, and waiting for memory. An error
+// wraps ErrUnreadable, ErrBusy, or is that of the file or of the context; likewise when the SQL is read.
+func (c *Content) SQL(ctx context.Context) (io.ReadCloser, error) {
+	sql, err := dump.SQL(ctx, c.ReaderAt, c.Size)
+	return sql, inOurWords(err)
+}
+
+// Errors of the upgraded database, and of SQL, which have to be made of what was uploaded.
+var (
+	// ErrUnreadable: the dump is cut or broken, or is none that is known; the error says where and why.
+	ErrUnreadable = errors.New("platform: the uploaded dump cannot be read as SQL")
+	// ErrBusy: other dumps that are being unpacked hold the memory that this one needs. It may succeed later.
+	ErrBusy = errors.New("platform: too many dumps are being unpacked")
+)
+
+// inOurWords puts an error of package dump into the platform's.
+func inOurWords(err error) error {
+	switch {
+	case errors.Is(err, dump.ErrNotSQL), errors.Is(err, dump.ErrBroken):
+		return fmt.Errorf("%w: %w", ErrUnreadable, err)
+	case errors.Is(err, dump.ErrBusy):
+		return fmt.Errorf("%w: %w", ErrBusy, err)
 	}
-	return sql, err
+	return err
 }
 
 // Original opens the uploaded dump as it came (row 8.2).
