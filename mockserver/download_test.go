@@ -322,6 +322,50 @@ func (w *wire) explained(m made, on, why string) {
 	w.Errorf("no event %s of request %d says %q", on, m.id, why)
 }
 
+// The editions differ in what the upgraded archive is, unless a scenario says what it is (row 7 filestore).
+func TestDownloads_filestoreOfEditions(t *testing.T) {
+	t.Parallel()
+	const set = "steps: [{state: done, set: {filestore: %v}}]"
+	for name, tc := range map[string]struct {
+		opts *mockserver.Options
+		want bool
+	}{
+		"11.0":                      {&mockserver.Options{Doc: mockserver.Doc11}, false},
+		"13.0":                      {&mockserver.Options{Doc: mockserver.Doc13}, true},
+		"11.0, told to have one":    {&mockserver.Options{Doc: mockserver.Doc11, Scenarios: scripted(t, fmt.Sprintf(set, true))}, true},
+		"13.0, told to have none":   {&mockserver.Options{Doc: mockserver.Doc13, Scenarios: scripted(t, fmt.Sprintf(set, false))}, false},
+		"13.0, told something else": {&mockserver.Options{Doc: mockserver.Doc13, Scenarios: scripted(t, "steps: [{state: done, set: {issue: 5}}]")}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := onWire(t, tc.opts)
+			target := "8.0"
+			if tc.opts.Doc == mockserver.Doc13 {
+				target = "13.0"
+			}
+			dump := fixtures.Dump("openchs.cdump")
+			m := w.create("target", target, "filename", "db.cdump")
+			w.upload(m, dump)
+			if s := w.status(m); s["filestore"] != false {
+				t.Errorf("filestore %v before there is an upgraded archive", s["filestore"])
+			}
+			s := w.finish(m)
+			if s["filestore"] != tc.want {
+				t.Errorf("filestore %v, want %v", s["filestore"], tc.want)
+			}
+			archive, file := w.fetch(s["upgraded_dump_url"]), "upgraded_db.cdump"
+			if tc.want {
+				file = "upgraded_db.zip"
+				same(t, "upgraded_sql_url", w.fetch(s["upgraded_sql_url"]), odooZip(t, archive))
+			} else {
+				same(t, "the upgraded archive", archive, dump)
+			}
+			w.grant(m, "rsa")
+			same(t, "over SFTP", w.slurp(w.login(m, "rsa"), file), archive)
+		})
+	}
+}
+
 // Where the upgraded archive would have to be made of a dump that cannot be read there is one plain failure, and the journal
 // says why (row 8.5).
 func TestDownloads_filestoreOfBrokenDumps(t *testing.T) {

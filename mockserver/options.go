@@ -36,11 +36,12 @@ const (
 
 // profiles has what the editions of the page differ in.
 var profiles = map[string]struct {
-	targets  []string
-	skipTest bool
+	targets   []string
+	skipTest  bool
+	filestore bool // row 7 filestore
 }{
 	Doc11: {targets: []string{"6.0", "6.1", "7.0", "8.0"}},
-	Doc13: {targets: []string{"11.0", "12.0", "13.0"}, skipTest: true},
+	Doc13: {targets: []string{"11.0", "12.0", "13.0"}, skipTest: true, filestore: true},
 }
 
 // Options of a Server. The zero value is a good one for tests: all listeners on free loopback ports, nothing kept.

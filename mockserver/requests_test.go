@@ -167,9 +167,10 @@ func TestSkipTest(t *testing.T) {
 	if status["state"] != "delivered" {
 		t.Errorf("state %v after skip_test", status["state"])
 	}
-	same(t, "the upgraded dump", w.fetch(status["upgraded_dump_url"]), []byte("SELECT 1;\n"))
+	archive := w.fetch(status["upgraded_dump_url"])
+	same(t, "dump.sql in the upgraded dump", unzip(t, archive)["dump.sql"], []byte("SELECT 1;\n"))
 	w.grant(m, "rsa")
-	same(t, "the upgraded dump over SFTP", w.slurp(w.login(m, "rsa"), "/upgraded_db_name.dump"), []byte("SELECT 1;\n"))
+	same(t, "the upgraded dump over SFTP", w.slurp(w.login(m, "rsa"), "/upgraded_db_name.zip"), archive)
 	refused("delivered")
 }
 

@@ -111,7 +111,7 @@ func New(opts *Options) (_ *Server, err error) {
 	}
 	s.platform, err = platform.New(platform.Options{
 		Dir: s.dir, Keep: !s.tempDir,
-		Targets: full.Targets, SkipTest: profiles[full.Doc].skipTest, Contracts: full.Contracts,
+		Targets: full.Targets, SkipTest: profiles[full.Doc].skipTest, Filestore: profiles[full.Doc].filestore, Contracts: full.Contracts,
 		AccessTTL: full.SFTPAccessTTL, MaxDump: full.MaxDump, MaxRequests: full.MaxRequests,
 		Now: full.Now, Virtual: full.Clock != nil, Seed: full.Seed,
 		Script: s.scripts.forRequest, Changed: s.noteChange, AccessEnded: s.accessEnded,

@@ -153,7 +153,7 @@ func (p *Platform) describeLocked(r *request, s *Snapshot) {
 	if set, ok := s.Set["filestore"].(bool); ok {
 		s.Filestore = set
 	} else {
-		s.Filestore = r.rec.Script.Upgraded.Built && s.Upgradable()
+		s.Filestore = (p.opts.Filestore || r.rec.Script.Upgraded.Built) && s.Upgradable()
 	}
 }
 
