@@ -379,6 +379,53 @@ func TestSFTP_upgraded(t *testing.T) {
 	}
 }
 
+// An upgraded dump that would have to be made of one that cannot be read is listed, and opening it fails, where over HTTP it is a 404 (row 8.2): the
+// session goes on, and the journal says why.
+func TestSFTP_unreadableDump(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "steps: [{state: done, set: {filestore: true}}]")})
+	for name, dump := range map[string][]byte{
+		"gzip, cut":          fixtures.Dump("openchs.sql.gz")[:2000],
+		"custom format, cut": fixtures.Dump("openchs.cdump")[:len(fixtures.Dump("openchs.cdump"))*3/4],
+		"zip, cut":           fixtures.Dump("openchs.zip")[:2000],
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := w.with(t)
+			m := w.create("filename", "db.zip")
+			w.upload(m, dump)
+			w.finish(m)
+			w.grant(m, "ecdsa")
+			c := w.login(m, "ecdsa")
+			if dir, err := c.RealPath("."); err != nil || dir != "/" {
+				t.Errorf("realpath .: %q, %v", dir, err)
+			}
+			entries, err := c.ReadDir("/")
+			if err != nil || len(entries) != 1 || entries[0].Name() != "upgraded_db.zip" || entries[0].Size() != 0 || entries[0].Mode() != 0o444 {
+				t.Errorf("listing: %v, %v", entries, err)
+			}
+			if info, err := c.Stat("/upgraded_db.zip"); err != nil || info.Size() != 0 {
+				t.Errorf("stat: %v, %v", info, err)
+			}
+			for range 2 {
+				if f, err := c.Open("/upgraded_db.zip"); err == nil {
+					t.Error("it could be opened")
+					f.Close()
+				} else if !strings.Contains(err.Error(), "The file cannot be read") || strings.Contains(err.Error(), "platform") {
+					t.Errorf("open: %v", err)
+				}
+			}
+			refused := w.srv.Events(mockserver.Filter{Request: m.id, On: "sftp.denied"})
+			if len(refused) != 2 || refused[0].Op != "open read" || refused[0].Path != "/upgraded_db.zip" || !strings.Contains(refused[0].Why, "the uploaded dump cannot be read") {
+				t.Errorf("the journal says %+v", refused)
+			}
+			if _, err := c.Stat("/"); err != nil {
+				t.Errorf("the session ended: %v", err)
+			}
+		})
+	}
+}
+
 // The last completed write wins, whichever way it came (row 5.17); what is not complete changes nothing (row 4.5).
 func TestSFTP_andHTTP(t *testing.T) {
 	t.Parallel()

@@ -63,12 +63,22 @@ func (sh share) Open(flag int) (sftpserver.File, error) {
 
 func (sh share) Truncate(size int64) error { return inSFTPWords(sh.Share.Truncate(size)) }
 
+// worded is an error of the platform that sftpserver knows by another one.
+type worded struct {
+	error
+	as error
+}
+
+func (w worded) Unwrap() []error { return []error{w.error, w.as} }
+
 func inSFTPWords(err error) error {
 	switch {
 	case errors.Is(err, platform.ErrAccessEnded):
-		return errors.Join(sftpserver.ErrRevoked, err)
+		return worded{err, sftpserver.ErrRevoked}
+	case errors.Is(err, platform.ErrUnreadable):
+		return worded{err, sftpserver.ErrUnreadable}
 	case errors.Is(err, platform.ErrReadOnly):
-		return errors.Join(sftpserver.ErrDenied, err)
+		return worded{err, sftpserver.ErrDenied}
 	}
 	return err
 }

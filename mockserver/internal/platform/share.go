@@ -117,10 +117,14 @@ type ShareInfo struct {
 	ReadOnly bool
 }
 
-// Stat describes the file, or fails with ErrAccessEnded.
+// Stat describes the file, or fails with ErrAccessEnded. An upgraded dump that cannot be made, because the uploaded one cannot be read, is there with
+// the size 0; opening it fails.
 func (s *Share) Stat() (ShareInfo, error) {
 	if s.phase == "download" {
 		c, err := s.upgraded()
+		if errors.Is(err, ErrUnreadable) {
+			return s.unreadable()
+		}
 		if err != nil {
 			return ShareInfo{}, err
 		}
@@ -141,6 +145,18 @@ func (s *Share) Stat() (ShareInfo, error) {
 		info.Size, info.ModTime = r.rec.Original.Size, r.rec.Original.ModTime
 	}
 	return info, nil
+}
+
+// unreadable describes an upgraded dump that cannot be made.
+func (s *Share) unreadable() (ShareInfo, error) {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	r, err := s.requestLocked()
+	if err != nil {
+		return ShareInfo{}, err
+	}
+	snapshot := s.p.snapshotLocked(r)
+	return ShareInfo{Name: UpgradedName(snapshot.Filename, snapshot.Filestore), ModTime: snapshot.CreatedAt, ReadOnly: true}, nil
 }
 
 // ShareFile is an open handle on a share's file.
