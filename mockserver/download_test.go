@@ -311,10 +311,13 @@ func gzipped(t *testing.T, dump []byte) []byte {
 	return b.Bytes()
 }
 
-// explained checks that the journal says why a call of the request did not get what it asked for.
+// explained checks that the journal says why a call of the request did not get what it asked for; on "" is anything over SFTP.
 func (w *wire) explained(m made, on, why string) {
 	w.Helper()
 	for _, e := range w.srv.Events(mockserver.Filter{Request: m.id, On: on}) {
+		if on == "" && !strings.HasPrefix(e.On, "sftp") {
+			continue
+		}
 		if strings.Contains(e.Why, why) {
 			return
 		}
@@ -396,6 +399,15 @@ func TestDownloads_filestoreOfBrokenDumps(t *testing.T) {
 			}
 			w.explained(m, "download", tc.why)
 			same(t, "the dump as it came", w.fetch(s["original_dump_url"]), tc.dump)
+			w.grant(m, "rsa")
+			session := w.login(m, "rsa")
+			if _, err := session.RealPath("."); err != nil {
+				t.Errorf("the session does not begin: %v", err)
+			}
+			if _, err := session.Open("upgraded_db_name.zip"); err == nil || !strings.Contains(err.Error(), "cannot be read") {
+				t.Errorf("over SFTP: error %v, want that the file cannot be read", err)
+			}
+			w.explained(m, "", tc.why)
 		})
 	}
 	t.Run("noise", func(t *testing.T) {

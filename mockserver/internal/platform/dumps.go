@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -67,6 +68,19 @@ func (d *dumps) close() error {
 
 // interrupt ends the copies that are under way, and all later ones.
 func (d *dumps) interrupt() { d.stopped.Do(func() { close(d.stop) }) }
+
+// context ends when interrupt is called. Cancel has to be called.
+func (d *dumps) context() (ctx context.Context, cancel context.CancelFunc) {
+	ctx, cancel = context.WithCancel(context.Background())
+	go func() {
+		select {
+		case <-d.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
 
 // interrupted reports whether interrupt has been called.
 func (d *dumps) interrupted() bool {

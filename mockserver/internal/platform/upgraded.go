@@ -133,7 +133,9 @@ func (p *Platform) build(r *request, s Snapshot, original *Content) (*file, erro
 	if err != nil {
 		return nil, fmt.Errorf("platform: build the upgraded archive: %w", err)
 	}
-	if err := buildZip(staged, r.rec.Script.Upgraded, s, original); err != nil {
+	ctx, cancel := p.dumps.context() // whoever asks next gets the same archive, so the going of one ends nothing
+	defer cancel()
+	if err := buildZip(ctx, staged, r.rec.Script.Upgraded, s, original); err != nil {
 		staged.Discard()
 		err = fmt.Errorf("platform: build the upgraded archive: %w", inOurWords(err))
 		if of != nil && errors.Is(err, ErrUnreadable) {
@@ -155,7 +157,7 @@ func (p *Platform) build(r *request, s Snapshot, original *Content) (*file, erro
 }
 
 // buildZip writes a small database of its own where the script asks for a built one; else the upload's, with a filestore.
-func buildZip(w io.Writer, script scenario.Upgraded, s Snapshot, original *Content) error {
+func buildZip(ctx context.Context, w io.Writer, script scenario.Upgraded, s Snapshot, original *Content) error {
 	spec := dump.OdooZip{
 		DBName: fmt.Sprintf("upgraded_%d", s.ID), Version: strings.TrimSpace(s.Target), UUID: s.Described.DatabaseUUID, PostgreSQL: s.PostgreSQL,
 	}
@@ -163,8 +165,7 @@ func buildZip(w io.Writer, script scenario.Upgraded, s Snapshot, original *Conte
 		spec.Padding = script.Size
 		return dump.BuildOdooZip(w, spec)
 	}
-	// Whoever asks next gets the same archive, so nobody's going ends its making.
-	sql, err := dump.SQL(context.Background(), original.ReaderAt, original.Size)
+	sql, err := dump.SQL(ctx, original.ReaderAt, original.Size)
 	if errors.Is(err, dump.ErrUnknown) { // made up for a test: it is handed out as it came, in the zip as it would be without
 		spec.SQL = io.NewSectionReader(original, 0, original.Size)
 		return dump.BuildOdooZip(w, spec)
