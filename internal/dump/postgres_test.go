@@ -3,6 +3,7 @@
 package dump_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -96,6 +98,70 @@ func TestSQL_restores(t *testing.T) {
 			pg.run(t, nil, "pg_dump", append(args[1:], "-f", file, args[0])...)
 			pg.restores(t, args[0], file)
 		})
+	}
+	// Dumps of several files, as people roll them into one.
+	folders := []string{"big -Fd", "big -Fd -Z0", "big -Fd -j2", "reference -Fd", "big -Ft", "reference -Ft"}
+	if strings.Contains(pg.run(t, nil, "pg_dump", "--help"), "--compress=METHOD") { // since PostgreSQL 16
+		folders = append(folders, "big -Fd --compress=lz4", "big -Fd --compress=zstd:long")
+	}
+	for i, line := range folders {
+		t.Run(line+", rolled into one", func(t *testing.T) {
+			t.Parallel()
+			name := fmt.Sprintf("folder%d", i)
+			args := strings.Fields(line)
+			if slices.Contains(args, "-Ft") { // unpacked, to be packed again
+				pg.run(t, nil, "pg_dump", append(args[1:], "-f", name+".pg.tar", args[0])...)
+				if err := os.Mkdir(filepath.Join(pg.dir, name), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				pg.shell(t, "tar -C %s -xf %s.pg.tar", name, name)
+			} else {
+				pg.run(t, nil, "pg_dump", append(args[1:], "-f", name, args[0])...)
+			}
+			for j, command := range []string{
+				"tar -cf %[2]s %[1]s",
+				"tar -C %[1]s -czf %[2]s .",
+				"ls -r %[1]s | tar -C %[1]s -cf %[2]s -T -",
+				"tar -C %[1]s --sort=name -cf - . | xz -0 > %[2]s",
+			} {
+				file := fmt.Sprintf("%s.%d", name, j)
+				pg.shell(t, command, name, file)
+				pg.restores(t, args[0], file)
+			}
+			file := name + ".zip"
+			zipFolder(t, filepath.Join(pg.dir, name), filepath.Join(pg.dir, file))
+			pg.restores(t, args[0], file)
+		})
+	}
+}
+
+// shell runs a command line in the server's directory.
+func (pg *postgres) shell(t *testing.T, format string, args ...any) {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", fmt.Sprintf(format, args...))
+	cmd.Dir = pg.dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", cmd.Args[2], err, out)
+	}
+}
+
+// zipFolder packs a folder, with its own name before those of the files.
+func zipFolder(t *testing.T, folder, file string) {
+	t.Helper()
+	var members []member
+	names, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		content, err := os.ReadFile(filepath.Join(folder, name.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		members = append(members, member{"backup/" + name.Name(), string(content)})
+	}
+	if err := os.WriteFile(file, []byte(zipped(t, zip.Deflate, members...)), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
