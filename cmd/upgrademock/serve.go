@@ -378,7 +378,11 @@ func banner(w io.Writer, srv *mockserver.Server, front *proxy.Proxy, opts *mocks
 	fmt.Fprintln(w)
 	proxied := ""
 	if front != nil {
-		proxied = front.URL() + "  (export HTTPS_PROXY=" + front.URL() + `; eval "$(upgrademock ca env)")`
+		trust := "upgrademock ca env"
+		if opts.DataDir != "" {
+			trust += " --data-dir " + quoted(opts.DataDir)
+		}
+		proxied = front.URL() + "  (export HTTPS_PROXY=" + front.URL() + `; eval "$(` + trust + `)")`
 	}
 	for _, line := range [][2]string{{"HTTP", srv.URL()}, {"HTTPS", srv.HTTPSURL()}, {"Proxy", proxied}, {"SFTP", srv.SFTPAddr()}, {"Control", srv.AdminURL()}, {"CA", srv.CAFile()}} {
 		if line[1] != "" {
