@@ -10,42 +10,42 @@ import (
 type Evidence string
 
 const (
-	Documented      Evidence = "D" // the 11.0 page says it or its sample shows it
-	DocumentedLater Evidence = "L" // the pages of 12.0 to 14.0 say it
-	ObservedUse     Evidence = "O" // public client programs that worked against production rely on it
-	Assumption      Evidence = "A" // nobody outside knows: this project's convention
+	EvidenceDocumented      Evidence = "D" // the 11.0 page says it or its sample shows it
+	EvidenceDocumentedLater Evidence = "L" // the pages of 12.0 to 14.0 say it
+	EvidenceObserved        Evidence = "O" // public client programs that worked against production rely on it
+	EvidenceAssumed         Evidence = "A" // nobody outside knows: this project's convention
 )
 
 // String returns the evidence in words, such as "documented later".
 func (e Evidence) String() string {
 	switch e {
-	case Documented:
+	case EvidenceDocumented:
 		return "documented"
-	case DocumentedLater:
+	case EvidenceDocumentedLater:
 		return "documented later"
-	case ObservedUse:
+	case EvidenceObserved:
 		return "observed"
-	case Assumption:
+	case EvidenceAssumed:
 		return "assumed"
 	}
 	return "evidence " + string(e)
 }
 
-// Level says how far a run goes. The zero Level is [Observed].
+// Level says how far a run goes. The zero Level is [LevelObserved].
 type Level string
 
 const (
-	OnlyDocumented Level = "documented" // only what the 11.0 page says
-	Observed       Level = "observed"   // and what later pages say and known clients rely on
-	Assumed        Level = "assumed"    // and this project's conventions: for emulators, never for production
+	LevelDocumented Level = "documented" // only what the 11.0 page says
+	LevelObserved   Level = "observed"   // and what later pages say and known clients rely on
+	LevelAssumed    Level = "assumed"    // and this project's conventions: for emulators, never for production
 )
 
-// ParseLevel reads a level's name; "" is [Observed].
+// ParseLevel reads a level's name; "" is [LevelObserved].
 func ParseLevel(s string) (Level, error) {
 	switch l := Level(s); l {
 	case "":
-		return Observed, nil
-	case OnlyDocumented, Observed, Assumed:
+		return LevelObserved, nil
+	case LevelDocumented, LevelObserved, LevelAssumed:
 		return l, nil
 	}
 	return "", fmt.Errorf("conformance: unknown level %q: want documented, observed or assumed", s)
@@ -54,12 +54,12 @@ func ParseLevel(s string) (Level, error) {
 // Covers reports whether a run of the level asks what has this evidence.
 func (l Level) Covers(e Evidence) bool {
 	switch e {
-	case Documented:
+	case EvidenceDocumented:
 		return true
-	case DocumentedLater, ObservedUse:
-		return l != OnlyDocumented
+	case EvidenceDocumentedLater, EvidenceObserved:
+		return l != LevelDocumented
 	default:
-		return l == Assumed
+		return l == LevelAssumed
 	}
 }
 

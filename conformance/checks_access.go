@@ -64,7 +64,7 @@ func accessRuleChecks() []check {
 			needs |= Processes
 		}
 		checks = append(checks,
-			check{id: group(m.name) + "/wrong-key", rows: rows("2"), evidence: Documented, needs: needs,
+			check{id: group(m.name) + "/wrong-key", rows: rows("2"), evidence: EvidenceDocumented, needs: needs,
 				says: m.name + " is refused with a key that is not the request's, and changes nothing.",
 				run: func(b *bench) {
 					req, _ := b.uploaded()
@@ -77,7 +77,7 @@ func accessRuleChecks() []check {
 					}
 					b.unchanged(m.name+" with wrong keys", req, before)
 				}},
-			check{id: group(m.name) + "/other-key", rows: rows("2"), evidence: Documented, needs: needs,
+			check{id: group(m.name) + "/other-key", rows: rows("2"), evidence: EvidenceDocumented, needs: needs,
 				says: m.name + " is refused with the key of another request.",
 				run: func(b *bench) {
 					req, _ := b.uploaded()
@@ -89,7 +89,7 @@ func accessRuleChecks() []check {
 					}
 					b.unchanged(m.name+" with the key of another request", req, before)
 				}},
-			check{id: group(m.name) + "/requires-key", rows: rows("2"), evidence: Documented, needs: needs,
+			check{id: group(m.name) + "/requires-key", rows: rows("2"), evidence: EvidenceDocumented, needs: needs,
 				says: m.name + " is refused without key and without request.",
 				run: func(b *bench) {
 					req, _ := b.uploaded()
@@ -102,7 +102,7 @@ func accessRuleChecks() []check {
 					}
 					b.unchanged(m.name+" without key", req, before)
 				}},
-			check{id: group(m.name) + "/unknown-request", rows: rows("2"), evidence: Documented, gentle: m.name == "status",
+			check{id: group(m.name) + "/unknown-request", rows: rows("2"), evidence: EvidenceDocumented, gentle: m.name == "status",
 				says: m.name + " is refused for a request that does not exist, in order.",
 				run: func(b *bench) {
 					key := base64.URLEncoding.EncodeToString([]byte("sixteen byte key"))
@@ -119,7 +119,7 @@ func accessRuleChecks() []check {
 						}
 					}
 				}},
-			check{id: group(m.name) + "/not-found", rows: rows("2"), evidence: Assumption,
+			check{id: group(m.name) + "/not-found", rows: rows("2"), evidence: EvidenceAssumed,
 				says: m.name + " answers a wrong key and an unknown id with the same REQUEST:NOT_FOUND.",
 				run: func(b *bench) {
 					req, other := b.create(), b.create()
@@ -133,10 +133,10 @@ func accessRuleChecks() []check {
 						b.wrong(m.name+" with a wrong key, and with an unknown id", "the same answer", wrong.came()+" and "+unknown.came())
 					}
 				}},
-			check{id: group(m.name) + "/all-problems", rows: rows("1.8"), evidence: Documented, gentle: m.name == "status",
+			check{id: group(m.name) + "/all-problems", rows: rows("1.8"), evidence: EvidenceDocumented, gentle: m.name == "status",
 				says: m.name + " without request and key reports each of the two.",
 				run:  func(b *bench) { b.bothMissing(func(p params) reply { return m.call(b, p) }) }},
-			check{id: group(m.name) + "/missing", rows: rows("2"), evidence: Assumption,
+			check{id: group(m.name) + "/missing", rows: rows("2"), evidence: EvidenceAssumed,
 				says: m.name + " names missing parameters with REQUEST:MISSING and KEY:MISSING, together.",
 				run: func(b *bench) {
 					req := b.create()

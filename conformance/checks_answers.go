@@ -104,10 +104,10 @@ func answerChecks() []check {
 			needs |= SFTP
 		}
 		checks = append(checks,
-			check{id: group(m) + "/failures-list", rows: rows("1.6"), evidence: Documented, needs: needs,
+			check{id: group(m) + "/failures-list", rows: rows("1.6"), evidence: EvidenceDocumented, needs: needs,
 				says: "A successful " + m + " answers a JSON object whose list failures is empty.",
 				run:  func(b *bench) { b.failureList(b.success(m), true) }},
-			check{id: group(m) + "/failure-object", rows: rows("1.9"), evidence: Documented, gentle: true,
+			check{id: group(m) + "/failure-object", rows: rows("1.9"), evidence: EvidenceDocumented, gentle: true,
 				says: "A refused " + m + " lists failures as objects with a reason and a message.",
 				run: func(b *bench) {
 					r := b.refusedCall(m)
@@ -116,7 +116,7 @@ func answerChecks() []check {
 				}})
 	}
 	return append(checks,
-		check{id: "answers/success-status", rows: rows("1.6", "1.7"), evidence: ObservedUse, needs: Writes | Processes | SFTP,
+		check{id: "answers/success-status", rows: rows("1.6", "1.7"), evidence: EvidenceObserved, needs: Writes | Processes | SFTP,
 			says: "A success answers an HTTP status below 300: known clients take 400 and above for an error, and the samples follow no redirect.",
 			run: func(b *bench) {
 				for _, m := range pageMethods {
@@ -125,7 +125,7 @@ func answerChecks() []check {
 					}
 				}
 			}},
-		check{id: "answers/success-200", rows: rows("1.7"), evidence: Assumption, needs: Writes | Processes | SFTP,
+		check{id: "answers/success-200", rows: rows("1.7"), evidence: EvidenceAssumed, needs: Writes | Processes | SFTP,
 			says: "A success answers HTTP 200.",
 			run: func(b *bench) {
 				for _, m := range pageMethods {
@@ -134,7 +134,7 @@ func answerChecks() []check {
 					}
 				}
 			}},
-		check{id: "answers/failure-200", rows: rows("1.7"), evidence: Assumption,
+		check{id: "answers/failure-200", rows: rows("1.7"), evidence: EvidenceAssumed,
 			says: "Failures answer HTTP 200, too.",
 			run: func(b *bench) {
 				for _, m := range pageMethods {
@@ -143,7 +143,7 @@ func answerChecks() []check {
 					}
 				}
 			}},
-		check{id: "answers/content-type", rows: rows("1.6"), evidence: Assumption, needs: Writes | Processes | SFTP,
+		check{id: "answers/content-type", rows: rows("1.6"), evidence: EvidenceAssumed, needs: Writes | Processes | SFTP,
 			says: "Answers have the Content-Type application/json.",
 			run: func(b *bench) {
 				for _, m := range pageMethods {
@@ -155,7 +155,7 @@ func answerChecks() []check {
 					}
 				}
 			}},
-		check{id: "answers/failure-without-request", rows: rows("1.10"), evidence: Assumption,
+		check{id: "answers/failure-without-request", rows: rows("1.10"), evidence: EvidenceAssumed,
 			says: "A refused call's answer does not have the key request.",
 			run: func(b *bench) {
 				for _, m := range pageMethods {
@@ -165,7 +165,7 @@ func answerChecks() []check {
 					}
 				}
 			}},
-		check{id: "answers/trailing-slash", rows: rows("1.11"), evidence: Assumption, needs: Writes,
+		check{id: "answers/trailing-slash", rows: rows("1.11"), evidence: EvidenceAssumed, needs: Writes,
 			says: "Each method also answers with a trailing slash.",
 			run: func(b *bench) {
 				auth := b.create().auth()
@@ -192,7 +192,7 @@ func answerChecks() []check {
 					b.reasoned(r, "REQUEST:MISSING")
 				}
 			}},
-		check{id: "answers/unknown-method", rows: rows("1"), evidence: Assumption,
+		check{id: "answers/unknown-method", rows: rows("1"), evidence: EvidenceAssumed,
 			says: "Anything else under /database/v1/ is 404.",
 			run: func(b *bench) {
 				for _, m := range []string{"no_such_method", "", "create/more"} {
@@ -202,7 +202,7 @@ func answerChecks() []check {
 					}
 				}
 			}},
-		check{id: "answers/http-methods", rows: rows("1.5"), evidence: Assumption,
+		check{id: "answers/http-methods", rows: rows("1.5"), evidence: EvidenceAssumed,
 			says: "GET, POST, PUT and HEAD answer alike.",
 			run: func(b *bench) {
 				req := b.create()
@@ -219,7 +219,7 @@ func answerChecks() []check {
 						fmt.Sprintf("HTTP %d, %s, %d bytes", a.Status, a.Header.Get("Content-Type"), a.Size))
 				}
 			}},
-		check{id: "answers/http-method-refused", rows: rows("1.5"), evidence: Assumption,
+		check{id: "answers/http-method-refused", rows: rows("1.5"), evidence: EvidenceAssumed,
 			says: "Other HTTP methods get 405 with Allow.",
 			run: func(b *bench) {
 				req := b.create()

@@ -8,7 +8,7 @@ import (
 
 func createChecks() []check {
 	return []check{
-		{id: "create/succeeds", rows: rows("3.1", "3.8"), evidence: Documented, needs: Writes,
+		{id: "create/succeeds", rows: rows("3.1", "3.8"), evidence: EvidenceDocumented, needs: Writes,
 			says: "create with contract, email, target, aim and filename gives a request with id and key.",
 			run: func(b *bench) {
 				p := b.createParams()
@@ -17,13 +17,13 @@ func createChecks() []check {
 					b.wrong(r.What, "a request with id and key", r.came())
 				}
 			}},
-		{id: "create/all-keys", rows: rows("3.8", "7"), evidence: Documented, gentle: true,
+		{id: "create/all-keys", rows: rows("3.8", "7"), evidence: EvidenceDocumented, gentle: true,
 			says: "create's request has every key of status, unknown values being null.",
 			run: func(b *bench) {
 				req := b.draft()
 				b.allKeys(req.reply)
 			}},
-		{id: "create/types", rows: rows("3.8", "7"), evidence: Documented, gentle: true,
+		{id: "create/types", rows: rows("3.8", "7"), evidence: EvidenceDocumented, gentle: true,
 			says: "The values in create's request have the types of the documented sample.",
 			run: func(b *bench) {
 				req := b.draft()
@@ -35,7 +35,7 @@ func createChecks() []check {
 					}
 				}
 			}},
-		{id: "create/same-as-status", rows: rows("3.8"), evidence: Documented, gentle: true,
+		{id: "create/same-as-status", rows: rows("3.8"), evidence: EvidenceDocumented, gentle: true,
 			says: "create's request is what status shows directly after it.",
 			run: func(b *bench) {
 				req := b.draft()
@@ -48,7 +48,7 @@ func createChecks() []check {
 					b.wrong("create and then status", k.name+" equal in both", show(x)+" from create and "+show(y)+" from status")
 				}
 			}},
-		{id: "create/id-integer", rows: rows("3.9"), evidence: Documented, gentle: true,
+		{id: "create/id-integer", rows: rows("3.9"), evidence: EvidenceDocumented, gentle: true,
 			says: "The id is an integer.",
 			run: func(b *bench) {
 				req := b.draft()
@@ -56,7 +56,7 @@ func createChecks() []check {
 					b.wrong(req.reply.What, "an integer id", kind(v)+" "+show(v))
 				}
 			}},
-		{id: "create/id-new", rows: rows("3.9"), evidence: Documented, needs: Writes,
+		{id: "create/id-new", rows: rows("3.9"), evidence: EvidenceDocumented, needs: Writes,
 			says: "Each request has an id of its own, also when the same is asked twice.",
 			run: func(b *bench) {
 				seen := map[string]bool{}
@@ -68,7 +68,7 @@ func createChecks() []check {
 					seen[req.id] = true
 				}
 			}},
-		{id: "create/id-ascending", rows: rows("3.9"), evidence: Assumption, needs: Writes,
+		{id: "create/id-ascending", rows: rows("3.9"), evidence: EvidenceAssumed, needs: Writes,
 			says: "Ids ascend.",
 			run: func(b *bench) {
 				last := new(big.Int)
@@ -81,7 +81,7 @@ func createChecks() []check {
 					last = id
 				}
 			}},
-		{id: "create/state-draft", rows: rows("3.11"), evidence: Documented, gentle: true,
+		{id: "create/state-draft", rows: rows("3.11"), evidence: EvidenceDocumented, gentle: true,
 			says: "A new request is in state draft.",
 			run: func(b *bench) {
 				req := b.draft()
@@ -89,7 +89,7 @@ func createChecks() []check {
 					b.wrong(req.reply.What, `state "draft"`, show(v))
 				}
 			}},
-		{id: "create/stage-new", rows: rows("7"), evidence: Documented, gentle: true,
+		{id: "create/stage-new", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "A new request's issue_stage is new.",
 			run: func(b *bench) {
 				req := b.draft()
@@ -97,7 +97,7 @@ func createChecks() []check {
 					b.wrong(req.reply.What, `issue_stage "new"`, show(v))
 				}
 			}},
-		{id: "create/echo", rows: rows("7"), evidence: Documented, gentle: true,
+		{id: "create/echo", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "email, target, aim and filename are shown as they were given.",
 			run: func(b *bench) {
 				req := b.draft()
@@ -114,7 +114,7 @@ func createChecks() []check {
 					}
 				}
 			}},
-		{id: "create/timezone", rows: rows("3.1", "7"), evidence: Documented, needs: Writes,
+		{id: "create/timezone", rows: rows("3.1", "7"), evidence: EvidenceDocumented, needs: Writes,
 			says: "A time zone given to create is shown; without one timezone is null.",
 			run: func(b *bench) {
 				p := b.createParams().with("timezone", "Europe/Brussels")
@@ -128,7 +128,7 @@ func createChecks() []check {
 					b.wrong(req.reply.What, "timezone null", show(v))
 				}
 			}},
-		{id: "create/filename-any-script", rows: rows("7"), evidence: Documented, needs: Writes,
+		{id: "create/filename-any-script", rows: rows("7"), evidence: EvidenceDocumented, needs: Writes,
 			says: "A file name of any script is kept as it is.",
 			run: func(b *bench) {
 				for _, name := range []string{"база данных.dump", "données-2015 (1).dump", "数据库.dump"} {
@@ -138,7 +138,7 @@ func createChecks() []check {
 					}
 				}
 			}},
-		{id: "create/draft-values", rows: rows("7"), evidence: Documented, gentle: true,
+		{id: "create/draft-values", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "Of a new request, what is not known yet is null as in the documented sample: processed_at, estimated_time, customer_message; elapsed is 00:00, and filestore false in the edition of the sample.",
 			run: func(b *bench) {
 				req := b.draft()
@@ -153,7 +153,7 @@ func createChecks() []check {
 					}
 				}
 			}},
-		{id: "create/no-dump-yet", rows: rows("7"), evidence: Assumption,
+		{id: "create/no-dump-yet", rows: rows("7"), evidence: EvidenceAssumed,
 			says: "Before an upload filesize, postgresql, database_version and database_uuid are null and compressions is empty.",
 			run: func(b *bench) {
 				req := b.create()
@@ -164,10 +164,10 @@ func createChecks() []check {
 					}
 				}
 			}},
-		{id: "create/created-now", rows: rows("7"), evidence: Documented, gentle: true,
+		{id: "create/created-now", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "created_at is the time of the creation, in UTC.",
 			run:  func(b *bench) { b.createdNow(b.draft()) }},
-		{id: "create/aims", rows: rows("3.5"), evidence: Documented, needs: Writes,
+		{id: "create/aims", rows: rows("3.5"), evidence: EvidenceDocumented, needs: Writes,
 			says: "The aims test and production are both valid.",
 			run: func(b *bench) {
 				for _, aim := range []string{"test", "production"} {
@@ -177,7 +177,7 @@ func createChecks() []check {
 					b.shows(r, r.What, "aim", show(aim))
 				}
 			}},
-		{id: "create/targets", rows: rows("3.2", "3.3", "3.4"), evidence: Documented, needs: Writes,
+		{id: "create/targets", rows: rows("3.2", "3.3", "3.4"), evidence: EvidenceDocumented, needs: Writes,
 			says: "Every target that the server itself lists as expected is accepted.",
 			run: func(b *bench) {
 				if len(b.learned.targets) == 0 {
@@ -190,7 +190,7 @@ func createChecks() []check {
 					b.shows(r, r.What, "target", show(target))
 				}
 			}},
-		{id: "create/contract-forms", rows: rows("3.6"), evidence: ObservedUse, needs: Writes,
+		{id: "create/contract-forms", rows: rows("3.6"), evidence: EvidenceObserved, needs: Writes,
 			says: "Contract references of the forms in use are known or unknown, but not refused for their form.",
 			run: func(b *bench) {
 				for _, ref := range contractForms {
@@ -202,7 +202,7 @@ func createChecks() []check {
 					}
 				}
 			}},
-		{id: "create/contracts-known", rows: rows("3.6", "3.7"), evidence: Assumption, needs: Writes,
+		{id: "create/contracts-known", rows: rows("3.6", "3.7"), evidence: EvidenceAssumed, needs: Writes,
 			says: "An emulator knows every contract but M123456-abcxyz.",
 			run: func(b *bench) {
 				for _, ref := range contractForms {

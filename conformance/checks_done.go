@@ -63,7 +63,7 @@ func (b *bench) upgradedFile() (*sftpConn, *journey, string) {
 func doneChecks() []check {
 	const needs = SFTP | Writes | Processes | Waits
 	return []check{
-		{id: "sftp/done-access", rows: rows("5.3"), evidence: Documented, needs: needs, gentle: true,
+		{id: "sftp/done-access", rows: rows("5.3"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "request_sftp_access is allowed in done, and its keys open the share.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -73,7 +73,7 @@ func doneChecks() []check {
 				}
 				b.opensWith(j.req, c.what, readReply(j.doneAnswer), j.doneKey)
 			}},
-		{id: "sftp/done-one-file", rows: rows("5.15"), evidence: Documented, needs: needs, gentle: true,
+		{id: "sftp/done-one-file", rows: rows("5.15"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done / shows only one file, and it isn't the uploaded one.",
 			run: func(b *bench) {
 				c, j, _ := b.upgradedShare()
@@ -92,7 +92,7 @@ func doneChecks() []check {
 					b.wrong("get "+j.req.filename()+" in done", "it not to be there", fmt.Sprintf("%d bytes", len(got)))
 				}
 			}},
-		{id: "sftp/done-name", rows: rows("5.15"), evidence: Documented, needs: needs, gentle: true,
+		{id: "sftp/done-name", rows: rows("5.15"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "The upgraded file is called upgraded_<filename>; with a filestore, upgraded_<name without dump extensions>.zip.",
 			run: func(b *bench) {
 				c, j, want := b.upgradedShare()
@@ -105,7 +105,7 @@ func doneChecks() []check {
 					b.wrong(fmt.Sprintf("ls / in done, filestore %v", j.field("filestore")), want, fmt.Sprintf("%q %v", names, err))
 				}
 			}},
-		{id: "sftp/done-get", rows: rows("5.16"), evidence: Documented, needs: needs, gentle: true,
+		{id: "sftp/done-get", rows: rows("5.16"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "get of the upgraded file gives a file of the size that is listed.",
 			run: func(b *bench) {
 				c, j, name := b.upgradedFile()
@@ -118,7 +118,7 @@ func doneChecks() []check {
 				}
 				b.notCut("get "+name, got, j.dump)
 			}},
-		{id: "sftp/done-get-resume", rows: rows("5.16"), evidence: Documented, needs: needs, gentle: true,
+		{id: "sftp/done-get-resume", rows: rows("5.16"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "get -a goes on in the middle of the upgraded file.",
 			run: func(b *bench) {
 				c, _, name := b.upgradedFile()
@@ -132,7 +132,7 @@ func doneChecks() []check {
 					c.same(fmt.Sprintf("get -a from %d", from), rest, whole[from:])
 				}
 			}},
-		{id: "sftp/done-read-only", rows: rows("5.16"), evidence: Documented, needs: needs, gentle: true,
+		{id: "sftp/done-read-only", rows: rows("5.16"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "Nothing can be written in done: neither the upgraded file nor the uploaded one.",
 			run: func(b *bench) {
 				c, j, name := b.upgradedFile()
@@ -162,7 +162,7 @@ func doneChecks() []check {
 				}
 				c.has(name, "attempts to write in done", whole)
 			}},
-		{id: "sftp/done-no-change", rows: rows("5.13", "5.16"), evidence: Documented, needs: needs, gentle: true,
+		{id: "sftp/done-no-change", rows: rows("5.13", "5.16"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done nothing can be made, removed or renamed, and the session goes on.",
 			run: func(b *bench) {
 				c, _, name := b.upgradedFile()
@@ -187,7 +187,7 @@ func doneChecks() []check {
 					b.wrong("put, mkdir, rename and rm in done", fmt.Sprintf("the listing as before, %q", before), fmt.Sprintf("%q", after))
 				}
 			}},
-		{id: "sftp/done-longname", rows: rows("5.21", "5.15"), evidence: ObservedUse, needs: needs, gentle: true,
+		{id: "sftp/done-longname", rows: rows("5.21", "5.15"), evidence: EvidenceObserved, needs: needs, gentle: true,
 			says: "In done, too, the long name is a proper line of ls -l with the size.",
 			run: func(b *bench) {
 				c, _, _ := b.upgradedShare()
@@ -201,7 +201,7 @@ func doneChecks() []check {
 					b.wrong("ls / in done", "a long name like -r--r--r--    1 0        0          849920 Aug 30 15:58 "+e.name, fmt.Sprintf("%q", e.long))
 				}
 			}},
-		{id: "sftp/done-old-keys", rows: rows("5.7", "5.18"), evidence: Assumption, needs: needs,
+		{id: "sftp/done-old-keys", rows: rows("5.7", "5.18"), evidence: EvidenceAssumed, needs: needs,
 			says: "In done only the keys of the last call open the share.",
 			run: func(b *bench) {
 				j := b.journey("gzip")

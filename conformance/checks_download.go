@@ -39,7 +39,7 @@ func (b *bench) archive(key, u string) answer {
 
 // eachArchive makes a check that is asked of both archives of a finished request.
 func eachArchive(id string, evidence Evidence, says string, judge func(b *bench, j *journey, u string, whole answer)) check {
-	return check{id: "urls/" + id, rows: rows("8.3"), evidence: evidence, says: says, gentle: evidence != Assumption, needs: Writes | Processes | Waits,
+	return check{id: "urls/" + id, rows: rows("8.3"), evidence: evidence, says: says, gentle: evidence != EvidenceAssumed, needs: Writes | Processes | Waits,
 		run: func(b *bench) {
 			j := b.journey("main")
 			j.doneOrStop(b)
@@ -79,7 +79,7 @@ func (b *bench) textual(a answer) {
 func downloadChecks() []check {
 	const needs = Writes | Processes | Waits
 	checks := []check{
-		{id: "urls/status-page", rows: rows("8.7"), evidence: Documented, gentle: true,
+		{id: "urls/status-page", rows: rows("8.7"), evidence: EvidenceDocumented, gentle: true,
 			says: "status_url is an HTML page.",
 			run: func(b *bench) {
 				req := b.draft()
@@ -89,7 +89,7 @@ func downloadChecks() []check {
 					b.wrong(a.What, "an HTML page", fmt.Sprintf("%s, Content-Type %q", a.came(), a.Header.Get("Content-Type")))
 				}
 			}},
-		{id: "urls/original-archive", rows: rows("7", "8.2"), evidence: Documented, needs: needs, gentle: true,
+		{id: "urls/original-archive", rows: rows("7", "8.2"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "original_dump_url gives the uploaded file as it came, also when the upgrade is done.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -99,7 +99,7 @@ func downloadChecks() []check {
 					b.wrong(a.What, "the uploaded dump byte for byte", a.came()+", "+a.differs(j.dump))
 				}
 			}},
-		{id: "urls/original-at-once", rows: rows("8.2"), evidence: Assumption, needs: Writes,
+		{id: "urls/original-at-once", rows: rows("8.2"), evidence: EvidenceAssumed, needs: Writes,
 			says: "original/* is there from the first upload on, and 404 before.",
 			run: func(b *bench) {
 				req := b.create()
@@ -117,7 +117,7 @@ func downloadChecks() []check {
 					}
 				}
 			}},
-		{id: "urls/upgraded-archive", rows: rows("7", "8.2"), evidence: Documented, needs: needs, gentle: true,
+		{id: "urls/upgraded-archive", rows: rows("7", "8.2"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done upgraded_dump_url gives the upgraded database.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -127,7 +127,7 @@ func downloadChecks() []check {
 					b.wrong(a.What, "the upgraded database as a file", a.came())
 				}
 			}},
-		{id: "urls/upgraded-as-uploaded", rows: rows("9"), evidence: Assumption, needs: needs,
+		{id: "urls/upgraded-as-uploaded", rows: rows("9"), evidence: EvidenceAssumed, needs: needs,
 			says: "An emulator's upgraded dump is the uploaded one.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -140,13 +140,13 @@ func downloadChecks() []check {
 					b.wrong(a.What, "the uploaded dump", a.differs(j.dump))
 				}
 			}},
-		{id: "urls/upgraded-only-done", rows: rows("8.2"), evidence: Documented, needs: Writes | Processes,
+		{id: "urls/upgraded-only-done", rows: rows("8.2"), evidence: EvidenceDocumented, needs: Writes | Processes,
 			says: "Before done there is nothing under upgraded/*.",
 			run:  func(b *bench) { b.upgradedHidden(func(status int) bool { return status >= 300 }, "no success") }},
-		{id: "urls/upgraded-404", rows: rows("8.2"), evidence: Assumption, needs: Writes | Processes,
+		{id: "urls/upgraded-404", rows: rows("8.2"), evidence: EvidenceAssumed, needs: Writes | Processes,
 			says: "Before done upgraded/* is 404.",
 			run:  func(b *bench) { b.upgradedHidden(func(status int) bool { return status == 404 }, "HTTP 404") }},
-		{id: "urls/notes", rows: rows("7", "8.2"), evidence: Documented, needs: needs, gentle: true,
+		{id: "urls/notes", rows: rows("7", "8.2"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done notes_url gives the notes.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -155,7 +155,7 @@ func downloadChecks() []check {
 					b.wrong(a.What, "the notes", a.came())
 				}
 			}},
-		{id: "urls/modules", rows: rows("7", "8.2"), evidence: Assumption, needs: needs,
+		{id: "urls/modules", rows: rows("7", "8.2"), evidence: EvidenceAssumed, needs: needs,
 			says: "In done modules_url gives the custom modules, also where there are none.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -164,7 +164,7 @@ func downloadChecks() []check {
 					b.wrong(a.What, "the custom modules", a.came())
 				}
 			}},
-		{id: "urls/answered", rows: rows("7"), evidence: Documented, needs: needs, gentle: true,
+		{id: "urls/answered", rows: rows("7"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "Each URL of a request is answered in draft and in done, if by a refusal: never by an error of the server.",
 			run: func(b *bench) {
 				look := func(when string, m map[string]any) {
@@ -181,7 +181,7 @@ func downloadChecks() []check {
 				j.doneOrStop(b)
 				look("in done", j.last.request())
 			}},
-		{id: "urls/sql-is-text", rows: rows("7", "8.6"), evidence: Documented, needs: needs,
+		{id: "urls/sql-is-text", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs,
 			says: "What the two SQL URLs give is plain SQL text, whatever was uploaded.",
 			run: func(b *bench) {
 				for _, name := range []string{"main", "gzip", "zip"} {
@@ -196,7 +196,7 @@ func downloadChecks() []check {
 					}
 				}
 			}},
-		{id: "urls/upgraded-whole", rows: rows("7", "8.2"), evidence: Documented, needs: needs,
+		{id: "urls/upgraded-whole", rows: rows("7", "8.2"), evidence: EvidenceDocumented, needs: needs,
 			says: "What was upgraded is not cut: what is packed with gzip or zip can be unpacked to its end, and nothing is just the beginning of what was uploaded.",
 			run: func(b *bench) {
 				for _, name := range []string{"main", "gzip", "zip"} {
@@ -212,7 +212,7 @@ func downloadChecks() []check {
 				sql := b.fetch(b.reachable(text(j.field("upgraded_sql_url"))))
 				b.notCut(sql.What, sql.Body, fixture("openchs.sql"))
 			}},
-		{id: "urls/original-sql", rows: rows("7", "8.6"), evidence: Documented, needs: needs,
+		{id: "urls/original-sql", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs,
 			says: "original_sql_url gives a gzip'ed dump's text decompressed.",
 			run: func(b *bench) {
 				j := b.journey("gzip")
@@ -222,7 +222,7 @@ func downloadChecks() []check {
 					b.wrong(a.What+" of a gzip'ed plain dump", "its text", a.came()+", "+a.differs(want))
 				}
 			}},
-		{id: "urls/original-sql-zip", rows: rows("7", "8.6"), evidence: Documented, needs: needs,
+		{id: "urls/original-sql-zip", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs,
 			says: "original_sql_url gives the dump.sql of an Odoo zip.",
 			run: func(b *bench) {
 				j := b.journey("zip")
@@ -232,7 +232,7 @@ func downloadChecks() []check {
 					b.wrong(a.What+" of an Odoo zip", "its dump.sql", a.came()+", "+a.differs(want))
 				}
 			}},
-		{id: "urls/original-sql-plain", rows: rows("7", "8.6"), evidence: Documented, needs: needs | SFTP,
+		{id: "urls/original-sql-plain", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs | SFTP,
 			says: "original_sql_url gives a plain dump as it is.",
 			run: func(b *bench) {
 				j := b.journey("sftp")
@@ -241,14 +241,14 @@ func downloadChecks() []check {
 					b.wrong(a.What+" of a plain dump", "its text", a.came()+", "+a.differs(j.dump))
 				}
 			}},
-		{id: "urls/original-sql-custom", rows: rows("8.6"), evidence: Assumption, needs: needs,
+		{id: "urls/original-sql-custom", rows: rows("8.6"), evidence: EvidenceAssumed, needs: needs,
 			says: "original_sql_url gives the SQL text of a custom format dump.",
 			run: func(b *bench) {
 				j := b.journey("main")
 				j.doneOrStop(b)
 				b.textual(b.fetch(b.reachable(text(j.field("original_sql_url")))))
 			}},
-		{id: "urls/upgraded-sql", rows: rows("7", "8.6"), evidence: Documented, needs: needs, gentle: true,
+		{id: "urls/upgraded-sql", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done upgraded_sql_url gives the upgraded database as plain SQL text.",
 			run: func(b *bench) {
 				name := "gzip"
@@ -259,7 +259,7 @@ func downloadChecks() []check {
 				j.doneOrStop(b)
 				b.textual(b.fetch(b.reachable(text(j.field("upgraded_sql_url")))))
 			}},
-		{id: "urls/same-over-sftp", rows: rows("8.4"), evidence: Assumption, needs: needs | SFTP,
+		{id: "urls/same-over-sftp", rows: rows("8.4"), evidence: EvidenceAssumed, needs: needs | SFTP,
 			says: "upgraded_dump_url and SFTP give the same bytes.",
 			run: func(b *bench) {
 				c, j, name := b.upgradedFile()
@@ -271,7 +271,7 @@ func downloadChecks() []check {
 					b.wrong(a.What, fmt.Sprintf("the %d bytes of SFTP's %s", len(got), name), a.differs(got))
 				}
 			}},
-		{id: "urls/filestore-zip", rows: rows("8.5"), evidence: ObservedUse, needs: needs, gentle: true,
+		{id: "urls/filestore-zip", rows: rows("8.5"), evidence: EvidenceObserved, needs: needs, gentle: true,
 			says: "With filestore true the upgraded archive is a zip with dump.sql and filestore/.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -295,12 +295,12 @@ func downloadChecks() []check {
 					b.wrong(a.What+" with filestore true", "a zip with dump.sql and filestore/…", fmt.Sprintf("%q", names))
 				}
 			}},
-		{id: "urls/wrong-key", rows: rows("7", "8.1"), evidence: Documented, needs: needs,
+		{id: "urls/wrong-key", rows: rows("7", "8.1"), evidence: EvidenceDocumented, needs: needs,
 			says: "With a wrong key, or another request's, no URL opens.",
 			run: func(b *bench) {
 				b.closedURLs(func(a answer) bool { return a.Status >= 300 }, "no success")
 			}},
-		{id: "urls/wrong-key-404", rows: rows("8.1"), evidence: Assumption, needs: needs,
+		{id: "urls/wrong-key-404", rows: rows("8.1"), evidence: EvidenceAssumed, needs: needs,
 			says: "A wrong key or id is a plain 404 that tells nothing.",
 			run: func(b *bench) {
 				var first string

@@ -25,7 +25,7 @@ func keyChecks() []check {
 		return slices.Clone(b.keys)
 	}
 	return []check{
-		{id: "create/key-form", rows: rows("3.10"), evidence: Documented, gentle: true, last: true,
+		{id: "create/key-form", rows: rows("3.10"), evidence: EvidenceDocumented, gentle: true, last: true,
 			says: "The key is 16 bytes in URL-safe base64 with padding: 24 characters.",
 			run: func(b *bench) {
 				for _, k := range keys(b) {
@@ -35,7 +35,7 @@ func keyChecks() []check {
 					}
 				}
 			}},
-		{id: "create/key-new", rows: rows("3.10"), evidence: Documented, last: true,
+		{id: "create/key-new", rows: rows("3.10"), evidence: EvidenceDocumented, last: true,
 			says: "Each request has a key of its own.",
 			run: func(b *bench) {
 				of := map[string]string{}
@@ -46,7 +46,7 @@ func keyChecks() []check {
 					of[k.key] = k.id
 				}
 			}},
-		{id: "create/key-unguessable", rows: rows("3.10"), evidence: Documented, last: true,
+		{id: "create/key-unguessable", rows: rows("3.10"), evidence: EvidenceDocumented, last: true,
 			says: "The key is random: no part of it is the same in all requests, and it isn't made from the id.",
 			run: func(b *bench) {
 				seen := keys(b)

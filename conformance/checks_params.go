@@ -14,11 +14,11 @@ var ways = []struct {
 	evidence Evidence
 	says     string
 }{
-	{"query", byQuery, rows("1.1"), Documented, "in the query of a GET"},
-	{"form", byForm, rows("1.1"), Documented, "in an urlencoded form"},
-	{"post-query", byPostQuery, rows("1.2"), Documented, "in the query of a POST"},
-	{"multipart", byMultipart, rows("1.1"), Documented, "in multipart/form-data fields"},
-	{"get-body", byGetBody, rows("1.2"), DocumentedLater, "in an urlencoded body of a GET"},
+	{"query", byQuery, rows("1.1"), EvidenceDocumented, "in the query of a GET"},
+	{"form", byForm, rows("1.1"), EvidenceDocumented, "in an urlencoded form"},
+	{"post-query", byPostQuery, rows("1.2"), EvidenceDocumented, "in the query of a POST"},
+	{"multipart", byMultipart, rows("1.1"), EvidenceDocumented, "in multipart/form-data fields"},
+	{"get-body", byGetBody, rows("1.2"), EvidenceDocumentedLater, "in an urlencoded body of a GET"},
 }
 
 func paramChecks() []check {
@@ -60,7 +60,7 @@ func paramChecks() []check {
 		}
 	}
 	return append(checks,
-		check{id: "params/query-and-form", rows: rows("1.1"), evidence: Documented, needs: Writes,
+		check{id: "params/query-and-form", rows: rows("1.1"), evidence: EvidenceDocumented, needs: Writes,
 			says: "Parameters may come partly in the query and partly in the form.",
 			run: func(b *bench) {
 				split(b, "query and form", func(q, rest params) call {
@@ -68,7 +68,7 @@ func paramChecks() []check {
 						what: "POST create " + q.String() + " in the query and " + rest.String() + " as a form"}
 				})
 			}},
-		check{id: "params/query-and-multipart", rows: rows("1.1"), evidence: Documented, needs: Writes,
+		check{id: "params/query-and-multipart", rows: rows("1.1"), evidence: EvidenceDocumented, needs: Writes,
 			says: "Parameters may come partly in the query and partly in multipart fields.",
 			run: func(b *bench) {
 				split(b, "query and multipart", func(q, rest params) call {
@@ -78,7 +78,7 @@ func paramChecks() []check {
 					return c
 				})
 			}},
-		check{id: "params/form-charset", rows: rows("1.1"), evidence: Documented, gentle: true,
+		check{id: "params/form-charset", rows: rows("1.1"), evidence: EvidenceDocumented, gentle: true,
 			says: "A form is one also when its Content-Type names a charset.",
 			run: func(b *bench) {
 				req := b.draft()
@@ -90,7 +90,7 @@ func paramChecks() []check {
 					b.wrong(r.What, "the request "+req.id, r.came())
 				}
 			}},
-		check{id: "params/key-unescaped", rows: rows("1.1"), evidence: Documented, gentle: true,
+		check{id: "params/key-unescaped", rows: rows("1.1"), evidence: EvidenceDocumented, gentle: true,
 			says: "The key may stand in the query as it is, with its == unescaped, as in the shell samples.",
 			run: func(b *bench) {
 				req := b.draft()
@@ -100,7 +100,7 @@ func paramChecks() []check {
 					b.wrong(r.What, "the request "+req.id, r.came())
 				}
 			}},
-		check{id: "params/escapes", rows: rows("1.1", "7"), evidence: Documented, needs: Writes,
+		check{id: "params/escapes", rows: rows("1.1", "7"), evidence: EvidenceDocumented, needs: Writes,
 			says: "Percent escapes and + are decoded: what was sent is what status shows.",
 			run: func(b *bench) {
 				name := "my db+v1 (100%) & more=ü.dump"
@@ -115,7 +115,7 @@ func paramChecks() []check {
 					}
 				}
 			}},
-		check{id: "params/extra-ignored", rows: rows("1.4"), evidence: ObservedUse, needs: Writes,
+		check{id: "params/extra-ignored", rows: rows("1.4"), evidence: EvidenceObserved, needs: Writes,
 			says: "Unknown extra parameters are ignored: known clients send dbname, backup, run and others.",
 			run: func(b *bench) {
 				extra := params{"dbname", "prod", "backup", "/tmp/x.dump", "run", "False", "version", "2", "database", "eu9"}
@@ -129,7 +129,7 @@ func paramChecks() []check {
 					b.accepted(b.api("status", w, req.auth().with(extra...)))
 				}
 			}},
-		check{id: "params/extra-ignored-upload", rows: rows("1.4"), evidence: ObservedUse, needs: Writes,
+		check{id: "params/extra-ignored-upload", rows: rows("1.4"), evidence: EvidenceObserved, needs: Writes,
 			says: "upload, request_sftp_access and process ignore unknown extra parameters.",
 			run: func(b *bench) {
 				req := b.create()
@@ -141,7 +141,7 @@ func paramChecks() []check {
 				b.accepted(readReply(b.must(b.composeAccess(auth, keyLine(newKey("ed25519"))+"\n"))))
 				b.accepted(b.api("process", b.way("process"), auth))
 			}},
-		check{id: "params/body-beats-query", rows: rows("1.3"), evidence: Assumption,
+		check{id: "params/body-beats-query", rows: rows("1.3"), evidence: EvidenceAssumed,
 			says: "A parameter given in the query and in the body: the body's counts.",
 			run: func(b *bench) {
 				p := b.createParams()
@@ -152,7 +152,7 @@ func paramChecks() []check {
 					b.wrong(r.What, "the email body@example.com", show(r.request()["email"]))
 				}
 			}},
-		check{id: "params/first-counts", rows: rows("1.3"), evidence: Assumption,
+		check{id: "params/first-counts", rows: rows("1.3"), evidence: EvidenceAssumed,
 			says: "A parameter given twice in one place: the first counts.",
 			run: func(b *bench) {
 				for _, w := range []way{byQuery, byForm, byMultipart} {
@@ -164,7 +164,7 @@ func paramChecks() []check {
 					}
 				}
 			}},
-		check{id: "params/bad-multipart", rows: rows("1.1"), evidence: Assumption,
+		check{id: "params/bad-multipart", rows: rows("1.1"), evidence: EvidenceAssumed,
 			says: "A broken multipart body is refused with a failure, and the server goes on.",
 			run: func(b *bench) {
 				r := readReply(b.must(call{method: "POST", url: b.methodURL("create"), ctype: "multipart/form-data; boundary=x", body: []byte("--x\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\njohn"),
@@ -173,7 +173,7 @@ func paramChecks() []check {
 					b.wrong(r.What, "a JSON object with failures", r.came())
 				}
 			}},
-		check{id: "params/large-value", rows: rows("1.1"), evidence: Assumption,
+		check{id: "params/large-value", rows: rows("1.1"), evidence: EvidenceAssumed,
 			says: "A parameter of a megabyte is refused, and the server goes on.",
 			run: func(b *bench) {
 				p := b.createParams().set("timezone", strings.Repeat("x", 1<<20))

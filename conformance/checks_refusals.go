@@ -9,7 +9,7 @@ import (
 
 func createRefusalChecks() []check {
 	checks := []check{
-		{id: "create/target-invalid", rows: rows("2"), evidence: Documented, gentle: true,
+		{id: "create/target-invalid", rows: rows("2"), evidence: EvidenceDocumented, gentle: true,
 			says: "A target that is not valid is refused with TARGET:INVALID, its value and the documented message.",
 			run: func(b *bench) {
 				r := b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
@@ -18,7 +18,7 @@ func createRefusalChecks() []check {
 				b.hasKey(r, f, "message", `Invalid value "5.0"`)
 				b.reasonsExactly(r, "TARGET:INVALID")
 			}},
-		{id: "create/target-expected", rows: rows("2", "3.2", "3.3"), evidence: Documented, gentle: true,
+		{id: "create/target-expected", rows: rows("2", "3.2", "3.3"), evidence: EvidenceDocumented, gentle: true,
 			says: "TARGET:INVALID lists the valid targets in expected: strings, in ascending order, none left out.",
 			run: func(b *bench) {
 				r := b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
@@ -42,7 +42,7 @@ func createRefusalChecks() []check {
 					b.wrong(r.What, problem, show(list))
 				}
 			}},
-		{id: "create/target-exact", rows: rows("2"), evidence: Documented, gentle: true,
+		{id: "create/target-exact", rows: rows("2"), evidence: EvidenceDocumented, gentle: true,
 			says: "What is not in the list of targets is refused, however near to one it is.",
 			run: func(b *bench) {
 				near := []string{"99.0", "latest", "master"}
@@ -64,7 +64,7 @@ func createRefusalChecks() []check {
 					b.hasKey(r, f, "value", target)
 				}
 			}},
-		{id: "create/contract-unknown", rows: rows("2"), evidence: Documented, gentle: true,
+		{id: "create/contract-unknown", rows: rows("2"), evidence: EvidenceDocumented, gentle: true,
 			says: "An unknown contract is refused with CONTRACT:NOT_FOUND, its code and the documented message.",
 			run: func(b *bench) {
 				r := b.api("create", b.way("create"), b.createParams().set("contract", b.target.UnknownContract))
@@ -74,7 +74,7 @@ func createRefusalChecks() []check {
 				b.hasKey(r, f, "message", "Can not find contract "+b.target.UnknownContract)
 				b.reasonsExactly(r, "CONTRACT:NOT_FOUND")
 			}},
-		{id: "create/all-problems", rows: rows("1.8"), evidence: Documented, gentle: true,
+		{id: "create/all-problems", rows: rows("1.8"), evidence: EvidenceDocumented, gentle: true,
 			says: "All problems of a call are reported together: an invalid target and an unknown contract give two objects.",
 			run: func(b *bench) {
 				r := b.object(b.api("create", b.way("create"), b.createParams().set("target", "5.0").set("contract", b.target.UnknownContract)))
@@ -87,7 +87,7 @@ func createRefusalChecks() []check {
 					b.wrong(r.What, fmt.Sprintf("two failures, %v", want), r.came())
 				}
 			}},
-		{id: "create/all-problems-counted", rows: rows("1.8", "3.1"), evidence: Documented, gentle: true,
+		{id: "create/all-problems-counted", rows: rows("1.8", "3.1"), evidence: EvidenceDocumented, gentle: true,
 			says: "Each problem of a call is a failure of its own, whether a parameter is missing or invalid.",
 			run: func(b *bench) {
 				usual := b.createParams()
@@ -108,7 +108,7 @@ func createRefusalChecks() []check {
 					b.counted(r, c)
 				}
 			}},
-		{id: "create/all-problems-assumed", rows: rows("1.8", "2"), evidence: Assumption,
+		{id: "create/all-problems-assumed", rows: rows("1.8", "2"), evidence: EvidenceAssumed,
 			says: "Missing and invalid parameters are reported together, too, one object each.",
 			run: func(b *bench) {
 				p := params{"contract", b.target.UnknownContract, "target", "5.0", "aim", "prod", "email", "john"}
@@ -119,7 +119,7 @@ func createRefusalChecks() []check {
 					}
 				}
 			}},
-		{id: "create/aim-checked", rows: rows("3.5"), evidence: Documented, gentle: true,
+		{id: "create/aim-checked", rows: rows("3.5"), evidence: EvidenceDocumented, gentle: true,
 			says: "Another aim than test or production is refused.",
 			run: func(b *bench) {
 				for _, aim := range []string{"prod", "tests", "preview"} {
@@ -128,7 +128,7 @@ func createRefusalChecks() []check {
 					b.refusal(r, "the aim is neither test nor production")
 				}
 			}},
-		{id: "create/aim-invalid", rows: rows("2"), evidence: Assumption,
+		{id: "create/aim-invalid", rows: rows("2"), evidence: EvidenceAssumed,
 			says: "Another aim is refused with AIM:INVALID, its value and the two expected.",
 			run: func(b *bench) {
 				r := b.api("create", b.way("create"), b.createParams().set("aim", "prod"))
@@ -139,7 +139,7 @@ func createRefusalChecks() []check {
 					b.wrong(r.What, `expected ["test","production"]`, got)
 				}
 			}},
-		{id: "create/email-invalid", rows: rows("2"), evidence: Assumption,
+		{id: "create/email-invalid", rows: rows("2"), evidence: EvidenceAssumed,
 			says: "What is not plausibly an address is refused with EMAIL:INVALID and its value.",
 			run: func(b *bench) {
 				for _, email := range []string{"john", "john@", "@example.com", "a b@example.com"} {
@@ -150,7 +150,7 @@ func createRefusalChecks() []check {
 					b.hasKey(r, f, "message", fmt.Sprintf("Invalid value %q", email))
 				}
 			}},
-		{id: "create/email-blank", rows: rows("2"), evidence: ObservedUse, needs: Writes,
+		{id: "create/email-blank", rows: rows("2"), evidence: EvidenceObserved, needs: Writes,
 			says: "A blank before or behind the address is no fault: a published client sends one.",
 			run: func(b *bench) {
 				for _, email := range []string{" john.doe@example.com", "john.doe@example.com "} {
@@ -159,7 +159,7 @@ func createRefusalChecks() []check {
 					b.readRequest(r, p)
 				}
 			}},
-		{id: "create/filename-invalid", rows: rows("2"), evidence: Assumption,
+		{id: "create/filename-invalid", rows: rows("2"), evidence: EvidenceAssumed,
 			says: "A file name that is none, or leads elsewhere, is refused with FILENAME:INVALID and its value.",
 			run: func(b *bench) {
 				for _, name := range []string{".", "..", strings.Repeat("n", 256), "a/b.dump", "../b.dump", `a\b.dump`, "a\x00b", "a\nb", "a\x7fb", "a\x1bb"} {
@@ -171,7 +171,7 @@ func createRefusalChecks() []check {
 				p := b.createParams().set("filename", strings.Repeat("n", 250)+".dump")
 				b.readRequest(b.accepted(b.api("create", b.way("create"), p)), p)
 			}},
-		{id: "create/timezone-invalid", rows: rows("2"), evidence: Assumption,
+		{id: "create/timezone-invalid", rows: rows("2"), evidence: EvidenceAssumed,
 			says: "A time zone that is no IANA name is refused with TIMEZONE:INVALID and its value.",
 			run: func(b *bench) {
 				for _, zone := range []string{"Mars/Olympus", "../../etc/passwd"} {
@@ -183,14 +183,14 @@ func createRefusalChecks() []check {
 	}
 	for _, name := range []string{"contract", "email", "target", "aim", "filename"} {
 		checks = append(checks,
-			check{id: "create/requires-" + name, rows: rows("3.1"), evidence: Documented, gentle: true,
+			check{id: "create/requires-" + name, rows: rows("3.1"), evidence: EvidenceDocumented, gentle: true,
 				says: "create without " + name + " is refused.",
 				run: func(b *bench) {
 					r := b.api("create", b.way("create"), b.createParams().without(name))
 					b.readRequest(r, nil)
 					b.refusal(r, name+" is required")
 				}},
-			check{id: "create/missing-" + name, rows: rows("2"), evidence: Assumption,
+			check{id: "create/missing-" + name, rows: rows("2"), evidence: EvidenceAssumed,
 				says: name + " absent or empty is refused with " + strings.ToUpper(name) + ":MISSING.",
 				run: func(b *bench) {
 					for _, p := range []params{b.createParams().without(name), b.createParams().set(name, "")} {

@@ -16,27 +16,27 @@ var keyWays = []struct {
 	says     string
 	call     func(b *bench, auth params, keys string) call
 }{
-	{"keys-file", "5.1", Documented, "ssh_keys may be a multipart file, with request and key in the query.",
+	{"keys-file", "5.1", EvidenceDocumented, "ssh_keys may be a multipart file, with request and key in the query.",
 		func(b *bench, auth params, keys string) call { return b.composeAccess(auth, keys) }},
-	{"keys-file-and-fields", "5.1", Documented, "ssh_keys may be a multipart file beside the fields request and key.",
+	{"keys-file-and-fields", "5.1", EvidenceDocumented, "ssh_keys may be a multipart file beside the fields request and key.",
 		func(b *bench, auth params, keys string) call {
 			c := call{method: "POST", url: b.methodURL("request_sftp_access"), what: "POST request_sftp_access " + auth.String() + " with ssh_keys as a file, all multipart"}
 			c.ctype, c.body = multipartBody(auth, &filePart{field: "ssh_keys", filename: "id.pub", ctype: "application/octet-stream", data: []byte(keys)})
 			return c
 		}},
-	{"keys-multipart-field", "5.1", ObservedUse, "ssh_keys may be a plain multipart field.",
+	{"keys-multipart-field", "5.1", EvidenceObserved, "ssh_keys may be a plain multipart field.",
 		func(b *bench, auth params, keys string) call {
 			return b.compose("request_sftp_access", byMultipart, auth.with("ssh_keys", keys))
 		}},
-	{"keys-form", "5.1", ObservedUse, "ssh_keys may be a form field.",
+	{"keys-form", "5.1", EvidenceObserved, "ssh_keys may be a form field.",
 		func(b *bench, auth params, keys string) call {
 			return b.compose("request_sftp_access", byForm, auth.with("ssh_keys", keys))
 		}},
-	{"keys-query", "5.1", DocumentedLater, "ssh_keys may stand in the query.",
+	{"keys-query", "5.1", EvidenceDocumentedLater, "ssh_keys may stand in the query.",
 		func(b *bench, auth params, keys string) call {
 			return b.compose("request_sftp_access", byQuery, auth.with("ssh_keys", keys))
 		}},
-	{"keys-get-body", "1.2", DocumentedLater, "ssh_keys, request and key may be an urlencoded body of a GET.",
+	{"keys-get-body", "1.2", EvidenceDocumentedLater, "ssh_keys, request and key may be an urlencoded body of a GET.",
 		func(b *bench, auth params, keys string) call {
 			return b.compose("request_sftp_access", byGetBody, auth.with("ssh_keys", keys))
 		}},
@@ -67,7 +67,7 @@ func (b *bench) accessReply() (request, reply) {
 
 func sftpAccessChecks() []check {
 	answerKey := func(name, row string, evidence Evidence, says string, judge func(v any, req request, m map[string]any) string) check {
-		return check{id: "sftp-access/" + strings.ReplaceAll(name, "_", "-"), rows: rows("5.4", row), evidence: evidence, says: says, needs: SFTP, gentle: evidence != Assumption,
+		return check{id: "sftp-access/" + strings.ReplaceAll(name, "_", "-"), rows: rows("5.4", row), evidence: evidence, says: says, needs: SFTP, gentle: evidence != EvidenceAssumed,
 			run: func(b *bench) {
 				req, r := b.accessReply()
 				if want := judge(r.request()[name], req, r.request()); want != "" {
@@ -76,7 +76,7 @@ func sftpAccessChecks() []check {
 			}}
 	}
 	checks := []check{
-		{id: "sftp-access/answer", rows: rows("5.3", "5.4"), evidence: Documented, needs: SFTP, gentle: true,
+		{id: "sftp-access/answer", rows: rows("5.3", "5.4"), evidence: EvidenceDocumented, needs: SFTP, gentle: true,
 			says: "request_sftp_access in draft answers the object request with all that a login needs.",
 			run: func(b *bench) {
 				_, r := b.accessReply()
@@ -90,43 +90,43 @@ func sftpAccessChecks() []check {
 					}
 				}
 			}},
-		answerKey("hostname", "5.6", ObservedUse, "hostname is the host's name or address, without a port.", func(v any, _ request, _ map[string]any) string {
+		answerKey("hostname", "5.6", EvidenceObserved, "hostname is the host's name or address, without a port.", func(v any, _ request, _ map[string]any) string {
 			if s := text(v); s == "" || strings.ContainsAny(s, "/@ ") || strings.Count(s, ":") == 1 {
 				return "as the name of a host, a string"
 			}
 			return ""
 		}),
-		answerKey("sftp_port", "5.6", ObservedUse, "sftp_port is a port number, or a string of its digits: known clients use int(sftp_port).", func(v any, _ request, _ map[string]any) string {
+		answerKey("sftp_port", "5.6", EvidenceObserved, "sftp_port is a port number, or a string of its digits: known clients use int(sftp_port).", func(v any, _ request, _ map[string]any) string {
 			if n := number(v); n == "" || strings.Trim(n, "0123456789") != "" || len(n) > 5 || n == "0" {
 				return "as a port number"
 			}
 			return ""
 		}),
-		answerKey("sftp_user", "5.5", Documented, "sftp_user is user_<id>.", func(v any, req request, _ map[string]any) string {
+		answerKey("sftp_user", "5.5", EvidenceDocumented, "sftp_user is user_<id>.", func(v any, req request, _ map[string]any) string {
 			if v != "user_"+req.id {
 				return `"user_` + req.id + `"`
 			}
 			return ""
 		}),
-		answerKey("shared_file", "5.5", Documented, "shared_file is the filename given to create.", func(v any, req request, _ map[string]any) string {
+		answerKey("shared_file", "5.5", EvidenceDocumented, "shared_file is the filename given to create.", func(v any, req request, _ map[string]any) string {
 			if v != req.filename() {
 				return show(req.filename())
 			}
 			return ""
 		}),
-		answerKey("request_id", "5.4", Documented, "request_id is the request's id.", func(v any, req request, _ map[string]any) string {
+		answerKey("request_id", "5.4", EvidenceDocumented, "request_id is the request's id.", func(v any, req request, _ map[string]any) string {
 			if number(v) != req.id {
 				return req.id
 			}
 			return ""
 		}),
-		answerKey("sample_command", "5.5", Documented, "sample_command is sftp -P <port> <user>@<hostname>, with what the answer itself has.", func(v any, _ request, m map[string]any) string {
+		answerKey("sample_command", "5.5", EvidenceDocumented, "sample_command is sftp -P <port> <user>@<hostname>, with what the answer itself has.", func(v any, _ request, m map[string]any) string {
 			if want := fmt.Sprintf("sftp -P %s %s@%s", number(m["sftp_port"]), text(m["sftp_user"]), text(m["hostname"])); v != want {
 				return show(want)
 			}
 			return ""
 		}),
-		{id: "sftp-access/number-types", rows: rows("5.6"), evidence: Assumption, needs: SFTP,
+		{id: "sftp-access/number-types", rows: rows("5.6"), evidence: EvidenceAssumed, needs: SFTP,
 			says: "sftp_port is a number and request_id an integer.",
 			run: func(b *bench) {
 				_, r := b.accessReply()
@@ -136,20 +136,20 @@ func sftpAccessChecks() []check {
 					}
 				}
 			}},
-		{id: "sftp-access/requires-keys", rows: rows("5.1"), evidence: Documented, needs: SFTP,
+		{id: "sftp-access/requires-keys", rows: rows("5.1"), evidence: EvidenceDocumented, needs: SFTP,
 			says: "request_sftp_access without ssh_keys is refused.",
 			run: func(b *bench) {
 				r := b.api("request_sftp_access", byPostQuery, b.create().auth())
 				b.refusal(r, "ssh_keys is required")
 			}},
-		{id: "sftp-access/missing-keys", rows: rows("2"), evidence: Assumption, needs: SFTP,
+		{id: "sftp-access/missing-keys", rows: rows("2"), evidence: EvidenceAssumed, needs: SFTP,
 			says: "Without ssh_keys, or with nothing in it, the failure is SSH_KEYS:MISSING.",
 			run: func(b *bench) {
 				req := b.create()
 				b.missing(b.api("request_sftp_access", byPostQuery, req.auth()), "ssh_keys")
 				b.missing(b.api("request_sftp_access", byForm, req.auth().with("ssh_keys", "")), "ssh_keys")
 			}},
-		{id: "sftp-access/keys-invalid", rows: rows("2"), evidence: Assumption, needs: SFTP,
+		{id: "sftp-access/keys-invalid", rows: rows("2"), evidence: EvidenceAssumed, needs: SFTP,
 			says: "A line that is no key is refused with SSH_KEYS:INVALID, its number and itself, cut at 80 characters.",
 			run: func(b *bench) {
 				req := b.create()
@@ -165,13 +165,13 @@ func sftpAccessChecks() []check {
 				r := readReply(b.must(b.composeAccess(req.auth(), "# no key at all\n\n")))
 				b.reasoned(r, "SSH_KEYS:INVALID")
 			}},
-		{id: "sftp-access/keys-with-comments", rows: rows("5.1"), evidence: Documented, needs: SFTP,
+		{id: "sftp-access/keys-with-comments", rows: rows("5.1"), evidence: EvidenceDocumented, needs: SFTP,
 			says: "ssh_keys may have blank lines and lines that begin with #.",
 			run: func(b *bench) {
 				req, key := b.create(), newKey("ed25519")
 				b.opens(req, b.composeAccess(req.auth(), "# my keys\n\n"+keyLine(key)+"\n\n# end\n"), key)
 			}},
-		{id: "sftp-access/no-key-in-comments", rows: rows("5.1", "5.10"), evidence: Documented, needs: SFTP,
+		{id: "sftp-access/no-key-in-comments", rows: rows("5.1", "5.10"), evidence: EvidenceDocumented, needs: SFTP,
 			says: "A key in a line that begins with # opens nothing.",
 			run: func(b *bench) {
 				req, key, out := b.create(), newKey("ed25519"), newKey("ed25519")
@@ -180,7 +180,7 @@ func sftpAccessChecks() []check {
 				a, _ := b.readAccess(b.accepted(readReply(b.must(c))), req)
 				b.entrance(a, a.user, out, "a key in a comment", false)
 			}},
-		{id: "sftp-access/several-keys", rows: rows("5.1"), evidence: Documented, needs: SFTP,
+		{id: "sftp-access/several-keys", rows: rows("5.1"), evidence: EvidenceDocumented, needs: SFTP,
 			says: "Each of several keys opens the share.",
 			run: func(b *bench) {
 				req := b.create()
@@ -191,7 +191,7 @@ func sftpAccessChecks() []check {
 					b.opens(req, c, k)
 				}
 			}},
-		{id: "sftp-access/keys-crlf", rows: rows("5.2"), evidence: Assumption, needs: SFTP,
+		{id: "sftp-access/keys-crlf", rows: rows("5.2"), evidence: EvidenceAssumed, needs: SFTP,
 			says: "CRLF line ends, a missing last line end and comments behind the key are fine.",
 			run: func(b *bench) {
 				req, one, two := b.create(), newKey("ed25519"), newKey("ed25519")
@@ -200,7 +200,7 @@ func sftpAccessChecks() []check {
 				b.opens(req, c, one)
 				b.opens(req, c, two)
 			}},
-		{id: "sftp-access/replaces-keys", rows: rows("5.7"), evidence: Assumption, needs: SFTP,
+		{id: "sftp-access/replaces-keys", rows: rows("5.7"), evidence: EvidenceAssumed, needs: SFTP,
 			says: "A second call replaces the keys: the first ones open nothing any more.",
 			run: func(b *bench) {
 				req, first, second := b.create(), newKey("ed25519"), newKey("ed25519")
@@ -209,7 +209,7 @@ func sftpAccessChecks() []check {
 				b.entrance(a, a.user, second, "a key of the second call", true)
 				b.entrance(a, a.user, first, "a key of the first call", false)
 			}},
-		{id: "sftp-access/only-draft-and-done", rows: rows("5.3"), evidence: Documented, needs: SFTP | Writes | Processes,
+		{id: "sftp-access/only-draft-and-done", rows: rows("5.3"), evidence: EvidenceDocumented, needs: SFTP | Writes | Processes,
 			says: "While the upgrade goes on, request_sftp_access is refused.",
 			run: func(b *bench) {
 				var r reply
@@ -220,7 +220,7 @@ func sftpAccessChecks() []check {
 					b.wrong("request_sftp_access while the upgrade goes on", "a failure", r.came())
 				}
 			}},
-		{id: "sftp-access/state-invalid", rows: rows("2", "5.3"), evidence: Assumption, needs: SFTP | Writes | Processes,
+		{id: "sftp-access/state-invalid", rows: rows("2", "5.3"), evidence: EvidenceAssumed, needs: SFTP | Writes | Processes,
 			says: "While the upgrade goes on, request_sftp_access is refused with STATE:INVALID.",
 			run: func(b *bench) {
 				var r reply
@@ -229,7 +229,7 @@ func sftpAccessChecks() []check {
 				})
 				b.stateInvalid(r, b.reasoned(r, "STATE:INVALID"), "draft", "done")
 			}},
-		{id: "sftp-access/ends", rows: rows("5.18"), evidence: Assumption, needs: SFTP | Writes | Processes,
+		{id: "sftp-access/ends", rows: rows("5.18"), evidence: EvidenceAssumed, needs: SFTP | Writes | Processes,
 			says: "When the request leaves draft the access ends: open sessions are closed, and login is refused.",
 			run: func(b *bench) {
 				key := newKey("ed25519")
@@ -265,7 +265,7 @@ func sftpAccessChecks() []check {
 			}})
 	}
 	for _, kind := range []string{"rsa", "ecdsa", "ed25519"} {
-		checks = append(checks, check{id: "sftp/login-" + kind, rows: rows("5.2", "5.10"), evidence: Documented, needs: SFTP, gentle: kind == "ed25519",
+		checks = append(checks, check{id: "sftp/login-" + kind, rows: rows("5.2", "5.10"), evidence: EvidenceDocumented, needs: SFTP, gentle: kind == "ed25519",
 			says: "A listed " + kind + " key opens the share.",
 			run: func(b *bench) {
 				req, key := b.draft(), newKey(kind)

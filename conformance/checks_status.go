@@ -139,7 +139,7 @@ func (b *bench) journeyStatus(req request) reply {
 
 func statusChecks() []check {
 	checks := []check{
-		{id: "status/answer", rows: rows("7"), evidence: Documented, gentle: true,
+		{id: "status/answer", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "status answers the request.",
 			run: func(b *bench) {
 				req := b.draft()
@@ -151,7 +151,7 @@ func statusChecks() []check {
 					b.wrong(r.What, "request "+req.id, "request "+got)
 				}
 			}},
-		{id: "status/same-twice", rows: rows("7"), evidence: Documented, gentle: true,
+		{id: "status/same-twice", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "In draft nothing changes by itself: two status calls show the same.",
 			run: func(b *bench) {
 				req := b.draft()
@@ -162,7 +162,7 @@ func statusChecks() []check {
 					}
 				}
 			}},
-		{id: "status/own-request", rows: rows("7"), evidence: Documented, needs: Writes,
+		{id: "status/own-request", rows: rows("7"), evidence: EvidenceDocumented, needs: Writes,
 			says: "Each request's status shows that request, with its own values.",
 			run: func(b *bench) {
 				first, second := b.create("filename", "first.dump"), b.create("filename", "second.dump")
@@ -175,7 +175,7 @@ func statusChecks() []check {
 			}},
 	}
 	for _, k := range statusKeys {
-		checks = append(checks, check{id: "status/" + k.name, rows: rows("7"), evidence: Documented, gentle: true, needs: Writes | Processes | Waits,
+		checks = append(checks, check{id: "status/" + k.name, rows: rows("7"), evidence: EvidenceDocumented, gentle: true, needs: Writes | Processes | Waits,
 			says: "status always has " + k.name + ", with a value of its type, from draft to the end.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -193,7 +193,7 @@ func statusChecks() []check {
 			}})
 	}
 	return append(checks,
-		check{id: "status/unchanging", rows: rows("7"), evidence: Documented, gentle: true, needs: Writes | Processes | Waits,
+		check{id: "status/unchanging", rows: rows("7"), evidence: EvidenceDocumented, gentle: true, needs: Writes | Processes | Waits,
 			says: "id, key, email, target, aim, filename, timezone, created_at and the URLs stay the same from create to the end.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -265,7 +265,7 @@ var requestURL = regexp.MustCompile(`^(https?://[^/]+(?:/.*)?)/database/([^/]*)/
 func urlFormChecks() []check {
 	var checks []check
 	for _, f := range urlForms {
-		checks = append(checks, check{id: "url-form/" + f.key, rows: rows("7"), evidence: Documented, gentle: true,
+		checks = append(checks, check{id: "url-form/" + f.key, rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: f.key + " is <base>/database/<region>/<id>/<key>/" + f.path + ".",
 			run: func(b *bench) {
 				req := b.draft()
@@ -278,7 +278,7 @@ func urlFormChecks() []check {
 			}})
 	}
 	part := func(id, says string, wrong func(b *bench, req request, m []string) string) check {
-		return check{id: "url-form/" + id, rows: rows("7"), evidence: Documented, gentle: true, says: says,
+		return check{id: "url-form/" + id, rows: rows("7"), evidence: EvidenceDocumented, gentle: true, says: says,
 			run: func(b *bench) {
 				req := b.draft()
 				r := b.journeyStatus(req)

@@ -82,36 +82,36 @@ func uploadChecks() []check {
 		}
 	}
 	return []check{
-		{id: "upload/answer", rows: rows("4.1", "4.6"), evidence: Documented, needs: Writes,
+		{id: "upload/answer", rows: rows("4.1", "4.6"), evidence: EvidenceDocumented, needs: Writes,
 			says: "upload of a dump, with key and request in the query, succeeds.",
 			run: func(b *bench) {
 				r := readReply(b.must(b.composeUpload(b.create(), b.dump())))
 				b.accepted(r)
 			}},
-		exact("bytes", "4.1", Documented, "The body is the dump, byte for byte, whatever bytes it has.", small, nil),
-		exact("custom-format", "4.1", Documented, "A dump made by pg_dump -Fc arrives byte for byte.", (*bench).dump, nil),
-		exact("line-ends", "4.1", Documented, "Line ends are kept: CRLF, CR, and the last one.",
+		exact("bytes", "4.1", EvidenceDocumented, "The body is the dump, byte for byte, whatever bytes it has.", small, nil),
+		exact("custom-format", "4.1", EvidenceDocumented, "A dump made by pg_dump -Fc arrives byte for byte.", (*bench).dump, nil),
+		exact("line-ends", "4.1", EvidenceDocumented, "Line ends are kept: CRLF, CR, and the last one.",
 			func(*bench) []byte {
 				return sqlDump("9.4.5", []byte("-- one\r\n-- two\r-- three\n\r\n-- four\r\n\r\n"))
 			}, nil),
-		exact("first-and-last-bytes", "4.1", Documented, "Nothing is cut from the beginning or the end: spaces, line ends, NUL bytes.",
+		exact("first-and-last-bytes", "4.1", EvidenceDocumented, "Nothing is cut from the beginning or the end: spaces, line ends, NUL bytes.",
 			func(*bench) []byte {
 				return append(append([]byte(" \t\r\n\n"), sqlDump("9.4.5", nil)...), "-- end \x00\x00 \t\r\n\r\n \n\x00\x1a"...)
 			}, nil),
-		exact("no-last-line-end", "4.1", Documented, "No line end is added at the end.",
+		exact("no-last-line-end", "4.1", EvidenceDocumented, "No line end is added at the end.",
 			func(*bench) []byte { return sqlDump("9.4.5", []byte("-- no line end")) }, nil),
-		exact("large", "4.1", Documented, "A dump of some megabytes arrives whole.",
+		exact("large", "4.1", EvidenceDocumented, "A dump of some megabytes arrives whole.",
 			func(*bench) []byte { return manyMiB(33) }, nil),
-		exact("form-looking", "4.2", Documented, "A body that looks like a form, sent as one, is still the dump.",
+		exact("form-looking", "4.2", EvidenceDocumented, "A body that looks like a form, sent as one, is still the dump.",
 			func(*bench) []byte {
 				return append([]byte("request=1&key=x&a=%41+b&"), sqlDump("9.4.5", []byte("&request=2&key=y%3D%3D&c=+%2B"))...)
 			}, typed(formType)),
-		exact("form-type", "4.2", Documented, "A dump with the Content-Type of a form (curl's default) is taken as it is.", small, typed(formType)),
-		exact("no-type", "4.2", Documented, "A dump without Content-Type is taken as it is.", small, typed("")),
-		exact("odd-type", "4.2", Documented, "A dump with some other Content-Type is taken as it is.", small, typed("application/x-gzip; charset=binary")),
-		exact("json-type", "4.2", Documented, "A dump with the Content-Type of JSON is taken as it is.", small, typed("application/json")),
-		exact("multipart-type", "4.2", Documented, "A dump with the Content-Type of a multipart body is taken as it is.", small, typed("multipart/form-data; boundary=dump")),
-		{id: "upload/wrapped", rows: rows("4.1", "4.2"), evidence: Documented, needs: Writes,
+		exact("form-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of a form (curl's default) is taken as it is.", small, typed(formType)),
+		exact("no-type", "4.2", EvidenceDocumented, "A dump without Content-Type is taken as it is.", small, typed("")),
+		exact("odd-type", "4.2", EvidenceDocumented, "A dump with some other Content-Type is taken as it is.", small, typed("application/x-gzip; charset=binary")),
+		exact("json-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of JSON is taken as it is.", small, typed("application/json")),
+		exact("multipart-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of a multipart body is taken as it is.", small, typed("multipart/form-data; boundary=dump")),
+		{id: "upload/wrapped", rows: rows("4.1", "4.2"), evidence: EvidenceDocumented, needs: Writes,
 			says: "A body that a Content-Type calls a wrapping of something is stored as it came: a multipart form, gzip, zip, a form.",
 			run: func(b *bench) {
 				dump := sqlDump("9.4.5", []byte("-- wrapped\n"))
@@ -131,15 +131,15 @@ func uploadChecks() []check {
 					b.holds(req, up.what, c.body)
 				}
 			}},
-		exact("chunked", "4.3", ObservedUse, "A dump sent in chunks, without Content-Length, arrives whole.", func(b *bench) []byte { return sqlDump("9.4.5", b.random(300<<10)) },
+		exact("chunked", "4.3", EvidenceObserved, "A dump sent in chunks, without Content-Length, arrives whole.", func(b *bench) []byte { return sqlDump("9.4.5", b.random(300<<10)) },
 			func(c *call) { c.chunked = true; c.what += " in chunks" }),
-		exact("expect-continue", "4.3", Documented, "A dump announced with Expect: 100-continue is taken.", func(b *bench) []byte { return sqlDump("9.4.5", b.random(100<<10)) },
+		exact("expect-continue", "4.3", EvidenceDocumented, "A dump announced with Expect: 100-continue is taken.", func(b *bench) []byte { return sqlDump("9.4.5", b.random(100<<10)) },
 			func(c *call) {
 				c.header = map[string][]string{"Expect": {"100-continue"}}
 				c.what += " with Expect: 100-continue"
 			}),
-		exact("put", "1.5", Assumption, "A dump sent with PUT (curl -T) is taken.", small, func(c *call) { c.method = "PUT"; c.what = strings.Replace(c.what, "POST", "PUT", 1) }),
-		{id: "upload/http-1.0", rows: rows("4.3"), evidence: Documented, needs: Writes,
+		exact("put", "1.5", EvidenceAssumed, "A dump sent with PUT (curl -T) is taken.", small, func(c *call) { c.method = "PUT"; c.what = strings.Replace(c.what, "POST", "PUT", 1) }),
+		{id: "upload/http-1.0", rows: rows("4.3"), evidence: EvidenceDocumented, needs: Writes,
 			says: "A dump sent with HTTP/1.0 is taken.",
 			run: func(b *bench) {
 				req := b.create()
@@ -150,7 +150,7 @@ func uploadChecks() []check {
 				b.accepted(r)
 				b.holds(req, c.what, data)
 			}},
-		{id: "upload/still-draft", rows: rows("4.7", "6.1"), evidence: Documented, gentle: true, needs: Writes,
+		{id: "upload/still-draft", rows: rows("4.7", "6.1"), evidence: EvidenceDocumented, gentle: true, needs: Writes,
 			says: "After an upload the state is still draft.",
 			run: func(b *bench) {
 				req, _ := b.uploaded()
@@ -158,7 +158,7 @@ func uploadChecks() []check {
 					b.wrong("upload and then status", `state "draft"`, show(r.request()["state"]))
 				}
 			}},
-		{id: "upload/own-request", rows: rows("4.1"), evidence: Documented, needs: Writes,
+		{id: "upload/own-request", rows: rows("4.1"), evidence: EvidenceDocumented, needs: Writes,
 			says: "A dump belongs to its request: another request's upload doesn't touch it.",
 			run: func(b *bench) {
 				first, second := b.create("filename", "bystander.dump"), b.create()
@@ -168,7 +168,7 @@ func uploadChecks() []check {
 				b.holds(first, "two uploads to two requests", x)
 				b.holds(second, "two uploads to two requests", y)
 			}},
-		{id: "upload/replaces", rows: rows("4.4"), evidence: Assumption, needs: Writes,
+		{id: "upload/replaces", rows: rows("4.4"), evidence: EvidenceAssumed, needs: Writes,
 			says: "A later upload replaces an earlier one, also when it is shorter.",
 			run: func(b *bench) {
 				req := b.create()
@@ -178,7 +178,7 @@ func uploadChecks() []check {
 					b.holds(req, "an upload after another", dump)
 				}
 			}},
-		{id: "upload/only-draft", rows: rows("4.4", "2"), evidence: Assumption, needs: Writes | Processes,
+		{id: "upload/only-draft", rows: rows("4.4", "2"), evidence: EvidenceAssumed, needs: Writes | Processes,
 			says: "After process an upload is refused with STATE:INVALID, and the dump stays.",
 			run: func(b *bench) {
 				req, dump := b.uploaded()
@@ -188,7 +188,7 @@ func uploadChecks() []check {
 				b.stateInvalid(r, f, "draft")
 				b.holds(req, "an upload after process", dump)
 			}},
-		{id: "upload/broken-refused", rows: rows("2", "4.5"), evidence: Assumption, needs: Writes,
+		{id: "upload/broken-refused", rows: rows("2", "4.5"), evidence: EvidenceAssumed, needs: Writes,
 			says: "A body that ends early is refused with DUMP:INCOMPLETE, received and expected_size.",
 			run: func(b *bench) {
 				req := b.create()
@@ -201,7 +201,7 @@ func uploadChecks() []check {
 					b.wrong(c.what, fmt.Sprintf("received 200 and expected_size %d", len(data)), show(map[string]any(f)))
 				}
 			}},
-		{id: "upload/broken-keeps-earlier", rows: rows("4.5"), evidence: Assumption, needs: Writes,
+		{id: "upload/broken-keeps-earlier", rows: rows("4.5"), evidence: EvidenceAssumed, needs: Writes,
 			says: "A broken upload leaves the dump that was there before, whole.",
 			run: func(b *bench) {
 				req := b.create()
@@ -218,7 +218,7 @@ func uploadChecks() []check {
 					b.holds(req, "an upload that breaks off, after a whole one", before)
 				}
 			}},
-		{id: "upload/empty", rows: rows("4.6"), evidence: Documented, needs: Writes,
+		{id: "upload/empty", rows: rows("4.6"), evidence: EvidenceDocumented, needs: Writes,
 			says: "An upload of nothing is answered in order, by a JSON object with failures.",
 			run: func(b *bench) {
 				r := readReply(b.must(b.composeUpload(b.create(), []byte{})))

@@ -36,11 +36,11 @@ type Target struct {
 
 // Options are a run's settings; nil means all zero values.
 type Options struct {
-	Level Level          // the zero Level is Observed
+	Level Level          // the zero Level is LevelObserved
 	Run   *regexp.Regexp // only checks whose id it matches; nil: all
 	Skip  *regexp.Regexp // of these, not those whose id it matches; nil: all
 	// Production has manners: one shared request, aim test, one call a second, nothing that troubles
-	// a shared platform. It is required for a URL that is not loopback, and refuses Level Assumed.
+	// a shared platform. It is required for a URL that is not loopback, and refuses LevelAssumed.
 	Production bool
 	// Pause is the least time between two calls; 0 means none, or 1 s with Production, and less than that only
 	// for a server on this machine.
@@ -85,10 +85,10 @@ func Run(ctx context.Context, target Target, opts *Options) *Report {
 // troubled is the report of a run that never began.
 func troubled(target string, level Level, err error) *Report {
 	if level == "" {
-		level = Observed
+		level = LevelObserved
 	}
 	rep := &Report{Target: target, Level: level, Err: err,
-		Results: []Result{{ID: "suite/target", Verdict: Error, Rows: []string{}, Evidence: Documented, Message: err.Error()}}}
+		Results: []Result{{ID: "suite/target", Verdict: Error, Rows: []string{}, Evidence: EvidenceDocumented, Message: err.Error()}}}
 	rep.count()
 	return rep
 }
@@ -149,7 +149,7 @@ func (o *Options) fill(u *url.URL, t *Target) error {
 		return fmt.Errorf("%w: %s is not on this machine, and Options.Production is false", ErrProduction, u.Host)
 	}
 	if o.Production {
-		if o.Level == Assumed {
+		if o.Level == LevelAssumed {
 			return fmt.Errorf("%w: what is only assumed is never judged there; the level must be observed or documented", ErrProduction)
 		}
 		if t.Email == "" {

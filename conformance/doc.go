@@ -9,8 +9,8 @@
 //
 // The suite is a table of checks. Each has an id that stays put (`create/target-invalid`), the rows of the wire
 // contract it judges, the evidence for them, and a sentence of what is asked. The evidence decides when a check
-// is asked at all: what is only assumed about the platform is judged at [Assumed] and never below it, so
-// two faithful servers that chose differently both pass at [Observed].
+// is asked at all: what is only assumed about the platform is judged at [LevelAssumed] and never below it, so
+// two faithful servers that chose differently both pass at [LevelObserved].
 //
 // It speaks HTTP through net/http's transport and bare sockets, and SFTP packet by packet over
 // golang.org/x/crypto/ssh, and knows neither the emulator nor the client of this project: a reading of the

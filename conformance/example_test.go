@@ -20,7 +20,7 @@ func ExampleRun() {
 		panic(err)
 	}
 	rep := conformance.Run(context.Background(), conformance.Target{URL: srv.URL(), Contract: "M123456-abcdef"},
-		&conformance.Options{Level: conformance.Assumed, Run: regexp.MustCompile("^answers/")})
+		&conformance.Options{Level: conformance.LevelAssumed, Run: regexp.MustCompile("^answers/")})
 	for _, res := range rep.Results {
 		if res.Verdict == conformance.Fail {
 			fmt.Println(res.ID, "is wrong by rows", res.Rows)

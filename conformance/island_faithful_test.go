@@ -17,13 +17,13 @@ func TestFaithful(t *testing.T) {
 		steps []string
 		level conformance.Level
 	}{
-		{name: "as assumed", level: conformance.Assumed},
-		{name: "with testing", level: conformance.Assumed, steps: []string{"pending", "processing", "testing"}},
-		{name: "differently", level: conformance.Observed, bends: []string{"differently"}},
-		{name: "at once", level: conformance.Observed, bends: []string{"differently"}, steps: []string{"done"}},
-		{name: "slowly", level: conformance.Observed, bends: []string{"differently"}, steps: []string{"processing", "processing", "processing", "processing", "processing", "done"}},
-		{name: "with a filestore", level: conformance.Observed, bends: []string{"filestore"}},
-		{name: "with one from the start", level: conformance.Observed, bends: []string{"filestore", "edition 13.0"}},
+		{name: "as assumed", level: conformance.LevelAssumed},
+		{name: "with testing", level: conformance.LevelAssumed, steps: []string{"pending", "processing", "testing"}},
+		{name: "differently", level: conformance.LevelObserved, bends: []string{"differently"}},
+		{name: "at once", level: conformance.LevelObserved, bends: []string{"differently"}, steps: []string{"done"}},
+		{name: "slowly", level: conformance.LevelObserved, bends: []string{"differently"}, steps: []string{"processing", "processing", "processing", "processing", "processing", "done"}},
+		{name: "with a filestore", level: conformance.LevelObserved, bends: []string{"filestore"}},
+		{name: "with one from the start", level: conformance.LevelObserved, bends: []string{"filestore", "edition 13.0"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -59,13 +59,13 @@ func TestMock(t *testing.T) {
 		run     string   // what the server differs in; "": everything
 		noSkips []string // checks that this server must be judged by
 	}{
-		{name: "profile 11.0", level: conformance.Assumed},
-		{name: "profile 13.0 https", opts: mockserver.Options{Doc: mockserver.Doc13}, https: true, level: conformance.Assumed, noSkips: []string{"skip-test/wrong-key"}},
+		{name: "profile 11.0", level: conformance.LevelAssumed},
+		{name: "profile 13.0 https", opts: mockserver.Options{Doc: mockserver.Doc13}, https: true, level: conformance.LevelAssumed, noSkips: []string{"skip-test/wrong-key"}},
 		{name: "testing", opts: mockserver.Options{Doc: mockserver.Doc13, Scenarios: steps(false, "pending", "processing", "testing", "done")},
-			level: conformance.Observed, run: "skip-test/|urls/|process/", noSkips: []string{"skip-test/delivers", "skip-test/sftp-delivered"}},
+			level: conformance.LevelObserved, run: "skip-test/|urls/|process/", noSkips: []string{"skip-test/delivers", "skip-test/sftp-delivered"}},
 		{name: "filestore", opts: mockserver.Options{Scenarios: steps(true, "pending", "processing", "done")},
-			level: conformance.Assumed, run: "done|urls/|status/", noSkips: []string{"urls/filestore-zip"}},
-		{name: "failure status", opts: mockserver.Options{FailureStatus: 400}, level: conformance.Observed, run: "create/|status/|sftp-access/"},
+			level: conformance.LevelAssumed, run: "done|urls/|status/", noSkips: []string{"urls/filestore-zip"}},
+		{name: "failure status", opts: mockserver.Options{FailureStatus: 400}, level: conformance.LevelObserved, run: "create/|status/|sftp-access/"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -18,7 +18,7 @@ func TestReplay(t *testing.T) {
 	t.Parallel()
 	srv := mockservertest.New(t, &mockserver.Options{FailureStatus: 400}) // so that there is something to complain about
 	var recording bytes.Buffer
-	opts := &conformance.Options{Level: conformance.Assumed, Record: &recording, Skip: regexp.MustCompile("^upload/large$")}
+	opts := &conformance.Options{Level: conformance.LevelAssumed, Record: &recording, Skip: regexp.MustCompile("^upload/large$")}
 	if raceEnabled {
 		opts.Run = regexp.MustCompile("^(answers|process|sftp-access|urls)/|done")
 	}

@@ -91,7 +91,7 @@ func (r *Report) count() {
 		if len(r.Results) > 0 {
 			msg = "nothing could be judged: every check was skipped, first because: " + r.Results[0].Message
 		}
-		r.Results = append(r.Results, Result{ID: "suite/judged", Verdict: Error, Rows: []string{}, Evidence: Documented, Message: msg})
+		r.Results = append(r.Results, Result{ID: "suite/judged", Verdict: Error, Rows: []string{}, Evidence: EvidenceDocumented, Message: msg})
 		tally()
 	}
 }

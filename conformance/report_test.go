@@ -31,7 +31,7 @@ func TestChecks_areWellFormed(t *testing.T) {
 		if !strings.Contains("DLOA", string(c.Evidence)) || !strings.HasSuffix(c.Says, ".") {
 			t.Errorf("%s: evidence %q, says %q", c.ID, c.Evidence, c.Says)
 		}
-		if c.Gentle && c.Evidence == conformance.Assumption {
+		if c.Gentle && c.Evidence == conformance.EvidenceAssumed {
 			t.Errorf("%s: an assumption would be asked of production", c.ID)
 		}
 	}
@@ -181,7 +181,7 @@ func TestRun_nothingIsNoSuccess(t *testing.T) {
 		"no check matches":  {Run: regexp.MustCompile("no such check")},
 		"all are skipped":   {Run: regexp.MustCompile("^skip-test/")},
 		"an unknown level":  {Level: "everything"},
-		"assumed of others": {Level: conformance.Assumed, Production: true},
+		"assumed of others": {Level: conformance.LevelAssumed, Production: true},
 	} {
 		rep := conformance.Run(t.Context(), conformance.Target{URL: s.URL(), Contract: contract}, opts)
 		if rep.OK() || rep.Errors == 0 || rep.Results[len(rep.Results)-1].Message == "" {
@@ -204,5 +204,5 @@ func TestRun_failFast(t *testing.T) {
 
 func TestTest(t *testing.T) {
 	s := newIsland(t)
-	conformance.TestWith(t, conformance.Target{URL: s.URL(), Contract: contract}, &conformance.Options{Run: regexp.MustCompile("^create/"), Level: conformance.OnlyDocumented})
+	conformance.TestWith(t, conformance.Target{URL: s.URL(), Contract: contract}, &conformance.Options{Run: regexp.MustCompile("^create/"), Level: conformance.LevelDocumented})
 }

@@ -133,7 +133,7 @@ func (s *suite) preflight(ctx context.Context) (Result, error) {
 	}
 	trouble := func(id string, verdict Verdict, err error) (Result, error) {
 		message := s.redact(err.Error())
-		return Result{ID: id, Verdict: verdict, Rows: []string{}, Evidence: Documented, Message: message}, err
+		return Result{ID: id, Verdict: verdict, Rows: []string{}, Evidence: EvidenceDocumented, Message: message}, err
 	}
 	switch {
 	case p.err != nil:

@@ -347,7 +347,7 @@ func TestSaboteurs(t *testing.T) {
 				sab.bends = []string{c.ID}
 			}
 			s := sabotaged(t, sab)
-			opts := &conformance.Options{Level: conformance.Assumed, Wait: 3 * time.Second}
+			opts := &conformance.Options{Level: conformance.LevelAssumed, Wait: 3 * time.Second}
 			if c.ID != "upload/large" {
 				opts.Skip = regexp.MustCompile("^upload/large$") // the one check that costs as much as all others
 			}

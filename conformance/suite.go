@@ -103,7 +103,7 @@ func newReplay(h heading, opts Options, tape map[string][]step) (*suite, error) 
 	}
 	opts.Production, opts.Wait = h.Shared, wait
 	level := opts.Level
-	if h.Shared && level == Assumed {
+	if h.Shared && level == LevelAssumed {
 		return nil, fmt.Errorf("%w: a recording of it is not judged by what is only assumed", ErrProduction)
 	}
 	s, err := newSuite(h.Target, opts)
@@ -156,7 +156,7 @@ func (s *suite) judge(ctx context.Context) *Report {
 	s.mu.Unlock()
 	rep.count()
 	if s.rec != nil && s.rec.err != nil {
-		rep.Results = append(rep.Results, Result{ID: "suite/record", Verdict: Error, Rows: []string{}, Evidence: Documented, Message: "the recording could not be written: " + s.rec.err.Error()})
+		rep.Results = append(rep.Results, Result{ID: "suite/record", Verdict: Error, Rows: []string{}, Evidence: EvidenceDocumented, Message: "the recording could not be written: " + s.rec.err.Error()})
 		rep.count()
 	}
 	return rep

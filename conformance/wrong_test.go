@@ -100,7 +100,7 @@ func checksOf(row string) (ids []string) {
 	}
 	form := regexp.MustCompile(named)
 	for _, c := range conformance.Checks() {
-		if conformance.Observed.Covers(c.Evidence) && (slices.Contains(c.Rows, row) || form.MatchString(c.ID)) {
+		if conformance.LevelObserved.Covers(c.Evidence) && (slices.Contains(c.Rows, row) || form.MatchString(c.ID)) {
 			ids = append(ids, c.ID)
 		}
 	}
@@ -154,7 +154,7 @@ func TestRows_nothingAssumed(t *testing.T) {
 		rests[section] = rests[section] || known(evidence)
 	}
 	for _, c := range conformance.Checks() {
-		if !conformance.Observed.Covers(c.Evidence) || slices.ContainsFunc(c.Rows, func(row string) bool { return rests[row] }) {
+		if !conformance.LevelObserved.Covers(c.Evidence) || slices.ContainsFunc(c.Rows, func(row string) bool { return rests[row] }) {
 			continue
 		}
 		t.Errorf("%s is made at the default level, and all of its rows %v are assumed", c.ID, c.Rows)

@@ -72,7 +72,7 @@ Exit status: 0 the server passes; 1 a check failed or could not be judged; 2 a w
 	flags.StringVar(&f.target.Region, "region", "", "the region that answers' URLs `name` (default eu1)")
 	flags.StringVar(&f.target.PublicURL, "public-url", "", "base `URL` of the URLs in answers (default --url)")
 	flags.StringVar(&f.target.SFTPAddr, "sftp-addr", "", "`host:port` to reach the SFTP server at (default what answers name)")
-	flags.StringVar(&f.level, "level", string(conformance.Observed), "how far to go, a `level`: documented, observed or assumed")
+	flags.StringVar(&f.level, "level", string(conformance.LevelObserved), "how far to go, a `level`: documented, observed or assumed")
 	flags.StringVar(&f.run, "run", "", "only the checks whose id matches this `regexp`")
 	flags.StringVar(&f.skip, "skip", "", "not the checks whose id matches this `regexp`")
 	flags.BoolVar(&f.list, "list", false, "list the checks and ask nothing")
@@ -203,7 +203,7 @@ func (f *conformanceFlags) check() error {
 	if !f.opts.Production && !conformance.Loopback(u) {
 		return fmt.Errorf("%s is not on this machine: if it is yours to ask, --production asks with the manners a shared platform needs", u.Host)
 	}
-	if f.opts.Production && f.opts.Level == conformance.Assumed {
+	if f.opts.Production && f.opts.Level == conformance.LevelAssumed {
 		return errors.New("--level assumed is not for production: what is only assumed can't be held against it")
 	}
 	if err := f.selects(); err != nil {
@@ -243,7 +243,7 @@ func (f *conformanceFlags) selects() error {
 			flags = append(flags, fmt.Sprintf("%s %q", flag[0], flag[1]))
 		}
 	}
-	if assumed := f.selected(conformance.Assumed); len(assumed) > 0 && !f.opts.Production {
+	if assumed := f.selected(conformance.LevelAssumed); len(assumed) > 0 && !f.opts.Production {
 		return fmt.Errorf("%s: no check at --level %s is left; --level assumed has %d, as %s", strings.Join(flags, " "), f.opts.Level, len(assumed), assumed[0].ID)
 	}
 	return fmt.Errorf("%s: no check is left; conformance --list shows their ids", strings.Join(flags, " "))
@@ -384,7 +384,7 @@ func newReplayCommand() *cobra.Command {
 				return err
 			}
 			if level == "" {
-				f.opts.Level = conformance.Assumed // of all that a recording may have
+				f.opts.Level = conformance.LevelAssumed // of all that a recording may have
 			}
 			if err := f.selects(); err != nil {
 				return err
