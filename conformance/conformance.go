@@ -2,199 +2,137 @@ package conformance
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"io"
-	"net"
-	"net/url"
 	"regexp"
-	"strings"
-	"testing"
 	"time"
 )
 
 // Target is the server to judge.
 type Target struct {
-	// URL is the base under which /database/v1/ lies, as `http://127.0.0.1:8480`.
+	// URL is the base under which /database/v1/ lies, as in http://127.0.0.1:8480.
 	URL string
-	// Contract is a contract reference that the server knows.
+
+	// Contract is the reference of a contract that the server knows.
 	Contract string
-	// Email is the address given to create; "" means john.doe@example.com, which production must not be asked with.
+
+	// Email is the address given to create. If empty, john.doe@example.com is
+	// given; a shared platform needs an address of yours, to which it writes.
 	Email string
-	// UnknownContract is a reference the server does not know; "" means the page's M123456-abcxyz.
+
+	// UnknownContract is a reference that the server does not know.
+	// If empty, it is the page's M123456-abcxyz.
 	UnknownContract string
-	// Region is the region in the URLs of answers; "" means the documented eu1.
+
+	// Region is the region in the URLs of answers. If empty, it is the documented eu1.
 	Region string
-	// PublicURL is the base of the URLs in answers; "" means URL.
+
+	// PublicURL is the base of the URLs in answers. If empty, it is URL.
 	PublicURL string
-	// SFTPAddr (host:port) is dialled instead of the address that answers name, for a server behind a
-	// port mapping; "" dials what is named.
+
+	// SFTPAddr, of the form host:port, is dialed in place of the address that answers
+	// name, for a server behind a port mapping. If empty, what answers name is dialed.
 	SFTPAddr string
 }
 
-// Options are a run's settings; nil means all zero values.
+// Options configures a run. The zero Options judges a server on this machine
+// at LevelObserved.
 type Options struct {
-	Level Level          // the zero Level is LevelObserved
-	Run   *regexp.Regexp // only checks whose id it matches; nil: all
-	Skip  *regexp.Regexp // of these, not those whose id it matches; nil: all
-	// Production has manners: one shared request, aim test, one call a second, nothing that troubles
-	// a shared platform. It is required for a URL that is not loopback, and refuses LevelAssumed.
+	// Level says how far the run goes. If empty, it is LevelObserved.
+	Level Level
+
+	// Run selects the checks whose id it matches. If nil, all are selected.
+	Run *regexp.Regexp
+
+	// Skip leaves out those of the selected checks whose id it matches. If nil, none are left out.
+	Skip *regexp.Regexp
+
+	// Production asks as a shared platform must be asked: one request for all checks, made
+	// with the aim test, one check at a time, one call a second, and nothing that could trouble
+	// others. It is required for a URL that does not lead to this machine, and refuses LevelAssumed.
 	Production bool
-	// Pause is the least time between two calls; 0 means none, or 1 s with Production, and less than that only
-	// for a server on this machine.
-	Pause    time.Duration
-	FailFast bool // leave the rest out after the first failure
-	// Wait is how long an upgrade may take before the checks of its outcome give up; 0 means 30 s, or no
-	// waiting at all with Production. Negative never waits.
+
+	// Pause is the least time between two calls. If zero, there is none, or 1 s with Production;
+	// a shorter one with Production holds only for a server on this machine.
+	Pause time.Duration
+
+	// FailFast leaves the remaining checks out after the first failure.
+	FailFast bool
+
+	// Wait is how long an upgrade may take before the checks of its outcome give up. If zero, it is 30 s,
+	// or no time with Production. If negative, the run never waits.
 	Wait time.Duration
-	// Timeout bounds the whole run; 0 means 10 min, more with a longer Wait.
+
+	// Timeout bounds the whole run. If zero, it is 10 min and twice Wait.
 	Timeout time.Duration
-	// CallTimeout bounds one call, connecting included; 0 means 10 s, a minute with Production. A server that
-	// has let several calls hang is given less.
+
+	// CallTimeout bounds one call, connecting included. If zero, it is 10 s, or a minute with Production.
+	// A server that has not answered several calls in time is given less for the others.
 	CallTimeout time.Duration
-	Parallel    int            // checks at a time; 0 means 4. With Production always 1.
-	RootCAs     *x509.CertPool // for https; nil: the system's
-	Insecure    bool           // https without checking the certificate
-	Seed        uint64         // of the dumps and parameters made up; 0 is a seed like any other
-	Dump        []byte         // a dump the server can upgrade; nil: a small one made by pg_dump
-	Baseline    *Baseline      // known deviations; nil: none
-	Observe     func(Result)   // told each verdict as it stands; called by one goroutine at a time; nil: nobody
-	// Record is given every exchange, with the requests' keys disguised, for [Replay]; nil: nobody.
+
+	// Parallel is how many checks are made at a time. If zero or negative, it is 4; with Production it is always 1.
+	Parallel int
+
+	// RootCAs are the authorities trusted for https. If nil, they are the system's.
+	RootCAs *x509.CertPool
+
+	// Insecure leaves the server's certificate unchecked.
+	Insecure bool
+
+	// Seed is what dumps and parameters are made from. Zero is a seed like any other.
+	Seed uint64
+
+	// Dump is a dump that the server can upgrade. If nil, a small one made by pg_dump is used.
+	Dump []byte
+
+	// Baseline lists known deviations. If nil, there are none.
+	Baseline *Baseline
+
+	// Observe is called with each verdict as soon as it is known, by one goroutine at a time.
+	// If nil, verdicts are in the report only.
+	Observe func(Result)
+
+	// Record is where every exchange with the server is written, with the requests' keys disguised,
+	// for Replay. If nil, nothing is recorded.
 	Record io.Writer
-	// Save is called when a request was given to the platform whose outcome is still to come, with what Resume
-	// needs to come back to it. It holds the request's key.
-	Save   func(Saved)
-	Resume *Saved // judge only the outcome of that request; nil: a run from the beginning
+
+	// Save is called with a request whose upgrade had not ended when the run did, for Resume in a
+	// later run. The request's key is in it. If nil, the request is not saved.
+	Save func(Saved)
+
+	// Resume is a saved request: the run judges only the outcome of its upgrade. If nil, the run
+	// makes requests of its own.
+	Resume *Saved
 }
 
-// Run judges the target and always returns a report, also when ctx ends early: what could not be judged
-// is in it as Error or Skip with the reason.
-func Run(ctx context.Context, target Target, opts *Options) *Report {
+// Run judges the target. A nil opts is the same as the zero Options.
+//
+// Run always returns a report, also when ctx ends early: what could not be judged is in it as Error or Skip,
+// with the reason. The error is not nil if no check was made; then the report has one result that says so.
+// It is one of ErrURL, ErrProduction, ErrNoServer, ErrScheme, ErrCertificate and ErrContract, or says which of
+// the options is wrong. A server that fails its checks is no error: see [Report.OK].
+func Run(ctx context.Context, target Target, opts *Options) (*Report, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
 	s, err := newSuite(target, *opts)
 	if err != nil {
-		return troubled(target.URL, opts.Level, err)
+		return unjudged(target.URL, opts.Level, err), err
 	}
 	return s.judge(ctx)
 }
 
-// troubled is the report of a run that never began.
-func troubled(target string, level Level, err error) *Report {
+// unjudged is the report of a run that never began.
+func unjudged(target string, level Level, err error) *Report {
 	if level == "" {
 		level = LevelObserved
 	}
-	rep := &Report{Target: target, Level: level, Err: err,
-		Results: []Result{{ID: "suite/target", Verdict: Error, Rows: []string{}, Evidence: EvidenceDocumented, Message: err.Error()}}}
+	rep := &Report{Target: target, Level: level, Results: []Result{runError("suite/target", err.Error())}}
 	rep.count()
 	return rep
 }
 
-// Test judges the target at the default level, each check a subtest of t.
-func Test(t *testing.T, target Target) {
-	t.Helper()
-	TestWith(t, target, nil)
-}
-
-// TestWith is [Test] with options.
-func TestWith(t *testing.T, target Target, opts *Options) {
-	t.Helper()
-	rep := Run(t.Context(), target, opts)
-	for _, res := range rep.Results {
-		t.Run(res.ID, func(t *testing.T) {
-			switch res.Verdict {
-			case Fail, Error:
-				t.Errorf("%s: %s (%s)", res.Verdict, res.Message, res.Source())
-			case Skip:
-				t.Skip(res.Message)
-			}
-		})
-	}
-}
-
-// What [Report.Err] is when no check was made.
-var (
-	ErrProduction  = errors.New("this may be a shared platform")                 // and the options do not have its manners
-	ErrURL         = errors.New("the URL is not a server's")                     // see [BaseURL]
-	ErrNoServer    = errors.New("no Database Upgrade API")                       // at the target's URL
-	ErrScheme      = errors.New("the server speaks the other of http and https") // than the target's URL
-	ErrCertificate = errors.New("the server's certificate is not trusted")       // by Options.RootCAs
-	ErrContract    = errors.New("the server does not know the contract")         // that is the target's
-)
-
-// BaseURL reads the URL of a server: http or https, a host, and what lies before /database/v1, if anything. The error is ErrURL.
-func BaseURL(raw string) (*url.URL, error) {
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%w: %q: want the server's address, as http://127.0.0.1:8480", ErrURL, raw)
-	}
-	if before, _, has := strings.Cut(u.Path+"/", "/database/"); has {
-		base := *u
-		base.Path, base.RawPath = before, ""
-		return nil, fmt.Errorf("%w: %q: leave out the path of the methods, which each call adds: want %s", ErrURL, raw, base.String())
-	}
-	return u, nil
-}
-
-func (o *Options) fill(u *url.URL, t *Target) error {
-	level, err := ParseLevel(string(o.Level))
-	if err != nil {
-		return err
-	}
-	o.Level = level
-	if !o.Production && !Loopback(u) {
-		return fmt.Errorf("%w: %s is not on this machine, and Options.Production is false", ErrProduction, u.Host)
-	}
-	if o.Production {
-		if o.Level == LevelAssumed {
-			return fmt.Errorf("%w: what is only assumed is never judged there; the level must be observed or documented", ErrProduction)
-		}
-		if t.Email == "" {
-			return fmt.Errorf("%w: it needs an address of yours, to which it writes", ErrProduction)
-		}
-		o.Parallel = 1
-		if o.Pause == 0 || !Loopback(u) {
-			o.Pause = max(o.Pause, time.Second)
-		}
-	}
-	if t.Email == "" {
-		t.Email = "john.doe@example.com"
-	}
-	if t.UnknownContract == "" {
-		t.UnknownContract = "M123456-abcxyz"
-	}
-	if t.Region == "" {
-		t.Region = "eu1"
-	}
-	if o.Wait == 0 && !o.Production {
-		o.Wait = 30 * time.Second
-	}
-	o.Wait = max(o.Wait, 0)
-	if o.Timeout == 0 {
-		o.Timeout = 10*time.Minute + 2*o.Wait
-	}
-	if o.CallTimeout == 0 {
-		o.CallTimeout = 10 * time.Second
-		if o.Production {
-			o.CallTimeout = time.Minute
-		}
-	}
-	if o.Parallel <= 0 {
-		o.Parallel = 4
-	}
-	return nil
-}
-
-// Loopback reports whether the URL leads to this machine, so that no manners are needed.
-func Loopback(u *url.URL) bool {
-	host := u.Hostname()
-	ip := net.ParseIP(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
-}
-
-func (o *Options) tlsConfig() *tls.Config {
-	return &tls.Config{RootCAs: o.RootCAs, InsecureSkipVerify: o.Insecure, NextProtos: []string{"http/1.1"}}
+// runError is a result about the run itself.
+func runError(id, message string) Result {
+	return Result{ID: id, Verdict: Error, Rows: []string{}, Evidence: EvidenceDocumented, Message: message}
 }

@@ -1,11 +1,12 @@
 // Package conformance judges a server: does it speak the Odoo Database Upgrade API?
 //
-//	rep := conformance.Run(ctx, conformance.Target{URL: "http://127.0.0.1:8480", Contract: "M123456-abcdef"}, nil)
+//	rep, err := conformance.Run(ctx, conformance.Target{URL: "http://127.0.0.1:8480", Contract: "M123456-abcdef"}, nil)
+//	if err != nil {
+//		return err // no check could be made
+//	}
 //	if !rep.OK() { … rep.Results … }
 //
-// or, as subtests of a Go test:
-//
-//	conformance.Test(t, conformance.Target{URL: srv.URL(), Contract: "M123456-abcdef"})
+// Package conformancetest makes each check a subtest of a Go test.
 //
 // The suite is a table of checks. Each has an id that stays put (`create/target-invalid`), the rows of the wire
 // contract it judges, the evidence for them, and a sentence of what is asked. The evidence decides when a check

@@ -19,8 +19,11 @@ func ExampleRun() {
 	if err := srv.Start(); err != nil {
 		panic(err)
 	}
-	rep := conformance.Run(context.Background(), conformance.Target{URL: srv.URL(), Contract: "M123456-abcdef"},
+	rep, err := conformance.Run(context.Background(), conformance.Target{URL: srv.URL(), Contract: "M123456-abcdef"},
 		&conformance.Options{Level: conformance.LevelAssumed, Run: regexp.MustCompile("^answers/")})
+	if err != nil {
+		panic(err)
+	}
 	for _, res := range rep.Results {
 		if res.Verdict == conformance.Fail {
 			fmt.Println(res.ID, "is wrong by rows", res.Rows)

@@ -54,9 +54,9 @@ func TestRun_noSuchServer(t *testing.T) {
 			if name == "hangs" || name == "flows for ever" {
 				limit = 300 * time.Millisecond // no call ends before, on whatever machine
 			}
-			rep := conformance.Run(t.Context(), conformance.Target{URL: srv.URL, Contract: contract}, &conformance.Options{CallTimeout: limit})
-			if len(rep.Results) != 1 || rep.OK() {
-				t.Fatalf("%d results, want one", len(rep.Results))
+			rep, err := conformance.Run(t.Context(), conformance.Target{URL: srv.URL, Contract: contract}, &conformance.Options{CallTimeout: limit})
+			if !errors.Is(err, conformance.ErrNoServer) || len(rep.Results) != 1 || rep.OK() {
+				t.Fatalf("error %v and %d results, want ErrNoServer and one", err, len(rep.Results))
 			}
 			if res := rep.Results[0]; !strings.Contains(res.Message, tt.says) || !strings.Contains(res.Message, srv.URL) {
 				t.Errorf("the message lacks %q or the URL: %s", tt.says, res.Message)
@@ -70,14 +70,15 @@ func TestRun_noSuchServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.Close()
-		rep := conformance.Run(t.Context(), conformance.Target{URL: "http://" + l.Addr().String(), Contract: contract}, nil)
-		if len(rep.Results) != 1 || rep.Results[0].Verdict != conformance.Error || !strings.Contains(rep.Results[0].Message, "refused") {
-			t.Errorf("%+v", rep.Results)
+		rep, err := conformance.Run(t.Context(), conformance.Target{URL: "http://" + l.Addr().String(), Contract: contract}, nil)
+		if !errors.Is(err, conformance.ErrNoServer) || len(rep.Results) != 1 || rep.Results[0].Verdict != conformance.Error || !strings.Contains(rep.Results[0].Message, "refused") {
+			t.Errorf("error %v, results %+v", err, rep.Results)
 		}
 	})
 	for _, u := range []string{"", "ftp://127.0.0.1", "127.0.0.1:8480", "http://"} {
-		if rep := conformance.Run(t.Context(), conformance.Target{URL: u, Contract: contract}, nil); len(rep.Results) != 1 || rep.Errors != 1 {
-			t.Errorf("%q: %+v", u, rep.Results)
+		rep, err := conformance.Run(t.Context(), conformance.Target{URL: u, Contract: contract}, nil)
+		if !errors.Is(err, conformance.ErrURL) || len(rep.Results) != 1 || rep.Errors != 1 {
+			t.Errorf("%q: error %v, results %+v", u, err, rep.Results)
 		}
 	}
 }
@@ -108,7 +109,7 @@ func TestRun_goesWrongInPlaces(t *testing.T) {
 				s.ServeHTTP(w, r)
 			}))
 			defer front.Close()
-			rep := conformance.Run(t.Context(), conformance.Target{URL: front.URL, Contract: contract, PublicURL: s.URL()},
+			rep := run(t, conformance.Target{URL: front.URL, Contract: contract, PublicURL: s.URL()},
 				&conformance.Options{CallTimeout: callTime, Wait: time.Second, Run: regexp.MustCompile("^(status|create|process)/")})
 			if rep.Failed == 0 || rep.Passed == 0 || len(rep.Results) < 80 {
 				t.Errorf("%d passed, %d failed, %d errors, %d skipped", rep.Passed, rep.Failed, rep.Errors, rep.Skipped)
@@ -129,7 +130,7 @@ func TestRun_goesWrongInPlaces(t *testing.T) {
 func TestRun_stopped(t *testing.T) {
 	t.Parallel()
 	s := newIsland(t)
-	rep := conformance.Run(t.Context(), conformance.Target{URL: s.URL(), Contract: contract}, &conformance.Options{Timeout: 100 * time.Millisecond})
+	rep, _ := conformance.Run(t.Context(), conformance.Target{URL: s.URL(), Contract: contract}, &conformance.Options{Timeout: 100 * time.Millisecond})
 	if rep.OK() || rep.Errors == 0 {
 		t.Errorf("%d passed, %d errors", rep.Passed, rep.Errors)
 	}
@@ -140,7 +141,7 @@ func TestRun_sftpHangs(t *testing.T) {
 	t.Parallel()
 	s := newIsland(t, "sftp hangs")
 	begin := time.Now()
-	rep := conformance.Run(t.Context(), conformance.Target{URL: s.URL(), Contract: contract},
+	rep := run(t, conformance.Target{URL: s.URL(), Contract: contract},
 		&conformance.Options{CallTimeout: callTime, Run: regexp.MustCompile("^sftp/(session|root|put|exit-status|login-ed25519|exec-refused)$")})
 	verdicts := map[string]conformance.Verdict{}
 	for _, res := range rep.Results {
@@ -172,9 +173,9 @@ func TestRun_endsBeforeTheChecks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			rep := conformance.Run(t.Context(), conformance.Target{URL: tt.url, Contract: tt.contract}, nil)
-			if !errors.Is(rep.Err, tt.want) || rep.OK() || len(rep.Results) != 1 || rep.Errors != 1 {
-				t.Errorf("error %v, %d results, want %v and one", rep.Err, len(rep.Results), tt.want)
+			rep, err := conformance.Run(t.Context(), conformance.Target{URL: tt.url, Contract: tt.contract}, nil)
+			if !errors.Is(err, tt.want) || rep.OK() || len(rep.Results) != 1 || rep.Errors != 1 {
+				t.Errorf("error %v, %d results, want %v and one", err, len(rep.Results), tt.want)
 			}
 		})
 	}

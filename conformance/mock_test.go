@@ -14,13 +14,23 @@ import (
 
 const contract = "M123456-abcdef"
 
+// run runs the suite.
+func run(t *testing.T, target conformance.Target, opts *conformance.Options) *conformance.Report {
+	t.Helper()
+	rep, err := conformance.Run(t.Context(), target, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rep
+}
+
 // judged runs the suite and reports every check that fails or errs.
 func judged(t *testing.T, target conformance.Target, opts *conformance.Options) *conformance.Report {
 	t.Helper()
 	if raceEnabled {
 		opts.Skip = regexp.MustCompile("^upload/large$") // the race detector watches every byte
 	}
-	rep := conformance.Run(t.Context(), target, opts)
+	rep := run(t, target, opts)
 	for _, res := range rep.Results {
 		if res.Verdict == conformance.Fail || res.Verdict == conformance.Error {
 			t.Errorf("%s %s %v: %s", res.ID, res.Verdict, res.Rows, res.Message)

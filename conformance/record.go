@@ -182,7 +182,8 @@ func disguise(salt []byte, key string) string {
 }
 
 // Replay judges a recording again, offline. Of the options only Level, Run, Baseline, FailFast and Observe count;
-// checks that the recorded run did not make are skipped.
+// a nil opts is the same as the zero Options, whose Level is the recorded run's. Checks that the recorded run did
+// not make are skipped. The error is that of [Run], or says that the recording cannot be read; then there is no report.
 func Replay(ctx context.Context, recording io.Reader, opts *Options) (*Report, error) {
 	in := bufio.NewReader(recording)
 	var h heading
@@ -214,5 +215,5 @@ func Replay(ctx context.Context, recording io.Reader, opts *Options) (*Report, e
 	if err != nil {
 		return nil, err
 	}
-	return s.judge(ctx), nil
+	return s.judge(ctx)
 }

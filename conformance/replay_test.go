@@ -22,7 +22,7 @@ func TestReplay(t *testing.T) {
 	if raceEnabled {
 		opts.Run = regexp.MustCompile("^(answers|process|sftp-access|urls)/|done")
 	}
-	rep := conformance.Run(t.Context(), conformance.Target{URL: srv.URL(), Contract: contract}, opts)
+	rep := run(t, conformance.Target{URL: srv.URL(), Contract: contract}, opts)
 	if rep.Failed == 0 || rep.Errors != 0 {
 		t.Fatalf("%d failed and %d errors, want some and none", rep.Failed, rep.Errors)
 	}

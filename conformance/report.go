@@ -51,10 +51,6 @@ type Report struct {
 	Skipped int      `json:"skipped"`
 	Errors  int      `json:"errors"`
 
-	// Err is why no check was made, and nil where some were; not part of the JSON form, where the one result says it.
-	// It is one of ErrURL, ErrNoServer and those beside them, or says what is wrong with the options.
-	Err error `json:"-"`
-
 	// Created are the requests the run left on the server; not part of the JSON form, since
 	// a status URL opens the request to anybody.
 	Created []Created `json:"-"`
@@ -91,7 +87,7 @@ func (r *Report) count() {
 		if len(r.Results) > 0 {
 			msg = "nothing could be judged: every check was skipped, first because: " + r.Results[0].Message
 		}
-		r.Results = append(r.Results, Result{ID: "suite/judged", Verdict: Error, Rows: []string{}, Evidence: EvidenceDocumented, Message: msg})
+		r.Results = append(r.Results, runError("suite/judged", msg))
 		tally()
 	}
 }

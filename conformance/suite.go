@@ -39,6 +39,8 @@ type suite struct {
 
 	later laterMethods
 
+	observing sync.Mutex // held while the options' Observe runs
+
 	mu       sync.Mutex
 	keys     []seenKey
 	created  []Created
@@ -128,8 +130,8 @@ func (s *suite) callTime() time.Duration {
 	return s.opts.CallTimeout
 }
 
-// judge runs the checks.
-func (s *suite) judge(ctx context.Context) *Report {
+// judge runs the checks. The error is why none was made.
+func (s *suite) judge(ctx context.Context) (*Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	s.run = ctx
@@ -137,14 +139,13 @@ func (s *suite) judge(ctx context.Context) *Report {
 	rep := &Report{Target: s.target.URL, Level: s.opts.Level, Results: []Result{}}
 	if len(s.checks) == 0 {
 		rep.count()
-		return rep
+		return rep, nil
 	}
 	if res, err := s.preflight(ctx); err != nil {
-		rep.Err = err
 		rep.Results = append(rep.Results, res)
 		s.observe(res)
 		rep.count()
-		return rep
+		return rep, err
 	}
 	stops := s.runAll(ctx)
 	for i, c := range s.checks {
@@ -156,10 +157,10 @@ func (s *suite) judge(ctx context.Context) *Report {
 	s.mu.Unlock()
 	rep.count()
 	if s.rec != nil && s.rec.err != nil {
-		rep.Results = append(rep.Results, Result{ID: "suite/record", Verdict: Error, Rows: []string{}, Evidence: EvidenceDocumented, Message: "the recording could not be written: " + s.rec.err.Error()})
+		rep.Results = append(rep.Results, runError("suite/record", "the recording could not be written: "+s.rec.err.Error()))
 		rep.count()
 	}
-	return rep
+	return rep, nil
 }
 
 // runAll runs the selected checks and returns their outcomes, in the order of s.checks.
@@ -212,12 +213,11 @@ func (s *suite) runAll(ctx context.Context) []stop {
 	return stops
 }
 
-var observing sync.Mutex
-
+// observe hands a verdict to the options' Observe.
 func (s *suite) observe(res Result) {
 	if s.opts.Observe != nil {
-		observing.Lock()
-		defer observing.Unlock()
+		s.observing.Lock()
+		defer s.observing.Unlock()
 		s.opts.Observe(res)
 	}
 }

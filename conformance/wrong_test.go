@@ -170,7 +170,7 @@ func TestWrongServers(t *testing.T) {
 			t.Parallel()
 			ids := strings.Fields(w.fails)
 			opts := &conformance.Options{Wait: 2 * time.Second, Run: regexp.MustCompile(fmt.Sprintf("^(%s)$", strings.Join(ids, "|")))}
-			rep := conformance.Run(t.Context(), conformance.Target{URL: sabotaged(t, w.server).URL(), Contract: contract}, opts)
+			rep := run(t, conformance.Target{URL: sabotaged(t, w.server).URL(), Contract: contract}, opts)
 			if len(rep.Results) != len(ids) {
 				t.Errorf("%d checks were made, want %v", len(rep.Results), ids)
 			}

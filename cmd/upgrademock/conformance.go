@@ -303,7 +303,9 @@ func (f *conformanceFlags) do(cmd *cobra.Command) error {
 			}
 		}
 	}
-	rep := f.judge(cmd, func(ctx context.Context) *conformance.Report { return conformance.Run(ctx, f.target, &f.opts) })
+	rep, runErr := f.judge(cmd, func(ctx context.Context) (*conformance.Report, error) {
+		return conformance.Run(ctx, f.target, &f.opts)
+	})
 	var err error
 	for _, c := range f.closers {
 		err = errors.Join(err, c())
@@ -311,13 +313,13 @@ func (f *conformanceFlags) do(cmd *cobra.Command) error {
 	if err != nil {
 		return failed(fmt.Errorf("--record %s: %w", f.record, err))
 	}
-	if err := f.print(cmd, rep); err != nil {
+	if err := f.print(cmd, rep, runErr); err != nil {
 		return err
 	}
 	if saved != "" && !f.json {
 		fmt.Fprintf(cmd.OutOrStdout(), "The upgrade has not ended. To judge its outcome later:\n  upgrademock conformance --resume-from %s%s\nThe file holds the request's key.\n", saved, f.productionArgs())
 	}
-	return f.exit(rep)
+	return f.exit(rep, runErr)
 }
 
 func (f *conformanceFlags) productionArgs() string {
@@ -328,17 +330,17 @@ func (f *conformanceFlags) productionArgs() string {
 }
 
 // judge runs with progress on a terminal.
-func (f *conformanceFlags) judge(cmd *cobra.Command, run func(ctx context.Context) *conformance.Report) *conformance.Report {
+func (f *conformanceFlags) judge(cmd *cobra.Command, run func(ctx context.Context) (*conformance.Report, error)) (*conformance.Report, error) {
 	p := newProgress(cmd.ErrOrStderr(), f.json)
 	f.opts.Observe = p.saw
 	defer p.end()
 	return run(cmd.Context())
 }
 
-// exit is the command's outcome for a report.
-func (f *conformanceFlags) exit(rep *conformance.Report) error {
-	if rep.Err != nil {
-		return failed(fmt.Errorf("%s%s", oneLine(rep.Err.Error()), f.advice(rep.Err)))
+// exit is the command's outcome for a report, and for the error of its run.
+func (f *conformanceFlags) exit(rep *conformance.Report, err error) error {
+	if err != nil {
+		return failed(fmt.Errorf("%s%s", oneLine(err.Error()), f.advice(err)))
 	}
 	if !rep.OK() {
 		return exitCode{code: exitFailed}
@@ -397,18 +399,16 @@ func newReplayCommand() *cobra.Command {
 				return err
 			}
 			defer file.Close()
-			var replayErr error
-			rep := f.judge(cmd, func(ctx context.Context) (rep *conformance.Report) {
-				rep, replayErr = conformance.Replay(ctx, file, &f.opts)
-				return rep
+			rep, runErr := f.judge(cmd, func(ctx context.Context) (*conformance.Report, error) {
+				return conformance.Replay(ctx, file, &f.opts)
 			})
-			if replayErr != nil {
-				return failed(fmt.Errorf("%s: %w", args[0], replayErr))
+			if rep == nil {
+				return failed(fmt.Errorf("%s: %w", args[0], runErr))
 			}
-			if err := f.print(cmd, rep); err != nil {
+			if err := f.print(cmd, rep, runErr); err != nil {
 				return err
 			}
-			return f.exit(rep)
+			return f.exit(rep, runErr)
 		},
 	}
 	cmd.Flags().StringVar(&f.level, "level", "", "how far to go, a `level`: documented, observed or assumed (default the recorded run's)")

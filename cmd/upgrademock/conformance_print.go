@@ -72,8 +72,8 @@ func (p *progress) end() {
 	}
 }
 
-// print writes the report where the flags say.
-func (f *conformanceFlags) print(cmd *cobra.Command, rep *conformance.Report) error {
+// print writes the report where the flags say. A run that ended with an error has no checks to show.
+func (f *conformanceFlags) print(cmd *cobra.Command, rep *conformance.Report, runErr error) error {
 	if f.junit != "" {
 		if err := writeFile(f.junit, rep.WriteJUnit); err != nil {
 			return failed(fmt.Errorf("--junit: %w", err))
@@ -84,7 +84,7 @@ func (f *conformanceFlags) print(cmd *cobra.Command, rep *conformance.Report) er
 		if err := rep.WriteJSON(out); err != nil {
 			return failed(err)
 		}
-	} else if rep.Err == nil {
+	} else if runErr == nil {
 		printTree(out, rep, paint(f.colour == "always" || f.colour == "auto" && isTerminal(out)))
 	}
 	if f.opts.Production && len(rep.Created) > 0 {
