@@ -57,7 +57,8 @@ var doors = []door{
 	{"mockserver/internal/boltfile", []string{"ours", "go.etcd.io/bbolt"}, nil, "a database is checked before what opens it is trusted"},
 	{"internal/safefile", []string{"ours"}, nil, "files are files"},
 	{"internal/localca", []string{"ours"}, []string{"internal/safefile"}, "an authority signs for whoever asks"},
-	{"...", []string{"internal/testprog", "mockserver/mockservertest"}, []string{}, "what is for tests is imported by tests alone"},
+	{"conformance", []string{"testing"}, nil, "the suite is a library for programs; conformancetest is for tests"},
+	{"...", []string{"internal/testprog", "mockserver/mockservertest", "conformance/conformancetest"}, []string{}, "what is for tests is imported by tests alone"},
 }
 
 type pkg struct {
