@@ -18,7 +18,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	gossh "golang.org/x/crypto/ssh"
 
 	"github.com/upgrademock/upgrademock/internal/localca"
 	"github.com/upgrademock/upgrademock/internal/proxy"
@@ -276,7 +275,6 @@ type ready struct {
 	PID            int    `json:"pid"`
 	ProxyURL       string `json:"proxy_url,omitempty"` // with --proxy only
 
-	SFTPHostKeys []string `json:"sftp_host_keys,omitempty"` // each as a line of an authorized_keys file
 }
 
 func readyOf(srv *mockserver.Server, front *proxy.Proxy) (ready, error) {
@@ -295,9 +293,6 @@ func readyOf(srv *mockserver.Server, front *proxy.Proxy) (ready, error) {
 		}
 		if r.KnownHostsFile, err = filepath.Abs(srv.KnownHostsFile()); err != nil {
 			return r, err
-		}
-		for _, key := range srv.HostKeys() {
-			r.SFTPHostKeys = append(r.SFTPHostKeys, strings.TrimSpace(string(gossh.MarshalAuthorizedKey(key))))
 		}
 	}
 	var err error
