@@ -89,7 +89,7 @@ func (j *judge) interval(name string, want scenario.Interval) {
 	var seen []time.Duration
 	for _, pair := range j.successive(name) {
 		before, e := &j.events[pair[0]], &j.events[pair[1]]
-		gap := e.At.Sub(before.At)
+		gap := j.began(e).Sub(before.At)
 		if !want.Average && !want.Holds(gap) {
 			j.add("interval."+name, wanted, false, fmt.Sprintf("%s after %s", describe(e), round(gap)),
 				"a good client leaves that time between its calls", pair[1])
@@ -124,7 +124,7 @@ func (j *judge) successive(name string) (pairs [][2]int) {
 	for i := range j.events {
 		e := &j.events[i]
 		if !slices.Contains(names(e), name) {
-			if called(e) {
+			if called(e) && name != scenario.OnSFTPLogin { // who asks for another access at once has not waited, either
 				delete(last, e.Request)
 			}
 			continue
@@ -139,6 +139,16 @@ func (j *judge) successive(name string) (pairs [][2]int) {
 		last[e.Request] = i
 	}
 	return pairs
+}
+
+// began is when the client began with what the event is about: a login takes a connection, and time to agree on keys.
+func (j *judge) began(e *journal.Event) time.Time {
+	for i := range j.events {
+		if c := &j.events[i]; c.On == "sftp.connect" && e.Session != 0 && c.Session == e.Session {
+			return c.At
+		}
+	}
+	return e.At
 }
 
 // called reports whether the event is a call of its own, and no part of what happens in a session.
