@@ -15,8 +15,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 )
 
-// TestFaults_journalSFTP holds that over SFTP, too, the journal says of each fault which one it was, where it fired, and how many bytes really went:
-// when it fired, and again at the end of the file that it met.
+// TestFaults_journalSFTP holds that over SFTP, too, the journal says of each fault which one it was, where it fired,
+// and how many bytes really went: when it fired, and again at the end of the file that it met.
 func TestFaults_journalSFTP(t *testing.T) {
 	t.Parallel()
 	const size = 300 << 10

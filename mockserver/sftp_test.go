@@ -17,7 +17,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
-// The shared file from the first login on, and what status and the URLs say of it after each way to write it (rows 5.11, 5.12, 5.17, 4.7).
+// The shared file from the first login on, and what status and the URLs say of it after each way to write it (rows
+// 5.11, 5.12, 5.17, 4.7).
 func TestSFTP_writesTheDump(t *testing.T) {
 	t.Parallel()
 	dump := fixtures.Dump("openchs.cdump")
@@ -132,8 +133,8 @@ func TestSFTP_writesTheDump(t *testing.T) {
 	}
 }
 
-// An append goes to the end of the dump in the order of arrival, whatever its offset says (row 5.12): after an upload, from several handles, at the
-// offset of a fault, and again after it.
+// An append goes to the end of the dump in the order of arrival, whatever its offset says (row 5.12): after an upload,
+// from several handles, at the offset of a fault, and again after it.
 func TestSFTP_appends(t *testing.T) {
 	t.Parallel()
 	dump := fixtures.Dump("openchs.cdump")
@@ -311,7 +312,8 @@ func TestSFTP_onlyTheSharedFile(t *testing.T) {
 	same(t, "the dump", w.slurp(c, "/db_name.dump"), []byte("SELECT 1;\n"))
 }
 
-// In done there is the upgraded file alone, read-only, under its name (rows 5.15, 5.16), with the bytes of the URL (row 8.4).
+// In done there is the upgraded file alone, read-only, under its name (rows 5.15, 5.16), with the bytes of the URL
+// (row 8.4).
 func TestSFTP_upgraded(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -379,8 +381,8 @@ func TestSFTP_upgraded(t *testing.T) {
 	}
 }
 
-// An upgraded dump that would have to be made of one that cannot be read is listed, and opening it fails, where over HTTP it is a 404 (row 8.2): the
-// session goes on, and the journal says why.
+// An upgraded dump that would have to be made of one that cannot be read is listed, and opening it fails, where over
+// HTTP it is a 404 (row 8.2): the session goes on, and the journal says why.
 func TestSFTP_unreadableDump(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "steps: [{state: done, set: {filestore: true}}]")})
@@ -488,8 +490,8 @@ func TestSFTP_andHTTP(t *testing.T) {
 	same(t, "and upgraded", w.fetch(w.finish(m)["upgraded_dump_url"]), byHTTP)
 }
 
-// A session that dies with packets out of order leaves the contiguous beginning, so that a resume by size leaves no hole; the
-// dump that was complete before stays (rows 5.12, 4.5).
+// A session that dies with packets out of order leaves the contiguous beginning, so that a resume by size leaves no
+// hole; the dump that was complete before stays (rows 5.12, 4.5).
 func TestSFTP_brokenSession(t *testing.T) {
 	t.Parallel()
 	dump := pattern(300_000, 9)

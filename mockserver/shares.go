@@ -26,7 +26,8 @@ func (s *Server) newSFTP() (*sftpserver.Server, error) {
 
 		MaxSessions: s.opts.MaxSessions,
 
-		// Programs written for the platform in its time sign with RSA keys and SHA-1, and must be able to come in unmodified.
+		// Programs written for the platform in its time sign with RSA keys and SHA-1, and must be able to come in
+		// unmodified.
 		AllowSHA1: true,
 	})
 }
@@ -157,7 +158,8 @@ func (s *Server) hostKeyFault() *sftpserver.Fault {
 	return &sftpserver.Fault{Name: describeFault(f), HostKeys: keys, User: platform.SFTPUser(id)}
 }
 
-// noteSFTP journals what sftpserver tells. A file that was written, or read, and closed in order is an event of its own.
+// noteSFTP journals what sftpserver tells. A file that was written, or read, and closed in order is an event of its
+// own.
 func (s *Server) noteSFTP(e sftpserver.Event) {
 	event := journal.Event{
 		At: e.Time, On: sftpPrefix + string(e.Kind),

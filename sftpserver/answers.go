@@ -38,7 +38,8 @@ func (f *frames) answer(head, body []byte) {
 	d := decoder{message[9:]}
 	switch kind {
 	case fxpVersion:
-		// Only what is served: pkg/sftp would also announce hardlink, posix-rename and statvfs. The version stands where others have the id.
+		// Only what is served: pkg/sftp would also announce hardlink, posix-rename and statvfs. The version stands where
+		// others have the id.
 		e := encoder{kind: fxpVersion, id: id}
 		e.string("limits@openssh.com")
 		e.string("1")
@@ -68,7 +69,8 @@ func (f *frames) endNow(id uint32) {
 	e.end(f.session.conn)
 }
 
-// withLongNames gives the entries of a listing the lines that `ls -l` prints for them: pkg/sftp has its own idea of the date.
+// withLongNames gives the entries of a listing the lines that `ls -l` prints for them: pkg/sftp has its own idea of
+// the date.
 func (f *frames) withLongNames(id uint32, message []byte) []byte {
 	d := decoder{message[9:]}
 	count := d.uint32()
@@ -96,8 +98,8 @@ func (f *frames) withLongNames(id uint32, message []byte) []byte {
 	return e.message()
 }
 
-// longName is the line of `ls -l` for the file, in UTC; as OpenSSH's server makes it, the year stands in place of the time of day for a file
-// older than half a year or of the future. Some clients read size and mode from here only.
+// longName is the line of `ls -l` for the file, in UTC; as OpenSSH's server makes it, the year stands in place of the
+// time of day for a file older than half a year or of the future. Some clients read size and mode from here only.
 func longName(name string, mode fs.FileMode, size uint64, mtime, now time.Time) string {
 	layout := "Jan _2 15:04"
 	if age := now.Sub(mtime); age < 0 || age > 365*24*time.Hour/2 {

@@ -8,8 +8,8 @@ import (
 	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
-// TestAppend_clients appends as public clients do: each counts its offsets in a way of its own. TestAsyncSSH, TestCurl and
-// TestParamiko_append run the programs themselves.
+// TestAppend_clients appends as public clients do: each counts its offsets in a way of its own. TestAsyncSSH, TestCurl
+// and TestParamiko_append run the programs themselves.
 func TestAppend_clients(t *testing.T) {
 	t.Parallel()
 	before, tail := pattern(100_001), pattern(777_777)
@@ -39,7 +39,8 @@ func TestAppend_clients(t *testing.T) {
 	}
 }
 
-// TestAsyncSSH appends with asyncssh, which sends every WRITE in mode "ab" with the offset 0: one after the other, and many at once.
+// TestAsyncSSH appends with asyncssh, which sends every WRITE in mode "ab" with the offset 0: one after the other, and
+// many at once.
 func TestAsyncSSH(t *testing.T) {
 	t.Parallel()
 	python := testprog.NeedPython(t, "asyncssh", "python3-asyncssh")

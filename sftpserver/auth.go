@@ -95,7 +95,8 @@ func (c *conn) failed(err error) {
 	}
 }
 
-// authState is what happened on the way to the login. Only the goroutine of the handshake uses it, and what follows after.
+// authState is what happened on the way to the login. Only the goroutine of the handshake uses it, and what follows
+// after.
 type authState struct {
 	meta    gossh.ConnMetadata // its User is that of the attempt being made; the library's context keeps the first one
 	reason  string             // why the last key was refused
@@ -114,7 +115,8 @@ func (a *authState) begin(c *conn, meta gossh.ServerPreAuthConn) {
 	c.mu.Unlock()
 }
 
-// offered decides whether key would do for the user of this attempt. It proves nothing: the client may not hold the key.
+// offered decides whether key would do for the user of this attempt. It proves nothing: the client may not hold the
+// key.
 func (c *conn) offered(key gossh.PublicKey) error {
 	a := &c.auth
 	user, print := a.meta.User(), gossh.FingerprintSHA256(key)
@@ -136,7 +138,8 @@ func (c *conn) offered(key gossh.PublicKey) error {
 	return err
 }
 
-// login is called when the client has proved that it holds key, which offered had accepted. Who it is, and what it sees, is decided here only.
+// login is called when the client has proved that it holds key, which offered had accepted. Who it is, and what it
+// sees, is decided here only.
 func (c *conn) login(user string, key gossh.PublicKey) error {
 	a := &c.auth
 	share, err := c.srv.opts.Shares.Share(user, key)

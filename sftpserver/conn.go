@@ -19,10 +19,12 @@ import (
 // readBuffer makes one system call of what the SSH library asks for in pieces of 4 KiB.
 const readBuffer = 64 << 10
 
-// settleTime is how long nothing may move in a connection that the client has left, until it counts as broken. See conn.lost.
+// settleTime is how long nothing may move in a connection that the client has left, until it counts as broken. See
+// conn.lost.
 const settleTime = 100 * time.Millisecond
 
-// conn is one connection, from accepting it to its last byte: what the SSH library reads from and writes to, and who is logged in.
+// conn is one connection, from accepting it to its last byte: what the SSH library reads from and writes to, and who
+// is logged in.
 type conn struct {
 	srv    *Server
 	id     uint64
@@ -209,9 +211,10 @@ var (
 
 // lost is called when nothing more can be read, before the SSH library hears of it.
 //
-// The library tells an SFTP session of a lost connection in the same way as of a channel that the client ended in order: its input ends.
-// To keep the two apart, the news is held back until each session has either met the end of its input, which then was an
-// orderly one, or has nothing left to do; only then is the connection marked as broken and the library told.
+// The library tells an SFTP session of a lost connection in the same way as of a channel that the client ended in
+// order: its input ends. To keep the two apart, the news is held back until each session has either met the end of its
+// input, which then was an orderly one, or has nothing left to do; only then is the connection marked as broken and
+// the library told.
 func (c *conn) lost(err error) {
 	if c.broken.Load() != nil {
 		return
@@ -262,8 +265,8 @@ func (c *conn) sessionEnded() {
 	c.mu.Unlock()
 }
 
-// drop ends the connection from our side, at once and without a word. Only the first cause counts. What was sent last may be lost: the
-// kernel answers with a reset if there is something that nobody has read.
+// drop ends the connection from our side, at once and without a word. Only the first cause counts. What was sent last
+// may be lost: the kernel answers with a reset if there is something that nobody has read.
 func (c *conn) drop(cause error) {
 	c.broken.CompareAndSwap(nil, &breakage{cause})
 	c.cancel()
@@ -274,9 +277,10 @@ func (c *conn) drop(cause error) {
 // lingerTime is how long the client has to notice that the connection has ended.
 const lingerTime = time.Second
 
-// finish ends the connection without any SSH goodbye, once the client has what was sent: with a TCP RST, or with a FIN. In the latter case what
-// still comes in is read over until the client has gone, too, since closing with something unread would be a reset.
-// told, if not nil, is called as soon as nothing can stop the end; a Disconnect from there does not cut it short.
+// finish ends the connection without any SSH goodbye, once the client has what was sent: with a TCP RST, or with a
+// FIN. In the latter case what still comes in is read over until the client has gone, too, since closing with
+// something unread would be a reset. told, if not nil, is called as soon as nothing can stop the end; a Disconnect
+// from there does not cut it short.
 func (c *conn) finish(cause error, reset bool, told func()) {
 	c.mu.Lock()
 	held := !c.ended

@@ -29,7 +29,8 @@ func (h *host) rawOver() (*raw, *net.TCPConn) {
 	return newRaw(h.tb, gossh.NewClient(conn, chans, reqs)), tcp.(*net.TCPConn)
 }
 
-// TestEnd_orderlyOrBroken ends a session in every way while a file is open; where that must not make a whole file of it, with bytes beyond a hole.
+// TestEnd_orderlyOrBroken ends a session in every way while a file is open; where that must not make a whole file of
+// it, with bytes beyond a hole.
 func TestEnd_orderlyOrBroken(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -96,7 +97,8 @@ func TestEnd_orderlyOrBroken(t *testing.T) {
 	}
 }
 
-// TestEnd_orderlyUnderLoad: what was sent before an orderly end counts, even if the connection is gone before the server has got to it.
+// TestEnd_orderlyUnderLoad: what was sent before an orderly end counts, even if the connection is gone before the
+// server has got to it.
 func TestEnd_orderlyWithMuchUnderWay(t *testing.T) {
 	t.Parallel()
 	for range 10 {

@@ -76,13 +76,15 @@ type Event struct {
 	Reason  string // for people
 	File    File   // of EventClose and EventAbort: what the share opened, closed or aborted by now
 
-	// Received and Sent are how many bytes of the file came in and went out through the handle: of EventFault until it struck, of EventClose
-	// and EventAbort in all. What a fault kept from being stored is not among them.
+	// Received and Sent are how many bytes of the file came in and went out through the handle: of EventFault until it
+	// struck, of EventClose and EventAbort in all. What a fault kept from being stored is not among them.
 	Received, Sent int64
 
-	// Spared, of EventClose and EventAbort, are the names of the faults that waited for an offset which the transfer did not reach.
+	// Spared, of EventClose and EventAbort, are the names of the faults that waited for an offset which the transfer did
+	// not reach.
 	Spared []string
 
-	// Incomplete, of EventClose, says that a write to the file was refused before: what is there is not what the client wanted to send.
+	// Incomplete, of EventClose, says that a write to the file was refused before: what is there is not what the client
+	// wanted to send.
 	Incomplete bool
 }

@@ -29,13 +29,14 @@ type Op struct {
 	Flags   Flags  // for OpOpen, OpRead, OpWrite and OpClose
 }
 
-// Fault is a trouble that was ordered. All that is set happens together: first Delay, then Error, Refuse or the end of the connection.
-// The zero Fault does nothing.
+// Fault is a trouble that was ordered. All that is set happens together: first Delay, then Error, Refuse or the end of
+// the connection. The zero Fault does nothing.
 type Fault struct {
 	// Name tells the fault in the journal.
 	Name string
 
-	// Refuse denies the login, or the operation with "permission denied". On OpConnect the connection is closed before any byte.
+	// Refuse denies the login, or the operation with "permission denied". On OpConnect the connection is closed before
+	// any byte.
 	Refuse bool
 
 	// Error fails the operation with SSH_FX_FAILURE and this text. For OpRead and OpWrite every later one
@@ -48,19 +49,21 @@ type Fault struct {
 	// Revoke closes every session of the user, after Struck was called.
 	Revoke bool
 
-	// After, for OpRead and OpWrite, is the offset in the file at which the fault strikes. It is exact whatever the order of the
-	// packets: bytes before After are transferred whole and without a hole, no byte at or beyond it is, and only then does it strike.
-	// A file that never reaches beyond After never meets the fault. One that only delays or slows and has no After strikes when the file is opened.
+	// After, for OpRead and OpWrite, is the offset in the file at which the fault strikes. It is exact whatever the order
+	// of the packets: bytes before After are transferred whole and without a hole, no byte at or beyond it is, and only
+	// then does it strike. A file that never reaches beyond After never meets the fault. One that only delays or slows
+	// and has no After strikes when the file is opened.
 	After int64
 
 	// Delay holds up all traffic of the connection for this long, from the moment of the strike.
 	Delay time.Duration
 
-	// Rate, in bytes a second each way, slows the connection from the moment of the strike: for OpConnect, OpLogin and OpOpen until
-	// its end, for OpRead and OpWrite until the handle is closed. Zero means unlimited.
+	// Rate, in bytes a second each way, slows the connection from the moment of the strike: for OpConnect, OpLogin and
+	// OpOpen until its end, for OpRead and OpWrite until the handle is closed. Zero means unlimited.
 	Rate int64
 
-	// HostKeys, for OpHostKey, are shown in place of the server's own. The last event of the connection says whether the client refused them.
+	// HostKeys, for OpHostKey, are shown in place of the server's own. The last event of the connection says whether the
+	// client refused them.
 	HostKeys []gossh.Signer
 
 	// User is whose fault it is, for the events of a connection on which nobody has logged in. Empty: nobody knows.

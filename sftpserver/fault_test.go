@@ -67,7 +67,8 @@ func TestFault_isAskedAtEachMoment(t *testing.T) {
 	}
 }
 
-// TestFault_writeStrikesAtTheOffset is the promise of After: whatever the order of the packets, the file ends up with exactly the bytes before it.
+// TestFault_writeStrikesAtTheOffset is the promise of After: whatever the order of the packets, the file ends up with
+// exactly the bytes before it.
 func TestFault_writeStrikesAtTheOffset(t *testing.T) {
 	t.Parallel()
 	data := pattern(300_000)
@@ -238,7 +239,8 @@ func TestFault_neverReached(t *testing.T) {
 	}
 }
 
-// TestFault_resume: what was there before counts; a transfer that begins beyond After meets the fault at once, and leaves the file as it was.
+// TestFault_resume: what was there before counts; a transfer that begins beyond After meets the fault at once, and
+// leaves the file as it was.
 func TestFault_resume(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ size, after, want int }{
@@ -260,7 +262,8 @@ func TestFault_resume(t *testing.T) {
 	}
 }
 
-// TestFault_append: for an append, too, After is an offset in the file, whatever the client's offsets say, and whoever wrote what lies before.
+// TestFault_append: for an append, too, After is an offset in the file, whatever the client's offsets say, and whoever
+// wrote what lies before.
 func TestFault_append(t *testing.T) {
 	t.Parallel()
 	data := pattern(3000)

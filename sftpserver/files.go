@@ -150,8 +150,8 @@ func (f files) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 // Lstat is Stat: there are no links.
 func (f files) Lstat(r *sftp.Request) (sftp.ListerAt, error) { return f.Filelist(r) }
 
-// RealPath works for paths that lead nowhere, too: clients ask it for a file they are about to make, and before anything else. So what is wrong with
-// the file does not matter here; only an access that has ended does.
+// RealPath works for paths that lead nowhere, too: clients ask it for a file they are about to make, and before
+// anything else. So what is wrong with the file does not matter here; only an access that has ended does.
 func (f files) RealPath(p string) (string, error) {
 	if _, err := f.share.Stat(); errors.Is(err, ErrRevoked) {
 		return "", f.refuse("realpath", p, err)
@@ -220,8 +220,8 @@ func (s *session) truncate(size int64) error {
 	return nil
 }
 
-// handleMark begins the path into which frames turns the handle of an FSETSTAT, since pkg/sftp forgets which handle it was. No file's
-// name holds a NUL.
+// handleMark begins the path into which frames turns the handle of an FSETSTAT, since pkg/sftp forgets which handle it
+// was. No file's name holds a NUL.
 const handleMark = "/\x00"
 
 // handleOf finds the handle of a marked path; nil if it is not open any more.

@@ -127,7 +127,8 @@ func (f *frames) Read(p []byte) (int, error) {
 	return 0, f.end
 }
 
-// endsWith ends the input. pkg/sftp hears of it when it has answered everything: it would forget the last answers else.
+// endsWith ends the input. pkg/sftp hears of it when it has answered everything: it would forget the last answers
+// else.
 func (f *frames) endsWith(err error) {
 	f.end = err
 	f.session.ended(err)
@@ -156,8 +157,8 @@ func (f *frames) await(condition func() bool) {
 	stop()
 }
 
-// maxPages bounds what the requests being served in one session hold in memory, in pages of pkg/sftp's allocator of 256 KiB: one for each
-// request, two for a READ. As they come pkg/sftp would take two dozen.
+// maxPages bounds what the requests being served in one session hold in memory, in pages of pkg/sftp's allocator of
+// 256 KiB: one for each request, two for a READ. As they come pkg/sftp would take two dozen.
 const maxPages = 4
 
 // request is one that pkg/sftp serves.
@@ -181,8 +182,9 @@ func (r request) besides(o request) bool {
 	return r.does == reads && o.does == reads || r.does == writes && o.does == writes && (r.to <= o.from || o.to <= r.from)
 }
 
-// asks counts a request that is about to be handed to pkg/sftp, and waits until there is room for its pages and its turn has come: pkg/sftp has
-// several workers, while requests of one session have to act on the file in the order in which they came (draft-ietf-secsh-filexfer-02, section 6.1).
+// asks counts a request that is about to be handed to pkg/sftp, and waits until there is room for its pages and its
+// turn has come: pkg/sftp has several workers, while requests of one session have to act on the file in the order in
+// which they came (draft-ietf-secsh-filexfer-02, section 6.1).
 func (f *frames) asks(r request) {
 	f.await(func() bool {
 		if len(f.asked) > 0 && f.held+r.pages > maxPages {
@@ -215,8 +217,8 @@ func unexpected(err error) error {
 	return err
 }
 
-// next looks at the message that begins now and sets head, rest and tail to what pkg/sftp gets of it; nothing at all if it is done with.
-// The error is io.EOF if the input ended before the message.
+// next looks at the message that begins now and sets head, rest and tail to what pkg/sftp gets of it; nothing at all
+// if it is done with. The error is io.EOF if the input ended before the message.
 func (f *frames) next() error {
 	if _, err := f.in.Peek(1); err != nil {
 		return err
@@ -298,9 +300,9 @@ func (f *frames) nextExtended(id uint32, length int) error {
 	}
 }
 
-// nextOfHandle tells pkg/sftp's workers when they may begin, and refuses what pkg/sftp mistakes: reading from or writing
-// to a directory, listing a file, and reading through a handle that was opened to write: for that pkg/sftp writes
-// what happens to be in its memory.
+// nextOfHandle tells pkg/sftp's workers when they may begin, and refuses what pkg/sftp mistakes: reading from or
+// writing to a directory, listing a file, and reading through a handle that was opened to write: for that pkg/sftp
+// writes what happens to be in its memory.
 func (f *frames) nextOfHandle(kind byte, id uint32, length int) error {
 	b, _ := f.in.Peek(min(4+length, 64))
 	d := decoder{b[9:]}
@@ -336,8 +338,9 @@ func (f *frames) nextOfHandle(kind byte, id uint32, length int) error {
 	return nil
 }
 
-// nextOpen adds a number to the end of an OPEN: pkg/sftp hands the attributes on as they came, with whatever stands behind them. One that wants
-// neither to read nor to write opens the file to read, as with OpenSSH's server; pkg/sftp would refuse it.
+// nextOpen adds a number to the end of an OPEN: pkg/sftp hands the attributes on as they came, with whatever stands
+// behind them. One that wants neither to read nor to write opens the file to read, as with OpenSSH's server; pkg/sftp
+// would refuse it.
 func (f *frames) nextOpen(id uint32, length int) {
 	if length+4 > maxMessage {
 		return

@@ -7,8 +7,8 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// FuzzMessages sends bytes in place of SFTP messages. Whatever they are, the session ends when the input does, with an exit status, nothing is
-// left open, and the server takes the next client.
+// FuzzMessages sends bytes in place of SFTP messages. Whatever they are, the session ends when the input does, with an
+// exit status, nothing is left open, and the server takes the next client.
 func FuzzMessages(f *testing.F) {
 	hello := message(1, 3)
 	open := message(3, 1, "/"+name, fRead|fWrite|fCreate, 0)

@@ -8,7 +8,8 @@ import (
 	"sync"
 )
 
-// handle is one open file of a session. pkg/sftp's workers call it concurrently; Close comes last, after TransferError if the session broke.
+// handle is one open file of a session. pkg/sftp's workers call it concurrently; Close comes last, after TransferError
+// if the session broke.
 type handle struct {
 	session *session
 	number  uint64
@@ -33,7 +34,8 @@ type handle struct {
 	refused bool   // a write, or setting the size, was refused
 }
 
-// slowFromTheStart lets faults strike that only slow down, from the first byte on: what the client sends ahead would else be here before them.
+// slowFromTheStart lets faults strike that only slow down, from the first byte on: what the client sends ahead would
+// else be here before them.
 func (h *handle) slowFromTheStart() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -83,7 +85,8 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// append puts p at the end of the file, wherever the client wanted it: with the flag APPEND, as with O_APPEND, offsets mean nothing.
+// append puts p at the end of the file, wherever the client wanted it: with the flag APPEND, as with O_APPEND, offsets
+// mean nothing.
 func (h *handle) append(p []byte) (int, error) {
 	limit := int64(math.MaxInt64)
 	if h.onWrite.fails() {
@@ -106,8 +109,8 @@ func (h *handle) append(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// mayStrike notes what was stored, and strikes once everything before the fault's offset is there and something beyond it was sent.
-// Until then, bytes beyond are dropped in silence: the answer that tells of the fault is on its way.
+// mayStrike notes what was stored, and strikes once everything before the fault's offset is there and something beyond
+// it was sent. Until then, bytes beyond are dropped in silence: the answer that tells of the fault is on its way.
 func (h *handle) mayStrike(from, to int64, touched bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -213,7 +216,8 @@ func (h *handle) TransferError(err error) {
 	}
 }
 
-// errHole is why a file is cut whose session ended in order: some clients write out of order, and leave without a word when they are stopped.
+// errHole is why a file is cut whose session ended in order: some clients write out of order, and leave without a word
+// when they are stopped.
 var errHole = errors.New("the session ended with the file open and a hole in what was written")
 
 // gap tells whether what was written leaves a hole. It needs mu held.
@@ -245,7 +249,10 @@ func (h *handle) Close() error {
 			cause = fmt.Errorf("%w (%s)", errStruck, onClose.fault.Name)
 		}
 	}
-	e := Event{Kind: EventClose, Handle: h.number, Path: "/" + h.name, Flags: h.flags, File: h.file, Received: h.received, Sent: h.sent}
+	e := Event{
+		Kind: EventClose, Handle: h.number, Path: "/" + h.name, Flags: h.flags, File: h.file,
+		Received: h.received, Sent: h.sent,
+	}
 	for _, a := range []*armed{onClose, h.onWrite, h.onRead} {
 		switch {
 		case a == nil:

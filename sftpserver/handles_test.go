@@ -43,8 +43,8 @@ func TestHandles_wrongOnes(t *testing.T) {
 	h.wants([]byte("dump"))
 }
 
-// TestHandles_otherWay reads through a handle that was opened to write, and writes through one that was opened to read. pkg/sftp takes the one for the
-// other.
+// TestHandles_otherWay reads through a handle that was opened to write, and writes through one that was opened to
+// read. pkg/sftp takes the one for the other.
 func TestHandles_otherWay(t *testing.T) {
 	t.Parallel()
 	h := start(t)

@@ -20,8 +20,8 @@ var gcm = []string{gossh.CipherAES128GCM, gossh.CipherAES256GCM}
 
 var fastAES = cpu.X86.HasAES && cpu.X86.HasPCLMULQDQ || cpu.ARM64.HasAES && cpu.ARM64.HasPMULL || cpu.S390X.HasAESGCM
 
-// ciphers chooses what to offer. In SSH the client's order decides, and OpenSSH's begins with ChaCha20, which takes twice the time of
-// AES-GCM here. So a client that knows AES-GCM is offered nothing else; any other, all there is.
+// ciphers chooses what to offer. In SSH the client's order decides, and OpenSSH's begins with ChaCha20, which takes
+// twice the time of AES-GCM here. So a client that knows AES-GCM is offered nothing else; any other, all there is.
 func (c *conn) ciphers(supported []string) []string {
 	if !fastAES {
 		return supported
@@ -36,7 +36,8 @@ func (c *conn) ciphers(supported []string) []string {
 	return supported
 }
 
-// hello greets the client and looks ahead at the ciphers in its answer, each way. It reads nothing away. Nil if the client keeps silent.
+// hello greets the client and looks ahead at the ciphers in its answer, each way. It reads nothing away. Nil if the
+// client keeps silent.
 func (c *conn) hello() (toServer, toClient []string) {
 	line := []byte("SSH-2.0-" + serverVersion + "\r\n")
 	if _, err := c.Write(line); err != nil {
@@ -59,8 +60,8 @@ func (c *conn) hello() (toServer, toClient []string) {
 	return nil, nil
 }
 
-// helloLength is how many bytes of the connection are needed to know the client's version line and its KEXINIT (RFC 4253, sections 4.2, 6 and 7.1),
-// as far as the first of them tell; 0 if there is no KEXINIT.
+// helloLength is how many bytes of the connection are needed to know the client's version line and its KEXINIT (RFC
+// 4253, sections 4.2, 6 and 7.1), as far as the first of them tell; 0 if there is no KEXINIT.
 func helloLength(seen []byte) int {
 	end := bytes.IndexByte(seen, '\n')
 	if end < 0 {

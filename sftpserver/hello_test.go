@@ -69,7 +69,8 @@ func TestHello_nonsense(t *testing.T) {
 	}
 }
 
-// TestHello_cipher: OpenSSH asks for ChaCha20 first, and gets the one that is cheaper; the ciphers of old clients are there for them.
+// TestHello_cipher: OpenSSH asks for ChaCha20 first, and gets the one that is cheaper; the ciphers of old clients are
+// there for them.
 func TestHello_cipher(t *testing.T) {
 	t.Parallel()
 	h := start(t)

@@ -230,7 +230,8 @@ func TestAlgorithms(t *testing.T) {
 	}
 }
 
-// shown logs in with a client that knows these types of host keys, all if none is named, and returns the key that the server showed.
+// shown logs in with a client that knows these types of host keys, all if none is named, and returns the key that the
+// server showed.
 func (h *host) shown(algorithms ...string) (key gossh.PublicKey, err error) {
 	config := clientConfig(user, gossh.PublicKeys(h.key))
 	config.HostKeyAlgorithms = algorithms

@@ -73,8 +73,8 @@ func openSSH(t *testing.T, base []byte) *side {
 
 const base = "0123456789"
 
-// TestAppend_anyOffsets sends WRITEs to a handle that was opened with APPEND: they are put at the end in the order of arrival (row 5.12), one by
-// one and all at once. OpenSSH's server does the same.
+// TestAppend_anyOffsets sends WRITEs to a handle that was opened with APPEND: they are put at the end in the order of
+// arrival (row 5.12), one by one and all at once. OpenSSH's server does the same.
 func TestAppend_anyOffsets(t *testing.T) {
 	t.Parallel()
 	const far = 1<<64 - 1
@@ -135,7 +135,8 @@ func (r *raw) wantOK(what string) {
 
 func statusCode(rest []byte) uint32 { return binary.BigEndian.Uint32(rest) }
 
-// TestAppend_manyAtOnce appends as fast as the connection takes it, with offsets that say all kinds of things, from two handles and a plain one.
+// TestAppend_manyAtOnce appends as fast as the connection takes it, with offsets that say all kinds of things, from
+// two handles and a plain one.
 func TestAppend_manyAtOnce(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -171,8 +172,9 @@ func differ(a, b []byte) int {
 	return at
 }
 
-// TestOrder_likeOpenSSH sends both servers the same messages, chosen at random and without waiting for answers, and compares every answer and the
-// file: whatever is asked, in whatever order, it is as if each message had been answered before the next one came.
+// TestOrder_likeOpenSSH sends both servers the same messages, chosen at random and without waiting for answers, and
+// compares every answer and the file: whatever is asked, in whatever order, it is as if each message had been answered
+// before the next one came.
 func TestOrder_likeOpenSSH(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

@@ -100,7 +100,8 @@ func TestAttributes_onTheWire(t *testing.T) {
 	}
 }
 
-// TestRefused tries everything that is not for the one file: each is refused with a fixed text, journalled, and the session goes on.
+// TestRefused tries everything that is not for the one file: each is refused with a fixed text, journalled, and the
+// session goes on.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	attrs := []byte{0, 0, 0, 0}
@@ -229,7 +230,8 @@ func TestSetstat_timesAndModeHaveNoEffect(t *testing.T) {
 	}
 }
 
-// TestTemporaryNames writes as clients do that rename at the end. They read what others read; the journal names the cause, and the client's option.
+// TestTemporaryNames writes as clients do that rename at the end. They read what others read; the journal names the
+// cause, and the client's option.
 func TestTemporaryNames(t *testing.T) {
 	t.Parallel()
 	h := start(t)
@@ -272,8 +274,8 @@ func TestTemporaryNames(t *testing.T) {
 	}
 }
 
-// TestShareFails has a share that cannot say what its file is like: the session begins all the same, and each operation on the file says so, in a fixed
-// text for the client, and in the share's own for the journal.
+// TestShareFails has a share that cannot say what its file is like: the session begins all the same, and each
+// operation on the file says so, in a fixed text for the client, and in the share's own for the journal.
 func TestShareFails(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -32,7 +32,8 @@ type Options struct {
 	// Shares decides who may log in. Required.
 	Shares Shares
 
-	// HostKeys are the server's, at most one of each type. Empty means an ECDSA P-256 key made by New, the only type that known clients pin.
+	// HostKeys are the server's, at most one of each type. Empty means an ECDSA P-256 key made by New, the only type that
+	// known clients pin.
 	HostKeys []gossh.Signer
 
 	// Logger is told of troubles of the server's own. Nil discards.
@@ -58,7 +59,8 @@ type Options struct {
 	MaxSessions int
 
 	// AllowSHA1 accepts RSA keys that sign with SHA-1 (the algorithm "ssh-rsa"), for clients such as libssh2 before 1.11,
-	// paramiko before 2.9 and JSch before 0.2, and lets an RSA host key sign so. Off by default, because such signatures are broken.
+	// paramiko before 2.9 and JSch before 0.2, and lets an RSA host key sign so. Off by default, because such signatures
+	// are broken.
 	AllowSHA1 bool
 }
 
@@ -76,7 +78,8 @@ type Server struct {
 	running   sync.WaitGroup
 }
 
-// New makes a server; it has nothing to be closed until it serves. It fails when there are no Shares, or two host keys of one type.
+// New makes a server; it has nothing to be closed until it serves. It fails when there are no Shares, or two host keys
+// of one type.
 func New(opts *Options) (*Server, error) {
 	if opts == nil || opts.Shares == nil {
 		return nil, errors.New("sftpserver: Options.Shares is missing: it decides who may log in")
@@ -144,7 +147,8 @@ func withoutSHA1(keys []gossh.Signer) ([]gossh.Signer, error) {
 			continue
 		}
 		var err error
-		if keys[i], err = gossh.NewSignerWithAlgorithms(signer, []string{gossh.KeyAlgoRSASHA256, gossh.KeyAlgoRSASHA512}); err != nil {
+		keys[i], err = gossh.NewSignerWithAlgorithms(signer, []string{gossh.KeyAlgoRSASHA256, gossh.KeyAlgoRSASHA512})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -159,8 +163,8 @@ func newHostKey() (gossh.Signer, error) {
 	return gossh.NewSignerFromKey(key)
 }
 
-// Serve accepts connections on l until the server is closed, and then returns [ErrServerClosed]; any other error is the listener's.
-// It closes l. Several listeners may be served at once.
+// Serve accepts connections on l until the server is closed, and then returns [ErrServerClosed]; any other error is
+// the listener's. It closes l. Several listeners may be served at once.
 func (s *Server) Serve(l net.Listener) error {
 	defer l.Close()
 	s.mu.Lock()
@@ -258,8 +262,8 @@ func (s *Server) connections() []*conn {
 	return list
 }
 
-// Shutdown stops accepting connections and waits until those there are have ended by themselves or ctx is done; then it closes the server.
-// It returns ctx's error if it had to end any.
+// Shutdown stops accepting connections and waits until those there are have ended by themselves or ctx is done; then
+// it closes the server. It returns ctx's error if it had to end any.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopListening()
 	stop := context.AfterFunc(ctx, func() {
@@ -280,7 +284,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(err, s.Close())
 }
 
-// Close stops listening, drops every connection, also half-open ones, and returns when all of it has ended. Calling it again does nothing.
+// Close stops listening, drops every connection, also half-open ones, and returns when all of it has ended. Calling it
+// again does nothing.
 func (s *Server) Close() error {
 	s.stopListening()
 	for _, c := range s.connections() {

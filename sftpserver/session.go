@@ -149,7 +149,8 @@ func (c *conn) sftp(ch gossh.Channel) {
 	c.mu.Unlock()
 	s.frames = newFrames(s, ch)
 	f := files{s}
-	// The allocator saves an allocation of 256 KiB for each message. It asks of the storage what io.WriterAt does: to keep nothing of what it got.
+	// The allocator saves an allocation of 256 KiB for each message. It asks of the storage what io.WriterAt does: to
+	// keep nothing of what it got.
 	server := sftp.NewRequestServer(s.frames, sftp.Handlers{FileGet: f, FilePut: f, FileCmd: f, FileList: f},
 		sftp.WithRSMaxTxPacket(maxTransfer), sftp.WithRSAllocator())
 	err := server.Serve()
@@ -182,7 +183,8 @@ func (s *session) clean() bool {
 	return s.orderly
 }
 
-// endMark is the text of an answer that is never sent: when it is its turn, the connection ends instead. So the client has got all answers before it.
+// endMark is the text of an answer that is never sent: when it is its turn, the connection ends instead. So the client
+// has got all answers before it.
 const endMark = "\x00the connection ends here"
 
 var statusEnd = &status{endMark, sftp.ErrSSHFxFailure}

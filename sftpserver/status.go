@@ -9,7 +9,8 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// status is an answer with a fixed text: what the storage says may hold local paths, and is nobody's business but the journal's.
+// status is an answer with a fixed text: what the storage says may hold local paths, and is nobody's business but the
+// journal's.
 type status struct {
 	text string
 	code error // one of pkg/sftp's, which takes the number from it

@@ -19,7 +19,8 @@ func (c *conn) ask(kind OpKind, flags Flags) *Fault {
 	return c.srv.opts.Fault(op)
 }
 
-// strike tells of a fault that happens now, and starts what of it lasts. It strikes the handle h, whose lock the caller holds; nil: the connection.
+// strike tells of a fault that happens now, and starts what of it lasts. It strikes the handle h, whose lock the
+// caller holds; nil: the connection.
 func (c *conn) strike(f *Fault, kind OpKind, offset int64, h *handle) {
 	e := Event{Kind: EventFault, User: f.User, Op: string(kind), Name: f.Name, Offset: offset}
 	if h != nil {
@@ -41,8 +42,8 @@ func (c *conn) strike(f *Fault, kind OpKind, offset int64, h *handle) {
 	}
 }
 
-// end ends the connection as the fault says, after its delay. Struck is called when the end is certain but the client may still be reading what it was sent:
-// a Struck that disconnects the user leaves this connection alone.
+// end ends the connection as the fault says, after its delay. Struck is called when the end is certain but the client
+// may still be reading what it was sent: a Struck that disconnects the user leaves this connection alone.
 func (c *conn) end(f *Fault) {
 	cause := fmt.Errorf("%w (%s)", errStruck, f.Name)
 	if f.Revoke && !f.Disconnect && !f.Reset {
@@ -104,14 +105,15 @@ func (a *armed) fails() bool {
 	return a != nil && (a.fault.ends() || a.fault.Error != "" || a.fault.Refuse)
 }
 
-// meets says that an operation which ends at that offset may let the fault strike. The caller holds the lock that guards struck.
+// meets says that an operation which ends at that offset may let the fault strike. The caller holds the lock that
+// guards struck.
 func (a *armed) meets(end int64) bool { return a.reaches(end) && (a.fails() || !a.struck) }
 
 // reaches says that bytes up to end touch the fault.
 func (a *armed) reaches(end int64) bool { return a != nil && end > max(a.fault.After, 0) }
 
-// hit lets the fault strike if it has not yet, and returns what the operation answers: nil if it goes on. The caller holds the
-// lock that guards struck.
+// hit lets the fault strike if it has not yet, and returns what the operation answers: nil if it goes on. The caller
+// holds the lock that guards struck.
 func (a *armed) hit(h *handle) error {
 	if !a.struck {
 		a.struck = true
@@ -120,7 +122,8 @@ func (a *armed) hit(h *handle) error {
 	return h.session.consequence(a.fault)
 }
 
-// at is the offset at which the fault strikes h: for a close the end of what was transferred. The caller holds the lock of h.
+// at is the offset at which the fault strikes h: for a close the end of what was transferred. The caller holds the
+// lock of h.
 func (a *armed) at(h *handle) int64 {
 	if a.kind == OpClose {
 		return max(h.written.end(), h.read.end())

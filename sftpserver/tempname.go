@@ -25,12 +25,14 @@ func onlyTheFile(p, name string) error {
 	return refusal{statusDenied, why}
 }
 
-// temporaryNames are names to which clients write before they rename, and the option by which the client writes to the file itself.
+// temporaryNames are names to which clients write before they rename, and the option by which the client writes to the
+// file itself.
 var temporaryNames = []struct {
 	name   *regexp.Regexp
 	advice string
 }{
-	{regexp.MustCompile(`(?i)\.filepart$`), "WinSCP does not with Preferences, Transfer, Endurance, Disable; a script of its with put -resumesupport=off"},
+	{regexp.MustCompile(`(?i)\.filepart$`), "WinSCP does not with Preferences, Transfer, Endurance, Disable; " +
+		"a script of its with put -resumesupport=off"},
 	{regexp.MustCompile(`(?i)\.partial$`), "rclone does not with --inplace"},
 	{regexp.MustCompile(`^\.in\.`), "lftp does not after set xfer:use-temp-file no"},
 	{regexp.MustCompile(`(?i)\.part$`), "KDE's programs do not with MarkPartial=false in kioslaverc"},
@@ -39,9 +41,11 @@ var temporaryNames = []struct {
 	{regexp.MustCompile(`(?i)(\.|^)(te?mp|new|bak|upload|uploading|in-?progress|incomplete)$|~$`), anyOption},
 }
 
-const anyOption = "switch off the client's option for temporary names (Cyberduck: Preferences, Transfers, Uploads; Apache NiFi: Dot Rename)"
+const anyOption = "switch off the client's option for temporary names " +
+	"(Cyberduck: Preferences, Transfers, Uploads; Apache NiFi: Dot Rename)"
 
-// againstTemporaryName says how a client is kept from writing to base in place of name; "" if base does not look like a temporary name.
+// againstTemporaryName says how a client is kept from writing to base in place of name; "" if base does not look like
+// a temporary name.
 func againstTemporaryName(base, name string) string {
 	for _, t := range temporaryNames {
 		if t.name.MatchString(base) {

@@ -100,7 +100,8 @@ func TestWrite_wholeShorterResumedReadBack(t *testing.T) {
 	}
 }
 
-// TestAppend covers both ways in which clients count after opening with the append flag, in orders in which the workers may meet the packets.
+// TestAppend covers both ways in which clients count after opening with the append flag, in orders in which the
+// workers may meet the packets.
 func TestAppend(t *testing.T) {
 	t.Parallel()
 	tail := pattern(300_000)

@@ -8,8 +8,8 @@ import (
 // writerBuffer is how much waits to be sent before those who answer have to wait, too. One answer more may be on top.
 const writerBuffer = 128 << 10
 
-// writer sends answers from a goroutine of its own. What comes while a piece is being sent goes out together as the next piece:
-// one SSH packet instead of one for each answer.
+// writer sends answers from a goroutine of its own. What comes while a piece is being sent goes out together as the
+// next piece: one SSH packet instead of one for each answer.
 type writer struct {
 	to   io.Writer
 	done chan struct{}

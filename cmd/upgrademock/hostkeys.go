@@ -20,7 +20,8 @@ func readHostKeys(files []string) ([]gossh.Signer, error) {
 		}
 		kind := key.PublicKey().Type()
 		if other, ok := from[kind]; ok {
-			return nil, fmt.Errorf("--sftp-host-key %s: %s has a key of type %s already, and a server shows one of each type", file, other, kind)
+			return nil, fmt.Errorf("--sftp-host-key %s: %s has a key of type %s already, and a server shows one of each type",
+				file, other, kind)
 		}
 		from[kind] = file
 		keys = append(keys, key)
@@ -49,7 +50,8 @@ func readHostKey(file string) (gossh.Signer, error) {
 	_, locked := errors.AsType[*gossh.PassphraseMissingError](err)
 	switch {
 	case locked:
-		return nil, errors.New("the key has a passphrase, which nobody could type here; make a copy without one: ssh-keygen -p -N '' -f COPY")
+		return nil, errors.New("the key has a passphrase, which cannot be asked for here; " +
+			"make a copy without one: ssh-keygen -p -N '' -f COPY")
 	case err != nil && bytes.HasPrefix(data, []byte("PuTTY-User-Key-File")):
 		return nil, errors.New("this is a key in PuTTY's format; convert it: puttygen KEY -O private-openssh-new -o FILE")
 	case err != nil && isPublicKey(data):
@@ -57,7 +59,8 @@ func readHostKey(file string) (gossh.Signer, error) {
 	case err != nil:
 		return nil, errors.New("this is no private key that can be read; " + wantedKey)
 	case !servable[key.PublicKey().Type()]:
-		return nil, fmt.Errorf("a key of type %s; SSH clients are shown one of type ecdsa, ed25519 or rsa", key.PublicKey().Type())
+		return nil, fmt.Errorf("a key of type %s; SSH clients are shown one of type ecdsa, ed25519 or rsa",
+			key.PublicKey().Type())
 	}
 	return key, nil
 }

@@ -12,14 +12,15 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// newChecksum begins the checksum of a dump. It is a CRC, which costs next to nothing beside the transfer; it tells apart what was damaged, not
-// what somebody forged.
+// newChecksum begins the checksum of a dump. It is a CRC, which costs next to nothing beside the transfer; it tells
+// apart what was damaged, not what somebody forged.
 func newChecksum() hash.Hash32 { return crc32.New(castagnoli) }
 
 // shown is a checksum as the journal has it.
 func shown(sum uint32) string { return fmt.Sprintf("crc32c:%08x", sum) }
 
-// checksumOf reads the first size bytes of a file; what it has holes for is counted without being read. It fails when stop is closed.
+// checksumOf reads the first size bytes of a file; what it has holes for is counted without being read. It fails when
+// stop is closed.
 func checksumOf(f *os.File, size int64, stop <-chan struct{}) (string, error) {
 	var sum uint32
 	buffer := make([]byte, 256<<10)
@@ -45,8 +46,8 @@ func checksumOf(f *os.File, size int64, stop <-chan struct{}) (string, error) {
 	return shown(sum), nil
 }
 
-// withZeros is the checksum of what sum is the checksum of, followed by n zeros: a CRC is a remainder of polynomials over GF(2), and each
-// zero byte multiplies it by x to the 8th.
+// withZeros is the checksum of what sum is the checksum of, followed by n zeros: a CRC is a remainder of polynomials
+// over GF(2), and each zero byte multiplies it by x to the 8th.
 func withZeros(sum uint32, n int64) uint32 {
 	power, factor := uint32(1)<<31, uint32(1)<<23 // 1, and x to the 8th: the highest bit is the lowest power
 	for ; n > 0; n >>= 1 {

@@ -20,8 +20,9 @@ type Access struct {
 	Expires    time.Time
 }
 
-// GrantAccess lets keys, in SSH wire form and base64, log in to the request's SFTP share (docs/fidelity.md, section 5). They replace the keys of
-// an earlier call. invalid holds what is wrong with the keys, to be reported together with the rest.
+// GrantAccess lets keys, in SSH wire form and base64, log in to the request's SFTP share (docs/fidelity.md, section
+// 5). They replace the keys of an earlier call. invalid holds what is wrong with the keys, to be reported together
+// with the rest.
 func (p *Platform) GrantAccess(ref Ref, keys []string, invalid Failures) (Access, Failures) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,8 +118,8 @@ type ShareInfo struct {
 	ReadOnly bool
 }
 
-// Stat describes the file, or fails with ErrAccessEnded. An upgraded dump that cannot be made, because the uploaded one cannot be read, is there with
-// the size 0; opening it fails.
+// Stat describes the file, or fails with ErrAccessEnded. An upgraded dump that cannot be made, because the uploaded
+// one cannot be read, is there with the size 0; opening it fails.
 func (s *Share) Stat() (ShareInfo, error) {
 	if s.phase == "download" {
 		c, err := s.upgraded()
@@ -201,8 +202,8 @@ func (s *Share) Open(flag int) (ShareFile, error) {
 	return &sharedFile{share: s, d: d, write: write}, nil
 }
 
-// shared returns the file that the request's sessions write, held for one more handle. The handle is opened without the platform's lock: the disk
-// may take its time.
+// shared returns the file that the request's sessions write, held for one more handle. The handle is opened without
+// the platform's lock: the disk may take its time.
 func (s *Share) shared() (*dumpFile, error) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
@@ -303,7 +304,8 @@ func (f *sharedFile) Truncate(size int64) error {
 	return err
 }
 
-// fits tells whether a dump may have that size; the error is the system's for a file too large, which the SFTP server has a word for.
+// fits tells whether a dump may have that size; the error is the system's for a file too large, which the SFTP server
+// has a word for.
 func (p *Platform) fits(size int64) error {
 	if size > p.opts.MaxDump {
 		return fmt.Errorf("platform: a dump may have up to %d bytes (Options.MaxDump, --max-dump): %w", p.opts.MaxDump, syscall.EFBIG)
