@@ -251,7 +251,7 @@ const (
 func (s *Server) SetAdvertise(a Advertise) error {
 	if a.URL != "" {
 		if err := checkBase(a.URL); err != nil {
-			return err
+			return fmt.Errorf("mockserver: public URL %w", err)
 		}
 	}
 	if a.SFTPPort < 0 || a.SFTPPort > 65535 {

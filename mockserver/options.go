@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
@@ -113,6 +116,25 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// OptionError is an option that cannot be as it is.
+type OptionError struct {
+	Option string // the name of its field
+	Err    error  // what is wrong with it, what was wanted, and an example
+}
+
+func (e *OptionError) Error() string { return "mockserver: " + e.Option + ": " + e.Err.Error() }
+func (e *OptionError) Unwrap() error { return e.Err }
+
+func badOption(option, format string, args ...any) error {
+	return &OptionError{option, fmt.Errorf(format, args...)}
+}
+
+// Check tells what [New] would say of the options themselves: an *[OptionError], or nil. Nil options are those by default.
+func (o *Options) Check() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 // withDefaults checks the options and fills in what was left out.
 func (o *Options) withDefaults() (Options, error) {
 	var full Options
@@ -129,37 +151,43 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	profile, ok := profiles[full.Doc]
 	if !ok {
-		return full, fmt.Errorf("mockserver: unknown edition %q of the page: choose %s or %s", full.Doc, Doc11, Doc13)
+		return full, badOption("Doc", "unknown edition %q of the page: choose %s or %s", full.Doc, Doc11, Doc13)
 	}
 	if full.Targets == nil {
 		full.Targets = profile.targets
 	}
 	for _, glob := range full.Contracts {
 		if _, err := path.Match(glob, ""); err != nil {
-			return full, fmt.Errorf("mockserver: contract glob %q: %w", glob, err)
+			return full, badOption("Contracts", "%q is no glob; wanted one such as M123456-* or M12345[0-9]-abcdef", glob)
 		}
 	}
 	if full.Region == "" {
 		full.Region = "eu1"
 	}
+	if !regionName.MatchString(full.Region) {
+		return full, badOption("Region", "%q cannot be a part of a URL; wanted a name such as eu1", full.Region)
+	}
+	if strings.ContainsAny(full.SFTPHostname, "/@[] \t\r\n") || strings.Contains(full.SFTPHostname, ":") && net.ParseIP(full.SFTPHostname) == nil {
+		return full, badOption("SFTPHostname", "%q is no host; wanted a name or an address alone, such as upgrade.example.com", full.SFTPHostname)
+	}
 	if full.FailureStatus == 0 {
 		full.FailureStatus = 200
 	}
 	if full.FailureStatus < 200 || full.FailureStatus > 599 {
-		return full, fmt.Errorf("mockserver: %d is no HTTP status for answers with failures: choose one from 200 to 599", full.FailureStatus)
+		return full, badOption("FailureStatus", "%d is no HTTP status for answers with failures; choose one from 200 to 599", full.FailureStatus)
 	}
 	if full.SFTPAccessTTL == 0 {
 		full.SFTPAccessTTL = 24 * time.Hour
 	}
 	if full.SFTPAccessTTL < 0 {
-		return full, fmt.Errorf("mockserver: an SFTP access cannot last %v", full.SFTPAccessTTL)
+		return full, badOption("SFTPAccessTTL", "an SFTP access cannot last %v; wanted a time such as 24h", full.SFTPAccessTTL)
 	}
 	for name, limit := range map[string]int64{
 		"JournalSize": int64(full.JournalSize), "MaxDump": full.MaxDump, "MaxConnections": int64(full.MaxConnections),
 		"MaxSessions": int64(full.MaxSessions), "MaxRequests": int64(full.MaxRequests),
 	} {
 		if limit < 0 {
-			return full, fmt.Errorf("mockserver: %s cannot be %d: choose a number above 0, or 0 for the default", name, limit)
+			return full, badOption(name, "it cannot be %d; choose a number above 0, or 0 for the default", limit)
 		}
 	}
 	full.MaxDump = cmp.Or(full.MaxDump, DefaultMaxDump)
@@ -167,14 +195,14 @@ func (o *Options) withDefaults() (Options, error) {
 	full.MaxRequests = cmp.Or(full.MaxRequests, DefaultMaxRequests)
 	if full.PublicURL != "" {
 		if err := checkBase(full.PublicURL); err != nil {
-			return full, err
+			return full, &OptionError{"PublicURL", err}
 		}
 	}
 	full.Scenarios = slices.Clone(full.Scenarios)
 	for i, s := range full.Scenarios {
 		var err error
 		if full.Scenarios[i], err = usable(s); err != nil {
-			return full, fmt.Errorf("mockserver: scenario %d: %w", i+1, err)
+			return full, badOption("Scenarios", "number %d: %w", i+1, err)
 		}
 	}
 	if full.Now == nil {
@@ -198,10 +226,12 @@ func usable(s *scenario.Scenario) (*scenario.Scenario, error) {
 	return &own, own.Resolve(".")
 }
 
+var regionName = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`)
+
 func checkBase(base string) error {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("mockserver: public URL %q: wanted http://HOST[:PORT] or https://HOST[:PORT], with a path if need be", base)
+		return fmt.Errorf("%q: wanted http://HOST[:PORT] or https://HOST[:PORT], with a path if need be", base)
 	}
 	return nil
 }

@@ -245,7 +245,24 @@ func (s *Server) openTrust() (err error) {
 	return err
 }
 
-// Start begins to listen. When it returns nil, every listener accepts.
+// ListenError is a listener that cannot be.
+type ListenError struct {
+	Listener string // http, https, sftp or control
+	Addr     string // as the options have it
+	Err      error
+}
+
+func (e *ListenError) Error() string {
+	name := strings.ToUpper(e.Listener)
+	if e.Listener == "control" {
+		name = "the control API"
+	}
+	return fmt.Sprintf("mockserver: listen for %s: %v; choose another address, or port 0 for a free one", name, e.Err)
+}
+
+func (e *ListenError) Unwrap() error { return e.Err }
+
+// Start begins to listen. When it returns nil, every listener accepts. An address that cannot be listened at is a *[ListenError].
 func (s *Server) Start() (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -272,7 +289,7 @@ func (s *Server) Start() (err error) {
 		}
 		l, err := net.Listen("tcp", want.addr)
 		if err != nil {
-			return fmt.Errorf("mockserver: listen for %s: %w; choose another address, or port 0 for a free one", want.flag, err)
+			return &ListenError{Listener: want.name, Addr: want.addr, Err: err}
 		}
 		s.listeners[want.name] = l
 		s.warnIfExposed(want.flag, l.Addr())

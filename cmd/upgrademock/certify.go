@@ -115,6 +115,9 @@ func (f *certifyFlags) read(stderr io.Writer) (opts certify.Options, err error) 
 	if f.parallel < 0 {
 		return opts, fmt.Errorf("--parallel %d: wanted a number from 1 on", f.parallel)
 	}
+	if err := checkOutput("junit", f.junit); err != nil {
+		return opts, err
+	}
 	opts.Dump, opts.Parallel = f.dump, f.parallel
 	opts.Stage, err = f.options(stderr)
 	return opts, err

@@ -122,7 +122,7 @@ func (f *conformanceFlags) read() (err error) {
 	if f.base != "" {
 		file, err := os.Open(f.base)
 		if err != nil {
-			return fmt.Errorf("--baseline: %w", err)
+			return fmt.Errorf("--baseline %s: %w", f.base, reasonOf(err))
 		}
 		defer file.Close()
 		if f.opts.Baseline, err = conformance.ReadBaseline(file); err != nil {
@@ -132,7 +132,7 @@ func (f *conformanceFlags) read() (err error) {
 	if f.caFile != "" {
 		pem, err := os.ReadFile(f.caFile)
 		if err != nil {
-			return fmt.Errorf("--ca-file: %w", err)
+			return fmt.Errorf("--ca-file %s: %w", f.caFile, reasonOf(err))
 		}
 		f.opts.RootCAs = x509.NewCertPool()
 		if !f.opts.RootCAs.AppendCertsFromPEM(pem) {
@@ -141,7 +141,7 @@ func (f *conformanceFlags) read() (err error) {
 	}
 	if f.dump != "" {
 		if f.opts.Dump, err = os.ReadFile(f.dump); err != nil {
-			return fmt.Errorf("--dump: %w", err)
+			return fmt.Errorf("--dump %s: %w", f.dump, reasonOf(err))
 		}
 		if len(f.opts.Dump) == 0 {
 			return fmt.Errorf("--dump %s: the file is empty", f.dump)
@@ -150,7 +150,7 @@ func (f *conformanceFlags) read() (err error) {
 	if f.resume != "" {
 		data, err := os.ReadFile(f.resume)
 		if err != nil {
-			return fmt.Errorf("--resume-from: %w", err)
+			return fmt.Errorf("--resume-from %s: %w", f.resume, reasonOf(err))
 		}
 		if err := json.Unmarshal(data, &f.opts.Resume); err != nil || f.opts.Resume == nil || f.opts.Resume.Key == "" {
 			return fmt.Errorf("--resume-from %s: not a file that a run has left", f.resume)
@@ -163,6 +163,11 @@ func (f *conformanceFlags) read() (err error) {
 		}
 		if f.save == "" {
 			f.save = f.resume
+		}
+	}
+	for flag, file := range map[string]string{"junit": f.junit, "save": f.save, "record": f.record} {
+		if err := checkOutput(flag, file); err != nil {
+			return err
 		}
 	}
 	switch f.colour {
@@ -379,7 +384,7 @@ func newReplayCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay FILE",
 		Short: "Judge a recording of a run again, offline",
-		Args:  cobra.ExactArgs(1),
+		Args:  arguments(1, 1, "FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			level := f.level
 			if err := f.read(); err != nil {
@@ -396,7 +401,7 @@ func newReplayCommand() *cobra.Command {
 			}
 			file, err := os.Open(args[0])
 			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w; wanted a recording that --record has written", args[0], reasonOf(err))
 			}
 			defer file.Close()
 			rep, runErr := f.judge(cmd, func(ctx context.Context) (*conformance.Report, error) {
@@ -423,13 +428,13 @@ func newDiffCommand() *cobra.Command {
 		Use:   "diff A B",
 		Short: "Compare two reports (of --json) row by row of the contract",
 		Long:  "diff compares two reports that --json printed, such as the mock's and production's, row by row of the wire contract.\n\nExit status: 0 no row is judged differently; 1 some are.",
-		Args:  cobra.ExactArgs(2),
+		Args:  arguments(2, 2, "A B"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var reports [2]*conformance.Report
 			for i, name := range args {
 				file, err := os.Open(name)
 				if err != nil {
-					return err
+					return fmt.Errorf("%s: %w; wanted a report that --json has printed", name, reasonOf(err))
 				}
 				defer file.Close()
 				if reports[i], err = conformance.ReadReport(file); err != nil {

@@ -164,7 +164,7 @@ func execute(opts stage.Options, args []string, task *task, expect bool, stderr 
 
 	st, err := stage.Start(opts)
 	if err != nil {
-		return failed(err)
+		return failed(startError(err))
 	}
 	defer st.Close()
 	command := child.Command{

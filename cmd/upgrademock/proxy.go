@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"path"
@@ -32,7 +33,7 @@ func (f *proxyFlags) add(flags *pflag.FlagSet) {
 func (f *proxyFlags) check() error {
 	for _, glob := range f.allow {
 		if _, err := path.Match(glob, ""); err != nil {
-			return fmt.Errorf("--allow-host %q: %w", glob, err)
+			return fmt.Errorf("--allow-host %q: this is no glob; wanted one such as *.example.com", glob)
 		}
 	}
 	for _, host := range f.hosts {
@@ -47,7 +48,7 @@ func (f *proxyFlags) check() error {
 type startProxy func(*mockserver.Server) (*proxy.Proxy, error)
 
 // starter is what starts serve's proxy, nil if there is to be none. An error is a wrong command line.
-func (f *proxyFlags) starter(cmd *cobra.Command, addr string, opts *mockserver.Options) (startProxy, error) {
+func (f *proxyFlags) starter(cmd *cobra.Command, addr address, opts *mockserver.Options) (startProxy, error) {
 	if addr == "" {
 		for _, name := range proxyFlagNames {
 			if cmd.Flags().Changed(name) {
@@ -55,9 +56,6 @@ func (f *proxyFlags) starter(cmd *cobra.Command, addr string, opts *mockserver.O
 			}
 		}
 		return nil, nil
-	}
-	if _, _, err := net.SplitHostPort(addr); err != nil {
-		return nil, fmt.Errorf("--proxy %q: wanted HOST:PORT, such as 127.0.0.1:0: %w", addr, err)
 	}
 	if err := f.check(); err != nil {
 		return nil, err
@@ -72,6 +70,10 @@ func (f *proxyFlags) starter(cmd *cobra.Command, addr string, opts *mockserver.O
 		}
 	}
 	return func(srv *mockserver.Server) (*proxy.Proxy, error) {
-		return stage.StartProxy(addr, srv, stage.Options{Hosts: f.hosts, AllowHosts: f.allow, Passthrough: f.passthrough}, opts.Logger)
+		front, err := stage.StartProxy(string(addr), srv, stage.Options{Hosts: f.hosts, AllowHosts: f.allow, Passthrough: f.passthrough}, opts.Logger)
+		if _, listening := errors.AsType[*net.OpError](err); listening {
+			err = cannotListen("proxy", string(addr), err)
+		}
+		return front, err
 	}, nil
 }

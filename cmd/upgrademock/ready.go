@@ -29,8 +29,11 @@ func newReadyCommand() *cobra.Command {
 exits with 0 if they do, and with 1 if they do not, or not within --wait: a health check for containers, and a gate for scripts.`,
 		Example: `  upgrademock serve --ready-file ready.json &
   upgrademock ready --wait 10s ready.json`,
-		Args: cobra.ExactArgs(1),
+		Args: arguments(1, 1, "FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if wait < 0 {
+				return fmt.Errorf("--wait %v: wanted a time that is not negative, such as 30s", wait)
+			}
 			return failed(awaitReady(cmd.Context(), args[0], wait))
 		},
 	}

@@ -35,7 +35,7 @@ func newScenarioCommand() *cobra.Command {
 		&cobra.Command{
 			Use:   "show NAME",
 			Short: "Print a built-in scenario, to read or to begin your own with",
-			Args:  cobra.ExactArgs(1),
+			Args:  arguments(1, 1, "NAME"),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				src, err := readBuiltIn(args[0])
 				if err != nil {
@@ -55,7 +55,7 @@ func newScenarioCommand() *cobra.Command {
 			Use:   "check FILE...",
 			Short: "Report every mistake in scenario files, with file, line and column",
 			Long:  "Report every mistake in scenario files, with file, line and column. The file - is standard input.",
-			Args:  cobra.MinimumNArgs(1),
+			Args:  arguments(1, -1, "FILE..."),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				return checkScenarios(args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 			},
@@ -87,7 +87,7 @@ func listScenarios(w io.Writer) error {
 
 // checkScenarios prints the mistakes of each file to stderr, and which files are good to stdout.
 func checkScenarios(files []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	bad := false
+	code := 0
 	for _, file := range files {
 		var err error
 		if file == "-" {
@@ -95,15 +95,20 @@ func checkScenarios(files []string, stdin io.Reader, stdout, stderr io.Writer) e
 		} else {
 			_, err = scenario.Load(file)
 		}
+		if cause, unread := errors.AsType[*fs.PathError](err); unread && cause.Path == file {
+			code = exitUsage
+			fmt.Fprintf(stderr, "%s: %v; wanted a scenario's file, or - for standard input\n", file, cause.Err)
+			continue
+		}
 		if err != nil {
-			bad = true
+			code = max(code, exitFailed)
 			fmt.Fprintln(stderr, err)
 			continue
 		}
 		fmt.Fprintf(stdout, "%s: ok\n", file)
 	}
-	if bad {
-		return exitCode{code: exitFailed}
+	if code != 0 {
+		return exitCode{code: code}
 	}
 	return nil
 }
@@ -128,10 +133,14 @@ func findScenario(fileOrName string) (*scenario.Scenario, error) {
 		return scenario.LoadFS(fixtures.Scenarios(), fileOrName+".yaml")
 	}
 	s, loadErr := scenario.Load(fileOrName)
-	if errors.Is(loadErr, fs.ErrNotExist) && !strings.ContainsAny(fileOrName, "./"+string(os.PathSeparator)) {
+	cause, unread := errors.AsType[*fs.PathError](loadErr)
+	switch {
+	case !unread || cause.Path != fileOrName: // of a file that it names, too
+		return s, loadErr
+	case errors.Is(loadErr, fs.ErrNotExist) && !strings.ContainsAny(fileOrName, "./"+string(os.PathSeparator)):
 		return nil, err // it was meant as a name
 	}
-	return s, loadErr
+	return nil, fmt.Errorf("%s: %w; wanted a scenario's file, or a name that 'upgrademock scenario list' shows", fileOrName, cause.Err)
 }
 
 // readBuiltIn returns the file of a built-in scenario.

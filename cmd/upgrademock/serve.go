@@ -30,7 +30,7 @@ const grace = 3 * time.Second
 
 // serveFlags are the flags that say what emulator it is to be.
 type serveFlags struct {
-	http, https, sftp, control string
+	http, https, sftp, control address
 	scenarios, hostKeys        []string
 	clock, journal             string
 	logFormat                  string
@@ -40,10 +40,11 @@ type serveFlags struct {
 
 func (f *serveFlags) add(flags *pflag.FlagSet, httpAddr, httpsAddr, sftpAddr string) {
 	o := &f.opts
-	flags.StringVar(&f.http, "http", httpAddr, "`address` of the HTTP listener; port 0 takes a free one, empty switches it off")
-	flags.StringVar(&f.https, "https", httpsAddr, "`address` of the HTTPS listener; likewise")
-	flags.StringVar(&f.sftp, "sftp", sftpAddr, "`address` of the SFTP server; likewise")
-	flags.StringVar(&f.control, "control", "", "`address` of a listener of its own for the control API (default: /_mock/ of the HTTP listener)")
+	f.http, f.https, f.sftp = address(httpAddr), address(httpsAddr), address(sftpAddr)
+	flags.Var(&f.http, "http", "`address` of the HTTP listener; port 0 takes a free one, empty switches it off")
+	flags.Var(&f.https, "https", "`address` of the HTTPS listener; likewise")
+	flags.Var(&f.sftp, "sftp", "`address` of the SFTP server; likewise")
+	flags.Var(&f.control, "control", "`address` of a listener of its own for the control API (default: /_mock/ of the HTTP listener)")
 	flags.StringVar(&o.DataDir, "data-dir", "", "keep requests, dumps and keys in this `directory`, a new or empty one, or that of an earlier run (default: a temporary one, gone at the end)")
 	flags.StringVar(&o.Doc, "doc", mockserver.Doc11, "`edition` of the official page to emulate: 11.0 or 13.0")
 	flags.StringArrayVar(&o.Targets, "target", nil, "a valid target `version`, repeatable; overrides the edition's")
@@ -71,19 +72,8 @@ func (f *serveFlags) add(flags *pflag.FlagSet, httpAddr, httpsAddr, sftpAddr str
 // options is what the flags ask for; a mistake in them is a usage error.
 func (f *serveFlags) options(stderr io.Writer) (*mockserver.Options, error) {
 	opts := f.opts
-	for _, a := range []struct {
-		flag, value string
-		to          *string
-	}{{"http", f.http, &opts.HTTPAddr}, {"https", f.https, &opts.HTTPSAddr}, {"sftp", f.sftp, &opts.SFTPAddr}, {"control", f.control, &opts.ControlAddr}} {
-		*a.to = a.value
-		if a.value == "" {
-			*a.to = mockserver.Off
-			continue
-		}
-		if _, _, err := net.SplitHostPort(a.value); err != nil {
-			return nil, fmt.Errorf("--%s %q: wanted HOST:PORT, such as 127.0.0.1:0: %w", a.flag, a.value, err)
-		}
-	}
+	opts.HTTPAddr, opts.HTTPSAddr, opts.SFTPAddr = f.http.orOff(), f.https.orOff(), f.sftp.orOff()
+	opts.ControlAddr = f.control.orOff()
 	if opts.HTTPAddr == mockserver.Off && opts.HTTPSAddr == mockserver.Off {
 		return nil, errors.New("both --http and --https are switched off: there is nothing to serve")
 	}
@@ -117,6 +107,12 @@ func (f *serveFlags) options(stderr io.Writer) (*mockserver.Options, error) {
 		opts.Clock = new(mockserver.Clock)
 	default:
 		return nil, fmt.Errorf("--clock %q: choose real or virtual", f.clock)
+	}
+	if err := opts.Check(); err != nil {
+		return nil, optionError(err)
+	}
+	if err := checkOutput("journal", f.journal); err != nil {
+		return nil, err
 	}
 	opts.CAHosts = f.hosts()
 	return &opts, nil
@@ -160,7 +156,7 @@ func (f *serveFlags) hosts() []string {
 			hosts = append(hosts, host)
 		}
 	}
-	if host, _, err := net.SplitHostPort(f.https); err == nil {
+	if host, _, err := net.SplitHostPort(string(f.https)); err == nil {
 		add(host)
 		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() { // every address of this machine, under its name
 			if name, err := os.Hostname(); err == nil {
@@ -177,7 +173,8 @@ func (f *serveFlags) hosts() []string {
 func newServeCommand() *cobra.Command {
 	var flags serveFlags
 	var front proxyFlags
-	var readyFile, proxyAddr string
+	var readyFile string
+	var proxyAddr address
 	var checkDumps bool
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -189,6 +186,9 @@ func newServeCommand() *cobra.Command {
 				return err
 			}
 			keepAuthority(opts)
+			if err := checkOutput("ready-file", readyFile); err != nil {
+				return err
+			}
 			start, err := front.starter(cmd, proxyAddr, opts)
 			if err != nil {
 				return err
@@ -201,7 +201,7 @@ func newServeCommand() *cobra.Command {
 	flags.add(cmd.Flags(), "127.0.0.1:8480", "127.0.0.1:8443", "127.0.0.1:2200")
 	cmd.Flags().BoolVar(&checkDumps, "check-dumps", false, "with --data-dir, read the dumps that are there and compare them with their checksums before serving")
 	cmd.Flags().StringVar(&readyFile, "ready-file", "", "write the addresses to this `file` once every listener accepts")
-	cmd.Flags().StringVar(&proxyAddr, "proxy", "", "`address` of a proxy that leads https://upgrade.odoo.com here, for programs that have it written in them (default: none)")
+	cmd.Flags().Var(&proxyAddr, "proxy", "`address` of a proxy that leads https://upgrade.odoo.com here, for programs that have it written in them (default: none)")
 	front.add(cmd.Flags())
 	return cmd
 }
@@ -213,7 +213,7 @@ func withJournal(path string, opts *mockserver.Options, run func() error) error 
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return failed(fmt.Errorf("--journal: %w", err))
+		return failed(fmt.Errorf("--journal %s: %w", path, reasonOf(err)))
 	}
 	opts.JournalWriter = f
 	if err := run(); err != nil {
@@ -237,7 +237,7 @@ func serve(ctx context.Context, opts *mockserver.Options, start startProxy, read
 		}
 	}
 	if err := srv.Start(); err != nil {
-		return failed(err)
+		return failed(startError(err))
 	}
 	var front *proxy.Proxy
 	if start != nil {

@@ -11,10 +11,11 @@ type size int64
 
 func (s *size) Set(text string) error {
 	n, err := scenario.ParseSize(text)
-	if err == nil {
-		*s = size(n)
+	if err != nil {
+		return wanted("a number of bytes, such as 500MiB, 64KiB or 1048576")
 	}
-	return err
+	*s = size(n)
+	return nil
 }
 
 func (s *size) String() string {
