@@ -58,7 +58,8 @@ var doors = []door{
 	{"internal/safefile", []string{"ours"}, nil, "files are files"},
 	{"internal/localca", []string{"ours"}, []string{"internal/safefile"}, "an authority signs for whoever asks"},
 	{"conformance", []string{"testing"}, nil, "the suite is a library for programs; conformancetest is for tests"},
-	{"...", []string{"internal/testprog", "mockserver/mockservertest", "conformance/conformancetest"}, []string{}, "what is for tests is imported by tests alone"},
+	{"internal/apidoc", []string{"ours"}, nil, "any package's tests may use it"},
+	{"...", []string{"internal/apidoc", "internal/testprog", "mockserver/mockservertest", "conformance/conformancetest"}, []string{}, "what is for tests is imported by tests alone"},
 }
 
 type pkg struct {

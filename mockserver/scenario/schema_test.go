@@ -3,7 +3,6 @@ package scenario_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,16 +15,15 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/upgrademock/upgrademock/internal/apidoc"
 	"github.com/upgrademock/upgrademock/internal/testprog"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-var update = flag.Bool("update", false, "rewrite scenario.schema.json")
-
 func TestSchema_theFileIsTheSame(t *testing.T) {
 	t.Parallel()
 	const file = "scenario.schema.json"
-	if *update {
+	if *apidoc.Update {
 		if err := os.WriteFile(file, scenario.Schema(), 0o644); err != nil {
 			t.Fatal(err)
 		}

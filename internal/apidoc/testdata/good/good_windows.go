@@ -1,0 +1,4 @@
+package good
+
+// Elsewhere is not there on Linux.
+func Elsewhere() {}
