@@ -149,10 +149,11 @@ func (o *Output) look() error {
 	}
 	if size == 0 {
 		// Not the bytes that we wrote: whoever changed them may still want them.
-		if info, err := f.Stat(); err == nil && info.Size() == 0 {
+		info, err := f.Stat()
+		_ = f.Close()
+		if err == nil && info.Size() == 0 {
 			o.claim.Remove(name)
 		}
-		_ = f.Close()
 		return o.forget()
 	}
 	o.file, o.source, o.size, o.sum, o.noted, o.notedAt = f, *notes[0].Source, size, sum, size, time.Now()

@@ -280,7 +280,8 @@ func (c *Claim) Temps() []string {
 // name.
 func (c *Claim) Open(name string) (*os.File, error) { return openRegular(name, os.O_RDWR) }
 
-// Remove removes a temporary file of Temps, if it is there and is still the one that was made.
+// Remove removes a temporary file of Temps, if it is there and is still the one that was made. The caller must have
+// closed it.
 func (c *Claim) Remove(name string) {
 	for _, t := range c.temps {
 		if t.Name != filepath.Base(name) {
@@ -291,10 +292,11 @@ func (c *Claim) Remove(name string) {
 			continue
 		}
 		info, err := f.Stat()
-		if err == nil && (info.Size() == 0 || t.ID == identity(f)) {
+		made := err == nil && (info.Size() == 0 || t.ID == identity(f))
+		_ = f.Close() // Windows removes no file that is open
+		if made {
 			_ = os.Remove(name)
 		}
-		_ = f.Close()
 	}
 }
 
@@ -323,8 +325,8 @@ func (c *Claim) Keep() { _ = c.file.Close() }
 func (c *Claim) Release() {
 	if c.found {
 		_ = c.file.Truncate(0)
-	} else {
-		_ = os.Remove(Name(c.path))
+		_ = c.file.Close()
+		return
 	}
-	_ = c.file.Close()
+	removeHeld(c.file, Name(c.path))
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/upgrademock/upgrademock/internal/claim"
@@ -63,6 +65,38 @@ func TestTake_goesOver(t *testing.T) {
 	second.Release()
 	if exists(f.Name()) || exists(claim.Name(path)) {
 		t.Error("something is left")
+	}
+}
+
+// TestRelease_oneHolder: while claims on one file are taken and released from many sides, no two are held at once.
+func TestRelease_oneHolder(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "out")
+	var holders, taken atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 200 {
+				c, err := claim.Take(path)
+				if errors.Is(err, claim.ErrBusy) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				taken.Add(1)
+				if n := holders.Add(1); n != 1 {
+					t.Errorf("%d holders at once", n)
+				}
+				holders.Add(-1)
+				c.Release()
+			}
+		})
+	}
+	wg.Wait()
+	if taken.Load() == 0 {
+		t.Error("never taken")
 	}
 }
 

@@ -22,6 +22,13 @@ func lock(f *os.File) error {
 	return err
 }
 
+// removeHeld removes a locked file and closes it. The name goes first: once the lock is free, the file may be
+// another process's.
+func removeHeld(f *os.File, name string) {
+	_ = os.Remove(name)
+	_ = f.Close()
+}
+
 // openRegular opens a file that exists. It fails for links, for whatever is no regular file, and for files with
 // several names, and never waits for the other end of a FIFO.
 func openRegular(name string, flags int) (*os.File, error) {

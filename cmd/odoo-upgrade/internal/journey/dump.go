@@ -1,6 +1,7 @@
 package journey
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -123,7 +124,6 @@ func spool(ctx context.Context, r io.Reader, c *claim.Claim) (DumpID, error) {
 	if err != nil {
 		return DumpID{}, fmt.Errorf("keeping the dump that comes from the pipe: %w", err)
 	}
-	defer f.Close()
 	h := sha256.New()
 	n, err := copyCtx(ctx, io.MultiWriter(f, h), r)
 	if err == nil && n == 0 {
@@ -136,6 +136,7 @@ func spool(ctx context.Context, r io.Reader, c *claim.Claim) (DumpID, error) {
 	if err == nil {
 		info, err = f.Stat()
 	}
+	err = cmp.Or(err, f.Close())
 	if err != nil {
 		c.Remove(f.Name())
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
