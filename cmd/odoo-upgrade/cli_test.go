@@ -300,7 +300,7 @@ func jsonNumber(n int64) string {
 // TestRun_humanTests: the request stays in testing until skip_test, which only platforms since 13.0 have.
 func TestRun_humanTests(t *testing.T) {
 	t.Parallel()
-	script, err := scenario.Parse("held.yaml", []byte("name: held\nsteps:\n  - {state: testing, for: released}\n  - {state: done, set: {filestore: false}}\n"))
+	script, err := scenario.Parse("held.yaml", []byte("name: held\nsteps:\n  - {state: testing, for: released, set: {filestore: false}}\n  - {state: done}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -109,7 +109,7 @@ type victim struct {
 
 func newVictim(t *testing.T, size int) *victim {
 	t.Helper()
-	script, err := scenario.Parse("tested.yaml", []byte("name: tested\nsteps:\n  - {state: pending, for: 1 poll}\n  - {state: testing, for: released}\n  - {state: done, set: {filestore: false}}\n"))
+	script, err := scenario.Parse("tested.yaml", []byte("name: tested\nsteps:\n  - {state: pending, for: 1 poll}\n  - {state: testing, for: released, set: {filestore: false}}\n  - {state: done}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
