@@ -183,7 +183,7 @@ func (s *Server) takeUp() error {
 // noteDirectory says what an operator should know of the data directory, in the log and in the journal.
 func (s *Server) noteDirectory() {
 	for _, note := range s.dir.Notes() {
-		s.log.Warn("the data directory: " + note)
+		s.log.Warn("the data directory: "+note, "directory", s.dir.Path())
 		s.record(&journal.Event{On: onData, At: s.now(), Why: note})
 	}
 	s.noteDamage(s.platform.Damaged())

@@ -143,7 +143,7 @@ func keepAuthority(opts *mockserver.Options) {
 		return
 	}
 	if note := ca.Note(); note != "" {
-		opts.Logger.Warn("the certificate authority: " + note)
+		opts.Logger.Warn("the certificate authority: "+note, "directory", dir)
 	}
 	opts.CADir = dir
 }

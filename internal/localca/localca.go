@@ -139,7 +139,7 @@ func Open(dir string, hosts ...string) (*CA, error) {
 	}
 	switch {
 	case ca != nil && ca.serves(hosts):
-		ca.note = private(root, path)
+		ca.note = private(root)
 		return ca, ca.publish(root, dir)
 	case ca != nil: // make room for one that may sign for these hosts too
 		hosts = append(ca.hosts(), hosts...)
@@ -236,13 +236,13 @@ func isOurs(cert *x509.Certificate) bool {
 }
 
 // private takes the key file away from everybody but its owner, and returns what to say of it.
-func private(root *os.Root, path string) (note string) {
+func private(root *os.Root) (note string) {
 	was, changed, err := safefile.Private(root, keyFile)
 	switch {
 	case err != nil:
-		return fmt.Sprintf("%s has mode %04o, and should be its owner's alone: %v", path, was, err)
+		return fmt.Sprintf("%s has mode %04o, and should be its owner's alone: %v", keyFile, was, err)
 	case changed:
-		return fmt.Sprintf("%s had mode %04o, and is its owner's alone now; if others may have read it, remove it to have a new authority made", path, was)
+		return fmt.Sprintf("%s had mode %04o, and is its owner's alone now; if others may have read it, remove it to have a new authority made", keyFile, was)
 	}
 	return ""
 }

@@ -124,7 +124,7 @@ func (d *Dir) File(name string) string { return filepath.Join(d.path, name) }
 // New reports whether what is missing in the directory may be made: it has never been in use.
 func (d *Dir) New() bool { return d.making }
 
-// Notes are what an operator should know of the directory, as sentences.
+// Notes are what an operator should know of the directory, as sentences. Files have their names in the directory.
 func (d *Dir) Notes() []string { return d.notes }
 
 // Note adds a sentence to Notes.
@@ -137,9 +137,9 @@ func (d *Dir) Private(name string) {
 	was, changed, err := safefile.Private(d.root, name)
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		d.Note("%s has mode %04o, and should be its owner's alone: %v", d.File(name), was, err)
+		d.Note("%s has mode %04o, and should be its owner's alone: %v", name, was, err)
 	case changed:
-		d.Note("%s had mode %04o, and is its owner's alone now", d.File(name), was)
+		d.Note("%s had mode %04o, and is its owner's alone now", name, was)
 	}
 }
 
@@ -184,7 +184,7 @@ func (d *Dir) takeOver() error {
 	if err := safefile.Create(d.root, MarkFile, fmt.Appendf(nil, markOf, format), 0o600); err != nil {
 		return err
 	}
-	d.Note("%s was made by an earlier upgrademock, and is marked as its data directory now (%s)", d.path, MarkFile)
+	d.Note("it was made by an earlier upgrademock, and is marked as a data directory now, with %s", MarkFile)
 	return nil
 }
 

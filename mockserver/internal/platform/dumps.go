@@ -122,7 +122,7 @@ func (d *dumps) shared(seq int64, empty bool) (*os.File, error) {
 func (d *dumps) open(seq, size int64) (*os.File, error) {
 	f, err := safefile.OpenIn(d.root, name(seq), os.O_RDONLY)
 	if err != nil {
-		return nil, &damagedError{d.root.Name() + "/" + name(seq), whatIsWrong(err)}
+		return nil, &damagedError{datadir.Dumps + "/" + name(seq), whatIsWrong(err)}
 	}
 	info, err := f.Stat()
 	if err == nil {
@@ -161,13 +161,13 @@ func whatIsWrong(err error) string {
 func (d *dumps) intact(seq, size int64) error {
 	info, err := d.root.Lstat(name(seq))
 	if err != nil {
-		return &damagedError{d.root.Name() + "/" + name(seq), whatIsWrong(err)}
+		return &damagedError{datadir.Dumps + "/" + name(seq), whatIsWrong(err)}
 	}
 	return d.enough(seq, size, info)
 }
 
 func (d *dumps) enough(seq, size int64, info fs.FileInfo) error {
-	file := d.root.Name() + "/" + name(seq)
+	file := datadir.Dumps + "/" + name(seq)
 	switch {
 	case !info.Mode().IsRegular():
 		return &damagedError{file, "was replaced by " + safefile.Kind(info.Mode())}
@@ -189,7 +189,7 @@ func (d *dumps) same(f *file, stop <-chan struct{}) error {
 	}
 	sum, err := checksumOf(opened, f.Size, stop)
 	if err == nil && sum != f.Checksum {
-		err = &damagedError{d.root.Name() + "/" + name(f.Seq), fmt.Sprintf("was changed: its checksum is %s, and was %s", sum, f.Checksum)}
+		err = &damagedError{datadir.Dumps + "/" + name(f.Seq), fmt.Sprintf("was changed: its checksum is %s, and was %s", sum, f.Checksum)}
 	}
 	return err
 }
@@ -222,12 +222,11 @@ func (d *dumps) settle(dir *datadir.Dir, belongs map[int64]bool) error {
 	if len(lost) == 0 {
 		return nil
 	}
-	aside := dir.File(datadir.LostFound)
 	if err := d.setAside(dir, lost); err != nil {
-		dir.Note("%s belonged to no request in %s, and cannot be moved to %s: %v", listed(lost), dir.File(datadir.Dumps), aside, err)
+		dir.Note("%s belonged to no request in %s, and cannot be moved to %s: %v", listed(lost), datadir.Dumps, datadir.LostFound, err)
 		return nil
 	}
-	dir.Note("%s belonged to no request in %s, and was moved to %s", listed(lost), dir.File(datadir.Dumps), aside)
+	dir.Note("%s belonged to no request in %s, and was moved to %s", listed(lost), datadir.Dumps, datadir.LostFound)
 	return nil
 }
 
