@@ -86,7 +86,7 @@ func TestServe_readyAndInterrupted(t *testing.T) {
 				names = append(names, key)
 			}
 			slices.Sort(names)
-			if d := cmp.Diff([]string{"admin_url", "ca_file", "https_url", "known_hosts_file", "pid", "sftp_host", "sftp_host_keys", "sftp_port", "url"}, names); d != "" {
+			if d := cmp.Diff([]string{"admin_url", "ca_file", "https_url", "known_hosts_file", "pid", "sftp_host", "sftp_port", "url"}, names); d != "" {
 				t.Errorf("the ready file's keys (-want +got):\n%s", d)
 			}
 			if r.PID != cmd.Process.Pid || r.AdminURL != r.URL+"/_mock" || r.SFTPHost != "127.0.0.1" || !filepath.IsAbs(r.CAFile) || !filepath.IsAbs(r.KnownHostsFile) {
