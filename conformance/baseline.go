@@ -10,17 +10,17 @@ import (
 )
 
 // Baseline lists deviations that are known: checks that fail today, why, and until when that is
-// accepted. A check it covers is skipped with the reason when it fails; once the date has passed it fails
-// again, and a check that passes all the same is reported, so that the list can only get shorter.
+// accepted. A check that it lists is skipped with the reason when it fails; once the date has passed it fails
+// again. When such a check passes, its message says so: its entry is no longer needed.
 type Baseline struct {
-	Known []Deviation `yaml:"known"`
+	Known []Deviation `yaml:"known"` // in any order
 }
 
 // Deviation is one known failure.
 type Deviation struct {
-	ID      string `yaml:"id"`
-	Reason  string `yaml:"reason"`
-	Expires string `yaml:"expires"` // the last day it counts (UTC), as 2026-12-31
+	ID      string `yaml:"id"`      // of the check
+	Reason  string `yaml:"reason"`  // why it is accepted
+	Expires string `yaml:"expires"` // the last day on which it is (UTC), as in 2026-12-31
 }
 
 // expired reports whether the last day has passed; a date that can't be read has.
@@ -29,8 +29,11 @@ func (d Deviation) expired(now time.Time) bool {
 	return err != nil || !now.Before(day.AddDate(0, 0, 1))
 }
 
-// ReadBaseline reads a baseline from YAML or JSON: `known: [{id: …, reason: …, expires: 2026-12-31}]`. Every
-// entry needs all three, and an id of this suite.
+// ReadBaseline reads a baseline from YAML or JSON, of the form
+//
+//	known: [{id: create/echo, reason: the old front-end, expires: 2026-12-31}]
+//
+// Every entry needs all three, and the id of a check.
 func ReadBaseline(r io.Reader) (*Baseline, error) {
 	var b Baseline
 	if err := yaml.NewDecoder(r, yaml.Strict()).Decode(&b); err != nil && err != io.EOF {

@@ -9,6 +9,7 @@ import (
 // Evidence is how well a rule of the contract is known.
 type Evidence string
 
+// The kinds of evidence.
 const (
 	EvidenceDocumented      Evidence = "D" // the 11.0 page says it or its sample shows it
 	EvidenceDocumentedLater Evidence = "L" // the pages of 12.0 to 14.0 say it
@@ -34,6 +35,7 @@ func (e Evidence) String() string {
 // Level says how far a run goes. The zero Level is [LevelObserved].
 type Level string
 
+// The levels.
 const (
 	LevelDocumented Level = "documented" // only what the 11.0 page says
 	LevelObserved   Level = "observed"   // and what later pages say and known clients rely on
@@ -63,17 +65,17 @@ func (l Level) Covers(e Evidence) bool {
 	}
 }
 
-// Needs is what a check asks of the server beyond answering.
-type Needs uint8
+// needs is what a check asks of the server beyond answering.
+type needs uint8
 
 const (
-	Writes    Needs = 1 << iota // creates requests or uploads
-	SFTP                        // logs in to the SFTP server
-	Processes                   // asks the platform to upgrade a dump
-	Waits                       // waits until an upgrade has ended
+	needsWrites  needs = 1 << iota // creates requests or uploads
+	needsSFTP                      // logs in to the SFTP server
+	needsProcess                   // asks the platform to upgrade a dump
+	needsWait                      // waits until an upgrade has ended
 )
 
-func (n Needs) String() string {
+func (n needs) String() string {
 	var words []string
 	for i, word := range []string{"writes", "sftp", "process", "waits"} {
 		if n&(1<<i) != 0 {
@@ -89,7 +91,7 @@ type check struct {
 	rows     []string // of the wire contract
 	evidence Evidence
 	says     string // what the contract asks, one sentence
-	needs    Needs
+	needs    needs
 	gentle   bool // may be asked of production: reads the one shared request, or creates nothing
 	last     bool // judges what the other checks have seen: runs when they are done
 	run      func(b *bench)
@@ -101,22 +103,22 @@ func (c *check) phase() int {
 	switch {
 	case c.last:
 		return 3
-	case c.needs&Processes != 0:
+	case c.needs&needsProcess != 0:
 		return 2
-	case c.needs&Writes != 0:
+	case c.needs&needsWrites != 0:
 		return 1
 	}
 	return 0
 }
 
-// Info describes a check to people and programs.
+// Info describes a check.
 type Info struct {
-	ID       string   `json:"id"`
-	Rows     []string `json:"rows"`
-	Evidence Evidence `json:"evidence"`
-	Says     string   `json:"says"`
-	Needs    string   `json:"needs"`  // words of writes, sftp, process, waits, joined with commas
-	Gentle   bool     `json:"gentle"` // also asked of production
+	ID       string   `json:"id"`       // such as create/target-invalid; it never changes
+	Rows     []string `json:"rows"`     // of docs/fidelity.md that the check judges
+	Evidence Evidence `json:"evidence"` // for what it asks
+	Says     string   `json:"says"`     // what the server must do, in a sentence
+	Needs    string   `json:"needs"`    // the words writes, sftp, process and waits that apply, joined with commas
+	Gentle   bool     `json:"gentle"`   // also asked of production
 }
 
 // Checks lists every check, in the order of reports.

@@ -59,9 +59,9 @@ func (b *bench) notFound(r reply, id string) {
 func accessRuleChecks() []check {
 	var checks []check
 	for _, m := range authMethods {
-		needs := Writes
+		needs := needsWrites
 		if m.name == "process" {
-			needs |= Processes
+			needs |= needsProcess
 		}
 		checks = append(checks,
 			check{id: group(m.name) + "/wrong-key", rows: rows("2"), evidence: EvidenceDocumented, needs: needs,

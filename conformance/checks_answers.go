@@ -96,12 +96,12 @@ func (b *bench) failureFields(r reply) {
 func answerChecks() []check {
 	var checks []check
 	for _, m := range pageMethods {
-		needs := Writes
+		needs := needsWrites
 		switch m {
 		case "process":
-			needs |= Processes
+			needs |= needsProcess
 		case "request_sftp_access":
-			needs |= SFTP
+			needs |= needsSFTP
 		}
 		checks = append(checks,
 			check{id: group(m) + "/failures-list", rows: rows("1.6"), evidence: EvidenceDocumented, needs: needs,
@@ -116,7 +116,7 @@ func answerChecks() []check {
 				}})
 	}
 	return append(checks,
-		check{id: "answers/success-status", rows: rows("1.6", "1.7"), evidence: EvidenceObserved, needs: Writes | Processes | SFTP,
+		check{id: "answers/success-status", rows: rows("1.6", "1.7"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsSFTP,
 			says: "A success answers an HTTP status below 300: known clients take 400 and above for an error, and the samples follow no redirect.",
 			run: func(b *bench) {
 				for _, m := range pageMethods {
@@ -125,7 +125,7 @@ func answerChecks() []check {
 					}
 				}
 			}},
-		check{id: "answers/success-200", rows: rows("1.7"), evidence: EvidenceAssumed, needs: Writes | Processes | SFTP,
+		check{id: "answers/success-200", rows: rows("1.7"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsSFTP,
 			says: "A success answers HTTP 200.",
 			run: func(b *bench) {
 				for _, m := range pageMethods {
@@ -143,7 +143,7 @@ func answerChecks() []check {
 					}
 				}
 			}},
-		check{id: "answers/content-type", rows: rows("1.6"), evidence: EvidenceAssumed, needs: Writes | Processes | SFTP,
+		check{id: "answers/content-type", rows: rows("1.6"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsSFTP,
 			says: "Answers have the Content-Type application/json.",
 			run: func(b *bench) {
 				for _, m := range pageMethods {
@@ -165,7 +165,7 @@ func answerChecks() []check {
 					}
 				}
 			}},
-		check{id: "answers/trailing-slash", rows: rows("1.11"), evidence: EvidenceAssumed, needs: Writes,
+		check{id: "answers/trailing-slash", rows: rows("1.11"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "Each method also answers with a trailing slash.",
 			run: func(b *bench) {
 				auth := b.create().auth()

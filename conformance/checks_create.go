@@ -8,7 +8,7 @@ import (
 
 func createChecks() []check {
 	return []check{
-		{id: "create/succeeds", rows: rows("3.1", "3.8"), evidence: EvidenceDocumented, needs: Writes,
+		{id: "create/succeeds", rows: rows("3.1", "3.8"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "create with contract, email, target, aim and filename gives a request with id and key.",
 			run: func(b *bench) {
 				p := b.createParams()
@@ -56,7 +56,7 @@ func createChecks() []check {
 					b.wrong(req.reply.What, "an integer id", kind(v)+" "+show(v))
 				}
 			}},
-		{id: "create/id-new", rows: rows("3.9"), evidence: EvidenceDocumented, needs: Writes,
+		{id: "create/id-new", rows: rows("3.9"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Each request has an id of its own, also when the same is asked twice.",
 			run: func(b *bench) {
 				seen := map[string]bool{}
@@ -68,7 +68,7 @@ func createChecks() []check {
 					seen[req.id] = true
 				}
 			}},
-		{id: "create/id-ascending", rows: rows("3.9"), evidence: EvidenceAssumed, needs: Writes,
+		{id: "create/id-ascending", rows: rows("3.9"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "Ids ascend.",
 			run: func(b *bench) {
 				last := new(big.Int)
@@ -114,7 +114,7 @@ func createChecks() []check {
 					}
 				}
 			}},
-		{id: "create/timezone", rows: rows("3.1", "7"), evidence: EvidenceDocumented, needs: Writes,
+		{id: "create/timezone", rows: rows("3.1", "7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A time zone given to create is shown; without one timezone is null.",
 			run: func(b *bench) {
 				p := b.createParams().with("timezone", "Europe/Brussels")
@@ -128,7 +128,7 @@ func createChecks() []check {
 					b.wrong(req.reply.What, "timezone null", show(v))
 				}
 			}},
-		{id: "create/filename-any-script", rows: rows("7"), evidence: EvidenceDocumented, needs: Writes,
+		{id: "create/filename-any-script", rows: rows("7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A file name of any script is kept as it is.",
 			run: func(b *bench) {
 				for _, name := range []string{"база данных.dump", "données-2015 (1).dump", "数据库.dump"} {
@@ -167,7 +167,7 @@ func createChecks() []check {
 		{id: "create/created-now", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "created_at is the time of the creation, in UTC.",
 			run:  func(b *bench) { b.createdNow(b.draft()) }},
-		{id: "create/aims", rows: rows("3.5"), evidence: EvidenceDocumented, needs: Writes,
+		{id: "create/aims", rows: rows("3.5"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "The aims test and production are both valid.",
 			run: func(b *bench) {
 				for _, aim := range []string{"test", "production"} {
@@ -177,7 +177,7 @@ func createChecks() []check {
 					b.shows(r, r.What, "aim", show(aim))
 				}
 			}},
-		{id: "create/targets", rows: rows("3.2", "3.3", "3.4"), evidence: EvidenceDocumented, needs: Writes,
+		{id: "create/targets", rows: rows("3.2", "3.3", "3.4"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Every target that the server itself lists as expected is accepted.",
 			run: func(b *bench) {
 				if len(b.learned.targets) == 0 {
@@ -190,7 +190,7 @@ func createChecks() []check {
 					b.shows(r, r.What, "target", show(target))
 				}
 			}},
-		{id: "create/contract-forms", rows: rows("3.6"), evidence: EvidenceObserved, needs: Writes,
+		{id: "create/contract-forms", rows: rows("3.6"), evidence: EvidenceObserved, needs: needsWrites,
 			says: "Contract references of the forms in use are known or unknown, but not refused for their form.",
 			run: func(b *bench) {
 				for _, ref := range contractForms {
@@ -202,7 +202,7 @@ func createChecks() []check {
 					}
 				}
 			}},
-		{id: "create/contracts-known", rows: rows("3.6", "3.7"), evidence: EvidenceAssumed, needs: Writes,
+		{id: "create/contracts-known", rows: rows("3.6", "3.7"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "An emulator knows every contract but M123456-abcxyz.",
 			run: func(b *bench) {
 				for _, ref := range contractForms {

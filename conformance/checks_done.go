@@ -61,7 +61,7 @@ func (b *bench) upgradedFile() (*sftpConn, *journey, string) {
 }
 
 func doneChecks() []check {
-	const needs = SFTP | Writes | Processes | Waits
+	const needs = needsSFTP | needsWrites | needsProcess | needsWait
 	return []check{
 		{id: "sftp/done-access", rows: rows("5.3"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "request_sftp_access is allowed in done, and its keys open the share.",

@@ -39,7 +39,7 @@ func (b *bench) archive(key, u string) answer {
 
 // eachArchive makes a check that is asked of both archives of a finished request.
 func eachArchive(id string, evidence Evidence, says string, judge func(b *bench, j *journey, u string, whole answer)) check {
-	return check{id: "urls/" + id, rows: rows("8.3"), evidence: evidence, says: says, gentle: evidence != EvidenceAssumed, needs: Writes | Processes | Waits,
+	return check{id: "urls/" + id, rows: rows("8.3"), evidence: evidence, says: says, gentle: evidence != EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
 		run: func(b *bench) {
 			j := b.journey("main")
 			j.doneOrStop(b)
@@ -77,7 +77,7 @@ func (b *bench) textual(a answer) {
 }
 
 func downloadChecks() []check {
-	const needs = Writes | Processes | Waits
+	const needs = needsWrites | needsProcess | needsWait
 	checks := []check{
 		{id: "urls/status-page", rows: rows("8.7"), evidence: EvidenceDocumented, gentle: true,
 			says: "status_url is an HTML page.",
@@ -99,7 +99,7 @@ func downloadChecks() []check {
 					b.wrong(a.What, "the uploaded dump byte for byte", a.came()+", "+a.differs(j.dump))
 				}
 			}},
-		{id: "urls/original-at-once", rows: rows("8.2"), evidence: EvidenceAssumed, needs: Writes,
+		{id: "urls/original-at-once", rows: rows("8.2"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "original/* is there from the first upload on, and 404 before.",
 			run: func(b *bench) {
 				req := b.create()
@@ -140,10 +140,10 @@ func downloadChecks() []check {
 					b.wrong(a.What, "the uploaded dump", a.differs(j.dump))
 				}
 			}},
-		{id: "urls/upgraded-only-done", rows: rows("8.2"), evidence: EvidenceDocumented, needs: Writes | Processes,
+		{id: "urls/upgraded-only-done", rows: rows("8.2"), evidence: EvidenceDocumented, needs: needsWrites | needsProcess,
 			says: "Before done there is nothing under upgraded/*.",
 			run:  func(b *bench) { b.upgradedHidden(func(status int) bool { return status >= 300 }, "no success") }},
-		{id: "urls/upgraded-404", rows: rows("8.2"), evidence: EvidenceAssumed, needs: Writes | Processes,
+		{id: "urls/upgraded-404", rows: rows("8.2"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess,
 			says: "Before done upgraded/* is 404.",
 			run:  func(b *bench) { b.upgradedHidden(func(status int) bool { return status == 404 }, "HTTP 404") }},
 		{id: "urls/notes", rows: rows("7", "8.2"), evidence: EvidenceDocumented, needs: needs, gentle: true,
@@ -232,7 +232,7 @@ func downloadChecks() []check {
 					b.wrong(a.What+" of an Odoo zip", "its dump.sql", a.came()+", "+a.differs(want))
 				}
 			}},
-		{id: "urls/original-sql-plain", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs | SFTP,
+		{id: "urls/original-sql-plain", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs | needsSFTP,
 			says: "original_sql_url gives a plain dump as it is.",
 			run: func(b *bench) {
 				j := b.journey("sftp")
@@ -259,7 +259,7 @@ func downloadChecks() []check {
 				j.doneOrStop(b)
 				b.textual(b.fetch(b.reachable(text(j.field("upgraded_sql_url")))))
 			}},
-		{id: "urls/same-over-sftp", rows: rows("8.4"), evidence: EvidenceAssumed, needs: needs | SFTP,
+		{id: "urls/same-over-sftp", rows: rows("8.4"), evidence: EvidenceAssumed, needs: needs | needsSFTP,
 			says: "upgraded_dump_url and SFTP give the same bytes.",
 			run: func(b *bench) {
 				c, j, name := b.upgradedFile()

@@ -48,7 +48,7 @@ func (b *bench) needsMethod(method string) {
 func skipTestChecks() []check {
 	skip := func(b *bench, p params) reply { return b.api("skip_test", b.way("skip_test"), p) }
 	delivers := func(id string, w way, rows []string, says string) check {
-		return check{id: "skip-test/" + id, rows: rows, evidence: EvidenceDocumentedLater, needs: Writes | Processes | Waits, says: says,
+		return check{id: "skip-test/" + id, rows: rows, evidence: EvidenceDocumentedLater, needs: needsWrites | needsProcess | needsWait, says: says,
 			run: func(b *bench) {
 				b.needsMethod("skip_test")
 				req, _ := b.uploadedAs("aim", "production")
@@ -70,7 +70,7 @@ func skipTestChecks() []check {
 			}}
 	}
 	return []check{
-		{id: "skip-test/refused-in-draft", rows: rows("6.5"), evidence: EvidenceDocumentedLater, needs: Writes,
+		{id: "skip-test/refused-in-draft", rows: rows("6.5"), evidence: EvidenceDocumentedLater, needs: needsWrites,
 			says: "skip_test in draft is refused and changes nothing: it is for the state testing.",
 			run: func(b *bench) {
 				b.needsMethod("skip_test")
@@ -79,7 +79,7 @@ func skipTestChecks() []check {
 				b.refusal(skip(b, req.auth()), "the request is not in testing")
 				b.unchanged("skip_test in draft", req, before)
 			}},
-		{id: "skip-test/only-in-testing", rows: rows("6.5"), evidence: EvidenceDocumentedLater, needs: Writes | Processes | Waits,
+		{id: "skip-test/only-in-testing", rows: rows("6.5"), evidence: EvidenceDocumentedLater, needs: needsWrites | needsProcess | needsWait,
 			says: "skip_test is refused before testing, while the upgrade goes on, and when it is done.",
 			run: func(b *bench) {
 				b.needsMethod("skip_test")
@@ -98,14 +98,14 @@ func skipTestChecks() []check {
 				})
 				b.refusal(r, "the request is not in testing yet")
 			}},
-		{id: "skip-test/state-invalid", rows: rows("6.5", "2"), evidence: EvidenceAssumed, needs: Writes,
+		{id: "skip-test/state-invalid", rows: rows("6.5", "2"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "skip_test in draft is refused with STATE:INVALID.",
 			run: func(b *bench) {
 				b.needsMethod("skip_test")
 				r := skip(b, b.create().auth())
 				b.stateInvalid(r, b.reasoned(r, "STATE:INVALID"), "testing")
 			}},
-		{id: "skip-test/wrong-key", rows: rows("6.5"), evidence: EvidenceDocumentedLater, needs: Writes,
+		{id: "skip-test/wrong-key", rows: rows("6.5"), evidence: EvidenceDocumentedLater, needs: needsWrites,
 			says: "skip_test is refused with a wrong key.",
 			run: func(b *bench) {
 				b.needsMethod("skip_test")
@@ -137,7 +137,7 @@ func skipTestChecks() []check {
 		delivers("delivers", byQuery, rows("6.5"), "skip_test in testing succeeds; the state becomes delivered and the upgraded database is handed over."),
 		delivers("form", byForm, rows("6.5", "1.1"), "skip_test takes its parameters in an urlencoded form."),
 		delivers("get-body", byGetBody, rows("6.5", "1.2"), "skip_test takes its parameters in an urlencoded body of a GET, as the 13.0 samples send it."),
-		{id: "skip-test/sftp-delivered", rows: rows("5.3", "6.5"), evidence: EvidenceDocumentedLater, needs: SFTP | Writes | Processes | Waits,
+		{id: "skip-test/sftp-delivered", rows: rows("5.3", "6.5"), evidence: EvidenceDocumentedLater, needs: needsSFTP | needsWrites | needsProcess | needsWait,
 			says: "SFTP access is also given in delivered.",
 			run: func(b *bench) {
 				b.needsMethod("skip_test")
@@ -177,14 +177,14 @@ func upgradeChecks() []check {
 		return req, r
 	}
 	return []check{
-		{id: "upgrade/answer", rows: rows("6.6"), evidence: EvidenceObserved, needs: Writes | Processes,
+		{id: "upgrade/answer", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "upgrade takes the parameters in the query and the dump as its body, and answers like create.",
 			run: func(b *bench) {
 				_, r := begin(b, usual(b).with("run", "False", "dbname", "prod"), b.dump())
 				b.failureList(r, true)
 				b.allKeys(r)
 			}},
-		{id: "upgrade/processes", rows: rows("6.6"), evidence: EvidenceObserved, needs: Writes | Processes,
+		{id: "upgrade/processes", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "upgrade processes the dump at once: status is out of draft.",
 			run: func(b *bench) {
 				req, _ := begin(b, usual(b), b.dump())
@@ -192,7 +192,7 @@ func upgradeChecks() []check {
 					b.wrong("upgrade and then status", "a state other than draft", show(v))
 				}
 			}},
-		{id: "upgrade/bytes", rows: rows("6.6"), evidence: EvidenceObserved, needs: Writes | Processes | Waits,
+		{id: "upgrade/bytes", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsWait,
 			says: "upgrade's body is the dump, byte for byte, also when it is sent as a form.",
 			run: func(b *bench) {
 				b.needsMethod("upgrade")
@@ -206,7 +206,7 @@ func upgradeChecks() []check {
 				}
 				b.holds(req, c.what, dump)
 			}},
-		{id: "upgrade/multipart-body", rows: rows("6.6", "4.2"), evidence: EvidenceObserved, needs: Writes | Processes | Waits,
+		{id: "upgrade/multipart-body", rows: rows("6.6", "4.2"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsWait,
 			says: "upgrade's body is the dump also when it is a multipart body: it is not unwrapped.",
 			run: func(b *bench) {
 				b.needsMethod("upgrade")
@@ -220,7 +220,7 @@ func upgradeChecks() []check {
 				}
 				b.holds(req, c.what, c.body)
 			}},
-		{id: "upgrade/migrated-sql-url", rows: rows("6.6"), evidence: EvidenceObserved, needs: Writes | Processes,
+		{id: "upgrade/migrated-sql-url", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "Such a request's status has migrated_sql_url, equal to upgraded_sql_url.",
 			run: func(b *bench) {
 				req, _ := begin(b, usual(b), b.dump())
@@ -229,7 +229,7 @@ func upgradeChecks() []check {
 					b.wrong("upgrade and then status", "migrated_sql_url equal to upgraded_sql_url, "+show(m["upgraded_sql_url"]), show(m["migrated_sql_url"]))
 				}
 			}},
-		{id: "upgrade/postgresql", rows: rows("6.6"), evidence: EvidenceObserved, needs: Writes | Processes,
+		{id: "upgrade/postgresql", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "Such a request's postgresql is never null: what the dump says, else the parameter.",
 			run: func(b *bench) {
 				dumps := map[string][]byte{`"9.4"`: sqlDump("9.4.5", nil), `"9.3"`: []byte("-- a dump that does not tell its version\nCREATE TABLE res_users (id integer);\n")}
@@ -239,7 +239,7 @@ func upgradeChecks() []check {
 					b.shows(b.status(req), "upgrade with postgresql=9.3 and then status", "postgresql", want)
 				}
 			}},
-		{id: "upgrade/filename", rows: rows("6.6"), evidence: EvidenceObserved, needs: Writes | Processes,
+		{id: "upgrade/filename", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "upgrade's filename is optional: <contract>.sql without one.",
 			run: func(b *bench) {
 				_, r := begin(b, usual(b), b.dump())
@@ -247,7 +247,7 @@ func upgradeChecks() []check {
 				_, r = begin(b, usual(b).with("filename", "mine.dump"), b.dump())
 				b.shows(r, "upgrade with the filename mine.dump", "filename", `"mine.dump"`)
 			}},
-		{id: "upgrade/refusals", rows: rows("6.6", "2"), evidence: EvidenceObserved, needs: Writes,
+		{id: "upgrade/refusals", rows: rows("6.6", "2"), evidence: EvidenceObserved, needs: needsWrites,
 			says: "upgrade refuses as create does: an invalid target and an unknown contract together.",
 			run: func(b *bench) {
 				b.needsMethod("upgrade")
@@ -266,7 +266,7 @@ func upgradeChecks() []check {
 					b.counted(ask(b, c.params, b.dump()), c)
 				}
 			}},
-		{id: "upgrade/done", rows: rows("6.6", "8.2"), evidence: EvidenceObserved, needs: Writes | Processes | Waits,
+		{id: "upgrade/done", rows: rows("6.6", "8.2"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsWait,
 			says: "The upgrade ends in done, and migrated_sql_url gives SQL text.",
 			run: func(b *bench) {
 				dump := fixture("openchs.sql")
@@ -284,7 +284,7 @@ func upgradeChecks() []check {
 					b.textual(b.fetch(b.reachable(u)))
 				}
 			}},
-		{id: "upgrade/plain-status", rows: rows("6.6"), evidence: EvidenceAssumed, needs: Writes,
+		{id: "upgrade/plain-status", rows: rows("6.6"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "migrated_sql_url belongs to upgrade's requests only.",
 			run: func(b *bench) {
 				if _, there := b.create().reply.request()["migrated_sql_url"]; there {

@@ -25,7 +25,7 @@ func paramChecks() []check {
 	var checks []check
 	for _, w := range ways {
 		checks = append(checks,
-			check{id: "create/" + w.name, rows: w.rows, evidence: w.evidence, needs: Writes,
+			check{id: "create/" + w.name, rows: w.rows, evidence: w.evidence, needs: needsWrites,
 				says: "create takes its parameters " + w.says + ".",
 				run: func(b *bench) {
 					p := b.createParams().set("email", "john+"+w.name+"@example.com")
@@ -44,7 +44,7 @@ func paramChecks() []check {
 						b.wrong(r.What, "the request "+req.id, r.came())
 					}
 				}},
-			check{id: "process/" + w.name, rows: w.rows, evidence: w.evidence, needs: Writes | Processes,
+			check{id: "process/" + w.name, rows: w.rows, evidence: w.evidence, needs: needsWrites | needsProcess,
 				says: "process takes its parameters " + w.says + ".",
 				run: func(b *bench) {
 					req, _ := b.uploaded()
@@ -60,7 +60,7 @@ func paramChecks() []check {
 		}
 	}
 	return append(checks,
-		check{id: "params/query-and-form", rows: rows("1.1"), evidence: EvidenceDocumented, needs: Writes,
+		check{id: "params/query-and-form", rows: rows("1.1"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Parameters may come partly in the query and partly in the form.",
 			run: func(b *bench) {
 				split(b, "query and form", func(q, rest params) call {
@@ -68,7 +68,7 @@ func paramChecks() []check {
 						what: "POST create " + q.String() + " in the query and " + rest.String() + " as a form"}
 				})
 			}},
-		check{id: "params/query-and-multipart", rows: rows("1.1"), evidence: EvidenceDocumented, needs: Writes,
+		check{id: "params/query-and-multipart", rows: rows("1.1"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Parameters may come partly in the query and partly in multipart fields.",
 			run: func(b *bench) {
 				split(b, "query and multipart", func(q, rest params) call {
@@ -100,7 +100,7 @@ func paramChecks() []check {
 					b.wrong(r.What, "the request "+req.id, r.came())
 				}
 			}},
-		check{id: "params/escapes", rows: rows("1.1", "7"), evidence: EvidenceDocumented, needs: Writes,
+		check{id: "params/escapes", rows: rows("1.1", "7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Percent escapes and + are decoded: what was sent is what status shows.",
 			run: func(b *bench) {
 				name := "my db+v1 (100%) & more=ü.dump"
@@ -115,7 +115,7 @@ func paramChecks() []check {
 					}
 				}
 			}},
-		check{id: "params/extra-ignored", rows: rows("1.4"), evidence: EvidenceObserved, needs: Writes,
+		check{id: "params/extra-ignored", rows: rows("1.4"), evidence: EvidenceObserved, needs: needsWrites,
 			says: "Unknown extra parameters are ignored: known clients send dbname, backup, run and others.",
 			run: func(b *bench) {
 				extra := params{"dbname", "prod", "backup", "/tmp/x.dump", "run", "False", "version", "2", "database", "eu9"}
@@ -129,7 +129,7 @@ func paramChecks() []check {
 					b.accepted(b.api("status", w, req.auth().with(extra...)))
 				}
 			}},
-		check{id: "params/extra-ignored-upload", rows: rows("1.4"), evidence: EvidenceObserved, needs: Writes,
+		check{id: "params/extra-ignored-upload", rows: rows("1.4"), evidence: EvidenceObserved, needs: needsWrites,
 			says: "upload, request_sftp_access and process ignore unknown extra parameters.",
 			run: func(b *bench) {
 				req := b.create()

@@ -14,13 +14,13 @@ var estimateForm = regexp.MustCompile(`^\d{2,}:[0-5]\d$`)
 
 func processChecks() []check {
 	return []check{
-		{id: "process/answer", rows: rows("6.1"), evidence: EvidenceDocumented, needs: Writes | Processes,
+		{id: "process/answer", rows: rows("6.1"), evidence: EvidenceDocumented, needs: needsWrites | needsProcess,
 			says: "process of an uploaded dump succeeds.",
 			run: func(b *bench) {
 				req, _ := b.uploaded()
 				b.accepted(b.api("process", b.way("process"), req.auth()))
 			}},
-		{id: "process/leaves-draft", rows: rows("6.1"), evidence: EvidenceDocumented, needs: Writes | Processes,
+		{id: "process/leaves-draft", rows: rows("6.1"), evidence: EvidenceDocumented, needs: needsWrites | needsProcess,
 			says: "process moves the request out of draft at once.",
 			run: func(b *bench) {
 				req, _ := b.uploaded()
@@ -33,7 +33,7 @@ func processChecks() []check {
 				}
 				b.wrong("process and then status", "a state other than draft", `"draft"`)
 			}},
-		{id: "process/own-request", rows: rows("6.1"), evidence: EvidenceDocumented, needs: Writes | Processes,
+		{id: "process/own-request", rows: rows("6.1"), evidence: EvidenceDocumented, needs: needsWrites | needsProcess,
 			says: "process moves its own request only.",
 			run: func(b *bench) {
 				other, _ := b.uploadedAs("filename", "bystander.dump")
@@ -43,7 +43,7 @@ func processChecks() []check {
 					b.wrong("process of another request, and status", `state "draft"`, show(v))
 				}
 			}},
-		{id: "process/state-names", rows: rows("6.2"), evidence: EvidenceObserved, gentle: true, needs: Writes | Processes | Waits,
+		{id: "process/state-names", rows: rows("6.2"), evidence: EvidenceObserved, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "The states have the names that clients know.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -54,7 +54,7 @@ func processChecks() []check {
 					}
 				}
 			}},
-		{id: "process/never-draft-again", rows: rows("6.1", "6.2"), evidence: EvidenceDocumented, gentle: true, needs: Writes | Processes | Waits,
+		{id: "process/never-draft-again", rows: rows("6.1", "6.2"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "A request that was processed is never in draft again.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -63,7 +63,7 @@ func processChecks() []check {
 					b.wrong("process and then status", "no state draft", fmt.Sprintf("%q", j.states))
 				}
 			}},
-		{id: "process/state-order", rows: rows("6.2"), evidence: EvidenceAssumed, needs: Writes | Processes | Waits,
+		{id: "process/state-order", rows: rows("6.2"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
 			says: "The states come in the order pending, processing, testing, done.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -80,7 +80,7 @@ func processChecks() []check {
 					b.wrong("process and then status", "the states before done", fmt.Sprintf("%q", j.states))
 				}
 			}},
-		{id: "process/reaches-done", rows: rows("6.2"), evidence: EvidenceObserved, gentle: true, needs: Writes | Processes | Waits,
+		{id: "process/reaches-done", rows: rows("6.2"), evidence: EvidenceObserved, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "The upgrade of a good dump ends in done.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -93,7 +93,7 @@ func processChecks() []check {
 					b.wrong("process and then status, again and again for "+b.opts.Wait.String(), "state done", fmt.Sprintf("%q, customer_message %s", j.states, show(j.field("customer_message"))))
 				}
 			}},
-		{id: "process/stays-done", rows: rows("6.2"), evidence: EvidenceObserved, gentle: true, needs: Writes | Processes | Waits,
+		{id: "process/stays-done", rows: rows("6.2"), evidence: EvidenceObserved, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "done stays done.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -104,7 +104,7 @@ func processChecks() []check {
 					}
 				}
 			}},
-		{id: "process/processed-at", rows: rows("6.3"), evidence: EvidenceDocumented, gentle: true, needs: Writes | Processes | Waits,
+		{id: "process/processed-at", rows: rows("6.3"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "processed_at is the time the upgrade began: set when it has ended, and not before created_at.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -124,7 +124,7 @@ func processChecks() []check {
 					}
 				}
 			}},
-		{id: "process/processed-at-begins", rows: rows("6.3"), evidence: EvidenceAssumed, needs: Writes | Processes | Waits,
+		{id: "process/processed-at-begins", rows: rows("6.3"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
 			says: "processed_at is set while the upgrade goes on.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -135,7 +135,7 @@ func processChecks() []check {
 					}
 				}
 			}},
-		{id: "process/processed-at-stays", rows: rows("6.3"), evidence: EvidenceDocumented, gentle: true, needs: Writes | Processes | Waits,
+		{id: "process/processed-at-stays", rows: rows("6.3"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "Once set, processed_at stays.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -151,7 +151,7 @@ func processChecks() []check {
 					}
 				}
 			}},
-		{id: "process/estimated-time", rows: rows("7", "6.3"), evidence: EvidenceAssumed, needs: Writes | Processes | Waits,
+		{id: "process/estimated-time", rows: rows("7", "6.3"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
 			says: "estimated_time is null or HH:MM.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -162,7 +162,7 @@ func processChecks() []check {
 					}
 				}
 			}},
-		{id: "process/stage-follows", rows: rows("7"), evidence: EvidenceAssumed, needs: Writes | Processes | Waits,
+		{id: "process/stage-follows", rows: rows("7"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
 			says: "issue_stage follows the state: it is new no more when the upgrade has ended.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -171,7 +171,7 @@ func processChecks() []check {
 					b.wrong("status in state done", "issue_stage other than new", show(v))
 				}
 			}},
-		{id: "process/description-stays", rows: rows("7", "4.7"), evidence: EvidenceDocumented, gentle: true, needs: Writes | Processes | Waits,
+		{id: "process/description-stays", rows: rows("7", "4.7"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "filesize, postgresql and compressions describe the uploaded dump to the end.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -187,7 +187,7 @@ func processChecks() []check {
 					}
 				}
 			}},
-		{id: "process/twice", rows: rows("6.4", "2"), evidence: EvidenceAssumed, needs: Writes | Processes,
+		{id: "process/twice", rows: rows("6.4", "2"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess,
 			says: "A second process is refused with STATE:INVALID.",
 			run: func(b *bench) {
 				req, _ := b.uploaded()
@@ -195,7 +195,7 @@ func processChecks() []check {
 				r := b.api("process", b.way("process"), req.auth())
 				b.stateInvalid(r, b.reasoned(r, "STATE:INVALID"), "draft")
 			}},
-		{id: "process/needs-dump", rows: rows("2"), evidence: EvidenceAssumed, needs: Processes,
+		{id: "process/needs-dump", rows: rows("2"), evidence: EvidenceAssumed, needs: needsProcess,
 			says: "process without a dump, or with an empty one, is refused with DUMP:MISSING and stays in draft.",
 			run: func(b *bench) {
 				none, empty := b.create(), b.create()
@@ -205,7 +205,7 @@ func processChecks() []check {
 					b.shows(b.status(req), "a refused process and then status", "state", `"draft"`)
 				}
 			}},
-		{id: "process/sftp-dump", rows: rows("5.12", "6.1"), evidence: EvidenceDocumented, needs: SFTP | Writes | Processes | Waits,
+		{id: "process/sftp-dump", rows: rows("5.12", "6.1"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites | needsProcess | needsWait,
 			says: "A dump that came over SFTP is processed, and is the original afterwards, byte for byte.",
 			run: func(b *bench) {
 				j := b.journey("sftp")

@@ -67,7 +67,7 @@ func (b *bench) accessReply() (request, reply) {
 
 func sftpAccessChecks() []check {
 	answerKey := func(name, row string, evidence Evidence, says string, judge func(v any, req request, m map[string]any) string) check {
-		return check{id: "sftp-access/" + strings.ReplaceAll(name, "_", "-"), rows: rows("5.4", row), evidence: evidence, says: says, needs: SFTP, gentle: evidence != EvidenceAssumed,
+		return check{id: "sftp-access/" + strings.ReplaceAll(name, "_", "-"), rows: rows("5.4", row), evidence: evidence, says: says, needs: needsSFTP, gentle: evidence != EvidenceAssumed,
 			run: func(b *bench) {
 				req, r := b.accessReply()
 				if want := judge(r.request()[name], req, r.request()); want != "" {
@@ -76,7 +76,7 @@ func sftpAccessChecks() []check {
 			}}
 	}
 	checks := []check{
-		{id: "sftp-access/answer", rows: rows("5.3", "5.4"), evidence: EvidenceDocumented, needs: SFTP, gentle: true,
+		{id: "sftp-access/answer", rows: rows("5.3", "5.4"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "request_sftp_access in draft answers the object request with all that a login needs.",
 			run: func(b *bench) {
 				_, r := b.accessReply()
@@ -126,7 +126,7 @@ func sftpAccessChecks() []check {
 			}
 			return ""
 		}),
-		{id: "sftp-access/number-types", rows: rows("5.6"), evidence: EvidenceAssumed, needs: SFTP,
+		{id: "sftp-access/number-types", rows: rows("5.6"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "sftp_port is a number and request_id an integer.",
 			run: func(b *bench) {
 				_, r := b.accessReply()
@@ -136,20 +136,20 @@ func sftpAccessChecks() []check {
 					}
 				}
 			}},
-		{id: "sftp-access/requires-keys", rows: rows("5.1"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp-access/requires-keys", rows: rows("5.1"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "request_sftp_access without ssh_keys is refused.",
 			run: func(b *bench) {
 				r := b.api("request_sftp_access", byPostQuery, b.create().auth())
 				b.refusal(r, "ssh_keys is required")
 			}},
-		{id: "sftp-access/missing-keys", rows: rows("2"), evidence: EvidenceAssumed, needs: SFTP,
+		{id: "sftp-access/missing-keys", rows: rows("2"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "Without ssh_keys, or with nothing in it, the failure is SSH_KEYS:MISSING.",
 			run: func(b *bench) {
 				req := b.create()
 				b.missing(b.api("request_sftp_access", byPostQuery, req.auth()), "ssh_keys")
 				b.missing(b.api("request_sftp_access", byForm, req.auth().with("ssh_keys", "")), "ssh_keys")
 			}},
-		{id: "sftp-access/keys-invalid", rows: rows("2"), evidence: EvidenceAssumed, needs: SFTP,
+		{id: "sftp-access/keys-invalid", rows: rows("2"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "A line that is no key is refused with SSH_KEYS:INVALID, its number and itself, cut at 80 characters.",
 			run: func(b *bench) {
 				req := b.create()
@@ -165,13 +165,13 @@ func sftpAccessChecks() []check {
 				r := readReply(b.must(b.composeAccess(req.auth(), "# no key at all\n\n")))
 				b.reasoned(r, "SSH_KEYS:INVALID")
 			}},
-		{id: "sftp-access/keys-with-comments", rows: rows("5.1"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp-access/keys-with-comments", rows: rows("5.1"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "ssh_keys may have blank lines and lines that begin with #.",
 			run: func(b *bench) {
 				req, key := b.create(), newKey("ed25519")
 				b.opens(req, b.composeAccess(req.auth(), "# my keys\n\n"+keyLine(key)+"\n\n# end\n"), key)
 			}},
-		{id: "sftp-access/no-key-in-comments", rows: rows("5.1", "5.10"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp-access/no-key-in-comments", rows: rows("5.1", "5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "A key in a line that begins with # opens nothing.",
 			run: func(b *bench) {
 				req, key, out := b.create(), newKey("ed25519"), newKey("ed25519")
@@ -180,7 +180,7 @@ func sftpAccessChecks() []check {
 				a, _ := b.readAccess(b.accepted(readReply(b.must(c))), req)
 				b.entrance(a, a.user, out, "a key in a comment", false)
 			}},
-		{id: "sftp-access/several-keys", rows: rows("5.1"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp-access/several-keys", rows: rows("5.1"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "Each of several keys opens the share.",
 			run: func(b *bench) {
 				req := b.create()
@@ -191,7 +191,7 @@ func sftpAccessChecks() []check {
 					b.opens(req, c, k)
 				}
 			}},
-		{id: "sftp-access/keys-crlf", rows: rows("5.2"), evidence: EvidenceAssumed, needs: SFTP,
+		{id: "sftp-access/keys-crlf", rows: rows("5.2"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "CRLF line ends, a missing last line end and comments behind the key are fine.",
 			run: func(b *bench) {
 				req, one, two := b.create(), newKey("ed25519"), newKey("ed25519")
@@ -200,7 +200,7 @@ func sftpAccessChecks() []check {
 				b.opens(req, c, one)
 				b.opens(req, c, two)
 			}},
-		{id: "sftp-access/replaces-keys", rows: rows("5.7"), evidence: EvidenceAssumed, needs: SFTP,
+		{id: "sftp-access/replaces-keys", rows: rows("5.7"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "A second call replaces the keys: the first ones open nothing any more.",
 			run: func(b *bench) {
 				req, first, second := b.create(), newKey("ed25519"), newKey("ed25519")
@@ -209,7 +209,7 @@ func sftpAccessChecks() []check {
 				b.entrance(a, a.user, second, "a key of the second call", true)
 				b.entrance(a, a.user, first, "a key of the first call", false)
 			}},
-		{id: "sftp-access/only-draft-and-done", rows: rows("5.3"), evidence: EvidenceDocumented, needs: SFTP | Writes | Processes,
+		{id: "sftp-access/only-draft-and-done", rows: rows("5.3"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites | needsProcess,
 			says: "While the upgrade goes on, request_sftp_access is refused.",
 			run: func(b *bench) {
 				var r reply
@@ -220,7 +220,7 @@ func sftpAccessChecks() []check {
 					b.wrong("request_sftp_access while the upgrade goes on", "a failure", r.came())
 				}
 			}},
-		{id: "sftp-access/state-invalid", rows: rows("2", "5.3"), evidence: EvidenceAssumed, needs: SFTP | Writes | Processes,
+		{id: "sftp-access/state-invalid", rows: rows("2", "5.3"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites | needsProcess,
 			says: "While the upgrade goes on, request_sftp_access is refused with STATE:INVALID.",
 			run: func(b *bench) {
 				var r reply
@@ -229,7 +229,7 @@ func sftpAccessChecks() []check {
 				})
 				b.stateInvalid(r, b.reasoned(r, "STATE:INVALID"), "draft", "done")
 			}},
-		{id: "sftp-access/ends", rows: rows("5.18"), evidence: EvidenceAssumed, needs: SFTP | Writes | Processes,
+		{id: "sftp-access/ends", rows: rows("5.18"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites | needsProcess,
 			says: "When the request leaves draft the access ends: open sessions are closed, and login is refused.",
 			run: func(b *bench) {
 				key := newKey("ed25519")
@@ -258,14 +258,14 @@ func sftpAccessChecks() []check {
 			}},
 	}
 	for _, w := range keyWays {
-		checks = append(checks, check{id: "sftp-access/" + w.id, rows: rows(w.row), evidence: w.evidence, says: w.says, needs: SFTP,
+		checks = append(checks, check{id: "sftp-access/" + w.id, rows: rows(w.row), evidence: w.evidence, says: w.says, needs: needsSFTP,
 			run: func(b *bench) {
 				req, key := b.create(), newKey("ed25519")
 				b.opens(req, w.call(b, req.auth(), keyLine(key)+"\n"), key)
 			}})
 	}
 	for _, kind := range []string{"rsa", "ecdsa", "ed25519"} {
-		checks = append(checks, check{id: "sftp/login-" + kind, rows: rows("5.2", "5.10"), evidence: EvidenceDocumented, needs: SFTP, gentle: kind == "ed25519",
+		checks = append(checks, check{id: "sftp/login-" + kind, rows: rows("5.2", "5.10"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: kind == "ed25519",
 			says: "A listed " + kind + " key opens the share.",
 			run: func(b *bench) {
 				req, key := b.draft(), newKey(kind)

@@ -98,12 +98,12 @@ func sftpForbiddenChecks() []check {
 			c.has(name, f.id, data)
 		}
 		checks = append(checks,
-			check{id: "sftp/" + f.id, rows: rows("5.13"), evidence: EvidenceDocumented, needs: SFTP | Writes,
+			check{id: "sftp/" + f.id, rows: rows("5.13"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
 				says: f.says + " The session goes on.", run: func(b *bench) { run(b, false) }},
-			check{id: "sftp/" + f.id + "-status", rows: rows("5.13"), evidence: EvidenceAssumed, needs: SFTP | Writes,
+			check{id: "sftp/" + f.id + "-status", rows: rows("5.13"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites,
 				says: f.says + " The status is permission denied, or no such file.", run: func(b *bench) { run(b, true) }})
 	}
-	return append(checks, check{id: "sftp/no-such-file", rows: rows("5.13"), evidence: EvidenceObserved, needs: SFTP,
+	return append(checks, check{id: "sftp/no-such-file", rows: rows("5.13"), evidence: EvidenceObserved, needs: needsSFTP,
 		says: "What isn't there is reported as no such file or permission denied, in an open session.",
 		run: func(b *bench) {
 			c, name := b.filled(someDump(1000))
@@ -114,7 +114,7 @@ func sftpForbiddenChecks() []check {
 			}
 			c.has(name, "stat of what isn't there", someDump(1000))
 		}},
-		check{id: "sftp/no-paths-told", rows: rows("5.13"), evidence: EvidenceAssumed, needs: SFTP,
+		check{id: "sftp/no-paths-told", rows: rows("5.13"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "Error texts don't tell the server's own paths.",
 			run: func(b *bench) {
 				c, _ := b.filled(someDump(1000))

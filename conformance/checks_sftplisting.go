@@ -84,7 +84,7 @@ func longParts(line string) []string {
 func sftpListingChecks() []check {
 	const size = 84992
 	return []check{
-		{id: "sftp/session", rows: rows("5.5", "5.19"), evidence: EvidenceDocumented, needs: SFTP, gentle: true,
+		{id: "sftp/session", rows: rows("5.5", "5.19"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "The subsystem sftp speaks SFTP version 3.",
 			run: func(b *bench) {
 				key := newKey("ed25519")
@@ -97,7 +97,7 @@ func sftpListingChecks() []check {
 					b.wrong("the subsystem sftp", "SFTP version 3", err.Error())
 				}
 			}},
-		{id: "sftp/root", rows: rows("5.11"), evidence: EvidenceDocumented, needs: SFTP, gentle: true,
+		{id: "sftp/root", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "A session begins in /, which is a directory.",
 			run: func(b *bench) {
 				c, name := b.share()
@@ -110,7 +110,7 @@ func sftpListingChecks() []check {
 					b.wrong("stat /", "a directory", fmt.Sprintf("%v %v", a, err))
 				}
 			}},
-		{id: "sftp/list-only-shared", rows: rows("5.11"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp/list-only-shared", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "/ shows only the shared file.",
 			run: func(b *bench) {
 				c, name := b.filled(someDump(size))
@@ -118,7 +118,7 @@ func sftpListingChecks() []check {
 					c.only(path, name)
 				}
 			}},
-		{id: "sftp/list-mode", rows: rows("5.11"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp/list-mode", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The shared file is shown with the mode -rw-rw-rw-.",
 			run: func(b *bench) {
 				c, name := b.filled(someDump(size))
@@ -133,7 +133,7 @@ func sftpListingChecks() []check {
 					}
 				}
 			}},
-		{id: "sftp/list-owner", rows: rows("5.11"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp/list-owner", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The shared file is shown with uid 0 and gid 0.",
 			run: func(b *bench) {
 				c, name := b.filled(someDump(size))
@@ -148,7 +148,7 @@ func sftpListingChecks() []check {
 					}
 				}
 			}},
-		{id: "sftp/list-size", rows: rows("5.11"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp/list-size", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The shared file is shown with its size.",
 			run: func(b *bench) {
 				c, name := b.filled(someDump(size))
@@ -156,7 +156,7 @@ func sftpListingChecks() []check {
 					b.wrong("ls /", fmt.Sprintf("the size %d", size), e.attrs.String())
 				}
 			}},
-		{id: "sftp/stat-size", rows: rows("5.12"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp/stat-size", rows: rows("5.12"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "stat, lstat and fstat tell the shared file's size: resuming clients rely on it.",
 			run: func(b *bench) {
 				c, name := b.filled(someDump(size))
@@ -178,7 +178,7 @@ func sftpListingChecks() []check {
 				a, err = c.fstat(h)
 				check("fstat", a, err)
 			}},
-		{id: "sftp/list-time", rows: rows("5.11"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp/list-time", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The shared file is shown with its modification time.",
 			run: func(b *bench) {
 				c, name := b.filled(someDump(size))
@@ -187,7 +187,7 @@ func sftpListingChecks() []check {
 					b.wrong("ls /", "the time of the last write", e.attrs.String())
 				}
 			}},
-		{id: "sftp/list-from-start", rows: rows("5.11"), evidence: EvidenceAssumed, needs: SFTP,
+		{id: "sftp/list-from-start", rows: rows("5.11"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "The shared file is there from the start, with size 0.",
 			run: func(b *bench) {
 				req := b.create()
@@ -203,7 +203,7 @@ func sftpListingChecks() []check {
 					b.wrong("get of a new request's file", "an empty file", fmt.Sprintf("%d bytes %v", len(got), err))
 				}
 			}},
-		{id: "sftp/longname", rows: rows("5.21"), evidence: EvidenceObserved, needs: SFTP,
+		{id: "sftp/longname", rows: rows("5.21"), evidence: EvidenceObserved, needs: needsSFTP,
 			says: "The long name of a listing is a proper line of ls -l: several clients read size and mode only from it.",
 			run: func(b *bench) {
 				c, name := b.filled(someDump(size))
@@ -222,7 +222,7 @@ func sftpListingChecks() []check {
 					b.wrong("ls /", "a long name with owner 0, group 0 and a month", fmt.Sprintf("%q", e.long))
 				}
 			}},
-		{id: "sftp/unicode-name", rows: rows("5.5", "5.11"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp/unicode-name", rows: rows("5.5", "5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "A shared file with spaces and letters of any script in its name can be listed, written and read.",
 			run: func(b *bench) {
 				req, key := b.create("filename", "база (1).dump"), newKey("ed25519")

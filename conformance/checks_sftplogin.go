@@ -21,13 +21,13 @@ func (b *bench) refusedLogin(l login) {
 
 func sftpLoginChecks() []check {
 	return []check{
-		{id: "sftp/foreign-key", rows: rows("5.10"), evidence: EvidenceDocumented, needs: SFTP, gentle: true,
+		{id: "sftp/foreign-key", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "A key that was not listed is refused.",
 			run: func(b *bench) {
 				a := b.access(b.draft(), newKey("ed25519"))
 				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: withKey(newKey("ed25519")), who: "login with a key that was not listed"})
 			}},
-		{id: "sftp/cross-request", rows: rows("5.10"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp/cross-request", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "One request's key never opens another's share.",
 			run: func(b *bench) {
 				mine, theirs := newKey("ed25519"), newKey("ed25519")
@@ -36,7 +36,7 @@ func sftpLoginChecks() []check {
 				b.entrance(a, other.user, mine, "the key of another request", false)
 				b.entrance(a, a.user, theirs, "the key of another request", false)
 			}},
-		{id: "sftp/no-access-asked", rows: rows("5.10"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp/no-access-asked", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "A request for which no access was asked, or no such user, opens to nobody.",
 			run: func(b *bench) {
 				key := newKey("ed25519")
@@ -46,21 +46,21 @@ func sftpLoginChecks() []check {
 					b.refusedLogin(login{addr: a.addr(), user: user, auth: withKey(key), who: "login with another request's key"})
 				}
 			}},
-		{id: "sftp/password", rows: rows("5.10"), evidence: EvidenceDocumented, needs: SFTP, gentle: true,
+		{id: "sftp/password", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "Passwords are refused.",
 			run: func(b *bench) {
 				a := b.access(b.draft(), newKey("ed25519"))
 				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.Password("conformance")}, who: "login with a password"})
 				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.Password("")}, who: "login with an empty password"})
 			}},
-		{id: "sftp/password-key", rows: rows("5.10"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp/password-key", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The request's key is no password for SFTP.",
 			run: func(b *bench) {
 				req := b.create()
 				a := b.access(req, newKey("ed25519"))
 				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.Password(req.key)}, who: "login with the request's key as password"})
 			}},
-		{id: "sftp/keyboard-interactive", rows: rows("5.10"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp/keyboard-interactive", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "keyboard-interactive is refused.",
 			run: func(b *bench) {
 				a := b.access(b.create(), newKey("ed25519"))
@@ -69,13 +69,13 @@ func sftpLoginChecks() []check {
 				}
 				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.KeyboardInteractive(answer)}, who: "keyboard-interactive login"})
 			}},
-		{id: "sftp/no-authentication", rows: rows("5.10"), evidence: EvidenceDocumented, needs: SFTP,
+		{id: "sftp/no-authentication", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "Nobody gets in without authentication.",
 			run: func(b *bench) {
 				a := b.access(b.create(), newKey("ed25519"))
 				b.refusedLogin(login{addr: a.addr(), user: a.user, who: "login with nothing"})
 			}},
-		{id: "sftp/login-among-others", rows: rows("5.10"), evidence: EvidenceObserved, needs: SFTP,
+		{id: "sftp/login-among-others", rows: rows("5.10"), evidence: EvidenceObserved, needs: needsSFTP,
 			says: "A listed key gets in also when other keys were offered before, as agents do.",
 			run: func(b *bench) {
 				key := newKey("ed25519")
@@ -88,7 +88,7 @@ func sftpLoginChecks() []check {
 					b.wrong("a login offering two other keys before the listed one", "to be let in", c.entered.Err)
 				}
 			}},
-		{id: "sftp/host-key", rows: rows("5.9"), evidence: EvidenceObserved, needs: SFTP, gentle: true,
+		{id: "sftp/host-key", rows: rows("5.9"), evidence: EvidenceObserved, needs: needsSFTP, gentle: true,
 			says: "The host key is ECDSA P-256 (ecdsa-sha2-nistp256): known clients pin that type.",
 			run: func(b *bench) {
 				key := newKey("ed25519")
@@ -99,7 +99,7 @@ func sftpLoginChecks() []check {
 					b.wrong("a connection that accepts host keys of type ecdsa-sha2-nistp256 only", "such a host key", strings.TrimSpace(c.entered.KeyType+" "+c.entered.Err))
 				}
 			}},
-		{id: "sftp/host-key-stable", rows: rows("5.9"), evidence: EvidenceObserved, needs: SFTP, gentle: true,
+		{id: "sftp/host-key-stable", rows: rows("5.9"), evidence: EvidenceObserved, needs: needsSFTP, gentle: true,
 			says: "The host key is always the same.",
 			run: func(b *bench) {
 				key := newKey("ed25519")
@@ -122,7 +122,7 @@ func sftpLoginChecks() []check {
 					}
 				}
 			}},
-		{id: "sftp/port", rows: rows("5.8"), evidence: EvidenceDocumented, needs: SFTP, gentle: true,
+		{id: "sftp/port", rows: rows("5.8"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "The port of the answer is the one that serves SFTP.",
 			run: func(b *bench) {
 				key := newKey("ed25519")

@@ -43,7 +43,7 @@ func sftpSessionChecks() []check {
 		}
 	}
 	return []check{
-		{id: "sftp/exit-status", rows: rows("5.20"), evidence: EvidenceObserved, needs: SFTP,
+		{id: "sftp/exit-status", rows: rows("5.20"), evidence: EvidenceObserved, needs: needsSFTP,
 			says: "When the SFTP session ends the server sends exit-status 0: some clients report failure without it.",
 			run: func(b *bench) {
 				req := b.create()
@@ -54,7 +54,7 @@ func sftpSessionChecks() []check {
 					b.wrong("the end of an SFTP session", "exit-status 0 and the channel closed", fmt.Sprintf("status %d, closed %v (-1: none was sent)", out.Status, out.Closed))
 				}
 			}},
-		{id: "sftp/exec-refused", rows: rows("5.20", "5.19"), evidence: EvidenceObserved, needs: SFTP,
+		{id: "sftp/exec-refused", rows: rows("5.20", "5.19"), evidence: EvidenceObserved, needs: needsSFTP,
 			says: "exec is refused cleanly, and SFTP goes on afterwards on the same connection: some clients try it first.",
 			run: func(b *bench) {
 				c := open(b)
@@ -67,7 +67,7 @@ func sftpSessionChecks() []check {
 					b.wrong("ls / after a refused exec", "a listing", err.Error())
 				}
 			}},
-		{id: "sftp/shell-refused", rows: rows("5.19"), evidence: EvidenceAssumed, needs: SFTP,
+		{id: "sftp/shell-refused", rows: rows("5.19"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "A shell is refused, and the server goes on.",
 			run: func(b *bench) {
 				c := open(b)
@@ -76,7 +76,7 @@ func sftpSessionChecks() []check {
 					b.wrong("the subsystem sftp after a refused shell", "SFTP", err.Error())
 				}
 			}},
-		{id: "sftp/pty-refused", rows: rows("5.19"), evidence: EvidenceAssumed, needs: SFTP,
+		{id: "sftp/pty-refused", rows: rows("5.19"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "A pty, agent forwarding and X11 are refused.",
 			run: func(b *bench) {
 				c := open(b)
@@ -87,7 +87,7 @@ func sftpSessionChecks() []check {
 					}
 				}
 			}},
-		{id: "sftp/forwarding-refused", rows: rows("5.19"), evidence: EvidenceAssumed, needs: SFTP,
+		{id: "sftp/forwarding-refused", rows: rows("5.19"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "Port forwarding is refused, in both directions.",
 			run: func(b *bench) {
 				c := open(b)
@@ -101,7 +101,7 @@ func sftpSessionChecks() []check {
 					b.wrong("the subsystem sftp after refused forwarding", "SFTP", err.Error())
 				}
 			}},
-		{id: "sftp/other-subsystem", rows: rows("5.19"), evidence: EvidenceAssumed, needs: SFTP,
+		{id: "sftp/other-subsystem", rows: rows("5.19"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "Only the subsystem sftp is there.",
 			run: func(b *bench) {
 				refusedRun(b, "the subsystem netconf", open(b).ask("subsystem", ssh.Marshal(struct{ Name string }{"netconf"})))

@@ -19,7 +19,7 @@ const appendBase = 100_003 // bytes that are there before the checks append
 // appends makes the check of appending with the flag APPEND in many writes at once, whose offsets are offset's: given each
 // write's number and where in the appended bytes it begins. Whatever they say, each write goes to the end.
 func appends(id, how string, offset func(i int, at int64) int64) check {
-	return check{id: "sftp/" + id, rows: rows("5.12"), evidence: EvidenceObserved, needs: SFTP | Writes,
+	return check{id: "sftp/" + id, rows: rows("5.12"), evidence: EvidenceObserved, needs: needsSFTP | needsWrites,
 		says: "With the flag APPEND each write goes to the end, in the order in which they come: " + how + ".",
 		run: func(b *bench) {
 			req := b.create()
@@ -42,7 +42,7 @@ func (c *sftpConn) appends(data []byte, name, how string, offset func(i int, at 
 func sftpWriteChecks() []check {
 	const size = 300_001 // ten blocks, the last one short
 	write := func(id, row string, evidence Evidence, says string, run func(b *bench, c *sftpConn, name string)) check {
-		return check{id: "sftp/" + id, rows: rows(row), evidence: evidence, needs: SFTP | Writes, says: says,
+		return check{id: "sftp/" + id, rows: rows(row), evidence: evidence, needs: needsSFTP | needsWrites, says: says,
 			run: func(b *bench) {
 				req := b.create()
 				run(b, b.sftp(req), req.filename())
@@ -149,7 +149,7 @@ func sftpWriteChecks() []check {
 			for _, h := range handles {
 				b.wrote("close", c.closeHandle(h))
 			}
-			c.has(name, "writes through two handles that append", data)
+			c.has(name, "Writes through two handles that append", data)
 		}),
 		write("resume-twice", "5.12", EvidenceDocumented, "A transfer may be resumed again and again.", func(b *bench, c *sftpConn, name string) {
 			data := someDump(size)
@@ -230,7 +230,7 @@ func sftpWriteChecks() []check {
 			}
 			c.has(name, "setstat", data)
 		}),
-		{id: "sftp/next-session", rows: rows("5.12"), evidence: EvidenceDocumented, needs: SFTP | Writes,
+		{id: "sftp/next-session", rows: rows("5.12"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
 			says: "What one session has written, the next one sees and can resume.",
 			run: func(b *bench) {
 				req, key := b.create(), newKey("ed25519")
@@ -246,7 +246,7 @@ func sftpWriteChecks() []check {
 				b.wrote("put -a in the next session", c.put(a.file, flagWrite|flagCreat, blocks(data[200_000:], 200_000)))
 				c.has(a.file, "put and, in the next session, put -a", data)
 			}},
-		{id: "sftp/interrupted", rows: rows("5.12"), evidence: EvidenceDocumented, needs: SFTP | Writes,
+		{id: "sftp/interrupted", rows: rows("5.12"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
 			says: "When the connection breaks, what was acknowledged is kept, and put -a goes on from there.",
 			run: func(b *bench) {
 				req, key := b.create(), newKey("ed25519")
@@ -277,7 +277,7 @@ func sftpWriteChecks() []check {
 				c.has(a.file, "put -a after a broken connection", data)
 				c.end()
 			}},
-		{id: "sftp/two-sessions", rows: rows("5.12"), evidence: EvidenceAssumed, needs: SFTP | Writes,
+		{id: "sftp/two-sessions", rows: rows("5.12"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites,
 			says: "Two sessions may be open on one share.",
 			run: func(b *bench) {
 				req, key := b.create(), newKey("ed25519")
@@ -287,7 +287,7 @@ func sftpWriteChecks() []check {
 				b.wrote("put in one session", one.put(a.file, openPut, blocks(data, 0)))
 				two.has(a.file, "put in one session, seen in another open one", data)
 			}},
-		{id: "sftp/own-share", rows: rows("5.10", "5.11"), evidence: EvidenceDocumented, needs: SFTP | Writes,
+		{id: "sftp/own-share", rows: rows("5.10", "5.11"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
 			says: "Each request's share is its own, also where two shared files have the same name.",
 			run: func(b *bench) {
 				first, second := b.create("filename", "twin.dump"), b.create("filename", "twin.dump")
@@ -298,7 +298,7 @@ func sftpWriteChecks() []check {
 				c.has(first.filename(), "put to two requests' shares", x)
 				d.has(second.filename(), "put to two requests' shares", y)
 			}},
-		{id: "sftp/same-dump", rows: rows("5.17"), evidence: EvidenceAssumed, needs: SFTP | Writes,
+		{id: "sftp/same-dump", rows: rows("5.17"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites,
 			says: "SFTP and HTTPS upload the same dump: the last completed write wins, and status describes it.",
 			run: func(b *bench) {
 				req := b.create()

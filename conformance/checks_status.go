@@ -162,7 +162,7 @@ func statusChecks() []check {
 					}
 				}
 			}},
-		{id: "status/own-request", rows: rows("7"), evidence: EvidenceDocumented, needs: Writes,
+		{id: "status/own-request", rows: rows("7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Each request's status shows that request, with its own values.",
 			run: func(b *bench) {
 				first, second := b.create("filename", "first.dump"), b.create("filename", "second.dump")
@@ -175,7 +175,7 @@ func statusChecks() []check {
 			}},
 	}
 	for _, k := range statusKeys {
-		checks = append(checks, check{id: "status/" + k.name, rows: rows("7"), evidence: EvidenceDocumented, gentle: true, needs: Writes | Processes | Waits,
+		checks = append(checks, check{id: "status/" + k.name, rows: rows("7"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "status always has " + k.name + ", with a value of its type, from draft to the end.",
 			run: func(b *bench) {
 				j := b.journey("main")
@@ -193,7 +193,7 @@ func statusChecks() []check {
 			}})
 	}
 	return append(checks,
-		check{id: "status/unchanging", rows: rows("7"), evidence: EvidenceDocumented, gentle: true, needs: Writes | Processes | Waits,
+		check{id: "status/unchanging", rows: rows("7"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "id, key, email, target, aim, filename, timezone, created_at and the URLs stay the same from create to the end.",
 			run: func(b *bench) {
 				j := b.journey("main")

@@ -57,7 +57,7 @@ func (b *bench) holds(req request, sent string, dump []byte) {
 
 // exact makes the check of one dump that goes up in one way and must arrive byte for byte.
 func exact(id, row string, evidence Evidence, says string, dump func(b *bench) []byte, change func(c *call)) check {
-	return check{id: "upload/" + id, rows: rows(row), evidence: evidence, says: says, needs: Writes,
+	return check{id: "upload/" + id, rows: rows(row), evidence: evidence, says: says, needs: needsWrites,
 		run: func(b *bench) {
 			req := b.create()
 			data := dump(b)
@@ -82,7 +82,7 @@ func uploadChecks() []check {
 		}
 	}
 	return []check{
-		{id: "upload/answer", rows: rows("4.1", "4.6"), evidence: EvidenceDocumented, needs: Writes,
+		{id: "upload/answer", rows: rows("4.1", "4.6"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "upload of a dump, with key and request in the query, succeeds.",
 			run: func(b *bench) {
 				r := readReply(b.must(b.composeUpload(b.create(), b.dump())))
@@ -111,7 +111,7 @@ func uploadChecks() []check {
 		exact("odd-type", "4.2", EvidenceDocumented, "A dump with some other Content-Type is taken as it is.", small, typed("application/x-gzip; charset=binary")),
 		exact("json-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of JSON is taken as it is.", small, typed("application/json")),
 		exact("multipart-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of a multipart body is taken as it is.", small, typed("multipart/form-data; boundary=dump")),
-		{id: "upload/wrapped", rows: rows("4.1", "4.2"), evidence: EvidenceDocumented, needs: Writes,
+		{id: "upload/wrapped", rows: rows("4.1", "4.2"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A body that a Content-Type calls a wrapping of something is stored as it came: a multipart form, gzip, zip, a form.",
 			run: func(b *bench) {
 				dump := sqlDump("9.4.5", []byte("-- wrapped\n"))
@@ -139,7 +139,7 @@ func uploadChecks() []check {
 				c.what += " with Expect: 100-continue"
 			}),
 		exact("put", "1.5", EvidenceAssumed, "A dump sent with PUT (curl -T) is taken.", small, func(c *call) { c.method = "PUT"; c.what = strings.Replace(c.what, "POST", "PUT", 1) }),
-		{id: "upload/http-1.0", rows: rows("4.3"), evidence: EvidenceDocumented, needs: Writes,
+		{id: "upload/http-1.0", rows: rows("4.3"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A dump sent with HTTP/1.0 is taken.",
 			run: func(b *bench) {
 				req := b.create()
@@ -150,7 +150,7 @@ func uploadChecks() []check {
 				b.accepted(r)
 				b.holds(req, c.what, data)
 			}},
-		{id: "upload/still-draft", rows: rows("4.7", "6.1"), evidence: EvidenceDocumented, gentle: true, needs: Writes,
+		{id: "upload/still-draft", rows: rows("4.7", "6.1"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites,
 			says: "After an upload the state is still draft.",
 			run: func(b *bench) {
 				req, _ := b.uploaded()
@@ -158,7 +158,7 @@ func uploadChecks() []check {
 					b.wrong("upload and then status", `state "draft"`, show(r.request()["state"]))
 				}
 			}},
-		{id: "upload/own-request", rows: rows("4.1"), evidence: EvidenceDocumented, needs: Writes,
+		{id: "upload/own-request", rows: rows("4.1"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A dump belongs to its request: another request's upload doesn't touch it.",
 			run: func(b *bench) {
 				first, second := b.create("filename", "bystander.dump"), b.create()
@@ -168,7 +168,7 @@ func uploadChecks() []check {
 				b.holds(first, "two uploads to two requests", x)
 				b.holds(second, "two uploads to two requests", y)
 			}},
-		{id: "upload/replaces", rows: rows("4.4"), evidence: EvidenceAssumed, needs: Writes,
+		{id: "upload/replaces", rows: rows("4.4"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "A later upload replaces an earlier one, also when it is shorter.",
 			run: func(b *bench) {
 				req := b.create()
@@ -178,7 +178,7 @@ func uploadChecks() []check {
 					b.holds(req, "an upload after another", dump)
 				}
 			}},
-		{id: "upload/only-draft", rows: rows("4.4", "2"), evidence: EvidenceAssumed, needs: Writes | Processes,
+		{id: "upload/only-draft", rows: rows("4.4", "2"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess,
 			says: "After process an upload is refused with STATE:INVALID, and the dump stays.",
 			run: func(b *bench) {
 				req, dump := b.uploaded()
@@ -188,7 +188,7 @@ func uploadChecks() []check {
 				b.stateInvalid(r, f, "draft")
 				b.holds(req, "an upload after process", dump)
 			}},
-		{id: "upload/broken-refused", rows: rows("2", "4.5"), evidence: EvidenceAssumed, needs: Writes,
+		{id: "upload/broken-refused", rows: rows("2", "4.5"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "A body that ends early is refused with DUMP:INCOMPLETE, received and expected_size.",
 			run: func(b *bench) {
 				req := b.create()
@@ -201,7 +201,7 @@ func uploadChecks() []check {
 					b.wrong(c.what, fmt.Sprintf("received 200 and expected_size %d", len(data)), show(map[string]any(f)))
 				}
 			}},
-		{id: "upload/broken-keeps-earlier", rows: rows("4.5"), evidence: EvidenceAssumed, needs: Writes,
+		{id: "upload/broken-keeps-earlier", rows: rows("4.5"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "A broken upload leaves the dump that was there before, whole.",
 			run: func(b *bench) {
 				req := b.create()
@@ -218,7 +218,7 @@ func uploadChecks() []check {
 					b.holds(req, "an upload that breaks off, after a whole one", before)
 				}
 			}},
-		{id: "upload/empty", rows: rows("4.6"), evidence: EvidenceDocumented, needs: Writes,
+		{id: "upload/empty", rows: rows("4.6"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "An upload of nothing is answered in order, by a JSON object with failures.",
 			run: func(b *bench) {
 				r := readReply(b.must(b.composeUpload(b.create(), []byte{})))

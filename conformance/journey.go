@@ -238,15 +238,15 @@ func (r request) filename() string {
 }
 
 // Saved is a request whose upgrade had not ended when a run did: what a later run needs to judge its outcome.
-// Whoever has it can use the request.
+// Anybody who has it can use the request.
 type Saved struct {
-	URL      string         `json:"url"`
-	ID       string         `json:"id"`
-	Key      string         `json:"key"`
-	Params   []string       `json:"params"`
-	Status   map[string]any `json:"status"` // the last seen
-	DumpSize int            `json:"dump_size"`
-	DumpSum  string         `json:"dump_sha256"`
+	URL      string         `json:"url"`         // of the server
+	ID       string         `json:"id"`          // of the request
+	Key      string         `json:"key"`         // of the request
+	Params   []string       `json:"params"`      // that it was created with: name, value, name, value…
+	Status   map[string]any `json:"status"`      // the last that was seen
+	DumpSize int            `json:"dump_size"`   // in bytes
+	DumpSum  string         `json:"dump_sha256"` // in hexadecimal
 }
 
 func (j *journey) saved() Saved {
@@ -263,7 +263,7 @@ func (s *Saved) request(j *journey) request {
 	return request{id: s.ID, key: s.Key, params: s.Params}
 }
 
-// Param is a parameter that the request was created with, "" when it was not.
+// Param returns the value of a parameter that the request was created with. It returns "" if there was none.
 func (s *Saved) Param(name string) string {
 	for i := 0; i+1 < len(s.Params); i += 2 {
 		if s.Params[i] == name {

@@ -11,21 +11,25 @@ import (
 // Verdict is the outcome of one check.
 type Verdict string
 
+// The verdicts.
 const (
-	Pass  Verdict = "pass"
+	Pass  Verdict = "pass"  // the server does what the check asks
 	Fail  Verdict = "fail"  // the server is wrong
 	Skip  Verdict = "skip"  // not judged; the message says why
 	Error Verdict = "error" // the suite could not judge
 )
 
-// Result is one check's verdict. Message is empty for a plain pass; for a failure it says what was sent,
-// what was expected and what came, with the request's key shortened.
+// Result is the verdict of one check.
 type Result struct {
-	ID       string   `json:"id"`
-	Verdict  Verdict  `json:"verdict"`
-	Rows     []string `json:"rows"`
-	Evidence Evidence `json:"evidence"`
-	Message  string   `json:"message"`
+	ID       string   `json:"id"`       // of the check; suite/… for a result about the run itself
+	Verdict  Verdict  `json:"verdict"`  // what came of it
+	Rows     []string `json:"rows"`     // of docs/fidelity.md that the check judges; empty for a result about the run
+	Evidence Evidence `json:"evidence"` // for what the check asks
+
+	// Message says, for a failure, what was sent, what was expected and what came, with the requests' keys
+	// shortened; for a skip or an error, the reason. It is empty for a pass, save for one that a [Baseline]
+	// lists as failing.
+	Message string `json:"message"`
 }
 
 // Source says what the check rests on: rows of docs/fidelity.md and how well they are known, as in "row 1.7, assumed".
@@ -43,26 +47,28 @@ func (r Result) Source() string {
 
 // Report is the outcome of a run. Its JSON form is stable.
 type Report struct {
-	Target  string   `json:"target"` // the URL judged
-	Level   Level    `json:"level"`
-	Results []Result `json:"results"`
-	Passed  int      `json:"passed"`
-	Failed  int      `json:"failed"`
-	Skipped int      `json:"skipped"`
-	Errors  int      `json:"errors"`
+	Target  string   `json:"target"`  // the URL judged
+	Level   Level    `json:"level"`   // how far the run went
+	Results []Result `json:"results"` // of each selected check, in the order of [Checks]
 
-	// Created are the requests the run left on the server; not part of the JSON form, since
-	// a status URL opens the request to anybody.
+	// Passed, Failed, Skipped and Errors count the results by verdict.
+	Passed  int `json:"passed"`
+	Failed  int `json:"failed"`
+	Skipped int `json:"skipped"`
+	Errors  int `json:"errors"`
+
+	// Created are the requests that the run left on the server. They are not part of the JSON form, since
+	// a request's status URL opens it to anybody.
 	Created []Created `json:"-"`
 }
 
 // Created is a request that a run made on the server.
 type Created struct {
-	ID        string
+	ID        string // as create answered it
 	StatusURL string // has the request's key in it
 }
 
-// OK reports whether the server was judged and nothing failed or erred.
+// OK reports whether the server was judged, and no check failed or could not be made.
 func (r *Report) OK() bool { return r.Failed == 0 && r.Errors == 0 && r.Passed > 0 }
 
 // count fills in the sums, and makes a run in which nothing was judged an error.
@@ -111,10 +117,13 @@ func ReadReport(rd io.Reader) (*Report, error) {
 
 // Difference is one row of the wire contract that two reports judge differently.
 type Difference struct {
-	Row  string
-	ID   string
-	A, B Verdict // "" where a report doesn't have the check
-	// What the reports say.
+	Row string // of docs/fidelity.md
+	ID  string // of the check that judges it
+
+	// A and B are the reports' verdicts, empty for a report that does not have the check.
+	A, B Verdict
+
+	// MessageA and MessageB are the messages of these verdicts.
 	MessageA, MessageB string
 }
 

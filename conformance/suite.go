@@ -190,7 +190,7 @@ func (s *suite) runAll(ctx context.Context) []stop {
 		var checks sync.WaitGroup
 		for _, waiting := range []bool{true, false} {
 			for _, i := range order {
-				if c := s.checks[i]; !c.last && (c.needs&Waits != 0) == waiting {
+				if c := s.checks[i]; !c.last && (c.needs&needsWait != 0) == waiting {
 					checks.Go(func() { run(i) })
 				}
 			}
@@ -233,7 +233,7 @@ func (s *suite) runOne(ctx context.Context, c *check) stop {
 		return stop{verdict: Skip, message: "not asked: another check has failed, and the run ends with the first failure"}
 	case s.opts.Production && !c.gentle:
 		return stop{verdict: Skip, message: "not asked of production: it would make more requests, or trouble a shared platform"}
-	case s.opts.Resume != nil && c.needs&Waits == 0:
+	case s.opts.Resume != nil && c.needs&needsWait == 0:
 		return stop{verdict: Skip, message: "judged in the run that is resumed"}
 	case s.tape != nil && !s.taped[c.id]:
 		return stop{verdict: Skip, message: "the recorded run did not ask it"}
@@ -241,7 +241,7 @@ func (s *suite) runOne(ctx context.Context, c *check) stop {
 		return stop{verdict: Error, message: "not asked: the run was stopped, or its time was over"}
 	}
 	limit := 6 * s.opts.CallTimeout
-	if c.needs&Waits != 0 {
+	if c.needs&needsWait != 0 {
 		limit += s.opts.Wait + 6*s.opts.CallTimeout
 	}
 	var cancel context.CancelFunc

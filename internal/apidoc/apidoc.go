@@ -33,7 +33,7 @@ var golden = filepath.Join("testdata", "api.txt")
 //
 // It also fails for an exported name without a comment, and for a signature or a field that has a named result,
 // an unexported type, or a type of an internal package. A field needs no comment of its own if the comment
-// of its struct mentions it, and a constant or variable needs none if its group has one.
+// of its struct or of another field mentions it, and a constant or variable needs none if its group has one.
 func Check(t *testing.T) {
 	t.Helper()
 	p, err := load(".")
@@ -127,7 +127,10 @@ func (p *pkg) render() ([]byte, error) {
 		}
 		out.WriteString("\n")
 		for line := range bytes.Lines(p.doc.Text(comment)) {
-			fmt.Fprintf(&out, "    %s", line)
+			if len(line) > 1 {
+				out.WriteString("    ")
+			}
+			out.Write(line)
 		}
 	}
 	values := func(list []*doc.Value) {

@@ -103,9 +103,13 @@ func (c *critic) typ(t *doc.Type) {
 		default:
 			continue
 		}
+		text := t.Doc
+		for _, m := range members.List {
+			text += m.Doc.Text()
+		}
 		for _, m := range members.List {
 			for _, name := range m.Names {
-				if name.IsExported() && m.Doc == nil && m.Comment == nil && !mentions(t.Doc, name.Name) {
+				if name.IsExported() && m.Doc == nil && m.Comment == nil && !mentions(text, name.Name) {
 					c.add(name, "%s.%s has no comment", t.Name, name.Name)
 				}
 			}
