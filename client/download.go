@@ -48,8 +48,9 @@ func (c *Client) Download(ctx context.Context, rawURL, filename string, opts *Do
 // DownloadTo fetches one of the URLs of a Request. Broken connections are continued, and so are parts that an
 // earlier run left, with Range and If-Range (RFC 9110, section 14), as long as the server says that it is the same
 // file; otherwise it begins again. An answer with a content coding is refused, and so is an empty one: neither is
-// a dump. A redirection is followed only where it does not carry the request's key to another server, and never
-// from https to http. The error is ErrNotFound while the platform does not have the file (yet), and ErrNotAsTold
+// a dump. A URL of another server than the platform's is fetched only over https. A redirection is followed only
+// where it does not carry the request's key to another server, and never from https to http. No Referer is sent. The
+// error is ErrNotFound while the platform does not have the file (yet), and ErrNotAsTold
 // when the server contradicts itself.
 func (c *Client) DownloadTo(ctx context.Context, rawURL string, out *Output, opts *DownloadOptions) (*Downloaded, error) {
 	const op = "download"
@@ -60,6 +61,9 @@ func (c *Client) DownloadTo(ctx context.Context, rawURL string, out *Output, opt
 	u, err := url.Parse(rawURL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, &Error{Op: op, Err: errNoURL}
+	}
+	if err := checkURL(c.base, u); err != nil {
+		return nil, &Error{Op: op, Err: err}
 	}
 	if err := out.look(); err != nil {
 		return nil, &Error{Op: op, Err: err}

@@ -2,10 +2,31 @@ package client
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 )
+
+// checkURL decides about the URL that a download begins with. It holds the request's key, and usually came in an
+// answer of the platform at base. The platform may name another server, which then gets the key, but only over https:
+// by http, everybody on the way could read key and dump. Plain http is for platforms that are called by http
+// themselves, and leads to the platform's own server; or to this machine, from a platform on this machine.
+func checkURL(base, u *url.URL) error {
+	switch {
+	case u.Scheme == "https", sameServer(base, u):
+		return nil
+	case base.Scheme == "http" && onThisMachine(base) && onThisMachine(u):
+		return nil
+	}
+	return refuse("the URL to download from leads by http to %s, where everybody on the way could read the request's key; "+
+		"for another server than %s, the platform must name an https URL", Redact(u.Host, keyIn(u)), base)
+}
+
+func onThisMachine(u *url.URL) bool {
+	host := strings.ToLower(u.Hostname())
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()
+}
 
 // follow decides about a redirection of a download. The request's key stands in the URL, so the URL is never told
 // to the next server as Referer, and a redirection that carries the key itself to another server is refused. So is

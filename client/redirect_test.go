@@ -1,7 +1,9 @@
 package client_test
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -116,5 +118,71 @@ func TestDownload_redirectedToPlainText(t *testing.T) {
 	_, err = c.Download(t.Context(), first.URL+archivePath, filepath.Join(t.TempDir(), "out"), nil)
 	if err == nil || !strings.Contains(err.Error(), "from https to http") || len(other.heard) > 0 {
 		t.Errorf("got %v; the other server heard %v", err, other.heard)
+	}
+}
+
+// recorder answers every request with a dump, and keeps the requests.
+type recorder struct {
+	requests []*http.Request
+}
+
+func (t *recorder) RoundTrip(r *http.Request) (*http.Response, error) {
+	t.requests = append(t.requests, r)
+	return &http.Response{StatusCode: 200, ContentLength: 4, Body: io.NopCloser(strings.NewReader("dump")), Request: r}, nil
+}
+
+// TestDownload_elsewhere: a URL of the platform's may lead to another server only over https.
+func TestDownload_elsewhere(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		platform, url string
+		ok            bool
+	}{
+		{"https://upgrade.odoo.com", "https://upgrade.odoo.com", true},
+		{"https://upgrade.odoo.com", "https://storage.example", true},
+		{"https://upgrade.odoo.com", "https://storage.example:8443", true},
+		{"https://upgrade.odoo.com", "http://storage.example", false},
+		{"https://upgrade.odoo.com", "http://upgrade.odoo.com", false},
+		{"https://upgrade.odoo.com", "http://upgrade.odoo.com:443", false},
+		{"https://upgrade.odoo.com", "http://127.0.0.1:8480", false},
+		{"https://127.0.0.1:8481", "http://127.0.0.1:8480", false},
+		{"http://upgrademock:8480", "http://upgrademock:8480", true},
+		{"http://upgrademock:8480", "HTTP://UPGRADEMOCK:8480", true},
+		{"http://upgrademock:8480", "http://upgrademock:8481", false},
+		{"http://upgrademock:8480", "http://storage.example", false},
+		{"http://upgrademock:8480", "http://localhost:8480", false},
+		{"http://upgrademock:8480", "https://storage.example", true},
+		{"http://upgrademock", "https://upgrademock", true},
+		{"http://localhost:8480", "http://127.0.0.1:8480", true},
+		{"http://localhost:8480", "http://[::1]:9", true},
+		{"http://127.0.0.1:8480", "http://upgrade.localhost", true},
+		{"http://127.0.0.1:8480", "http://127.0.0.1.example", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.platform+" names "+tt.url, func(t *testing.T) {
+			t.Parallel()
+			var sent recorder
+			c, err := client.New(tt.platform, &client.Options{HTTPClient: &http.Client{Transport: &sent}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := filepath.Join(t.TempDir(), "out")
+			_, err = c.Download(t.Context(), tt.url+archivePath, out, nil)
+			switch {
+			case tt.ok && err != nil:
+				t.Error(err)
+			case !tt.ok && (err == nil || !strings.Contains(err.Error(), "must name an https URL") ||
+				strings.Contains(err.Error(), string(sampleRef.Key)) || errors.Is(err, client.ErrTransient)):
+				t.Errorf("got %v", err)
+			}
+			if got := len(sent.requests) > 0; got != tt.ok {
+				t.Errorf("something was sent: %v", got)
+			}
+			for _, r := range sent.requests {
+				if r.Referer() != "" {
+					t.Errorf("the Referer %s was sent", r.Referer())
+				}
+			}
+		})
 	}
 }
