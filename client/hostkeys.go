@@ -7,30 +7,35 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
+	skeema "github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 // HostKeys decides whether an SSH server is the right one, by files in the form of OpenSSH's known_hosts.
+// Its methods may be called by several transfers at the same time; the fields must not be changed meanwhile.
 type HostKeys struct {
-	// Files are read before each connection; those that do not exist are passed over. Accepted keys are appended to the first.
+	// Files are read before each connection. Files that do not exist are skipped.
 	Files []string
 
-	// Accept is asked about a host of which no key is known; nil from it accepts the key and remembers it in the first of
-	// Files. A host whose known key differs is never asked about, but refused. Nil means to refuse unknown hosts.
+	// Accept is called for a server of which Files hold no key. If it returns nil, the key is accepted and
+	// appended to the first of Files; otherwise the transfer fails with an *[UnknownHostError] that wraps what
+	// it returned. A server that shows another key than the known one is refused without calling Accept.
+	// If Accept is nil, unknown servers are refused.
 	Accept func(addr string, key ssh.PublicKey) error
 
-	mu sync.Mutex
+	mu sync.Mutex // serializes writing
 }
 
-// AcceptNew accepts every host of which no key is known. It is a value for HostKeys.Accept.
-func AcceptNew(string, ssh.PublicKey) error { return nil }
+// AcceptNew accepts every server of which no key is known. It is a value for the field Accept of [HostKeys].
+func AcceptNew(addr string, key ssh.PublicKey) error { return nil }
 
-// config returns how to check the host at addr: which key types to ask it for, so that it shows the key that is
-// known and not another of its own, and the check.
+// config returns how to check the server at addr: the algorithms to ask it for, so that it shows the key that is
+// known and not another one of its own, and the check.
 func (h *HostKeys) config(addr string) ([]string, ssh.HostKeyCallback, error) {
 	var files []string
 	for _, f := range h.Files {
@@ -40,37 +45,41 @@ func (h *HostKeys) config(addr string) ([]string, ssh.HostKeyCallback, error) {
 			return nil, nil, local("reading known SSH hosts", err)
 		}
 	}
-	known, err := knownhosts.New(files...)
+	db, err := skeema.NewDB(files...)
 	if err != nil {
-		// The library names file and line, and its own name twice.
+		// The error names file and line, and the library's name twice.
 		return nil, nil, local("reading known SSH hosts", fmt.Errorf("%s; expected lines as ssh-keyscan prints them",
 			strings.ReplaceAll(err.Error(), "knownhosts: ", "")))
 	}
+	known := db.HostKeyCallback()
 	check := func(_ string, remote net.Addr, key ssh.PublicKey) error { return h.check(known, addr, remote, key) }
-	return algorithmsFor(known, addr), check, nil
+	// The library adds SHA-1 signatures to those that an RSA key can make.
+	algorithms := slices.DeleteFunc(db.HostKeyAlgorithms(addr), func(a string) bool { return a == ssh.KeyAlgoRSA })
+	return algorithms, check, nil
 }
 
 func (h *HostKeys) check(known ssh.HostKeyCallback, addr string, remote net.Addr, key ssh.PublicKey) error {
 	err := known(addr, remote, key)
-	var mismatch *knownhosts.KeyError
-	var revoked *knownhosts.RevokedError
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.As(err, &revoked):
-		return fmt.Errorf("%w: %s shows a key that %s marks as revoked (%s)", ErrHostKey, addr, revoked.Revoked.Filename, ssh.FingerprintSHA256(key))
-	case errors.As(err, &mismatch) && len(mismatch.Want) > 0:
-		return &HostKeyChangedError{Addr: addr, Key: key, Known: mismatch.Want}
-	case !errors.As(err, &mismatch):
+	}
+	if revoked, ok := errors.AsType[*knownhosts.RevokedError](err); ok {
+		return fmt.Errorf("%w: %s shows a key that %s marks as revoked (%s)",
+			ErrHostKey, addr, revoked.Revoked.Filename, ssh.FingerprintSHA256(key))
+	}
+	mismatch, ok := errors.AsType[*knownhosts.KeyError](err)
+	switch {
+	case !ok:
 		return fmt.Errorf("%w: %w", ErrHostKey, err)
+	case len(mismatch.Want) > 0:
+		return &HostKeyChangedError{Addr: addr, Key: key, Known: mismatch.Want}
 	}
-	what := fmt.Sprintf("%s is not a known SSH host; its %s key has the fingerprint %s", addr, key.Type(), ssh.FingerprintSHA256(key))
+	unknown := &UnknownHostError{Addr: addr, Key: key, Files: h.Files}
 	if h.Accept == nil {
-		return fmt.Errorf("%w: %s. If that is right, allow it with --accept-new-host-key, or add the key to %s",
-			ErrHostKey, what, strings.Join(h.Files, " or "))
+		return unknown
 	}
-	if err := h.Accept(addr, key); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrHostKey, what, err)
+	if unknown.Err = h.Accept(addr, key); unknown.Err != nil {
+		return unknown
 	}
 	return h.remember(addr, key)
 }
@@ -104,14 +113,40 @@ func (h *HostKeys) remember(addr string, key ssh.PublicKey) error {
 	return nil
 }
 
-// HostKeyChangedError: the SSH server shows another key than the one that is known. It is ErrHostKey.
-type HostKeyChangedError struct {
-	Addr  string
-	Key   ssh.PublicKey
-	Known []knownhosts.KnownKey
+// UnknownHostError reports an SSH server of which no key is known, and whose key was not accepted.
+// errors.Is(err, [ErrHostKey]) holds for it.
+type UnknownHostError struct {
+	Addr  string        // host and port
+	Key   ssh.PublicKey // the key that the server showed
+	Files []string      // where the key was looked for
+	Err   error         // what HostKeys.Accept returned; nil if there was no Accept
 }
 
-// Error names both keys and the line to look at.
+// Error describes the key and says why it was not accepted.
+func (e *UnknownHostError) Error() string {
+	s := fmt.Sprintf("%v: %s is not a known SSH host; its %s key has the fingerprint %s",
+		ErrHostKey, e.Addr, e.Key.Type(), ssh.FingerprintSHA256(e.Key))
+	if e.Err != nil {
+		return s + ": " + e.Err.Error()
+	}
+	return s + ". If that is right, add the key to " + strings.Join(e.Files, " or ")
+}
+
+// Is reports whether target is ErrHostKey.
+func (e *UnknownHostError) Is(target error) bool { return target == ErrHostKey }
+
+// Unwrap returns e.Err.
+func (e *UnknownHostError) Unwrap() error { return e.Err }
+
+// HostKeyChangedError reports an SSH server that shows another key than the known one.
+// errors.Is(err, [ErrHostKey]) holds for it.
+type HostKeyChangedError struct {
+	Addr  string                // host and port
+	Key   ssh.PublicKey         // the key that the server showed
+	Known []knownhosts.KnownKey // the keys that are known, with file and line
+}
+
+// Error describes both keys, and names the line that has the known one.
 func (e *HostKeyChangedError) Error() string {
 	k := e.Known[0]
 	return fmt.Sprintf("the SSH host key of %s has changed: it shows the %s key %s, but %s (line %d) knows %s. "+
@@ -121,37 +156,5 @@ func (e *HostKeyChangedError) Error() string {
 		k.Filename, knownhosts.Normalize(e.Addr))
 }
 
-// Is answers for ErrHostKey.
+// Is reports whether target is ErrHostKey.
 func (e *HostKeyChangedError) Is(target error) bool { return target == ErrHostKey }
-
-// algorithmsFor returns the key algorithms under which the known keys of addr can be shown, nil when none is known.
-func algorithmsFor(known ssh.HostKeyCallback, addr string) []string {
-	// The library tells what it knows only when asked about a wrong key.
-	var mismatch *knownhosts.KeyError
-	if !errors.As(known(addr, nowhere{}, noKey{}), &mismatch) {
-		return nil
-	}
-	var out []string
-	for _, k := range mismatch.Want {
-		switch t := k.Key.Type(); t {
-		case ssh.KeyAlgoRSA:
-			out = append(out, ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSASHA512)
-		default:
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
-// noKey is no host's key.
-type noKey struct{}
-
-func (noKey) Type() string                        { return "none" }
-func (noKey) Marshal() []byte                     { return []byte("none") }
-func (noKey) Verify([]byte, *ssh.Signature) error { return errors.New("not a key") }
-
-// nowhere is an address that matches no line by its number.
-type nowhere struct{}
-
-func (nowhere) Network() string { return "tcp" }
-func (nowhere) String() string  { return "0.0.0.0:0" }

@@ -33,7 +33,7 @@ func TestHostKeys(t *testing.T) {
 		{name: "known", known: knownhosts.Line([]string{addr}, host) + "\n", ok: true},
 		{name: "known by a hashed name", known: line(hashed, host), ok: true},
 		{name: "known among others", known: line("elsewhere", other) + knownhosts.Line([]string{addr}, host), ok: true},
-		{name: "unknown", says: "--accept-new-host-key"},
+		{name: "unknown", says: "is not a known SSH host"},
 		{name: "unknown, accepted", accept: client.AcceptNew, ok: true, after: knownhosts.Line([]string{addr}, host) + "\n"},
 		{name: "unknown, accepted, no last newline", known: strings.TrimSpace(line("elsewhere", other)), accept: client.AcceptNew, ok: true,
 			after: line("elsewhere", other) + knownhosts.Line([]string{addr}, host) + "\n"},

@@ -153,7 +153,7 @@ func TestUploadSFTP_errors(t *testing.T) {
 		want   error
 		text   string
 	}{
-		{name: "unknown host", want: client.ErrHostKey, text: "--accept-new-host-key",
+		{name: "unknown host", want: client.ErrHostKey, text: "If that is right, add the key to ",
 			mangle: func(_ *testing.T, o *client.SFTPOptions, _ *client.SFTPAccess) { o.HostKeys.Accept = nil }},
 		{name: "changed host key", want: client.ErrHostKey, text: "ssh-keygen",
 			mangle: func(t *testing.T, o *client.SFTPOptions, a *client.SFTPAccess) {
