@@ -16,23 +16,23 @@ import (
 // errWrongProtocol: the other end does not speak TLS.
 var errWrongProtocol = errors.New("the server does not speak TLS there; if it is meant so, write http:// instead of https://")
 
-// TrustError says which certificate was refused, why, and how to trust it.
+// TrustError reports a TLS certificate that is not trusted. A certificate authority is trusted by Options.RootCAs.
 type TrustError struct {
-	Host        string
-	Certificate *x509.Certificate
-	Err         error // what crypto/x509 found
+	Host        string            // with the port, if the URL has one
+	Certificate *x509.Certificate // the server's own
+	Err         error             // what crypto/x509 found
 }
 
 // Error describes the certificate in one line.
 func (e *TrustError) Error() string {
 	c := e.Certificate
 	return fmt.Sprintf("the TLS certificate of %s is not trusted: %v. It is for %s, issued by %s, valid from %s to %s, SHA-256 %s. "+
-		"If that is right, trust its authority: --ca-file FILE, SSL_CERT_FILE=FILE, or Options.RootCAs",
+		"If that is right, its authority must be trusted",
 		e.Host, strings.TrimPrefix(e.Err.Error(), "x509: "), certNames(c), c.Issuer,
 		c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly), fingerprint(c.Raw))
 }
 
-// Unwrap returns what crypto/x509 found.
+// Unwrap returns e.Err.
 func (e *TrustError) Unwrap() error { return e.Err }
 
 func certNames(c *x509.Certificate) string {

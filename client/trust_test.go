@@ -36,7 +36,7 @@ func TestTrust(t *testing.T) {
 	if !errors.As(err, &trust) || errors.Is(err, client.ErrTransient) {
 		t.Fatalf("got %v, want a TrustError that does not pass", err)
 	}
-	for _, want := range []string{"127.0.0.1", "Acme Co", "SHA-256", "SSL_CERT_FILE", "--ca-file", "unknown authority"} {
+	for _, want := range []string{"127.0.0.1", "Acme Co", "SHA-256", "its authority must be trusted", "unknown authority"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}

@@ -43,9 +43,13 @@ func (a *app) reportError(err error) {
 	}
 }
 
-// forPeople takes the package's name off an error.
+// forPeople takes the package's name off an error, and adds the flag that helps.
 func forPeople(err error) string {
-	return clean(strings.ReplaceAll(err.Error(), "client: ", ""))
+	text := clean(strings.ReplaceAll(err.Error(), "client: ", ""))
+	if _, ok := errors.AsType[*client.TrustError](err); ok {
+		text += ": --ca-file FILE, or SSL_CERT_FILE=FILE"
+	}
+	return text
 }
 
 // clean drops what could steer a terminal from a text that came over the network.
