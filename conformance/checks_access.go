@@ -9,16 +9,16 @@ import (
 // authMethods are the methods that a request's id and key open, and how each is called with other ones.
 var authMethods = []struct {
 	name string
-	call func(b *bench, p params) reply
+	call func(b *checker, p params) reply
 }{
-	{"status", func(b *bench, p params) reply { return b.api("status", b.way("status"), p) }},
-	{"upload", func(b *bench, p params) reply {
+	{"status", func(b *checker, p params) reply { return b.api("status", b.way("status"), p) }},
+	{"upload", func(b *checker, p params) reply {
 		return readReply(b.must(call{method: "POST", url: b.methodURL("upload") + "?" + p.encode(), ctype: "application/octet-stream", body: []byte("-- PostgreSQL database dump\n-- an intruder's\n"), what: "POST upload " + p.String()}))
 	}},
-	{"request_sftp_access", func(b *bench, p params) reply {
+	{"request_sftp_access", func(b *checker, p params) reply {
 		return readReply(b.must(b.composeAccess(p, keyLine(newKey("ed25519"))+"\n")))
 	}},
-	{"process", func(b *bench, p params) reply { return b.api("process", b.way("process"), p) }},
+	{"process", func(b *checker, p params) reply { return b.api("process", b.way("process"), p) }},
 }
 
 // wrongKeys are keys near to the right one that are not it, with what each is.
@@ -48,7 +48,7 @@ func wrongKeys(key string) []struct{ what, key string } {
 }
 
 // notFound ends the check unless the reply is the assumed answer for what does not exist.
-func (b *bench) notFound(r reply, id string) {
+func (b *checker) notFound(r reply, id string) {
 	f := b.reasoned(r, "REQUEST:NOT_FOUND")
 	if code := f["code"]; text(code) != id && number(code) != id {
 		b.wrong(r.What, "REQUEST:NOT_FOUND with code "+id, show(map[string]any(f)))
@@ -66,7 +66,7 @@ func accessRuleChecks() []check {
 		checks = append(checks,
 			check{id: group(m.name) + "/wrong-key", rows: rows("2"), evidence: EvidenceDocumented, needs: needs,
 				says: m.name + " is refused with a key that is not the request's, and changes nothing.",
-				run: func(b *bench) {
+				run: func(b *checker) {
 					req, _ := b.uploaded()
 					before := b.status(req)
 					for _, k := range wrongKeys(req.key) {
@@ -79,7 +79,7 @@ func accessRuleChecks() []check {
 				}},
 			check{id: group(m.name) + "/other-key", rows: rows("2"), evidence: EvidenceDocumented, needs: needs,
 				says: m.name + " is refused with the key of another request.",
-				run: func(b *bench) {
+				run: func(b *checker) {
 					req, _ := b.uploaded()
 					other := b.create()
 					before := b.status(req)
@@ -91,7 +91,7 @@ func accessRuleChecks() []check {
 				}},
 			check{id: group(m.name) + "/requires-key", rows: rows("2"), evidence: EvidenceDocumented, needs: needs,
 				says: m.name + " is refused without key and without request.",
-				run: func(b *bench) {
+				run: func(b *checker) {
 					req, _ := b.uploaded()
 					before := b.status(req)
 					for _, p := range []params{{"request", req.id}, {"key", req.key}, {"request", req.id, "key", ""}, {"request", "", "key", req.key}} {
@@ -104,7 +104,7 @@ func accessRuleChecks() []check {
 				}},
 			check{id: group(m.name) + "/unknown-request", rows: rows("2"), evidence: EvidenceDocumented, gentle: m.name == "status",
 				says: m.name + " is refused for a request that does not exist, in order.",
-				run: func(b *bench) {
+				run: func(b *checker) {
 					key := base64.URLEncoding.EncodeToString([]byte("sixteen byte key"))
 					ids := []string{"999999999", "0", "-1", "abc", "99999999999999999999999", "1.5"}
 					if b.opts.Production {
@@ -121,7 +121,7 @@ func accessRuleChecks() []check {
 				}},
 			check{id: group(m.name) + "/not-found", rows: rows("2"), evidence: EvidenceAssumed,
 				says: m.name + " answers a wrong key and an unknown id with the same REQUEST:NOT_FOUND.",
-				run: func(b *bench) {
+				run: func(b *checker) {
 					req, other := b.create(), b.create()
 					wrong := m.call(b, params{"request", req.id, "key", wrongKeys(req.key)[0].key})
 					unknown := m.call(b, params{"request", "999999999", "key", req.key})
@@ -135,10 +135,10 @@ func accessRuleChecks() []check {
 				}},
 			check{id: group(m.name) + "/all-problems", rows: rows("1.8"), evidence: EvidenceDocumented, gentle: m.name == "status",
 				says: m.name + " without request and key reports each of the two.",
-				run:  func(b *bench) { b.bothMissing(func(p params) reply { return m.call(b, p) }) }},
+				run:  func(b *checker) { b.bothMissing(func(p params) reply { return m.call(b, p) }) }},
 			check{id: group(m.name) + "/missing", rows: rows("2"), evidence: EvidenceAssumed,
 				says: m.name + " names missing parameters with REQUEST:MISSING and KEY:MISSING, together.",
-				run: func(b *bench) {
+				run: func(b *checker) {
 					req := b.create()
 					b.missing(m.call(b, params{"request", req.id}), "key")
 					b.missing(m.call(b, params{"key", req.key}), "request")
@@ -151,7 +151,7 @@ func accessRuleChecks() []check {
 
 // bothMissing ends the check unless a call without request and key has a failure for each. A server to which a call without
 // them is one with an unknown request sees one problem, and says so by the same reason.
-func (b *bench) bothMissing(call func(p params) reply) {
+func (b *checker) bothMissing(call func(p params) reply) {
 	r := b.refusal(call(nil), "request and key are missing")
 	unknown := call(params{"request", "999999999", "key", base64.URLEncoding.EncodeToString([]byte("sixteen byte key"))})
 	if fs := unknown.failures(); len(fs) == 1 && len(r.failures()) == 1 && fs[0].reason() == r.failures()[0].reason() {
@@ -161,7 +161,7 @@ func (b *bench) bothMissing(call func(p params) reply) {
 }
 
 // unchanged ends the check when what was refused has left a trace in the request.
-func (b *bench) unchanged(did string, req request, before reply) {
+func (b *checker) unchanged(did string, req request, before reply) {
 	after := b.status(req)
 	for _, key := range []string{"state", "filesize", "postgresql", "compressions", "processed_at"} {
 		if x, y := show(before.request()[key]), show(after.request()[key]); x != y {

@@ -18,7 +18,7 @@ func group(method string) string {
 }
 
 // success calls a method so that it must succeed, on a request of the check's own.
-func (b *bench) success(method string) reply {
+func (b *checker) success(method string) reply {
 	switch method {
 	case "create":
 		p := b.createParams()
@@ -39,7 +39,7 @@ func (b *bench) success(method string) reply {
 
 // refused calls a method so that it must be refused: create with a target that is none, the others without a
 // request and key.
-func (b *bench) refusedCall(method string) reply {
+func (b *checker) refusedCall(method string) reply {
 	switch method {
 	case "create":
 		return b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
@@ -52,7 +52,7 @@ func (b *bench) refusedCall(method string) reply {
 }
 
 // failureList ends the check unless the reply has the list `failures` as the contract describes it.
-func (b *bench) failureList(r reply, empty bool) {
+func (b *checker) failureList(r reply, empty bool) {
 	b.object(r)
 	v, there := r.object["failures"]
 	if !there {
@@ -72,7 +72,7 @@ func (b *bench) failureList(r reply, empty bool) {
 
 // failureFields ends the check unless each failure is an object with the strings reason and message, and
 // what else it may have is of its type.
-func (b *bench) failureFields(r reply) {
+func (b *checker) failureFields(r reply) {
 	b.object(r)
 	list, _ := r.object["failures"].([]any)
 	for _, v := range list {
@@ -106,10 +106,10 @@ func answerChecks() []check {
 		checks = append(checks,
 			check{id: group(m) + "/failures-list", rows: rows("1.6"), evidence: EvidenceDocumented, needs: needs,
 				says: "A successful " + m + " answers a JSON object whose list failures is empty.",
-				run:  func(b *bench) { b.failureList(b.success(m), true) }},
+				run:  func(b *checker) { b.failureList(b.success(m), true) }},
 			check{id: group(m) + "/failure-object", rows: rows("1.9"), evidence: EvidenceDocumented, gentle: true,
 				says: "A refused " + m + " lists failures as objects with a reason and a message.",
-				run: func(b *bench) {
+				run: func(b *checker) {
 					r := b.refusedCall(m)
 					b.failureList(r, false)
 					b.failureFields(r)
@@ -118,7 +118,7 @@ func answerChecks() []check {
 	return append(checks,
 		check{id: "answers/success-status", rows: rows("1.6", "1.7"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsSFTP,
 			says: "A success answers an HTTP status below 300: known clients take 400 and above for an error, and the samples follow no redirect.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, m := range pageMethods {
 					if r := b.success(m); r.Status >= 300 {
 						b.wrong(r.What, "an HTTP status of success", r.came())
@@ -127,7 +127,7 @@ func answerChecks() []check {
 			}},
 		check{id: "answers/success-200", rows: rows("1.7"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsSFTP,
 			says: "A success answers HTTP 200.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, m := range pageMethods {
 					if r := b.success(m); r.Status != 200 {
 						b.wrong(r.What, "HTTP 200", r.came())
@@ -136,7 +136,7 @@ func answerChecks() []check {
 			}},
 		check{id: "answers/failure-200", rows: rows("1.7"), evidence: EvidenceAssumed,
 			says: "Failures answer HTTP 200, too.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, m := range pageMethods {
 					if r := b.refusedCall(m); r.Status != 200 {
 						b.wrong(r.What, "HTTP 200 with failures", r.came())
@@ -145,7 +145,7 @@ func answerChecks() []check {
 			}},
 		check{id: "answers/content-type", rows: rows("1.6"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsSFTP,
 			says: "Answers have the Content-Type application/json.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, m := range pageMethods {
 					for _, r := range []reply{b.success(m), b.refusedCall(m)} {
 						got := r.Header.Get("Content-Type")
@@ -157,7 +157,7 @@ func answerChecks() []check {
 			}},
 		check{id: "answers/failure-without-request", rows: rows("1.10"), evidence: EvidenceAssumed,
 			says: "A refused call's answer does not have the key request.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, m := range pageMethods {
 					r := b.refusedCall(m)
 					if _, there := r.object["request"]; there {
@@ -167,7 +167,7 @@ func answerChecks() []check {
 			}},
 		check{id: "answers/trailing-slash", rows: rows("1.11"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "Each method also answers with a trailing slash.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				auth := b.create().auth()
 				for _, m := range pageMethods {
 					if m == "upload" || m == "request_sftp_access" {
@@ -194,7 +194,7 @@ func answerChecks() []check {
 			}},
 		check{id: "answers/unknown-method", rows: rows("1"), evidence: EvidenceAssumed,
 			says: "Anything else under /database/v1/ is 404.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, m := range []string{"no_such_method", "", "create/more"} {
 					a := b.must(b.compose(m, byQuery, b.createParams()))
 					if a.Status != 404 {
@@ -204,7 +204,7 @@ func answerChecks() []check {
 			}},
 		check{id: "answers/http-methods", rows: rows("1.5"), evidence: EvidenceAssumed,
 			says: "GET, POST, PUT and HEAD answer alike.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				want := b.api("status", byQuery, req.auth())
 				for _, w := range []way{byPostQuery, byPutQuery} {
@@ -221,7 +221,7 @@ func answerChecks() []check {
 			}},
 		check{id: "answers/http-method-refused", rows: rows("1.5"), evidence: EvidenceAssumed,
 			says: "Other HTTP methods get 405 with Allow.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				for _, verb := range []string{"DELETE", "PATCH"} {
 					c := b.compose("status", byQuery, req.auth())

@@ -10,7 +10,7 @@ func createChecks() []check {
 	return []check{
 		{id: "create/succeeds", rows: rows("3.1", "3.8"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "create with contract, email, target, aim and filename gives a request with id and key.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				p := b.createParams()
 				r := b.accepted(b.api("create", b.way("create"), p))
 				if _, ok := b.readRequest(r, p); !ok {
@@ -19,13 +19,13 @@ func createChecks() []check {
 			}},
 		{id: "create/all-keys", rows: rows("3.8", "7"), evidence: EvidenceDocumented, gentle: true,
 			says: "create's request has every key of status, unknown values being null.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.draft()
 				b.allKeys(req.reply)
 			}},
 		{id: "create/types", rows: rows("3.8", "7"), evidence: EvidenceDocumented, gentle: true,
 			says: "The values in create's request have the types of the documented sample.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.draft()
 				for _, k := range statusKeys {
 					if v, there := req.reply.request()[k.name]; there {
@@ -37,9 +37,9 @@ func createChecks() []check {
 			}},
 		{id: "create/same-as-status", rows: rows("3.8"), evidence: EvidenceDocumented, gentle: true,
 			says: "create's request is what status shows directly after it.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.draft()
-				r := b.journeyStatus(req)
+				r := b.lifecycleStatus(req)
 				for _, k := range statusKeys {
 					x, y := req.reply.request()[k.name], r.request()[k.name]
 					if k.name == "elapsed" || show(x) == show(y) {
@@ -50,7 +50,7 @@ func createChecks() []check {
 			}},
 		{id: "create/id-integer", rows: rows("3.9"), evidence: EvidenceDocumented, gentle: true,
 			says: "The id is an integer.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.draft()
 				if v := req.reply.request()["id"]; !isInteger(v) {
 					b.wrong(req.reply.What, "an integer id", kind(v)+" "+show(v))
@@ -58,7 +58,7 @@ func createChecks() []check {
 			}},
 		{id: "create/id-new", rows: rows("3.9"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Each request has an id of its own, also when the same is asked twice.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				seen := map[string]bool{}
 				for range 4 {
 					req := b.create()
@@ -70,7 +70,7 @@ func createChecks() []check {
 			}},
 		{id: "create/id-ascending", rows: rows("3.9"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "Ids ascend.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				last := new(big.Int)
 				for range 4 {
 					req := b.create()
@@ -83,7 +83,7 @@ func createChecks() []check {
 			}},
 		{id: "create/state-draft", rows: rows("3.11"), evidence: EvidenceDocumented, gentle: true,
 			says: "A new request is in state draft.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.draft()
 				if v := req.reply.request()["state"]; v != "draft" {
 					b.wrong(req.reply.What, `state "draft"`, show(v))
@@ -91,7 +91,7 @@ func createChecks() []check {
 			}},
 		{id: "create/stage-new", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "A new request's issue_stage is new.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.draft()
 				if v := req.reply.request()["issue_stage"]; v != "new" {
 					b.wrong(req.reply.What, `issue_stage "new"`, show(v))
@@ -99,7 +99,7 @@ func createChecks() []check {
 			}},
 		{id: "create/echo", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "email, target, aim and filename are shown as they were given.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.draft()
 				if !b.opts.Production {
 					req = b.create("email", "John.Doe@example.com", "filename", "My Backup.DUMP")
@@ -116,7 +116,7 @@ func createChecks() []check {
 			}},
 		{id: "create/timezone", rows: rows("3.1", "7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A time zone given to create is shown; without one timezone is null.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				p := b.createParams().with("timezone", "Europe/Brussels")
 				r := b.accepted(b.api("create", b.way("create"), p))
 				b.readRequest(r, p)
@@ -130,7 +130,7 @@ func createChecks() []check {
 			}},
 		{id: "create/filename-any-script", rows: rows("7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A file name of any script is kept as it is.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, name := range []string{"база данных.dump", "données-2015 (1).dump", "数据库.dump"} {
 					req := b.create("filename", name)
 					if got := text(req.reply.request()["filename"]); got != name {
@@ -140,7 +140,7 @@ func createChecks() []check {
 			}},
 		{id: "create/draft-values", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "Of a new request, what is not known yet is null as in the documented sample: processed_at, estimated_time, customer_message; elapsed is 00:00, and filestore false in the edition of the sample.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.draft()
 				m := req.reply.request()
 				sample := map[string]any{"processed_at": nil, "estimated_time": nil, "customer_message": nil, "filestore": false, "elapsed": "00:00"}
@@ -155,7 +155,7 @@ func createChecks() []check {
 			}},
 		{id: "create/no-dump-yet", rows: rows("7"), evidence: EvidenceAssumed,
 			says: "Before an upload filesize, postgresql, database_version and database_uuid are null and compressions is empty.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				m := req.reply.request()
 				for key, want := range map[string]string{"filesize": "null", "postgresql": "null", "database_version": "null", "database_uuid": "null", "compressions": "[]"} {
@@ -166,10 +166,10 @@ func createChecks() []check {
 			}},
 		{id: "create/created-now", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "created_at is the time of the creation, in UTC.",
-			run:  func(b *bench) { b.createdNow(b.draft()) }},
+			run:  func(b *checker) { b.createdNow(b.draft()) }},
 		{id: "create/aims", rows: rows("3.5"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "The aims test and production are both valid.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, aim := range []string{"test", "production"} {
 					p := b.createParams().set("aim", aim)
 					r := b.accepted(b.api("create", b.way("create"), p))
@@ -179,7 +179,7 @@ func createChecks() []check {
 			}},
 		{id: "create/targets", rows: rows("3.2", "3.3", "3.4"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Every target that the server itself lists as expected is accepted.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				if len(b.learned.targets) == 0 {
 					b.blocked("create/target-expected", "the server listed no valid targets")
 				}
@@ -192,7 +192,7 @@ func createChecks() []check {
 			}},
 		{id: "create/contract-forms", rows: rows("3.6"), evidence: EvidenceObserved, needs: needsWrites,
 			says: "Contract references of the forms in use are known or unknown, but not refused for their form.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, ref := range contractForms {
 					p := b.createParams().set("contract", ref)
 					r := b.object(b.api("create", b.way("create"), p))
@@ -204,7 +204,7 @@ func createChecks() []check {
 			}},
 		{id: "create/contracts-known", rows: rows("3.6", "3.7"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "An emulator knows every contract but M123456-abcxyz.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, ref := range contractForms {
 					p := b.createParams().set("contract", ref)
 					b.readRequest(b.accepted(b.api("create", b.way("create"), p)), p)
@@ -217,7 +217,7 @@ func createChecks() []check {
 var contractForms = []string{"M123456-abcdef", "M123-abc", "M19061711465334", "M120123123-abcd"}
 
 // allKeys ends the check unless the reply's request has every key.
-func (b *bench) allKeys(r reply) {
+func (b *checker) allKeys(r reply) {
 	var missing []string
 	for _, k := range statusKeys {
 		if _, there := r.request()[k.name]; !there {

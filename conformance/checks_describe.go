@@ -9,14 +9,14 @@ import (
 )
 
 // described uploads a dump to a request of its own and returns the status after it.
-func (b *bench) described(filename string, dump []byte) reply {
+func (b *checker) described(filename string, dump []byte) reply {
 	req := b.create("filename", filename)
 	b.put(req, dump)
 	return b.status(req)
 }
 
 // shows ends the check unless the status has the value, written as JSON.
-func (b *bench) shows(r reply, after, key, want string) {
+func (b *checker) shows(r reply, after, key, want string) {
 	if got := show(r.request()[key]); got != want {
 		b.wrong(after, key+" "+want, got)
 	}
@@ -27,7 +27,7 @@ func describeChecks() []check {
 	return []check{
 		{id: "upload/filesize", rows: rows("4.7", "7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "After an upload filesize is the dump's size: two decimals, one space, Kb.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, n := range []int{205678, 934902} {
 					r := b.described("sized.sql", sized(n))
 					got := text(r.request()["filesize"])
@@ -43,7 +43,7 @@ func describeChecks() []check {
 			}},
 		{id: "upload/filesize-units", rows: rows("7"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "filesize has base 1024 and the units b, Kb, Mb.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, d := range []struct {
 					n    int
 					want string
@@ -53,33 +53,33 @@ func describeChecks() []check {
 			}},
 		{id: "upload/compressions", rows: rows("4.7", "7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: `After the upload of a dump in PostgreSQL's custom format compressions is ["pgdmp_custom","sql"].`,
-			run: func(b *bench) {
+			run: func(b *checker) {
 				b.shows(b.described("openchs.70.cdump", fixture("openchs.cdump")), "upload of a custom format dump and then status", "compressions", `["pgdmp_custom","sql"]`)
 			}},
 		{id: "upload/compressions-by-content", rows: rows("7", "9"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "The description is taken from the dump's content, not from the name given to create.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, name := range []string{"backup.zip", "backup.sql"} {
 					b.shows(b.described(name, fixture("openchs.cdump")), "upload of a custom format dump as "+name+" and then status", "compressions", `["pgdmp_custom","sql"]`)
 				}
 			}},
 		{id: "upload/compressions-others", rows: rows("7"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "Other forms of dumps are named outside in: gzip, zip, plain SQL.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, d := range [][2]string{{"openchs.sql", `["sql"]`}, {"openchs.sql.gz", `["gzip","sql"]`}, {"openchs.zip", `["zip","sql"]`}} {
 					b.shows(b.described(d[0], fixture(d[0])), "upload of "+d[0]+" and then status", "compressions", d[1])
 				}
 			}},
 		{id: "upload/postgresql", rows: rows("4.7", "7", "9"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "After an upload postgresql is the version in the dump's header, as 9.4.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, d := range [][2]string{{"9.4.5", `"9.4"`}, {"9.6.24", `"9.6"`}} {
 					b.shows(b.described("some.sql", sqlDump(d[0], nil)), "upload of a dump made from PostgreSQL "+d[0]+" and then status", "postgresql", d[1])
 				}
 			}},
 		{id: "upload/postgresql-custom", rows: rows("4.7", "7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "After the upload of a custom format dump postgresql is the version in its header.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				r := b.described("openchs.70.cdump", fixture("openchs.cdump"))
 				if v := text(r.request()["postgresql"]); v != fixturePostgres && !strings.HasPrefix(v, fixturePostgres+".") {
 					b.wrong("upload of a dump made from PostgreSQL "+fixturePostgres+" and then status", "postgresql "+fixturePostgres, show(r.request()["postgresql"]))
@@ -87,13 +87,13 @@ func describeChecks() []check {
 			}},
 		{id: "upload/database", rows: rows("4.7", "7", "9"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "database_version and database_uuid, where they are not null, are the dump's.",
-			run:  func(b *bench) { b.database(true) }},
+			run:  func(b *checker) { b.database(true) }},
 		{id: "upload/database-read", rows: rows("9"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "database_version and database_uuid are read from plain dumps and from Odoo's zips.",
-			run:  func(b *bench) { b.database(false) }},
+			run:  func(b *checker) { b.database(false) }},
 		{id: "upload/describes-the-last", rows: rows("4.4", "4.7"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "After a second upload status describes the second dump.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				b.put(req, fixture("openchs.cdump"))
 				b.put(req, sized(205678))
@@ -104,7 +104,7 @@ func describeChecks() []check {
 	}
 }
 
-func (b *bench) database(orNull bool) {
+func (b *checker) database(orNull bool) {
 	for _, name := range []string{"openchs.sql", "openchs.zip"} {
 		r := b.described(name, fixture(name))
 		for key, want := range map[string]string{"database_uuid": fixtureUUID, "database_version": fixtureVersion} {

@@ -25,11 +25,11 @@ func upgradedName(filename string, filestore bool) string {
 	}
 }
 
-// doneCall is the one call of request_sftp_access for a finished journey: another would replace the keys under
+// doneCall is the one call of request_sftp_access for a finished lifecycle: another would replace the keys under
 // the checks that run beside this one.
-func (j *journey) doneCall(b *bench) call {
+func (j *lifecycle) doneCall(b *checker) call {
 	req := j.doneOrStop(b)
-	j.stage(b, "access", func() {
+	j.once(b, "access", func() {
 		j.doneKey = newKey("ed25519")
 		j.doneAnswer, j.doneErr = j.b.try(j.b.composeAccess(req.auth(), keyLine(j.doneKey)+"\n"))
 	})
@@ -37,8 +37,8 @@ func (j *journey) doneCall(b *bench) call {
 }
 
 // upgradedShare is a session on the share of a request that is done, and the upgraded file's name.
-func (b *bench) upgradedShare() (*sftpConn, *journey, string) {
-	j := b.journey("main")
+func (b *checker) upgradedShare() (*sftpConn, *lifecycle, string) {
+	j := b.lifecycle("main")
 	j.doneCall(b)
 	if j.doneErr != nil {
 		b.blocked("sftp/done-access", "request_sftp_access in done: %v", j.doneErr)
@@ -51,7 +51,7 @@ func (b *bench) upgradedShare() (*sftpConn, *journey, string) {
 }
 
 // upgradedFile is upgradedShare with the name that the listing has: whether it is the right one is judged by a check of its own.
-func (b *bench) upgradedFile() (*sftpConn, *journey, string) {
+func (b *checker) upgradedFile() (*sftpConn, *lifecycle, string) {
 	c, j, name := b.upgradedShare()
 	if list, err := c.list("/"); err == nil && len(list) > 0 {
 		i := slices.IndexFunc(list, func(e entry) bool { return e.name != j.req.filename() })
@@ -65,8 +65,8 @@ func doneChecks() []check {
 	return []check{
 		{id: "sftp/done-access", rows: rows("5.3"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "request_sftp_access is allowed in done, and its keys open the share.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				c := j.doneCall(b)
 				if j.doneErr != nil {
 					b.wrong(c.what, "an answer", j.doneErr.Error())
@@ -75,7 +75,7 @@ func doneChecks() []check {
 			}},
 		{id: "sftp/done-one-file", rows: rows("5.15"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done / shows only one file, and it isn't the uploaded one.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, j, _ := b.upgradedShare()
 				list, err := c.list("/")
 				if err != nil {
@@ -94,7 +94,7 @@ func doneChecks() []check {
 			}},
 		{id: "sftp/done-name", rows: rows("5.15"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "The upgraded file is called upgraded_<filename>; with a filestore, upgraded_<name without dump extensions>.zip.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, j, want := b.upgradedShare()
 				list, err := c.list("/")
 				if err != nil || !slices.ContainsFunc(list, func(e entry) bool { return e.name == want }) {
@@ -107,7 +107,7 @@ func doneChecks() []check {
 			}},
 		{id: "sftp/done-get", rows: rows("5.16"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "get of the upgraded file gives a file of the size that is listed.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, j, name := b.upgradedFile()
 				a, err := c.stat(fxStat, name)
 				b.wrote("stat "+name, err)
@@ -120,7 +120,7 @@ func doneChecks() []check {
 			}},
 		{id: "sftp/done-get-resume", rows: rows("5.16"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "get -a goes on in the middle of the upgraded file.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, _, name := b.upgradedFile()
 				whole, err := c.get(name, 0)
 				if err != nil || len(whole) < 2 {
@@ -134,7 +134,7 @@ func doneChecks() []check {
 			}},
 		{id: "sftp/done-read-only", rows: rows("5.16"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "Nothing can be written in done: neither the upgraded file nor the uploaded one.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, j, name := b.upgradedFile()
 				whole, err := c.get(name, 0)
 				if err != nil {
@@ -164,7 +164,7 @@ func doneChecks() []check {
 			}},
 		{id: "sftp/done-no-change", rows: rows("5.13", "5.16"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done nothing can be made, removed or renamed, and the session goes on.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, _, name := b.upgradedFile()
 				before := c.names()
 				for _, op := range []struct {
@@ -189,7 +189,7 @@ func doneChecks() []check {
 			}},
 		{id: "sftp/done-longname", rows: rows("5.21", "5.15"), evidence: EvidenceObserved, needs: needs, gentle: true,
 			says: "In done, too, the long name is a proper line of ls -l with the size.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, _, _ := b.upgradedShare()
 				list, err := c.list("/")
 				if err != nil || len(list) == 0 {
@@ -203,8 +203,8 @@ func doneChecks() []check {
 			}},
 		{id: "sftp/done-old-keys", rows: rows("5.7", "5.18"), evidence: EvidenceAssumed, needs: needs,
 			says: "In done only the keys of the last call open the share.",
-			run: func(b *bench) {
-				j := b.journey("gzip")
+			run: func(b *checker) {
+				j := b.lifecycle("gzip")
 				req := j.doneOrStop(b)
 				first, second := newKey("ed25519"), newKey("ed25519")
 				b.accessBy("sftp/done-access", req, first)

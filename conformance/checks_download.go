@@ -14,7 +14,7 @@ import (
 )
 
 // archiveURLs are the archives of a finished request.
-func (j *journey) archiveURLs(b *bench) map[string]string {
+func (j *lifecycle) archiveURLs(b *checker) map[string]string {
 	return map[string]string{
 		"original_dump_url": b.reachable(text(j.field("original_dump_url"))),
 		"upgraded_dump_url": b.reachable(text(j.field("upgraded_dump_url"))),
@@ -22,7 +22,7 @@ func (j *journey) archiveURLs(b *bench) map[string]string {
 }
 
 // archive is a whole archive of a finished request, got for a step before the one judged.
-func (b *bench) archive(key, u string) answer {
+func (b *checker) archive(key, u string) answer {
 	a := b.fetch(u)
 	if !a.good() || a.Broken != "" || a.Size == 0 {
 		id := "urls/original-archive"
@@ -38,10 +38,10 @@ func (b *bench) archive(key, u string) answer {
 }
 
 // eachArchive makes a check that is asked of both archives of a finished request.
-func eachArchive(id string, evidence Evidence, says string, judge func(b *bench, j *journey, u string, whole answer)) check {
+func eachArchive(id string, evidence Evidence, says string, judge func(b *checker, j *lifecycle, u string, whole answer)) check {
 	return check{id: "urls/" + id, rows: rows("8.3"), evidence: evidence, says: says, gentle: evidence != EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
-		run: func(b *bench) {
-			j := b.journey("main")
+		run: func(b *checker) {
+			j := b.lifecycle("main")
 			j.doneOrStop(b)
 			urls := j.archiveURLs(b)
 			for _, key := range sortedKeys(urls) {
@@ -51,7 +51,7 @@ func eachArchive(id string, evidence Evidence, says string, judge func(b *bench,
 }
 
 // part ends the check unless a is HTTP 206 with the bytes from to below to.
-func (b *bench) part(a answer, whole []byte, from, to int) {
+func (b *checker) part(a answer, whole []byte, from, to int) {
 	want := fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(whole))
 	if a.Status != 206 {
 		b.wrong(a.What, "HTTP 206 with "+want, fmt.Sprintf("HTTP %d, %d bytes", a.Status, a.Size))
@@ -65,7 +65,7 @@ func (b *bench) part(a answer, whole []byte, from, to int) {
 }
 
 // textual ends the check unless the answer is plain SQL.
-func (b *bench) textual(a answer) {
+func (b *checker) textual(a answer) {
 	plain := string(a.Body)
 	isSQL := strings.Contains(plain, "CREATE TABLE") || strings.Contains(plain, "SET ") || strings.Contains(plain, "INSERT ") || strings.Contains(plain, "COPY ")
 	if !a.good() || a.Broken != "" {
@@ -81,9 +81,9 @@ func downloadChecks() []check {
 	checks := []check{
 		{id: "urls/status-page", rows: rows("8.7"), evidence: EvidenceDocumented, gentle: true,
 			says: "status_url is an HTML page.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.draft()
-				a := b.fetch(b.reachable(text(b.journeyStatus(req).request()["status_url"])))
+				a := b.fetch(b.reachable(text(b.lifecycleStatus(req).request()["status_url"])))
 				t, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
 				if !a.good() || t != "text/html" || !strings.Contains(string(a.Body), "<") {
 					b.wrong(a.What, "an HTML page", fmt.Sprintf("%s, Content-Type %q", a.came(), a.Header.Get("Content-Type")))
@@ -91,8 +91,8 @@ func downloadChecks() []check {
 			}},
 		{id: "urls/original-archive", rows: rows("7", "8.2"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "original_dump_url gives the uploaded file as it came, also when the upgrade is done.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.doneOrStop(b)
 				a := b.fetch(b.reachable(text(j.field("original_dump_url"))))
 				if !a.good() || !a.is(j.dump) {
@@ -101,7 +101,7 @@ func downloadChecks() []check {
 			}},
 		{id: "urls/original-at-once", rows: rows("8.2"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "original/* is there from the first upload on, and 404 before.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				m := req.reply.request()
 				for _, key := range []string{"original_dump_url", "original_sql_url"} {
@@ -119,8 +119,8 @@ func downloadChecks() []check {
 			}},
 		{id: "urls/upgraded-archive", rows: rows("7", "8.2"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done upgraded_dump_url gives the upgraded database.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.doneOrStop(b)
 				a := b.fetch(b.reachable(text(j.field("upgraded_dump_url"))))
 				if !a.good() || a.Size == 0 || a.Broken != "" {
@@ -129,8 +129,8 @@ func downloadChecks() []check {
 			}},
 		{id: "urls/upgraded-as-uploaded", rows: rows("9"), evidence: EvidenceAssumed, needs: needs,
 			says: "An emulator's upgraded dump is the uploaded one.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.doneOrStop(b)
 				if j.field("filestore") == true {
 					b.skipf("the server makes another file of it: filestore is true")
@@ -142,14 +142,14 @@ func downloadChecks() []check {
 			}},
 		{id: "urls/upgraded-only-done", rows: rows("8.2"), evidence: EvidenceDocumented, needs: needsWrites | needsProcess,
 			says: "Before done there is nothing under upgraded/*.",
-			run:  func(b *bench) { b.upgradedHidden(func(status int) bool { return status >= 300 }, "no success") }},
+			run:  func(b *checker) { b.upgradedHidden(func(status int) bool { return status >= 300 }, "no success") }},
 		{id: "urls/upgraded-404", rows: rows("8.2"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess,
 			says: "Before done upgraded/* is 404.",
-			run:  func(b *bench) { b.upgradedHidden(func(status int) bool { return status == 404 }, "HTTP 404") }},
+			run:  func(b *checker) { b.upgradedHidden(func(status int) bool { return status == 404 }, "HTTP 404") }},
 		{id: "urls/notes", rows: rows("7", "8.2"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done notes_url gives the notes.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.doneOrStop(b)
 				if a := b.fetch(b.reachable(text(j.field("notes_url")))); !a.good() {
 					b.wrong(a.What, "the notes", a.came())
@@ -157,8 +157,8 @@ func downloadChecks() []check {
 			}},
 		{id: "urls/modules", rows: rows("7", "8.2"), evidence: EvidenceAssumed, needs: needs,
 			says: "In done modules_url gives the custom modules, also where there are none.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.doneOrStop(b)
 				if a := b.fetch(b.reachable(text(j.field("modules_url")))); !a.good() {
 					b.wrong(a.What, "the custom modules", a.came())
@@ -166,7 +166,7 @@ func downloadChecks() []check {
 			}},
 		{id: "urls/answered", rows: rows("7"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "Each URL of a request is answered in draft and in done, if by a refusal: never by an error of the server.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				look := func(when string, m map[string]any) {
 					for _, f := range urlForms {
 						if a := b.fetch(b.reachable(text(m[f.key]))); a.Status >= 500 {
@@ -177,20 +177,20 @@ func downloadChecks() []check {
 				if !b.opts.Production {
 					look("in draft", b.create().reply.request())
 				}
-				j := b.journey("main")
+				j := b.lifecycle("main")
 				j.doneOrStop(b)
 				look("in done", j.last.request())
 			}},
 		{id: "urls/sql-is-text", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs,
 			says: "What the two SQL URLs give is plain SQL text, whatever was uploaded.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, name := range []string{"main", "gzip", "zip"} {
-					j := b.journey(name)
+					j := b.lifecycle(name)
 					j.doneOrStop(b)
 					for _, key := range []string{"original_sql_url", "upgraded_sql_url"} {
 						// A server may be unable to read a form of dump, and say so.
 						if a := b.fetch(b.reachable(text(j.field(key)))); a.good() {
-							a.What += " of " + journeyDumps[name].form
+							a.What += " of " + lifecyclePlans[name].form
 							b.textual(a)
 						}
 					}
@@ -198,9 +198,9 @@ func downloadChecks() []check {
 			}},
 		{id: "urls/upgraded-whole", rows: rows("7", "8.2"), evidence: EvidenceDocumented, needs: needs,
 			says: "What was upgraded is not cut: what is packed with gzip or zip can be unpacked to its end, and nothing is just the beginning of what was uploaded.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, name := range []string{"main", "gzip", "zip"} {
-					j := b.journey(name)
+					j := b.lifecycle(name)
 					j.doneOrStop(b)
 					a := b.archive("upgraded_dump_url", b.reachable(text(j.field("upgraded_dump_url"))))
 					if problem := unpacks(a.Body); problem != nil {
@@ -208,14 +208,14 @@ func downloadChecks() []check {
 					}
 					b.notCut(a.What, a.Body, j.dump)
 				}
-				j := b.journey("gzip")
+				j := b.lifecycle("gzip")
 				sql := b.fetch(b.reachable(text(j.field("upgraded_sql_url"))))
 				b.notCut(sql.What, sql.Body, fixture("openchs.sql"))
 			}},
 		{id: "urls/original-sql", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs,
 			says: "original_sql_url gives a gzip'ed dump's text decompressed.",
-			run: func(b *bench) {
-				j := b.journey("gzip")
+			run: func(b *checker) {
+				j := b.lifecycle("gzip")
 				j.doneOrStop(b)
 				a := b.fetch(b.reachable(text(j.field("original_sql_url"))))
 				if want := fixture("openchs.sql"); !a.good() || !a.is(want) {
@@ -224,8 +224,8 @@ func downloadChecks() []check {
 			}},
 		{id: "urls/original-sql-zip", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs,
 			says: "original_sql_url gives the dump.sql of an Odoo zip.",
-			run: func(b *bench) {
-				j := b.journey("zip")
+			run: func(b *checker) {
+				j := b.lifecycle("zip")
 				j.doneOrStop(b)
 				want := unzip(j.dump, "dump.sql")
 				if a := b.fetch(b.reachable(text(j.field("original_sql_url")))); !a.good() || !a.is(want) {
@@ -234,8 +234,8 @@ func downloadChecks() []check {
 			}},
 		{id: "urls/original-sql-plain", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs | needsSFTP,
 			says: "original_sql_url gives a plain dump as it is.",
-			run: func(b *bench) {
-				j := b.journey("sftp")
+			run: func(b *checker) {
+				j := b.lifecycle("sftp")
 				j.doneOrStop(b)
 				if a := b.fetch(b.reachable(text(j.field("original_sql_url")))); !a.good() || !a.is(j.dump) {
 					b.wrong(a.What+" of a plain dump", "its text", a.came()+", "+a.differs(j.dump))
@@ -243,25 +243,25 @@ func downloadChecks() []check {
 			}},
 		{id: "urls/original-sql-custom", rows: rows("8.6"), evidence: EvidenceAssumed, needs: needs,
 			says: "original_sql_url gives the SQL text of a custom format dump.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.doneOrStop(b)
 				b.textual(b.fetch(b.reachable(text(j.field("original_sql_url")))))
 			}},
 		{id: "urls/upgraded-sql", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done upgraded_sql_url gives the upgraded database as plain SQL text.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				name := "gzip"
 				if b.opts.Production {
 					name = "main"
 				}
-				j := b.journey(name)
+				j := b.lifecycle(name)
 				j.doneOrStop(b)
 				b.textual(b.fetch(b.reachable(text(j.field("upgraded_sql_url")))))
 			}},
 		{id: "urls/same-over-sftp", rows: rows("8.4"), evidence: EvidenceAssumed, needs: needs | needsSFTP,
 			says: "upgraded_dump_url and SFTP give the same bytes.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, j, name := b.upgradedFile()
 				got, err := c.get(name, 0)
 				if err != nil {
@@ -273,8 +273,8 @@ func downloadChecks() []check {
 			}},
 		{id: "urls/filestore-zip", rows: rows("8.5"), evidence: EvidenceObserved, needs: needs, gentle: true,
 			says: "With filestore true the upgraded archive is a zip with dump.sql and filestore/.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.doneOrStop(b)
 				if j.field("filestore") != true {
 					b.skipf("the upgraded database has no filestore")
@@ -297,12 +297,12 @@ func downloadChecks() []check {
 			}},
 		{id: "urls/wrong-key", rows: rows("7", "8.1"), evidence: EvidenceDocumented, needs: needs,
 			says: "With a wrong key, or another request's, no URL opens.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				b.closedURLs(func(a answer) bool { return a.Status >= 300 }, "no success")
 			}},
 		{id: "urls/wrong-key-404", rows: rows("8.1"), evidence: EvidenceAssumed, needs: needs,
 			says: "A wrong key or id is a plain 404 that tells nothing.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				var first string
 				var told []answer
 				b.closedURLs(func(a answer) bool { told = append(told, a); return a.Status == 404 }, "HTTP 404")
@@ -320,7 +320,7 @@ func downloadChecks() []check {
 }
 
 // upgradedHidden ends the check unless upgraded/* are closed in draft and while the upgrade goes on.
-func (b *bench) upgradedHidden(closed func(status int) bool, want string) {
+func (b *checker) upgradedHidden(closed func(status int) bool, want string) {
 	look := func(req request, when string) {
 		m := req.reply.request()
 		for _, key := range []string{"upgraded_dump_url", "upgraded_sql_url"} {
@@ -346,8 +346,8 @@ func (b *bench) upgradedHidden(closed func(status int) bool, want string) {
 }
 
 // closedURLs ends the check unless the URLs of a finished request are closed with every wrong key and id.
-func (b *bench) closedURLs(closed func(a answer) bool, want string) {
-	j := b.journey("main")
+func (b *checker) closedURLs(closed func(a answer) bool, want string) {
+	j := b.lifecycle("main")
 	req := j.doneOrStop(b)
 	other := b.create()
 	wrong := map[string]string{
@@ -372,7 +372,7 @@ func (b *bench) closedURLs(closed func(a answer) bool, want string) {
 }
 
 // notCut ends the check when what was got is the beginning of what was uploaded, and no more.
-func (b *bench) notCut(sent string, got, uploaded []byte) {
+func (b *checker) notCut(sent string, got, uploaded []byte) {
 	if len(got) < len(uploaded) && bytes.HasPrefix(uploaded, got) {
 		b.wrong(sent, "all of the upgraded database", fmt.Sprintf("the first %d of the %d bytes that were uploaded", len(got), len(uploaded)))
 	}

@@ -12,7 +12,7 @@ import (
 
 func keyChecks() []check {
 	// The keys of all requests that the run made are judged together, when it is over.
-	keys := func(b *bench) []seenKey {
+	keys := func(b *checker) []seenKey {
 		if b.opts.Production {
 			b.draft()
 		} else {
@@ -27,7 +27,7 @@ func keyChecks() []check {
 	return []check{
 		{id: "create/key-form", rows: rows("3.10"), evidence: EvidenceDocumented, gentle: true, last: true,
 			says: "The key is 16 bytes in URL-safe base64 with padding: 24 characters.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, k := range keys(b) {
 					raw, err := base64.URLEncoding.Strict().DecodeString(k.key)
 					if err != nil || len(raw) != 16 || len(k.key) != 24 {
@@ -37,7 +37,7 @@ func keyChecks() []check {
 			}},
 		{id: "create/key-new", rows: rows("3.10"), evidence: EvidenceDocumented, last: true,
 			says: "Each request has a key of its own.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				of := map[string]string{}
 				for _, k := range keys(b) {
 					if other, there := of[k.key]; there && other != k.id {
@@ -48,7 +48,7 @@ func keyChecks() []check {
 			}},
 		{id: "create/key-unguessable", rows: rows("3.10"), evidence: EvidenceDocumented, last: true,
 			says: "The key is random: no part of it is the same in all requests, and it isn't made from the id.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				seen := keys(b)
 				var raws [][]byte
 				for _, k := range seen {

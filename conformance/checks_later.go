@@ -15,10 +15,10 @@ type laterMethods struct {
 
 // hasMethod reports whether the server has the method: whether it answers it other than one that is surely none.
 // Asked without parameters, so nothing comes of it.
-func (b *bench) hasMethod(method string) bool {
+func (b *checker) hasMethod(method string) bool {
 	b.later.once.Do(func() {
 		b.later.has = map[string]bool{}
-		probe := b.newBench(b.run, "later-methods")
+		probe := b.newChecker(b.run, "later-methods")
 		defer probe.close()
 		none, err := probe.try(probe.compose("no_such_method", byPostQuery, nil))
 		for _, m := range []string{"skip_test", "upgrade"} {
@@ -39,21 +39,21 @@ func namesMissing(r reply) bool {
 	return slices.ContainsFunc(r.failures(), func(f failure) bool { return strings.HasSuffix(f.reason(), ":MISSING") })
 }
 
-func (b *bench) needsMethod(method string) {
+func (b *checker) needsMethod(method string) {
 	if !b.hasMethod(method) {
 		b.skipf("the server has no %s: the 11.0 page doesn't either", method)
 	}
 }
 
 func skipTestChecks() []check {
-	skip := func(b *bench, p params) reply { return b.api("skip_test", b.way("skip_test"), p) }
+	skip := func(b *checker, p params) reply { return b.api("skip_test", b.way("skip_test"), p) }
 	delivers := func(id string, w way, rows []string, says string) check {
 		return check{id: "skip-test/" + id, rows: rows, evidence: EvidenceDocumentedLater, needs: needsWrites | needsProcess | needsWait, says: says,
-			run: func(b *bench) {
+			run: func(b *checker) {
 				b.needsMethod("skip_test")
 				req, _ := b.uploadedAs("aim", "production")
 				b.mustProcess(req)
-				j := &journey{b: b, req: req, name: "skip", stages: map[string]stop{}, until: "testing"}
+				j := &lifecycle{b: b, req: req, name: "skip", ended: map[string]stop{}, until: "testing"}
 				j.follow()
 				if state := text(j.field("state")); state != "testing" {
 					b.skipf("the upgrade is never seen in testing, its state is %q", state)
@@ -72,7 +72,7 @@ func skipTestChecks() []check {
 	return []check{
 		{id: "skip-test/refused-in-draft", rows: rows("6.5"), evidence: EvidenceDocumentedLater, needs: needsWrites,
 			says: "skip_test in draft is refused and changes nothing: it is for the state testing.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				b.needsMethod("skip_test")
 				req, _ := b.uploaded()
 				before := b.status(req)
@@ -81,9 +81,9 @@ func skipTestChecks() []check {
 			}},
 		{id: "skip-test/only-in-testing", rows: rows("6.5"), evidence: EvidenceDocumentedLater, needs: needsWrites | needsProcess | needsWait,
 			says: "skip_test is refused before testing, while the upgrade goes on, and when it is done.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				b.needsMethod("skip_test")
-				j := b.journey("main")
+				j := b.lifecycle("main")
 				if req := j.doneOrStop(b); j.field("state") == "done" {
 					b.refusal(skip(b, req.auth()), "the request is done")
 					if v := b.status(req).request()["state"]; v != "done" {
@@ -100,14 +100,14 @@ func skipTestChecks() []check {
 			}},
 		{id: "skip-test/state-invalid", rows: rows("6.5", "2"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "skip_test in draft is refused with STATE:INVALID.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				b.needsMethod("skip_test")
 				r := skip(b, b.create().auth())
 				b.stateInvalid(r, b.reasoned(r, "STATE:INVALID"), "testing")
 			}},
 		{id: "skip-test/wrong-key", rows: rows("6.5"), evidence: EvidenceDocumentedLater, needs: needsWrites,
 			says: "skip_test is refused with a wrong key.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				b.needsMethod("skip_test")
 				req := b.create()
 				for _, k := range append(wrongKeys(req.key)[:2], struct{ what, key string }{"another request's key", b.create().key}) {
@@ -121,13 +121,13 @@ func skipTestChecks() []check {
 			}},
 		{id: "skip-test/all-problems", rows: rows("6.5", "1.8"), evidence: EvidenceDocumentedLater,
 			says: "skip_test without request and key reports each of the two.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				b.needsMethod("skip_test")
 				b.bothMissing(func(p params) reply { return skip(b, p) })
 			}},
 		{id: "skip-test/not-found", rows: rows("2", "6.5"), evidence: EvidenceAssumed,
 			says: "skip_test answers a wrong key and an unknown id with REQUEST:NOT_FOUND.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				b.needsMethod("skip_test")
 				req := b.create()
 				b.notFound(skip(b, params{"request", req.id, "key", wrongKeys(req.key)[0].key}), req.id)
@@ -139,9 +139,9 @@ func skipTestChecks() []check {
 		delivers("get-body", byGetBody, rows("6.5", "1.2"), "skip_test takes its parameters in an urlencoded body of a GET, as the 13.0 samples send it."),
 		{id: "skip-test/sftp-delivered", rows: rows("5.3", "6.5"), evidence: EvidenceDocumentedLater, needs: needsSFTP | needsWrites | needsProcess | needsWait,
 			says: "SFTP access is also given in delivered.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				b.needsMethod("skip_test")
-				j := b.journey("live")
+				j := b.lifecycle("live")
 				req := j.doneOrStop(b)
 				if j.field("state") != "delivered" {
 					b.skipf("the state is %s, not delivered", show(j.field("state")))
@@ -153,7 +153,7 @@ func skipTestChecks() []check {
 }
 
 // uploadedAs is a request of the check's own with its dump, create's parameters changed by kv.
-func (b *bench) uploadedAs(kv ...string) (request, []byte) {
+func (b *checker) uploadedAs(kv ...string) (request, []byte) {
 	req := b.create(kv...)
 	dump := b.dump()
 	b.put(req, dump)
@@ -162,12 +162,12 @@ func (b *bench) uploadedAs(kv ...string) (request, []byte) {
 
 func upgradeChecks() []check {
 	// call asks for everything at once: the parameters in the query, the dump as the body.
-	ask := func(b *bench, p params, dump []byte) reply {
+	ask := func(b *checker, p params, dump []byte) reply {
 		return readReply(b.must(call{method: "POST", url: b.methodURL("upgrade") + "?" + p.encode(), ctype: "application/octet-stream", body: dump,
 			what: fmt.Sprintf("POST upgrade %s with %d bytes", p, len(dump))}))
 	}
-	usual := func(b *bench) params { return b.createParams().without("filename").with("postgresql", "9.3") }
-	begin := func(b *bench, p params, dump []byte) (request, reply) {
+	usual := func(b *checker) params { return b.createParams().without("filename").with("postgresql", "9.3") }
+	begin := func(b *checker, p params, dump []byte) (request, reply) {
 		b.needsMethod("upgrade")
 		r := b.accepted(ask(b, p, dump))
 		req, ok := b.readRequest(r, p)
@@ -179,14 +179,14 @@ func upgradeChecks() []check {
 	return []check{
 		{id: "upgrade/answer", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "upgrade takes the parameters in the query and the dump as its body, and answers like create.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				_, r := begin(b, usual(b).with("run", "False", "dbname", "prod"), b.dump())
 				b.failureList(r, true)
 				b.allKeys(r)
 			}},
 		{id: "upgrade/processes", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "upgrade processes the dump at once: status is out of draft.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, _ := begin(b, usual(b), b.dump())
 				if v := b.status(req).request()["state"]; v == "draft" {
 					b.wrong("upgrade and then status", "a state other than draft", show(v))
@@ -194,7 +194,7 @@ func upgradeChecks() []check {
 			}},
 		{id: "upgrade/bytes", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsWait,
 			says: "upgrade's body is the dump, byte for byte, also when it is sent as a form.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				b.needsMethod("upgrade")
 				dump := sqlDump("9.4.5", everyByte())
 				p := usual(b)
@@ -208,7 +208,7 @@ func upgradeChecks() []check {
 			}},
 		{id: "upgrade/multipart-body", rows: rows("6.6", "4.2"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsWait,
 			says: "upgrade's body is the dump also when it is a multipart body: it is not unwrapped.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				b.needsMethod("upgrade")
 				p := usual(b)
 				c := call{method: "POST", url: b.methodURL("upgrade") + "?" + p.encode(), what: "POST upgrade " + p.String() + " with a multipart body"}
@@ -222,7 +222,7 @@ func upgradeChecks() []check {
 			}},
 		{id: "upgrade/migrated-sql-url", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "Such a request's status has migrated_sql_url, equal to upgraded_sql_url.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, _ := begin(b, usual(b), b.dump())
 				m := b.status(req).request()
 				if v := text(m["migrated_sql_url"]); v == "" || v != text(m["upgraded_sql_url"]) {
@@ -231,7 +231,7 @@ func upgradeChecks() []check {
 			}},
 		{id: "upgrade/postgresql", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "Such a request's postgresql is never null: what the dump says, else the parameter.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				dumps := map[string][]byte{`"9.4"`: sqlDump("9.4.5", nil), `"9.3"`: []byte("-- a dump that does not tell its version\nCREATE TABLE res_users (id integer);\n")}
 				for _, want := range sortedKeys(dumps) {
 					req, r := begin(b, usual(b), dumps[want])
@@ -241,7 +241,7 @@ func upgradeChecks() []check {
 			}},
 		{id: "upgrade/filename", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "upgrade's filename is optional: <contract>.sql without one.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				_, r := begin(b, usual(b), b.dump())
 				b.shows(r, "upgrade without filename", "filename", show(b.target.Contract+".sql"))
 				_, r = begin(b, usual(b).with("filename", "mine.dump"), b.dump())
@@ -249,7 +249,7 @@ func upgradeChecks() []check {
 			}},
 		{id: "upgrade/refusals", rows: rows("6.6", "2"), evidence: EvidenceObserved, needs: needsWrites,
 			says: "upgrade refuses as create does: an invalid target and an unknown contract together.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				b.needsMethod("upgrade")
 				r := ask(b, usual(b).set("target", "5.0").set("contract", b.target.UnknownContract), b.dump())
 				b.reasoned(r, "TARGET:INVALID")
@@ -257,7 +257,7 @@ func upgradeChecks() []check {
 			}},
 		{id: "upgrade/all-problems", rows: rows("6.6", "1.8"), evidence: EvidenceObserved,
 			says: "upgrade reports each missing and each invalid parameter.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				b.needsMethod("upgrade")
 				for _, c := range []problems{
 					{params: nil, least: 4},
@@ -268,10 +268,10 @@ func upgradeChecks() []check {
 			}},
 		{id: "upgrade/done", rows: rows("6.6", "8.2"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsWait,
 			says: "The upgrade ends in done, and migrated_sql_url gives SQL text.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				dump := fixture("openchs.sql")
 				req, _ := begin(b, usual(b), dump)
-				j := &journey{b: b, req: req, name: "upgrade", stages: map[string]stop{}}
+				j := &lifecycle{b: b, req: req, name: "upgrade", ended: map[string]stop{}}
 				j.follow()
 				switch state := text(j.field("state")); state {
 				case "done", "delivered":
@@ -286,7 +286,7 @@ func upgradeChecks() []check {
 			}},
 		{id: "upgrade/plain-status", rows: rows("6.6"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "migrated_sql_url belongs to upgrade's requests only.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				if _, there := b.create().reply.request()["migrated_sql_url"]; there {
 					b.wrong("create", "no key migrated_sql_url", "it is there")
 				}

@@ -27,7 +27,7 @@ func paramChecks() []check {
 		checks = append(checks,
 			check{id: "create/" + w.name, rows: w.rows, evidence: w.evidence, needs: needsWrites,
 				says: "create takes its parameters " + w.says + ".",
-				run: func(b *bench) {
+				run: func(b *checker) {
 					p := b.createParams().set("email", "john+"+w.name+"@example.com")
 					r := b.accepted(b.api("create", w.way, p))
 					b.readRequest(r, p)
@@ -37,7 +37,7 @@ func paramChecks() []check {
 				}},
 			check{id: "status/" + w.name, rows: w.rows, evidence: w.evidence, gentle: true,
 				says: "status takes its parameters " + w.says + ".",
-				run: func(b *bench) {
+				run: func(b *checker) {
 					req := b.draft()
 					r := b.accepted(b.api("status", w.way, req.auth()))
 					if number(r.request()["id"]) != req.id {
@@ -46,12 +46,12 @@ func paramChecks() []check {
 				}},
 			check{id: "process/" + w.name, rows: w.rows, evidence: w.evidence, needs: needsWrites | needsProcess,
 				says: "process takes its parameters " + w.says + ".",
-				run: func(b *bench) {
+				run: func(b *checker) {
 					req, _ := b.uploaded()
 					b.accepted(b.api("process", w.way, req.auth()))
 				}})
 	}
-	split := func(b *bench, way string, compose func(query, rest params) call) {
+	split := func(b *checker, way string, compose func(query, rest params) call) {
 		p := b.createParams()
 		r := readReply(b.must(compose(p[:4], p[4:])))
 		b.accepted(r)
@@ -62,7 +62,7 @@ func paramChecks() []check {
 	return append(checks,
 		check{id: "params/query-and-form", rows: rows("1.1"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Parameters may come partly in the query and partly in the form.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				split(b, "query and form", func(q, rest params) call {
 					return call{method: "POST", url: b.methodURL("create") + "?" + q.encode(), ctype: formType, body: []byte(rest.encode()),
 						what: "POST create " + q.String() + " in the query and " + rest.String() + " as a form"}
@@ -70,7 +70,7 @@ func paramChecks() []check {
 			}},
 		check{id: "params/query-and-multipart", rows: rows("1.1"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Parameters may come partly in the query and partly in multipart fields.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				split(b, "query and multipart", func(q, rest params) call {
 					c := call{method: "POST", url: b.methodURL("create") + "?" + q.encode(),
 						what: "POST create " + q.String() + " in the query and " + rest.String() + " as multipart fields"}
@@ -80,7 +80,7 @@ func paramChecks() []check {
 			}},
 		check{id: "params/form-charset", rows: rows("1.1"), evidence: EvidenceDocumented, gentle: true,
 			says: "A form is one also when its Content-Type names a charset.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.draft()
 				c := b.compose("status", byForm, req.auth())
 				c.ctype += "; charset=UTF-8"
@@ -92,7 +92,7 @@ func paramChecks() []check {
 			}},
 		check{id: "params/key-unescaped", rows: rows("1.1"), evidence: EvidenceDocumented, gentle: true,
 			says: "The key may stand in the query as it is, with its == unescaped, as in the shell samples.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.draft()
 				c := call{method: "GET", url: b.methodURL("status") + "?key=" + req.key + "&request=" + req.id, what: "GET status?key=" + req.key + "&request=" + req.id}
 				r := b.accepted(readReply(b.must(c)))
@@ -102,7 +102,7 @@ func paramChecks() []check {
 			}},
 		check{id: "params/escapes", rows: rows("1.1", "7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Percent escapes and + are decoded: what was sent is what status shows.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				name := "my db+v1 (100%) & more=ü.dump"
 				for _, w := range []way{byQuery, byForm} {
 					p := b.createParams().set("filename", name).set("email", "john.doe+odoo@example.com")
@@ -117,7 +117,7 @@ func paramChecks() []check {
 			}},
 		check{id: "params/extra-ignored", rows: rows("1.4"), evidence: EvidenceObserved, needs: needsWrites,
 			says: "Unknown extra parameters are ignored: known clients send dbname, backup, run and others.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				extra := params{"dbname", "prod", "backup", "/tmp/x.dump", "run", "False", "version", "2", "database", "eu9"}
 				for _, w := range []way{byQuery, byForm} {
 					p := b.createParams().with(extra...)
@@ -131,7 +131,7 @@ func paramChecks() []check {
 			}},
 		check{id: "params/extra-ignored-upload", rows: rows("1.4"), evidence: EvidenceObserved, needs: needsWrites,
 			says: "upload, request_sftp_access and process ignore unknown extra parameters.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				auth := req.auth().with("dbname", "prod", "run", "False")
 				c := b.composeUpload(req, b.dump())
@@ -143,7 +143,7 @@ func paramChecks() []check {
 			}},
 		check{id: "params/body-beats-query", rows: rows("1.3"), evidence: EvidenceAssumed,
 			says: "A parameter given in the query and in the body: the body's counts.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				p := b.createParams()
 				r := readReply(b.must(call{method: "POST", url: b.methodURL("create") + "?email=query%40example.com", ctype: formType, body: []byte(p.set("email", "body@example.com").encode()),
 					what: "POST create with email=query@example.com in the query and email=body@example.com in the form"}))
@@ -154,7 +154,7 @@ func paramChecks() []check {
 			}},
 		check{id: "params/first-counts", rows: rows("1.3"), evidence: EvidenceAssumed,
 			says: "A parameter given twice in one place: the first counts.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, w := range []way{byQuery, byForm, byMultipart} {
 					p := b.createParams().without("email").with("email", "first@example.com", "email", "second@example.com")
 					r := b.accepted(b.api("create", w, p))
@@ -166,7 +166,7 @@ func paramChecks() []check {
 			}},
 		check{id: "params/bad-multipart", rows: rows("1.1"), evidence: EvidenceAssumed,
 			says: "A broken multipart body is refused with a failure, and the server goes on.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				r := readReply(b.must(call{method: "POST", url: b.methodURL("create"), ctype: "multipart/form-data; boundary=x", body: []byte("--x\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\njohn"),
 					what: "POST create with a multipart body that breaks off"}))
 				if r.object == nil || !r.refused() {
@@ -175,7 +175,7 @@ func paramChecks() []check {
 			}},
 		check{id: "params/large-value", rows: rows("1.1"), evidence: EvidenceAssumed,
 			says: "A parameter of a megabyte is refused, and the server goes on.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				p := b.createParams().set("timezone", strings.Repeat("x", 1<<20))
 				a, err := b.try(b.compose("create", byForm, p))
 				if err == nil && a.Status != http.StatusRequestEntityTooLarge {

@@ -16,13 +16,13 @@ func processChecks() []check {
 	return []check{
 		{id: "process/answer", rows: rows("6.1"), evidence: EvidenceDocumented, needs: needsWrites | needsProcess,
 			says: "process of an uploaded dump succeeds.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, _ := b.uploaded()
 				b.accepted(b.api("process", b.way("process"), req.auth()))
 			}},
 		{id: "process/leaves-draft", rows: rows("6.1"), evidence: EvidenceDocumented, needs: needsWrites | needsProcess,
 			says: "process moves the request out of draft at once.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, _ := b.uploaded()
 				b.mustProcess(req)
 				for range 20 { // a server that does it in the background has a second
@@ -35,7 +35,7 @@ func processChecks() []check {
 			}},
 		{id: "process/own-request", rows: rows("6.1"), evidence: EvidenceDocumented, needs: needsWrites | needsProcess,
 			says: "process moves its own request only.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				other, _ := b.uploadedAs("filename", "bystander.dump")
 				req, _ := b.uploaded()
 				b.mustProcess(req)
@@ -45,8 +45,8 @@ func processChecks() []check {
 			}},
 		{id: "process/state-names", rows: rows("6.2"), evidence: EvidenceObserved, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "The states have the names that clients know.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.finished(b)
 				for _, state := range j.states {
 					if state != "invalid" && !slices.Contains(stateNames, state) {
@@ -56,8 +56,8 @@ func processChecks() []check {
 			}},
 		{id: "process/never-draft-again", rows: rows("6.1", "6.2"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "A request that was processed is never in draft again.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.finished(b)
 				if i := slices.Index(j.states, "draft"); i > 0 || i == 0 && len(j.states) > 1 && slices.Contains(j.states[1:], "draft") {
 					b.wrong("process and then status", "no state draft", fmt.Sprintf("%q", j.states))
@@ -65,8 +65,8 @@ func processChecks() []check {
 			}},
 		{id: "process/state-order", rows: rows("6.2"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
 			says: "The states come in the order pending, processing, testing, done.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.finished(b)
 				at := -1
 				for _, state := range j.states {
@@ -82,8 +82,8 @@ func processChecks() []check {
 			}},
 		{id: "process/reaches-done", rows: rows("6.2"), evidence: EvidenceObserved, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "The upgrade of a good dump ends in done.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				state := j.finished(b)
 				switch {
 				case state == "done" || state == "delivered":
@@ -95,8 +95,8 @@ func processChecks() []check {
 			}},
 		{id: "process/stays-done", rows: rows("6.2"), evidence: EvidenceObserved, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "done stays done.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				req := j.doneOrStop(b)
 				for range 3 {
 					if v := b.status(req).request()["state"]; v != j.field("state") {
@@ -106,8 +106,8 @@ func processChecks() []check {
 			}},
 		{id: "process/processed-at", rows: rows("6.3"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "processed_at is the time the upgrade began: set when it has ended, and not before created_at.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.doneOrStop(b)
 				at, created := text(j.field("processed_at")), text(j.field("created_at"))
 				if isTime(at) != "" {
@@ -126,8 +126,8 @@ func processChecks() []check {
 			}},
 		{id: "process/processed-at-begins", rows: rows("6.3"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
 			says: "processed_at is set while the upgrade goes on.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.finished(b)
 				for _, r := range j.polls {
 					if m := r.request(); m["state"] == "processing" && m["processed_at"] == nil {
@@ -137,8 +137,8 @@ func processChecks() []check {
 			}},
 		{id: "process/processed-at-stays", rows: rows("6.3"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "Once set, processed_at stays.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.doneOrStop(b)
 				var first any
 				for _, r := range append(slices.Clone(j.polls), b.status(j.req)) {
@@ -153,8 +153,8 @@ func processChecks() []check {
 			}},
 		{id: "process/estimated-time", rows: rows("7", "6.3"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
 			says: "estimated_time is null or HH:MM.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.finished(b)
 				for _, r := range j.polls {
 					if v := r.request()["estimated_time"]; v != nil && !estimateForm.MatchString(text(v)) {
@@ -164,8 +164,8 @@ func processChecks() []check {
 			}},
 		{id: "process/stage-follows", rows: rows("7"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
 			says: "issue_stage follows the state: it is new no more when the upgrade has ended.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.doneOrStop(b)
 				if v := j.field("issue_stage"); v == "new" {
 					b.wrong("status in state done", "issue_stage other than new", show(v))
@@ -173,8 +173,8 @@ func processChecks() []check {
 			}},
 		{id: "process/description-stays", rows: rows("7", "4.7"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "filesize, postgresql and compressions describe the uploaded dump to the end.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.finished(b)
 				if b.opts.Resume != nil {
 					b.skipf("judged by the run that is resumed")
@@ -189,7 +189,7 @@ func processChecks() []check {
 			}},
 		{id: "process/twice", rows: rows("6.4", "2"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess,
 			says: "A second process is refused with STATE:INVALID.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, _ := b.uploaded()
 				b.mustProcess(req)
 				r := b.api("process", b.way("process"), req.auth())
@@ -197,7 +197,7 @@ func processChecks() []check {
 			}},
 		{id: "process/needs-dump", rows: rows("2"), evidence: EvidenceAssumed, needs: needsProcess,
 			says: "process without a dump, or with an empty one, is refused with DUMP:MISSING and stays in draft.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				none, empty := b.create(), b.create()
 				b.try(b.composeUpload(empty, []byte{}))
 				for _, req := range []request{none, empty} {
@@ -207,8 +207,8 @@ func processChecks() []check {
 			}},
 		{id: "process/sftp-dump", rows: rows("5.12", "6.1"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites | needsProcess | needsWait,
 			says: "A dump that came over SFTP is processed, and is the original afterwards, byte for byte.",
-			run: func(b *bench) {
-				j := b.journey("sftp")
+			run: func(b *checker) {
+				j := b.lifecycle("sftp")
 				j.doneOrStop(b)
 				u := text(j.field("original_dump_url"))
 				if a := b.fetch(b.reachable(u)); !a.good() || !a.is(j.dump) {

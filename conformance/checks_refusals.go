@@ -11,7 +11,7 @@ func createRefusalChecks() []check {
 	checks := []check{
 		{id: "create/target-invalid", rows: rows("2"), evidence: EvidenceDocumented, gentle: true,
 			says: "A target that is not valid is refused with TARGET:INVALID, its value and the documented message.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				r := b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
 				f := b.reasoned(r, "TARGET:INVALID")
 				b.hasKey(r, f, "value", "5.0")
@@ -20,7 +20,7 @@ func createRefusalChecks() []check {
 			}},
 		{id: "create/target-expected", rows: rows("2", "3.2", "3.3"), evidence: EvidenceDocumented, gentle: true,
 			says: "TARGET:INVALID lists the valid targets in expected: strings, in ascending order, none left out.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				r := b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
 				f := b.reasoned(r, "TARGET:INVALID")
 				list, ok := f["expected"].([]any)
@@ -44,7 +44,7 @@ func createRefusalChecks() []check {
 			}},
 		{id: "create/target-exact", rows: rows("2"), evidence: EvidenceDocumented, gentle: true,
 			says: "What is not in the list of targets is refused, however near to one it is.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				near := []string{"99.0", "latest", "master"}
 				if b.learned.targets != nil {
 					t := b.learned.targets[len(b.learned.targets)-1]
@@ -66,7 +66,7 @@ func createRefusalChecks() []check {
 			}},
 		{id: "create/contract-unknown", rows: rows("2"), evidence: EvidenceDocumented, gentle: true,
 			says: "An unknown contract is refused with CONTRACT:NOT_FOUND, its code and the documented message.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				r := b.api("create", b.way("create"), b.createParams().set("contract", b.target.UnknownContract))
 				b.readRequest(r, nil)
 				f := b.reasoned(r, "CONTRACT:NOT_FOUND")
@@ -76,7 +76,7 @@ func createRefusalChecks() []check {
 			}},
 		{id: "create/all-problems", rows: rows("1.8"), evidence: EvidenceDocumented, gentle: true,
 			says: "All problems of a call are reported together: an invalid target and an unknown contract give two objects.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				r := b.object(b.api("create", b.way("create"), b.createParams().set("target", "5.0").set("contract", b.target.UnknownContract)))
 				var reasons []string
 				for _, f := range r.failures() {
@@ -89,7 +89,7 @@ func createRefusalChecks() []check {
 			}},
 		{id: "create/all-problems-counted", rows: rows("1.8", "3.1"), evidence: EvidenceDocumented, gentle: true,
 			says: "Each problem of a call is a failure of its own, whether a parameter is missing or invalid.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				usual := b.createParams()
 				cases := []problems{
 					{params: nil, least: 5},
@@ -110,7 +110,7 @@ func createRefusalChecks() []check {
 			}},
 		{id: "create/all-problems-assumed", rows: rows("1.8", "2"), evidence: EvidenceAssumed,
 			says: "Missing and invalid parameters are reported together, too, one object each.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				p := params{"contract", b.target.UnknownContract, "target", "5.0", "aim", "prod", "email", "john"}
 				r := b.object(b.api("create", b.way("create"), p))
 				for _, r := range []reply{r, b.object(b.api("create", b.way("create"), nil))} {
@@ -121,7 +121,7 @@ func createRefusalChecks() []check {
 			}},
 		{id: "create/aim-checked", rows: rows("3.5"), evidence: EvidenceDocumented, gentle: true,
 			says: "Another aim than test or production is refused.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, aim := range []string{"prod", "tests", "preview"} {
 					r := b.api("create", b.way("create"), b.createParams().set("aim", aim))
 					b.readRequest(r, nil)
@@ -130,7 +130,7 @@ func createRefusalChecks() []check {
 			}},
 		{id: "create/aim-invalid", rows: rows("2"), evidence: EvidenceAssumed,
 			says: "Another aim is refused with AIM:INVALID, its value and the two expected.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				r := b.api("create", b.way("create"), b.createParams().set("aim", "prod"))
 				f := b.reasoned(r, "AIM:INVALID")
 				b.hasKey(r, f, "value", "prod")
@@ -141,7 +141,7 @@ func createRefusalChecks() []check {
 			}},
 		{id: "create/email-invalid", rows: rows("2"), evidence: EvidenceAssumed,
 			says: "What is not plausibly an address is refused with EMAIL:INVALID and its value.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, email := range []string{"john", "john@", "@example.com", "a b@example.com"} {
 					r := b.api("create", b.way("create"), b.createParams().set("email", email))
 					b.readRequest(r, nil)
@@ -152,7 +152,7 @@ func createRefusalChecks() []check {
 			}},
 		{id: "create/email-blank", rows: rows("2"), evidence: EvidenceObserved, needs: needsWrites,
 			says: "A blank before or behind the address is no fault: a published client sends one.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, email := range []string{" john.doe@example.com", "john.doe@example.com "} {
 					p := b.createParams().set("email", email)
 					r := b.accepted(b.api("create", b.way("create"), p))
@@ -161,7 +161,7 @@ func createRefusalChecks() []check {
 			}},
 		{id: "create/filename-invalid", rows: rows("2"), evidence: EvidenceAssumed,
 			says: "A file name that is none, or leads elsewhere, is refused with FILENAME:INVALID and its value.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, name := range []string{".", "..", strings.Repeat("n", 256), "a/b.dump", "../b.dump", `a\b.dump`, "a\x00b", "a\nb", "a\x7fb", "a\x1bb"} {
 					r := b.api("create", b.way("create"), b.createParams().set("filename", name))
 					b.readRequest(r, nil)
@@ -173,7 +173,7 @@ func createRefusalChecks() []check {
 			}},
 		{id: "create/timezone-invalid", rows: rows("2"), evidence: EvidenceAssumed,
 			says: "A time zone that is no IANA name is refused with TIMEZONE:INVALID and its value.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				for _, zone := range []string{"Mars/Olympus", "../../etc/passwd"} {
 					r := b.api("create", b.way("create"), b.createParams().with("timezone", zone))
 					b.readRequest(r, nil)
@@ -185,14 +185,14 @@ func createRefusalChecks() []check {
 		checks = append(checks,
 			check{id: "create/requires-" + name, rows: rows("3.1"), evidence: EvidenceDocumented, gentle: true,
 				says: "create without " + name + " is refused.",
-				run: func(b *bench) {
+				run: func(b *checker) {
 					r := b.api("create", b.way("create"), b.createParams().without(name))
 					b.readRequest(r, nil)
 					b.refusal(r, name+" is required")
 				}},
 			check{id: "create/missing-" + name, rows: rows("2"), evidence: EvidenceAssumed,
 				says: name + " absent or empty is refused with " + strings.ToUpper(name) + ":MISSING.",
-				run: func(b *bench) {
+				run: func(b *checker) {
 					for _, p := range []params{b.createParams().without(name), b.createParams().set(name, "")} {
 						r := b.api("create", b.way("create"), p)
 						b.readRequest(r, nil)
@@ -217,7 +217,7 @@ type problems struct {
 }
 
 // counted ends the check unless the reply has a failure for each problem.
-func (b *bench) counted(r reply, p problems) {
+func (b *checker) counted(r reply, p problems) {
 	b.object(r)
 	if n := len(r.failures()); n < p.least {
 		b.wrong(r.What, fmt.Sprintf("%d failures, one object for each problem", p.least), fmt.Sprintf("%d: %s", n, r.came()))
@@ -228,7 +228,7 @@ func (b *bench) counted(r reply, p problems) {
 }
 
 // missing ends the check unless the reply is exactly <NAME>:MISSING with its message.
-func (b *bench) missing(r reply, names ...string) {
+func (b *checker) missing(r reply, names ...string) {
 	var want []string
 	for _, name := range names {
 		want = append(want, strings.ToUpper(name)+":MISSING")
@@ -239,7 +239,7 @@ func (b *bench) missing(r reply, names ...string) {
 }
 
 // reasonsExactly ends the check unless the failures have exactly these reasons, in any order.
-func (b *bench) reasonsExactly(r reply, want ...string) {
+func (b *checker) reasonsExactly(r reply, want ...string) {
 	b.object(r)
 	var got []string
 	for _, f := range r.failures() {

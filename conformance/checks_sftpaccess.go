@@ -14,40 +14,40 @@ var keyWays = []struct {
 	id, row  string
 	evidence Evidence
 	says     string
-	call     func(b *bench, auth params, keys string) call
+	call     func(b *checker, auth params, keys string) call
 }{
 	{"keys-file", "5.1", EvidenceDocumented, "ssh_keys may be a multipart file, with request and key in the query.",
-		func(b *bench, auth params, keys string) call { return b.composeAccess(auth, keys) }},
+		func(b *checker, auth params, keys string) call { return b.composeAccess(auth, keys) }},
 	{"keys-file-and-fields", "5.1", EvidenceDocumented, "ssh_keys may be a multipart file beside the fields request and key.",
-		func(b *bench, auth params, keys string) call {
+		func(b *checker, auth params, keys string) call {
 			c := call{method: "POST", url: b.methodURL("request_sftp_access"), what: "POST request_sftp_access " + auth.String() + " with ssh_keys as a file, all multipart"}
 			c.ctype, c.body = multipartBody(auth, &filePart{field: "ssh_keys", filename: "id.pub", ctype: "application/octet-stream", data: []byte(keys)})
 			return c
 		}},
 	{"keys-multipart-field", "5.1", EvidenceObserved, "ssh_keys may be a plain multipart field.",
-		func(b *bench, auth params, keys string) call {
+		func(b *checker, auth params, keys string) call {
 			return b.compose("request_sftp_access", byMultipart, auth.with("ssh_keys", keys))
 		}},
 	{"keys-form", "5.1", EvidenceObserved, "ssh_keys may be a form field.",
-		func(b *bench, auth params, keys string) call {
+		func(b *checker, auth params, keys string) call {
 			return b.compose("request_sftp_access", byForm, auth.with("ssh_keys", keys))
 		}},
 	{"keys-query", "5.1", EvidenceDocumentedLater, "ssh_keys may stand in the query.",
-		func(b *bench, auth params, keys string) call {
+		func(b *checker, auth params, keys string) call {
 			return b.compose("request_sftp_access", byQuery, auth.with("ssh_keys", keys))
 		}},
 	{"keys-get-body", "1.2", EvidenceDocumentedLater, "ssh_keys, request and key may be an urlencoded body of a GET.",
-		func(b *bench, auth params, keys string) call {
+		func(b *checker, auth params, keys string) call {
 			return b.compose("request_sftp_access", byGetBody, auth.with("ssh_keys", keys))
 		}},
 }
 
 // opens ends the check unless the answer to c gives an access that key opens.
-func (b *bench) opens(req request, c call, key ssh.Signer) {
+func (b *checker) opens(req request, c call, key ssh.Signer) {
 	b.opensWith(req, c.what, readReply(b.must(c)), key)
 }
 
-func (b *bench) opensWith(req request, sent string, r reply, key ssh.Signer) {
+func (b *checker) opensWith(req request, sent string, r reply, key ssh.Signer) {
 	a, ok := b.readAccess(b.accepted(r), req)
 	if !ok {
 		b.wrong(sent, "hostname and sftp_port", r.came())
@@ -60,7 +60,7 @@ func (b *bench) opensWith(req request, sent string, r reply, key ssh.Signer) {
 }
 
 // accessReply is the answer to request_sftp_access for a draft, in the documented way.
-func (b *bench) accessReply() (request, reply) {
+func (b *checker) accessReply() (request, reply) {
 	req := b.draft()
 	return req, b.accepted(readReply(b.must(b.composeAccess(req.auth(), keyLine(newKey("ed25519"))+"\n"))))
 }
@@ -68,7 +68,7 @@ func (b *bench) accessReply() (request, reply) {
 func sftpAccessChecks() []check {
 	answerKey := func(name, row string, evidence Evidence, says string, judge func(v any, req request, m map[string]any) string) check {
 		return check{id: "sftp-access/" + strings.ReplaceAll(name, "_", "-"), rows: rows("5.4", row), evidence: evidence, says: says, needs: needsSFTP, gentle: evidence != EvidenceAssumed,
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, r := b.accessReply()
 				if want := judge(r.request()[name], req, r.request()); want != "" {
 					b.wrong(r.What, name+" "+want, show(r.request()[name]))
@@ -78,7 +78,7 @@ func sftpAccessChecks() []check {
 	checks := []check{
 		{id: "sftp-access/answer", rows: rows("5.3", "5.4"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "request_sftp_access in draft answers the object request with all that a login needs.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				_, r := b.accessReply()
 				m := r.request()
 				if m == nil {
@@ -128,7 +128,7 @@ func sftpAccessChecks() []check {
 		}),
 		{id: "sftp-access/number-types", rows: rows("5.6"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "sftp_port is a number and request_id an integer.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				_, r := b.accessReply()
 				for _, key := range []string{"sftp_port", "request_id"} {
 					if v := r.request()[key]; !isInteger(v) {
@@ -138,20 +138,20 @@ func sftpAccessChecks() []check {
 			}},
 		{id: "sftp-access/requires-keys", rows: rows("5.1"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "request_sftp_access without ssh_keys is refused.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				r := b.api("request_sftp_access", byPostQuery, b.create().auth())
 				b.refusal(r, "ssh_keys is required")
 			}},
 		{id: "sftp-access/missing-keys", rows: rows("2"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "Without ssh_keys, or with nothing in it, the failure is SSH_KEYS:MISSING.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				b.missing(b.api("request_sftp_access", byPostQuery, req.auth()), "ssh_keys")
 				b.missing(b.api("request_sftp_access", byForm, req.auth().with("ssh_keys", "")), "ssh_keys")
 			}},
 		{id: "sftp-access/keys-invalid", rows: rows("2"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "A line that is no key is refused with SSH_KEYS:INVALID, its number and itself, cut at 80 characters.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				long := strings.Repeat("x", 100)
 				for _, line := range []string{"not a key", "ssh-ed25519 AAAA", long} {
@@ -167,13 +167,13 @@ func sftpAccessChecks() []check {
 			}},
 		{id: "sftp-access/keys-with-comments", rows: rows("5.1"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "ssh_keys may have blank lines and lines that begin with #.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, key := b.create(), newKey("ed25519")
 				b.opens(req, b.composeAccess(req.auth(), "# my keys\n\n"+keyLine(key)+"\n\n# end\n"), key)
 			}},
 		{id: "sftp-access/no-key-in-comments", rows: rows("5.1", "5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "A key in a line that begins with # opens nothing.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, key, out := b.create(), newKey("ed25519"), newKey("ed25519")
 				c := b.composeAccess(req.auth(), "#"+keyLine(out)+"\n"+keyLine(key)+"\n# "+keyLine(out)+"\n")
 				b.opens(req, c, key)
@@ -182,7 +182,7 @@ func sftpAccessChecks() []check {
 			}},
 		{id: "sftp-access/several-keys", rows: rows("5.1"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "Each of several keys opens the share.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				keys := []ssh.Signer{newKey("ed25519"), newKey("ecdsa"), newKey("ed25519")}
 				c := b.composeAccess(req.auth(), keyLine(keys[0])+"\n"+keyLine(keys[1])+"\n"+keyLine(keys[2])+"\n")
@@ -193,7 +193,7 @@ func sftpAccessChecks() []check {
 			}},
 		{id: "sftp-access/keys-crlf", rows: rows("5.2"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "CRLF line ends, a missing last line end and comments behind the key are fine.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, one, two := b.create(), newKey("ed25519"), newKey("ed25519")
 				bare := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(two.PublicKey())))
 				c := b.composeAccess(req.auth(), "# keys\r\n"+keyLine(one)+" with spaces\r\n"+bare)
@@ -202,7 +202,7 @@ func sftpAccessChecks() []check {
 			}},
 		{id: "sftp-access/replaces-keys", rows: rows("5.7"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "A second call replaces the keys: the first ones open nothing any more.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, first, second := b.create(), newKey("ed25519"), newKey("ed25519")
 				b.access(req, first)
 				a := b.access(req, second)
@@ -211,7 +211,7 @@ func sftpAccessChecks() []check {
 			}},
 		{id: "sftp-access/only-draft-and-done", rows: rows("5.3"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites | needsProcess,
 			says: "While the upgrade goes on, request_sftp_access is refused.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				var r reply
 				b.whileUpgrading(func(request) {}, func(req request) {
 					r = readReply(b.must(b.composeAccess(req.auth(), keyLine(newKey("ed25519"))+"\n")))
@@ -222,7 +222,7 @@ func sftpAccessChecks() []check {
 			}},
 		{id: "sftp-access/state-invalid", rows: rows("2", "5.3"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites | needsProcess,
 			says: "While the upgrade goes on, request_sftp_access is refused with STATE:INVALID.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				var r reply
 				b.whileUpgrading(func(request) {}, func(req request) {
 					r = readReply(b.must(b.composeAccess(req.auth(), keyLine(newKey("ed25519"))+"\n")))
@@ -231,7 +231,7 @@ func sftpAccessChecks() []check {
 			}},
 		{id: "sftp-access/ends", rows: rows("5.18"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites | needsProcess,
 			says: "When the request leaves draft the access ends: open sessions are closed, and login is refused.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				key := newKey("ed25519")
 				var a access
 				var s *sftpConn
@@ -259,7 +259,7 @@ func sftpAccessChecks() []check {
 	}
 	for _, w := range keyWays {
 		checks = append(checks, check{id: "sftp-access/" + w.id, rows: rows(w.row), evidence: w.evidence, says: w.says, needs: needsSFTP,
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, key := b.create(), newKey("ed25519")
 				b.opens(req, w.call(b, req.auth(), keyLine(key)+"\n"), key)
 			}})
@@ -267,7 +267,7 @@ func sftpAccessChecks() []check {
 	for _, kind := range []string{"rsa", "ecdsa", "ed25519"} {
 		checks = append(checks, check{id: "sftp/login-" + kind, rows: rows("5.2", "5.10"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: kind == "ed25519",
 			says: "A listed " + kind + " key opens the share.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, key := b.draft(), newKey(kind)
 				b.opens(req, b.composeAccess(req.auth(), keyLine(key)+"\n"), key)
 			}})
@@ -277,7 +277,7 @@ func sftpAccessChecks() []check {
 
 // whileUpgrading has a request processed, after before, and does f in a state between draft and the end. It returns when
 // f was done in such a state; a server that is never seen in one can't be judged.
-func (b *bench) whileUpgrading(before, f func(req request)) {
+func (b *checker) whileUpgrading(before, f func(req request)) {
 	between := func(req request) bool {
 		state := text(b.status(req).request()["state"])
 		return state != "" && state != "draft" && !slices.Contains(finalStates, state)
@@ -299,13 +299,13 @@ func (b *bench) whileUpgrading(before, f func(req request)) {
 }
 
 // entrance ends the check unless the login succeeds or is refused, as it should.
-func (b *bench) entrance(a access, user string, key ssh.Signer, what string, in bool) {
+func (b *checker) entrance(a access, user string, key ssh.Signer, what string, in bool) {
 	if problem := b.entranceProblem(a, user, key, what, in); problem != "" {
 		b.failf("%s", problem)
 	}
 }
 
-func (b *bench) entranceProblem(a access, user string, key ssh.Signer, what string, in bool) string {
+func (b *checker) entranceProblem(a access, user string, key ssh.Signer, what string, in bool) string {
 	c := b.enter(login{addr: a.addr(), user: user, auth: withKey(key), who: "login with " + what})
 	b.reached(a.addr(), c)
 	switch {
@@ -320,7 +320,7 @@ func (b *bench) entranceProblem(a access, user string, key ssh.Signer, what stri
 }
 
 // reached ends the check when there was nobody to log in to.
-func (b *bench) reached(addr string, c *conn) {
+func (b *checker) reached(addr string, c *conn) {
 	if !c.entered.OK && c.entered.HostKey == "" {
 		b.blocked("sftp/port", "no SSH server at %s: %s", addr, c.entered.Err)
 	}

@@ -73,7 +73,7 @@ func (c *sftpConn) names() []string {
 func sftpForbiddenChecks() []check {
 	var checks []check
 	for _, f := range forbidden {
-		run := func(b *bench, strict bool) {
+		run := func(b *checker, strict bool) {
 			data := someDump(1000)
 			c, name := b.filled(data)
 			before := c.names()
@@ -99,13 +99,13 @@ func sftpForbiddenChecks() []check {
 		}
 		checks = append(checks,
 			check{id: "sftp/" + f.id, rows: rows("5.13"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
-				says: f.says + " The session goes on.", run: func(b *bench) { run(b, false) }},
+				says: f.says + " The session goes on.", run: func(b *checker) { run(b, false) }},
 			check{id: "sftp/" + f.id + "-status", rows: rows("5.13"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites,
-				says: f.says + " The status is permission denied, or no such file.", run: func(b *bench) { run(b, true) }})
+				says: f.says + " The status is permission denied, or no such file.", run: func(b *checker) { run(b, true) }})
 	}
 	return append(checks, check{id: "sftp/no-such-file", rows: rows("5.13"), evidence: EvidenceObserved, needs: needsSFTP,
 		says: "What isn't there is reported as no such file or permission denied, in an open session.",
-		run: func(b *bench) {
+		run: func(b *checker) {
 			c, name := b.filled(someDump(1000))
 			for range 3 {
 				if _, err := c.stat(fxStat, "/nothing.dump"); !denied(err) {
@@ -116,7 +116,7 @@ func sftpForbiddenChecks() []check {
 		}},
 		check{id: "sftp/no-paths-told", rows: rows("5.13"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "Error texts don't tell the server's own paths.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, _ := b.filled(someDump(1000))
 				_, err := c.open("/other/x.dump", openPut)
 				if err != nil && (strings.Contains(err.Error(), "/tmp") || strings.Contains(err.Error(), "/var") || strings.Contains(err.Error(), "/home")) {

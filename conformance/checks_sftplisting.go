@@ -10,13 +10,13 @@ import (
 )
 
 // share is a session on a draft's share, with the shared file's name.
-func (b *bench) share() (*sftpConn, string) {
+func (b *checker) share() (*sftpConn, string) {
 	req := b.draft()
 	return b.sftp(req), req.filename()
 }
 
 // filled is a share whose file has data, put there in this session.
-func (b *bench) filled(data []byte) (*sftpConn, string) {
+func (b *checker) filled(data []byte) (*sftpConn, string) {
 	req := b.create()
 	c := b.sftp(req)
 	c.mustPut(req.filename(), data)
@@ -86,7 +86,7 @@ func sftpListingChecks() []check {
 	return []check{
 		{id: "sftp/session", rows: rows("5.5", "5.19"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "The subsystem sftp speaks SFTP version 3.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				key := newKey("ed25519")
 				a := b.access(b.draft(), key)
 				c := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), who: "login"})
@@ -99,7 +99,7 @@ func sftpListingChecks() []check {
 			}},
 		{id: "sftp/root", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "A session begins in /, which is a directory.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, name := b.share()
 				for _, p := range [][2]string{{".", "/"}, {name, "/" + name}} {
 					if got, err := c.realpath(p[0]); err != nil || got != p[1] {
@@ -112,7 +112,7 @@ func sftpListingChecks() []check {
 			}},
 		{id: "sftp/list-only-shared", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "/ shows only the shared file.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, name := b.filled(someDump(size))
 				for _, path := range []string{"/", "."} {
 					c.only(path, name)
@@ -120,7 +120,7 @@ func sftpListingChecks() []check {
 			}},
 		{id: "sftp/list-mode", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The shared file is shown with the mode -rw-rw-rw-.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, name := b.filled(someDump(size))
 				e := c.entry("/", name)
 				a, err := c.stat(fxStat, name)
@@ -135,7 +135,7 @@ func sftpListingChecks() []check {
 			}},
 		{id: "sftp/list-owner", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The shared file is shown with uid 0 and gid 0.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, name := b.filled(someDump(size))
 				e := c.entry("/", name)
 				a, err := c.stat(fxStat, name)
@@ -150,7 +150,7 @@ func sftpListingChecks() []check {
 			}},
 		{id: "sftp/list-size", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The shared file is shown with its size.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, name := b.filled(someDump(size))
 				if e := c.entry("/", name); !e.attrs.has(hasSize) || e.attrs.Size != size {
 					b.wrong("ls /", fmt.Sprintf("the size %d", size), e.attrs.String())
@@ -158,7 +158,7 @@ func sftpListingChecks() []check {
 			}},
 		{id: "sftp/stat-size", rows: rows("5.12"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "stat, lstat and fstat tell the shared file's size: resuming clients rely on it.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, name := b.filled(someDump(size))
 				check := func(what string, a attrs, err error) {
 					if err != nil || !a.has(hasSize) || a.Size != size {
@@ -180,7 +180,7 @@ func sftpListingChecks() []check {
 			}},
 		{id: "sftp/list-time", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The shared file is shown with its modification time.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, name := b.filled(someDump(size))
 				e := c.entry("/", name)
 				if !e.attrs.has(hasTimes) || time.Unix(int64(e.attrs.Mtime), 0).Year() < 2000 {
@@ -189,7 +189,7 @@ func sftpListingChecks() []check {
 			}},
 		{id: "sftp/list-from-start", rows: rows("5.11"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "The shared file is there from the start, with size 0.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				c := b.sftp(req)
 				list, err := c.list("/")
@@ -205,7 +205,7 @@ func sftpListingChecks() []check {
 			}},
 		{id: "sftp/longname", rows: rows("5.21"), evidence: EvidenceObserved, needs: needsSFTP,
 			says: "The long name of a listing is a proper line of ls -l: several clients read size and mode only from it.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c, name := b.filled(someDump(size))
 				e := c.entry("/", name)
 				m := longParts(e.long)
@@ -224,7 +224,7 @@ func sftpListingChecks() []check {
 			}},
 		{id: "sftp/unicode-name", rows: rows("5.5", "5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "A shared file with spaces and letters of any script in its name can be listed, written and read.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, key := b.create("filename", "база (1).dump"), newKey("ed25519")
 				a := b.access(req, key)
 				if v := a.reply.request()["shared_file"]; v != req.filename() {

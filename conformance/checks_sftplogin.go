@@ -8,7 +8,7 @@ import (
 )
 
 // refusedLogin ends the check unless the server refuses the login, in order.
-func (b *bench) refusedLogin(l login) {
+func (b *checker) refusedLogin(l login) {
 	c := b.enter(l)
 	b.reached(l.addr, c)
 	if c.entered.OK {
@@ -23,13 +23,13 @@ func sftpLoginChecks() []check {
 	return []check{
 		{id: "sftp/foreign-key", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "A key that was not listed is refused.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				a := b.access(b.draft(), newKey("ed25519"))
 				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: withKey(newKey("ed25519")), who: "login with a key that was not listed"})
 			}},
 		{id: "sftp/cross-request", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "One request's key never opens another's share.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				mine, theirs := newKey("ed25519"), newKey("ed25519")
 				a, other := b.access(b.create(), mine), b.access(b.create(), theirs)
 				b.session(a, mine)
@@ -38,7 +38,7 @@ func sftpLoginChecks() []check {
 			}},
 		{id: "sftp/no-access-asked", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "A request for which no access was asked, or no such user, opens to nobody.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				key := newKey("ed25519")
 				a := b.access(b.create(), key)
 				quiet := b.create()
@@ -48,21 +48,21 @@ func sftpLoginChecks() []check {
 			}},
 		{id: "sftp/password", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "Passwords are refused.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				a := b.access(b.draft(), newKey("ed25519"))
 				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.Password("conformance")}, who: "login with a password"})
 				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.Password("")}, who: "login with an empty password"})
 			}},
 		{id: "sftp/password-key", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The request's key is no password for SFTP.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				a := b.access(req, newKey("ed25519"))
 				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.Password(req.key)}, who: "login with the request's key as password"})
 			}},
 		{id: "sftp/keyboard-interactive", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "keyboard-interactive is refused.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				a := b.access(b.create(), newKey("ed25519"))
 				answer := func(_, _ string, questions []string, _ []bool) ([]string, error) {
 					return make([]string, len(questions)), nil
@@ -71,13 +71,13 @@ func sftpLoginChecks() []check {
 			}},
 		{id: "sftp/no-authentication", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "Nobody gets in without authentication.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				a := b.access(b.create(), newKey("ed25519"))
 				b.refusedLogin(login{addr: a.addr(), user: a.user, who: "login with nothing"})
 			}},
 		{id: "sftp/login-among-others", rows: rows("5.10"), evidence: EvidenceObserved, needs: needsSFTP,
 			says: "A listed key gets in also when other keys were offered before, as agents do.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				key := newKey("ed25519")
 				a := b.access(b.create(), key)
 				auth := []ssh.AuthMethod{ssh.PublicKeys(newKey("ecdsa"), newKey("ed25519"), key)}
@@ -90,7 +90,7 @@ func sftpLoginChecks() []check {
 			}},
 		{id: "sftp/host-key", rows: rows("5.9"), evidence: EvidenceObserved, needs: needsSFTP, gentle: true,
 			says: "The host key is ECDSA P-256 (ecdsa-sha2-nistp256): known clients pin that type.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				key := newKey("ed25519")
 				a := b.access(b.draft(), key)
 				c := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), hostKeys: []string{ssh.KeyAlgoECDSA256}, who: "login accepting ecdsa-sha2-nistp256 only"})
@@ -101,7 +101,7 @@ func sftpLoginChecks() []check {
 			}},
 		{id: "sftp/host-key-stable", rows: rows("5.9"), evidence: EvidenceObserved, needs: needsSFTP, gentle: true,
 			says: "The host key is always the same.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				key := newKey("ed25519")
 				req := b.draft()
 				a := b.access(req, key)
@@ -124,7 +124,7 @@ func sftpLoginChecks() []check {
 			}},
 		{id: "sftp/port", rows: rows("5.8"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "The port of the answer is the one that serves SFTP.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				key := newKey("ed25519")
 				req := b.draft()
 				a := b.access(req, key)

@@ -22,7 +22,7 @@ func sftpSessionChecks() []check {
 		Auth, Cookie string
 		Screen       uint32
 	}{false, "MIT-MAGIC-COOKIE-1", "00", 0})
-	open := func(b *bench) *conn {
+	open := func(b *checker) *conn {
 		key := newKey("ed25519")
 		a := b.access(b.create(), key)
 		b.session(a, key) // what follows is judged only where SFTP works at all
@@ -33,7 +33,7 @@ func sftpSessionChecks() []check {
 		return c
 	}
 	// refusedRun ends the check unless a command or shell was refused cleanly: no, or an end with a status other than 0.
-	refusedRun := func(b *bench, what string, out outcome) {
+	refusedRun := func(b *checker, what string, out outcome) {
 		switch {
 		case !out.Granted:
 		case !out.Closed:
@@ -45,7 +45,7 @@ func sftpSessionChecks() []check {
 	return []check{
 		{id: "sftp/exit-status", rows: rows("5.20"), evidence: EvidenceObserved, needs: needsSFTP,
 			says: "When the SFTP session ends the server sends exit-status 0: some clients report failure without it.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				c := b.sftp(req)
 				c.mustPut(req.filename(), someDump(1000))
@@ -56,7 +56,7 @@ func sftpSessionChecks() []check {
 			}},
 		{id: "sftp/exec-refused", rows: rows("5.20", "5.19"), evidence: EvidenceObserved, needs: needsSFTP,
 			says: "exec is refused cleanly, and SFTP goes on afterwards on the same connection: some clients try it first.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c := open(b)
 				refusedRun(b, "exec scp -t /", c.ask("exec", exec))
 				s, err := c.subsystem()
@@ -69,7 +69,7 @@ func sftpSessionChecks() []check {
 			}},
 		{id: "sftp/shell-refused", rows: rows("5.19"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "A shell is refused, and the server goes on.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c := open(b)
 				refusedRun(b, "shell", c.ask("shell", nil))
 				if _, err := c.subsystem(); err != nil {
@@ -78,7 +78,7 @@ func sftpSessionChecks() []check {
 			}},
 		{id: "sftp/pty-refused", rows: rows("5.19"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "A pty, agent forwarding and X11 are refused.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c := open(b)
 				requests := map[string][]byte{"pty-req": pty, "auth-agent-req@openssh.com": nil, "x11-req": x11}
 				for _, kind := range sortedKeys(requests) {
@@ -89,7 +89,7 @@ func sftpSessionChecks() []check {
 			}},
 		{id: "sftp/forwarding-refused", rows: rows("5.19"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "Port forwarding is refused, in both directions.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				c := open(b)
 				if out := c.forward(); out.Granted {
 					b.wrong("direct-tcpip", "a refusal", "a connection")
@@ -103,7 +103,7 @@ func sftpSessionChecks() []check {
 			}},
 		{id: "sftp/other-subsystem", rows: rows("5.19"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "Only the subsystem sftp is there.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				refusedRun(b, "the subsystem netconf", open(b).ask("subsystem", ssh.Marshal(struct{ Name string }{"netconf"})))
 			}},
 	}

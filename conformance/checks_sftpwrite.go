@@ -8,7 +8,7 @@ import (
 )
 
 // wrote ends the check unless err is nil.
-func (b *bench) wrote(did string, err error) {
+func (b *checker) wrote(did string, err error) {
 	if err != nil {
 		b.wrong(did, "success", err.Error())
 	}
@@ -21,7 +21,7 @@ const appendBase = 100_003 // bytes that are there before the checks append
 func appends(id, how string, offset func(i int, at int64) int64) check {
 	return check{id: "sftp/" + id, rows: rows("5.12"), evidence: EvidenceObserved, needs: needsSFTP | needsWrites,
 		says: "With the flag APPEND each write goes to the end, in the order in which they come: " + how + ".",
-		run: func(b *bench) {
+		run: func(b *checker) {
 			req := b.create()
 			c, data := b.sftp(req), someDump(300_001)
 			c.mustPut(req.filename(), data[:appendBase])
@@ -41,48 +41,48 @@ func (c *sftpConn) appends(data []byte, name, how string, offset func(i int, at 
 
 func sftpWriteChecks() []check {
 	const size = 300_001 // ten blocks, the last one short
-	write := func(id, row string, evidence Evidence, says string, run func(b *bench, c *sftpConn, name string)) check {
+	write := func(id, row string, evidence Evidence, says string, run func(b *checker, c *sftpConn, name string)) check {
 		return check{id: "sftp/" + id, rows: rows(row), evidence: evidence, needs: needsSFTP | needsWrites, says: says,
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				run(b, b.sftp(req), req.filename())
 			}}
 	}
 	return []check{
-		write("put", "5.12", EvidenceDocumented, "put writes the shared file whole.", func(b *bench, c *sftpConn, name string) {
+		write("put", "5.12", EvidenceDocumented, "put writes the shared file whole.", func(b *checker, c *sftpConn, name string) {
 			data := someDump(200_001)
 			b.wrote("put", c.put(name, openPut, blocks(data, 0)))
 			c.has(name, "put", data)
 		}),
-		write("put-path", "5.12", EvidenceDocumented, "The shared file may be called name, /name and ./name.", func(b *bench, c *sftpConn, name string) {
+		write("put-path", "5.12", EvidenceDocumented, "The shared file may be called name, /name and ./name.", func(b *checker, c *sftpConn, name string) {
 			for i, path := range []string{name, "/" + name, "./" + name} {
 				data := someDump(1000 + i)
 				b.wrote("put to "+path, c.put(path, openPut, blocks(data, 0)))
 				c.has(path, "put to "+path, data)
 			}
 		}),
-		write("put-bytes", "5.12", EvidenceDocumented, "Whatever bytes are written, are kept.", func(b *bench, c *sftpConn, name string) {
+		write("put-bytes", "5.12", EvidenceDocumented, "Whatever bytes are written, are kept.", func(b *checker, c *sftpConn, name string) {
 			data := append(append(sqlDump("9.4.5", everyByte()), "\r\n\n\x00\x1a\r"...), b.random(70_000)...)
 			b.wrote("put", c.put(name, openPut, blocks(data, 0)))
 			c.has(name, "put of every byte value", data)
 		}),
-		write("put-without-creat", "5.12", EvidenceDocumented, "The shared file may be opened for writing without asking to create it.", func(b *bench, c *sftpConn, name string) {
+		write("put-without-creat", "5.12", EvidenceDocumented, "The shared file may be opened for writing without asking to create it.", func(b *checker, c *sftpConn, name string) {
 			data := someDump(50_000)
 			b.wrote("put", c.put(name, flagWrite|flagTrunc, blocks(data, 0)))
 			c.has(name, "put without the flag to create", data)
 		}),
-		write("large", "5.12", EvidenceDocumented, "A file of some megabytes is taken, with many writes on their way at once.", func(b *bench, c *sftpConn, name string) {
+		write("large", "5.12", EvidenceDocumented, "A file of some megabytes is taken, with many writes on their way at once.", func(b *checker, c *sftpConn, name string) {
 			data := someDump(3<<20 + 5)
 			b.wrote("put of 3 MiB", c.put(name, openPut, blocks(data, 0)))
 			c.has(name, "put of 3 MiB", data)
 		}),
-		write("overwrite", "5.12", EvidenceDocumented, "put over a longer file leaves only the new one.", func(b *bench, c *sftpConn, name string) {
+		write("overwrite", "5.12", EvidenceDocumented, "put over a longer file leaves only the new one.", func(b *checker, c *sftpConn, name string) {
 			c.mustPut(name, someDump(size))
 			short := slices.Clone(someDump(size)[1000:5000])
 			b.wrote("put of a shorter file", c.put(name, openPut, blocks(short, 0)))
 			c.has(name, "put of 4000 bytes over 300001", short)
 		}),
-		write("truncate", "5.12", EvidenceDocumented, "Opening for writing with truncation empties the file.", func(b *bench, c *sftpConn, name string) {
+		write("truncate", "5.12", EvidenceDocumented, "Opening for writing with truncation empties the file.", func(b *checker, c *sftpConn, name string) {
 			c.mustPut(name, someDump(size))
 			h, err := c.open(name, openPut)
 			b.wrote("open with truncation", err)
@@ -91,7 +91,7 @@ func sftpWriteChecks() []check {
 				b.wrong("open with truncation, close, stat", "size 0", fmt.Sprintf("%v %v", a, err))
 			}
 		}),
-		write("truncate-setstat", "5.12", EvidenceAssumed, "Setting the size cuts the shared file.", func(b *bench, c *sftpConn, name string) {
+		write("truncate-setstat", "5.12", EvidenceAssumed, "Setting the size cuts the shared file.", func(b *checker, c *sftpConn, name string) {
 			data := someDump(size)
 			c.mustPut(name, data)
 			b.wrote("setstat size 5000", c.plain("setstat size", fxSetstat, packet(nil).str(name).attrs(attrs{Flags: hasSize, Size: 5000})))
@@ -102,7 +102,7 @@ func sftpWriteChecks() []check {
 			b.wrote("close", c.closeHandle(h))
 			c.has(name, "fsetstat size 1000", data[:1000])
 		}),
-		write("no-truncate", "5.12", EvidenceDocumented, "Opening for writing without truncation keeps what is there.", func(b *bench, c *sftpConn, name string) {
+		write("no-truncate", "5.12", EvidenceDocumented, "Opening for writing without truncation keeps what is there.", func(b *checker, c *sftpConn, name string) {
 			data := someDump(size)
 			c.mustPut(name, data)
 			for _, flags := range []uint32{flagWrite, flagWrite | flagCreat, flagRead | flagWrite | flagCreat} {
@@ -112,13 +112,13 @@ func sftpWriteChecks() []check {
 				c.has(name, "open"+flagNames(flags)+", close", data)
 			}
 		}),
-		write("resume", "5.12", EvidenceDocumented, "put -a goes on at the file's present size.", func(b *bench, c *sftpConn, name string) {
+		write("resume", "5.12", EvidenceDocumented, "put -a goes on at the file's present size.", func(b *checker, c *sftpConn, name string) {
 			data := someDump(size)
 			c.mustPut(name, data[:100_003])
 			b.wrote("put -a from 100003", c.put(name, flagWrite|flagCreat, blocks(data[100_003:], 100_003)))
 			c.has(name, "put of 100003 bytes and put -a of the rest", data)
 		}),
-		write("resume-append", "5.12", EvidenceObserved, "Appending with the flag APPEND, with many writes at once, gives the file once: with offsets from the present size on, and with offset 0 in each.", func(b *bench, c *sftpConn, name string) {
+		write("resume-append", "5.12", EvidenceObserved, "Appending with the flag APPEND, with many writes at once, gives the file once: with offsets from the present size on, and with offset 0 in each.", func(b *checker, c *sftpConn, name string) {
 			data := someDump(size)
 			const first, second = 100_003, 200_007
 			c.mustPut(name, data[:first])
@@ -134,7 +134,7 @@ func sftpWriteChecks() []check {
 		}),
 		appends("append-backwards", "offsets that go down to 0", func(i int, _ int64) int64 { return max(0, appendBase-int64(i)*blockSize) }),
 		appends("append-behind", "offsets far behind the end", func(i int, at int64) int64 { return appendBase + 1<<20 + int64(i)<<30 + at }),
-		write("append-two-handles", "5.12", EvidenceObserved, "Writes through two handles opened with the flag APPEND each go to the end, in the order in which they come.", func(b *bench, c *sftpConn, name string) {
+		write("append-two-handles", "5.12", EvidenceObserved, "Writes through two handles opened with the flag APPEND each go to the end, in the order in which they come.", func(b *checker, c *sftpConn, name string) {
 			data := someDump(size)
 			c.mustPut(name, data[:appendBase])
 			var handles []string
@@ -151,7 +151,7 @@ func sftpWriteChecks() []check {
 			}
 			c.has(name, "Writes through two handles that append", data)
 		}),
-		write("resume-twice", "5.12", EvidenceDocumented, "A transfer may be resumed again and again.", func(b *bench, c *sftpConn, name string) {
+		write("resume-twice", "5.12", EvidenceDocumented, "A transfer may be resumed again and again.", func(b *checker, c *sftpConn, name string) {
 			data := someDump(size)
 			for from, step := 0, 77_777; from < len(data); from += step {
 				to := min(from+step, len(data))
@@ -162,7 +162,7 @@ func sftpWriteChecks() []check {
 			}
 			c.has(name, "put -a in four parts", data)
 		}),
-		write("out-of-order", "5.12", EvidenceObserved, "Writes in any order go to their offsets.", func(b *bench, c *sftpConn, name string) {
+		write("out-of-order", "5.12", EvidenceObserved, "Writes in any order go to their offsets.", func(b *checker, c *sftpConn, name string) {
 			data := someDump(size)
 			bs := blocks(data, 0)
 			slices.Reverse(bs)
@@ -170,7 +170,7 @@ func sftpWriteChecks() []check {
 			b.wrote("writes out of order", c.put(name, openPut, bs))
 			c.has(name, "writes out of order", data)
 		}),
-		write("rewrite-middle", "5.12", EvidenceDocumented, "A write in the middle changes that part only.", func(b *bench, c *sftpConn, name string) {
+		write("rewrite-middle", "5.12", EvidenceDocumented, "A write in the middle changes that part only.", func(b *checker, c *sftpConn, name string) {
 			data := someDump(size)
 			c.mustPut(name, data)
 			patch := []byte("-- changed here --")
@@ -178,7 +178,7 @@ func sftpWriteChecks() []check {
 			copy(data[150_000:], patch)
 			c.has(name, "a write in the middle", data)
 		}),
-		write("padded-write", "5.22", EvidenceObserved, "Bytes after the fields of a packet are ignored, as a widely used client pads WRITE.", func(b *bench, c *sftpConn, name string) {
+		write("padded-write", "5.22", EvidenceObserved, "Bytes after the fields of a packet are ignored, as a widely used client pads WRITE.", func(b *checker, c *sftpConn, name string) {
 			data := someDump(size)
 			bs := blocks(data, 0)
 			for i := range bs {
@@ -187,7 +187,7 @@ func sftpWriteChecks() []check {
 			b.wrote("writes padded with four bytes", c.put(name, openPut, bs))
 			c.has(name, "writes padded with four bytes", data)
 		}),
-		write("read-and-write", "5.12", EvidenceAssumed, "The shared file can be opened for reading and writing at once.", func(b *bench, c *sftpConn, name string) {
+		write("read-and-write", "5.12", EvidenceAssumed, "The shared file can be opened for reading and writing at once.", func(b *checker, c *sftpConn, name string) {
 			h, err := c.open(name, flagRead|openPut)
 			b.wrote("open for reading and writing", err)
 			b.wrote("write", c.write(h, []block{{data: someDump(5000)}}))
@@ -196,7 +196,7 @@ func sftpWriteChecks() []check {
 			c.same("a read through the handle written with", got, someDump(5000)[1000:3000])
 			b.wrote("close", c.closeHandle(h))
 		}),
-		write("read-back", "5.12", EvidenceDocumented, "The shared file can be read: parts, the end, and nothing behind it.", func(b *bench, c *sftpConn, name string) {
+		write("read-back", "5.12", EvidenceDocumented, "The shared file can be read: parts, the end, and nothing behind it.", func(b *checker, c *sftpConn, name string) {
 			data := someDump(size)
 			c.mustPut(name, data)
 			h, err := c.open(name, flagRead)
@@ -214,7 +214,7 @@ func sftpWriteChecks() []check {
 			}
 			b.wrote("close", c.closeHandle(h))
 		}),
-		write("setstat", "5.14", EvidenceAssumed, "Setting times and permissions is accepted, and the mode stays.", func(b *bench, c *sftpConn, name string) {
+		write("setstat", "5.14", EvidenceAssumed, "Setting times and permissions is accepted, and the mode stays.", func(b *checker, c *sftpConn, name string) {
 			data := someDump(1000)
 			c.mustPut(name, data)
 			h, err := c.open(name, flagWrite)
@@ -232,7 +232,7 @@ func sftpWriteChecks() []check {
 		}),
 		{id: "sftp/next-session", rows: rows("5.12"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
 			says: "What one session has written, the next one sees and can resume.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, key := b.create(), newKey("ed25519")
 				a := b.access(req, key)
 				data := someDump(size)
@@ -248,7 +248,7 @@ func sftpWriteChecks() []check {
 			}},
 		{id: "sftp/interrupted", rows: rows("5.12"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
 			says: "When the connection breaks, what was acknowledged is kept, and put -a goes on from there.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, key := b.create(), newKey("ed25519")
 				a := b.access(req, key)
 				data := someDump(size)
@@ -279,7 +279,7 @@ func sftpWriteChecks() []check {
 			}},
 		{id: "sftp/two-sessions", rows: rows("5.12"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites,
 			says: "Two sessions may be open on one share.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, key := b.create(), newKey("ed25519")
 				a := b.access(req, key)
 				one, two := b.session(a, key), b.session(a, key)
@@ -289,7 +289,7 @@ func sftpWriteChecks() []check {
 			}},
 		{id: "sftp/own-share", rows: rows("5.10", "5.11"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
 			says: "Each request's share is its own, also where two shared files have the same name.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				first, second := b.create("filename", "twin.dump"), b.create("filename", "twin.dump")
 				c, d := b.sftp(first), b.sftp(second)
 				x, y := someDump(4000), someDump(5000)
@@ -300,7 +300,7 @@ func sftpWriteChecks() []check {
 			}},
 		{id: "sftp/same-dump", rows: rows("5.17"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites,
 			says: "SFTP and HTTPS upload the same dump: the last completed write wins, and status describes it.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				c := b.sftp(req)
 				c.mustPut(req.filename(), sized(205678))

@@ -129,10 +129,10 @@ var statusKeys = []statusKey{
 	{"database_version", isStringOrNull}, {"postgresql", isVersionOrNull}, {"compressions", isStrings},
 }
 
-// journeyStatus is the status of a draft directly after create.
-func (b *bench) journeyStatus(req request) reply {
+// lifecycleStatus is the status of a draft directly after create.
+func (b *checker) lifecycleStatus(req request) reply {
 	if b.opts.Production {
-		return b.journey("main").atDraft
+		return b.lifecycle("main").atDraft
 	}
 	return b.status(req)
 }
@@ -141,7 +141,7 @@ func statusChecks() []check {
 	checks := []check{
 		{id: "status/answer", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "status answers the request.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.draft()
 				r := b.accepted(b.api("status", b.way("status"), req.auth()))
 				if r.request() == nil {
@@ -153,7 +153,7 @@ func statusChecks() []check {
 			}},
 		{id: "status/same-twice", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "In draft nothing changes by itself: two status calls show the same.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.draft()
 				x, y := b.api("status", b.way("status"), req.auth()), b.api("status", b.way("status"), req.auth())
 				for _, k := range statusKeys {
@@ -164,7 +164,7 @@ func statusChecks() []check {
 			}},
 		{id: "status/own-request", rows: rows("7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Each request's status shows that request, with its own values.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				first, second := b.create("filename", "first.dump"), b.create("filename", "second.dump")
 				for _, req := range []request{first, second, first} {
 					r := b.status(req)
@@ -177,8 +177,8 @@ func statusChecks() []check {
 	for _, k := range statusKeys {
 		checks = append(checks, check{id: "status/" + k.name, rows: rows("7"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "status always has " + k.name + ", with a value of its type, from draft to the end.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				if b.opts.Resume == nil {
 					j.draft(b)
 					b.keyIs(k, "in draft", j.atDraft)
@@ -195,8 +195,8 @@ func statusChecks() []check {
 	return append(checks,
 		check{id: "status/unchanging", rows: rows("7"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "id, key, email, target, aim, filename, timezone, created_at and the URLs stay the same from create to the end.",
-			run: func(b *bench) {
-				j := b.journey("main")
+			run: func(b *checker) {
+				j := b.lifecycle("main")
 				j.finished(b)
 				first := j.atDraft.request()
 				if saved := b.opts.Resume; saved != nil {
@@ -213,7 +213,7 @@ func statusChecks() []check {
 }
 
 // keyIs ends the check unless the status has the key with a value of its type.
-func (b *bench) keyIs(k statusKey, when string, r reply) {
+func (b *checker) keyIs(k statusKey, when string, r reply) {
 	if r.request() == nil {
 		b.blocked("status/answer", "status answered no request %s", when)
 	}
@@ -228,7 +228,7 @@ func (b *bench) keyIs(k statusKey, when string, r reply) {
 
 // createdNow ends the check when created_at is off from the server's own clock by what a time zone is off. A
 // server whose clock is another one altogether (an emulator's virtual clock) is not judged.
-func (b *bench) createdNow(req request) {
+func (b *checker) createdNow(req request) {
 	r := req.reply
 	if r.object == nil {
 		b.skipf("the request was created in an earlier run")
@@ -267,9 +267,9 @@ func urlFormChecks() []check {
 	for _, f := range urlForms {
 		checks = append(checks, check{id: "url-form/" + f.key, rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: f.key + " is <base>/database/<region>/<id>/<key>/" + f.path + ".",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.draft()
-				r := b.journeyStatus(req)
+				r := b.lifecycleStatus(req)
 				got := text(r.request()[f.key])
 				m := requestURL.FindStringSubmatch(got)
 				if m == nil || m[3] != req.id || m[5] != f.path || m[4] != req.key && !sameEscaped(m[4], req.key) {
@@ -277,11 +277,11 @@ func urlFormChecks() []check {
 				}
 			}})
 	}
-	part := func(id, says string, wrong func(b *bench, req request, m []string) string) check {
+	part := func(id, says string, wrong func(b *checker, req request, m []string) string) check {
 		return check{id: "url-form/" + id, rows: rows("7"), evidence: EvidenceDocumented, gentle: true, says: says,
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.draft()
-				r := b.journeyStatus(req)
+				r := b.lifecycleStatus(req)
 				for _, f := range urlForms {
 					if m := requestURL.FindStringSubmatch(text(r.request()[f.key])); m != nil {
 						if want := wrong(b, req, m); want != "" {
@@ -292,19 +292,19 @@ func urlFormChecks() []check {
 			}}
 	}
 	return append(checks,
-		part("base", "The URLs lead to the server that was asked, by its public base.", func(b *bench, _ request, m []string) string {
+		part("base", "The URLs lead to the server that was asked, by its public base.", func(b *checker, _ request, m []string) string {
 			if m[1] == b.public {
 				return ""
 			}
 			return "the base " + b.public
 		}),
-		part("region", "The region in the URLs is eu1.", func(b *bench, _ request, m []string) string {
+		part("region", "The region in the URLs is eu1.", func(b *checker, _ request, m []string) string {
 			if m[2] == b.target.Region {
 				return ""
 			}
 			return "the region " + b.target.Region
 		}),
-		part("key", "The key stands in the URLs as it is, its = unescaped.", func(b *bench, req request, m []string) string {
+		part("key", "The key stands in the URLs as it is, its = unescaped.", func(b *checker, req request, m []string) string {
 			if m[4] == req.key || !sameEscaped(m[4], req.key) {
 				return ""
 			}

@@ -8,7 +8,7 @@ import (
 
 // stored is what the server holds as the uploaded dump, and "", or why nothing of it is to be had. It is asked for in
 // draft; a server that hands out the original only later is asked to process the dump first.
-func (b *bench) stored(req request) (answer, string) {
+func (b *checker) stored(req request) (answer, string) {
 	u := text(b.status(req).request()["original_dump_url"])
 	if u == "" {
 		b.blocked("url-form/original_dump_url", "there is no original_dump_url")
@@ -24,7 +24,7 @@ func (b *bench) stored(req request) (answer, string) {
 			return a, fmt.Sprintf("nothing at original_dump_url (%s), and process answered %s", first, r.came())
 		}
 	}
-	j := &journey{b: b, req: req, stages: map[string]stop{}}
+	j := &lifecycle{b: b, req: req, ended: map[string]stop{}}
 	j.follow()
 	if a = b.fetch(b.reachable(u)); !a.good() {
 		return a, fmt.Sprintf("nothing at original_dump_url, neither in draft (%s) nor in state %s (%s)", first, text(j.field("state")), a.came())
@@ -33,7 +33,7 @@ func (b *bench) stored(req request) (answer, string) {
 }
 
 // reachable is a URL of an answer as it can be fetched: one that leads to another host is never followed there.
-func (b *bench) reachable(u string) string {
+func (b *checker) reachable(u string) string {
 	if strings.HasPrefix(u, b.public+"/") {
 		return u
 	}
@@ -45,7 +45,7 @@ func (b *bench) reachable(u string) string {
 }
 
 // holds ends the check unless the server has exactly the dump.
-func (b *bench) holds(req request, sent string, dump []byte) {
+func (b *checker) holds(req request, sent string, dump []byte) {
 	a, nothing := b.stored(req)
 	if nothing != "" {
 		b.wrong(sent, "the server to have the dump byte for byte", nothing)
@@ -56,9 +56,9 @@ func (b *bench) holds(req request, sent string, dump []byte) {
 }
 
 // exact makes the check of one dump that goes up in one way and must arrive byte for byte.
-func exact(id, row string, evidence Evidence, says string, dump func(b *bench) []byte, change func(c *call)) check {
+func exact(id, row string, evidence Evidence, says string, dump func(b *checker) []byte, change func(c *call)) check {
 	return check{id: "upload/" + id, rows: rows(row), evidence: evidence, says: says, needs: needsWrites,
-		run: func(b *bench) {
+		run: func(b *checker) {
 			req := b.create()
 			data := dump(b)
 			c := b.composeUpload(req, data)
@@ -71,7 +71,7 @@ func exact(id, row string, evidence Evidence, says string, dump func(b *bench) [
 }
 
 func uploadChecks() []check {
-	small := func(b *bench) []byte { return sqlDump("9.4.5", everyByte()) }
+	small := func(b *checker) []byte { return sqlDump("9.4.5", everyByte()) }
 	typed := func(ctype string) func(c *call) {
 		return func(c *call) {
 			c.ctype = ctype
@@ -84,26 +84,26 @@ func uploadChecks() []check {
 	return []check{
 		{id: "upload/answer", rows: rows("4.1", "4.6"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "upload of a dump, with key and request in the query, succeeds.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				r := readReply(b.must(b.composeUpload(b.create(), b.dump())))
 				b.accepted(r)
 			}},
 		exact("bytes", "4.1", EvidenceDocumented, "The body is the dump, byte for byte, whatever bytes it has.", small, nil),
-		exact("custom-format", "4.1", EvidenceDocumented, "A dump made by pg_dump -Fc arrives byte for byte.", (*bench).dump, nil),
+		exact("custom-format", "4.1", EvidenceDocumented, "A dump made by pg_dump -Fc arrives byte for byte.", (*checker).dump, nil),
 		exact("line-ends", "4.1", EvidenceDocumented, "Line ends are kept: CRLF, CR, and the last one.",
-			func(*bench) []byte {
+			func(*checker) []byte {
 				return sqlDump("9.4.5", []byte("-- one\r\n-- two\r-- three\n\r\n-- four\r\n\r\n"))
 			}, nil),
 		exact("first-and-last-bytes", "4.1", EvidenceDocumented, "Nothing is cut from the beginning or the end: spaces, line ends, NUL bytes.",
-			func(*bench) []byte {
+			func(*checker) []byte {
 				return append(append([]byte(" \t\r\n\n"), sqlDump("9.4.5", nil)...), "-- end \x00\x00 \t\r\n\r\n \n\x00\x1a"...)
 			}, nil),
 		exact("no-last-line-end", "4.1", EvidenceDocumented, "No line end is added at the end.",
-			func(*bench) []byte { return sqlDump("9.4.5", []byte("-- no line end")) }, nil),
+			func(*checker) []byte { return sqlDump("9.4.5", []byte("-- no line end")) }, nil),
 		exact("large", "4.1", EvidenceDocumented, "A dump of some megabytes arrives whole.",
-			func(*bench) []byte { return manyMiB(33) }, nil),
+			func(*checker) []byte { return manyMiB(33) }, nil),
 		exact("form-looking", "4.2", EvidenceDocumented, "A body that looks like a form, sent as one, is still the dump.",
-			func(*bench) []byte {
+			func(*checker) []byte {
 				return append([]byte("request=1&key=x&a=%41+b&"), sqlDump("9.4.5", []byte("&request=2&key=y%3D%3D&c=+%2B"))...)
 			}, typed(formType)),
 		exact("form-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of a form (curl's default) is taken as it is.", small, typed(formType)),
@@ -113,7 +113,7 @@ func uploadChecks() []check {
 		exact("multipart-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of a multipart body is taken as it is.", small, typed("multipart/form-data; boundary=dump")),
 		{id: "upload/wrapped", rows: rows("4.1", "4.2"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A body that a Content-Type calls a wrapping of something is stored as it came: a multipart form, gzip, zip, a form.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				dump := sqlDump("9.4.5", []byte("-- wrapped\n"))
 				file, field := call{}, call{}
 				file.ctype, file.body = multipartBody(nil, &filePart{field: "dump", filename: "backup.sql", ctype: "application/octet-stream", data: dump})
@@ -131,9 +131,9 @@ func uploadChecks() []check {
 					b.holds(req, up.what, c.body)
 				}
 			}},
-		exact("chunked", "4.3", EvidenceObserved, "A dump sent in chunks, without Content-Length, arrives whole.", func(b *bench) []byte { return sqlDump("9.4.5", b.random(300<<10)) },
+		exact("chunked", "4.3", EvidenceObserved, "A dump sent in chunks, without Content-Length, arrives whole.", func(b *checker) []byte { return sqlDump("9.4.5", b.random(300<<10)) },
 			func(c *call) { c.chunked = true; c.what += " in chunks" }),
-		exact("expect-continue", "4.3", EvidenceDocumented, "A dump announced with Expect: 100-continue is taken.", func(b *bench) []byte { return sqlDump("9.4.5", b.random(100<<10)) },
+		exact("expect-continue", "4.3", EvidenceDocumented, "A dump announced with Expect: 100-continue is taken.", func(b *checker) []byte { return sqlDump("9.4.5", b.random(100<<10)) },
 			func(c *call) {
 				c.header = map[string][]string{"Expect": {"100-continue"}}
 				c.what += " with Expect: 100-continue"
@@ -141,7 +141,7 @@ func uploadChecks() []check {
 		exact("put", "1.5", EvidenceAssumed, "A dump sent with PUT (curl -T) is taken.", small, func(c *call) { c.method = "PUT"; c.what = strings.Replace(c.what, "POST", "PUT", 1) }),
 		{id: "upload/http-1.0", rows: rows("4.3"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A dump sent with HTTP/1.0 is taken.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				data := small(b)
 				c := b.composeUpload(req, data)
@@ -152,7 +152,7 @@ func uploadChecks() []check {
 			}},
 		{id: "upload/still-draft", rows: rows("4.7", "6.1"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites,
 			says: "After an upload the state is still draft.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, _ := b.uploaded()
 				if r := b.status(req); r.request()["state"] != "draft" {
 					b.wrong("upload and then status", `state "draft"`, show(r.request()["state"]))
@@ -160,7 +160,7 @@ func uploadChecks() []check {
 			}},
 		{id: "upload/own-request", rows: rows("4.1"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A dump belongs to its request: another request's upload doesn't touch it.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				first, second := b.create("filename", "bystander.dump"), b.create()
 				x, y := sqlDump("9.4.5", []byte("-- first\n")), sqlDump("9.6.1", []byte("-- the second\n"))
 				b.put(first, x)
@@ -170,7 +170,7 @@ func uploadChecks() []check {
 			}},
 		{id: "upload/replaces", rows: rows("4.4"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "A later upload replaces an earlier one, also when it is shorter.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				for _, n := range []int{60000, 100, 70000} {
 					dump := sqlDump("9.4.5", bytes.Repeat([]byte("-- x\n"), n/5))
@@ -180,7 +180,7 @@ func uploadChecks() []check {
 			}},
 		{id: "upload/only-draft", rows: rows("4.4", "2"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess,
 			says: "After process an upload is refused with STATE:INVALID, and the dump stays.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req, dump := b.uploaded()
 				b.mustProcess(req)
 				r := readReply(b.must(b.composeUpload(req, sqlDump("9.4.5", nil))))
@@ -190,7 +190,7 @@ func uploadChecks() []check {
 			}},
 		{id: "upload/broken-refused", rows: rows("2", "4.5"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "A body that ends early is refused with DUMP:INCOMPLETE, received and expected_size.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				data := small(b)
 				c := b.composeUpload(req, data)
@@ -203,7 +203,7 @@ func uploadChecks() []check {
 			}},
 		{id: "upload/broken-keeps-earlier", rows: rows("4.5"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "A broken upload leaves the dump that was there before, whole.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				req := b.create()
 				before := sqlDump("9.4.5", []byte("-- before\n"))
 				b.put(req, before)
@@ -220,7 +220,7 @@ func uploadChecks() []check {
 			}},
 		{id: "upload/empty", rows: rows("4.6"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "An upload of nothing is answered in order, by a JSON object with failures.",
-			run: func(b *bench) {
+			run: func(b *checker) {
 				r := readReply(b.must(b.composeUpload(b.create(), []byte{})))
 				b.object(r)
 				v, there := r.object["failures"]
@@ -232,7 +232,7 @@ func uploadChecks() []check {
 }
 
 // mustRaw makes a call of bytes that has to be answered.
-func (b *bench) mustRaw(c call, data []byte, half bool) answer {
+func (b *checker) mustRaw(c call, data []byte, half bool) answer {
 	a, err := b.tryRaw(c, data, half)
 	if err != nil {
 		b.wrong(c.what, "an answer", err.Error())
@@ -241,7 +241,7 @@ func (b *bench) mustRaw(c call, data []byte, half bool) answer {
 }
 
 // rawUpload writes an upload by hand.
-func (b *bench) rawUpload(c call, version, header string, sent []byte) []byte {
+func (b *checker) rawUpload(c call, version, header string, sent []byte) []byte {
 	_, rest, _ := strings.Cut(c.url, "://")
 	host, path, _ := strings.Cut(rest, "/")
 	head := fmt.Sprintf("POST /%s HTTP/%s\r\nHost: %s\r\nContent-Type: application/octet-stream\r\n%s\r\nConnection: close\r\n\r\n", path, version, host, header)
@@ -249,7 +249,7 @@ func (b *bench) rawUpload(c call, version, header string, sent []byte) []byte {
 }
 
 // mustProcess processes a request for a step before the one judged.
-func (b *bench) mustProcess(req request) {
+func (b *checker) mustProcess(req request) {
 	r, err := b.tryAPI("process", req.auth())
 	if err != nil || !r.fine() {
 		b.blocked("process/answer", "process answered %s", r.came())
@@ -257,7 +257,7 @@ func (b *bench) mustProcess(req request) {
 }
 
 // stateInvalid ends the check unless the failure has a state as value and expects the states given.
-func (b *bench) stateInvalid(r reply, f failure, expected ...string) {
+func (b *checker) stateInvalid(r reply, f failure, expected ...string) {
 	if text(f["value"]) == "" {
 		b.wrong(r.What, "STATE:INVALID with the state as value", show(map[string]any(f)))
 	}

@@ -21,7 +21,7 @@ const (
 func fixture(name string) []byte { return bytes.Clone(fixtures.Dump(name)) }
 
 // dump is what a platform can upgrade: made by pg_dump, in the custom format of the documented session.
-func (b *bench) dump() []byte {
+func (b *checker) dump() []byte {
 	if b.opts.Dump != nil {
 		return b.opts.Dump
 	}
@@ -80,7 +80,7 @@ func manyMiB(n int) []byte {
 }
 
 // random makes n bytes that don't compress, always the same for one seed and check.
-func (b *bench) random(n int) []byte {
+func (b *checker) random(n int) []byte {
 	out := make([]byte, 0, n+8)
 	for len(out) < n {
 		out = binary.LittleEndian.AppendUint64(out, b.rng.Uint64())

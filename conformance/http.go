@@ -131,17 +131,17 @@ func snippet(body []byte) string {
 	return s
 }
 
-// wires makes the calls of a run.
-type wires struct {
+// client makes the calls of a run.
+type client struct {
 	transport *http.Transport
 	tls       *tls.Config
 	callTime  func() time.Duration // how long one call may take
 }
 
-// newWires returns the run's way to HTTP. Every call has a connection of its own: a server that handles one connection
+// newClient returns a client. Every call has a connection of its own: a server that handles one connection
 // at a time is slow, but not wrong.
-func newWires(tlsConfig *tls.Config, callTime func() time.Duration) *wires {
-	return &wires{tls: tlsConfig, callTime: callTime, transport: &http.Transport{
+func newClient(tlsConfig *tls.Config, callTime func() time.Duration) *client {
+	return &client{tls: tlsConfig, callTime: callTime, transport: &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		TLSClientConfig:        tlsConfig,
 		DisableKeepAlives:      true,
@@ -152,7 +152,7 @@ func newWires(tlsConfig *tls.Config, callTime func() time.Duration) *wires {
 }
 
 // do makes one call. Redirects are not followed: documented samples don't.
-func (w *wires) do(ctx context.Context, c call) (answer, error) {
+func (w *client) do(ctx context.Context, c call) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.callTime())
 	defer cancel()
 	method := c.method
@@ -192,7 +192,7 @@ func (w *wires) do(ctx context.Context, c call) (answer, error) {
 
 // raw sends bytes that net/http would not send, and reads one answer. With half true it says that nothing
 // more will come once all is sent, so that a server can notice a body that ends early.
-func (w *wires) raw(ctx context.Context, c call, data []byte, half bool) (answer, error) {
+func (w *client) raw(ctx context.Context, c call, data []byte, half bool) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.callTime())
 	defer cancel()
 	u, err := url.Parse(c.url)

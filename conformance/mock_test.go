@@ -40,7 +40,7 @@ func judged(t *testing.T, target conformance.Target, opts *conformance.Options) 
 	return rep
 }
 
-// The emulator passes its own suite at every level, over both wires, in both profiles, and whatever a script makes of the outcome.
+// The emulator passes its own suite at every level, over HTTP and HTTPS, in both editions, and whatever a script makes of the outcome.
 func TestMock(t *testing.T) {
 	t.Parallel()
 	steps := func(filestore bool, states ...string) []*scenario.Scenario {

@@ -9,7 +9,7 @@ import (
 	"github.com/upgrademock/upgrademock/conformance"
 )
 
-// With manners: one request, aim test, one call at a time; the outcome is judged when a later run comes back to it.
+// With Production: one request, aim test, one call at a time; the outcome is judged when a later run comes back to it.
 func TestProduction(t *testing.T) {
 	t.Parallel()
 	s := newIsland(t)

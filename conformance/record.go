@@ -34,15 +34,16 @@ type heading struct {
 
 // A step is one exchange with the server: every other line of a recording.
 type step struct {
-	Lane string          `json:"lane"` // the check or journey it belongs to
+	Name string          `json:"lane"` // of the check or lifecycle it belongs to
 	Kind string          `json:"kind"`
 	What string          `json:"what"`
 	Out  json.RawMessage `json:"out,omitempty"`
 	Err  string          `json:"err,omitempty"`
 }
 
-// A lane is the sequence of one check's exchanges: live, or from a recording. Used by one goroutine at a time.
-type lane struct {
+// A transcript is the sequence of exchanges of one check or lifecycle: live, or from a recording. It is used by one
+// goroutine at a time.
+type transcript struct {
 	name  string
 	live  bool
 	steps []step // recorded, or still to be replayed
@@ -51,8 +52,8 @@ type lane struct {
 
 // exchange does one thing with the server, or takes from the recording what came of it. Everything
 // that a check learns of a server goes through here.
-func exchange[T any](b *bench, kind, what string, do func() (T, error)) (T, error) {
-	l := b.lane
+func exchange[T any](b *checker, kind, what string, do func() (T, error)) (T, error) {
+	l := b.transcript
 	var out T
 	if !l.live {
 		if len(l.steps) == 0 || l.steps[0].Kind != kind {
@@ -70,7 +71,7 @@ func exchange[T any](b *bench, kind, what string, do func() (T, error)) (T, erro
 	}
 	out, err := do()
 	if l.keep {
-		st := step{Lane: l.name, Kind: kind, What: what}
+		st := step{Name: l.name, Kind: kind, What: what}
 		st.Out, _ = json.Marshal(out)
 		if err != nil {
 			st.Err = err.Error()
@@ -105,7 +106,7 @@ func (p *payload) UnmarshalJSON(data []byte) error {
 // payload is bytes in a recording.
 type payload []byte
 
-// recorder writes a recording, lane by lane as the checks end.
+// recorder writes a recording: the transcript of each check when it ends.
 type recorder struct {
 	mu   sync.Mutex
 	w    io.Writer
@@ -130,8 +131,8 @@ func (r *recorder) put(line []byte, err error) {
 	}
 }
 
-// save writes a lane, with each key replaced by its disguise everywhere.
-func (r *recorder) save(l *lane, keys []string) {
+// save writes a transcript, with each key replaced by its disguise everywhere.
+func (r *recorder) save(l *transcript, keys []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	hide := r.disguises(keys)
@@ -194,7 +195,7 @@ func Replay(ctx context.Context, recording io.Reader, opts *Options) (*Report, e
 	if h.Version != recordingVersion {
 		return nil, fmt.Errorf("conformance: the recording has version %d, this suite reads version %d", h.Version, recordingVersion)
 	}
-	tape := map[string][]step{}
+	recorded := map[string][]step{}
 	for {
 		var st step
 		if err := dec.Decode(&st); err == io.EOF {
@@ -202,7 +203,7 @@ func Replay(ctx context.Context, recording io.Reader, opts *Options) (*Report, e
 		} else if err != nil {
 			return nil, fmt.Errorf("conformance: the recording is broken off or changed: %w", err)
 		}
-		tape[st.Lane] = append(tape[st.Lane], st)
+		recorded[st.Name] = append(recorded[st.Name], st)
 	}
 	o := Options{Level: h.Level, Seed: h.Seed}
 	if opts != nil {
@@ -211,7 +212,7 @@ func Replay(ctx context.Context, recording io.Reader, opts *Options) (*Report, e
 			o.Level = opts.Level
 		}
 	}
-	s, err := newReplay(h, o, tape)
+	s, err := newReplay(h, o, recorded)
 	if err != nil {
 		return nil, err
 	}

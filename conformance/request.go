@@ -32,12 +32,12 @@ type request struct {
 func (r request) auth() params { return params{"request", r.id, "key", r.key} }
 
 // createParams are what create is asked with; the filename is the documented session's.
-func (b *bench) createParams() params {
+func (b *checker) createParams() params {
 	return params{"contract", b.target.Contract, "email", b.target.Email, "target", b.learned.target, "aim", "test", "filename", "openchs.70.cdump"}
 }
 
 // readRequest takes the request out of create's answer.
-func (b *bench) readRequest(r reply, p params) (request, bool) {
+func (b *checker) readRequest(r reply, p params) (request, bool) {
 	m := r.request()
 	id := number(m["id"])
 	if id == "" {
@@ -52,7 +52,7 @@ func (b *bench) readRequest(r reply, p params) (request, bool) {
 }
 
 // create makes a request of the check's own, with the usual parameters changed by kv.
-func (b *bench) create(kv ...string) request {
+func (b *checker) create(kv ...string) request {
 	p := b.createParams()
 	for i := 0; i+1 < len(kv); i += 2 {
 		p = p.set(kv[i], kv[i+1])
@@ -69,17 +69,17 @@ func (b *bench) create(kv ...string) request {
 }
 
 // draft is a request in draft to look at: one of the check's own, or in production the shared one.
-func (b *bench) draft() request {
+func (b *checker) draft() request {
 	if b.opts.Production {
-		return b.journey("main").draft(b)
+		return b.lifecycle("main").draft(b)
 	}
 	return b.create()
 }
 
 // uploaded is a request in draft with the documented kind of dump, and that dump.
-func (b *bench) uploaded() (request, []byte) {
+func (b *checker) uploaded() (request, []byte) {
 	if b.opts.Production {
-		j := b.journey("main")
+		j := b.lifecycle("main")
 		return j.uploaded(b), j.dump
 	}
 	req := b.create()
@@ -89,7 +89,7 @@ func (b *bench) uploaded() (request, []byte) {
 }
 
 // put uploads a dump over HTTP for a step before the one judged.
-func (b *bench) put(req request, dump []byte) {
+func (b *checker) put(req request, dump []byte) {
 	a, err := b.try(b.composeUpload(req, dump))
 	if err != nil {
 		b.blocked("upload/answer", "upload: %v", err)
@@ -99,13 +99,13 @@ func (b *bench) put(req request, dump []byte) {
 	}
 }
 
-func (b *bench) composeUpload(req request, dump []byte) call {
+func (b *checker) composeUpload(req request, dump []byte) call {
 	return call{method: "POST", url: b.methodURL("upload") + "?" + req.auth().encode(), ctype: "application/octet-stream", body: dump,
 		what: fmt.Sprintf("POST upload {request=%s} with %d bytes", req.id, len(dump))}
 }
 
 // status asks for the request's status for a step before the one judged.
-func (b *bench) status(req request) reply {
+func (b *checker) status(req request) reply {
 	r, err := b.tryAPI("status", req.auth())
 	if err != nil {
 		b.blocked("status/answer", "status: %v", err)
@@ -121,13 +121,13 @@ func (b *bench) status(req request) reply {
 func (s *suite) preflight(ctx context.Context) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, 4*s.opts.CallTimeout)
 	defer cancel()
-	b := s.newBench(ctx, "preflight")
+	b := s.newChecker(ctx, "preflight")
 	defer b.close()
 	s.learned = learned{target: "8.0", ways: map[string]way{}}
 	if s.opts.Resume != nil {
 		return Result{}, nil
 	}
-	p := &scout{bench: b}
+	p := &scout{checker: b}
 	if st := b.guard(p.learn); st.verdict != Pass {
 		p.saw = append(p.saw, st.message)
 	}
@@ -155,7 +155,7 @@ func (s *suite) preflight(ctx context.Context) (Result, error) {
 
 // scout makes the first calls, and is what they found out.
 type scout struct {
-	*bench
+	*checker
 	talks   bool     // some call was answered by a JSON object
 	saw     []string // what came instead
 	unknown string   // the answer by which the server does not know the contract; "" while it may

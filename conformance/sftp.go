@@ -23,13 +23,13 @@ type sftpConn struct {
 }
 
 // sftp logs in with a fresh key and begins a session, for a step before the one judged.
-func (b *bench) sftp(req request) *sftpConn {
+func (b *checker) sftp(req request) *sftpConn {
 	key := newKey("ed25519")
 	return b.session(b.access(req, key), key)
 }
 
 // session logs in with the key and begins a session, for a step before the one judged.
-func (b *bench) session(a access, key ssh.Signer) *sftpConn {
+func (b *checker) session(a access, key ssh.Signer) *sftpConn {
 	c := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), who: "login with the listed " + key.PublicKey().Type() + " key"})
 	b.reached(a.addr(), c)
 	if !c.entered.OK {

@@ -69,7 +69,7 @@ func (a access) addr() string { return net.JoinHostPort(a.host, a.port) }
 
 // readAccess takes the way in out of an answer; where a key is broken that another check judges, what the
 // contract says it must be is taken.
-func (b *bench) readAccess(r reply, req request) (access, bool) {
+func (b *checker) readAccess(r reply, req request) (access, bool) {
 	m := r.request()
 	a := access{host: text(m["hostname"]), port: number(m["sftp_port"]), user: text(m["sftp_user"]), file: text(m["shared_file"]), reply: r}
 	if b.target.SFTPAddr != "" {
@@ -83,12 +83,12 @@ func (b *bench) readAccess(r reply, req request) (access, bool) {
 }
 
 // access asks for SFTP access with the keys, in the documented way: a multipart file.
-func (b *bench) access(req request, keys ...ssh.Signer) access {
+func (b *checker) access(req request, keys ...ssh.Signer) access {
 	return b.accessBy("sftp-access/answer", req, keys...)
 }
 
 // accessBy is access where another check is there to name its trouble.
-func (b *bench) accessBy(by string, req request, keys ...ssh.Signer) access {
+func (b *checker) accessBy(by string, req request, keys ...ssh.Signer) access {
 	var lines []string
 	for _, k := range keys {
 		lines = append(lines, keyLine(k))
@@ -106,7 +106,7 @@ func (b *bench) accessBy(by string, req request, keys ...ssh.Signer) access {
 }
 
 // composeAccess is the call of the documented samples: request and key in the query, the keys a file.
-func (b *bench) composeAccess(auth params, keys string) call {
+func (b *checker) composeAccess(auth params, keys string) call {
 	c := call{method: "POST", url: b.methodURL("request_sftp_access") + "?" + auth.encode(),
 		what: "POST request_sftp_access " + auth.String() + " with ssh_keys as a multipart file"}
 	c.ctype, c.body = multipartBody(nil, &filePart{field: "ssh_keys", filename: "authorized_keys", ctype: "text/plain", data: []byte(keys)})
@@ -132,17 +132,17 @@ type entered struct {
 
 // conn is an SSH connection. Its client is nil in a replay.
 type conn struct {
-	b       *bench
+	b       *checker
 	entered entered
 	raw     net.Conn
 	client  *ssh.Client
 }
 
 // enter tries to log in. A server that can't be reached is the outcome of the attempt, too.
-func (b *bench) enter(l login) *conn {
+func (b *checker) enter(l login) *conn {
 	c := &conn{b: b}
 	c.entered, _ = exchange(b, "login", l.who+" as "+l.user, func() (entered, error) {
-		b.polite()
+		b.waitTurn()
 		return c.dial(l), nil
 	})
 	return c
@@ -281,7 +281,7 @@ func (c *conn) listen() outcome {
 }
 
 // quarter is a channel that is ready after a quarter of a call's time, or when the check is over.
-func (b *bench) quarter() <-chan struct{} {
+func (b *checker) quarter() <-chan struct{} {
 	ctx, cancel := context.WithTimeout(b.ctx, b.callTime()/4)
 	b.closers = append(b.closers, cancel)
 	return ctx.Done()

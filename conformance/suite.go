@@ -20,31 +20,31 @@ import (
 
 // suite is one run.
 type suite struct {
-	target  Target
-	opts    Options
-	base    string // the URL without a trailing slash
-	public  string // the base of URLs in answers
-	wires   *wires
-	checks  []*check
-	manners *rate.Limiter     // nil: no pause between calls
-	rec     *recorder         // nil: nothing is recorded
-	tape    map[string][]step // not nil: replayed, and never live
-	taped   map[string]bool   // the checks that a recording has
-	hangs   atomic.Int32      // calls that had no answer in time
-	failed  atomic.Bool
-	slots   chan struct{} // one for each check that may be at work; nil: they come one by one
+	target    Target
+	opts      Options
+	base      string // the URL without a trailing slash
+	public    string // the base of URLs in answers
+	http      *client
+	checks    []*check
+	limiter   *rate.Limiter     // nil: no pause between calls
+	rec       *recorder         // nil: nothing is recorded
+	recording map[string][]step // not nil: replayed, and never live
+	recorded  map[string]bool   // the checks that a recording has
+	hangs     atomic.Int32      // calls that had no answer in time
+	failed    atomic.Bool
+	slots     chan struct{} // one for each check that may be at work; nil: they come one by one
 
-	run     context.Context // the whole run's; journeys outlive the check that began them
+	run     context.Context // the whole run's; lifecycles outlive the check that began them
 	learned learned         // by the preflight, then read only
 
 	later laterMethods
 
 	observing sync.Mutex // held while the options' Observe runs
 
-	mu       sync.Mutex
-	keys     []seenKey
-	created  []Created
-	journeys map[string]*journey
+	mu         sync.Mutex
+	keys       []seenKey
+	created    []Created
+	lifecycles map[string]*lifecycle
 }
 
 // seenKey is a request's key as create gave it.
@@ -76,11 +76,11 @@ func newSuite(target Target, opts Options) (*suite, error) {
 		return nil, err
 	}
 	s := &suite{target: target, opts: opts, base: strings.TrimRight(target.URL, "/"),
-		journeys: map[string]*journey{}}
+		lifecycles: map[string]*lifecycle{}}
 	s.public = strings.TrimRight(cmp.Or(target.PublicURL, s.base), "/")
-	s.wires = newWires(opts.tlsConfig(), s.callTime)
+	s.http = newClient(opts.tlsConfig(), s.callTime)
 	if opts.Pause > 0 {
-		s.manners = rate.NewLimiter(rate.Every(opts.Pause), 1)
+		s.limiter = rate.NewLimiter(rate.Every(opts.Pause), 1)
 	}
 	for _, c := range allChecks() {
 		if opts.Level.Covers(c.evidence) && (opts.Run == nil || opts.Run.MatchString(c.id)) && (opts.Skip == nil || !opts.Skip.MatchString(c.id)) {
@@ -98,7 +98,7 @@ func newSuite(target Target, opts Options) (*suite, error) {
 }
 
 // newReplay is a run against a recording.
-func newReplay(h heading, opts Options, tape map[string][]step) (*suite, error) {
+func newReplay(h heading, opts Options, recorded map[string][]step) (*suite, error) {
 	wait, err := time.ParseDuration(h.Wait)
 	if err != nil {
 		return nil, fmt.Errorf("conformance: the recording's heading is broken: %w", err)
@@ -112,9 +112,9 @@ func newReplay(h heading, opts Options, tape map[string][]step) (*suite, error) 
 	if err != nil {
 		return nil, err
 	}
-	s.manners, s.tape, s.taped = nil, tape, map[string]bool{}
+	s.limiter, s.recording, s.recorded = nil, recorded, map[string]bool{}
 	for _, id := range h.Checks {
-		s.taped[id] = true
+		s.recorded[id] = true
 	}
 	return s, nil
 }
@@ -135,7 +135,7 @@ func (s *suite) judge(ctx context.Context) (*Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	s.run = ctx
-	defer s.wires.transport.CloseIdleConnections()
+	defer s.http.transport.CloseIdleConnections()
 	rep := &Report{Target: s.target.URL, Level: s.opts.Level, Results: []Result{}}
 	if len(s.checks) == 0 {
 		rep.count()
@@ -180,7 +180,7 @@ func (s *suite) runAll(ctx context.Context) []stop {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(s.checks[a].phase(), s.checks[b].phase()) })
-	if s.opts.Production || s.opts.FailFast || s.tape != nil {
+	if s.opts.Production || s.opts.FailFast || s.recording != nil {
 		for _, i := range order {
 			run(i)
 		}
@@ -207,7 +207,7 @@ func (s *suite) runAll(ctx context.Context) []stop {
 			s.observe(s.result(s.checks[i], stops, stops[i]))
 		}
 	}
-	for _, j := range s.journeys {
+	for _, j := range s.lifecycles {
 		j.wait()
 	}
 	return stops
@@ -222,12 +222,12 @@ func (s *suite) observe(res Result) {
 	}
 }
 
-// runOne runs one check on a bench of its own.
+// runOne runs one check with a checker of its own.
 func (s *suite) runOne(ctx context.Context, c *check) stop {
-	b := s.newBench(ctx, c.id)
+	b := s.newChecker(ctx, c.id)
 	b.slots = s.slots
-	b.take()
-	defer b.give()
+	b.acquire()
+	defer b.release()
 	switch {
 	case s.opts.FailFast && s.failed.Load():
 		return stop{verdict: Skip, message: "not asked: another check has failed, and the run ends with the first failure"}
@@ -235,7 +235,7 @@ func (s *suite) runOne(ctx context.Context, c *check) stop {
 		return stop{verdict: Skip, message: "not asked of production: it would make more requests, or trouble a shared platform"}
 	case s.opts.Resume != nil && c.needs&needsWait == 0:
 		return stop{verdict: Skip, message: "judged in the run that is resumed"}
-	case s.tape != nil && !s.taped[c.id]:
+	case s.recording != nil && !s.recorded[c.id]:
 		return stop{verdict: Skip, message: "the recorded run did not ask it"}
 	case ctx.Err() != nil:
 		return stop{verdict: Error, message: "not asked: the run was stopped, or its time was over"}
@@ -258,7 +258,7 @@ func (s *suite) runOne(ctx context.Context, c *check) stop {
 
 // guard runs f and turns what it panics with into an outcome. A panic of the suite's own is an Error, not the
 // end of the program: one odd answer must not hide the other verdicts.
-func (b *bench) guard(f func()) (st stop) {
+func (b *checker) guard(f func()) (st stop) {
 	defer func() {
 		switch v := recover().(type) {
 		case nil:
@@ -351,14 +351,14 @@ func (s *suite) keyStrings() []string {
 	return keys
 }
 
-// newBench gives a check or journey its lane and its randomness.
-func (s *suite) newBench(ctx context.Context, name string) *bench {
+// newChecker returns a checker for the check or lifecycle of that name. Its random choices depend on the name and the seed.
+func (s *suite) newChecker(ctx context.Context, name string) *checker {
 	h := fnv.New64a()
 	h.Write([]byte(name))
-	b := &bench{suite: s, ctx: ctx, rng: rand.New(rand.NewPCG(s.opts.Seed, h.Sum64())),
-		lane: &lane{name: name, live: s.tape == nil, keep: s.rec != nil}}
-	if s.tape != nil {
-		b.lane.steps = s.tape[name]
+	b := &checker{suite: s, ctx: ctx, rng: rand.New(rand.NewPCG(s.opts.Seed, h.Sum64())),
+		transcript: &transcript{name: name, live: s.recording == nil, keep: s.rec != nil}}
+	if s.recording != nil {
+		b.transcript.steps = s.recording[name]
 	}
 	return b
 }

@@ -83,7 +83,7 @@ Exit status: 0 the server passes; 1 a check failed or could not be judged; 2 a w
 	flags.DurationVar(&f.opts.Pause, "pause", 0, "least time between two calls (default none; 1s with --production, and no less for another machine)")
 	flags.IntVar(&f.opts.Parallel, "parallel", 0, "checks at a time (default 4; always 1 with --production)")
 	flags.Uint64Var(&f.opts.Seed, "seed", 0, "`number` from which dumps and parameters are made")
-	flags.BoolVar(&f.opts.Production, "production", false, "the server is a shared platform: ask with manners")
+	flags.BoolVar(&f.opts.Production, "production", false, "the server is a shared platform: ask it slowly, and with one request")
 	flags.BoolVar(&f.yes, "yes", false, "with --production: don't ask before beginning")
 	flags.StringVar(&f.dump, "dump", "", "a dump that the server can upgrade, as a `file` (default a small one that comes with the suite)")
 	flags.StringVar(&f.resume, "resume-from", "", "judge the outcome of the request that an earlier run left in this `file`")
@@ -206,7 +206,7 @@ func (f *conformanceFlags) check() error {
 		return errors.New("--contract is needed: a reference that the server knows, such as M123456-abcdef")
 	}
 	if !f.opts.Production && !conformance.Loopback(u) {
-		return fmt.Errorf("%s is not on this machine: if it is yours to ask, --production asks with the manners a shared platform needs", u.Host)
+		return fmt.Errorf("%s is not on this machine: if it is yours to ask, --production asks it as a shared platform must be asked: slowly, and with one request", u.Host)
 	}
 	if f.opts.Production && f.opts.Level == conformance.LevelAssumed {
 		return errors.New("--level assumed is not for production: what is only assumed can't be held against it")

@@ -10,20 +10,20 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// A journey is one request taken the whole way: created, given a dump, processed, and followed until its upgrade
-// has ended. Several checks look at one journey; it goes on only as far as the furthest of them needs.
-type journey struct {
+// A lifecycle is one request from its beginning to its end: created, given a dump, processed, and followed until its upgrade
+// has ended. Several checks look at one lifecycle; it goes on only as far as the furthest of them needs.
+type lifecycle struct {
 	name string
-	b    *bench
+	b    *checker
 	via  string // "http" or "sftp"
 	dump []byte
 
-	mu     sync.Mutex // held while a stage runs: who needs it waits for it
-	stages map[string]stop
-	done   context.CancelFunc
-	until  string // a state beyond the final ones to stop at
+	mu    sync.Mutex // held while a phase runs
+	ended map[string]stop
+	done  context.CancelFunc
+	until string // a state beyond the final ones to stop at
 
-	// Set by the stages, in this order; read only after the stage that set them.
+	// Set by the phases, in this order; read only after the phase that set them.
 	req       request
 	atDraft   reply   // status before the upload
 	atUpload  reply   // status after it, before process
@@ -40,81 +40,85 @@ type journey struct {
 // finalStates end the waiting: nothing is expected to come after them by itself.
 var finalStates = []string{"done", "delivered", "invalid"}
 
-// journeyDumps are the journeys there are, and what each uploads.
-var journeyDumps = map[string]struct {
+// lifecyclePlans are the lifecycles of a run by name, and what each uploads.
+var lifecyclePlans = map[string]struct {
 	via  string
 	form string // of the dump, in words
-	dump func(*bench) []byte
+	dump func(*checker) []byte
 	kv   []string // changed parameters of create
 }{
-	"main": {via: "http", form: "a dump in the custom format", dump: (*bench).dump},
-	"sftp": {via: "sftp", form: "a plain dump", dump: func(*bench) []byte { return sqlDump("9.6.2", []byte("-- by SFTP\n")) }, kv: []string{"filename", "by_sftp.sql"}},
-	"gzip": {via: "http", form: "a gzip'ed dump", dump: func(*bench) []byte { return fixture("openchs.sql.gz") }, kv: []string{"filename", "openchs.sql.gz"}},
-	"zip":  {via: "http", form: "an Odoo zip", dump: func(*bench) []byte { return fixture("openchs.zip") }, kv: []string{"filename", "openchs.zip"}},
-	"live": {via: "http", form: "a dump in the custom format", dump: (*bench).dump, kv: []string{"aim", "production", "filename", "live.dump"}},
+	"main": {via: "http", form: "a dump in the custom format", dump: (*checker).dump},
+	"sftp": {via: "sftp", form: "a plain dump", dump: func(*checker) []byte { return sqlDump("9.6.2", []byte("-- by SFTP\n")) }, kv: []string{"filename", "by_sftp.sql"}},
+	"gzip": {via: "http", form: "a gzip'ed dump", dump: func(*checker) []byte { return fixture("openchs.sql.gz") }, kv: []string{"filename", "openchs.sql.gz"}},
+	"zip":  {via: "http", form: "an Odoo zip", dump: func(*checker) []byte { return fixture("openchs.zip") }, kv: []string{"filename", "openchs.zip"}},
+	"live": {via: "http", form: "a dump in the custom format", dump: (*checker).dump, kv: []string{"aim", "production", "filename", "live.dump"}},
 }
 
-// journey returns the run's journey of that name.
-func (b *bench) journey(name string) *journey {
+// lifecyclePrefix stands before the name of a lifecycle in recordings.
+const lifecyclePrefix = "journey/"
+
+// lifecycle returns the run's lifecycle of that name.
+func (b *checker) lifecycle(name string) *lifecycle {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	j := b.journeys[name]
+	j := b.lifecycles[name]
 	if j == nil {
-		plan, ok := journeyDumps[name]
+		plan, ok := lifecyclePlans[name]
 		if !ok {
-			panic("conformance: no journey " + name)
+			panic("conformance: no lifecycle " + name)
 		}
 		limit := b.opts.Wait + 20*b.opts.CallTimeout
 		ctx, cancel := context.WithTimeout(b.run, limit)
-		j = &journey{name: name, via: plan.via, stages: map[string]stop{}, done: cancel}
-		j.b = b.newBench(ctx, "journey/"+name)
+		j = &lifecycle{name: name, via: plan.via, ended: map[string]stop{}, done: cancel}
+		j.b = b.newChecker(ctx, lifecyclePrefix+name)
 		j.dump = plan.dump(j.b)
-		b.journeys[name] = j
+		b.lifecycles[name] = j
 	}
 	return j
 }
 
-// wait ends the journey, with what is still open.
-func (j *journey) wait() {
+// wait waits for the phase that runs, and ends the lifecycle and what it has open.
+func (j *lifecycle) wait() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.b.close()
 	j.done()
 }
 
-// stage runs f once, whoever comes first; its trouble is everybody's.
-func (j *journey) stage(b *bench, name string, f func()) {
-	b.give()
+// once runs f as the phase of that name, for the first check that needs it. If f ends with a verdict, all checks that need
+// the phase end with it.
+func (j *lifecycle) once(b *checker, name string, f func()) {
+	b.release()
 	j.mu.Lock()
-	st, ran := j.stages[name]
+	st, ran := j.ended[name]
 	if !ran {
 		st = j.b.guard(f)
-		j.stages[name] = st
+		j.ended[name] = st
 	}
 	j.mu.Unlock()
-	b.take()
+	b.acquire()
 	if st.verdict != Pass {
 		panic(st)
 	}
 }
 
-// draft is the journey's request, created and still in draft.
-func (j *journey) draft(b *bench) request {
-	j.stage(b, "draft", func() {
+// draft is the lifecycle's request, created and still in draft.
+func (j *lifecycle) draft(b *checker) request {
+	j.once(b, "draft", func() {
 		if saved := j.b.opts.Resume; saved != nil {
 			j.req = saved.request(j)
 			return
 		}
-		j.req = j.b.create(journeyDumps[j.name].kv...)
+		j.req = j.b.create(lifecyclePlans[j.name].kv...)
 		j.atDraft = j.b.status(j.req)
 	})
 	return j.req
 }
 
-// uploaded is the journey's request, with its dump and still in draft.
-func (j *journey) uploaded(b *bench) request {
+// uploaded is the lifecycle's request, with its dump and still in draft.
+func (j *lifecycle) uploaded(b *checker) request {
 	j.draft(b)
-	j.stage(b, "upload", func() {
+	j.once(b, "upload", func() {
 		if j.b.opts.Resume != nil {
 			return
 		}
@@ -131,9 +135,9 @@ func (j *journey) uploaded(b *bench) request {
 }
 
 // finished follows the upgrade until it has ended or the time for waiting is over, and returns the last state seen.
-func (j *journey) finished(b *bench) string {
+func (j *lifecycle) finished(b *checker) string {
 	j.uploaded(b)
-	j.stage(b, "process", func() {
+	j.once(b, "process", func() {
 		if j.b.opts.Resume == nil {
 			by := "process/answer"
 			if j.via == "sftp" {
@@ -161,7 +165,7 @@ const patience = 2 * time.Second
 
 // follow polls until a final state. How often is the suite's choice: quickly at first, since an
 // emulator's upgrade takes some polls or seconds; a real one is asked twice a minute.
-func (j *journey) follow() {
+func (j *lifecycle) follow() {
 	b := j.b
 	interval, most := 20*time.Millisecond, time.Second
 	if b.opts.Production {
@@ -189,7 +193,7 @@ func (j *journey) follow() {
 		} else if len(j.states) == 0 {
 			b.blocked("status/answer", "status after process: %v %s", err, r.came())
 		}
-		if waited := b.waited(begin, len(b.lane.steps)); waited >= b.opts.Wait || b.ctx.Err() != nil {
+		if waited := b.waited(begin, len(b.transcript.steps)); waited >= b.opts.Wait || b.ctx.Err() != nil {
 			return
 		}
 		b.pause(interval)
@@ -198,8 +202,8 @@ func (j *journey) follow() {
 }
 
 // waited is how long a wait has lasted; in a replay it is over when the recording is.
-func (b *bench) waited(begin time.Time, left int) time.Duration {
-	if !b.lane.live {
+func (b *checker) waited(begin time.Time, left int) time.Duration {
+	if !b.transcript.live {
 		if left == 0 {
 			return b.opts.Wait
 		}
@@ -208,9 +212,9 @@ func (b *bench) waited(begin time.Time, left int) time.Duration {
 	return time.Since(begin)
 }
 
-// done is the journey's request with its upgrade done or delivered; a check that needs more than what there is
-// ends here, naming why.
-func (j *journey) doneOrStop(b *bench) request {
+// doneOrStop is the lifecycle's request with its upgrade done or delivered. If the upgrade has not come so far, the
+// check ends with the reason.
+func (j *lifecycle) doneOrStop(b *checker) request {
 	switch state := j.finished(b); state {
 	case "done", "delivered":
 	case "invalid":
@@ -225,7 +229,7 @@ func (j *journey) doneOrStop(b *bench) request {
 }
 
 // field is a key of the last status.
-func (j *journey) field(key string) any { return j.last.request()[key] }
+func (j *lifecycle) field(key string) any { return j.last.request()[key] }
 
 // filename is the name given to create.
 func (r request) filename() string {
@@ -249,13 +253,13 @@ type Saved struct {
 	DumpSum  string         `json:"dump_sha256"` // in hexadecimal
 }
 
-func (j *journey) saved() Saved {
+func (j *lifecycle) saved() Saved {
 	return Saved{URL: j.b.target.URL, ID: j.req.id, Key: j.req.key, Params: j.req.params, Status: j.last.request(),
 		DumpSize: len(j.dump), DumpSum: sum(j.dump)}
 }
 
-// request is the saved request on the journey, if the journey has the same dump.
-func (s *Saved) request(j *journey) request {
+// request is the saved request, for a lifecycle that has the same dump.
+func (s *Saved) request(j *lifecycle) request {
 	if s.DumpSum != sum(j.dump) {
 		panic(stop{verdict: Error, message: fmt.Sprintf("the request to resume was given another dump (%d bytes, SHA-256 %s): give the same one", s.DumpSize, s.DumpSum)})
 	}

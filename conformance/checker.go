@@ -17,70 +17,72 @@ import (
 	"time"
 )
 
-// bench is where one check (or one journey) works: its calls, its randomness, its way to say a verdict.
-// Its methods that end the check do so by panicking with a stop. Used by one goroutine.
-type bench struct {
+// A checker is what one check, or one lifecycle, works with: it makes the calls and the random choices, and
+// ends the check with a verdict. Methods that end the check panic with a stop, which guard turns into an outcome.
+// It is used by one goroutine at a time.
+type checker struct {
 	*suite
-	ctx     context.Context
-	slots   chan struct{} // to take one while at work; nil: none is needed
-	lane    *lane
-	rng     *rand.Rand
-	closers []func()
+	ctx        context.Context
+	slots      chan struct{} // of the checks that may be at work at a time; if nil, there is no bound
+	transcript *transcript
+	rng        *rand.Rand
+	closers    []func()
 }
 
-// take and give a slot of those that may be at work: while a check waits it gives its slot to another.
-func (b *bench) take() {
+// acquire takes one of the slots. A check that waits releases its own for another.
+func (b *checker) acquire() {
 	if b.slots != nil {
 		b.slots <- struct{}{}
 	}
 }
 
-func (b *bench) give() {
+// release returns the slot that acquire took.
+func (b *checker) release() {
 	if b.slots != nil {
 		<-b.slots
 	}
 }
 
-func (b *bench) close() {
+func (b *checker) close() {
 	for _, f := range slices.Backward(b.closers) {
 		f()
 	}
 	b.closers = nil
 	if b.rec != nil {
-		b.rec.save(b.lane, b.keyStrings())
+		b.rec.save(b.transcript, b.keyStrings())
 	}
 }
 
-func (b *bench) failf(format string, args ...any) {
+func (b *checker) failf(format string, args ...any) {
 	panic(stop{verdict: Fail, message: fmt.Sprintf(format, args...)})
 }
 
 // wrong is the usual failure: what was sent, what was expected, what came.
-func (b *bench) wrong(sent, expected, came string) {
+func (b *checker) wrong(sent, expected, came string) {
 	b.failf("sent %s; expected %s; came %s", sent, expected, came)
 }
 
-func (b *bench) skipf(format string, args ...any) {
+func (b *checker) skipf(format string, args ...any) {
 	panic(stop{verdict: Skip, message: fmt.Sprintf(format, args...)})
 }
 
-func (b *bench) errorf(format string, args ...any) {
+func (b *checker) errorf(format string, args ...any) {
 	panic(stop{verdict: Error, message: fmt.Sprintf(format, args...)})
 }
 
 // blocked ends a check before what it judges, because of trouble that the check by is there to name. Where that one
 // finds nothing wrong, the server fails this one: what it documents did not work here.
-func (b *bench) blocked(by, format string, args ...any) {
+func (b *checker) blocked(by, format string, args ...any) {
 	panic(stop{verdict: blocked, by: by, message: fmt.Sprintf(format, args...)})
 }
 
 // pause waits a moment before asking again; a replay doesn't.
-func (b *bench) pause(d time.Duration) {
-	if !b.lane.live {
+func (b *checker) pause(d time.Duration) {
+	if !b.transcript.live {
 		return
 	}
-	b.give()
-	defer b.take()
+	b.release()
+	defer b.acquire()
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -89,18 +91,18 @@ func (b *bench) pause(d time.Duration) {
 	}
 }
 
-// polite holds a call back where the platform is shared.
-func (b *bench) polite() {
-	if b.manners != nil {
-		b.manners.Wait(b.ctx) // its error is the context's, which the call itself reports
+// waitTurn delays a call until the pause after the last one is over.
+func (b *checker) waitTurn() {
+	if b.limiter != nil {
+		b.limiter.Wait(b.ctx) // the call itself reports that the context has ended
 	}
 }
 
 // try makes a call.
-func (b *bench) try(c call) (answer, error) {
+func (b *checker) try(c call) (answer, error) {
 	a, err := exchange(b, "http", c.what, func() (answer, error) {
-		b.polite()
-		a, err := b.wires.do(b.ctx, c)
+		b.waitTurn()
+		a, err := b.http.do(b.ctx, c)
 		b.judgeReach(err)
 		return a, err
 	})
@@ -109,10 +111,10 @@ func (b *bench) try(c call) (answer, error) {
 }
 
 // tryRaw makes a call of bytes.
-func (b *bench) tryRaw(c call, data []byte, half bool) (answer, error) {
+func (b *checker) tryRaw(c call, data []byte, half bool) (answer, error) {
 	a, err := exchange(b, "raw", c.what, func() (answer, error) {
-		b.polite()
-		a, err := b.wires.raw(b.ctx, c, data, half)
+		b.waitTurn()
+		a, err := b.http.raw(b.ctx, c, data, half)
 		b.judgeReach(err)
 		return a, err
 	})
@@ -121,7 +123,7 @@ func (b *bench) tryRaw(c call, data []byte, half bool) (answer, error) {
 }
 
 // judgeReach counts calls that hang, and ends the check when the server is gone altogether.
-func (b *bench) judgeReach(err error) {
+func (b *checker) judgeReach(err error) {
 	switch {
 	case b.run.Err() != nil:
 		b.errorf("the run was stopped, or its time was over")
@@ -139,7 +141,7 @@ func (b *bench) judgeReach(err error) {
 }
 
 // must makes a call that has to be answered.
-func (b *bench) must(c call) answer {
+func (b *checker) must(c call) answer {
 	a, err := b.try(c)
 	if err != nil {
 		b.wrong(c.what, "an answer", err.Error())
@@ -148,10 +150,10 @@ func (b *bench) must(c call) answer {
 }
 
 // fetch gets a URL.
-func (b *bench) fetch(u string, header ...string) answer { return b.request("GET", u, header...) }
+func (b *checker) fetch(u string, header ...string) answer { return b.request("GET", u, header...) }
 
 // request asks a URL with a method and header lines given as name, value, name, value….
-func (b *bench) request(method, u string, header ...string) answer {
+func (b *checker) request(method, u string, header ...string) answer {
 	c := call{method: method, url: u, header: http.Header{}, limit: fileLimit}
 	var extra string
 	for i := 0; i+1 < len(header); i += 2 {
@@ -231,10 +233,10 @@ const (
 
 const formType = "application/x-www-form-urlencoded"
 
-func (b *bench) methodURL(method string) string { return b.base + "/database/v1/" + method }
+func (b *checker) methodURL(method string) string { return b.base + "/database/v1/" + method }
 
 // compose builds the call of an API method.
-func (b *bench) compose(method string, w way, p params) call {
+func (b *checker) compose(method string, w way, p params) call {
 	c := call{url: b.methodURL(method)}
 	verb := "GET"
 	how := ""
@@ -291,12 +293,12 @@ func multipartBody(p params, file *filePart) (ctype string, body []byte) {
 }
 
 // api calls a method and reads its answer; only no answer at all ends the check.
-func (b *bench) api(method string, w way, p params) reply {
+func (b *checker) api(method string, w way, p params) reply {
 	return readReply(b.must(b.compose(method, w, p)))
 }
 
 // tryAPI calls a method for a step before the one judged.
-func (b *bench) tryAPI(method string, p params) (reply, error) {
+func (b *checker) tryAPI(method string, p params) (reply, error) {
 	a, err := b.try(b.compose(method, b.way(method), p))
 	if err != nil {
 		return reply{answer: answer{What: a.What}, broken: err.Error()}, err
@@ -305,7 +307,7 @@ func (b *bench) tryAPI(method string, p params) (reply, error) {
 }
 
 // object ends the check unless the reply is a JSON object.
-func (b *bench) object(r reply) reply {
+func (b *checker) object(r reply) reply {
 	if r.object == nil {
 		b.wrong(r.What, "a JSON object", r.broken+": "+r.came())
 	}
@@ -313,7 +315,7 @@ func (b *bench) object(r reply) reply {
 }
 
 // accepted ends the check unless the call went well.
-func (b *bench) accepted(r reply) reply {
+func (b *checker) accepted(r reply) reply {
 	b.object(r)
 	if !r.fine() {
 		b.wrong(r.What, "success, with no failures", r.came())
@@ -322,7 +324,7 @@ func (b *bench) accepted(r reply) reply {
 }
 
 // refusal ends the check unless the call was refused with a failure in the list.
-func (b *bench) refusal(r reply, why string) reply {
+func (b *checker) refusal(r reply, why string) reply {
 	b.object(r)
 	if len(r.failures()) == 0 {
 		b.wrong(r.What, "a failure: "+why, r.came())
@@ -331,7 +333,7 @@ func (b *bench) refusal(r reply, why string) reply {
 }
 
 // reasoned ends the check unless the reply has a failure with that reason, and returns it.
-func (b *bench) reasoned(r reply, reason string) failure {
+func (b *checker) reasoned(r reply, reason string) failure {
 	b.object(r)
 	f, ok := r.failure(reason)
 	if !ok {
@@ -341,7 +343,7 @@ func (b *bench) reasoned(r reply, reason string) failure {
 }
 
 // hasKey ends the check unless the failure's key is the string want.
-func (b *bench) hasKey(r reply, f failure, key, want string) {
+func (b *checker) hasKey(r reply, f failure, key, want string) {
 	if got, ok := f[key].(string); !ok || got != want {
 		b.wrong(r.What, fmt.Sprintf("%s with %q: %q", f.reason(), key, want), show(map[string]any(f)))
 	}
