@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -37,7 +38,12 @@ func (d Deviation) expired(now time.Time) bool {
 func ReadBaseline(r io.Reader) (*Baseline, error) {
 	var b Baseline
 	if err := yaml.NewDecoder(r, yaml.Strict()).Decode(&b); err != nil && err != io.EOF {
-		return nil, fmt.Errorf("conformance: baseline: %w", err)
+		const wanted = "wanted known: [{id: create/target-invalid, reason: why, expires: 2026-12-31}]"
+		if e, ok := errors.AsType[yaml.Error](err); ok && e.GetToken() != nil {
+			at := e.GetToken().Position
+			return nil, fmt.Errorf("conformance: baseline: line %d, column %d: %s; %s", at.Line, at.Column, e.GetMessage(), wanted)
+		}
+		return nil, fmt.Errorf("conformance: baseline: %w; %s", err, wanted)
 	}
 	ids := map[string]bool{}
 	for _, c := range allChecks() {

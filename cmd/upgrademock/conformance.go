@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,15 +110,11 @@ func (f *conformanceFlags) read() (err error) {
 	if f.opts.Level, err = conformance.ParseLevel(f.level); err != nil {
 		return err
 	}
-	if f.run != "" {
-		if f.opts.Run, err = regexp.Compile(f.run); err != nil {
-			return fmt.Errorf("--run: %w", err)
-		}
+	if f.opts.Run, err = idPattern("run", f.run); err != nil {
+		return err
 	}
-	if f.skip != "" {
-		if f.opts.Skip, err = regexp.Compile(f.skip); err != nil {
-			return fmt.Errorf("--skip: %w", err)
-		}
+	if f.opts.Skip, err = idPattern("skip", f.skip); err != nil {
+		return err
 	}
 	if f.base != "" {
 		file, err := os.Open(f.base)
@@ -176,6 +173,18 @@ func (f *conformanceFlags) read() (err error) {
 		return fmt.Errorf("--color %q: want auto, always or never", f.colour)
 	}
 	return nil
+}
+
+// idPattern reads the regular expression of a flag; nil if there is none.
+func idPattern(flag, text string) (*regexp.Regexp, error) {
+	if text == "" {
+		return nil, nil
+	}
+	re, err := regexp.Compile(text)
+	if cause, ok := errors.AsType[*syntax.Error](err); ok {
+		return nil, fmt.Errorf("--%s %q: this is no regular expression (%s); wanted one such as '^sftp/'", flag, text, cause.Code)
+	}
+	return re, err
 }
 
 // check looks at what a run needs beyond flags that can be read.
