@@ -28,11 +28,12 @@ type door struct {
 
 var doors = []door{
 	{"fixtures", []string{"ours"}, nil, "fixtures are data: everybody may hold himself against them"},
-	{"client/...", []string{"ours"}, []string{"internal/claim"}, "the client is for production, and reads the contract for itself"},
+	{"client/...", []string{"ours"}, []string{"internal/claim", "internal/sftpwire"}, "the client is for production, and reads the contract for itself"},
 	{"internal/claim", []string{"ours"}, nil, "files are files, whatever is in them"},
 	{"cmd/odoo-upgrade/...", []string{"mockserver/...", "conformance/...", "sftpserver/...", "fixtures"}, nil, "the client's command is for production"},
 	{"conformance/...", []string{"ours"}, []string{"fixtures"}, "the suite judges any server with its own eyes: a bug shared with what it judges would hide"},
-	{"sftpserver/...", []string{"ours"}, []string{"internal/throttle", "internal/drain"}, "the SFTP host knows neither HTTP nor requests; it asks its Shares"},
+	{"internal/sftpwire", []string{"ours", "net", "github.com/pkg/sftp"}, nil, "packets are bytes, whoever sends them"},
+	{"sftpserver/...", []string{"ours"}, []string{"internal/throttle", "internal/drain", "internal/sftpwire"}, "the SFTP host knows neither HTTP nor requests; it asks its Shares"},
 	{"sftpserver/...", []string{"net/http", "github.com/gorilla/mux"}, nil, "the SFTP host knows no HTTP"},
 	{"mockserver/scenario", []string{"ours"}, nil, "scripts are pure data: parsed, validated, matched"},
 	{"mockserver/scenario", []string{"os/exec", "net", "sync", "math/rand", "math/rand/v2", "crypto/rand"}, nil, "a script decides by what it is given: no network, no goroutines, no chance"},
