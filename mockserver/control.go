@@ -12,7 +12,8 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/control"
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/internal/verify"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 // controlHandler is the API below /_mock/.
@@ -116,6 +117,8 @@ func (s steered) Advertise() control.Advertise { return control.Advertise(s.GetA
 func (s steered) Metrics() http.Handler        { return s.metrics.handler() }
 func (s steered) Done() <-chan struct{}        { return s.ctx.Done() }
 
-func (s steered) SetAdvertise(a control.Advertise) error { return s.Server.SetAdvertise(Advertise(a)) }
-func (s steered) Reset(of control.Scope) error           { return s.Server.Reset(Scope(of)) }
-func (s steered) Kinds() []string                        { return Kinds() }
+func (s steered) SetAdvertise(a control.Advertise) error  { return s.Server.SetAdvertise(Advertise(a)) }
+func (s steered) Reset(of control.Scope) error            { return s.Server.Reset(Scope(of)) }
+func (s steered) Verify(f journal.Filter) []verify.Result { return s.judge(f, nil) }
+
+func (s steered) Kinds() []string { return kinds() }

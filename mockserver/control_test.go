@@ -10,12 +10,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 // control makes a call of the control API and returns its status and JSON body.
@@ -419,7 +419,7 @@ func TestKinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kinds, found := mockserver.Kinds(), 0
+	w, found := onWire(t, nil), 0
 	ast.Inspect(src, func(n ast.Node) bool {
 		spec, ok := n.(*ast.ValueSpec)
 		if !ok || spec.Type == nil {
@@ -428,8 +428,11 @@ func TestKinds(t *testing.T) {
 		if id, ok := spec.Type.(*ast.Ident); ok && id.Name == "EventKind" {
 			found++
 			name, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
-			if err != nil || !slices.Contains(kinds, "sftp."+name) {
-				t.Errorf("%s is no kind that can be asked for", spec.Names[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status, _ := w.control("GET", "/journal?on=sftp."+name, ""); status != http.StatusOK {
+				t.Errorf("asking for the events of %s is answered with %d", spec.Names[0], status)
 			}
 		}
 		return true
@@ -470,17 +473,17 @@ func TestVerify_isNarrowedToAContract(t *testing.T) {
 	w.status(good)
 	w.status(good)
 	w.call("process", bad.params())
-	verdicts := func(f mockserver.Filter) []string {
+	verdicts := func(f journal.Filter) []string {
 		var list []string
 		for _, v := range w.srv.Verify(f) {
 			list = append(list, v.Expect+" "+v.Verdict)
 		}
 		return list
 	}
-	diff(t, "the good one", []string{"exit unjudged", "calls.create pass", "calls.status pass", "order pass", "interval.status pass"}, verdicts(mockserver.Filter{Contract: "MGOOD"}))
-	diff(t, "the good one by its request", verdicts(mockserver.Filter{Contract: "MGOOD"}), verdicts(mockserver.Filter{Request: good.id}))
-	diff(t, "the bad one", []string{"exit unjudged", "calls.create pass", "calls.status fail", "order fail", "interval.status pass"}, verdicts(mockserver.Filter{Contract: "MBAD"}))
-	for _, v := range w.srv.Verify(mockserver.Filter{Contract: "MBAD"}) {
+	diff(t, "the good one", []string{"exit unjudged", "calls.create pass", "calls.status pass", "order pass", "interval.status pass"}, verdicts(journal.Filter{Contract: "MGOOD"}))
+	diff(t, "the good one by its request", verdicts(journal.Filter{Contract: "MGOOD"}), verdicts(journal.Filter{Request: good.id}))
+	diff(t, "the bad one", []string{"exit unjudged", "calls.create pass", "calls.status fail", "order fail", "interval.status pass"}, verdicts(journal.Filter{Contract: "MBAD"}))
+	for _, v := range w.srv.Verify(journal.Filter{Contract: "MBAD"}) {
 		if v.Expect == "order" && (!strings.Contains(v.Saw, "no upload after create") || v.Hint == "" || v.Nearest == 0) {
 			t.Errorf("the verdict on the order does not help: %+v", v)
 		}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
@@ -233,7 +234,7 @@ func TestDataDir_earlier(t *testing.T) {
 		if n := len(w.srv.Requests()); n != 2 {
 			t.Errorf("%d requests", n)
 		}
-		if e := w.srv.Events(mockserver.Filter{On: "data"}); len(e) != 1 || !strings.Contains(e[0].Why, "earlier") {
+		if e := w.srv.Events(journal.Filter{On: "data"}); len(e) != 1 || !strings.Contains(e[0].Why, "earlier") {
 			t.Errorf("the journal says %+v", e)
 		}
 		if status, answer := w.control("GET", "/journal?on=data", ""); status != 200 || len(answer["events"].([]any)) != 1 {
@@ -396,7 +397,7 @@ func TestDataDir_modes(t *testing.T) {
 	}
 	life(t, mockserver.Options{DataDir: dir}, func(w *wire) {
 		var said string
-		for _, e := range w.srv.Events(mockserver.Filter{On: "data"}) {
+		for _, e := range w.srv.Events(journal.Filter{On: "data"}) {
 			said += e.Why + "\n"
 		}
 		for _, name := range private {
@@ -410,7 +411,7 @@ func TestDataDir_modes(t *testing.T) {
 		}
 	})
 	life(t, mockserver.Options{DataDir: dir}, func(w *wire) {
-		if e := w.srv.Events(mockserver.Filter{On: "data"}); len(e) > 0 {
+		if e := w.srv.Events(journal.Filter{On: "data"}); len(e) > 0 {
 			t.Errorf("said again: %+v", e)
 		}
 	})
@@ -444,7 +445,7 @@ func TestDataDir_replacedWhileRunning(t *testing.T) {
 						t.Errorf("acknowledged: %s", a.Body)
 					}
 				}
-				if e := w.srv.Events(mockserver.Filter{On: "create"}); !strings.Contains(e[len(e)-1].Why, tc.file) {
+				if e := w.srv.Events(journal.Filter{On: "create"}); !strings.Contains(e[len(e)-1].Why, tc.file) {
 					t.Errorf("the journal does not say why: %+v", e)
 				}
 				if status, answer := w.control("GET", "/healthz", ""); status != 503 || answer["data"] != false || !strings.Contains(fmt.Sprint(answer["status"]), tc.file) {
@@ -493,7 +494,7 @@ func TestDataDir_lostAndFound(t *testing.T) {
 	plant(t, filepath.Join(dir, "dumps"), map[string]string{"9000.part": "an upload under way when the process was killed"})
 	plant(t, filepath.Join(dir, "lost+found"), map[string]string{"77": "of an earlier time"})
 	life(t, mockserver.Options{DataDir: dir}, func(w *wire) {
-		e := w.srv.Events(mockserver.Filter{On: "data"})
+		e := w.srv.Events(journal.Filter{On: "data"})
 		if len(e) != 1 || !strings.Contains(e[0].Why, "holiday.jpg") || !strings.Contains(e[0].Why, "lost+found") {
 			t.Errorf("the journal says %+v", e)
 		}
@@ -553,7 +554,7 @@ func TestDataDir_damagedDump(t *testing.T) {
 					if _, err := w.dial(draft, "rsa"); err == nil {
 						t.Error("SFTP let the request in")
 					}
-					e := w.srv.Events(mockserver.Filter{On: "process"})
+					e := w.srv.Events(journal.Filter{On: "process"})
 					if len(e) == 0 || !strings.Contains(e[0].Why, "the dump's file") {
 						t.Errorf("the journal says %+v", e)
 					}
@@ -575,7 +576,7 @@ func TestDataDir_damagedDump(t *testing.T) {
 					t.Fatal(err)
 				}
 				life(t, opts, func(w *wire) {
-					if e := w.srv.Events(mockserver.Filter{On: "data", Request: draft.id}); len(e) != 1 {
+					if e := w.srv.Events(journal.Filter{On: "data", Request: draft.id}); len(e) != 1 {
 						t.Errorf("the journal says %+v", e)
 					}
 					check(w)
@@ -627,7 +628,7 @@ func TestDataDir_checkDumps(t *testing.T) {
 		}
 		for _, m := range []made{http, sftp} {
 			diff(t, "process", []string{"SERVER:ERROR"}, w.call("process", m.params()).reasons())
-			if e := w.srv.Events(mockserver.Filter{On: "data", Request: m.id}); len(e) != 1 || !strings.Contains(e[0].Why, "checksum") {
+			if e := w.srv.Events(journal.Filter{On: "data", Request: m.id}); len(e) != 1 || !strings.Contains(e[0].Why, "checksum") {
 				t.Errorf("the journal says %+v", e)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 var urlKeys = []string{
@@ -314,7 +315,7 @@ func gzipped(t *testing.T, dump []byte) []byte {
 // explained checks that the journal says why a call of the request did not get what it asked for; on "" is anything over SFTP.
 func (w *wire) explained(m made, on, why string) {
 	w.Helper()
-	for _, e := range w.srv.Events(mockserver.Filter{Request: m.id, On: on}) {
+	for _, e := range w.srv.Events(journal.Filter{Request: m.id, On: on}) {
 		if on == "" && !strings.HasPrefix(e.On, "sftp") {
 			continue
 		}

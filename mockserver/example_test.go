@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -90,7 +91,7 @@ expect: {calls: {process: 1, status: ">=4"}}
 	client := exampleClient{base: srv.URL()}
 	client.uploadAndProcess()
 	client.call("status") // and gives up
-	for _, v := range srv.Verify(mockserver.Filter{}) {
+	for _, v := range srv.Verify(journal.Filter{}) {
 		fmt.Println(v.Expect, v.Verdict)
 		if v.Verdict == mockserver.Fail {
 			fmt.Println("  wanted", v.Wanted)

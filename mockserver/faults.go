@@ -12,8 +12,8 @@ import (
 
 	"github.com/upgrademock/upgrademock/internal/drain"
 	"github.com/upgrademock/upgrademock/internal/throttle"
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 

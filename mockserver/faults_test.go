@@ -16,6 +16,7 @@ import (
 	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/internal/testprog"
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 // curl's exit codes, from its manual page.
@@ -86,8 +87,8 @@ func TestFaults_asCurlSeesThem(t *testing.T) {
 					t.Errorf("after the fault: state %v", state)
 				}
 				// A client that gave up is done before its call is, and so may the call after it be.
-				for after := uint64(0); len(w.srv.Events(mockserver.Filter{On: "status"})) < 2; {
-					e, err := w.srv.Await(t.Context(), mockserver.Filter{On: "status", After: after})
+				for after := uint64(0); len(w.srv.Events(journal.Filter{On: "status"})) < 2; {
+					e, err := w.srv.Await(t.Context(), journal.Filter{On: "status", After: after})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -127,7 +128,7 @@ func TestFaults_inAnUpload(t *testing.T) {
 			if code != tc.code && !(tc.code != curlOK && code == curlSendError) { // the break may be seen while sending
 				t.Errorf("curl ended with %d, want %d: %s", code, tc.code, stderr)
 			}
-			e, err := w.srv.Await(t.Context(), mockserver.Filter{On: "upload", After: 2})
+			e, err := w.srv.Await(t.Context(), journal.Filter{On: "upload", After: 2})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -226,7 +227,7 @@ func TestFaults_asSFTPSeesThem(t *testing.T) {
 			}
 			same(t, "the continued dump", w.fetch(w.status(m)["original_dump_url"]), dump)
 			if !strings.HasPrefix(fault, "error") { // there, sftp closed its handle in order
-				for _, v := range w.srv.Verify(mockserver.Filter{}) {
+				for _, v := range w.srv.Verify(journal.Filter{}) {
 					if v.Verdict != mockserver.Pass {
 						t.Errorf("verdict %+v", v)
 					}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/mockserver"
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 // TestFaults_journalSFTP holds that over SFTP, too, the journal says of each fault which one it was, where it fired,
@@ -74,9 +74,9 @@ func TestFaults_journalSFTP(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			await := func(on string) mockserver.Event {
+			await := func(on string) journal.Event {
 				t.Helper()
-				e, err := w.srv.Await(ctx, mockserver.Filter{On: on})
+				e, err := w.srv.Await(ctx, journal.Filter{On: on})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -84,7 +84,7 @@ func TestFaults_journalSFTP(t *testing.T) {
 			}
 			await("sftp.disconnect")
 			if tc.op == "" {
-				if events := w.srv.Events(mockserver.Filter{On: "sftp.fault"}); len(events) > 0 {
+				if events := w.srv.Events(journal.Filter{On: "sftp.fault"}); len(events) > 0 {
 					t.Errorf("a fault is told that did not fire: %+v", events)
 				}
 			} else {
@@ -133,12 +133,12 @@ func TestFaults_journalHostKey(t *testing.T) {
 		t.Fatal("the client took the other key for the known one")
 	}
 	const fault = "faults[0]: sftp.login hostkey"
-	shown, err := w.srv.Await(ctx, mockserver.Filter{On: "sftp.fault"})
+	shown, err := w.srv.Await(ctx, journal.Filter{On: "sftp.fault"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	diff(t, "the fault", []any{"hostkey", fault, &journal.Fired{}, m.id, "other"}, []any{shown.Op, shown.Fault, shown.Fired, shown.Request, shown.Scenario})
-	last, err := w.srv.Await(ctx, mockserver.Filter{On: "sftp.disconnect"})
+	last, err := w.srv.Await(ctx, journal.Filter{On: "sftp.disconnect"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestFaults_journalHostKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	careless.Close()
-	login, err := w.srv.Await(ctx, mockserver.Filter{On: "sftp.login"})
+	login, err := w.srv.Await(ctx, journal.Filter{On: "sftp.login"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver"
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 // TestFaults_journal holds that the event of a call says of its fault which one it was, where it fired, and how many bytes really went.
@@ -61,7 +61,7 @@ func TestFaults_journal(t *testing.T) {
 			} else if tc.on == "status" {
 				w.status(m)
 			}
-			first, err := w.srv.Await(t.Context(), mockserver.Filter{On: tc.on}) // a client may be done before its call is
+			first, err := w.srv.Await(t.Context(), journal.Filter{On: tc.on}) // a client may be done before its call is
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,7 +76,7 @@ func TestFaults_journal(t *testing.T) {
 				io.Copy(io.Discard, resp.Body)
 				resp.Body.Close()
 			}
-			e, err := w.srv.Await(t.Context(), mockserver.Filter{On: tc.on, After: first.Seq})
+			e, err := w.srv.Await(t.Context(), journal.Filter{On: tc.on, After: first.Seq})
 			if err != nil {
 				t.Fatal(err)
 			}

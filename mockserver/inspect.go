@@ -7,20 +7,12 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 	"github.com/upgrademock/upgrademock/sftpserver"
 )
-
-// Event is one thing that happened; see Server.Journal.
-type Event = journal.Event
-
-// Range is a stretch of a file in an Event.
-type Range = journal.Range
-
-// Filter narrows events, verdicts and waiting down to one request, one contract, one kind. The zero value lets all pass.
-type Filter = journal.Filter
 
 // Scope is what Reset forgets: all about a request, all about a contract, or everything, for the zero value.
 type Scope struct {
@@ -55,16 +47,16 @@ var ErrRealClock = errors.New("mockserver: the clock is the real one; start with
 var ErrConflict = platform.ErrConflict
 
 // Journal returns what happened so far, oldest first, as far as it is remembered (Options.JournalSize).
-func (s *Server) Journal() []Event { return s.Events(Filter{}) }
+func (s *Server) Journal() []journal.Event { return s.Events(journal.Filter{}) }
 
 // Events returns those that pass, oldest first.
-func (s *Server) Events(f Filter) []Event {
+func (s *Server) Events(f journal.Filter) []journal.Event {
 	s.platform.Evaluate() // a change of state is journalled when somebody looks
 	return s.journal.Events(f)
 }
 
 // ClearJournal forgets the events that pass.
-func (s *Server) ClearJournal(f Filter) { s.journal.Clear(f) }
+func (s *Server) ClearJournal(f journal.Filter) { s.journal.Clear(f) }
 
 // Requests returns all requests, in the order of their ids.
 func (s *Server) Requests() []Request {
@@ -148,14 +140,14 @@ func (s *Server) RemoveScenario(name string) int { return s.scripts.remove(name)
 
 // Await returns the first event that passes, and waits for it if it has not happened yet. It returns ctx's error when
 // that ends first, and any other only when the server is closed.
-func (s *Server) Await(ctx context.Context, f Filter) (Event, error) {
+func (s *Server) Await(ctx context.Context, f journal.Filter) (journal.Event, error) {
 	for {
 		events, err := s.next(ctx, f)
 		switch {
 		case len(events) > 0:
 			return events[0], nil
 		case err != nil:
-			return Event{}, err
+			return journal.Event{}, err
 		}
 	}
 }
@@ -167,7 +159,7 @@ func (s *Server) AwaitState(ctx context.Context, id int64, state string) (Reques
 		if err != nil || r.State == state {
 			return r, err
 		}
-		e, err := s.Await(ctx, Filter{Request: id, On: onState, After: after})
+		e, err := s.Await(ctx, journal.Filter{Request: id, On: journal.OnState, After: after})
 		if err != nil {
 			return r, fmt.Errorf("mockserver: request %d is in state %s: %w", id, r.State, err)
 		}
@@ -177,7 +169,7 @@ func (s *Server) AwaitState(ctx context.Context, id int64, state string) (Reques
 
 // next returns events that pass, or neither events nor an error when a request may have changed its state by itself meanwhile:
 // nobody but the one who waits looks at the clock then.
-func (s *Server) next(ctx context.Context, f Filter) ([]Event, error) {
+func (s *Server) next(ctx context.Context, f journal.Filter) ([]journal.Event, error) {
 	s.platform.Evaluate()
 	until := ctx
 	if due, ok := s.platform.Due(); ok && s.timed {
@@ -186,7 +178,7 @@ func (s *Server) next(ctx context.Context, f Filter) ([]Event, error) {
 		defer cancel()
 	}
 	events, err := s.journal.Next(until, f)
-	if err != nil && ctx.Err() == nil && !errors.Is(err, journal.ErrClosed) {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, eventlog.ErrClosed) {
 		err = nil
 	}
 	return events, err
@@ -220,32 +212,26 @@ func (s *Server) Reset(of Scope) error {
 	case of.Request == 0:
 		s.scripts.forget(of.Contract)
 	}
-	s.journal.Clear(Filter{Request: of.Request, Contract: of.Contract})
+	s.journal.Clear(journal.Filter{Request: of.Request, Contract: of.Contract})
 	s.keys.Forget(s.everyKey)
 	return err
 }
 
-// Kinds returns what an event's On can be, in an order for people.
-func Kinds() []string {
-	var kinds []string
+// kinds returns what an event's On can be, in an order for people.
+func kinds() []string {
+	var list []string
 	for _, m := range methods {
-		kinds = append(kinds, m.name)
+		list = append(list, m.name)
 	}
-	kinds = append(kinds, scenario.OnDownload, onPage, onUnknown, onState, onData, scenario.OnSFTPPut, scenario.OnSFTPGet)
+	list = append(list, scenario.OnDownload, journal.OnPage, journal.OnUnknown, journal.OnState, journal.OnData, scenario.OnSFTPPut, scenario.OnSFTPGet)
 	for _, kind := range sftpserver.EventKinds() {
-		kinds = append(kinds, sftpPrefix+string(kind))
+		list = append(list, sftpPrefix+string(kind))
 	}
-	return kinds
+	return list
 }
 
-// What an event's On is that no scenario has a name for.
-const (
-	onPage     = "page"    // the page of a request, for people
-	onUnknown  = "unknown" // a call to a path where nothing is
-	onState    = "state"   // a change of state
-	onData     = "data"    // what is to be known of the data directory, when the emulator starts
-	sftpPrefix = "sftp."   // and a kind of sftpserver's
-)
+// sftpPrefix begins the names of the events that sftpserver reports.
+const sftpPrefix = "sftp."
 
 // SetAdvertise changes what answers tell clients of how to reach the emulator, as when a container's ports were mapped.
 func (s *Server) SetAdvertise(a Advertise) error {

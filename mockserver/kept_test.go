@@ -47,12 +47,12 @@ func TestDataDir_keepsEverything(t *testing.T) {
 		for _, m := range []made{draft, half, done} {
 			want[m] = w.good("status", m.params()).Body
 		}
-		hostKey, ca = w.srv.HostKeys()[0].Marshal(), w.srv.CA().PEM()
+		hostKey, ca = w.srv.HostKeys()[0].Marshal(), w.srv.Certificate().Raw
 		knownHosts = readFile(t, w.knownHosts)
 	})
 
 	life(t, opts, func(w *wire) {
-		if !bytes.Equal(w.srv.HostKeys()[0].Marshal(), hostKey) || !bytes.Equal(w.srv.CA().PEM(), ca) {
+		if !bytes.Equal(w.srv.HostKeys()[0].Marshal(), hostKey) || !bytes.Equal(w.srv.Certificate().Raw, ca) {
 			t.Error("host key or authority are new")
 		}
 		if bytes.Equal(knownHosts, readFile(t, w.knownHosts)) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
@@ -98,7 +99,7 @@ func TestMaxRequests(t *testing.T) {
 	} {
 		diff(t, name, []string{"SERVER:ERROR"}, a.reasons())
 	}
-	calls := w.srv.Events(mockserver.Filter{On: "create"})
+	calls := w.srv.Events(journal.Filter{On: "create"})
 	if why := calls[len(calls)-1].Why; !strings.Contains(why, "--max-requests") {
 		t.Errorf("the journal does not say what to do: %q", why)
 	}

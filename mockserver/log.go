@@ -4,7 +4,7 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 // logEvent writes an event of the journal to the log, as one line of level debug. Keys were shortened by the journal.

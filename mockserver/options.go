@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 	"github.com/upgrademock/upgrademock/sftpserver"
 	gossh "golang.org/x/crypto/ssh"
@@ -30,7 +30,7 @@ const (
 
 // Defaults of [Options].
 const (
-	DefaultJournalSize    = journal.DefaultCapacity
+	DefaultJournalSize    = eventlog.DefaultCapacity
 	DefaultMaxDump        = 64 << 30
 	DefaultMaxConnections = 4096
 	DefaultMaxSessions    = sftpserver.DefaultMaxSessions

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 // frame is the one look of all pages for people.
@@ -151,7 +152,7 @@ func (s *Server) serveFrontPage(w http.ResponseWriter, r *http.Request) {
 
 // serveNotFound answers what nobody routes (docs/fidelity.md, section 1). It is loud in the journal: a misspelt method is a bug of the client.
 func (s *Server) serveNotFound(w http.ResponseWriter, r *http.Request) {
-	c := s.begin(onUnknown, w, r)
+	c := s.begin(journal.OnUnknown, w, r)
 	c.event.Why = "nothing answers at this path"
 	if name, ok := strings.CutPrefix(r.URL.Path, apiBase); ok {
 		c.event.Why = "there is no such method"

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
 	"github.com/upgrademock/upgrademock/mockserver/internal/redact"
 	"github.com/upgrademock/upgrademock/mockserver/internal/sshkeys"
 )
@@ -25,7 +25,7 @@ const maxParameters = 1 << 20
 // params are the parameters of one call (rows 1.1 to 1.4), each the first value of its source, the body before the query. There are mostly
 // few of them, and those a list finds sooner than a map.
 type params struct {
-	list  []journal.Param
+	list  []eventlog.Param
 	names map[string]bool // nil while there are few
 }
 
@@ -45,7 +45,7 @@ func (p *params) has(name string) bool {
 	if p.names != nil {
 		return p.names[name]
 	}
-	return slices.ContainsFunc(p.list, func(have journal.Param) bool { return have.Name == name })
+	return slices.ContainsFunc(p.list, func(have eventlog.Param) bool { return have.Name == name })
 }
 
 var (
@@ -172,7 +172,7 @@ func (p *params) add(name, value string) {
 	if p.has(name) {
 		return
 	}
-	p.list = append(p.list, journal.Param{Name: name, Value: strings.ToValidUTF8(value, "\uFFFD")})
+	p.list = append(p.list, eventlog.Param{Name: name, Value: strings.ToValidUTF8(value, "\uFFFD")})
 	if p.names == nil && len(p.list) > few {
 		p.names = make(map[string]bool, 2*few)
 		for _, have := range p.list {
@@ -186,11 +186,11 @@ func (p *params) add(name, value string) {
 
 // redacted is what the journal shows of the parameters, in their place, cut by shorten. Keys are shortened, whatever they are called, so that a journal handed
 // around opens nothing.
-func (p *params) redacted(shorten func(string, int) string) []journal.Param {
+func (p *params) redacted(shorten func(string, int) string) []eventlog.Param {
 	list := p.list
 	if n := len(list) - maxShownParams; n > 0 {
-		slices.SortFunc(list, func(a, b journal.Param) int { return strings.Compare(a.Name, b.Name) })
-		list = append(list[:maxShownParams], journal.Param{Name: "…", Value: fmt.Sprintf("%d more parameters", n)})
+		slices.SortFunc(list, func(a, b eventlog.Param) int { return strings.Compare(a.Name, b.Name) })
+		list = append(list[:maxShownParams], eventlog.Param{Name: "…", Value: fmt.Sprintf("%d more parameters", n)})
 	}
 	for i := range list {
 		name, value := list[i].Name, list[i].Value
@@ -200,7 +200,7 @@ func (p *params) redacted(shorten func(string, int) string) []journal.Param {
 		case redact.IsSecret(name):
 			value = redact.Short(value)
 		}
-		list[i] = journal.Param{Name: shorten(name, maxShown), Value: shorten(value, maxShown)}
+		list[i] = eventlog.Param{Name: shorten(name, maxShown), Value: shorten(value, maxShown)}
 	}
 	return list
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/internal/proxy"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 // A client that holds a connection without using it loses it: one that never ends its headers, one whose body stops coming, one that
@@ -57,7 +58,7 @@ func TestPatience(t *testing.T) {
 				t.Errorf("answered %q, want something with %q", answer, tc.answer)
 			}
 			if tc.journal != "" {
-				if calls := srv.Events(Filter{On: tc.journal}); len(calls) != 1 {
+				if calls := srv.Events(journal.Filter{On: tc.journal}); len(calls) != 1 {
 					t.Errorf("the journal tells of %d calls, want 1", len(calls))
 				}
 			}
@@ -71,7 +72,7 @@ func TestPatience_answers(t *testing.T) {
 	const size = 32 << 20 // more than the kernel takes on its way
 	srv, r := withPatience(t, patience{header: time.Hour, idle: time.Hour, stall: 2 * time.Second})
 	front, err := proxy.Start("127.0.0.1:0", proxy.Options{
-		Handler: srv, Certificate: srv.CA().Leaf, Guard: func(l net.Listener) net.Listener { return srv.Guard("proxy", l) },
+		Handler: srv, Certificate: srv.CertificateFor, Guard: func(l net.Listener) net.Listener { return srv.Guard("proxy", l) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +113,7 @@ func TestPatience_answers(t *testing.T) {
 
 			last := srv.journal.Last()
 			dial()
-			e, err := srv.Await(t.Context(), Filter{On: "download", After: last})
+			e, err := srv.Await(t.Context(), journal.Filter{On: "download", After: last})
 			if err != nil || e.Sent >= size {
 				t.Errorf("a download that nobody read ended with %d bytes, %v", e.Sent, err)
 			}

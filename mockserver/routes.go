@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/gorilla/mux"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -32,7 +33,7 @@ var downloads = []struct {
 	on     string // what the journal calls it
 	handle func(*Server, *call)
 }{
-	{"status", onPage, (*Server).serveStatusPage},
+	{"status", journal.OnPage, (*Server).serveStatusPage},
 	{"upgraded/notes", scenario.OnDownload, (*Server).serveNotes},
 	{"original/sql", scenario.OnDownload, (*Server).serveOriginalSQL},
 	{"original/archive", scenario.OnDownload, (*Server).serveOriginal},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
@@ -74,7 +75,7 @@ steps:
 	}
 
 	var states []string
-	for _, e := range w.srv.Events(mockserver.Filter{Request: m.id, On: "state"}) {
+	for _, e := range w.srv.Events(journal.Filter{Request: m.id, On: "state"}) {
 		states = append(states, fmt.Sprintf("%s→%s %s", e.From, e.To, e.At.Format(time.TimeOnly)))
 	}
 	diff(t, "changes of state, when they logically happened",
@@ -185,7 +186,7 @@ faults:
 		t.Errorf("the journal has %d lines, want 8 calls and 3 changes of state:\n%s", n, first)
 	}
 	for line := range strings.Lines(first) {
-		var e mockserver.Event
+		var e journal.Event
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Errorf("line %q: %v", line, err)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 // TestKeys_journal holds that the journal and the log show no key, wherever a client puts it.
@@ -73,7 +74,7 @@ func TestKeys_journal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(w.srv.Events(mockserver.Filter{On: "status"})); n < 10 {
+	if n := len(w.srv.Events(journal.Filter{On: "status"})); n < 10 {
 		t.Fatalf("%d events of status: the calls did not come in", n)
 	}
 	for name, text := range map[string]string{"journal": string(events), "journal file": lines.String(), "log": log.String()} {
@@ -140,7 +141,7 @@ func TestLog_verbose(t *testing.T) {
 	await := func(on string, n int) { // a client may be done before its call is
 		t.Helper()
 		for after := uint64(0); n > 0; n-- {
-			e, err := w.srv.Await(t.Context(), mockserver.Filter{On: on, After: after})
+			e, err := w.srv.Await(t.Context(), journal.Filter{On: on, After: after})
 			if err != nil {
 				t.Fatal(err)
 			}

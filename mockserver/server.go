@@ -2,6 +2,8 @@ package mockserver
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,10 +21,11 @@ import (
 	"github.com/upgrademock/upgrademock/internal/localca"
 	"github.com/upgrademock/upgrademock/internal/safefile"
 	"github.com/upgrademock/upgrademock/mockserver/internal/datadir"
+	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
 	"github.com/upgrademock/upgrademock/mockserver/internal/httpconn"
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/internal/redact"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/sftpserver"
 	gossh "golang.org/x/crypto/ssh"
 )
@@ -47,7 +50,7 @@ type Server struct {
 	tempDir  bool         // dir goes with Close
 	timed    bool         // the clock is the real one, so durations mean something
 	platform *platform.Platform
-	journal  *journal.Journal
+	journal  *eventlog.Log
 	keys     redact.Keys // of the requests that there are
 	scripts  *scripts
 	metrics  *metrics
@@ -96,7 +99,7 @@ func New(opts *Options) (_ *Server, err error) {
 		listeners: make(map[string]net.Listener),
 		patience:  usualPatience,
 	}
-	s.journal = journal.New(full.JournalSize, full.JournalWriter, s.hide)
+	s.journal = eventlog.New(full.JournalSize, full.JournalWriter, s.hide)
 	s.advertise.Store(&Advertise{URL: strings.TrimSuffix(full.PublicURL, "/"), SFTPHost: full.SFTPHostname})
 	s.metrics = newMetrics(s)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -184,7 +187,7 @@ func (s *Server) takeUp() error {
 func (s *Server) noteDirectory() {
 	for _, note := range s.dir.Notes() {
 		s.log.Warn("the data directory: "+note, "directory", s.dir.Path())
-		s.record(&journal.Event{On: onData, At: s.now(), Why: note})
+		s.record(&journal.Event{On: journal.OnData, At: s.now(), Why: note})
 	}
 	s.noteDamage(s.platform.Damaged())
 }
@@ -207,7 +210,7 @@ func (s *Server) noteDamage(damaged map[int64]error) {
 	for _, id := range slices.Sorted(maps.Keys(damaged)) {
 		s.log.Warn("a request's dump is damaged: its calls are answered with SERVER:ERROR", "request", id, "err", damaged[id])
 		contract, script := s.platform.Whose(id)
-		s.record(&journal.Event{On: onData, At: s.now(), Request: id, Contract: contract, Scenario: script, Why: damaged[id].Error()})
+		s.record(&journal.Event{On: journal.OnData, At: s.now(), Request: id, Contract: contract, Scenario: script, Why: damaged[id].Error()})
 	}
 }
 
@@ -507,8 +510,15 @@ func withScheme(scheme, addr string) string {
 // CAFile is a PEM file with the CA that HTTPS clients must trust.
 func (s *Server) CAFile() string { return s.caFile }
 
-// CA is the authority behind the HTTPS listener.
-func (s *Server) CA() *localca.CA { return s.ca }
+// Certificate is the certificate of the CA in CAFile.
+func (s *Server) Certificate() *x509.Certificate { return s.ca.Certificate() }
+
+// CertPool returns a pool that holds Certificate and nothing else.
+func (s *Server) CertPool() *x509.CertPool { return s.ca.Pool() }
+
+// CertificateFor returns a certificate of the CA to show as host, a DNS name or an IP address. It is for a program that leads
+// connections to the server in another way than its listeners, as a proxy does.
+func (s *Server) CertificateFor(host string) (*tls.Certificate, error) { return s.ca.Leaf(host) }
 
 // KnownHostsFile is a known_hosts file for the SFTP server.
 func (s *Server) KnownHostsFile() string { return s.dir.File(datadir.KnownHosts) }
@@ -523,7 +533,7 @@ func (s *Server) HostKeys() []gossh.PublicKey {
 }
 
 // record gives an event to the journal, the counters and the log.
-func (s *Server) record(e *journal.Event, params ...journal.Param) {
+func (s *Server) record(e *journal.Event, params ...eventlog.Param) {
 	s.metrics.count(e)
 	s.journal.Add(e, params...)
 	s.logEvent(e)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 // The shared file from the first login on, and what status and the URLs say of it after each way to write it (rows
@@ -247,15 +248,15 @@ func TestSFTP_checksum(t *testing.T) {
 			if name == "over HTTP" {
 				on = "upload"
 			}
-			await := func(on string) mockserver.Event {
-				e, err := w.srv.Await(t.Context(), mockserver.Filter{Request: m.id, On: on})
+			await := func(on string) journal.Event {
+				e, err := w.srv.Await(t.Context(), journal.Filter{Request: m.id, On: on})
 				if err != nil {
 					t.Fatal(err)
 				}
 				return e
 			}
 			await(on)
-			events := w.srv.Events(mockserver.Filter{Request: m.id, On: on})
+			events := w.srv.Events(journal.Filter{Request: m.id, On: on})
 			if e := events[len(events)-1]; e.Checksum != want || on == "sftp.put" && e.Size != int64(len(dump)) {
 				t.Errorf("%s: checksum %q of %d bytes, want %q", on, e.Checksum, e.Size, want)
 			}
@@ -417,7 +418,7 @@ func TestSFTP_unreadableDump(t *testing.T) {
 					t.Errorf("open: %v", err)
 				}
 			}
-			refused := w.srv.Events(mockserver.Filter{Request: m.id, On: "sftp.denied"})
+			refused := w.srv.Events(journal.Filter{Request: m.id, On: "sftp.denied"})
 			if len(refused) != 2 || refused[0].Op != "open read" || refused[0].Path != "/upgraded_db.zip" || !strings.Contains(refused[0].Why, "the uploaded dump cannot be read") {
 				t.Errorf("the journal says %+v", refused)
 			}

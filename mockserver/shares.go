@@ -5,9 +5,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/internal/sshkeys"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 	"github.com/upgrademock/upgrademock/sftpserver"
 	gossh "golang.org/x/crypto/ssh"
@@ -107,7 +107,7 @@ func (s *Server) accessEnded(id int64) { s.sftp.Disconnect(platform.SFTPUser(id)
 // noteChange journals a change of state. It is called under the platform's lock.
 func (s *Server) noteChange(change platform.Change) {
 	s.record(&journal.Event{
-		On: onState, At: change.At, Request: change.ID, Contract: change.Contract, From: change.From, To: change.To,
+		On: journal.OnState, At: change.At, Request: change.ID, Contract: change.Contract, From: change.From, To: change.To,
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 // A request whose length can be read in two ways is refused, or read in one way: what is behind it is never taken for a second call by
@@ -49,7 +49,7 @@ func TestSmuggling(t *testing.T) {
 					t.Errorf("answered %s %s", resp.Status, body)
 				}
 			}
-			if calls := w.srv.Events(mockserver.Filter{On: "create"}); len(calls) != 1 {
+			if calls := w.srv.Events(journal.Filter{On: "create"}); len(calls) != 1 {
 				t.Errorf("what was hidden in the body was taken for a call: %d creates", len(calls))
 			}
 		})
@@ -98,7 +98,7 @@ func TestSmuggling_lengthAndChunks(t *testing.T) {
 			if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
 				t.Errorf("after the answer came %q, %v: want the end of the connection", rest, err)
 			}
-			if calls := w.srv.Events(mockserver.Filter{On: "create"}); len(calls) != 1 {
+			if calls := w.srv.Events(journal.Filter{On: "create"}); len(calls) != 1 {
 				t.Errorf("what followed was taken for a call: %d creates", len(calls))
 			}
 			if tc.path == "upload" && strings.HasPrefix(tc.body, "5") && tc.proto == "1.1" && resp.StatusCode == 200 {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -98,7 +99,7 @@ func TestScenario_fileBecomesAPipe(t *testing.T) {
 					t.Errorf("%s: %s, %q", key, resp.Status, body)
 				}
 			}
-			e := w.srv.Events(mockserver.Filter{On: "download"})
+			e := w.srv.Events(journal.Filter{On: "download"})
 			if len(e) == 0 || !strings.Contains(e[0].Why, "not a regular file") {
 				t.Errorf("the journal says %+v", e)
 			}

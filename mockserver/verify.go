@@ -6,46 +6,77 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"syscall"
+	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/likeness"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/internal/verify"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// Verdict is the verdict on one expectation of a scenario; see Server.Verify.
-type Verdict = verify.Result
-
-// The values of Verdict.Verdict.
+// The values of Outcome.Verdict.
 const (
 	Pass     = verify.Pass
 	Fail     = verify.Fail
 	Unjudged = verify.Unjudged // it takes more than the emulator knows; see Server.Judge
 )
 
-// Run is what the one who ran a client knows of it beside its calls; see Server.Judge.
-type Run = verify.Run
+// Outcome is what came of one expectation of a scenario; see Server.Verify.
+type Outcome struct {
+	Scenario string `json:"scenario"`
+	Expect   string `json:"expect"`  // its place in the script, such as "calls.process"
+	Verdict  string `json:"verdict"` // Pass, Fail or Unjudged
+	Wanted   string `json:"wanted"`
+	Saw      string `json:"saw,omitempty"`
+	Hint     string `json:"hint,omitempty"`    // what a good client would have done
+	Nearest  uint64 `json:"nearest,omitempty"` // Seq of the event that is nearest to what was wanted; 0: there is none
+}
 
-// SentOver tells which way a dump went up: "https", "sftp", or "" when none was sent. Who tried both ways went over SFTP.
-func SentOver(events []Event) string { return verify.SentOver(events) }
+// Run is what is known of a client, beside its calls, by the program that ran it; see Server.Judge. An expectation about what is
+// zero here is Unjudged, except those about how the client ended.
+type Run struct {
+	// Status is the exit status as a shell has it. Signal is the signal that ended the client; 0: it ended by itself.
+	Status int
+	Signal syscall.Signal
+	// Took is how long the client ran. TimedOut says that it had to be ended for that.
+	Took     time.Duration
+	TimedOut bool
+	// Printed is what the client printed, by the name of the stream, such as "standard output".
+	Printed map[string]string
+	// Out is the path of the file that the client was to write.
+	Out string
+	// Told are the parameters that it was to give to create. Dump is the path of the file that it was to send.
+	Told map[string]string
+	Dump string
+}
 
-// Verify judges, for every scenario in use, its `expect` by what happened, narrowed down by the filter's Request and Contract. What
-// takes a Run is Unjudged.
-func (s *Server) Verify(f Filter) []Verdict { return s.Judge(f, nil) }
+// Verify compares what happened with what each scenario in use expects, for the events that pass the filter. Expectations about
+// which the emulator cannot know are Unjudged.
+func (s *Server) Verify(f journal.Filter) []Outcome { return s.Judge(f, nil) }
 
-// Judge judges as Verify does, and by what run says as well. If run is nil, they are the same.
-func (s *Server) Judge(f Filter, run *Run) []Verdict {
+// Judge is Verify for a client that the caller ran. If run is nil, they are the same.
+func (s *Server) Judge(f journal.Filter, run *Run) []Outcome {
+	var outcomes []Outcome
+	for _, result := range s.judge(f, run) {
+		outcomes = append(outcomes, Outcome(result))
+	}
+	return outcomes
+}
+
+func (s *Server) judge(f journal.Filter, run *Run) []verify.Result {
 	if f.Request != 0 && f.Contract == "" {
 		f.Contract, _ = s.platform.Whose(f.Request)
 	}
 	scripts := s.scripts.all()
 	evidence := make(map[string]*verify.Evidence)
 	for _, script := range scripts {
-		evidence[script.Name] = &verify.Evidence{Run: run}
+		evidence[script.Name] = &verify.Evidence{Run: (*verify.Run)(run)}
 	}
 	normal := evidence[scripts[len(scripts)-1].Name]
 	var latest *verify.Evidence // whose create was the last one
-	for _, e := range s.Events(Filter{Contract: f.Contract, Since: f.Since, After: f.After}) {
+	for _, e := range s.Events(journal.Filter{Contract: f.Contract, Since: f.Since, After: f.After}) {
 		its := evidence[e.Scenario]
 		switch {
 		case its == nil && stray(&e) && latest != nil:
@@ -65,19 +96,19 @@ func (s *Server) Judge(f Filter, run *Run) []Verdict {
 			its.Requests = append(its.Requests, s.asEvidence(r))
 		}
 	}
-	var verdicts []Verdict
+	var results []verify.Result
 	for _, script := range scripts {
 		its := evidence[script.Name]
 		if its != normal { // a wrong value may have kept a scenario from being chosen
 			its.Creates = append(its.Creates, normal.Creates...)
 		}
-		verdicts = append(verdicts, verify.Judge(script, *its)...)
+		results = append(results, verify.Judge(script, *its)...)
 	}
-	return verdicts
+	return results
 }
 
 // stray reports whether a call was made for no request, or with a wrong key.
-func stray(e *Event) bool {
+func stray(e *journal.Event) bool {
 	switch e.On {
 	case scenario.OnUpload, scenario.OnRequestSFTPAccess, scenario.OnProcess, scenario.OnStatus, scenario.OnSkipTest, scenario.OnDownload:
 		return e.Request == 0

@@ -11,19 +11,20 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
 // verdictOn is what Judge says of one expectation.
-func verdictOn(tb testing.TB, srv *mockserver.Server, script, expect string, run *mockserver.Run) mockserver.Verdict {
+func verdictOn(tb testing.TB, srv *mockserver.Server, script, expect string, run *mockserver.Run) mockserver.Outcome {
 	tb.Helper()
-	for _, v := range srv.Judge(mockserver.Filter{}, run) {
+	for _, v := range srv.Judge(journal.Filter{}, run) {
 		if v.Scenario == script && v.Expect == expect {
 			return v
 		}
 	}
 	tb.Fatalf("no verdict on %s of %s", expect, script)
-	return mockserver.Verdict{}
+	return mockserver.Outcome{}
 }
 
 // What a client was told is compared with what the platform got, by whoever knows; over HTTPS and over SFTP, at the moment of process.
@@ -116,7 +117,7 @@ func TestJournal_headers(t *testing.T) {
 			w := onWire(t, nil)
 			m := w.create()
 			w.send("GET", "status?"+m.params().Encode(), http.Header{tc.header: {tc.value(m.key)}}, nil)
-			events := w.srv.Events(mockserver.Filter{On: scenario.OnStatus})
+			events := w.srv.Events(journal.Filter{On: scenario.OnStatus})
 			if len(events) != 1 || events[0].KeyIn != tc.want {
 				t.Errorf("%+v, want the key in %q", events, tc.want)
 			}
@@ -124,7 +125,7 @@ func TestJournal_headers(t *testing.T) {
 	}
 	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "faults: [{on: status, http: {status: 503, headers: {Retry-After: 7}}}]\n")})
 	w.do("GET", w.srv.URL()+"/database/v1/status?"+w.create().params().Encode(), nil, nil)
-	if events := w.srv.Events(mockserver.Filter{On: scenario.OnStatus}); len(events) != 1 || events[0].RetryAfter != 7*time.Second {
+	if events := w.srv.Events(journal.Filter{On: scenario.OnStatus}); len(events) != 1 || events[0].RetryAfter != 7*time.Second {
 		t.Errorf("%+v, want 7s", events)
 	}
 }

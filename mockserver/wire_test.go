@@ -64,7 +64,7 @@ func onBothWires(t *testing.T, opts *mockserver.Options, test func(*testing.T, *
 }
 
 func newWire(tb testing.TB, base string, srv *mockserver.Server) *wire {
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: srv.CA().Pool()}}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: srv.CertPool()}}
 	tb.Cleanup(transport.CloseIdleConnections)
 	return &wire{
 		TB: tb, srv: srv, base: base, sftpAddr: srv.SFTPAddr(), knownHosts: srv.KnownHostsFile(), caFile: srv.CAFile(),

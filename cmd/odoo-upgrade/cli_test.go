@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
@@ -373,7 +374,7 @@ func TestRun_brokenBeforeClose(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 			var sent int64
-			for _, e := range srv.Events(mockserver.Filter{}) {
+			for _, e := range srv.Events(journal.Filter{}) {
 				for _, r := range e.Written {
 					sent += r.To - r.From
 				}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -120,7 +121,7 @@ func underScenario(t *testing.T, s *scenario.Scenario, via, dump string) (proble
 		key = req.Key
 		message, _ = req.Status["customer_message"].(string)
 	}
-	for _, v := range srv.Verify(mockserver.Filter{}) {
+	for _, v := range srv.Verify(journal.Filter{}) {
 		if v.Verdict == "fail" {
 			bad("%s: wanted %s, saw %s (%s)", v.Expect, v.Wanted, v.Saw, v.Hint)
 		}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/internal/claim"
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
@@ -484,7 +485,7 @@ func (v *victim) examine(t *testing.T, contract string, most int) {
 	t.Helper()
 	const window = 2 << 20
 	requests := map[int64]bool{}
-	for _, e := range v.srv.Events(mockserver.Filter{Contract: contract, On: "create"}) {
+	for _, e := range v.srv.Events(journal.Filter{Contract: contract, On: "create"}) {
 		requests[e.Request] = true
 	}
 	if len(requests) > most || len(requests) == 0 {
@@ -493,7 +494,7 @@ func (v *victim) examine(t *testing.T, contract string, most int) {
 	for request := range requests {
 		var uploads int
 		var sent, top int64
-		for _, e := range v.srv.Events(mockserver.Filter{Request: request}) {
+		for _, e := range v.srv.Events(journal.Filter{Request: request}) {
 			switch e.On {
 			case "upload":
 				if len(e.Failures) == 0 && e.Checksum != "" {

@@ -17,6 +17,7 @@ import (
 	"github.com/upgrademock/upgrademock/internal/child"
 	"github.com/upgrademock/upgrademock/internal/stage"
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 // linger is how long what a program has left running may go on: a restore that it did not wait for comes to its end, and a daemon does not
@@ -210,7 +211,7 @@ func remark(stderr io.Writer, command string, remarks stage.Remarks) {
 // asExpected reports whether the program did what the scenarios expect, and says what it did not.
 func asExpected(srv *mockserver.Server, run *mockserver.Run, stderr io.Writer) bool {
 	good := true
-	for _, v := range srv.Judge(mockserver.Filter{}, run) {
+	for _, v := range srv.Judge(journal.Filter{}, run) {
 		if v.Verdict != mockserver.Fail {
 			continue
 		}

@@ -18,7 +18,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/internal/child"
 	"github.com/upgrademock/upgrademock/internal/stage"
-	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -70,11 +70,11 @@ type Result struct {
 	Exit     int       `json:"exit"` // as a shell has it
 	Failed   []Failure `json:"failed"`
 
-	Description string             `json:"-"` // the scenario's
-	Took        time.Duration      `json:"-"`
-	Output      string             `json:"-"` // the end of what the client printed
-	Journal     []mockserver.Event `json:"-"`
-	skip        string             // why it was left out; "": it was not
+	Description string          `json:"-"` // the scenario's
+	Took        time.Duration   `json:"-"`
+	Output      string          `json:"-"` // the end of what the client printed
+	Journal     []journal.Event `json:"-"`
+	skip        string          // why it was left out; "": it was not
 	remarks     stage.Remarks
 }
 

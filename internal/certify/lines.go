@@ -6,14 +6,14 @@ import (
 	"io"
 	"strings"
 
-	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 // spot is how many of the journal's lines are shown before and after the nearest one.
 const spot = 3
 
 // around are the journal's lines about the failure: around the nearest event, which is marked, or the last ones.
-func around(f Failure, journal []mockserver.Event) []string {
+func around(f Failure, journal []journal.Event) []string {
 	from, to, at := max(0, len(journal)-2*spot), len(journal), -1
 	for i, e := range journal {
 		if f.nearest != 0 && e.Seq == f.nearest {
@@ -32,7 +32,7 @@ func around(f Failure, journal []mockserver.Event) []string {
 }
 
 // line is an event for people.
-func line(e mockserver.Event) string {
+func line(e journal.Event) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %-20s", e.At.Format("15:04:05.000"), e.On)
 	put := func(format string, args ...any) { fmt.Fprintf(&b, " "+format, args...) }

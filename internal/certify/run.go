@@ -17,6 +17,7 @@ import (
 	"github.com/upgrademock/upgrademock/internal/child"
 	"github.com/upgrademock/upgrademock/internal/stage"
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -88,7 +89,7 @@ func (r *run) run(ctx context.Context) (err error) {
 
 // judge makes the result of what the client did.
 func (r *run) judge() {
-	verdicts := r.stage.Server.Judge(mockserver.Filter{}, &mockserver.Run{
+	verdicts := r.stage.Server.Judge(journal.Filter{}, &mockserver.Run{
 		Status: r.ended.Status, Signal: r.ended.Signal, Took: r.ended.Took, TimedOut: r.late,
 		Printed: map[string]string{"standard output": r.stdout, "standard error": r.stderr},
 		Out:     r.out, Told: r.told, Dump: r.opts.Dump,

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -83,18 +83,18 @@ func (via Via) told(script *scenario.Scenario) Via {
 }
 
 // choseOther is why a client that had the choice went a way on which it could not meet the scenario, "" if it did not.
-func (via Via) choseOther(script *scenario.Scenario, events []mockserver.Event) string {
+func (via Via) choseOther(script *scenario.Scenario, events []journal.Event) string {
 	need := needs(script)
 	if via != Both || need == Both {
 		return ""
 	}
 	happened := func(on func(string) bool) bool {
-		return slices.ContainsFunc(events, func(e mockserver.Event) bool { return on(e.On) })
+		return slices.ContainsFunc(events, func(e journal.Event) bool { return on(e.On) })
 	}
 	uploaded := happened(func(on string) bool { return on == scenario.OnUpload || on == scenario.OnUpgrade })
 	var went Via
 	switch {
-	case mockserver.SentOver(events) == string(SFTP), !uploaded && happened(overSFTP):
+	case slices.ContainsFunc(events, wroteOverSFTP), !uploaded && happened(overSFTP):
 		went = SFTP
 	case uploaded:
 		went = HTTPS
@@ -104,5 +104,7 @@ func (via Via) choseOther(script *scenario.Scenario, events []mockserver.Event) 
 	}
 	return fmt.Sprintf("it is about dumps sent over %s, and this client chose %s", name(need), name(went))
 }
+
+func wroteOverSFTP(e journal.Event) bool { return e.On == scenario.OnSFTPPut || len(e.Written) > 0 }
 
 func name(via Via) string { return strings.ToUpper(string(via)) }

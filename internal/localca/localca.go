@@ -324,6 +324,9 @@ func (ca *CA) publish(root *os.Root, dir string) error {
 // Note is what an operator should know of the authority's files, as a sentence; "" is nothing.
 func (ca *CA) Note() string { return ca.note }
 
+// Certificate is the authority's certificate.
+func (ca *CA) Certificate() *x509.Certificate { return ca.cert }
+
 // PEM is the authority's certificate, which clients must trust.
 func (ca *CA) PEM() []byte { return bytes.Clone(ca.certPEM) }
 

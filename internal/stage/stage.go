@@ -6,6 +6,7 @@ package stage
 import (
 	"context"
 	"crypto/rand"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -98,7 +99,7 @@ func StartProxy(addr string, srv *mockserver.Server, opts Options, log *slog.Log
 		hosts = append([]string{strings.TrimPrefix(base, "http://")}, hosts...)
 	}
 	return proxy.Start(addr, proxy.Options{
-		Handler: srv, Certificate: srv.CA().Leaf, Guard: func(l net.Listener) net.Listener { return srv.Guard("proxy", l) },
+		Handler: srv, Certificate: srv.CertificateFor, Guard: func(l net.Listener) net.Listener { return srv.Guard("proxy", l) },
 		Hosts: hosts, AllowHosts: opts.AllowHosts, Passthrough: opts.Passthrough, Logger: log,
 	})
 }
@@ -111,7 +112,7 @@ func (s *Stage) makeEnv(opts Options) error {
 		return err
 	}
 	s.bundle = filepath.Join(s.Dir, "ca-bundle.pem")
-	if err := WriteBundle(s.bundle, srv.CA().PEM(), opts.Environ); err != nil {
+	if err := WriteBundle(s.bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), opts.Environ); err != nil {
 		return err
 	}
 	base := srv.HTTPSURL()

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 

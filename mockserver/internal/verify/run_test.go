@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/internal/likeness"
 	"github.com/upgrademock/upgrademock/mockserver/internal/verify"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 

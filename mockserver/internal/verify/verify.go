@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
 	"github.com/upgrademock/upgrademock/mockserver/internal/likeness"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -146,10 +146,10 @@ func names(e *journal.Event) []string {
 }
 
 // overHTTPS reports whether the dump went up over HTTPS, and no other way.
-func (j *judge) overHTTPS() bool { return SentOver(j.events) == "https" }
+func (j *judge) overHTTPS() bool { return sentOver(j.events) == "https" }
 
-// SentOver tells which way a dump went up: "https", "sftp", or "" when none was sent. Who tried both ways went over SFTP.
-func SentOver(events []journal.Event) (way string) {
+// sentOver tells which way a dump went up: "https", "sftp", or "" when none was sent. Who tried both ways went over SFTP.
+func sentOver(events []journal.Event) (way string) {
 	for i := range events {
 		switch e := &events[i]; {
 		case e.On == scenario.OnSFTPPut || len(e.Written) > 0:

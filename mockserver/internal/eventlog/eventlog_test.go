@@ -1,4 +1,4 @@
-package journal_test
+package eventlog_test
 
 import (
 	"bytes"
@@ -17,7 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,7 +34,7 @@ func seqs(events []journal.Event) []uint64 {
 }
 
 // fill adds n events: On is status or sftp.open in turn, the request 1, 2 or 3, a second apart.
-func fill(j *journal.Journal, n int) {
+func fill(j *eventlog.Log, n int) {
 	for i := range n {
 		j.Add(&journal.Event{
 			On: []string{"status", "sftp.open"}[i%2], Request: int64(i%3 + 1), Contract: fmt.Sprintf("M%d", i%3+1),
@@ -44,7 +45,7 @@ func fill(j *journal.Journal, n int) {
 
 func TestFilter(t *testing.T) {
 	t.Parallel()
-	j := journal.New(0, nil, nil)
+	j := eventlog.New(0, nil, nil)
 	fill(j, 12)
 	for name, tc := range map[string]struct {
 		filter journal.Filter
@@ -71,7 +72,7 @@ func TestFilter(t *testing.T) {
 // What comes out is what came in, whichever field it is in, and whatever was in that place before.
 func TestJournal_everyField(t *testing.T) {
 	t.Parallel()
-	j := journal.New(1, nil, nil)
+	j := eventlog.New(1, nil, nil)
 	for _, n := range []int{1, 300, 2} { // the second is larger than is usual
 		var e journal.Event
 		fields := reflect.ValueOf(&e).Elem()
@@ -101,7 +102,7 @@ func TestJournal_everyField(t *testing.T) {
 				t.Fatalf("what is a %T?", value)
 			}
 		}
-		j.Add(&e, journal.Param{Name: "key", Value: "aaaa…"}, journal.Param{Name: "", Value: strings.Repeat("x", 50*n)})
+		j.Add(&e, eventlog.Param{Name: "key", Value: "aaaa…"}, eventlog.Param{Name: "", Value: strings.Repeat("x", 50*n)})
 		e.Seq = j.Last()
 		e.Params = map[string]string{"key": "aaaa…", "": strings.Repeat("x", 50*n)}
 		if d := cmp.Diff([]journal.Event{e}, j.Events(journal.Filter{})); d != "" {
@@ -124,15 +125,15 @@ func TestJournal_bounded(t *testing.T) {
 	}{
 		{0, []uint64{}, 0}, {3, []uint64{1, 2, 3}, 0}, {4, []uint64{1, 2, 3, 4}, 0}, {5, []uint64{2, 3, 4, 5}, 1}, {11, []uint64{8, 9, 10, 11}, 7},
 	} {
-		j := journal.New(4, nil, nil)
+		j := eventlog.New(4, nil, nil)
 		fill(j, tc.added)
 		if d := cmp.Diff(tc.want, seqs(j.Events(journal.Filter{}))); d != "" || j.Dropped() != tc.dropped || j.Last() != uint64(tc.added) {
 			t.Errorf("after %d events: dropped %d, last %d, and (-want +got):\n%s", tc.added, j.Dropped(), j.Last(), d)
 		}
 	}
-	j := journal.New(0, nil, nil)
-	fill(j, journal.DefaultCapacity+5)
-	if n := len(j.Events(journal.Filter{})); n != journal.DefaultCapacity || j.Dropped() != 5 {
+	j := eventlog.New(0, nil, nil)
+	fill(j, eventlog.DefaultCapacity+5)
+	if n := len(j.Events(journal.Filter{})); n != eventlog.DefaultCapacity || j.Dropped() != 5 {
 		t.Errorf("by default %d events, %d dropped", n, j.Dropped())
 	}
 }
@@ -141,7 +142,7 @@ func TestJournal_bounded(t *testing.T) {
 func TestJournal_later(t *testing.T) {
 	t.Parallel()
 	const added, room = 1500, 500
-	j := journal.New(room, nil, nil)
+	j := eventlog.New(room, nil, nil)
 	for i := range added {
 		e := &journal.Event{On: "status", Request: int64(i % 2), Why: strings.Repeat("x", 100)}
 		if i%300 == 0 {
@@ -171,7 +172,7 @@ func TestJournal_later(t *testing.T) {
 // Clearing takes out what passes the filter, also when events were dropped; numbers go on, and so does the dropping.
 func TestJournal_clear(t *testing.T) {
 	t.Parallel()
-	j := journal.New(6, nil, nil)
+	j := eventlog.New(6, nil, nil)
 	fill(j, 10) // 5 to 10 are there
 	j.Clear(journal.Filter{Request: 1})
 	if d := cmp.Diff([]uint64{5, 6, 8, 9}, seqs(j.Events(journal.Filter{}))); d != "" || j.Dropped() != 4 {
@@ -190,7 +191,7 @@ func TestJournal_clear(t *testing.T) {
 // Next returns what is there, or waits for it; nobody waits for ever.
 func TestJournal_next(t *testing.T) {
 	t.Parallel()
-	j := journal.New(0, nil, nil)
+	j := eventlog.New(0, nil, nil)
 	fill(j, 3)
 	if events, err := j.Next(t.Context(), journal.Filter{After: 1}); err != nil || len(events) != 2 {
 		t.Errorf("what is there: %v, %v", events, err)
@@ -237,7 +238,7 @@ func TestJournal_next(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := <-ended; !errors.Is(err, journal.ErrClosed) {
+	if err := <-ended; !errors.Is(err, eventlog.ErrClosed) {
 		t.Errorf("a wait at a closed journal: %v", err)
 	}
 	if events, err := j.Next(t.Context(), journal.Filter{After: 42}); err != nil || len(events) != 1 {
@@ -249,8 +250,8 @@ func TestJournal_next(t *testing.T) {
 func TestJournal_writes(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	j := journal.New(1, &out, nil)
-	j.Add(&journal.Event{On: "status", At: moment.In(time.FixedZone("", 3600))}, journal.Param{Name: "a", Value: "<&>"})
+	j := eventlog.New(1, &out, nil)
+	j.Add(&journal.Event{On: "status", At: moment.In(time.FixedZone("", 3600))}, eventlog.Param{Name: "a", Value: "<&>"})
 	j.Add(&journal.Event{On: "sftp.close", At: moment, Written: []journal.Range{{From: 0, To: 5}}})
 	want := `{"seq":1,"at":"2015-09-09T07:13:49Z","on":"status","params":{"a":"<&>"}}
 {"seq":2,"at":"2015-09-09T07:13:49Z","on":"sftp.close","written":[{"from":0,"to":5}]}
@@ -284,7 +285,7 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 // A writer that fails is told of at the end, and nothing else suffers.
 func TestJournal_writerFails(t *testing.T) {
 	t.Parallel()
-	j := journal.New(0, &fullDisk{lines: 2}, nil)
+	j := eventlog.New(0, &fullDisk{lines: 2}, nil)
 	fill(j, 5)
 	if n := len(j.Events(journal.Filter{})); n != 5 {
 		t.Errorf("%d events", n)
@@ -296,7 +297,7 @@ func TestJournal_writerFails(t *testing.T) {
 
 func TestJournal_concurrently(t *testing.T) {
 	t.Parallel()
-	j := journal.New(50, nil, nil)
+	j := eventlog.New(50, nil, nil)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() { fill(j, 200) })

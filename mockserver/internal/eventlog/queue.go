@@ -1,4 +1,4 @@
-package journal
+package eventlog
 
 import (
 	"encoding/binary"
@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// queue is packed events, oldest first. They lie one behind the other on pages, each behind its length, since memory that is written in its order is
-// written fast. What is dropped is not looked at again: it has long left the processor's caches. The zero value is empty.
+// queue is encoded events, oldest first, one behind the other on pages: memory that is written in order is written fast. Dropping
+// an event does not touch its memory. The zero value is empty.
 type queue struct {
 	total   int    // events on the pages
 	dropped int    // those of them, at the beginning, that were dropped
@@ -30,8 +30,8 @@ const (
 
 func (q *queue) len() int { return q.total - q.dropped }
 
-// add appends an event, which has been packed.
-func (q *queue) add(seq uint64, p packed) {
+// add appends an event.
+func (q *queue) add(seq uint64, p encoded) {
 	at, end := len(q.tail), len(q.tail)+headerSize+len(p)
 	if end > cap(q.tail) {
 		q.turn(headerSize + len(p))
@@ -44,7 +44,7 @@ func (q *queue) add(seq uint64, p packed) {
 	q.total++
 }
 
-// turn goes on on another page, which has room for size bytes.
+// turn goes on to another page, of at least size bytes.
 func (q *queue) turn(size int) {
 	if len(q.tail) > 0 {
 		q.full = append(q.full, page{b: q.tail, n: q.total - q.before})
@@ -65,26 +65,26 @@ func (q *queue) drop() {
 	first := q.full[0]
 	q.full = slices.Delete(q.full, 0, 1)
 	q.total, q.before, q.dropped = q.total-first.n, q.before-first.n, q.dropped-first.n
-	if cap(first.b) == pageSize { // one large event must not keep its memory for all that follow
+	if cap(first.b) == pageSize { // the memory of a large event is not kept for all that follow
 		q.blank = first.b[:0]
 	}
 }
 
 // later are the events after a Seq. The queue must not change meanwhile.
-func (q *queue) later(after uint64) iter.Seq2[uint64, packed] {
-	return func(yield func(uint64, packed) bool) {
+func (q *queue) later(after uint64) iter.Seq2[uint64, encoded] {
+	return func(yield func(uint64, encoded) bool) {
 		skip := q.dropped
 		for i := range len(q.full) + 1 {
 			b := q.page(i)
 			if i < len(q.full) && firstSeq(q.page(i+1)) <= after+1 {
-				skip, b = 0, nil // whoever waits for the next event need not look through all before it
+				skip, b = 0, nil // all of them come before
 			}
 			for len(b) > 0 {
 				end := headerSize + int(binary.LittleEndian.Uint32(b))
 				switch seq := firstSeq(b); {
 				case skip > 0:
 					skip--
-				case seq > after && !yield(seq, packed(b[headerSize:end])):
+				case seq > after && !yield(seq, encoded(b[headerSize:end])):
 					return
 				}
 				b = b[end:]

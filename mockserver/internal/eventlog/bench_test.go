@@ -1,19 +1,20 @@
-package journal_test
+package eventlog_test
 
 import (
 	"testing"
 	"time"
 
-	"github.com/upgrademock/upgrademock/mockserver/internal/journal"
+	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 func BenchmarkAdd(b *testing.B) {
-	j := journal.New(0, nil, nil)
+	j := eventlog.New(0, nil, nil)
 	e := journal.Event{
 		At: time.Now(), On: "status", Request: 10534, Contract: "M123456-abcdef", Scenario: "normal", Method: "GET", Path: "/database/v1/status",
 		Agent: "curl/7.88.1", Status: 200, Sent: 1137, State: "draft", Duration: 50 * time.Microsecond,
 	}
-	params := []journal.Param{{Name: "request", Value: "10534"}, {Name: "key", Value: "abcd…"}}
+	params := []eventlog.Param{{Name: "request", Value: "10534"}, {Name: "key", Value: "abcd…"}}
 	b.ReportAllocs()
 	for b.Loop() {
 		j.Add(&e, params...)
@@ -22,8 +23,8 @@ func BenchmarkAdd(b *testing.B) {
 
 // BenchmarkNext is what each event costs while somebody waits for the next one, behind a full journal.
 func BenchmarkNext(b *testing.B) {
-	j := journal.New(0, nil, nil)
-	fill(j, journal.DefaultCapacity)
+	j := eventlog.New(0, nil, nil)
+	fill(j, eventlog.DefaultCapacity)
 	for b.Loop() {
 		last := j.Last()
 		j.Add(&journal.Event{On: "status"})

@@ -1,0 +1,203 @@
+// Package eventlog keeps the emulator's journal in memory: the latest events, in one order, and how many older ones were
+// dropped. Next waits for an event.
+package eventlog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/upgrademock/upgrademock/mockserver/journal"
+)
+
+// pass decodes an event and reports whether it passes the filter. The cheap conditions come first.
+func pass(f *journal.Filter, seq uint64, p encoded) (e journal.Event, ok bool) {
+	request, on := p.head()
+	if seq <= f.After || f.Request != 0 && f.Request != request ||
+		f.On != "" && f.On != string(on) && !strings.HasPrefix(string(on), f.On+".") {
+		return journal.Event{}, false
+	}
+	e = p.event(seq)
+	return e, (f.Contract == "" || f.Contract == e.Contract) && !e.At.Before(f.Since)
+}
+
+// Param is a parameter of a call.
+type Param struct{ Name, Value string }
+
+// Log is a bounded list of events. Its methods may be called concurrently.
+type Log struct {
+	mu      sync.Mutex
+	seq     uint64
+	dropped uint64
+	events  queue
+	cap     int
+	changed chan struct{}       // closed when an event is added; nil while no Next waits
+	hide    func(string) string // replaces each text that came from outside; nil: they stay as they are
+	out     *json.Encoder
+	outErr  error
+	closed  bool
+}
+
+// DefaultCapacity is how many events a Log holds by default.
+const DefaultCapacity = 10_000
+
+// New makes a log of capacity events; 0 is DefaultCapacity. Each event is also written to out as one line of JSON; if out is
+// nil, events are not written. Each text that came from outside is kept as hide returns it; if hide is nil, as it is.
+func New(capacity int, out io.Writer, hide func(string) string) *Log {
+	if capacity <= 0 {
+		capacity = DefaultCapacity
+	}
+	j := &Log{cap: capacity, hide: hide}
+	if out != nil {
+		j.out = json.NewEncoder(out)
+		j.out.SetEscapeHTML(false)
+	}
+	return j
+}
+
+// Add appends the event, sets its Seq, and hides what is to be hidden in its texts. Its Params come beside it, as a list, which
+// is made sooner than a map. Add keeps neither.
+func (j *Log) Add(e *journal.Event, params ...Param) {
+	if j.hide != nil {
+		j.redact(e, params)
+	}
+	buffer := buffers.Get().(*[]byte)
+	p := encode((*buffer)[:0], e, params) // before the lock, which every call needs
+	e.Seq = j.add(p)
+	if cap(p) <= usualSize { // the memory of a large event is not kept for all that follow
+		*buffer = p
+	}
+	buffers.Put(buffer)
+}
+
+func (j *Log) redact(e *journal.Event, params []Param) {
+	for _, text := range [...]*string{
+		&e.Contract, &e.Method, &e.Path, &e.Agent, &e.User, &e.Client, &e.Op, &e.Why,
+	} {
+		*text = j.hide(*text)
+	}
+	for i := range params {
+		params[i] = Param{j.hide(params[i].Name), j.hide(params[i].Value)}
+	}
+}
+
+// buffers are for encoding events.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func (j *Log) add(p encoded) (seq uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.seq++
+	if j.events.len() == j.cap {
+		j.events.drop()
+		j.dropped++
+	}
+	j.events.add(j.seq, p)
+	if j.out != nil {
+		j.writeLocked(p)
+	}
+	if j.changed != nil {
+		close(j.changed)
+		j.changed = nil
+	}
+	return j.seq
+}
+
+func (j *Log) writeLocked(p encoded) {
+	if j.outErr == nil {
+		j.outErr = j.out.Encode(p.event(j.seq))
+	}
+}
+
+// Events returns the events that pass, oldest first.
+func (j *Log) Events(f journal.Filter) []journal.Event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.eventsLocked(f)
+}
+
+func (j *Log) eventsLocked(f journal.Filter) []journal.Event {
+	var found []journal.Event
+	for seq, p := range j.events.later(f.After) {
+		if e, ok := pass(&f, seq, p); ok {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// ErrClosed is what Next returns when the log was closed.
+var ErrClosed = errors.New("journal: closed")
+
+// Next returns the events that pass, and waits for one while there is none.
+func (j *Log) Next(ctx context.Context, f journal.Filter) ([]journal.Event, error) {
+	for {
+		j.mu.Lock()
+		found, closed := j.eventsLocked(f), j.closed
+		if j.changed == nil {
+			j.changed = make(chan struct{})
+		}
+		changed := j.changed
+		j.mu.Unlock()
+		switch {
+		case len(found) > 0:
+			return found, nil
+		case closed:
+			return nil, ErrClosed
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Last is the number of the latest event.
+func (j *Log) Last() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.seq
+}
+
+// Dropped is how many events were dropped because the log was full.
+func (j *Log) Dropped() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.dropped
+}
+
+// Clear forgets the events that pass, keeping the others; the numbers go on.
+func (j *Log) Clear(f journal.Filter) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var kept queue
+	for seq, p := range j.events.later(0) {
+		if _, ok := pass(&f, seq, p); !ok {
+			kept.add(seq, p)
+		}
+	}
+	j.events = kept
+	if f == (journal.Filter{}) {
+		j.dropped = 0
+	}
+}
+
+// Close ends every Next, and returns the error of writing events, if any.
+func (j *Log) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.closed = true
+	if j.changed != nil {
+		close(j.changed)
+		j.changed = nil
+	}
+	if j.outErr != nil {
+		return fmt.Errorf("journal: write: %w", j.outErr)
+	}
+	return nil
+}

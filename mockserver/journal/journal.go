@@ -1,0 +1,90 @@
+// Package journal holds the events by which the emulator tells what happened: every HTTP exchange, every event of an SFTP
+// session, every change of a request's state, in one order.
+//
+// A journal holds sizes and checksums, never bodies, and keys only shortened, so that it can be handed around. The JSON of an
+// Event is what the control API answers, and a line of the file that mockserver.Options.JournalWriter leads to.
+package journal
+
+import "time"
+
+// The values of Event.On that no scenario has a name for. The others are those of a scenario's faults and expectations:
+// the names of the methods, such as "create" and "status", "download", "sftp.put" and "sftp.get".
+const (
+	OnPage    = "page"    // the page of a request, for people
+	OnUnknown = "unknown" // a call to a path at which nothing is
+	OnState   = "state"   // a change of state
+	OnData    = "data"    // a note about the data directory
+)
+
+// Event is one thing that happened. Fields that mean nothing for its On are zero, and left out of the JSON.
+type Event struct {
+	Seq      uint64    `json:"seq"` // from 1, without gaps until the journal is cleared
+	At       time.Time `json:"at"`  // by the emulator's clock; for a change of state, when it logically happened
+	On       string    `json:"on"`  // a method, "download", "page", "sftp.…" or "state"
+	Request  int64     `json:"request,omitempty"`
+	Contract string    `json:"contract,omitempty"`
+	Scenario string    `json:"scenario,omitempty"`
+
+	// An HTTP exchange.
+	Method     string            `json:"method,omitempty"`
+	Path       string            `json:"path,omitempty"`
+	Params     map[string]string `json:"params,omitempty"` // the key shortened, long values cut
+	Agent      string            `json:"user_agent,omitempty"`
+	Status     int               `json:"status,omitempty"`
+	Received   int64             `json:"received,omitempty"`       // bytes of a dump
+	Checksum   string            `json:"checksum,omitempty"`       // "crc32c:…", of the whole dump: received, closed over SFTP, or processed
+	Sent       int64             `json:"sent,omitempty"`           // bytes of the answer's body
+	State      string            `json:"state,omitempty"`          // of the request, as the answer says
+	Failures   []string          `json:"failures,omitempty"`       // the reasons
+	KeyIn      string            `json:"key_in,omitempty"`         // the headers of the call that had the request's key in them
+	RetryAfter time.Duration     `json:"retry_after_ns,omitempty"` // what the answer's header said
+	Duration   time.Duration     `json:"duration_ns,omitempty"`    // by the real clock; 0 with another one
+
+	// An SFTP event.
+	Session uint64  `json:"session,omitempty"`
+	User    string  `json:"user,omitempty"`
+	Client  string  `json:"client,omitempty"`
+	Auth    string  `json:"auth,omitempty"` // the authentication method
+	PubKey  string  `json:"public_key,omitempty"`
+	Handle  uint64  `json:"handle,omitempty"`
+	Op      string  `json:"op,omitempty"`
+	Flags   string  `json:"flags,omitempty"`
+	Size    int64   `json:"size,omitempty"`
+	Offset  int64   `json:"offset,omitempty"`
+	Written []Range `json:"written,omitempty"`
+	Read    []Range `json:"read,omitempty"`
+
+	// A change of state.
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+
+	Fault string `json:"fault,omitempty"` // the scripted fault that fired: its place in the scenario, and what it does
+	Fired *Fired `json:"fired,omitempty"` // where it did; nil for faults that have no such place
+	Why   string `json:"why,omitempty"`   // an explanation for whoever tests a client
+}
+
+// Fired says where a scripted fault fired, and how many bytes went before and behind it.
+type Fired struct {
+	// At is the byte at which it fired: of the call's body on upload and upgrade, of the answer's body on other calls, of the
+	// file (its offset) over SFTP. It is 0 for a fault that fired before anything went.
+	At int64 `json:"at"`
+	// Received is how many bytes of the call's body, or of the file, came in.
+	Received int64 `json:"received"`
+	// Sent is how many bytes of the answer's body, or of the file, were sent.
+	Sent int64 `json:"sent"`
+}
+
+// Range is a stretch of a file, from From up to but without To.
+type Range struct {
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+}
+
+// Filter selects events. An event passes if it agrees with every field that is not zero; the zero Filter lets all pass.
+type Filter struct {
+	Request  int64
+	Contract string
+	On       string    // an event's On, or its part before a dot: "sftp" is all of "sftp.…"
+	Since    time.Time // not earlier
+	After    uint64    // a later Seq
+}
