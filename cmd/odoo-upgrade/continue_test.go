@@ -44,9 +44,9 @@ func TestRun_interruptedAndContinued(t *testing.T) {
 				dir := t.TempDir()
 				dump, out := noise(t, dir, "db.dump", 100_000), filepath.Join(dir, "out")
 				p := newPlatform(t, "pending", "done")
-				args := journeyArgs(dump, out)
+				args := runArgs(dump, out)
 				if source == "pipe" {
-					args = journeyArgs("-", out)
+					args = runArgs("-", out)
 				}
 				r := interrupted(t, p, at, args)
 				if r.code != 130 || !strings.Contains(r.stderr, "continues where it was") {
@@ -120,12 +120,12 @@ func TestRun_refusesToGuess(t *testing.T) {
 			dir := t.TempDir()
 			dump, out := noise(t, dir, "db.dump", 100_000), filepath.Join(dir, "out")
 			p := newPlatform(t, "pending", "done")
-			if r := interrupted(t, p, "upload", journeyArgs(dump, out)); r.code != 130 {
+			if r := interrupted(t, p, "upload", runArgs(dump, out)); r.code != 130 {
 				t.Fatalf("%+v", r)
 			}
 			calls := len(p.calls)
 			more := tt.change(t, dump, out+".upgrade-state.json")
-			r := command(t, p.env(), "", journeyArgs(dump, out, more...)...)
+			r := command(t, p.env(), "", runArgs(dump, out, more...)...)
 			if r.code != 1 || !strings.Contains(r.stderr, tt.says) {
 				t.Errorf("got %+v, want a refusal with %q", r, tt.says)
 			}
@@ -142,13 +142,13 @@ func TestRun_touchedDump(t *testing.T) {
 	dir := t.TempDir()
 	dump, out := noise(t, dir, "db.dump", 100_000), filepath.Join(dir, "out")
 	p := newPlatform(t, "done")
-	if r := interrupted(t, p, "upload", journeyArgs(dump, out)); r.code != 130 {
+	if r := interrupted(t, p, "upload", runArgs(dump, out)); r.code != 130 {
 		t.Fatalf("%+v", r)
 	}
 	if err := os.Chtimes(dump, time.Time{}, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 || p.count("create") != 1 {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || p.count("create") != 1 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -158,20 +158,20 @@ func TestRun_nextDump(t *testing.T) {
 	dir := t.TempDir()
 	dump, out := noise(t, dir, "db.dump", 100_000), filepath.Join(dir, "out")
 	p := newPlatform(t, "done")
-	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 {
 		t.Fatalf("%+v", r)
 	}
 	// The file is gone: it is fetched again, and nothing else is done.
 	if err := os.Remove(out); err != nil {
 		t.Fatal(err)
 	}
-	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) || p.count("create") != 1 || p.count("upload") != 1 {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) || p.count("create") != 1 || p.count("upload") != 1 {
 		t.Fatalf("%+v, calls %v", r, p.calls)
 	}
 	// The next night's dump is another upgrade.
 	noise(t, dir, "db.dump", 100_001)
 	p.state = "draft"
-	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) || p.count("create") != 2 {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) || p.count("create") != 2 {
 		t.Fatalf("%+v, calls %v", r, p.calls)
 	}
 }
@@ -184,11 +184,11 @@ func TestRun_oneAtATime(t *testing.T) {
 	var second ran
 	p.before = func(method string, _ int, _ http.ResponseWriter, _ *http.Request) bool {
 		if method == "upload" {
-			second = command(t, p.env(), "", journeyArgs(dump, out)...)
+			second = command(t, p.env(), "", runArgs(dump, out)...)
 		}
 		return false
 	}
-	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 {
 		t.Fatalf("%+v", r)
 	}
 	if second.code != 1 || !strings.Contains(second.stderr, "another odoo-upgrade is at work") {
@@ -210,11 +210,11 @@ func TestRun_dumpChangesMeanwhile(t *testing.T) {
 		}
 		return false
 	}
-	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 1 || !strings.Contains(r.stderr, "changed while it was uploaded") || p.count("process") > 0 {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 1 || !strings.Contains(r.stderr, "changed while it was uploaded") || p.count("process") > 0 {
 		t.Fatalf("%+v, calls %v", r, p.calls)
 	}
 	p.before = nil
-	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 || p.count("create") != 1 || !sameFiles(t, dump, out) {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || p.count("create") != 1 || !sameFiles(t, dump, out) {
 		t.Errorf("it was only touched: %+v", r)
 	}
 }

@@ -52,9 +52,9 @@ func TestRun_touchesNothingElse(t *testing.T) {
 			state := out + ".upgrade-state.json"
 			plant(t, out)
 			before := files(t, dir)
-			args := journeyArgs(dump, out)
+			args := runArgs(dump, out)
 			if source == "pipe" {
-				args = journeyArgs("-", out)
+				args = runArgs("-", out)
 			}
 			p := newPlatform(t, "pending", "done")
 			for _, at := range []string{"create", "upload", "process", "status", "download"} {
@@ -94,7 +94,7 @@ func TestRun_partAsDump(t *testing.T) {
 	dump := noise(t, dir, "out.part", 300_000)
 	before := files(t, dir)
 	out := filepath.Join(dir, "out")
-	if r := command(t, newPlatform(t, "done").env(), "", journeyArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) {
+	if r := command(t, newPlatform(t, "done").env(), "", runArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) {
 		t.Errorf("%+v", r)
 	}
 	if diff := cmp.Diff(before, without(files(t, dir), out, out+".upgrade-state.json")); diff != "" {
@@ -114,7 +114,7 @@ func TestRun_ownNamesAreTaken(t *testing.T) {
 			noise(t, dir, "out"+suffix, 500)
 			before := files(t, dir)
 			p := newPlatform(t, "done")
-			r := command(t, p.env(), "", journeyArgs(dump, out)...)
+			r := command(t, p.env(), "", runArgs(dump, out)...)
 			if r.code != 1 || !strings.Contains(r.stderr, out+suffix) || !strings.Contains(r.stderr, "move") || len(p.calls) > 0 {
 				t.Errorf("%+v, calls %v", r, p.calls)
 			}
@@ -137,12 +137,12 @@ func TestRun_oneOutput(t *testing.T) {
 	p.before = func(method string, _ int, _ http.ResponseWriter, _ *http.Request) bool {
 		if method == "upload" || method == "download" {
 			second = append(second,
-				command(t, other.env(), "", journeyArgs(dump, out, "--state", filepath.Join(dir, "other"))...),
+				command(t, other.env(), "", runArgs(dump, out, "--state", filepath.Join(dir, "other"))...),
 				command(t, other.env(), "", "download", "--out", dir+"/../"+filepath.Base(dir)+"/out"))
 		}
 		return false
 	}
-	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) {
 		t.Fatalf("%+v", r)
 	}
 	for _, r := range second {
@@ -192,10 +192,10 @@ func TestRun_outputIsChanged(t *testing.T) {
 		_, _ = w.Write(p.dump[1<<19:])
 		return true
 	}
-	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 1 || !strings.Contains(r.stderr, "is not what was downloaded") || r.stdout != "" {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 1 || !strings.Contains(r.stderr, "is not what was downloaded") || r.stdout != "" {
 		t.Errorf("%+v", r)
 	}
-	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) || p.count("create") != 1 {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) || p.count("create") != 1 {
 		t.Errorf("once more: %+v", r)
 	}
 }
@@ -279,7 +279,7 @@ func TestStandardStreams(t *testing.T) {
 	env := p.env()
 	for out, says := range map[string]string{dump: "standard input and --out are one file", printed.Name(): "--out and standard output are one file"} {
 		var stderr strings.Builder
-		code := execute(t.Context(), journeyArgs("-", out), environment{stdin: in, stdout: printed, stderr: &stderr, getenv: func(n string) string { return env[n] }})
+		code := execute(t.Context(), runArgs("-", out), environment{stdin: in, stdout: printed, stderr: &stderr, getenv: func(n string) string { return env[n] }})
 		if code != 2 || !strings.Contains(stderr.String(), says) || len(p.calls) > 0 {
 			t.Errorf("code %d: %s, want %q", code, stderr.String(), says)
 		}

@@ -429,7 +429,7 @@ func (v *victim) round(t *testing.T, random *rand.Rand, moment string, i int) ma
 	second := v.run(t, dir, "out", contract, via, back, source, nil)
 	creates, left := 1, []string{"out", "out.upgrade-state.json"}
 	if strings.Contains(second.stderr, "a decision is needed") {
-		// The one moment that no client can bridge: see the journey package.
+		// The one moment that no client can bridge: see package workflow.
 		if !strings.HasPrefix(moment, "create ") && moment != "at any time" && moment != "no room" {
 			t.Errorf("%s: a request may have been lost: %s", moment, second.stderr)
 		}

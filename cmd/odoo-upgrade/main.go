@@ -16,7 +16,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/journey"
+	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/workflow"
 	"github.com/upgrademock/upgrademock/internal/claim"
 )
 
@@ -69,7 +69,7 @@ func execute(ctx context.Context, args []string, env environment) int {
 	}
 	a.reportError(err)
 	var usage usageError
-	var input *journey.InputError
+	var input *workflow.InputError
 	var sig signalError
 	switch {
 	case errors.As(err, &usage), errors.As(err, &input), errors.Is(err, claim.ErrUnfit), !a.began:

@@ -9,7 +9,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/upgrademock/upgrademock/client"
-	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/journey"
+	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/workflow"
 )
 
 // bars shows transfers: as a bar where there is a terminal, otherwise as a line now and then. Its methods are called
@@ -72,9 +72,9 @@ func (b *bars) line(what string, p client.Progress) {
 	}
 	b.at, b.percent = now, percent
 	if p.Total > 0 {
-		fmt.Fprintf(b.w, "%s: %s of %s (%d %%)\n", what, journey.Size(p.Done), journey.Size(p.Total), percent)
+		fmt.Fprintf(b.w, "%s: %s of %s (%d %%)\n", what, workflow.Size(p.Done), workflow.Size(p.Total), percent)
 	} else {
-		fmt.Fprintf(b.w, "%s: %s\n", what, journey.Size(p.Done))
+		fmt.Fprintf(b.w, "%s: %s\n", what, workflow.Size(p.Done))
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/upgrademock/upgrademock/client"
-	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/journey"
+	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/workflow"
 )
 
 // refFlags name a request that exists.
@@ -32,7 +32,7 @@ func (r *refFlags) register(a *app, cmd *cobra.Command) {
 // ref finds the request, and makes its key a secret. A state file also tells the platform, unless --url is given.
 func (r *refFlags) ref(a *app, cmd *cobra.Command) (client.Ref, error) {
 	if r.state != "" {
-		s, err := journey.Load(r.state)
+		s, err := workflow.Load(r.state)
 		switch {
 		case err != nil:
 			return client.Ref{}, err

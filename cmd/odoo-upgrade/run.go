@@ -12,12 +12,12 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/upgrademock/upgrademock/client"
-	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/journey"
+	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/workflow"
 )
 
 func (a *app) runCommand() *cobra.Command {
 	var (
-		o         journey.Options
+		o         workflow.Options
 		wait      waitFlags
 		flags     sshFlags
 		yes       bool
@@ -51,8 +51,8 @@ With --json every step is one line of JSON; the last one has "event": "finished"
 	f.StringVar(&o.Dump, "dump", "", "the dump, or - to read it from standard input (it is kept in a file beside the state file until the end)")
 	f.StringVar(&o.Out, "out", "", "where the upgraded dump goes (default: upgraded_ and the dump's name, in this folder, where that is free)")
 	f.StringVar(&state, "state", "", "where to note how far the run is (default: --out with .upgrade-state.json added)")
-	f.StringVar(&o.Via, "via", journey.Auto, "how to upload: auto, https or sftp")
-	f.StringVar(&o.DownloadVia, "download-via", journey.HTTPS, "how to download: https or sftp")
+	f.StringVar(&o.Via, "via", workflow.Auto, "how to upload: auto, https or sftp")
+	f.StringVar(&o.DownloadVia, "download-via", workflow.HTTPS, "how to download: https or sftp")
 	f.Int64Var(&threshold, "sftp-from", 256, "the size in MiB from which on --via auto chooses SFTP")
 	f.BoolVar(&o.NewRequest, "new-request", false, "begin anew, whatever an earlier run has done")
 	f.BoolVar(&o.SkipTest, "skip-test", false, "end the platform's test phase as soon as it begins")
@@ -69,9 +69,9 @@ With --json every step is one line of JSON; the last one has "event": "finished"
 		switch {
 		case o.Dump == "":
 			return usagef(cmd, "--dump is missing")
-		case o.Via != journey.Auto && o.Via != journey.HTTPS && o.Via != journey.SFTP:
+		case o.Via != workflow.Auto && o.Via != workflow.HTTPS && o.Via != workflow.SFTP:
 			return usagef(cmd, "--via %q: choose auto, https or sftp", o.Via)
-		case o.DownloadVia != journey.HTTPS && o.DownloadVia != journey.SFTP:
+		case o.DownloadVia != workflow.HTTPS && o.DownloadVia != workflow.SFTP:
 			return usagef(cmd, "--download-via %q: choose https or sftp", o.DownloadVia)
 		case threshold < 0:
 			return usagef(cmd, "--sftp-from cannot be negative")
@@ -105,7 +105,7 @@ With --json every step is one line of JSON; the last one has "event": "finished"
 		if o.Client, err = a.connect(cmd); err != nil {
 			return err
 		}
-		if o.HostKeys, err = flags.hostKeys(a); err != nil && o.Via == journey.SFTP {
+		if o.HostKeys, err = flags.hostKeys(a); err != nil && o.Via == workflow.SFTP {
 			return err
 		}
 		defer flags.close()
@@ -129,7 +129,7 @@ With --json every step is one line of JSON; the last one has "event": "finished"
 		ctx, cancel := withTimeout(cmd.Context(), wait.timeout, "it has run")
 		defer cancel()
 		began := time.Now()
-		res, err := journey.Run(ctx, o)
+		res, err := workflow.Run(ctx, o)
 		o.Report.(*reporter).bars.end()
 		if sig := (signalError{}); errors.As(err, &sig) || errors.As(context.Cause(ctx), &sig) {
 			return fmt.Errorf("%w. The same command continues where it was", context.Cause(ctx))
@@ -142,7 +142,7 @@ With --json every step is one line of JSON; the last one has "event": "finished"
 	return cmd
 }
 
-func (a *app) showResult(res *journey.Result, took time.Duration) error {
+func (a *app) showResult(res *workflow.Result, took time.Duration) error {
 	if a.json {
 		return writeJSONLine(a.secrets.wrap(a.stdout), map[string]any{"event": "finished", "request": res.Request, "out": res.Out.Path,
 			"bytes": res.Out.Size, "sha256": res.Out.SHA256, "already": res.Already, "seconds": took.Seconds()})
@@ -150,7 +150,7 @@ func (a *app) showResult(res *journey.Result, took time.Duration) error {
 	rows := [][2]string{
 		{"request", fmt.Sprint(res.Request)},
 		{"upgraded dump", res.Out.Path},
-		{"size", journey.Size(res.Out.Size)},
+		{"size", workflow.Size(res.Out.Size)},
 		{"SHA-256", res.Out.SHA256},
 	}
 	if res.Already {
@@ -169,7 +169,7 @@ func (r *reporter) Secret(k client.Key) { r.a.secrets.add(k) }
 
 func (r *reporter) Progress(what string, p client.Progress) { r.bars.progress(what, p) }
 
-func (r *reporter) Step(s journey.Step) {
+func (r *reporter) Step(s workflow.Step) {
 	r.bars.end()
 	if r.a.json {
 		line := map[string]any{"event": s.Event, "text": clean(s.Text)}

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// journeyArgs is a run's command line.
-func journeyArgs(dump, out string, more ...string) []string {
+// runArgs is a run's command line.
+func runArgs(dump, out string, more ...string) []string {
 	return append([]string{"run", "--target", "8.0", "--aim", "test", "--dump", dump, "--out", out, "--via", "https", "--interval", "100ms"}, more...)
 }
 
@@ -96,7 +96,7 @@ func TestRun_independentPlatform(t *testing.T) {
 			if tt.name == "the upload's answer is lost" {
 				p.before = loseUploadAnswer(p)
 			}
-			r := command(t, p.env(), "", append(journeyArgs(dump, out), tt.args...)...)
+			r := command(t, p.env(), "", append(runArgs(dump, out), tt.args...)...)
 			if r.code != tt.code {
 				t.Errorf("exit code %d, want %d: %s", r.code, tt.code, r.stderr)
 			}
@@ -123,7 +123,7 @@ func TestRun_independentPlatform(t *testing.T) {
 			if tt.code == 0 {
 				// Once more does nothing.
 				before := len(p.calls)
-				if r := command(t, p.env(), "", append(journeyArgs(dump, out), tt.args...)...); r.code != 0 || !strings.Contains(r.stdout, "an earlier run") {
+				if r := command(t, p.env(), "", append(runArgs(dump, out), tt.args...)...); r.code != 0 || !strings.Contains(r.stdout, "an earlier run") {
 					t.Errorf("the second time: %+v", r)
 				}
 				if len(p.calls) != before {
@@ -161,16 +161,16 @@ func TestRun_createAnswerLost(t *testing.T) {
 		}
 		return false
 	}
-	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 1 || !strings.Contains(r.stderr, "--new-request") {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 1 || !strings.Contains(r.stderr, "--new-request") {
 		t.Fatalf("the first run: %+v", r)
 	}
-	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 1 || !strings.Contains(r.stderr, "--new-request") {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 1 || !strings.Contains(r.stderr, "--new-request") {
 		t.Fatalf("the second run: %+v", r)
 	}
 	if n := p.count("create"); n != 1 {
 		t.Errorf("create was called %d times", n)
 	}
-	if r := command(t, p.env(), "", journeyArgs(dump, out, "--new-request")...); r.code != 0 || !sameFiles(t, dump, out) {
+	if r := command(t, p.env(), "", runArgs(dump, out, "--new-request")...); r.code != 0 || !sameFiles(t, dump, out) {
 		t.Errorf("with --new-request: %+v", r)
 	}
 }
@@ -180,7 +180,7 @@ func TestRun_json(t *testing.T) {
 	dir := t.TempDir()
 	dump, out := noise(t, dir, "db.dump", 100_000), filepath.Join(dir, "out")
 	p := newPlatform(t, "pending", "done")
-	r := command(t, p.env(), "", journeyArgs(dump, out, "--json")...)
+	r := command(t, p.env(), "", runArgs(dump, out, "--json")...)
 	if r.code != 0 || r.stderr != "" {
 		t.Fatalf("%+v", r)
 	}
@@ -207,7 +207,7 @@ func TestRun_json(t *testing.T) {
 	if strings.Contains(r.stdout, platformKey) {
 		t.Error("the key was printed")
 	}
-	r = command(t, p.env(), "", journeyArgs(dump, filepath.Join(dir, "out2"), "--json", "--target", "5.0")...)
+	r = command(t, p.env(), "", runArgs(dump, filepath.Join(dir, "out2"), "--json", "--target", "5.0")...)
 	var e struct {
 		Event    string
 		Failures []struct{ Reason string }
@@ -235,38 +235,38 @@ func TestRun_nothingIsAskedForInVain(t *testing.T) {
 		code int
 		says string
 	}{
-		{"no dump", journeyArgs(in("missing"), in("o1")), 2, "missing does not exist"},
-		{"a folder for a dump", journeyArgs(dir, in("o2")), 2, "use -Fc"},
-		{"a device for a dump", journeyArgs(os.DevNull, in("o2")), 2, "use --dump -"},
-		{"an empty dump", journeyArgs(noise(t, dir, "empty", 0), in("o3")), 2, "is empty"},
-		{"nothing from the pipe", journeyArgs("-", in("o4")), 1, "nothing came from the pipe"},
-		{"no folder for the result", journeyArgs(dump, filepath.Join(dir, "no", "o5")), 2, "there is no such file or folder"},
-		{"a folder for the result", journeyArgs(dump, dir), 2, "is a folder"},
-		{"a device for the result", journeyArgs(dump, os.DevNull), 2, "is no regular file"},
-		{"a device for the state", journeyArgs(dump, in("o5"), "--state", os.DevNull), 2, "is no regular file"},
-		{"a link for the result", journeyArgs(key, in("link")), 2, "is a link to"},
-		{"a link for the state", journeyArgs(key, in("o5"), "--state", in("link")), 2, "is a link to"},
-		{"an open key", journeyArgs(dump, in("o6"), "--ssh-key", openKey(t, dir)), 2, "chmod 600"},
-		{"no key", journeyArgs(dump, in("o7"), "--ssh-key", in("missing")), 2, "missing"},
-		{"a key that is none", journeyArgs(dump, in("o7"), "--ssh-key", key), 2, "expected a file as ssh-keygen writes it"},
-		{"no authority", journeyArgs(dump, in("o7"), "--ca-file", in("missing")), 2, "--ca-file"},
-		{"an authority that is none", journeyArgs(dump, in("o7"), "--ca-file", key), 2, "no certificate in PEM form"},
+		{"no dump", runArgs(in("missing"), in("o1")), 2, "missing does not exist"},
+		{"a folder for a dump", runArgs(dir, in("o2")), 2, "use -Fc"},
+		{"a device for a dump", runArgs(os.DevNull, in("o2")), 2, "use --dump -"},
+		{"an empty dump", runArgs(noise(t, dir, "empty", 0), in("o3")), 2, "is empty"},
+		{"nothing from the pipe", runArgs("-", in("o4")), 1, "nothing came from the pipe"},
+		{"no folder for the result", runArgs(dump, filepath.Join(dir, "no", "o5")), 2, "there is no such file or folder"},
+		{"a folder for the result", runArgs(dump, dir), 2, "is a folder"},
+		{"a device for the result", runArgs(dump, os.DevNull), 2, "is no regular file"},
+		{"a device for the state", runArgs(dump, in("o5"), "--state", os.DevNull), 2, "is no regular file"},
+		{"a link for the result", runArgs(key, in("link")), 2, "is a link to"},
+		{"a link for the state", runArgs(key, in("o5"), "--state", in("link")), 2, "is a link to"},
+		{"an open key", runArgs(dump, in("o6"), "--ssh-key", openKey(t, dir)), 2, "chmod 600"},
+		{"no key", runArgs(dump, in("o7"), "--ssh-key", in("missing")), 2, "missing"},
+		{"a key that is none", runArgs(dump, in("o7"), "--ssh-key", key), 2, "expected a file as ssh-keygen writes it"},
+		{"no authority", runArgs(dump, in("o7"), "--ca-file", in("missing")), 2, "--ca-file"},
+		{"an authority that is none", runArgs(dump, in("o7"), "--ca-file", key), 2, "no certificate in PEM form"},
 
-		{"the dump is the result", journeyArgs(dump, dump), 2, "--dump and --out are one file"},
-		{"the dump is the result, by another way", journeyArgs(dump, filepath.Join(dir, "..", filepath.Base(dir), "db.dump")), 2, "--dump and --out are one file"},
-		{"the dump is the result, by a link", journeyArgs(in("link"), dump), 2, "--dump and --out are one file"},
-		{"the dump is the result, by a hard link", journeyArgs(dump, in("hard")), 2, "--dump and --out are one file"},
-		{"the dump is the state", journeyArgs(dump, in("o8"), "--state", dump), 2, "--dump and --state are one file"},
-		{"the result is the state", journeyArgs(dump, in("o8"), "--state", in("o8")), 2, "--out and --state are one file"},
-		{"the result is the state but for its case", journeyArgs(dump, in("o8"), "--state", in("O8")), 2, "--out and --state are one file"},
-		{"the lock is the dump", journeyArgs(noise(t, dir, "o9.odoo-upgrade", 10), in("o9")), 2, "--dump and the lock of --out are one file"},
-		{"the lock is the state", journeyArgs(dump, in("o9"), "--state", in("o9.odoo-upgrade")), 2, "--state and the lock of --out are one file"},
-		{"the result is the lock of the state", journeyArgs(dump, in("o9.odoo-upgrade"), "--state", in("o9")), 2, "--out and the lock of --state are one file"},
-		{"the result is a key", journeyArgs(dump, key, "--ssh-key", key), 2, "--out and --ssh-key are one file"},
-		{"the state is a key", journeyArgs(dump, in("o9"), "--ssh-key", key, "--state", key), 2, "--state and --ssh-key are one file"},
-		{"the result is the known hosts", journeyArgs(dump, key, "--known-hosts", key), 2, "--out and --known-hosts are one file"},
-		{"the dump is the known hosts", journeyArgs(dump, in("o9"), "--known-hosts", dump), 2, "--dump and --known-hosts are one file"},
-		{"the result is the authority", journeyArgs(dump, key, "--ca-file", key), 2, "--out and --ca-file are one file"},
+		{"the dump is the result", runArgs(dump, dump), 2, "--dump and --out are one file"},
+		{"the dump is the result, by another way", runArgs(dump, filepath.Join(dir, "..", filepath.Base(dir), "db.dump")), 2, "--dump and --out are one file"},
+		{"the dump is the result, by a link", runArgs(in("link"), dump), 2, "--dump and --out are one file"},
+		{"the dump is the result, by a hard link", runArgs(dump, in("hard")), 2, "--dump and --out are one file"},
+		{"the dump is the state", runArgs(dump, in("o8"), "--state", dump), 2, "--dump and --state are one file"},
+		{"the result is the state", runArgs(dump, in("o8"), "--state", in("o8")), 2, "--out and --state are one file"},
+		{"the result is the state but for its case", runArgs(dump, in("o8"), "--state", in("O8")), 2, "--out and --state are one file"},
+		{"the lock is the dump", runArgs(noise(t, dir, "o9.odoo-upgrade", 10), in("o9")), 2, "--dump and the lock of --out are one file"},
+		{"the lock is the state", runArgs(dump, in("o9"), "--state", in("o9.odoo-upgrade")), 2, "--state and the lock of --out are one file"},
+		{"the result is the lock of the state", runArgs(dump, in("o9.odoo-upgrade"), "--state", in("o9")), 2, "--out and the lock of --state are one file"},
+		{"the result is a key", runArgs(dump, key, "--ssh-key", key), 2, "--out and --ssh-key are one file"},
+		{"the state is a key", runArgs(dump, in("o9"), "--ssh-key", key, "--state", key), 2, "--state and --ssh-key are one file"},
+		{"the result is the known hosts", runArgs(dump, key, "--known-hosts", key), 2, "--out and --known-hosts are one file"},
+		{"the dump is the known hosts", runArgs(dump, in("o9"), "--known-hosts", dump), 2, "--dump and --known-hosts are one file"},
+		{"the result is the authority", runArgs(dump, key, "--ca-file", key), 2, "--out and --ca-file are one file"},
 	}
 	before := files(t, dir)
 	for _, tt := range tests {
@@ -300,14 +300,14 @@ func TestRun_timeout(t *testing.T) {
 	dir := t.TempDir()
 	dump, out := noise(t, dir, "db.dump", 1000), filepath.Join(dir, "out")
 	p := newPlatform(t, "processing")
-	r := command(t, p.env(), "", journeyArgs(dump, out, "--timeout", "10s")...)
+	r := command(t, p.env(), "", runArgs(dump, out, "--timeout", "10s")...)
 	if r.code != 1 || !strings.Contains(r.stderr, "--timeout") || errors.Is(t.Context().Err(), context.DeadlineExceeded) {
 		t.Errorf("%+v", r)
 	}
 	p.mu.Lock()
 	p.states = []string{"done"}
 	p.mu.Unlock()
-	if r := command(t, p.env(), "", journeyArgs(dump, out)...); r.code != 0 || p.count("create") != 1 {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || p.count("create") != 1 {
 		t.Errorf("%+v", r)
 	}
 }

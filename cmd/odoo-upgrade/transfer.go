@@ -13,7 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/upgrademock/upgrademock/client"
-	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/journey"
+	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/workflow"
 	"github.com/upgrademock/upgrademock/internal/claim"
 )
 
@@ -31,7 +31,7 @@ func (a *app) uploadCommand() *cobra.Command {
 			return usagef(cmd, "--dump is missing")
 		}
 		if dump != "-" {
-			f, info, err := journey.OpenDump(dump)
+			f, info, err := workflow.OpenDump(dump)
 			if err != nil {
 				return err
 			}
@@ -53,7 +53,7 @@ func (a *app) uploadCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.done(fmt.Sprintf("Uploaded %s. Next: odoo-upgrade process.", journey.Size(sent)), map[string]any{
+		return a.done(fmt.Sprintf("Uploaded %s. Next: odoo-upgrade process.", workflow.Size(sent)), map[string]any{
 			"request": ref.ID, "bytes": sent, "seconds": time.Since(began).Seconds()})
 	})
 }
@@ -182,7 +182,7 @@ Connections that break are made again.`,
 		if err := a.distinct(cmd, &flags, namedFile{what: "--dump", path: dump}); err != nil {
 			return err
 		}
-		f, info, err := journey.OpenDump(dump)
+		f, info, err := workflow.OpenDump(dump)
 		if err != nil {
 			return err
 		}
@@ -203,9 +203,9 @@ Connections that break are made again.`,
 }
 
 func transferred(verb string, t *client.SFTPTransfer) string {
-	s := fmt.Sprintf("%s %s.", verb, journey.Size(t.Size))
+	s := fmt.Sprintf("%s %s.", verb, workflow.Size(t.Size))
 	if t.From > 0 {
-		s += fmt.Sprintf(" %s of it were there already.", journey.Size(t.From))
+		s += fmt.Sprintf(" %s of it were there already.", workflow.Size(t.From))
 	}
 	return s
 }
@@ -247,7 +247,7 @@ connections are continued, and so is what an earlier, interrupted call left.`,
 	f := cmd.Flags()
 	f.StringVar(&what, "what", "upgraded", "which file: "+strings.Join(names, ", "))
 	f.StringVar(&out, "out", "", "where to write it (default: the platform's name for it, in this folder, where that is free)")
-	f.StringVar(&via, "via", journey.HTTPS, "https or sftp; over SFTP only the upgraded dump can be had")
+	f.StringVar(&via, "via", workflow.HTTPS, "https or sftp; over SFTP only the upgraded dump can be had")
 	flags.register(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("what", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
 	return a.refCommand(cmd, func(cmd *cobra.Command, c *client.Client, ref client.Ref) error {
@@ -260,9 +260,9 @@ connections are continued, and so is what an earlier, interrupted call left.`,
 		switch {
 		case which < 0:
 			return usagef(cmd, "--what %q: choose one of %s", what, strings.Join(names, ", "))
-		case via != journey.HTTPS && via != journey.SFTP:
+		case via != workflow.HTTPS && via != workflow.SFTP:
 			return usagef(cmd, "--via %q: choose https or sftp", via)
-		case via == journey.SFTP && what != "upgraded":
+		case via == workflow.SFTP && what != "upgraded":
 			return usagef(cmd, "over SFTP only the upgraded dump can be had")
 		}
 		if err := flags.check(cmd); err != nil {
@@ -293,7 +293,7 @@ connections are continued, and so is what an earlier, interrupted call left.`,
 			}
 		}
 		began := time.Now()
-		if via == journey.SFTP {
+		if via == workflow.SFTP {
 			defer flags.close()
 			access, o, err := a.sftp(cmd.Context(), c, ref, &flags, "download")
 			if err != nil {
@@ -321,7 +321,7 @@ connections are continued, and so is what an earlier, interrupted call left.`,
 		if err != nil {
 			return err
 		}
-		return a.done(fmt.Sprintf("Downloaded %s. It is %s.", journey.Size(got.Size), out), map[string]any{
+		return a.done(fmt.Sprintf("Downloaded %s. It is %s.", workflow.Size(got.Size), out), map[string]any{
 			"request": ref.ID, "what": what, "out": out, "bytes": got.Size, "from": got.From, "connections": got.Tries, "seconds": time.Since(began).Seconds()})
 	})
 }

@@ -1,4 +1,4 @@
-package journey_test
+package workflow_test
 
 import (
 	"os"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/journey"
+	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/workflow"
 	"github.com/upgrademock/upgrademock/internal/claim"
 )
 
@@ -31,7 +31,7 @@ func TestSizeMatches(t *testing.T) {
 		{"7.00 parsecs", 7, false},
 		{"NaN b", 7, false},
 	} {
-		if got := journey.SizeMatches(tt.figure, tt.size); got != tt.want {
+		if got := workflow.SizeMatches(tt.figure, tt.size); got != tt.want {
 			t.Errorf("%q for %d bytes: got %v, want %v", tt.figure, tt.size, got, tt.want)
 		}
 	}
@@ -40,7 +40,7 @@ func TestSizeMatches(t *testing.T) {
 func TestSize(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int64]string{0: "0 bytes", 1023: "1023 bytes", 1024: "1.0 KiB", 1 << 30: "1.0 GiB", 3 << 39: "1.5 TiB", 1 << 62: "4096.0 PiB"} {
-		if got := journey.Size(n); got != want {
+		if got := workflow.Size(n); got != want {
 			t.Errorf("%d: got %q, want %q", n, got, want)
 		}
 	}
@@ -58,7 +58,7 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(path, raw, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := journey.Load(path)
+		s, err := workflow.Load(path)
 		switch {
 		case err == nil && (s == nil || s.Stage == ""):
 			t.Errorf("got %+v", s)
@@ -70,7 +70,7 @@ func FuzzLoad(f *testing.F) {
 				t.Fatal(err)
 			}
 			defer c.Release()
-			if err := journey.SaveUnder(c, s); err != nil {
+			if err := workflow.SaveUnder(c, s); err != nil {
 				t.Error(err)
 			}
 		}
@@ -79,7 +79,7 @@ func FuzzLoad(f *testing.F) {
 
 func TestLoad_nothingThere(t *testing.T) {
 	t.Parallel()
-	if s, err := journey.Load(filepath.Join(t.TempDir(), "missing")); s != nil || err != nil {
+	if s, err := workflow.Load(filepath.Join(t.TempDir(), "missing")); s != nil || err != nil {
 		t.Errorf("got %v, %v", s, err)
 	}
 }

@@ -1,4 +1,4 @@
-// Package journey goes the whole way of an upgrade: create, upload, process, wait, download. It notes each step in
+// Package workflow goes the whole way of an upgrade: create, upload, process, wait, download. It notes each step in
 // a state file before and after taking it, so that the next process continues where this one ended, however it
 // ended.
 //
@@ -11,7 +11,7 @@
 //     status is asked whether the one before has arrived; over SFTP the transfer goes on from what is there.
 //   - No wrong dump. What the dump is, is noted by size, time and SHA-256; another one is refused.
 //   - No foreign file touched. State file and result are claimed (see package claim) from the beginning to the end.
-package journey
+package workflow
 
 import (
 	"cmp"

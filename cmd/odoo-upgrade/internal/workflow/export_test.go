@@ -1,4 +1,4 @@
-package journey
+package workflow
 
 import "github.com/upgrademock/upgrademock/internal/claim"
 

@@ -1,4 +1,4 @@
-package journey
+package workflow
 
 import (
 	"cmp"
