@@ -12,7 +12,7 @@ import (
 // finish takes a request that exists to its end, from whatever state it is in.
 func (r *run) finish(ctx context.Context) (*Result, error) {
 	s := r.state
-	fresh := s.Stage == Created && s.Via == ""
+	fresh := s.Phase == Created && s.Via == ""
 	var req *client.Request
 	if !fresh {
 		var err error
@@ -23,7 +23,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if fresh || req.State == client.StateDraft {
 		// The platform may have forgotten a dump that it confirmed; then process says so, and once it is sent again.
 		for again := range 2 {
-			if !s.Stage.uploaded() {
+			if !s.Phase.uploaded() {
 				if err := r.upload(ctx); err != nil {
 					return nil, r.unknown(err)
 				}
@@ -37,11 +37,11 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 				return nil, err
 			}
 			r.step("missing", "The platform does not have the dump: sending it again.", nil)
-			s.Stage, s.Confirmed = Created, 0
+			s.Phase, s.Confirmed = Created, 0
 		}
 	}
-	if s.Stage != Processed {
-		s.Stage = Processed
+	if s.Phase != Processed {
+		s.Phase = Processed
 		if err := s.Save(); err != nil {
 			return nil, err
 		}
@@ -121,7 +121,7 @@ func (r *run) process(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.state.Stage = Processed
+	r.state.Phase = Processed
 	if err := r.state.Save(); err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (r *run) wait(ctx context.Context) (*client.Request, error) {
 			return nil, r.unknown(err)
 		}
 		if rejected := req.Rejection(); rejected != nil {
-			r.state.Stage = Rejected
+			r.state.Phase = Rejected
 			return nil, errors.Join(rejected, r.state.Save())
 		}
 		if req.State.Succeeded() {
@@ -224,7 +224,7 @@ func (r *run) download(ctx context.Context, req *client.Request) error {
 		return fmt.Errorf("%s is not what was downloaded (SHA-256 %s now, %s then): %w, another program has written to it; "+
 			"start again to download it once more", r.Out, sum, came, client.ErrChanged)
 	}
-	s.Stage, s.Out = Finished, &OutFile{Path: r.Out, Size: n, SHA256: sum}
+	s.Phase, s.Out = Finished, &OutFile{Path: r.Out, Size: n, SHA256: sum}
 	r.step("downloaded", fmt.Sprintf("Downloaded %s, SHA-256 %s.", Size(n), sum), map[string]any{"bytes": n, "sha256": sum, "hash_seconds": time.Since(began).Seconds()})
 	return s.Save()
 }

@@ -15,22 +15,22 @@ import (
 	"github.com/upgrademock/upgrademock/internal/claim"
 )
 
-// Stage is how far a run has come, as far as it was noted. The platform may be ahead of it, never behind.
-type Stage string
+// Phase is how far a run has come, as far as it was noted. The platform may be ahead of it, never behind.
+type Phase string
 
-// The stages in their order.
+// The phases in their order.
 const (
-	Creating  Stage = "creating"  // create was about to leave; whether it arrived is not known
-	Created   Stage = "created"   // the request's id and key are known
-	Sent      Stage = "sent"      // the dump has left over HTTPS; whether it arrived is not known
-	Uploaded  Stage = "uploaded"  // the platform has confirmed the dump
-	Processed Stage = "processed" // process was accepted
-	Rejected  Stage = "rejected"  // over: the platform will not upgrade
-	Finished  Stage = "finished"  // over: the upgraded dump is in its place
+	Creating  Phase = "creating"  // create was about to leave; whether it arrived is not known
+	Created   Phase = "created"   // the request's id and key are known
+	Sent      Phase = "sent"      // the dump has left over HTTPS; whether it arrived is not known
+	Uploaded  Phase = "uploaded"  // the platform has confirmed the dump
+	Processed Phase = "processed" // process was accepted
+	Rejected  Phase = "rejected"  // over: the platform will not upgrade
+	Finished  Phase = "finished"  // over: the upgraded dump is in its place
 )
 
-func (s Stage) uploaded() bool { return s != Creating && s != Created && s != Sent }
-func (s Stage) over() bool     { return s == Rejected || s == Finished }
+func (s Phase) uploaded() bool { return s != Creating && s != Created && s != Sent }
+func (s Phase) over() bool     { return s == Rejected || s == Finished }
 
 // State is what a run remembers: enough to continue where it was, in another process. It holds the request's key, so
 // its file is for its owner only.
@@ -44,7 +44,7 @@ type State struct {
 	Filename  string    `json:"filename"`
 	Timezone  string    `json:"timezone,omitempty"`
 	Dump      DumpID    `json:"dump"`
-	Stage     Stage     `json:"stage"`
+	Phase     Phase     `json:"stage"`
 	Via       string    `json:"via,omitempty"`       // how the dump went: "https" or "sftp"
 	Confirmed int64     `json:"confirmed,omitempty"` // so many bytes of the dump's beginning the SFTP server has confirmed
 	Request   int64     `json:"request,omitempty"`
@@ -103,7 +103,7 @@ func Load(path string) (*State, error) {
 		return nil, fmt.Errorf("reading what an earlier run noted: %w", err)
 	}
 	s := &State{path: path}
-	if err := json.Unmarshal(raw, s); err != nil || s.Version == 0 || s.Stage == "" {
+	if err := json.Unmarshal(raw, s); err != nil || s.Version == 0 || s.Phase == "" {
 		return nil, fmt.Errorf("%s is not a state file of odoo-upgrade, or is damaged. "+
 			"If an earlier run made it, its request may still be there; to begin anew, move the file away", path)
 	}

@@ -50,7 +50,7 @@ func (r *run) upload(ctx context.Context) error {
 		return fmt.Errorf("the dump %s: %w while it was uploaded, so that nobody knows what the platform has; start again to have it checked",
 			s.Dump.Path, cmp.Or(err, client.ErrChanged))
 	}
-	s.Stage = Uploaded
+	s.Phase = Uploaded
 	if err := s.Save(); err != nil {
 		return err
 	}
@@ -88,12 +88,12 @@ func (r *run) uploadHTTPS(ctx context.Context, f *os.File) error {
 	tries := 0
 	return r.retry(ctx, func(ctx context.Context) error {
 		// Only when all of it has left before can it have arrived. The note outlives the process.
-		if s.Stage == Sent {
+		if s.Phase == Sent {
 			arrived, err := r.arrived(ctx)
 			if arrived || err != nil {
 				return err
 			}
-			s.Stage = Created
+			s.Phase = Created
 		}
 		if tries++; tries > maxUploads {
 			return fmt.Errorf("the upload broke off %d times; SFTP could resume it: --via sftp", maxUploads)
@@ -101,8 +101,8 @@ func (r *run) uploadHTTPS(ctx context.Context, f *os.File) error {
 		var noted error
 		err := r.Client.Upload(ctx, s.Ref(), io.NewSectionReader(f, 0, size), size, &client.UploadOptions{
 			Progress: func(p client.Progress) {
-				if p.Done == size && s.Stage != Sent {
-					s.Stage = Sent
+				if p.Done == size && s.Phase != Sent {
+					s.Phase = Sent
 					noted = s.SaveQuickly()
 				}
 				r.Report.Progress("upload", p)

@@ -126,7 +126,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if done, err := r.reconcile(ctx); done != nil || err != nil {
 		return done, err
 	}
-	if r.state == nil || r.state.Stage == Creating {
+	if r.state == nil || r.state.Phase == Creating {
 		if err := r.create(ctx); err != nil {
 			return nil, err
 		}
@@ -159,7 +159,7 @@ func (r *run) reconcile(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	s := r.state
-	if s.Stage == Creating && s.Request == 0 {
+	if s.Phase == Creating && s.Request == 0 {
 		return nil, fmt.Errorf("%w: an earlier run ended while it created the request (%s), so there may be one at the platform whose key "+
 			"nobody knows. Such a request stays a draft, nothing comes of it. To create another: --new-request", ErrNeedsDecision, s.Updated.Format(time.DateTime))
 	}
@@ -168,20 +168,20 @@ func (r *run) reconcile(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	switch {
-	case !same && s.Stage.over():
+	case !same && s.Phase.over():
 		r.step("new-dump", fmt.Sprintf("Request %d is over and the dump is another one now: beginning anew.", s.Request), nil)
 		r.state = nil
 		return nil, nil
 	case !same:
 		return nil, fmt.Errorf("%w: the dump %s has changed since request %d was begun with it (SHA-256 %.12s…, %d bytes then). "+
 			"Put the first one back to continue, or upgrade this one with --new-request", ErrNeedsDecision, r.Dump, s.Request, s.Dump.SHA256, s.Dump.Size)
-	case s.Stage == Finished && s.Out.intact(ctx, r.Out):
+	case s.Phase == Finished && s.Out.intact(ctx, r.Out):
 		return &Result{Request: s.Request, Out: OutFile{r.Out, s.Out.Size, s.Out.SHA256}, Already: true}, nil
-	case s.Stage == Finished:
+	case s.Phase == Finished:
 		r.step("lost", "The upgraded dump of the earlier run is gone or changed: fetching it again.", nil)
-		s.Stage = Processed
+		s.Phase = Processed
 	}
-	r.step("continuing", fmt.Sprintf("Continuing request %d, %s so far.", s.Request, s.Stage), map[string]any{"stage": s.Stage})
+	r.step("continuing", fmt.Sprintf("Continuing request %d, %s so far.", s.Request, s.Phase), map[string]any{"stage": s.Phase})
 	return nil, nil
 }
 
@@ -208,18 +208,18 @@ func (r *run) sameDump(ctx context.Context) (bool, error) {
 		if !noted.Spooled {
 			return false, nil
 		}
-		if r.state.Stage.over() {
+		if r.state.Phase.over() {
 			d, err := r.prepareDump(ctx)
 			r.spooled = &d
 			return err == nil && d.SHA256 == noted.SHA256, err
 		}
-		if ok, err := noted.unchanged(); !ok && !r.state.Stage.uploaded() {
+		if ok, err := noted.unchanged(); !ok && !r.state.Phase.uploaded() {
 			return false, fmt.Errorf("the copy of the piped dump, %s, is gone or changed (%w): begin anew with --new-request", noted.Path, errors.Join(err, client.ErrChanged))
 		}
 		r.step("spooled", "Using the dump that the earlier run read from the pipe; standard input is not read.", nil)
 		return true, nil
 	}
-	quick := r.state.Stage.uploaded()
+	quick := r.state.Phase.uploaded()
 	ok, err := DumpID{Path: r.Dump, Size: noted.Size, Modified: noted.Modified}.unchanged()
 	switch {
 	case missing(err) && quick:
@@ -255,7 +255,7 @@ func (r *run) create(ctx context.Context) error {
 	}
 	p := r.Params
 	s := &State{URL: r.Client.URL(), Contract: p.Contract, Email: p.Email, Target: p.Target, Aim: p.Aim, Filename: p.Filename,
-		Timezone: p.Timezone, Dump: dump, Stage: Creating, path: r.StateFile, claim: r.notes}
+		Timezone: p.Timezone, Dump: dump, Phase: Creating, path: r.StateFile, claim: r.notes}
 	var req *client.Request
 	err = r.retryCreate(ctx, func(ctx context.Context) error {
 		if err := s.Prepare(); err != nil {
@@ -277,7 +277,7 @@ func (r *run) create(ctx context.Context) error {
 		return err
 	}
 	r.Report.Secret(req.Key)
-	s.Request, s.Key, s.Stage = req.ID, string(req.Key), Created
+	s.Request, s.Key, s.Phase = req.ID, string(req.Key), Created
 	// Only the name matters to a killed process, and the time until it is there is the time in which a request can
 	// be lost; so the disk is waited for afterwards.
 	err = s.SaveQuickly()

@@ -60,7 +60,7 @@ func FuzzLoad(f *testing.F) {
 		}
 		s, err := workflow.Load(path)
 		switch {
-		case err == nil && (s == nil || s.Stage == ""):
+		case err == nil && (s == nil || s.Phase == ""):
 			t.Errorf("got %+v", s)
 		case err != nil && !strings.Contains(err.Error(), path):
 			t.Errorf("%v does not name the file", err)
