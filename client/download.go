@@ -50,7 +50,7 @@ func (c *Client) Download(ctx context.Context, rawURL, filename string, opts *Do
 // file; otherwise it begins again. An answer with a content coding is refused, and so is an empty one: neither is
 // a dump. A URL of another server than the platform's is fetched only over https. A redirection is followed only
 // where it does not carry the request's key to another server, and never from https to http. No Referer is sent. The
-// error is ErrNotFound while the platform does not have the file (yet), and ErrNotAsTold
+// error is ErrNotFound while the platform does not have the file (yet), and ErrContradiction
 // when the server contradicts itself.
 func (c *Client) DownloadTo(ctx context.Context, rawURL string, out *Output, opts *DownloadOptions) (*Downloaded, error) {
 	const op = "download"
@@ -245,7 +245,7 @@ func (d *download) beginAnew(resp *http.Response, ranged bool) error {
 		return d.contradiction("the answer has the content coding %s", coding)
 	case coding != "":
 		e.Err = &permanentError{fmt.Errorf("%w: the answer has the content coding %s, though the file as it is was asked for. "+
-			"Nothing was saved: what came may be the dump packed once more by something in front of the platform", ErrNotAsTold, coding)}
+			"Nothing was saved: what came may be the dump packed once more by something in front of the platform", ErrContradiction, coding)}
 		return e
 	case looksHTML(h.Get("Content-Type"), nil) && !d.o.AllowHTML:
 		head, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
@@ -313,7 +313,7 @@ func (d *download) contradiction(format string, args ...any) error {
 		return &Error{Op: "download", Err: rerr}
 	}
 	if d.wrong++; d.wrong >= maxContradictions {
-		err = fmt.Errorf("%w: given up after %d such answers: %w", ErrNotAsTold, d.wrong, err)
+		err = fmt.Errorf("%w: given up after %d such answers: %w", ErrContradiction, d.wrong, err)
 		return &Error{Op: "download", Err: &permanentError{err}}
 	}
 	return &Error{Op: "download", Err: fmt.Errorf("%w: beginning again", err)}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/upgrademock/upgrademock/client/internal/transfer"
 )
 
 // Reasons the platform is known to give in Failure.Reason. Production may give others: they are carried along as they are.
@@ -41,8 +43,8 @@ var (
 	ErrNotJSON = errors.New("the answer is not the JSON it should be")
 	// ErrRejected: the request ended in a state from which no upgraded database comes.
 	ErrRejected = errors.New("the platform did not upgrade the database")
-	// ErrNotAsTold: the server's answers contradict each other, time and again, so that what it has cannot be got whole.
-	ErrNotAsTold = errors.New("the server does not send what it says that it sends")
+	// ErrContradiction: the server's answers contradict each other, time and again, so that what it has cannot be got whole.
+	ErrContradiction = transfer.ErrContradiction
 	// ErrChanged: a file changed while it was being transferred.
 	ErrChanged = errors.New("the file changed")
 	// ErrHostKey: the SSH server's host key is unknown and was not accepted, or is not the known one.

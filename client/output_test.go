@@ -495,7 +495,7 @@ func TestDownload_neverAsTold(t *testing.T) {
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "out"), "before")
 			_, err := newClient(t, srv.URL).Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"), &client.DownloadOptions{Retry: impatient})
-			if !errors.Is(err, client.ErrNotAsTold) || !strings.Contains(err.Error(), tt.says) || n != tt.calls {
+			if !errors.Is(err, client.ErrContradiction) || !strings.Contains(err.Error(), tt.says) || n != tt.calls {
 				t.Errorf("%d calls, %v; want %d and %q", n, err, tt.calls, tt.says)
 			}
 			if diff := cmp.Diff(map[string]string{"out": "before"}, folder(t, dir)); diff != "" {

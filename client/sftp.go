@@ -15,6 +15,8 @@ import (
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/upgrademock/upgrademock/client/internal/transfer"
 )
 
 // SFTPOptions are what the SFTP transfers take beside the access and the file. Signers and HostKeys are required.
@@ -79,16 +81,10 @@ func (o *SFTPOptions) withDefaults(window int64) (SFTPOptions, error) {
 // maxStatuses is how often a server may refuse an operation or contradict itself, with no progress in between.
 const maxStatuses = 5
 
-// contradicted says that the server does not have what it says that it has.
-func contradicted(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrNotAsTold, fmt.Sprintf(format, args...))
-}
-
 // sftpSession is one connection with one SFTP channel on it.
 type sftpSession struct {
 	*sftp.Client
-	channel *sftpChannel
-	packet  int // the largest payload to read or write at once
+	channel *transfer.Channel // under Client
 	conn    net.Conn
 	ssh     *ssh.Client
 	stop    func() bool
@@ -109,11 +105,6 @@ func (s *sftpSession) Close(err error) {
 		_ = s.conn.Close()
 		s.stop()
 	})
-}
-
-// open opens a file for reading.
-func (s *sftpSession) open(name string) (*remoteFile, error) {
-	return openRemote(s.channel, name, s.packet)
 }
 
 // dialSFTP logs in and opens the SFTP channel. When ctx ends the connection is cut at once.
@@ -168,15 +159,15 @@ func (c *Client) dialSFTP(ctx context.Context, access *SFTPAccess, o *SFTPOption
 	if err != nil {
 		return nil, fmt.Errorf("opening SFTP at %s: %w", addr, err)
 	}
-	both, packet, err := handshake(channel, channel)
+	shared, err := transfer.NewChannel(channel, channel)
 	if err != nil {
 		return nil, fmt.Errorf("opening SFTP at %s: %w", addr, err)
 	}
-	lib, err := sftp.NewClientPipe(both, both, sftp.MaxPacketUnchecked(packet))
+	lib, err := sftp.NewClientPipe(shared, shared, sftp.MaxPacketUnchecked(shared.Packet()))
 	if err != nil {
 		return nil, fmt.Errorf("opening SFTP at %s: %w", addr, err)
 	}
-	return &sftpSession{Client: lib, channel: both, packet: packet, conn: raw, ssh: client, stop: stop}, nil
+	return &sftpSession{Client: lib, channel: shared, conn: raw, ssh: client, stop: stop}, nil
 }
 
 // openSubsystem returns a channel with the sftp subsystem at its other end.
@@ -196,6 +187,17 @@ func openSubsystem(client *ssh.Client) (ssh.Channel, error) {
 		return nil, err
 	}
 	return channel, nil
+}
+
+// localReader marks the errors of a file on this machine.
+type localReader struct{ io.ReaderAt }
+
+func (r localReader) ReadAt(p []byte, off int64) (int, error) {
+	n, err := r.ReaderAt.ReadAt(p, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = local("reading the file", err)
+	}
+	return n, err
 }
 
 // permanentSFTP reports whether trying again cannot help.
@@ -234,7 +236,7 @@ func (c *Client) sftpRetry(ctx context.Context, op string, access *SFTPAccess, o
 		// A server that says no is heard sooner than a network that fails: it may have had a bad moment, but not
 		// for minutes.
 		var status *sftp.StatusError
-		if errors.As(err, &status) || errors.Is(err, ErrNotAsTold) {
+		if errors.As(err, &status) || errors.Is(err, ErrContradiction) {
 			if statuses++; statuses >= maxStatuses {
 				return &Error{Op: op, Err: fmt.Errorf("given up after %d times at the same place: %w", statuses, err)}
 			}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pkg/sftp"
+
+	"github.com/upgrademock/upgrademock/client/internal/transfer"
 )
 
 // DownloadSFTP fetches the upgraded file, the one the server shows in state done (5.15), into a local file. It is
@@ -66,16 +68,16 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 	if err != nil {
 		return false, fmt.Errorf("looking at %s on the server: %w", name, err)
 	}
-	far, err := s.open(name)
+	far, err := s.channel.Open(name)
 	if err != nil {
 		return false, fmt.Errorf("opening %s on the server: %w", name, err)
 	}
 	defer far.Close()
 	size := info.Size()
 	if size <= 0 {
-		return false, contradicted("the server's file %s is empty", name)
+		return false, transfer.Contradiction("the server's file %s is empty", name)
 	}
-	from, err := d.start(far, size, info.ModTime(), s.packet)
+	from, err := d.start(far, size, info.ModTime(), s.channel.Packet())
 	if err != nil {
 		return false, err
 	}
@@ -84,16 +86,16 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 	}
 	d.t.Size = size
 	d.progress(from, from)
-	w := newWindow(from, size, int64(s.packet), d.o.Window, func(done int64) { d.progress(from, done) })
-	reached, err := w.run(ctx, func(buf []byte, off int64) error { // read ahead, written in order: the part never has a hole
+	w := transfer.NewWindow(from, size, int64(s.channel.Packet()), d.o.Window, func(done int64) { d.progress(from, done) })
+	reached, err := w.Run(ctx, func(buf []byte, off int64) error { // read ahead, written in order: the part never has a hole
 		n, err := far.ReadAt(buf, off)
 		if n < len(buf) {
 			if err == nil || errors.Is(err, io.EOF) {
-				err = contradicted("the server's file ended at byte %d of %d", off+int64(n), size)
+				err = transfer.Contradiction("the server's file ended at byte %d of %d", off+int64(n), size)
 			}
 			return err
 		}
-		if err := w.turn(off); err != nil {
+		if err := w.AwaitTurn(off); err != nil {
 			return err
 		}
 		_, err = d.out.Write(buf)
@@ -107,7 +109,7 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 	}
 	after, err := s.Stat(name)
 	if err == nil && (after.Size() != size || !after.ModTime().Equal(info.ModTime())) {
-		err = contradicted("%s changed on the server while it was read", name)
+		err = transfer.Contradiction("%s changed on the server while it was read", name)
 	}
 	if err == nil {
 		err = endsAt(far, size)
@@ -122,12 +124,12 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 }
 
 // endsAt returns an error when the server's file goes on behind its size.
-func endsAt(far *remoteFile, size int64) error {
+func endsAt(far *transfer.File, size int64) error {
 	n, err := far.ReadAt(make([]byte, 1), size)
 	var status *sftp.StatusError
 	switch {
 	case n > 0:
-		return contradicted("it is longer than the %d bytes that the server says", size)
+		return transfer.Contradiction("it is longer than the %d bytes that the server says", size)
 	case errors.Is(err, io.EOF), errors.As(err, &status):
 		return nil
 	}
@@ -135,7 +137,7 @@ func endsAt(far *remoteFile, size int64) error {
 }
 
 // start prepares the part and returns where to take up.
-func (d *sftpDownload) start(far *remoteFile, size int64, modified time.Time, packet int) (int64, error) {
+func (d *sftpDownload) start(far *transfer.File, size int64, modified time.Time, packet int) (int64, error) {
 	want := source{Via: "sftp", Size: size, Modified: modified.UTC().Format(time.RFC3339)}
 	have := d.out.size
 	if have > 0 && have <= size && d.out.source == want {
@@ -144,7 +146,7 @@ func (d *sftpDownload) start(far *remoteFile, size int64, modified time.Time, pa
 		const look = 1 << 20
 		same := true
 		for _, s := range [][2]int64{{0, min(have, look)}, {max(0, have-look), have}} {
-			at, err := differsAt(d.out.file, far, s[0], s[1], packet)
+			at, err := transfer.FirstDifference(localReader{d.out.file}, far, s[0], s[1], packet)
 			if err != nil {
 				return 0, err
 			}

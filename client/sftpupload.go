@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/pkg/sftp"
+
+	"github.com/upgrademock/upgrademock/client/internal/transfer"
 )
 
 // UploadSFTP writes a dump of the given size into the shared file. It takes up what is already there, from
@@ -87,8 +89,8 @@ func (u *sftpUpload) send(ctx context.Context, s *sftpSession, name string, from
 	if err != nil {
 		return false, fmt.Errorf("opening %s on the server: %w", name, err)
 	}
-	w := newWindow(from, u.size, int64(s.packet), u.o.Window, func(done int64) { u.progress(from, done) })
-	reached, err := w.run(ctx, func(buf []byte, off int64) error {
+	w := transfer.NewWindow(from, u.size, int64(s.channel.Packet()), u.o.Window, func(done int64) { u.progress(from, done) })
+	reached, err := w.Run(ctx, func(buf []byte, off int64) error {
 		if n, err := u.dump.ReadAt(buf, off); n < len(buf) {
 			if errors.Is(err, io.EOF) {
 				err = fmt.Errorf("it ended at %d of %d bytes: %w", off+int64(n), u.size, ErrChanged)
@@ -168,7 +170,7 @@ func (u *sftpUpload) compare(s *sftpSession, name string, low, have int64) (int6
 		var status *sftp.StatusError
 		return errors.Is(err, os.ErrPermission) || errors.As(err, &status)
 	}
-	f, err := s.open(name)
+	f, err := s.channel.Open(name)
 	if unreadable(err) {
 		return 0, errUnreadable
 	}
@@ -176,7 +178,7 @@ func (u *sftpUpload) compare(s *sftpSession, name string, low, have int64) (int6
 		return 0, err
 	}
 	defer f.Close()
-	at, err := differsAt(u.dump, f, low, have, s.packet)
+	at, err := transfer.FirstDifference(localReader{u.dump}, f, low, have, s.channel.Packet())
 	switch {
 	case unreadable(err):
 		return 0, errUnreadable

@@ -28,7 +28,8 @@ type door struct {
 
 var doors = []door{
 	{"fixtures", []string{"ours"}, nil, "fixtures are data: everybody may hold himself against them"},
-	{"client/...", []string{"ours"}, []string{"internal/claim", "internal/sftpwire"}, "the client is for production, and reads the contract for itself"},
+	{"client/...", []string{"ours"}, []string{"internal/claim", "internal/sftpwire", "client/internal/transfer"}, "the client is for production, and reads the contract for itself"},
+	{"client/internal/transfer", []string{"ours", "net", "net/http"}, []string{"internal/sftpwire"}, "a transfer moves bytes over a channel that is open"},
 	{"internal/claim", []string{"ours"}, nil, "files are files, whatever is in them"},
 	{"cmd/odoo-upgrade/...", []string{"mockserver/...", "conformance/...", "sftpserver/...", "fixtures"}, nil, "the client's command is for production"},
 	{"conformance/...", []string{"ours"}, []string{"fixtures"}, "the suite judges any server with its own eyes: a bug shared with what it judges would hide"},

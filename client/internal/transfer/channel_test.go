@@ -1,4 +1,4 @@
-package client
+package transfer
 
 import (
 	"bytes"
@@ -13,13 +13,13 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// onChannel returns a channel whose server is a function: it gets the requests, without their lengths, and returns what to send. end hangs
-// up, and returns what the library has read.
-func onChannel(t testing.TB, serve func(request []byte) []byte) (c *sftpChannel, end func() []byte) {
+// onChannel returns a channel whose server is a function: it gets the requests, without their lengths, and returns
+// what to send. end hangs up, and returns what the library has read.
+func onChannel(t testing.TB, serve func(request []byte) []byte) (c *Channel, end func() []byte) {
 	t.Helper()
 	fromServer, toClient := io.Pipe()
 	fromClient, toServer := io.Pipe()
-	c = &sftpChannel{r: fromServer, w: toServer}
+	c = &Channel{r: fromServer, w: toServer, packet: 32}
 	var library bytes.Buffer
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -74,40 +74,52 @@ func wanted(request []byte) (off, n int) {
 	return int(binary.BigEndian.Uint64(rest)), int(binary.BigEndian.Uint32(rest[8:]))
 }
 
-func TestRemoteFile(t *testing.T) {
+func TestFile(t *testing.T) {
 	t.Parallel()
 	content := []byte(strings.Repeat("0123456789", 10))
-	opened := func(request []byte) []byte { return reply(fxpHandle, request, appendText(nil, "handle")...) }
-	whole := func(request []byte) []byte {
-		off, n := wanted(request)
-		return dataReply(request, content[off:off+n])
+	type serve = func(request []byte) []byte
+	answer := func(typ byte, body ...byte) serve {
+		return func(request []byte) []byte { return reply(typ, request, body...) }
 	}
+	status := func(code byte, message string) serve {
+		return func(request []byte) []byte { return statusReply(request, code, message) }
+	}
+	data := func(p []byte) serve {
+		return func(request []byte) []byte { return dataReply(request, p) }
+	}
+	raw := func(p []byte) serve {
+		return func([]byte) []byte { return p }
+	}
+	opened := answer(fxpHandle, appendText(nil, "handle")...)
 	for name, tt := range map[string]struct {
-		open, read func(request []byte) []byte
+		open, read serve
 		openErr    error  // errors.Is
 		readErr    error  // errors.Is
 		says       string // part of the error's text
 		n          int    // bytes read
 	}{
-		"all of it": {read: whole, n: 100},
+		"all of it": {n: 100, read: func(request []byte) []byte {
+			off, n := wanted(request)
+			return dataReply(request, content[off:off+n])
+		}},
 		"byte by byte": {n: 100, read: func(request []byte) []byte {
 			off, _ := wanted(request)
 			return dataReply(request, content[off:off+1])
 		}},
-		"no such file":   {open: func(r []byte) []byte { return statusReply(r, fxNoSuchFile, "no") }, openErr: os.ErrNotExist},
-		"not allowed":    {open: func(r []byte) []byte { return statusReply(r, fxPermissionDenied, "no") }, openErr: os.ErrPermission},
-		"no handle":      {open: func(r []byte) []byte { return statusReply(r, fxOK, "fine") }, says: "should have sent something"},
-		"broken handle":  {open: func(r []byte) []byte { return reply(fxpHandle, r, 0, 0, 0, 9, 'h') }, openErr: io.ErrUnexpectedEOF},
-		"not asked for":  {open: func(r []byte) []byte { return statusReply([]byte{0, 0x80, 0, 0, 77}, fxOK, "") }, says: "never made"},
-		"oversized":      {open: func(r []byte) []byte { return reply(fxpHandle, r, make([]byte, 200<<10)...) }, says: "204800 bytes"},
-		"hung up":        {open: func([]byte) []byte { return hangUp }, openErr: io.ErrUnexpectedEOF},
-		"too short":      {open: func(r []byte) []byte { return []byte{0, 0, 0, 4, 1, 2, 3, 4, 5} }, says: "packet of 4 bytes"},
-		"read: at end":   {read: func(r []byte) []byte { return statusReply(r, fxEOF, "End of file") }, readErr: io.EOF},
-		"read: failed":   {read: func(r []byte) []byte { return statusReply(r, 4, "disk\ngone") }, says: `disk`},
-		"read: nothing":  {read: func(r []byte) []byte { return dataReply(r, nil) }, readErr: io.ErrNoProgress},
-		"read: too much": {read: func(r []byte) []byte { return dataReply(r, make([]byte, 200)) }, says: "200 bytes of data where"},
-		"read: a lie":    {read: func(r []byte) []byte { return reply(fxpData, r, 0, 0, 0, 99, 'x') }, says: "99 bytes of data where"},
-		"read: no size":  {read: func(r []byte) []byte { return reply(fxpData, r, 0, 0) }, readErr: io.ErrUnexpectedEOF},
+		"no such file":   {open: status(fxNoSuchFile, "no"), openErr: os.ErrNotExist},
+		"not allowed":    {open: status(fxPermissionDenied, "no"), openErr: os.ErrPermission},
+		"no handle":      {open: status(fxOK, "fine"), says: "should have sent something"},
+		"broken handle":  {open: answer(fxpHandle, 0, 0, 0, 9, 'h'), openErr: io.ErrUnexpectedEOF},
+		"not asked for":  {open: raw(statusReply([]byte{0, 0x80, 0, 0, 77}, fxOK, "")), says: "never made"},
+		"oversized":      {open: answer(fxpHandle, make([]byte, 200<<10)...), says: "204800 bytes"},
+		"hung up":        {open: raw(hangUp), openErr: io.ErrUnexpectedEOF},
+		"too short":      {open: raw([]byte{0, 0, 0, 4, 1, 2, 3, 4, 5}), says: "packet of 4 bytes"},
+		"read: at end":   {read: status(fxEOF, "End of file"), readErr: io.EOF},
+		"read: failed":   {read: status(4, "disk\ngone"), says: `disk`},
+		"read: nothing":  {read: data(nil), readErr: io.ErrNoProgress},
+		"read: too much": {read: data(make([]byte, 200)), says: "200 bytes of data where"},
+		"read: a lie":    {read: answer(fxpData, 0, 0, 0, 99, 'x'), says: "99 bytes of data where"},
+		"read: no size":  {read: answer(fxpData, 0, 0), readErr: io.ErrUnexpectedEOF},
 		"read: a handle": {read: opened, says: "packet of type 102"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -123,9 +135,10 @@ func TestRemoteFile(t *testing.T) {
 				}
 				return statusReply(request, fxOK, "")
 			})
-			f, err := openRemote(c, "db.dump", 32)
+			f, err := c.Open("db.dump")
 			if tt.open != nil {
-				if err == nil || tt.openErr != nil && !errors.Is(err, tt.openErr) || !strings.Contains(err.Error(), tt.says) {
+				if err == nil || tt.openErr != nil && !errors.Is(err, tt.openErr) ||
+					!strings.Contains(err.Error(), tt.says) {
 					t.Errorf("opened: %v", err)
 				}
 				return
@@ -138,12 +151,14 @@ func TestRemoteFile(t *testing.T) {
 			if n != tt.n || n > 0 && !bytes.Equal(got, content) {
 				t.Errorf("read %d bytes, %q", n, got)
 			}
-			if good := tt.readErr == nil && tt.says == ""; good != (err == nil) || tt.readErr != nil && !errors.Is(err, tt.readErr) || !good && !strings.Contains(err.Error(), tt.says) {
+			good := tt.readErr == nil && tt.says == ""
+			if good != (err == nil) || tt.readErr != nil && !errors.Is(err, tt.readErr) ||
+				!good && !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("read: %v", err)
 			}
 			var status *sftp.StatusError
 			if name == "read: failed" && (!errors.As(err, &status) || status.Code != 4 || strings.Contains(err.Error(), "\n")) {
-				t.Errorf("a status is told as %v", err)
+				t.Errorf("a status became %v", err)
 			}
 			if err := f.Close(); tt.n > 0 && err != nil {
 				t.Errorf("closed: %v", err)
@@ -153,7 +168,7 @@ func TestRemoteFile(t *testing.T) {
 }
 
 // The library's packets pass, whole and in order, between the answers to ours, in whatever order those come.
-func TestSFTPChannel_shared(t *testing.T) {
+func TestChannel_shared(t *testing.T) {
 	t.Parallel()
 	const readers = 8
 	var held [][]byte
@@ -173,7 +188,7 @@ func TestSFTPChannel_shared(t *testing.T) {
 		}
 		return out
 	})
-	f := &remoteFile{c: c, handle: "h", packet: 100}
+	f := &File{c: c, handle: "h"}
 	var wg sync.WaitGroup
 	for i := range readers {
 		wg.Go(func() {
@@ -197,8 +212,9 @@ func TestSFTPChannel_shared(t *testing.T) {
 	}
 }
 
-// FuzzSFTPAnswers: whatever a server answers to the opening and reading of a file, nothing panics, hangs, or reads more than was asked for.
-func FuzzSFTPAnswers(f *testing.F) {
+// FuzzAnswers: whatever a server answers to the opening and reading of a file, nothing panics, hangs, or reads more
+// than was asked for.
+func FuzzAnswers(f *testing.F) {
 	first, second := []byte{0, 0x80, 0, 0, 1}, []byte{0, 0x80, 0, 0, 2}
 	handle := reply(fxpHandle, first, appendText(nil, "h")...)
 	f.Add(append(handle, dataReply(second, []byte("0123456789"))...))
@@ -211,7 +227,7 @@ func FuzzSFTPAnswers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, says []byte) {
 		answers, server := io.Pipe()
 		asked := make(chan struct{}, 100)
-		c := &sftpChannel{r: answers, w: tell(asked)}
+		c := &Channel{r: answers, w: notifier(asked), packet: 10}
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			<-asked // an answer comes after its question
@@ -223,7 +239,7 @@ func FuzzSFTPAnswers(f *testing.F) {
 			c.Close()
 			answers.Close()
 		})
-		if file, err := openRemote(c, "db.dump", 10); err == nil {
+		if file, err := c.Open("db.dump"); err == nil {
 			p := make([]byte, 20)
 			n, err := file.ReadAt(p[:10], 0)
 			if n > 10 || n < 10 && err == nil || !bytes.Equal(p[10:], make([]byte, 10)) {
@@ -235,10 +251,10 @@ func FuzzSFTPAnswers(f *testing.F) {
 	})
 }
 
-// tell is a writer that tells of each write.
-type tell chan struct{}
+// notifier is a writer that signals each write.
+type notifier chan struct{}
 
-func (c tell) Write(p []byte) (int, error) {
+func (c notifier) Write(p []byte) (int, error) {
 	select {
 	case c <- struct{}{}:
 	default:
@@ -246,4 +262,4 @@ func (c tell) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (tell) Close() error { return nil }
+func (notifier) Close() error { return nil }

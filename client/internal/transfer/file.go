@@ -1,4 +1,4 @@
-package client
+package transfer
 
 import (
 	"encoding/binary"
@@ -9,15 +9,15 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// remoteFile reads a file on the server. ReadAt may be called from many goroutines, and should be: each call waits for an answer.
-type remoteFile struct {
-	c      *sftpChannel
+// File is a file on the server that is open for reading. ReadAt may be called by several goroutines at the same time,
+// and should be, since each call waits for an answer.
+type File struct {
+	c      *Channel
 	handle string
-	packet int // the largest payload to read at once
 }
 
-// openRemote opens a file for reading (draft-ietf-secsh-filexfer-02, section 6.3).
-func openRemote(c *sftpChannel, name string, packet int) (*remoteFile, error) {
+// Open opens a file for reading (draft-ietf-secsh-filexfer-02, section 6.3).
+func (c *Channel) Open(name string) (*File, error) {
 	body := appendText(nil, name)
 	body = binary.BigEndian.AppendUint32(body, fxfRead)
 	body = binary.BigEndian.AppendUint32(body, 0) // no attributes
@@ -32,14 +32,15 @@ func openRemote(c *sftpChannel, name string, packet int) (*remoteFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &remoteFile{c: c, handle: handle, packet: packet}, nil
+	return &File{c: c, handle: handle}, nil
 }
 
-// ReadAt is io.ReaderAt's (section 6.4). A server may answer with less than was asked for.
-func (f *remoteFile) ReadAt(p []byte, off int64) (int, error) {
+// ReadAt implements io.ReaderAt (section 6.4). A server may answer with less than was asked for; then ReadAt asks
+// again.
+func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	n := 0
 	for n < len(p) {
-		into := p[n:min(len(p), n+f.packet)]
+		into := p[n:min(len(p), n+f.c.packet)]
 		body := appendText(make([]byte, 0, 4+len(f.handle)+8+4), f.handle)
 		body = binary.BigEndian.AppendUint64(body, uint64(off)+uint64(n))
 		body = binary.BigEndian.AppendUint32(body, uint32(len(into)))
@@ -50,15 +51,15 @@ func (f *remoteFile) ReadAt(p []byte, off int64) (int, error) {
 		case r.typ != fxpData:
 			return n, unwanted(r)
 		case r.n == 0:
-			return n, fmt.Errorf("%w: %w", ErrNotAsTold, io.ErrNoProgress)
+			return n, fmt.Errorf("%w: %w", ErrContradiction, io.ErrNoProgress)
 		}
 		n += r.n
 	}
 	return n, nil
 }
 
-// Close tells the server that the file is not needed any more.
-func (f *remoteFile) Close() error {
+// Close closes the file on the server.
+func (f *File) Close() error {
 	r, err := f.c.ask(fxpClose, appendText(nil, f.handle), nil)
 	if err != nil {
 		return err
@@ -69,7 +70,7 @@ func (f *remoteFile) Close() error {
 	return nil
 }
 
-// unwanted makes an error of an answer, one that says what pkg/sftp's errors say.
+// unwanted returns the error that an answer stands for, as pkg/sftp would.
 func unwanted(r *request) error {
 	code, message, err := status(r)
 	if err != nil {
@@ -77,7 +78,7 @@ func unwanted(r *request) error {
 	}
 	switch code {
 	case fxOK:
-		return contradicted("the SFTP server says that all is well where it should have sent something")
+		return Contradiction("the SFTP server says that all is well where it should have sent something")
 	case fxEOF:
 		return io.EOF
 	case fxNoSuchFile:
@@ -85,13 +86,13 @@ func unwanted(r *request) error {
 	case fxPermissionDenied:
 		return os.ErrPermission
 	}
-	return fmt.Errorf("%q: %w", printable(message, 200), &sftp.StatusError{Code: code})
+	return fmt.Errorf("%.200q: %w", message, &sftp.StatusError{Code: code})
 }
 
 // status reads a status packet.
 func status(r *request) (code uint32, message string, err error) {
 	if r.typ != fxpStatus || len(r.body) < 4 {
-		return 0, "", contradicted("the SFTP server answers with a packet of type %d and %d bytes", r.typ, len(r.body))
+		return 0, "", Contradiction("the SFTP server answers with a packet of type %d and %d bytes", r.typ, len(r.body))
 	}
 	message, _, _ = cutText(r.body[4:]) // early versions have none
 	return binary.BigEndian.Uint32(r.body), message, nil

@@ -1,4 +1,4 @@
-package client
+package transfer
 
 import (
 	"encoding/binary"
@@ -6,21 +6,24 @@ import (
 	"sync"
 )
 
-// sftpChannel is an SFTP channel with two users. One is pkg/sftp, to which it is a reader and a writer. The other is remoteFile, whose
-// answers are read from the channel right into the buffers that asked for them: pkg/sftp makes a packet of each and copies it from
-// there, which at the pace of a fast link costs a fifth of the time of a download.
+// Channel is an SFTP channel with two users. One is pkg/sftp, for which it is an io.Reader and an io.WriteCloser. The
+// other is File, whose answers are read from the channel right into the buffers that are to be filled: pkg/sftp makes
+// a packet of each and copies it from there, which at the pace of a fast link costs a fifth of the time of a
+// download.
 //
-// The two are told apart by the ids of their requests.
-type sftpChannel struct {
-	r io.Reader
-	w io.WriteCloser
+// The two are told apart by the ids of their requests. Answers are received while pkg/sftp reads the channel, which it
+// does all the time.
+type Channel struct {
+	r      io.Reader
+	w      io.WriteCloser
+	packet int // the largest payload to read or write at once
 
-	head []byte // of the library's packet that comes in, what it has not read yet …
-	rest int64  // … and how many bytes follow
+	head []byte // of the library's incoming packet, what it has not read yet
+	rest int64  // how many bytes of that packet follow
 
 	writing sync.Mutex // never held by Read: a server may wait with reading until it has been read
-	partial []byte     // of the library's packet that goes out: it comes in pieces, header and payload
-	skip    int        // packets of the library to swallow
+	partial []byte     // the library's outgoing packet, of which header and payload come apart
+	skip    int        // packets of the library to drop
 
 	mu      sync.Mutex
 	last    uint32
@@ -28,10 +31,13 @@ type sftpChannel struct {
 	err     error // what ended the channel
 }
 
-// ownID is in the ids of our requests; the library counts its own up from 1.
+// Packet returns the largest number of bytes to read or write at once.
+func (c *Channel) Packet() int { return c.packet }
+
+// ownID is set in the ids of File's requests; the library counts its own up from 1.
 const ownID = 1 << 31
 
-// request is one of ours on its way.
+// request is a request of File that waits for its answer.
 type request struct {
 	into []byte        // where data goes
 	done chan struct{} // closed when the answer, or err, is set
@@ -41,8 +47,9 @@ type request struct {
 	err  error
 }
 
-// ask sends a request whose fields, behind its id, are an encoded body, and waits for the answer. It may be called from many goroutines.
-func (c *sftpChannel) ask(typ byte, body, into []byte) (*request, error) {
+// ask sends a request whose fields behind its id are encoded in body, and waits for the answer. Data are read into
+// into. It may be called by several goroutines at the same time.
+func (c *Channel) ask(typ byte, body, into []byte) (*request, error) {
 	r := &request{into: into, done: make(chan struct{})}
 	c.mu.Lock()
 	if c.err != nil {
@@ -69,8 +76,8 @@ func (c *sftpChannel) ask(typ byte, body, into []byte) (*request, error) {
 	return r, r.err
 }
 
-// Read is the library's. Meanwhile the answers to our requests are delivered, so it is all that reads the channel.
-func (c *sftpChannel) Read(p []byte) (int, error) {
+// Read is called by the library. It also receives the answers to File's requests.
+func (c *Channel) Read(p []byte) (int, error) {
 	for len(c.head) == 0 && c.rest == 0 {
 		if err := c.next(); err != nil {
 			c.fail(err)
@@ -90,15 +97,16 @@ func (c *sftpChannel) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// next reads the head of a packet, which is length, type, and an id in all but the greeting. If the packet is ours, it reads all of it.
-func (c *sftpChannel) next() error {
+// next reads the head of a packet: length, type, and an id in all but the version packet. Of an answer to File, it
+// reads the rest, too.
+func (c *Channel) next() error {
 	head := make([]byte, 4+1+4)
 	if _, err := io.ReadFull(c.r, head); err != nil {
 		return err
 	}
 	length, typ, id := binary.BigEndian.Uint32(head), head[4], binary.BigEndian.Uint32(head[5:])
 	if length < 1+4 {
-		return contradicted("an SFTP packet of %d bytes", length)
+		return Contradiction("an SFTP packet of %d bytes", length)
 	}
 	rest := int64(length) - (1 + 4)
 	if id&ownID == 0 || typ == fxpVersion {
@@ -110,7 +118,7 @@ func (c *sftpChannel) next() error {
 	delete(c.waiting, id)
 	c.mu.Unlock()
 	if r == nil {
-		return contradicted("an SFTP packet of type %d answers a request that was never made", typ)
+		return Contradiction("an SFTP packet of type %d answers a request that was never made", typ)
 	}
 	r.typ = typ
 	r.err = noEOF(c.receive(r, rest))
@@ -119,10 +127,10 @@ func (c *sftpChannel) next() error {
 }
 
 // receive reads the rest of a packet.
-func (c *sftpChannel) receive(r *request, rest int64) error {
+func (c *Channel) receive(r *request, rest int64) error {
 	if r.typ != fxpData {
 		if rest > smallPacket { // a status, or a handle of up to 256 bytes
-			return contradicted("an SFTP packet of type %d and %d bytes", r.typ, rest)
+			return Contradiction("an SFTP packet of type %d and %d bytes", r.typ, rest)
 		}
 		r.body = make([]byte, rest)
 		_, err := io.ReadFull(c.r, r.body)
@@ -137,14 +145,15 @@ func (c *sftpChannel) receive(r *request, rest int64) error {
 	}
 	r.n = int(binary.BigEndian.Uint32(size[:]))
 	if int64(r.n) != rest-4 || r.n > len(r.into) {
-		return contradicted("an SFTP packet of %d bytes has %d bytes of data where %d were asked for", rest, r.n, len(r.into))
+		return Contradiction("an SFTP packet of %d bytes has %d bytes of data where %d were asked for",
+			rest, r.n, len(r.into))
 	}
 	_, err := io.ReadFull(c.r, r.into[:r.n])
 	return err
 }
 
-// fail ends the waiting for answers that will not come.
-func (c *sftpChannel) fail(err error) {
+// fail makes all requests that wait for an answer, and later ones, fail.
+func (c *Channel) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err == nil {
@@ -157,9 +166,9 @@ func (c *sftpChannel) fail(err error) {
 	clear(c.waiting)
 }
 
-// Write is the library's, which calls it under a lock of its own. Whole packets are passed on, each in one write: one SSH message less for
-// each, which on a fast link is a tenth of the work.
-func (c *sftpChannel) Write(p []byte) (int, error) {
+// Write is called by the library, under a lock of its own. Each packet is passed on in one write, which saves an SSH
+// message for each: on a fast link, a tenth of the work.
+func (c *Channel) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	c.partial = append(c.partial, p...)
@@ -178,8 +187,8 @@ func (c *sftpChannel) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close is the library's: also when it gives up on what it reads.
-func (c *sftpChannel) Close() error {
+// Close is called by the library, also when it cannot make sense of what it reads.
+func (c *Channel) Close() error {
 	c.fail(io.ErrClosedPipe)
 	return c.w.Close()
 }

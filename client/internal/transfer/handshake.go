@@ -1,4 +1,4 @@
-package client
+package transfer
 
 import (
 	"bytes"
@@ -8,8 +8,8 @@ import (
 	"io"
 )
 
-// SFTP packet types and codes (draft-ietf-secsh-filexfer-02, sections 3, 6.3 and 7) and OpenSSH's extension that tells a server's limits
-// (its PROTOCOL file, section 4.8).
+// SFTP packet types and codes (draft-ietf-secsh-filexfer-02, sections 3, 6.3 and 7), and OpenSSH's extension by which
+// a server says its limits (its PROTOCOL file, section 4.8).
 const (
 	fxpInit          = 1
 	fxpVersion       = 2
@@ -36,27 +36,36 @@ const (
 	largePacket = 255 << 10
 )
 
-// handshake opens the SFTP protocol on a fresh channel and learns how large a packet may be: pkg/sftp knows no such
-// question, and must get the first word itself. So the opening is done here, and replayed to it afterwards: the reader
-// begins with the server's greeting, the writer swallows the library's own.
-func handshake(r io.Reader, w io.WriteCloser) (*sftpChannel, int, error) {
+// ErrContradiction means that a server's answers contradict each other or the protocol.
+var ErrContradiction = errors.New("the server does not send what it says that it sends")
+
+// Contradiction returns an error that wraps ErrContradiction.
+func Contradiction(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrContradiction, fmt.Sprintf(format, args...))
+}
+
+// NewChannel opens the SFTP protocol on a fresh SSH channel, of which r and w are the two directions, and asks how
+// large a packet may be. pkg/sftp does not ask that, and expects to open the protocol itself; so the opening is done
+// here and replayed to it: the channel's reader begins with the server's version packet, and its writer drops the
+// library's own first packet.
+func NewChannel(r io.Reader, w io.WriteCloser) (*Channel, error) {
 	if _, err := w.Write([]byte{0, 0, 0, 5, fxpInit, 0, 0, 0, 3}); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	greeting, err := readPacket(r)
+	version, err := readPacket(r)
 	if err != nil {
-		return nil, 0, fmt.Errorf("the SFTP server's greeting: %w", err)
+		return nil, fmt.Errorf("the SFTP server's greeting: %w", err)
 	}
-	if greeting[4] != fxpVersion {
-		return nil, 0, contradicted("the SFTP server greets with a packet of type %d", greeting[4])
+	if version[4] != fxpVersion {
+		return nil, Contradiction("the SFTP server greets with a packet of type %d", version[4])
 	}
 	packet := smallPacket
-	if bytes.Contains(greeting, []byte(limitsExtension)) {
+	if bytes.Contains(version, []byte(limitsExtension)) {
 		if packet, err = askLimits(r, w); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 	}
-	return &sftpChannel{r: io.MultiReader(bytes.NewReader(greeting), r), w: w, skip: 1}, packet, nil
+	return &Channel{r: io.MultiReader(bytes.NewReader(version), r), w: w, skip: 1, packet: packet}, nil
 }
 
 // askLimits returns the largest number of bytes to read or write at once.
@@ -82,7 +91,7 @@ func askLimits(r io.Reader, w io.Writer) (int, error) {
 			packet = min(packet, v)
 		}
 	}
-	// What is less than every server must take is a misunderstanding.
+	// A limit below what every server must take is a misunderstanding.
 	return int(max(packet, smallPacket)), nil
 }
 
@@ -94,7 +103,7 @@ func readPacket(r io.Reader) ([]byte, error) {
 	}
 	n := binary.BigEndian.Uint32(head[:])
 	if n < 1 || n > 256<<10 {
-		return nil, contradicted("a packet of %d bytes: this is not SFTP; the other end began with %q", n, printable(string(head[:]), 10))
+		return nil, Contradiction("a packet of %d bytes: this is not SFTP; the other end began with %q", n, head[:])
 	}
 	p := make([]byte, 4+n)
 	copy(p, head[:])
@@ -104,6 +113,7 @@ func readPacket(r io.Reader) ([]byte, error) {
 	return p, nil
 }
 
+// noEOF returns err, and io.ErrUnexpectedEOF for io.EOF.
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
