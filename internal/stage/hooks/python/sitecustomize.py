@@ -115,7 +115,7 @@ def go_on():
     if len(rest) == len(sys.path):
         return
     sys.path[:] = rest
-    ours = sys.modules.pop("sitecustomize")
+    ours = Finder.module = sys.modules.pop("sitecustomize")  # Python 2 empties a module that nothing refers to
     try:
         __import__("sitecustomize")
     except ImportError:
