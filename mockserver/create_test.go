@@ -171,7 +171,7 @@ func TestCreate_timezones(t *testing.T) {
 	}
 	w := onWire(t, nil)
 	for _, name := range names {
-		if a := w.call("create", sample("timezone", name)); a.Failures != nil && len(a.Failures) > 0 {
+		if a := w.call("create", sample("timezone", name)); len(a.Failures) > 0 {
 			t.Errorf("%s: %v", name, a.reasons())
 		}
 	}

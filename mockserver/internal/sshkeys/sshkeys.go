@@ -194,7 +194,7 @@ func publicBeginning(line string) string {
 }
 
 func isPublicBlob(name, blob string) bool {
-	if !accepted[name] && name != gossh.InsecureKeyAlgoDSA {
+	if !accepted[name] && name != "ssh-dss" {
 		return false
 	}
 	wire := append([]byte{0, 0, 0, byte(len(name))}, name...)
