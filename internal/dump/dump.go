@@ -1,5 +1,5 @@
-// Package dump looks into the databases that people upload: what they are packed in, which PostgreSQL and which Odoo they
-// come from, and the plain SQL inside, whatever is around it.
+// Package dump looks into the databases that people upload: what they are packed in, which PostgreSQL and which Odoo
+// they come from, and the plain SQL inside, whatever is around it.
 //
 // Everything is told by content, never by a file's name. Known packings are gzip, bzip2, xz, zstd, lz4, zip and tar,
 // PostgreSQL's custom, tar and directory formats, in each other up to [MaxDepth] deep, and plain SQL at the bottom.
@@ -12,8 +12,8 @@
 //
 // Memory stays flat, however large a dump is: files are read where they are, and streams are streamed. What has to be
 // held, the windows of decoders and the tables of contents of archives, comes out of one budget for all dumps that
-// are open at the same time. A dump that asks for more than there is fails, one that asks for more than is free waits. What can only be
-// read at random, inside another packing, goes through a temporary file.
+// are open at the same time. A dump that asks for more than there is fails, one that asks for more than is free
+// waits. What can only be read at random, inside another packing, goes through a temporary file.
 package dump
 
 import (

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -53,8 +52,8 @@ func zipped(tb testing.TB, method uint16, members ...member) string {
 	return b.String()
 }
 
-// inEveryContainer calls each with the members in a tar and in zips, which can be read at random or are a stream inside another
-// packing; the packings are those that Sniff tells before those of what is found.
+// inEveryContainer calls each with the members in a tar and in zips, which can be read at random or are a stream
+// inside another packing; the packings are those that Sniff tells before those of what is found.
 func inEveryContainer(t *testing.T, members []member, each func(t *testing.T, b []byte, packings []string)) {
 	t.Helper()
 	for container, pack := range containers {
@@ -209,7 +208,7 @@ func TestSQL_notFound(t *testing.T) {
 			if diff := cmp.Diff(tt.packings, sniff(tt.in).Compressions); diff != "" {
 				t.Errorf("Compressions (-want +got):\n%s", diff)
 			}
-			r, err := dump.SQL(context.Background(), bytes.NewReader(tt.in), int64(len(tt.in)))
+			r, err := openSQL(t.Context(), bytes.NewReader(tt.in), int64(len(tt.in)))
 			if err == nil {
 				_, err = io.Copy(io.Discard, r)
 				r.Close()

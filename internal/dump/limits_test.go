@@ -2,7 +2,6 @@ package dump_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -100,7 +99,7 @@ func TestSQL_zipDirectory(t *testing.T) {
 	binary.LittleEndian.PutUint32(end[16:], 4096)
 	entry := append([]byte("PK\x01\x02"), make([]byte, 42)...)
 	file := &zipFile{size: size, end: end, entries: pattern{every: string(entry)}}
-	_, err := dump.SQL(context.Background(), file, size)
+	_, err := openSQL(t.Context(), file, size)
 	if !errors.Is(err, dump.ErrNotSQL) {
 		t.Errorf("error %v, want ErrNotSQL", err)
 	}
@@ -141,7 +140,7 @@ func TestSQL_memoryStaysFlat(t *testing.T) {
 		head:  string(real[:block+6]),
 		every: string(chunkHead(chunk)) + strings.Repeat(strings.Repeat("x", 127)+"\n", chunk/128),
 	}
-	r, err := dump.SQL(context.Background(), huge, math.MaxInt64)
+	r, err := openSQL(t.Context(), huge, math.MaxInt64)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ package dump_test
 import (
 	"archive/zip"
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -40,7 +39,7 @@ func TestSQL_restores(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := fixtures.Dump(name)
-			sql, err := dump.SQL(context.Background(), bytes.NewReader(b), int64(len(b)))
+			sql, err := openSQL(t.Context(), bytes.NewReader(b), int64(len(b)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,7 +57,7 @@ func TestSQL_restores(t *testing.T) {
 		if err := dump.BuildOdooZip(&zipped, dump.OdooZip{UUID: "it's"}); err != nil {
 			t.Fatal(err)
 		}
-		sql, err := dump.SQL(context.Background(), bytes.NewReader(zipped.Bytes()), int64(zipped.Len()))
+		sql, err := openSQL(t.Context(), bytes.NewReader(zipped.Bytes()), int64(zipped.Len()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,7 +248,7 @@ func (pg *postgres) restores(t *testing.T, database, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sql, err := dump.SQL(context.Background(), f, stat.Size())
+	sql, err := openSQL(t.Context(), f, stat.Size())
 	if err != nil {
 		t.Fatal(err)
 	}

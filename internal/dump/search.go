@@ -87,7 +87,8 @@ var (
 // ends tells the errors that end a search: those that are no fault of what is looked into.
 func (s *search) ends(err error) bool {
 	var need *needError
-	return s.medium.err != nil || errors.As(err, &need) || errors.Is(err, ErrBusy) || errors.Is(err, errBound) || s.grant.ctx.Err() != nil
+	return s.medium.err != nil || s.grant.ctx.Err() != nil ||
+		errors.As(err, &need) || errors.Is(err, ErrBusy) || errors.Is(err, errBound)
 }
 
 // look finds the dump in what live reads, which is what is at from; live may be nil, and is not used where from can be
@@ -196,7 +197,8 @@ type member struct {
 	locate func() (source, error) // finds where its bytes are
 }
 
-// cleanName is the name of a member without a beginning "./", and with slashes, which some programs for Windows do not write.
+// cleanName is the name of a member without a beginning "./", and with slashes, which some programs for Windows do
+// not write.
 func cleanName(name string) string { return path.Clean(strings.ReplaceAll(name, `\`, "/")) }
 
 // attachments are the files of Odoo's filestore, named for their SHA-1. They are not looked into.
@@ -261,8 +263,10 @@ func (s *search) archive(packing string, live io.Reader, from source, depth int)
 			f, err = s.look(m.live, at, depth+1)
 		}
 		if errors.Is(err, errTOC) && len(f.packings) == 0 {
-			f, err = &finding{kind: files, packings: []string{pgDirectory}, source: from, folder: path.Dir(name), rank: fullDump}, nil
-			f.asTar = i == 1 && packing == "tar" && m.name == "toc.dat"
+			f, err = &finding{
+				kind: files, packings: []string{pgDirectory}, source: from, folder: path.Dir(name), rank: fullDump,
+				asTar: i == 1 && packing == "tar" && m.name == "toc.dat",
+			}, nil
 		}
 		if f.kind == nothing {
 			f.close()
@@ -357,7 +361,9 @@ func isTar(head []byte) bool {
 
 // sqlRank tells the text that pg_dump or pg_dumpall wrote from other SQL.
 func sqlRank(head []byte) int {
-	for _, s := range []string{"PostgreSQL database dump", "PostgreSQL database cluster dump", "-- Dumped from database version"} {
+	for _, s := range []string{
+		"PostgreSQL database dump", "PostgreSQL database cluster dump", "-- Dumped from database version",
+	} {
 		if bytes.Contains(head, []byte(s)) {
 			return fullDump
 		}

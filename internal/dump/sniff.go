@@ -78,8 +78,8 @@ func postgresqlName(version string) string {
 // odooVersion takes the series from versions such as 8.0-20150909, 8.0.1.3, saas~14.3+e, 10.saas~15.1.3.
 var odooVersion = regexp.MustCompile(`^(?:\d{1,3}\.)?saas[~-]\d{1,3}(?:\.\d{1,3})?|^(\d{1,3})\.\d{1,3}`)
 
-// odooName shortens a version of Odoo, or of its module base, to what names the series; empty when it is none. The module
-// alone was numbered from 1.0 before OpenERP 6.0, which tells nothing of the series.
+// odooName shortens a version of Odoo, or of its module base, to what names the series; empty when it is none. The
+// module alone was numbered from 1.0 before OpenERP 6.0, which tells nothing of the series.
 func odooName(version string) string {
 	m := odooVersion.FindStringSubmatch(strings.TrimSpace(version))
 	if m == nil {

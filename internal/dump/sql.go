@@ -15,13 +15,15 @@ import (
 	"github.com/upgrademock/upgrademock/internal/dump/pgarchive"
 )
 
-// SQL returns the plain SQL text of the dump that r holds, size bytes of it, whatever it is packed in: a stream that psql can
-// run. Plain SQL comes byte for byte; archives of PostgreSQL come as pg_restore writes them. r is read while the
-// result is read, and not any more when Close has returned. The context ends both looking for the dump and waiting for memory.
+// SQL returns the plain SQL text of the dump that r holds, size bytes of it, whatever it is packed in: a stream that
+// psql can run. Plain SQL comes byte for byte; archives of PostgreSQL come as pg_restore writes them. r is read while
+// the result is read, and not any more when Close has returned. The context ends both looking for the dump and
+// waiting for memory.
 //
-// An error wraps [ErrNotSQL] or [ErrBusy], or is that of r or of the context. A dump that turns out to be broken further on
-// fails while reading, with an error that says where and wraps [ErrBroken]; a part that needs more memory than can be had,
-// with [ErrBusy]. The result is for one goroutine, and has to be closed; behind that its error is [fs.ErrClosed].
+// An error wraps [ErrNotSQL] or [ErrBusy], or is that of r or of the context. A dump that turns out to be broken
+// further on fails while reading, with an error that says where and wraps [ErrBroken]; a part that needs more memory
+// than can be had, with [ErrBusy]. The result is for one goroutine, and has to be closed; behind that its error is
+// [fs.ErrClosed].
 func SQL(ctx context.Context, r io.ReaderAt, size int64) (io.ReadCloser, error) {
 	medium := &medium{r: r}
 	o, err := open(ctx, medium, size, forSQL, limits{
@@ -76,8 +78,8 @@ func (s *plainSQL) Close() error {
 	return s.close()
 }
 
-// writtenSQL is text that an archive writes: straight to where it goes when the reader is copied (WriteTo), else piece by piece
-// as it is read, the writing being suspended between two pieces. No goroutine runs beside the caller.
+// writtenSQL is text that an archive writes: straight to where it goes when the reader is copied (WriteTo), else
+// piece by piece as it is read, the writing being suspended between two pieces. No goroutine runs beside the caller.
 type writtenSQL struct {
 	archive *pgarchive.Archive // nil: closed
 	piece   []byte

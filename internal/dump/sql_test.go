@@ -23,10 +23,20 @@ var realDumps = []string{
 	"openchs.sql.gz", "openchs.sql.bz2", "openchs.sql.xz", "openchs.cdump.gz", "openchs.tar.gz", "openchs.zip",
 }
 
+// openSQL is dump.SQL, but waits for memory for as long as it takes: other tests hold some at the same time.
+func openSQL(ctx context.Context, r io.ReaderAt, size int64) (io.ReadCloser, error) {
+	for {
+		sql, err := dump.SQL(ctx, r, size)
+		if !errors.Is(err, dump.ErrBusy) {
+			return sql, err
+		}
+	}
+}
+
 // readSQL returns what SQL gives for b.
 func readSQL(t *testing.T, b []byte) string {
 	t.Helper()
-	r, err := dump.SQL(context.Background(), bytes.NewReader(b), int64(len(b)))
+	r, err := openSQL(t.Context(), bytes.NewReader(b), int64(len(b)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +79,7 @@ func TestSQL_reader(t *testing.T) {
 			b := fixtures.Dump(name)
 			want := readSQL(t, b)
 			open := func() io.ReadCloser {
-				r, err := dump.SQL(context.Background(), bytes.NewReader(b), int64(len(b)))
+				r, err := openSQL(t.Context(), bytes.NewReader(b), int64(len(b)))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -102,7 +112,7 @@ func TestSQL_closeHalfWay(t *testing.T) {
 	t.Parallel()
 	for _, name := range realDumps {
 		file := &countingReaderAt{ReaderAt: bytes.NewReader(fixtures.Dump(name))}
-		r, err := dump.SQL(context.Background(), file, int64(len(fixtures.Dump(name))))
+		r, err := openSQL(t.Context(), file, int64(len(fixtures.Dump(name))))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -153,7 +163,7 @@ func TestSQL_none(t *testing.T) {
 		"too deep": {packed(t, "SELECT 1;", "gzip", "gzip", "gzip", "gzip", "gzip", "gzip", "gzip", "gzip"),
 			"more than 8 packings"},
 	} {
-		r, err := dump.SQL(context.Background(), strings.NewReader(tt.in), int64(len(tt.in)))
+		r, err := openSQL(t.Context(), strings.NewReader(tt.in), int64(len(tt.in)))
 		if !errors.Is(err, dump.ErrNotSQL) {
 			t.Errorf("%s: error %v, want ErrNotSQL", name, err)
 			continue
@@ -176,7 +186,7 @@ func TestSQL_cut(t *testing.T) {
 			b := fixtures.Dump(name)
 			whole := readSQL(t, b)
 			for size := 0; size < len(b); size += 1 + len(b)/31 {
-				r, err := dump.SQL(context.Background(), bytes.NewReader(b[:size]), int64(size))
+				r, err := openSQL(t.Context(), bytes.NewReader(b[:size]), int64(size))
 				if err != nil {
 					if !errors.Is(err, dump.ErrNotSQL) {
 						t.Errorf("cut at %d: %v is not ErrNotSQL", size, err)
@@ -199,7 +209,7 @@ func TestSQL_readError(t *testing.T) {
 	for _, name := range realDumps {
 		b := fixtures.Dump(name)
 		for _, good := range []int64{0, int64(len(b)) / 2} {
-			r, err := dump.SQL(context.Background(), &failingReaderAt{bytes.NewReader(b), good}, int64(len(b)))
+			r, err := openSQL(t.Context(), &failingReaderAt{bytes.NewReader(b), good}, int64(len(b)))
 			if err == nil {
 				_, err = io.Copy(io.Discard, r)
 				r.Close()

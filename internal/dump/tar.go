@@ -39,7 +39,8 @@ func tarMembers(live io.Reader, s source) iter.Seq2[*member, error] {
 
 // sparse tells a file whose bytes in the tar are not the bytes of the file.
 func sparse(h *tar.Header) bool {
-	return h.Typeflag == tar.TypeGNUSparse || h.PAXRecords["GNU.sparse.major"] != "" || h.PAXRecords["GNU.sparse.map"] != ""
+	return h.Typeflag == tar.TypeGNUSparse ||
+		h.PAXRecords["GNU.sparse.major"] != "" || h.PAXRecords["GNU.sparse.map"] != ""
 }
 
 // tarMember is the member at that place, the first being 1.

@@ -21,6 +21,13 @@ import (
 // Zips are read here entry by entry: archive/zip holds the whole directory, of which the filestore of a large database
 // makes hundreds of megabytes. What the numbers mean is in PKWARE's APPNOTE.TXT.
 
+// The numbers of zips.
+var (
+	short  = binary.LittleEndian.Uint16
+	long   = binary.LittleEndian.Uint32
+	longer = binary.LittleEndian.Uint64
+)
+
 // A zipEntry is an entry of a zip's directory.
 type zipEntry struct {
 	name          string
@@ -43,22 +50,26 @@ func findZipEnd(at *io.SectionReader) (end zipEnd, err error) {
 	if _, err := at.ReadAt(tail, from); err != nil && !errors.Is(err, io.EOF) {
 		return end, err
 	}
+	isEnd := func(i int) bool {
+		return bytes.HasPrefix(tail[i:], []byte("PK\x05\x06")) && i+record+int(short(tail[i+20:])) <= len(tail)
+	}
 	i := len(tail) - record
-	for i >= 0 && !(bytes.HasPrefix(tail[i:], []byte("PK\x05\x06")) && i+record+int(binary.LittleEndian.Uint16(tail[i+20:])) <= len(tail)) {
+	for i >= 0 && !isEnd(i) {
 		i--
 	}
 	if i < 0 {
 		return end, errZip
 	}
 	place := from + int64(i) // where the directory ends
-	end.size, end.offset = int64(binary.LittleEndian.Uint32(tail[i+12:])), int64(binary.LittleEndian.Uint32(tail[i+16:]))
+	end.size, end.offset = int64(long(tail[i+12:])), int64(long(tail[i+16:]))
 	// A zip64 has a record of its own, and a locator that stands right before this one.
 	locator := make([]byte, 20)
 	if n, _ := at.ReadAt(locator, place-20); place >= 20 && n == 20 && bytes.HasPrefix(locator, []byte("PK\x06\x07")) {
 		record := make([]byte, 56)
-		for _, at64 := range []int64{int64(binary.LittleEndian.Uint64(locator[8:])), place - 20 - 56} { // the second where bytes stand before the zip
+		// The second place is that of a zip before which other bytes stand.
+		for _, at64 := range []int64{int64(longer(locator[8:])), place - 20 - 56} {
 			if n, _ := at.ReadAt(record, max(0, at64)); n == len(record) && bytes.HasPrefix(record, []byte("PK\x06\x06")) {
-				end.size, end.offset = int64(binary.LittleEndian.Uint64(record[40:])), int64(binary.LittleEndian.Uint64(record[48:]))
+				end.size, end.offset = int64(longer(record[40:])), int64(longer(record[48:]))
 				place = at64
 				break
 			}
@@ -105,17 +116,15 @@ func readZipEntry(r io.Reader, buf *[]byte) (*zipEntry, error) {
 	if !bytes.HasPrefix(head[:], []byte("PK\x01\x02")) {
 		return nil, errZip
 	}
-	short := func(at int) uint16 { return binary.LittleEndian.Uint16(head[at:]) }
-	long := func(at int) uint32 { return binary.LittleEndian.Uint32(head[at:]) }
-	name, extra, comment := int(short(28)), int(short(30)), int(short(32))
+	name, extra, comment := int(short(head[28:])), int(short(head[30:])), int(short(head[32:]))
 	*buf = slices.Grow((*buf)[:0], name+extra+comment)
 	rest := (*buf)[:name+extra+comment]
 	if _, err := io.ReadFull(r, rest); err != nil {
 		return nil, noEOF(err)
 	}
 	e := &zipEntry{
-		name: string(rest[:name]), flags: short(8), method: short(10), sum: long(16),
-		packed: int64(long(20)), size: int64(long(24)), offset: int64(long(42)),
+		name: string(rest[:name]), flags: short(head[8:]), method: short(head[10:]), sum: long(head[16:]),
+		packed: int64(long(head[20:])), size: int64(long(head[24:])), offset: int64(long(head[42:])),
 	}
 	e.zip64(rest[name : name+extra])
 	if e.packed < 0 || e.size < 0 || e.offset < 0 {
@@ -127,7 +136,7 @@ func readZipEntry(r io.Reader, buf *[]byte) (*zipEntry, error) {
 // zip64 takes the numbers that did not fit from the extra fields.
 func (e *zipEntry) zip64(extra []byte) {
 	for len(extra) >= 4 {
-		id, size := binary.LittleEndian.Uint16(extra), int(binary.LittleEndian.Uint16(extra[2:]))
+		id, size := short(extra), int(short(extra[2:]))
 		if extra = extra[4:]; size > len(extra) {
 			return
 		}
@@ -138,7 +147,7 @@ func (e *zipEntry) zip64(extra []byte) {
 		}
 		for _, number := range []*int64{&e.size, &e.packed, &e.offset} {
 			if *number == math.MaxUint32 && len(field) >= 8 {
-				*number = int64(binary.LittleEndian.Uint64(field))
+				*number = int64(longer(field))
 				field = field[8:]
 			}
 		}
@@ -168,7 +177,7 @@ func (e *zipEntry) source(zip *io.SectionReader, bound int64) (source, error) {
 	if !bytes.HasPrefix(head[:], []byte("PK\x03\x04")) {
 		return source{}, errZip
 	}
-	begin := e.offset + int64(len(head)) + int64(binary.LittleEndian.Uint16(head[26:])) + int64(binary.LittleEndian.Uint16(head[28:]))
+	begin := e.offset + int64(len(head)) + int64(short(head[26:])) + int64(short(head[28:]))
 	if begin > zip.Size() || e.packed > zip.Size()-begin {
 		return source{}, errZip
 	}
@@ -178,7 +187,8 @@ func (e *zipEntry) source(zip *io.SectionReader, bound int64) (source, error) {
 	}
 	m := zipMethods[e.method]
 	if m.method == "" {
-		return source{}, fmt.Errorf("it is packed with method %d (%s), which is not read; pack it with Deflate", e.method, cmp.Or(m.name, "unknown"))
+		const text = "it is packed with method %d (%s), which is not read; pack it with Deflate"
+		return source{}, fmt.Errorf(text, e.method, cmp.Or(m.name, "unknown"))
 	}
 	plain := packed.unpacked(m.method, bound)
 	return source{stream: func(g *grant) (io.ReadCloser, error) {
@@ -187,7 +197,8 @@ func (e *zipEntry) source(zip *io.SectionReader, bound int64) (source, error) {
 			return nil, err
 		}
 		if e.size <= bound { // or the end is not seen
-			return readCloser{&checked{r: io.LimitReader(r, e.size), left: e.size, hash: crc32.NewIEEE(), want: e.sum}, r.Close}, nil
+			whole := &checked{r: io.LimitReader(r, e.size), left: e.size, hash: crc32.NewIEEE(), want: e.sum}
+			return readCloser{whole, r.Close}, nil
 		}
 		return r, nil
 	}}, nil

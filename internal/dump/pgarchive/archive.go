@@ -1,14 +1,16 @@
-// Package pgarchive reads the archives that PostgreSQL's pg_dump writes in its custom format (-Fc), its directory format
-// (-Fd) and its tar format (-Ft), and turns them back into SQL, as "pg_restore -f -" does, with no PostgreSQL at hand.
+// Package pgarchive reads the archives that PostgreSQL's pg_dump writes in its custom format (-Fc), its directory
+// format (-Fd) and its tar format (-Ft), and turns them back into SQL, as "pg_restore -f -" does, with no PostgreSQL
+// at hand.
 //
 // Archive versions 1.10 to 1.16 are understood: what pg_dump 8.0 to 18 writes. The format has no description but
 // PostgreSQL's own behaviour; what is said here was learned from that and is tested against the real programs.
 //
-// An archive is a header, a table of contents, and the data of tables and large objects behind it, or in files of their
-// own. An archive that can be read at random is left where it is, and its data may lie in any order. One in the custom format
-// that is only a stream (inside a gzip file, say) is read once from front to back, as pg_restore reads its standard input, and
-// its data must lie in the order of the table of contents, which is how pg_dump writes it. Either way memory stays flat: the table
-// of contents (bounded by [MaxTOC]), the window of one decoder, and some buffers.
+// An archive is a header, a table of contents, and the data of tables and large objects behind it, or in files of
+// their own. An archive that can be read at random is left where it is, and its data may lie in any order. One in the
+// custom format that is only a stream (inside a gzip file, say) is read once from front to back, as pg_restore reads
+// its standard input, and its data must lie in the order of the table of contents, which is how pg_dump writes it.
+// Either way memory stays flat: the table of contents (bounded by [MaxTOC]), the window of one decoder, and some
+// buffers.
 package pgarchive
 
 import (
@@ -57,8 +59,8 @@ type store interface {
 // Open opens a custom-format archive. An *io.SectionReader (from its beginning, wherever it stands) is read at random;
 // any other reader is read forward only. Reserve is asked for the memory that the archive takes; nil grants all.
 //
-// Errors wrap [ErrFormat], or are those of r and reserve. The archive is never nil: beside an error it has what could be read of the
-// Header and nothing else.
+// Errors wrap [ErrFormat], or are those of r and reserve. The archive is never nil: beside an error it has what could
+// be read of the Header and nothing else.
 func Open(r io.Reader, reserve unpack.Reserve) (*Archive, error) {
 	c := newCursor(r)
 	d := &decoder{c: c, left: MaxTOC, reserve: reserve}
@@ -74,8 +76,8 @@ func Open(r io.Reader, reserve unpack.Reserve) (*Archive, error) {
 	return a, nil
 }
 
-// InSeveralFiles tells whether the file that begins with head is the table of contents of an archive whose data is in other
-// files: one in the tar or the directory format.
+// InSeveralFiles tells whether the file that begins with head is the table of contents of an archive whose data is in
+// other files: one in the tar or the directory format.
 func InSeveralFiles(head []byte) bool {
 	const format = len(Magic) + 5 // behind the version, and the sizes of integers and offsets
 	return len(head) > format && (Format(head[format]) == Tar || Format(head[format]) == Directory)

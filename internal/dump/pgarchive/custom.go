@@ -112,8 +112,8 @@ func (s *customStore) oid() (uint64, bool) {
 	return uint64(oid), oid != 0 && s.d.err == nil
 }
 
-// find goes to the block of e, and returns its kind: straight to it where the archive says where it is or it has been seen,
-// else past the blocks that have not been looked at yet.
+// find goes to the block of e, and returns its kind: straight to it where the archive says where it is or it has been
+// seen, else past the blocks that have not been looked at yet.
 func (s *customStore) find(e *Entry) (kind byte, err error) {
 	if s.c.random() {
 		pos := e.offset

@@ -18,8 +18,8 @@ const tocMember = "toc.dat"
 // OpenFS opens an archive of several files: one in the directory format, or one in the tar format, whose members are
 // what files has. It may hold other files, too. Reserve is asked for the memory that the archive takes; nil grants all.
 //
-// Errors wrap [ErrFormat], or [ErrNoData] where there is no toc.dat, or are those of files and reserve. About the archive
-// beside an error, see [Open].
+// Errors wrap [ErrFormat], or [ErrNoData] where there is no toc.dat, or are those of files and reserve. About the
+// archive beside an error, see [Open].
 func OpenFS(files fs.FS, reserve unpack.Reserve) (*Archive, error) {
 	s := &fileStore{files: files, reserve: reserve}
 	defer s.close() // the table of contents
@@ -47,9 +47,9 @@ func OpenFS(files fs.FS, reserve unpack.Reserve) (*Archive, error) {
 	return a, nil
 }
 
-// fileStore reads the data of an archive of several files: one for each table, named in its entry, and one for each large
-// object, blob_<oid>.dat, listed in blobs.toc (since 17 in one blobs_<entry>.toc for each entry). In the directory format
-// each may be compressed, with an extension that says how.
+// fileStore reads the data of an archive of several files: one for each table, named in its entry, and one for each
+// large object, blob_<oid>.dat, listed in blobs.toc (since 17 in one blobs_<entry>.toc for each entry). In the
+// directory format each may be compressed, with an extension that says how.
 type fileStore struct {
 	files   fs.FS
 	reserve unpack.Reserve

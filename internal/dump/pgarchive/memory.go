@@ -24,7 +24,8 @@ func highWater(reserve unpack.Reserve, granted *int64) unpack.Reserve {
 	}
 }
 
-// decompress reads one piece of data of a custom-format archive. A piece with no bytes at all is empty, whatever the method.
+// decompress reads one piece of data of a custom-format archive. A piece with no bytes at all is empty, whatever the
+// method.
 func decompress(c Compression, r io.Reader, reserve unpack.Reserve) (io.Reader, error) {
 	if c == None {
 		return r, nil

@@ -163,7 +163,8 @@ func (d *decoder) entry(h *Header) *Entry {
 	return e
 }
 
-// offset reads where the data of an entry of the custom format lies: a flag, then a number that counts only with flag 2.
+// offset reads where the data of an entry of the custom format lies: a flag, then a number that counts only with flag
+// 2.
 func (d *decoder) offset(e *Entry) {
 	const told, noData = 2, 3
 	flag := d.byte()

@@ -2,12 +2,13 @@ package unpack
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 )
 
-// Deflate64 is Deflate (RFC 1951) with a window of 64 KiB, two more distances, and one code for the longest matches that
-// tells a length of up to 65538. Explorer packs files of more than 2 GiB with it. No package in Go reads it.
+// Deflate64 is Deflate (RFC 1951) with a window of 64 KiB, two more distances, and one code for the longest matches
+// that tells a length of up to 65538. Explorer packs files of more than 2 GiB with it. No package in Go reads it.
 
 const (
 	deflate64Window = 64 << 10
@@ -47,7 +48,8 @@ func bases(from, count, group, regular int) []base {
 	return table
 }
 
-// A huffman table has, for the next 15 bits of the input, the symbol and (in the lowest four bits) the length of its code; 0: none.
+// A huffman table has, for the next 15 bits of the input, the symbol and (in the lowest four bits) the length of its
+// code; 0: none.
 type huffman [1 << huffmanBits]uint16
 
 // build makes the table of codes of these lengths, 0 being none.
@@ -197,7 +199,7 @@ func (d *deflate64) block() {
 			}
 		}
 		d.fail(d.literal.build(fixed[:]))
-		d.fail(d.match.build([]byte{5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5}))
+		d.fail(d.match.build(bytes.Repeat([]byte{5}, len(distances))))
 	case 2:
 		d.tables()
 	default:

@@ -52,7 +52,8 @@ func (w *bitWriter) literal(b byte) {
 	w.plain = append(w.plain, b)
 }
 
-// match writes a match of 3 to 65538 bytes with Deflate64's own length code, at a distance that one of the codes begins with.
+// match writes a match of 3 to 65538 bytes with Deflate64's own length code, at a distance that one of the codes
+// begins with.
 func (w *bitWriter) match(length, distanceCode, distance int, extra uint) {
 	w.symbol(285)
 	w.put(uint64(length-3), 16)

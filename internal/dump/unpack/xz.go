@@ -30,8 +30,9 @@ func newXZ(in *bufio.Reader, reserve Reserve) (io.Reader, error) {
 	return r, nil
 }
 
-// firstDictionary returns what the first block of an xz file asks for, 0 where that cannot be told (section 3.1 of the xz
-// file format: size, flags, sizes when the flags say so, then the filters, of which LZMA2 has the id 0x21 and one byte).
+// firstDictionary returns what the first block of an xz file asks for, 0 where that cannot be told (section 3.1 of
+// the xz file format: size, flags, sizes when the flags say so, then the filters, of which LZMA2 has the id 0x21 and
+// one byte).
 func firstDictionary(head []byte) int64 {
 	if len(head) < 14 || head[12] == 0 {
 		return 0
