@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"io"
 	"sync"
+
+	"github.com/upgrademock/upgrademock/internal/sftpwire"
 )
 
 // Channel is an SFTP channel with two users. One is pkg/sftp, for which it is an io.Reader and an io.WriteCloser. The
@@ -47,9 +49,9 @@ type request struct {
 	err  error
 }
 
-// ask sends a request whose fields behind its id are encoded in body, and waits for the answer. Data are read into
-// into. It may be called by several goroutines at the same time.
-func (c *Channel) ask(typ byte, body, into []byte) (*request, error) {
+// ask sends a request of a type with the fields that are added to it, and waits for the answer. Data go to into. It may
+// be called by several goroutines at the same time.
+func (c *Channel) ask(typ byte, into []byte, fields func(*sftpwire.Encoder)) (*request, error) {
 	r := &request{into: into, done: make(chan struct{})}
 	c.mu.Lock()
 	if c.err != nil {
@@ -63,11 +65,10 @@ func (c *Channel) ask(typ byte, body, into []byte) (*request, error) {
 	}
 	c.waiting[id] = r
 	c.mu.Unlock()
-	packet := binary.BigEndian.AppendUint32(make([]byte, 0, 9+len(body)), uint32(1+4+len(body)))
-	packet = binary.BigEndian.AppendUint32(append(packet, typ), id)
-	packet = append(packet, body...)
+	packet := sftpwire.NewEncoder(typ, id)
+	fields(packet)
 	c.writing.Lock()
-	_, err := c.w.Write(packet)
+	_, err := c.w.Write(packet.Packet())
 	c.writing.Unlock()
 	if err != nil {
 		c.fail(err)
@@ -100,27 +101,27 @@ func (c *Channel) Read(p []byte) (int, error) {
 // next reads the head of a packet: length, type, and an id in all but the version packet. Of an answer to File, it
 // reads the rest, too.
 func (c *Channel) next() error {
-	head := make([]byte, 4+1+4)
+	head := make([]byte, sftpwire.HeadSize)
 	if _, err := io.ReadFull(c.r, head); err != nil {
 		return err
 	}
-	length, typ, id := binary.BigEndian.Uint32(head), head[4], binary.BigEndian.Uint32(head[5:])
-	if length < 1+4 {
-		return Contradiction("an SFTP packet of %d bytes", length)
+	h := sftpwire.ParseHead(head)
+	rest := int64(h.Length) - (sftpwire.HeadSize - 4)
+	if rest < 0 {
+		return Contradiction("an SFTP packet of %d bytes", h.Length)
 	}
-	rest := int64(length) - (1 + 4)
-	if id&ownID == 0 || typ == fxpVersion {
+	if h.ID&ownID == 0 || h.Type == sftpwire.Version {
 		c.head, c.rest = head, rest
 		return nil
 	}
 	c.mu.Lock()
-	r := c.waiting[id]
-	delete(c.waiting, id)
+	r := c.waiting[h.ID]
+	delete(c.waiting, h.ID)
 	c.mu.Unlock()
 	if r == nil {
-		return Contradiction("an SFTP packet of type %d answers a request that was never made", typ)
+		return Contradiction("an SFTP packet of type %d answers a request that was never made", h.Type)
 	}
-	r.typ = typ
+	r.typ = h.Type
 	r.err = noEOF(c.receive(r, rest))
 	close(r.done)
 	return r.err
@@ -128,7 +129,7 @@ func (c *Channel) next() error {
 
 // receive reads the rest of a packet.
 func (c *Channel) receive(r *request, rest int64) error {
-	if r.typ != fxpData {
+	if r.typ != sftpwire.Data {
 		if rest > smallPacket { // a status, or a handle of up to 256 bytes
 			return Contradiction("an SFTP packet of type %d and %d bytes", r.typ, rest)
 		}

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/pkg/sftp"
+
+	"github.com/upgrademock/upgrademock/internal/sftpwire"
 )
 
 // onChannel returns a channel whose server is a function: it gets the requests, without their lengths, and returns
@@ -61,17 +63,23 @@ func reply(typ byte, request []byte, body ...byte) []byte {
 }
 
 func statusReply(request []byte, code byte, message string) []byte {
-	return reply(fxpStatus, request, appendText([]byte{0, 0, 0, code}, message)...)
+	return reply(sftpwire.Status, request, append([]byte{0, 0, 0, code}, text(message)...)...)
 }
 
 func dataReply(request, data []byte) []byte {
-	return reply(fxpData, request, appendText(nil, string(data))...)
+	return reply(sftpwire.Data, request, text(string(data))...)
+}
+
+// text is a string with its length.
+func text(s string) []byte {
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(s))), s...)
 }
 
 // wanted is what a read asks for.
 func wanted(request []byte) (off, n int) {
-	_, rest, _ := cutText(request[5:])
-	return int(binary.BigEndian.Uint64(rest)), int(binary.BigEndian.Uint32(rest[8:]))
+	d := sftpwire.NewDecoder(request[5:])
+	_ = d.Text() // the handle
+	return int(d.Uint64()), int(d.Uint32())
 }
 
 func TestFile(t *testing.T) {
@@ -90,7 +98,7 @@ func TestFile(t *testing.T) {
 	raw := func(p []byte) serve {
 		return func([]byte) []byte { return p }
 	}
-	opened := answer(fxpHandle, appendText(nil, "handle")...)
+	opened := answer(sftpwire.Handle, text("handle")...)
 	for name, tt := range map[string]struct {
 		open, read serve
 		openErr    error  // errors.Is
@@ -106,34 +114,34 @@ func TestFile(t *testing.T) {
 			off, _ := wanted(request)
 			return dataReply(request, content[off:off+1])
 		}},
-		"no such file":   {open: status(fxNoSuchFile, "no"), openErr: os.ErrNotExist},
-		"not allowed":    {open: status(fxPermissionDenied, "no"), openErr: os.ErrPermission},
-		"no handle":      {open: status(fxOK, "fine"), says: "should have sent something"},
-		"broken handle":  {open: answer(fxpHandle, 0, 0, 0, 9, 'h'), openErr: io.ErrUnexpectedEOF},
-		"not asked for":  {open: raw(statusReply([]byte{0, 0x80, 0, 0, 77}, fxOK, "")), says: "never made"},
-		"oversized":      {open: answer(fxpHandle, make([]byte, 200<<10)...), says: "204800 bytes"},
+		"no such file":   {open: status(sftpwire.NoSuchFile, "no"), openErr: os.ErrNotExist},
+		"not allowed":    {open: status(sftpwire.PermissionDenied, "no"), openErr: os.ErrPermission},
+		"no handle":      {open: status(sftpwire.OK, "fine"), says: "should have sent something"},
+		"broken handle":  {open: answer(sftpwire.Handle, 0, 0, 0, 9, 'h'), openErr: io.ErrUnexpectedEOF},
+		"not asked for":  {open: raw(statusReply([]byte{0, 0x80, 0, 0, 77}, sftpwire.OK, "")), says: "never made"},
+		"oversized":      {open: answer(sftpwire.Handle, make([]byte, 200<<10)...), says: "204800 bytes"},
 		"hung up":        {open: raw(hangUp), openErr: io.ErrUnexpectedEOF},
 		"too short":      {open: raw([]byte{0, 0, 0, 4, 1, 2, 3, 4, 5}), says: "packet of 4 bytes"},
-		"read: at end":   {read: status(fxEOF, "End of file"), readErr: io.EOF},
+		"read: at end":   {read: status(sftpwire.EOF, "End of file"), readErr: io.EOF},
 		"read: failed":   {read: status(4, "disk\ngone"), says: `disk`},
 		"read: nothing":  {read: data(nil), readErr: io.ErrNoProgress},
 		"read: too much": {read: data(make([]byte, 200)), says: "200 bytes of data where"},
-		"read: a lie":    {read: answer(fxpData, 0, 0, 0, 99, 'x'), says: "99 bytes of data where"},
-		"read: no size":  {read: answer(fxpData, 0, 0), readErr: io.ErrUnexpectedEOF},
+		"read: a lie":    {read: answer(sftpwire.Data, 0, 0, 0, 99, 'x'), says: "99 bytes of data where"},
+		"read: no size":  {read: answer(sftpwire.Data, 0, 0), readErr: io.ErrUnexpectedEOF},
 		"read: a handle": {read: opened, says: "packet of type 102"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, _ := onChannel(t, func(request []byte) []byte {
 				switch {
-				case request[0] == fxpOpen && tt.open != nil:
+				case request[0] == sftpwire.Open && tt.open != nil:
 					return tt.open(request)
-				case request[0] == fxpOpen:
+				case request[0] == sftpwire.Open:
 					return opened(request)
-				case request[0] == fxpRead:
+				case request[0] == sftpwire.Read:
 					return tt.read(request)
 				}
-				return statusReply(request, fxOK, "")
+				return statusReply(request, sftpwire.OK, "")
 			})
 			f, err := c.Open("db.dump")
 			if tt.open != nil {
@@ -184,7 +192,7 @@ func TestChannel_shared(t *testing.T) {
 		for i := len(held) - 1; i >= 0; i-- {
 			off, n := wanted(held[i])
 			out = append(out, dataReply(held[i], bytes.Repeat([]byte{byte(off)}, n))...)
-			out = append(out, reply(fxpStatus, []byte{0, 0, 0, 0, byte(i)}, 1, 2, 3)...)
+			out = append(out, reply(sftpwire.Status, []byte{0, 0, 0, 0, byte(i)}, 1, 2, 3)...)
 		}
 		return out
 	})
@@ -205,7 +213,7 @@ func TestChannel_shared(t *testing.T) {
 	}
 	var want []byte
 	for i := readers - 1; i >= 0; i-- {
-		want = append(want, reply(fxpStatus, []byte{0, 0, 0, 0, byte(i)}, 1, 2, 3)...)
+		want = append(want, reply(sftpwire.Status, []byte{0, 0, 0, 0, byte(i)}, 1, 2, 3)...)
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("the library reads %x, want %x", got, want)
@@ -216,12 +224,12 @@ func TestChannel_shared(t *testing.T) {
 // than was asked for.
 func FuzzAnswers(f *testing.F) {
 	first, second := []byte{0, 0x80, 0, 0, 1}, []byte{0, 0x80, 0, 0, 2}
-	handle := reply(fxpHandle, first, appendText(nil, "h")...)
+	handle := reply(sftpwire.Handle, first, text("h")...)
 	f.Add(append(handle, dataReply(second, []byte("0123456789"))...))
 	f.Add(append(handle, dataReply(second, []byte("01234"))...))
-	f.Add(append(handle, statusReply(second, fxEOF, "")...))
-	f.Add(append(reply(fxpStatus, []byte{0, 0, 0, 0, 1}, 0, 0, 0, 0), handle...))
-	f.Add(statusReply(first, fxNoSuchFile, "none"))
+	f.Add(append(handle, statusReply(second, sftpwire.EOF, "")...))
+	f.Add(append(reply(sftpwire.Status, []byte{0, 0, 0, 0, 1}, 0, 0, 0, 0), handle...))
+	f.Add(statusReply(first, sftpwire.NoSuchFile, "none"))
 	f.Add(dataReply(first, []byte("unasked")))
 	f.Add([]byte{0, 0, 0, 4, 1, 2, 3, 4, 5})
 	f.Fuzz(func(t *testing.T, says []byte) {

@@ -1,12 +1,13 @@
 package transfer
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/pkg/sftp"
+
+	"github.com/upgrademock/upgrademock/internal/sftpwire"
 )
 
 // File is a file on the server that is open for reading. ReadAt may be called by several goroutines at the same time,
@@ -18,21 +19,17 @@ type File struct {
 
 // Open opens a file for reading (draft-ietf-secsh-filexfer-02, section 6.3).
 func (c *Channel) Open(name string) (*File, error) {
-	body := appendText(nil, name)
-	body = binary.BigEndian.AppendUint32(body, fxfRead)
-	body = binary.BigEndian.AppendUint32(body, 0) // no attributes
-	r, err := c.ask(fxpOpen, body, nil)
+	r, err := c.ask(sftpwire.Open, nil, func(e *sftpwire.Encoder) {
+		e.Text(name).Uint32(sftpwire.FlagRead).Uint32(0) // no attributes
+	})
 	if err != nil {
 		return nil, err
 	}
-	if r.typ != fxpHandle {
+	if r.typ != sftpwire.Handle {
 		return nil, unwanted(r)
 	}
-	handle, _, err := cutText(r.body)
-	if err != nil {
-		return nil, err
-	}
-	return &File{c: c, handle: handle}, nil
+	d := sftpwire.NewDecoder(r.body)
+	return &File{c: c, handle: d.Text()}, d.Err()
 }
 
 // ReadAt implements io.ReaderAt (section 6.4). A server may answer with less than was asked for; then ReadAt asks
@@ -41,14 +38,13 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	n := 0
 	for n < len(p) {
 		into := p[n:min(len(p), n+f.c.packet)]
-		body := appendText(make([]byte, 0, 4+len(f.handle)+8+4), f.handle)
-		body = binary.BigEndian.AppendUint64(body, uint64(off)+uint64(n))
-		body = binary.BigEndian.AppendUint32(body, uint32(len(into)))
-		r, err := f.c.ask(fxpRead, body, into)
+		r, err := f.c.ask(sftpwire.Read, into, func(e *sftpwire.Encoder) {
+			e.Text(f.handle).Uint64(uint64(off) + uint64(n)).Uint32(uint32(len(into)))
+		})
 		switch {
 		case err != nil:
 			return n, err
-		case r.typ != fxpData:
+		case r.typ != sftpwire.Data:
 			return n, unwanted(r)
 		case r.n == 0:
 			return n, fmt.Errorf("%w: %w", ErrContradiction, io.ErrNoProgress)
@@ -60,11 +56,11 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 
 // Close closes the file on the server.
 func (f *File) Close() error {
-	r, err := f.c.ask(fxpClose, appendText(nil, f.handle), nil)
+	r, err := f.c.ask(sftpwire.Close, nil, func(e *sftpwire.Encoder) { e.Text(f.handle) })
 	if err != nil {
 		return err
 	}
-	if code, _, err := status(r); err != nil || code != fxOK {
+	if code, _, err := status(r); err != nil || code != sftpwire.OK {
 		return unwanted(r)
 	}
 	return nil
@@ -77,13 +73,13 @@ func unwanted(r *request) error {
 		return err
 	}
 	switch code {
-	case fxOK:
+	case sftpwire.OK:
 		return Contradiction("the SFTP server says that all is well where it should have sent something")
-	case fxEOF:
+	case sftpwire.EOF:
 		return io.EOF
-	case fxNoSuchFile:
+	case sftpwire.NoSuchFile:
 		return os.ErrNotExist
-	case fxPermissionDenied:
+	case sftpwire.PermissionDenied:
 		return os.ErrPermission
 	}
 	return fmt.Errorf("%.200q: %w", message, &sftp.StatusError{Code: code})
@@ -91,21 +87,9 @@ func unwanted(r *request) error {
 
 // status reads a status packet.
 func status(r *request) (code uint32, message string, err error) {
-	if r.typ != fxpStatus || len(r.body) < 4 {
+	if r.typ != sftpwire.Status || len(r.body) < 4 {
 		return 0, "", Contradiction("the SFTP server answers with a packet of type %d and %d bytes", r.typ, len(r.body))
 	}
-	message, _, _ = cutText(r.body[4:]) // early versions have none
-	return binary.BigEndian.Uint32(r.body), message, nil
-}
-
-func appendText(b []byte, s string) []byte {
-	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
-}
-
-func cutText(b []byte) (text string, rest []byte, err error) {
-	if len(b) < 4 || uint64(binary.BigEndian.Uint32(b)) > uint64(len(b)-4) {
-		return "", nil, io.ErrUnexpectedEOF
-	}
-	n := 4 + int(binary.BigEndian.Uint32(b))
-	return string(b[4:n]), b[n:], nil
+	d := sftpwire.NewDecoder(r.body)
+	return d.Uint32(), d.Text(), nil // early versions have no message
 }

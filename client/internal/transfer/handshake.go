@@ -6,32 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/upgrademock/upgrademock/internal/sftpwire"
 )
 
-// SFTP packet types and codes (draft-ietf-secsh-filexfer-02, sections 3, 6.3 and 7), and OpenSSH's extension by which
-// a server says its limits (its PROTOCOL file, section 4.8).
 const (
-	fxpInit          = 1
-	fxpVersion       = 2
-	fxpOpen          = 3
-	fxpClose         = 4
-	fxpRead          = 5
-	fxpStatus        = 101
-	fxpHandle        = 102
-	fxpData          = 103
-	fxpExtended      = 200
-	fxpExtendedReply = 201
-
-	fxfRead = 1 // of an open
-
-	fxOK               = 0 // of a status
-	fxEOF              = 1
-	fxNoSuchFile       = 2
-	fxPermissionDenied = 3
-
-	limitsExtension = "limits@openssh.com"
-
-	// smallPacket is what every server must take (same draft), largePacket what those with the extension usually do.
+	// smallPacket is what every server must take (draft-ietf-secsh-filexfer-02, section 3), largePacket what servers
+	// that say their limits usually do.
 	smallPacket = 32 << 10
 	largePacket = 255 << 10
 )
@@ -49,18 +30,18 @@ func Contradiction(format string, args ...any) error {
 // here and replayed to it: the channel's reader begins with the server's version packet, and its writer drops the
 // library's own first packet.
 func NewChannel(r io.Reader, w io.WriteCloser) (*Channel, error) {
-	if _, err := w.Write([]byte{0, 0, 0, 5, fxpInit, 0, 0, 0, 3}); err != nil {
+	if _, err := w.Write(sftpwire.NewEncoder(sftpwire.Init, 3).Packet()); err != nil {
 		return nil, err
 	}
 	version, err := readPacket(r)
 	if err != nil {
 		return nil, fmt.Errorf("the SFTP server's greeting: %w", err)
 	}
-	if version[4] != fxpVersion {
+	if version[4] != sftpwire.Version {
 		return nil, Contradiction("the SFTP server greets with a packet of type %d", version[4])
 	}
 	packet := smallPacket
-	if bytes.Contains(version, []byte(limitsExtension)) {
+	if bytes.Contains(version, []byte(sftpwire.LimitsExtension)) {
 		if packet, err = askLimits(r, w); err != nil {
 			return nil, err
 		}
@@ -70,25 +51,24 @@ func NewChannel(r io.Reader, w io.WriteCloser) (*Channel, error) {
 
 // askLimits returns the largest number of bytes to read or write at once.
 func askLimits(r io.Reader, w io.Writer) (int, error) {
-	ask := binary.BigEndian.AppendUint32(nil, uint32(1+4+4+len(limitsExtension)))
-	ask = append(ask, fxpExtended, 0, 0, 0, 0)
-	ask = binary.BigEndian.AppendUint32(ask, uint32(len(limitsExtension)))
-	ask = append(ask, limitsExtension...)
-	if _, err := w.Write(ask); err != nil {
+	if _, err := w.Write(sftpwire.LimitsRequest(0)); err != nil {
 		return 0, err
 	}
 	reply, err := readPacket(r)
 	if err != nil {
 		return 0, fmt.Errorf("the SFTP server's limits: %w", err)
 	}
-	// length, type, id, then packet, read and write length and open handles, 8 bytes each. A status means no.
-	if reply[4] != fxpExtendedReply || len(reply) < 9+4*8 {
+	if reply[4] != sftpwire.ExtendedReply || len(reply) < sftpwire.HeadSize {
+		return smallPacket, nil // a status, which means no
+	}
+	limits, err := sftpwire.ParseLimits(reply[sftpwire.HeadSize:])
+	if err != nil {
 		return smallPacket, nil
 	}
 	packet := uint64(largePacket)
-	for _, at := range []int{17, 25} {
-		if v := binary.BigEndian.Uint64(reply[at:]); v > 0 {
-			packet = min(packet, v)
+	for _, limit := range []uint64{limits.Read, limits.Write} {
+		if limit > 0 {
+			packet = min(packet, limit)
 		}
 	}
 	// A limit below what every server must take is a misunderstanding.
