@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // A checker is what one check, or one lifecycle, works with: it makes the calls and the random choices, and
@@ -91,6 +93,18 @@ func (b *checker) pause(d time.Duration) {
 	}
 }
 
+// Context ends with the check.
+func (b *checker) Context() context.Context { return b.ctx }
+
+// CallTime is how long one call may take.
+func (b *checker) CallTime() time.Duration { return b.callTime() }
+
+// Hung counts a call that was not answered in time.
+func (b *checker) Hung() { b.hangs.Add(1) }
+
+// OnEnd registers a function to be called when the check ends.
+func (b *checker) OnEnd(f func()) { b.closers = append(b.closers, f) }
+
 // waitTurn delays a call until the pause after the last one is over.
 func (b *checker) waitTurn() {
 	if b.limiter != nil {
@@ -99,26 +113,28 @@ func (b *checker) waitTurn() {
 }
 
 // try makes a call.
-func (b *checker) try(c call) (answer, error) {
-	a, err := exchange(b, "http", c.what, func() (answer, error) {
+func (b *checker) try(c raw.Call) (raw.Answer, error) {
+	var a raw.Answer
+	err := b.Exchange("http", c.What, &a, func() (err error) {
 		b.waitTurn()
-		a, err := b.http.do(b.ctx, c)
+		a, err = b.http.Do(b.ctx, c)
 		b.judgeReach(err)
-		return a, err
+		return err
 	})
-	a.What = c.what
+	a.What = c.What
 	return a, err
 }
 
 // tryRaw makes a call of bytes.
-func (b *checker) tryRaw(c call, data []byte, half bool) (answer, error) {
-	a, err := exchange(b, "raw", c.what, func() (answer, error) {
+func (b *checker) tryRaw(c raw.Call, data []byte, half bool) (raw.Answer, error) {
+	var a raw.Answer
+	err := b.Exchange("raw", c.What, &a, func() (err error) {
 		b.waitTurn()
-		a, err := b.http.raw(b.ctx, c, data, half)
+		a, err = b.http.SendBytes(b.ctx, c, data, half)
 		b.judgeReach(err)
-		return a, err
+		return err
 	})
-	a.What = c.what
+	a.What = c.What
 	return a, err
 }
 
@@ -127,7 +143,7 @@ func (b *checker) judgeReach(err error) {
 	switch {
 	case b.run.Err() != nil:
 		b.errorf("the run was stopped, or its time was over")
-	case errors.Is(err, errNoAnswer):
+	case errors.Is(err, raw.ErrNoAnswer):
 		b.hangs.Add(1)
 	case b.ctx.Err() != nil:
 		b.errorf("the check was stopped by its time limit")
@@ -141,26 +157,26 @@ func (b *checker) judgeReach(err error) {
 }
 
 // must makes a call that has to be answered.
-func (b *checker) must(c call) answer {
+func (b *checker) must(c raw.Call) raw.Answer {
 	a, err := b.try(c)
 	if err != nil {
-		b.wrong(c.what, "an answer", err.Error())
+		b.wrong(c.What, "an answer", err.Error())
 	}
 	return a
 }
 
 // fetch gets a URL.
-func (b *checker) fetch(u string, header ...string) answer { return b.request("GET", u, header...) }
+func (b *checker) fetch(u string, header ...string) raw.Answer { return b.request("GET", u, header...) }
 
 // request asks a URL with a method and header lines given as name, value, name, value….
-func (b *checker) request(method, u string, header ...string) answer {
-	c := call{method: method, url: u, header: http.Header{}, limit: fileLimit}
+func (b *checker) request(method, u string, header ...string) raw.Answer {
+	c := raw.Call{Method: method, URL: u, Header: http.Header{}, Limit: raw.FileLimit}
 	var extra string
 	for i := 0; i+1 < len(header); i += 2 {
-		c.header.Set(header[i], header[i+1])
+		c.Header.Set(header[i], header[i+1])
 		extra += ", " + header[i] + ": " + header[i+1]
 	}
-	c.what = method + " " + strings.TrimPrefix(u, b.public) + extra
+	c.What = method + " " + strings.TrimPrefix(u, b.public) + extra
 	return b.must(c)
 }
 
@@ -236,32 +252,32 @@ const formType = "application/x-www-form-urlencoded"
 func (b *checker) methodURL(method string) string { return b.base + "/database/v1/" + method }
 
 // compose builds the call of an API method.
-func (b *checker) compose(method string, w way, p params) call {
-	c := call{url: b.methodURL(method)}
+func (b *checker) compose(method string, w way, p params) raw.Call {
+	c := raw.Call{URL: b.methodURL(method)}
 	verb := "GET"
 	how := ""
 	switch w {
 	case byQuery:
-		c.url += "?" + p.encode()
+		c.URL += "?" + p.encode()
 	case byForm:
-		verb, c.ctype, c.body, how = "POST", formType, []byte(p.encode()), " as a form"
+		verb, c.ContentType, c.Body, how = "POST", formType, []byte(p.encode()), " as a form"
 	case byMultipart:
 		verb, how = "POST", " as multipart fields"
-		c.ctype, c.body = multipartBody(p, nil)
+		c.ContentType, c.Body = multipartBody(p, nil)
 	case byGetBody:
-		c.ctype, c.body, how = formType, []byte(p.encode()), " as a form in the body"
+		c.ContentType, c.Body, how = formType, []byte(p.encode()), " as a form in the body"
 	case byPostQuery:
-		verb, c.body, how = "POST", []byte{}, " in the query"
-		c.url += "?" + p.encode()
+		verb, c.Body, how = "POST", []byte{}, " in the query"
+		c.URL += "?" + p.encode()
 	case byPutQuery:
-		verb, c.body, how = "PUT", []byte{}, " in the query"
-		c.url += "?" + p.encode()
+		verb, c.Body, how = "PUT", []byte{}, " in the query"
+		c.URL += "?" + p.encode()
 	case byHead:
 		verb = "HEAD"
-		c.url += "?" + p.encode()
+		c.URL += "?" + p.encode()
 	}
-	c.method = verb
-	c.what = verb + " " + method + " " + p.String() + how
+	c.Method = verb
+	c.What = verb + " " + method + " " + p.String() + how
 	return c
 }
 
@@ -301,7 +317,7 @@ func (b *checker) api(method string, w way, p params) reply {
 func (b *checker) tryAPI(method string, p params) (reply, error) {
 	a, err := b.try(b.compose(method, b.way(method), p))
 	if err != nil {
-		return reply{answer: answer{What: a.What}, broken: err.Error()}, err
+		return reply{Answer: raw.Answer{What: a.What}, broken: err.Error()}, err
 	}
 	return readReply(a), nil
 }
@@ -309,7 +325,7 @@ func (b *checker) tryAPI(method string, p params) (reply, error) {
 // object ends the check unless the reply is a JSON object.
 func (b *checker) object(r reply) reply {
 	if r.object == nil {
-		b.wrong(r.What, "a JSON object", r.broken+": "+r.came())
+		b.wrong(r.What, "a JSON object", r.broken+": "+r.Summary())
 	}
 	return r
 }
@@ -318,7 +334,7 @@ func (b *checker) object(r reply) reply {
 func (b *checker) accepted(r reply) reply {
 	b.object(r)
 	if !r.fine() {
-		b.wrong(r.What, "success, with no failures", r.came())
+		b.wrong(r.What, "success, with no failures", r.Summary())
 	}
 	return r
 }
@@ -327,7 +343,7 @@ func (b *checker) accepted(r reply) reply {
 func (b *checker) refusal(r reply, why string) reply {
 	b.object(r)
 	if len(r.failures()) == 0 {
-		b.wrong(r.What, "a failure: "+why, r.came())
+		b.wrong(r.What, "a failure: "+why, r.Summary())
 	}
 	return r
 }
@@ -337,7 +353,7 @@ func (b *checker) reasoned(r reply, reason string) failure {
 	b.object(r)
 	f, ok := r.failure(reason)
 	if !ok {
-		b.wrong(r.What, "a failure with the reason "+reason, r.came())
+		b.wrong(r.What, "a failure with the reason "+reason, r.Summary())
 	}
 	return f
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // authMethods are the methods that a request's id and key open, and how each is called with other ones.
@@ -13,10 +15,10 @@ var authMethods = []struct {
 }{
 	{"status", func(b *checker, p params) reply { return b.api("status", b.way("status"), p) }},
 	{"upload", func(b *checker, p params) reply {
-		return readReply(b.must(call{method: "POST", url: b.methodURL("upload") + "?" + p.encode(), ctype: "application/octet-stream", body: []byte("-- PostgreSQL database dump\n-- an intruder's\n"), what: "POST upload " + p.String()}))
+		return readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("upload") + "?" + p.encode(), ContentType: "application/octet-stream", Body: []byte("-- PostgreSQL database dump\n-- an intruder's\n"), What: "POST upload " + p.String()}))
 	}},
 	{"request_sftp_access", func(b *checker, p params) reply {
-		return readReply(b.must(b.composeAccess(p, keyLine(newKey("ed25519"))+"\n")))
+		return readReply(b.must(b.composeAccess(p, raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
 	}},
 	{"process", func(b *checker, p params) reply { return b.api("process", b.way("process"), p) }},
 }
@@ -72,7 +74,7 @@ func accessRuleChecks() []check {
 					for _, k := range wrongKeys(req.key) {
 						r := m.call(b, params{"request", req.id, "key", k.key})
 						if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || len(r.request()) > 0 {
-							b.wrong(fmt.Sprintf("%s with the id and %s", m.name, k.what), "a failure", r.came())
+							b.wrong(fmt.Sprintf("%s with the id and %s", m.name, k.what), "a failure", r.Summary())
 						}
 					}
 					b.unchanged(m.name+" with wrong keys", req, before)
@@ -85,7 +87,7 @@ func accessRuleChecks() []check {
 					before := b.status(req)
 					r := m.call(b, params{"request", req.id, "key", other.key})
 					if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || len(r.request()) > 0 {
-						b.wrong(m.name+" with the key of another request", "a failure", r.came())
+						b.wrong(m.name+" with the key of another request", "a failure", r.Summary())
 					}
 					b.unchanged(m.name+" with the key of another request", req, before)
 				}},
@@ -97,7 +99,7 @@ func accessRuleChecks() []check {
 					for _, p := range []params{{"request", req.id}, {"key", req.key}, {"request", req.id, "key", ""}, {"request", "", "key", req.key}} {
 						r := m.call(b, p)
 						if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || len(r.request()) > 0 {
-							b.wrong(m.name+" "+p.String(), "a failure", r.came())
+							b.wrong(m.name+" "+p.String(), "a failure", r.Summary())
 						}
 					}
 					b.unchanged(m.name+" without key", req, before)
@@ -115,7 +117,7 @@ func accessRuleChecks() []check {
 						b.refusal(r, "there is no such request")
 						b.failureFields(r)
 						if r.Status >= 500 {
-							b.wrong(r.What, "a refusal, not a crash", r.came())
+							b.wrong(r.What, "a refusal, not a crash", r.Summary())
 						}
 					}
 				}},
@@ -130,7 +132,7 @@ func accessRuleChecks() []check {
 					b.notFound(m.call(b, params{"request", req.id, "key", other.key}), req.id)
 					x := strings.ReplaceAll(string(wrong.Body), req.id, "999999999")
 					if x != string(unknown.Body) || wrong.Status != unknown.Status {
-						b.wrong(m.name+" with a wrong key, and with an unknown id", "the same answer", wrong.came()+" and "+unknown.came())
+						b.wrong(m.name+" with a wrong key, and with an unknown id", "the same answer", wrong.Summary()+" and "+unknown.Summary())
 					}
 				}},
 			check{id: group(m.name) + "/all-problems", rows: rows("1.8"), evidence: EvidenceDocumented, gentle: m.name == "status",

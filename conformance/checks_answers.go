@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"mime"
 	"strings"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // methods that the 11.0 page has.
@@ -28,7 +30,7 @@ func (b *checker) success(method string) reply {
 	case "upload":
 		return readReply(b.must(b.composeUpload(b.create(), b.dump())))
 	case "request_sftp_access":
-		return readReply(b.must(b.composeAccess(b.create().auth(), keyLine(newKey("ed25519"))+"\n")))
+		return readReply(b.must(b.composeAccess(b.create().auth(), raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
 	case "process":
 		req := b.create()
 		b.put(req, b.dump())
@@ -44,9 +46,9 @@ func (b *checker) refusedCall(method string) reply {
 	case "create":
 		return b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
 	case "upload":
-		return readReply(b.must(call{method: "POST", url: b.methodURL("upload"), ctype: "application/octet-stream", body: []byte("--\n"), what: "POST upload without request and key"}))
+		return readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("upload"), ContentType: "application/octet-stream", Body: []byte("--\n"), What: "POST upload without request and key"}))
 	case "request_sftp_access":
-		return readReply(b.must(b.composeAccess(nil, keyLine(newKey("ed25519"))+"\n")))
+		return readReply(b.must(b.composeAccess(nil, raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
 	}
 	return b.api(method, b.way(method), nil)
 }
@@ -56,17 +58,17 @@ func (b *checker) failureList(r reply, empty bool) {
 	b.object(r)
 	v, there := r.object["failures"]
 	if !there {
-		b.wrong(r.What, "the key failures", r.came())
+		b.wrong(r.What, "the key failures", r.Summary())
 	}
 	list, ok := v.([]any)
 	if !ok {
-		b.wrong(r.What, "failures as a list", kind(v)+": "+r.came())
+		b.wrong(r.What, "failures as a list", kind(v)+": "+r.Summary())
 	}
 	if empty && len(list) > 0 {
-		b.wrong(r.What, "failures empty, since nothing is wrong", r.came())
+		b.wrong(r.What, "failures empty, since nothing is wrong", r.Summary())
 	}
 	if !empty && len(list) == 0 {
-		b.wrong(r.What, "a failure in the list", r.came())
+		b.wrong(r.What, "a failure in the list", r.Summary())
 	}
 }
 
@@ -121,7 +123,7 @@ func answerChecks() []check {
 			run: func(b *checker) {
 				for _, m := range pageMethods {
 					if r := b.success(m); r.Status >= 300 {
-						b.wrong(r.What, "an HTTP status of success", r.came())
+						b.wrong(r.What, "an HTTP status of success", r.Summary())
 					}
 				}
 			}},
@@ -130,7 +132,7 @@ func answerChecks() []check {
 			run: func(b *checker) {
 				for _, m := range pageMethods {
 					if r := b.success(m); r.Status != 200 {
-						b.wrong(r.What, "HTTP 200", r.came())
+						b.wrong(r.What, "HTTP 200", r.Summary())
 					}
 				}
 			}},
@@ -139,7 +141,7 @@ func answerChecks() []check {
 			run: func(b *checker) {
 				for _, m := range pageMethods {
 					if r := b.refusedCall(m); r.Status != 200 {
-						b.wrong(r.What, "HTTP 200 with failures", r.came())
+						b.wrong(r.What, "HTTP 200 with failures", r.Summary())
 					}
 				}
 			}},
@@ -161,7 +163,7 @@ func answerChecks() []check {
 				for _, m := range pageMethods {
 					r := b.refusedCall(m)
 					if _, there := r.object["request"]; there {
-						b.wrong(r.What, "no key request beside failures", r.came())
+						b.wrong(r.What, "no key request beside failures", r.Summary())
 					}
 				}
 			}},
@@ -184,11 +186,11 @@ func answerChecks() []check {
 						continue
 					}
 					if _, ok := b.readRequest(b.accepted(r), p); !ok {
-						b.wrong(r.What, "the same answer as without the slash", r.came())
+						b.wrong(r.What, "the same answer as without the slash", r.Summary())
 					}
 				}
 				for _, m := range []string{"upload", "request_sftp_access"} {
-					r := readReply(b.must(call{method: "POST", url: b.methodURL(m) + "/", what: "POST " + m + "/ without parameters", body: []byte{}}))
+					r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL(m) + "/", What: "POST " + m + "/ without parameters", Body: []byte{}}))
 					b.reasoned(r, "REQUEST:MISSING")
 				}
 			}},
@@ -198,7 +200,7 @@ func answerChecks() []check {
 				for _, m := range []string{"no_such_method", "", "create/more"} {
 					a := b.must(b.compose(m, byQuery, b.createParams()))
 					if a.Status != 404 {
-						b.wrong(a.What, "HTTP 404", a.came())
+						b.wrong(a.What, "HTTP 404", a.Summary())
 					}
 				}
 			}},
@@ -210,7 +212,7 @@ func answerChecks() []check {
 				for _, w := range []way{byPostQuery, byPutQuery} {
 					r := b.accepted(b.api("status", w, req.auth()))
 					if got := number(r.request()["id"]); got != req.id {
-						b.wrong(r.What, "the same answer as to GET", r.came())
+						b.wrong(r.What, "the same answer as to GET", r.Summary())
 					}
 				}
 				a := b.must(b.compose("status", byHead, req.auth()))
@@ -225,10 +227,10 @@ func answerChecks() []check {
 				req := b.create()
 				for _, verb := range []string{"DELETE", "PATCH"} {
 					c := b.compose("status", byQuery, req.auth())
-					c.method, c.what = verb, verb+" status"
+					c.Method, c.What = verb, verb+" status"
 					a := b.must(c)
 					if a.Status != 405 || !strings.Contains(a.Header.Get("Allow"), "GET") || !strings.Contains(a.Header.Get("Allow"), "POST") {
-						b.wrong(c.what, "HTTP 405 with Allow naming GET and POST", fmt.Sprintf("%s, Allow: %q", a.came(), a.Header.Get("Allow")))
+						b.wrong(c.What, "HTTP 405 with Allow naming GET and POST", fmt.Sprintf("%s, Allow: %q", a.Summary(), a.Header.Get("Allow")))
 					}
 				}
 			}},

@@ -14,7 +14,7 @@ func createChecks() []check {
 				p := b.createParams()
 				r := b.accepted(b.api("create", b.way("create"), p))
 				if _, ok := b.readRequest(r, p); !ok {
-					b.wrong(r.What, "a request with id and key", r.came())
+					b.wrong(r.What, "a request with id and key", r.Summary())
 				}
 			}},
 		{id: "create/all-keys", rows: rows("3.8", "7"), evidence: EvidenceDocumented, gentle: true,
@@ -198,7 +198,7 @@ func createChecks() []check {
 					r := b.object(b.api("create", b.way("create"), p))
 					b.readRequest(r, p)
 					if _, unknown := r.failure("CONTRACT:NOT_FOUND"); !unknown && !r.fine() {
-						b.wrong(r.What, "a request, or CONTRACT:NOT_FOUND", r.came())
+						b.wrong(r.What, "a request, or CONTRACT:NOT_FOUND", r.Summary())
 					}
 				}
 			}},

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // upgradedName is the name of the upgraded file over SFTP.
@@ -27,17 +29,17 @@ func upgradedName(filename string, filestore bool) string {
 
 // doneCall is the one call of request_sftp_access for a finished lifecycle: another would replace the keys under
 // the checks that run beside this one.
-func (j *lifecycle) doneCall(b *checker) call {
+func (j *lifecycle) doneCall(b *checker) raw.Call {
 	req := j.doneOrStop(b)
 	j.once(b, "access", func() {
-		j.doneKey = newKey("ed25519")
-		j.doneAnswer, j.doneErr = j.b.try(j.b.composeAccess(req.auth(), keyLine(j.doneKey)+"\n"))
+		j.doneKey = raw.NewKey("ed25519")
+		j.doneAnswer, j.doneErr = j.b.try(j.b.composeAccess(req.auth(), raw.KeyLine(j.doneKey)+"\n"))
 	})
 	return b.composeAccess(req.auth(), "")
 }
 
 // upgradedShare is a session on the share of a request that is done, and the upgraded file's name.
-func (b *checker) upgradedShare() (*sftpConn, *lifecycle, string) {
+func (b *checker) upgradedShare() (*session, *lifecycle, string) {
 	j := b.lifecycle("main")
 	j.doneCall(b)
 	if j.doneErr != nil {
@@ -45,17 +47,17 @@ func (b *checker) upgradedShare() (*sftpConn, *lifecycle, string) {
 	}
 	acc, ok := b.readAccess(readReply(j.doneAnswer), j.req)
 	if !ok {
-		b.blocked("sftp/done-access", "request_sftp_access in done answered %s", j.doneAnswer.came())
+		b.blocked("sftp/done-access", "request_sftp_access in done answered %s", j.doneAnswer.Summary())
 	}
 	return b.session(acc, j.doneKey), j, upgradedName(j.req.filename(), j.field("filestore") == true)
 }
 
 // upgradedFile is upgradedShare with the name that the listing has: whether it is the right one is judged by a check of its own.
-func (b *checker) upgradedFile() (*sftpConn, *lifecycle, string) {
+func (b *checker) upgradedFile() (*session, *lifecycle, string) {
 	c, j, name := b.upgradedShare()
-	if list, err := c.list("/"); err == nil && len(list) > 0 {
-		i := slices.IndexFunc(list, func(e entry) bool { return e.name != j.req.filename() })
-		name = list[max(i, 0)].name
+	if list, err := c.List("/"); err == nil && len(list) > 0 {
+		i := slices.IndexFunc(list, func(e raw.Entry) bool { return e.Name != j.req.filename() })
+		name = list[max(i, 0)].Name
 	}
 	return c, j, name
 }
@@ -69,26 +71,26 @@ func doneChecks() []check {
 				j := b.lifecycle("main")
 				c := j.doneCall(b)
 				if j.doneErr != nil {
-					b.wrong(c.what, "an answer", j.doneErr.Error())
+					b.wrong(c.What, "an answer", j.doneErr.Error())
 				}
-				b.opensWith(j.req, c.what, readReply(j.doneAnswer), j.doneKey)
+				b.opensWith(j.req, c.What, readReply(j.doneAnswer), j.doneKey)
 			}},
 		{id: "sftp/done-one-file", rows: rows("5.15"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done / shows only one file, and it isn't the uploaded one.",
 			run: func(b *checker) {
 				c, j, _ := b.upgradedShare()
-				list, err := c.list("/")
+				list, err := c.List("/")
 				if err != nil {
 					b.wrong("ls / in done", "a listing", err.Error())
 				}
 				var names []string
 				for _, e := range list {
-					names = append(names, e.name)
+					names = append(names, e.Name)
 				}
 				if len(names) != 1 || names[0] == j.req.filename() {
 					b.wrong("ls / in done", "only the upgraded file", fmt.Sprintf("%q", names))
 				}
-				if got, err := c.get(j.req.filename(), 0); err == nil {
+				if got, err := c.Get(j.req.filename(), 0); err == nil {
 					b.wrong("get "+j.req.filename()+" in done", "it not to be there", fmt.Sprintf("%d bytes", len(got)))
 				}
 			}},
@@ -96,11 +98,11 @@ func doneChecks() []check {
 			says: "The upgraded file is called upgraded_<filename>; with a filestore, upgraded_<name without dump extensions>.zip.",
 			run: func(b *checker) {
 				c, j, want := b.upgradedShare()
-				list, err := c.list("/")
-				if err != nil || !slices.ContainsFunc(list, func(e entry) bool { return e.name == want }) {
+				list, err := c.List("/")
+				if err != nil || !slices.ContainsFunc(list, func(e raw.Entry) bool { return e.Name == want }) {
 					var names []string
 					for _, e := range list {
-						names = append(names, e.name)
+						names = append(names, e.Name)
 					}
 					b.wrong(fmt.Sprintf("ls / in done, filestore %v", j.field("filestore")), want, fmt.Sprintf("%q %v", names, err))
 				}
@@ -109,11 +111,11 @@ func doneChecks() []check {
 			says: "get of the upgraded file gives a file of the size that is listed.",
 			run: func(b *checker) {
 				c, j, name := b.upgradedFile()
-				a, err := c.stat(fxStat, name)
+				a, err := c.Stat(raw.FxpStat, name)
 				b.wrote("stat "+name, err)
-				got, err := c.get(name, 0)
+				got, err := c.Get(name, 0)
 				b.wrote("get "+name, err)
-				if !a.has(hasSize) || uint64(len(got)) != a.Size && len(got) <= keptBody || len(got) == 0 {
+				if !a.Has(raw.AttrSize) || uint64(len(got)) != a.Size && len(got) <= raw.KeptBody || len(got) == 0 {
 					b.wrong("stat and get "+name, "a file with content, of the size told", fmt.Sprintf("%v, and %d bytes", a, len(got)))
 				}
 				b.notCut("get "+name, got, j.dump)
@@ -122,12 +124,12 @@ func doneChecks() []check {
 			says: "get -a goes on in the middle of the upgraded file.",
 			run: func(b *checker) {
 				c, _, name := b.upgradedFile()
-				whole, err := c.get(name, 0)
+				whole, err := c.Get(name, 0)
 				if err != nil || len(whole) < 2 {
 					b.blocked("sftp/done-get", "get: %d bytes, %v", len(whole), err)
 				}
 				for _, from := range []int{1, len(whole) / 2, len(whole)} {
-					rest, err := c.get(name, int64(from))
+					rest, err := c.Get(name, int64(from))
 					b.wrote(fmt.Sprintf("get -a from %d", from), err)
 					c.same(fmt.Sprintf("get -a from %d", from), rest, whole[from:])
 				}
@@ -136,27 +138,27 @@ func doneChecks() []check {
 			says: "Nothing can be written in done: neither the upgraded file nor the uploaded one.",
 			run: func(b *checker) {
 				c, j, name := b.upgradedFile()
-				whole, err := c.get(name, 0)
+				whole, err := c.Get(name, 0)
 				if err != nil {
 					b.blocked("sftp/done-get", "get: %v", err)
 				}
 				for _, path := range []string{name, j.req.filename()} {
-					for _, flags := range []uint32{openPut, flagWrite, openResume, flagRead | flagWrite} {
-						err := c.put(path, flags, []block{{data: []byte("intruder")}})
+					for _, flags := range []uint32{raw.OpenPut, raw.FlagWrite, raw.OpenResume, raw.FlagRead | raw.FlagWrite} {
+						err := c.Put(path, flags, []raw.Block{{Data: []byte("intruder")}})
 						if err == nil {
-							b.wrong("put to "+path+" in done, opened"+flagNames(flags), "permission denied", "success")
+							b.wrong("put to "+path+" in done, opened"+raw.FlagNames(flags), "permission denied", "success")
 						}
-						if !isStatus(err) {
-							b.wrong("put to "+path+" in done, opened"+flagNames(flags), "permission denied, and the session to go on", err.Error())
+						if !raw.IsStatus(err) {
+							b.wrong("put to "+path+" in done, opened"+raw.FlagNames(flags), "permission denied, and the session to go on", err.Error())
 						}
 					}
 				}
 				for what, err := range map[string]error{
-					"rm " + name:     c.plain("remove", fxRemove, packet(nil).str(name)),
-					"rename " + name: c.plain("rename", fxRename, packet(nil).str(name).str("other")),
-					"truncate":       c.plain("setstat", fxSetstat, packet(nil).str(name).attrs(attrs{Flags: hasSize, Size: 1})),
+					"rm " + name:     c.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)),
+					"rename " + name: c.Do("rename", raw.FxpRename, raw.Packet(nil).Str(name).Str("other")),
+					"truncate":       c.Do("setstat", raw.FxpSetstat, raw.Packet(nil).Str(name).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 1})),
 				} {
-					if err != nil && !isStatus(err) {
+					if err != nil && !raw.IsStatus(err) {
 						b.wrong(what+" in done", "a status, and the session to go on", err.Error())
 					}
 				}
@@ -171,15 +173,15 @@ func doneChecks() []check {
 					what string
 					do   func() error
 				}{
-					{"put other.dump", func() error { return c.put("other.dump", openPut, blocks([]byte("x"), 0)) }},
-					{"mkdir sub", func() error { return c.plain("mkdir", fxMkdir, packet(nil).str("/sub").attrs(attrs{})) }},
-					{"rename " + name, func() error { return c.plain("rename", fxRename, packet(nil).str(name).str("other.dump")) }},
-					{"rm " + name, func() error { return c.plain("remove", fxRemove, packet(nil).str(name)) }},
+					{"put other.dump", func() error { return c.Put("other.dump", raw.OpenPut, raw.Blocks([]byte("x"), 0)) }},
+					{"mkdir sub", func() error { return c.Do("mkdir", raw.FxpMkdir, raw.Packet(nil).Str("/sub").Attrs(raw.Attrs{})) }},
+					{"rename " + name, func() error { return c.Do("rename", raw.FxpRename, raw.Packet(nil).Str(name).Str("other.dump")) }},
+					{"rm " + name, func() error { return c.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)) }},
 				} {
 					switch err := op.do(); {
 					case err == nil:
 						b.wrong(op.what+" in done", "it to be denied", "success")
-					case !isStatus(err):
+					case !raw.IsStatus(err):
 						b.wrong(op.what+" in done", "a status, and the session to go on", err.Error())
 					}
 				}
@@ -191,14 +193,14 @@ func doneChecks() []check {
 			says: "In done, too, the long name is a proper line of ls -l with the size.",
 			run: func(b *checker) {
 				c, _, _ := b.upgradedShare()
-				list, err := c.list("/")
+				list, err := c.List("/")
 				if err != nil || len(list) == 0 {
 					b.blocked("sftp/done-one-file", "ls /: %v", err)
 				}
 				e := list[0]
-				m := longParts(e.long)
-				if m == nil || m[5] != fmt.Sprint(e.attrs.Size) || m[9] != e.name || !strings.HasPrefix(m[1], "-r") {
-					b.wrong("ls / in done", "a long name like -r--r--r--    1 0        0          849920 Aug 30 15:58 "+e.name, fmt.Sprintf("%q", e.long))
+				m := longParts(e.Long)
+				if m == nil || m[5] != fmt.Sprint(e.Attrs.Size) || m[9] != e.Name || !strings.HasPrefix(m[1], "-r") {
+					b.wrong("ls / in done", "a long name like -r--r--r--    1 0        0          849920 Aug 30 15:58 "+e.Name, fmt.Sprintf("%q", e.Long))
 				}
 			}},
 		{id: "sftp/done-old-keys", rows: rows("5.7", "5.18"), evidence: EvidenceAssumed, needs: needs,
@@ -206,7 +208,7 @@ func doneChecks() []check {
 			run: func(b *checker) {
 				j := b.lifecycle("gzip")
 				req := j.doneOrStop(b)
-				first, second := newKey("ed25519"), newKey("ed25519")
+				first, second := raw.NewKey("ed25519"), raw.NewKey("ed25519")
 				b.accessBy("sftp/done-access", req, first)
 				a := b.accessBy("sftp/done-access", req, second)
 				b.entrance(a, a.user, ssh.Signer(second), "a key of the second call", true)

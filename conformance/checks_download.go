@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // archiveURLs are the archives of a finished request.
@@ -22,23 +24,23 @@ func (j *lifecycle) archiveURLs(b *checker) map[string]string {
 }
 
 // archive is a whole archive of a finished request, got for a step before the one judged.
-func (b *checker) archive(key, u string) answer {
+func (b *checker) archive(key, u string) raw.Answer {
 	a := b.fetch(u)
-	if !a.good() || a.Broken != "" || a.Size == 0 {
+	if !a.OK() || a.Broken != "" || a.Size == 0 {
 		id := "urls/original-archive"
 		if strings.HasPrefix(key, "upgraded") {
 			id = "urls/upgraded-archive"
 		}
-		b.blocked(id, "%s answered %s", key, a.came())
+		b.blocked(id, "%s answered %s", key, a.Summary())
 	}
-	if a.Size > keptBody {
+	if a.Size > raw.KeptBody {
 		b.skipf("%s has %d bytes, more than is judged byte by byte", key, a.Size)
 	}
 	return a
 }
 
 // eachArchive makes a check that is asked of both archives of a finished request.
-func eachArchive(id string, evidence Evidence, says string, judge func(b *checker, j *lifecycle, u string, whole answer)) check {
+func eachArchive(id string, evidence Evidence, says string, judge func(b *checker, j *lifecycle, u string, whole raw.Answer)) check {
 	return check{id: "urls/" + id, rows: rows("8.3"), evidence: evidence, says: says, gentle: evidence != EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
 		run: func(b *checker) {
 			j := b.lifecycle("main")
@@ -51,7 +53,7 @@ func eachArchive(id string, evidence Evidence, says string, judge func(b *checke
 }
 
 // part ends the check unless a is HTTP 206 with the bytes from to below to.
-func (b *checker) part(a answer, whole []byte, from, to int) {
+func (b *checker) part(a raw.Answer, whole []byte, from, to int) {
 	want := fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(whole))
 	if a.Status != 206 {
 		b.wrong(a.What, "HTTP 206 with "+want, fmt.Sprintf("HTTP %d, %d bytes", a.Status, a.Size))
@@ -59,20 +61,20 @@ func (b *checker) part(a answer, whole []byte, from, to int) {
 	if got := a.Header.Get("Content-Range"); got != want {
 		b.wrong(a.What, "Content-Range: "+want, fmt.Sprintf("%q", got))
 	}
-	if !a.is(whole[from:to]) {
-		b.wrong(a.What, fmt.Sprintf("the bytes from %d to %d", from, to-1), a.differs(whole[from:to]))
+	if !a.Is(whole[from:to]) {
+		b.wrong(a.What, fmt.Sprintf("the bytes from %d to %d", from, to-1), a.Diff(whole[from:to]))
 	}
 }
 
 // textual ends the check unless the answer is plain SQL.
-func (b *checker) textual(a answer) {
+func (b *checker) textual(a raw.Answer) {
 	plain := string(a.Body)
 	isSQL := strings.Contains(plain, "CREATE TABLE") || strings.Contains(plain, "SET ") || strings.Contains(plain, "INSERT ") || strings.Contains(plain, "COPY ")
-	if !a.good() || a.Broken != "" {
-		b.wrong(a.What, "the database as SQL text", a.came())
+	if !a.OK() || a.Broken != "" {
+		b.wrong(a.What, "the database as SQL text", a.Summary())
 	}
-	if !isSQL || a.Size <= keptBody && !utf8.Valid(a.Body) || strings.HasPrefix(plain, "PGDMP") || strings.HasPrefix(plain, "PK\x03\x04") {
-		b.wrong(a.What, "plain SQL text", a.came())
+	if !isSQL || a.Size <= raw.KeptBody && !utf8.Valid(a.Body) || strings.HasPrefix(plain, "PGDMP") || strings.HasPrefix(plain, "PK\x03\x04") {
+		b.wrong(a.What, "plain SQL text", a.Summary())
 	}
 }
 
@@ -85,8 +87,8 @@ func downloadChecks() []check {
 				req := b.draft()
 				a := b.fetch(b.reachable(text(b.lifecycleStatus(req).request()["status_url"])))
 				t, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
-				if !a.good() || t != "text/html" || !strings.Contains(string(a.Body), "<") {
-					b.wrong(a.What, "an HTML page", fmt.Sprintf("%s, Content-Type %q", a.came(), a.Header.Get("Content-Type")))
+				if !a.OK() || t != "text/html" || !strings.Contains(string(a.Body), "<") {
+					b.wrong(a.What, "an HTML page", fmt.Sprintf("%s, Content-Type %q", a.Summary(), a.Header.Get("Content-Type")))
 				}
 			}},
 		{id: "urls/original-archive", rows: rows("7", "8.2"), evidence: EvidenceDocumented, needs: needs, gentle: true,
@@ -95,8 +97,8 @@ func downloadChecks() []check {
 				j := b.lifecycle("main")
 				j.doneOrStop(b)
 				a := b.fetch(b.reachable(text(j.field("original_dump_url"))))
-				if !a.good() || !a.is(j.dump) {
-					b.wrong(a.What, "the uploaded dump byte for byte", a.came()+", "+a.differs(j.dump))
+				if !a.OK() || !a.Is(j.dump) {
+					b.wrong(a.What, "the uploaded dump byte for byte", a.Summary()+", "+a.Diff(j.dump))
 				}
 			}},
 		{id: "urls/original-at-once", rows: rows("8.2"), evidence: EvidenceAssumed, needs: needsWrites,
@@ -106,14 +108,14 @@ func downloadChecks() []check {
 				m := req.reply.request()
 				for _, key := range []string{"original_dump_url", "original_sql_url"} {
 					if a := b.fetch(b.reachable(text(m[key]))); a.Status != 404 {
-						b.wrong(a.What+" before an upload", "HTTP 404", a.came())
+						b.wrong(a.What+" before an upload", "HTTP 404", a.Summary())
 					}
 				}
 				dump := sqlDump("9.4.5", nil)
 				b.put(req, dump)
 				for _, key := range []string{"original_dump_url", "original_sql_url"} {
-					if a := b.fetch(b.reachable(text(m[key]))); !a.good() || !a.is(dump) {
-						b.wrong(a.What+" after an upload", "the dump", a.came())
+					if a := b.fetch(b.reachable(text(m[key]))); !a.OK() || !a.Is(dump) {
+						b.wrong(a.What+" after an upload", "the dump", a.Summary())
 					}
 				}
 			}},
@@ -123,8 +125,8 @@ func downloadChecks() []check {
 				j := b.lifecycle("main")
 				j.doneOrStop(b)
 				a := b.fetch(b.reachable(text(j.field("upgraded_dump_url"))))
-				if !a.good() || a.Size == 0 || a.Broken != "" {
-					b.wrong(a.What, "the upgraded database as a file", a.came())
+				if !a.OK() || a.Size == 0 || a.Broken != "" {
+					b.wrong(a.What, "the upgraded database as a file", a.Summary())
 				}
 			}},
 		{id: "urls/upgraded-as-uploaded", rows: rows("9"), evidence: EvidenceAssumed, needs: needs,
@@ -136,8 +138,8 @@ func downloadChecks() []check {
 					b.skipf("the server makes another file of it: filestore is true")
 				}
 				a := b.fetch(b.reachable(text(j.field("upgraded_dump_url"))))
-				if !a.is(j.dump) {
-					b.wrong(a.What, "the uploaded dump", a.differs(j.dump))
+				if !a.Is(j.dump) {
+					b.wrong(a.What, "the uploaded dump", a.Diff(j.dump))
 				}
 			}},
 		{id: "urls/upgraded-only-done", rows: rows("8.2"), evidence: EvidenceDocumented, needs: needsWrites | needsProcess,
@@ -151,8 +153,8 @@ func downloadChecks() []check {
 			run: func(b *checker) {
 				j := b.lifecycle("main")
 				j.doneOrStop(b)
-				if a := b.fetch(b.reachable(text(j.field("notes_url")))); !a.good() {
-					b.wrong(a.What, "the notes", a.came())
+				if a := b.fetch(b.reachable(text(j.field("notes_url")))); !a.OK() {
+					b.wrong(a.What, "the notes", a.Summary())
 				}
 			}},
 		{id: "urls/modules", rows: rows("7", "8.2"), evidence: EvidenceAssumed, needs: needs,
@@ -160,8 +162,8 @@ func downloadChecks() []check {
 			run: func(b *checker) {
 				j := b.lifecycle("main")
 				j.doneOrStop(b)
-				if a := b.fetch(b.reachable(text(j.field("modules_url")))); !a.good() {
-					b.wrong(a.What, "the custom modules", a.came())
+				if a := b.fetch(b.reachable(text(j.field("modules_url")))); !a.OK() {
+					b.wrong(a.What, "the custom modules", a.Summary())
 				}
 			}},
 		{id: "urls/answered", rows: rows("7"), evidence: EvidenceDocumented, needs: needs, gentle: true,
@@ -170,7 +172,7 @@ func downloadChecks() []check {
 				look := func(when string, m map[string]any) {
 					for _, f := range urlForms {
 						if a := b.fetch(b.reachable(text(m[f.key]))); a.Status >= 500 {
-							b.wrong(a.What+" "+when, "an HTTP status below 500", a.came())
+							b.wrong(a.What+" "+when, "an HTTP status below 500", a.Summary())
 						}
 					}
 				}
@@ -189,7 +191,7 @@ func downloadChecks() []check {
 					j.doneOrStop(b)
 					for _, key := range []string{"original_sql_url", "upgraded_sql_url"} {
 						// A server may be unable to read a form of dump, and say so.
-						if a := b.fetch(b.reachable(text(j.field(key)))); a.good() {
+						if a := b.fetch(b.reachable(text(j.field(key)))); a.OK() {
 							a.What += " of " + lifecyclePlans[name].form
 							b.textual(a)
 						}
@@ -218,8 +220,8 @@ func downloadChecks() []check {
 				j := b.lifecycle("gzip")
 				j.doneOrStop(b)
 				a := b.fetch(b.reachable(text(j.field("original_sql_url"))))
-				if want := fixture("openchs.sql"); !a.good() || !a.is(want) {
-					b.wrong(a.What+" of a gzip'ed plain dump", "its text", a.came()+", "+a.differs(want))
+				if want := fixture("openchs.sql"); !a.OK() || !a.Is(want) {
+					b.wrong(a.What+" of a gzip'ed plain dump", "its text", a.Summary()+", "+a.Diff(want))
 				}
 			}},
 		{id: "urls/original-sql-zip", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs,
@@ -228,8 +230,8 @@ func downloadChecks() []check {
 				j := b.lifecycle("zip")
 				j.doneOrStop(b)
 				want := unzip(j.dump, "dump.sql")
-				if a := b.fetch(b.reachable(text(j.field("original_sql_url")))); !a.good() || !a.is(want) {
-					b.wrong(a.What+" of an Odoo zip", "its dump.sql", a.came()+", "+a.differs(want))
+				if a := b.fetch(b.reachable(text(j.field("original_sql_url")))); !a.OK() || !a.Is(want) {
+					b.wrong(a.What+" of an Odoo zip", "its dump.sql", a.Summary()+", "+a.Diff(want))
 				}
 			}},
 		{id: "urls/original-sql-plain", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs | needsSFTP,
@@ -237,8 +239,8 @@ func downloadChecks() []check {
 			run: func(b *checker) {
 				j := b.lifecycle("sftp")
 				j.doneOrStop(b)
-				if a := b.fetch(b.reachable(text(j.field("original_sql_url")))); !a.good() || !a.is(j.dump) {
-					b.wrong(a.What+" of a plain dump", "its text", a.came()+", "+a.differs(j.dump))
+				if a := b.fetch(b.reachable(text(j.field("original_sql_url")))); !a.OK() || !a.Is(j.dump) {
+					b.wrong(a.What+" of a plain dump", "its text", a.Summary()+", "+a.Diff(j.dump))
 				}
 			}},
 		{id: "urls/original-sql-custom", rows: rows("8.6"), evidence: EvidenceAssumed, needs: needs,
@@ -263,12 +265,12 @@ func downloadChecks() []check {
 			says: "upgraded_dump_url and SFTP give the same bytes.",
 			run: func(b *checker) {
 				c, j, name := b.upgradedFile()
-				got, err := c.get(name, 0)
+				got, err := c.Get(name, 0)
 				if err != nil {
 					b.blocked("sftp/done-get", "get: %v", err)
 				}
-				if a := b.fetch(b.reachable(text(j.field("upgraded_dump_url")))); !a.is(got) {
-					b.wrong(a.What, fmt.Sprintf("the %d bytes of SFTP's %s", len(got), name), a.differs(got))
+				if a := b.fetch(b.reachable(text(j.field("upgraded_dump_url")))); !a.Is(got) {
+					b.wrong(a.What, fmt.Sprintf("the %d bytes of SFTP's %s", len(got), name), a.Diff(got))
 				}
 			}},
 		{id: "urls/filestore-zip", rows: rows("8.5"), evidence: EvidenceObserved, needs: needs, gentle: true,
@@ -298,20 +300,20 @@ func downloadChecks() []check {
 		{id: "urls/wrong-key", rows: rows("7", "8.1"), evidence: EvidenceDocumented, needs: needs,
 			says: "With a wrong key, or another request's, no URL opens.",
 			run: func(b *checker) {
-				b.closedURLs(func(a answer) bool { return a.Status >= 300 }, "no success")
+				b.closedURLs(func(a raw.Answer) bool { return a.Status >= 300 }, "no success")
 			}},
 		{id: "urls/wrong-key-404", rows: rows("8.1"), evidence: EvidenceAssumed, needs: needs,
 			says: "A wrong key or id is a plain 404 that tells nothing.",
 			run: func(b *checker) {
 				var first string
-				var told []answer
-				b.closedURLs(func(a answer) bool { told = append(told, a); return a.Status == 404 }, "HTTP 404")
+				var told []raw.Answer
+				b.closedURLs(func(a raw.Answer) bool { told = append(told, a); return a.Status == 404 }, "HTTP 404")
 				for _, a := range told {
 					if first == "" {
 						first = string(a.Body)
 					}
 					if string(a.Body) != first {
-						b.wrong(a.What, "the same 404 whatever is wrong: "+snippet([]byte(first)), a.came())
+						b.wrong(a.What, "the same 404 whatever is wrong: "+raw.Snippet([]byte(first)), a.Summary())
 					}
 				}
 			}},
@@ -325,7 +327,7 @@ func (b *checker) upgradedHidden(closed func(status int) bool, want string) {
 		m := req.reply.request()
 		for _, key := range []string{"upgraded_dump_url", "upgraded_sql_url"} {
 			if a := b.fetch(b.reachable(text(m[key]))); !closed(a.Status) {
-				b.wrong(a.What+" "+when, want, a.came())
+				b.wrong(a.What+" "+when, want, a.Summary())
 			}
 		}
 	}
@@ -346,7 +348,7 @@ func (b *checker) upgradedHidden(closed func(status int) bool, want string) {
 }
 
 // closedURLs ends the check unless the URLs of a finished request are closed with every wrong key and id.
-func (b *checker) closedURLs(closed func(a answer) bool, want string) {
+func (b *checker) closedURLs(closed func(a raw.Answer) bool, want string) {
 	j := b.lifecycle("main")
 	req := j.doneOrStop(b)
 	other := b.create()
@@ -365,7 +367,7 @@ func (b *checker) closedURLs(closed func(a answer) bool, want string) {
 		for _, how := range sortedKeys(wrong) {
 			bad := m[1] + "/database/" + m[2] + "/" + wrong[how] + "/" + m[5]
 			if a := b.fetch(bad); !closed(a) {
-				b.wrong("GET "+f.key+" with "+how, want, a.came())
+				b.wrong("GET "+f.key+" with "+how, want, a.Summary())
 			}
 		}
 	}

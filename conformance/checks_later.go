@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // laterMethods tells which of the methods the server has that the 11.0 page doesn't.
@@ -63,8 +65,8 @@ func skipTestChecks() []check {
 				if r.request()["state"] != "delivered" {
 					b.wrong("skip_test in testing and then status", `state "delivered"`, show(r.request()["state"]))
 				}
-				if a := b.fetch(b.reachable(text(r.request()["upgraded_dump_url"]))); !a.good() || a.Size == 0 {
-					b.wrong(a.What+" in delivered", "the upgraded database", a.came())
+				if a := b.fetch(b.reachable(text(r.request()["upgraded_dump_url"]))); !a.OK() || a.Size == 0 {
+					b.wrong(a.What+" in delivered", "the upgraded database", a.Summary())
 				}
 				b.refusal(skip(b, req.auth()), "the request is delivered already")
 			}}
@@ -146,8 +148,8 @@ func skipTestChecks() []check {
 				if j.field("state") != "delivered" {
 					b.skipf("the state is %s, not delivered", show(j.field("state")))
 				}
-				key := newKey("ed25519")
-				b.opens(req, b.composeAccess(req.auth(), keyLine(key)+"\n"), key)
+				key := raw.NewKey("ed25519")
+				b.opens(req, b.composeAccess(req.auth(), raw.KeyLine(key)+"\n"), key)
 			}},
 	}
 }
@@ -163,8 +165,8 @@ func (b *checker) uploadedAs(kv ...string) (request, []byte) {
 func upgradeChecks() []check {
 	// call asks for everything at once: the parameters in the query, the dump as the body.
 	ask := func(b *checker, p params, dump []byte) reply {
-		return readReply(b.must(call{method: "POST", url: b.methodURL("upgrade") + "?" + p.encode(), ctype: "application/octet-stream", body: dump,
-			what: fmt.Sprintf("POST upgrade %s with %d bytes", p, len(dump))}))
+		return readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(), ContentType: "application/octet-stream", Body: dump,
+			What: fmt.Sprintf("POST upgrade %s with %d bytes", p, len(dump))}))
 	}
 	usual := func(b *checker) params { return b.createParams().without("filename").with("postgresql", "9.3") }
 	begin := func(b *checker, p params, dump []byte) (request, reply) {
@@ -172,7 +174,7 @@ func upgradeChecks() []check {
 		r := b.accepted(ask(b, p, dump))
 		req, ok := b.readRequest(r, p)
 		if !ok {
-			b.wrong(r.What, "a request as create answers it", r.came())
+			b.wrong(r.What, "a request as create answers it", r.Summary())
 		}
 		return req, r
 	}
@@ -198,27 +200,27 @@ func upgradeChecks() []check {
 				b.needsMethod("upgrade")
 				dump := sqlDump("9.4.5", everyByte())
 				p := usual(b)
-				c := call{method: "POST", url: b.methodURL("upgrade") + "?" + p.encode(), ctype: formType, body: dump, what: "POST upgrade " + p.String() + " with the Content-Type of a form"}
+				c := raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(), ContentType: formType, Body: dump, What: "POST upgrade " + p.String() + " with the Content-Type of a form"}
 				r := b.accepted(readReply(b.must(c)))
 				req, ok := b.readRequest(r, p)
 				if !ok {
-					b.blocked("upgrade/answer", "upgrade answered %s", r.came())
+					b.blocked("upgrade/answer", "upgrade answered %s", r.Summary())
 				}
-				b.holds(req, c.what, dump)
+				b.holds(req, c.What, dump)
 			}},
 		{id: "upgrade/multipart-body", rows: rows("6.6", "4.2"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsWait,
 			says: "upgrade's body is the dump also when it is a multipart body: it is not unwrapped.",
 			run: func(b *checker) {
 				b.needsMethod("upgrade")
 				p := usual(b)
-				c := call{method: "POST", url: b.methodURL("upgrade") + "?" + p.encode(), what: "POST upgrade " + p.String() + " with a multipart body"}
-				c.ctype, c.body = multipartBody(nil, &filePart{field: "dump", filename: "x.sql", ctype: "application/octet-stream", data: sqlDump("9.4.5", nil)})
+				c := raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(), What: "POST upgrade " + p.String() + " with a multipart body"}
+				c.ContentType, c.Body = multipartBody(nil, &filePart{field: "dump", filename: "x.sql", ctype: "application/octet-stream", data: sqlDump("9.4.5", nil)})
 				r := b.accepted(readReply(b.must(c)))
 				req, ok := b.readRequest(r, p)
 				if !ok {
-					b.blocked("upgrade/answer", "upgrade answered %s", r.came())
+					b.blocked("upgrade/answer", "upgrade answered %s", r.Summary())
 				}
-				b.holds(req, c.what, c.body)
+				b.holds(req, c.What, c.Body)
 			}},
 		{id: "upgrade/migrated-sql-url", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "Such a request's status has migrated_sql_url, equal to upgraded_sql_url.",

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // ways are the ways of passing parameters that the contract has, for any method that takes nothing but parameters.
@@ -41,7 +43,7 @@ func paramChecks() []check {
 					req := b.draft()
 					r := b.accepted(b.api("status", w.way, req.auth()))
 					if number(r.request()["id"]) != req.id {
-						b.wrong(r.What, "the request "+req.id, r.came())
+						b.wrong(r.What, "the request "+req.id, r.Summary())
 					}
 				}},
 			check{id: "process/" + w.name, rows: w.rows, evidence: w.evidence, needs: needsWrites | needsProcess,
@@ -51,30 +53,30 @@ func paramChecks() []check {
 					b.accepted(b.api("process", w.way, req.auth()))
 				}})
 	}
-	split := func(b *checker, way string, compose func(query, rest params) call) {
+	split := func(b *checker, way string, compose func(query, rest params) raw.Call) {
 		p := b.createParams()
 		r := readReply(b.must(compose(p[:4], p[4:])))
 		b.accepted(r)
 		if _, ok := b.readRequest(r, p); !ok {
-			b.wrong(r.What, "a request made from the parameters of "+way, r.came())
+			b.wrong(r.What, "a request made from the parameters of "+way, r.Summary())
 		}
 	}
 	return append(checks,
 		check{id: "params/query-and-form", rows: rows("1.1"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Parameters may come partly in the query and partly in the form.",
 			run: func(b *checker) {
-				split(b, "query and form", func(q, rest params) call {
-					return call{method: "POST", url: b.methodURL("create") + "?" + q.encode(), ctype: formType, body: []byte(rest.encode()),
-						what: "POST create " + q.String() + " in the query and " + rest.String() + " as a form"}
+				split(b, "query and form", func(q, rest params) raw.Call {
+					return raw.Call{Method: "POST", URL: b.methodURL("create") + "?" + q.encode(), ContentType: formType, Body: []byte(rest.encode()),
+						What: "POST create " + q.String() + " in the query and " + rest.String() + " as a form"}
 				})
 			}},
 		check{id: "params/query-and-multipart", rows: rows("1.1"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Parameters may come partly in the query and partly in multipart fields.",
 			run: func(b *checker) {
-				split(b, "query and multipart", func(q, rest params) call {
-					c := call{method: "POST", url: b.methodURL("create") + "?" + q.encode(),
-						what: "POST create " + q.String() + " in the query and " + rest.String() + " as multipart fields"}
-					c.ctype, c.body = multipartBody(rest, nil)
+				split(b, "query and multipart", func(q, rest params) raw.Call {
+					c := raw.Call{Method: "POST", URL: b.methodURL("create") + "?" + q.encode(),
+						What: "POST create " + q.String() + " in the query and " + rest.String() + " as multipart fields"}
+					c.ContentType, c.Body = multipartBody(rest, nil)
 					return c
 				})
 			}},
@@ -83,21 +85,21 @@ func paramChecks() []check {
 			run: func(b *checker) {
 				req := b.draft()
 				c := b.compose("status", byForm, req.auth())
-				c.ctype += "; charset=UTF-8"
-				c.what += " with a charset"
+				c.ContentType += "; charset=UTF-8"
+				c.What += " with a charset"
 				r := b.accepted(readReply(b.must(c)))
 				if number(r.request()["id"]) != req.id {
-					b.wrong(r.What, "the request "+req.id, r.came())
+					b.wrong(r.What, "the request "+req.id, r.Summary())
 				}
 			}},
 		check{id: "params/key-unescaped", rows: rows("1.1"), evidence: EvidenceDocumented, gentle: true,
 			says: "The key may stand in the query as it is, with its == unescaped, as in the shell samples.",
 			run: func(b *checker) {
 				req := b.draft()
-				c := call{method: "GET", url: b.methodURL("status") + "?key=" + req.key + "&request=" + req.id, what: "GET status?key=" + req.key + "&request=" + req.id}
+				c := raw.Call{Method: "GET", URL: b.methodURL("status") + "?key=" + req.key + "&request=" + req.id, What: "GET status?key=" + req.key + "&request=" + req.id}
 				r := b.accepted(readReply(b.must(c)))
 				if number(r.request()["id"]) != req.id {
-					b.wrong(r.What, "the request "+req.id, r.came())
+					b.wrong(r.What, "the request "+req.id, r.Summary())
 				}
 			}},
 		check{id: "params/escapes", rows: rows("1.1", "7"), evidence: EvidenceDocumented, needs: needsWrites,
@@ -124,7 +126,7 @@ func paramChecks() []check {
 					r := b.accepted(b.api("create", w, p))
 					req, ok := b.readRequest(r, p)
 					if !ok {
-						b.wrong(r.What, "a request", r.came())
+						b.wrong(r.What, "a request", r.Summary())
 					}
 					b.accepted(b.api("status", w, req.auth().with(extra...)))
 				}
@@ -135,18 +137,18 @@ func paramChecks() []check {
 				req := b.create()
 				auth := req.auth().with("dbname", "prod", "run", "False")
 				c := b.composeUpload(req, b.dump())
-				c.url = b.methodURL("upload") + "?" + auth.encode()
-				c.what += " and the extra parameters dbname and run"
+				c.URL = b.methodURL("upload") + "?" + auth.encode()
+				c.What += " and the extra parameters dbname and run"
 				b.accepted(readReply(b.must(c)))
-				b.accepted(readReply(b.must(b.composeAccess(auth, keyLine(newKey("ed25519"))+"\n"))))
+				b.accepted(readReply(b.must(b.composeAccess(auth, raw.KeyLine(raw.NewKey("ed25519"))+"\n"))))
 				b.accepted(b.api("process", b.way("process"), auth))
 			}},
 		check{id: "params/body-beats-query", rows: rows("1.3"), evidence: EvidenceAssumed,
 			says: "A parameter given in the query and in the body: the body's counts.",
 			run: func(b *checker) {
 				p := b.createParams()
-				r := readReply(b.must(call{method: "POST", url: b.methodURL("create") + "?email=query%40example.com", ctype: formType, body: []byte(p.set("email", "body@example.com").encode()),
-					what: "POST create with email=query@example.com in the query and email=body@example.com in the form"}))
+				r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("create") + "?email=query%40example.com", ContentType: formType, Body: []byte(p.set("email", "body@example.com").encode()),
+					What: "POST create with email=query@example.com in the query and email=body@example.com in the form"}))
 				b.readRequest(b.accepted(r), p)
 				if got := text(r.request()["email"]); got != "body@example.com" {
 					b.wrong(r.What, "the email body@example.com", show(r.request()["email"]))
@@ -167,10 +169,10 @@ func paramChecks() []check {
 		check{id: "params/bad-multipart", rows: rows("1.1"), evidence: EvidenceAssumed,
 			says: "A broken multipart body is refused with a failure, and the server goes on.",
 			run: func(b *checker) {
-				r := readReply(b.must(call{method: "POST", url: b.methodURL("create"), ctype: "multipart/form-data; boundary=x", body: []byte("--x\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\njohn"),
-					what: "POST create with a multipart body that breaks off"}))
+				r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("create"), ContentType: "multipart/form-data; boundary=x", Body: []byte("--x\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\njohn"),
+					What: "POST create with a multipart body that breaks off"}))
 				if r.object == nil || !r.refused() {
-					b.wrong(r.What, "a JSON object with failures", r.came())
+					b.wrong(r.What, "a JSON object with failures", r.Summary())
 				}
 			}},
 		check{id: "params/large-value", rows: rows("1.1"), evidence: EvidenceAssumed,
@@ -180,7 +182,7 @@ func paramChecks() []check {
 				a, err := b.try(b.compose("create", byForm, p))
 				if err == nil && a.Status != http.StatusRequestEntityTooLarge {
 					if r := readReply(a); !r.refused() {
-						b.wrong(a.What, "a refusal", a.came())
+						b.wrong(a.What, "a refusal", a.Summary())
 					}
 				}
 				b.create()

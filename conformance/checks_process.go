@@ -211,8 +211,8 @@ func processChecks() []check {
 				j := b.lifecycle("sftp")
 				j.doneOrStop(b)
 				u := text(j.field("original_dump_url"))
-				if a := b.fetch(b.reachable(u)); !a.good() || !a.is(j.dump) {
-					b.wrong("put over SFTP, process, and original_dump_url", "the dump byte for byte", a.came()+", "+a.differs(j.dump))
+				if a := b.fetch(b.reachable(u)); !a.OK() || !a.Is(j.dump) {
+					b.wrong("put over SFTP, process, and original_dump_url", "the dump byte for byte", a.Summary()+", "+a.Diff(j.dump))
 				}
 			}},
 	}

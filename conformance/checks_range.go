@@ -5,17 +5,19 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // rangeChecks are about resuming the download of an archive, as `wget --continue` does.
 func rangeChecks() []check {
 	return []check{
-		eachArchive("length", EvidenceObserved, "Archives come with their Content-Length.", func(b *checker, _ *lifecycle, _ string, whole answer) {
+		eachArchive("length", EvidenceObserved, "Archives come with their Content-Length.", func(b *checker, _ *lifecycle, _ string, whole raw.Answer) {
 			if whole.Length != whole.Size {
 				b.wrong(whole.What, fmt.Sprintf("Content-Length: %d", whole.Size), fmt.Sprintf("%q", whole.Header.Get("Content-Length")))
 			}
 		}),
-		eachArchive("head", EvidenceObserved, "HEAD of an archive tells its size, and what else GET does.", func(b *checker, _ *lifecycle, u string, whole answer) {
+		eachArchive("head", EvidenceObserved, "HEAD of an archive tells its size, and what else GET does.", func(b *checker, _ *lifecycle, u string, whole raw.Answer) {
 			a := b.request("HEAD", u)
 			if a.Status != 200 || a.Length != whole.Size || a.Size != 0 {
 				b.wrong(a.What, fmt.Sprintf("HTTP 200, Content-Length: %d and no body", whole.Size), fmt.Sprintf("HTTP %d, Content-Length: %d, %d bytes", a.Status, a.Length, a.Size))
@@ -26,29 +28,29 @@ func rangeChecks() []check {
 				}
 			}
 		}),
-		eachArchive("range", EvidenceObserved, "A Range in the middle gives HTTP 206 with just those bytes.", func(b *checker, _ *lifecycle, u string, whole answer) {
+		eachArchive("range", EvidenceObserved, "A Range in the middle gives HTTP 206 with just those bytes.", func(b *checker, _ *lifecycle, u string, whole raw.Answer) {
 			from := int(whole.Size) / 4
 			to := min(from+1000, int(whole.Size))
 			b.part(b.fetch(u, "Range", fmt.Sprintf("bytes=%d-%d", from, to-1)), whole.Body, from, to)
 			b.part(b.fetch(u, "Range", "bytes=0-0"), whole.Body, 0, 1)
 		}),
-		eachArchive("range-rest", EvidenceObserved, "A Range without an end gives the rest.", func(b *checker, _ *lifecycle, u string, whole answer) {
+		eachArchive("range-rest", EvidenceObserved, "A Range without an end gives the rest.", func(b *checker, _ *lifecycle, u string, whole raw.Answer) {
 			n := int(whole.Size)
 			b.part(b.fetch(u, "Range", fmt.Sprintf("bytes=%d-", n/2)), whole.Body, n/2, n)
 			b.part(b.fetch(u, "Range", fmt.Sprintf("bytes=%d-%d", n-1, n+1000)), whole.Body, n-1, n)
 		}),
-		eachArchive("range-last", EvidenceObserved, "A Range of the last bytes gives those.", func(b *checker, _ *lifecycle, u string, whole answer) {
+		eachArchive("range-last", EvidenceObserved, "A Range of the last bytes gives those.", func(b *checker, _ *lifecycle, u string, whole raw.Answer) {
 			n := int(whole.Size)
 			last := min(100, n)
 			b.part(b.fetch(u, "Range", fmt.Sprintf("bytes=-%d", last)), whole.Body, n-last, n)
 		}),
-		eachArchive("range-behind", EvidenceObserved, "A Range behind the end is HTTP 416: what wget --continue gets for a complete file.", func(b *checker, _ *lifecycle, u string, whole answer) {
+		eachArchive("range-behind", EvidenceObserved, "A Range behind the end is HTTP 416: what wget --continue gets for a complete file.", func(b *checker, _ *lifecycle, u string, whole raw.Answer) {
 			a := b.fetch(u, "Range", fmt.Sprintf("bytes=%d-", whole.Size))
 			if a.Status != http.StatusRequestedRangeNotSatisfiable {
 				b.wrong(a.What, "HTTP 416", fmt.Sprintf("HTTP %d, %d bytes", a.Status, a.Size))
 			}
 		}),
-		eachArchive("etag", EvidenceObserved, "Archives have an ETag that stays the same.", func(b *checker, _ *lifecycle, u string, whole answer) {
+		eachArchive("etag", EvidenceObserved, "Archives have an ETag that stays the same.", func(b *checker, _ *lifecycle, u string, whole raw.Answer) {
 			tag := whole.Header.Get("Etag")
 			if len(tag) < 3 || !strings.HasSuffix(tag, `"`) || !strings.HasPrefix(strings.TrimPrefix(tag, "W/"), `"`) {
 				b.wrong(whole.What, "an ETag in quotes", fmt.Sprintf("%q", tag))
@@ -57,7 +59,7 @@ func rangeChecks() []check {
 				b.wrong(whole.What+" again", "the ETag "+tag, again)
 			}
 		}),
-		eachArchive("last-modified", EvidenceObserved, "Archives have a Last-Modified that stays the same.", func(b *checker, _ *lifecycle, u string, whole answer) {
+		eachArchive("last-modified", EvidenceObserved, "Archives have a Last-Modified that stays the same.", func(b *checker, _ *lifecycle, u string, whole raw.Answer) {
 			at := whole.Header.Get("Last-Modified")
 			if _, err := http.ParseTime(at); err != nil {
 				b.wrong(whole.What, "Last-Modified", fmt.Sprintf("%q", at))
@@ -66,7 +68,7 @@ func rangeChecks() []check {
 				b.wrong(whole.What+" again", "Last-Modified "+at, again)
 			}
 		}),
-		eachArchive("if-range", EvidenceObserved, "If-Range with the ETag gives the part; with another ETag, the whole.", func(b *checker, _ *lifecycle, u string, whole answer) {
+		eachArchive("if-range", EvidenceObserved, "If-Range with the ETag gives the part; with another ETag, the whole.", func(b *checker, _ *lifecycle, u string, whole raw.Answer) {
 			tag := whole.Header.Get("Etag")
 			if strings.HasPrefix(tag, "W/") {
 				tag = whole.Header.Get("Last-Modified") // a weak tag can't stand in If-Range
@@ -76,18 +78,18 @@ func rangeChecks() []check {
 			}
 			b.part(b.fetch(u, "Range", "bytes=1-", "If-Range", tag), whole.Body, 1, int(whole.Size))
 			a := b.fetch(u, "Range", "bytes=1-", "If-Range", `"another"`)
-			if a.Status != 200 || !a.is(whole.Body) {
+			if a.Status != 200 || !a.Is(whole.Body) {
 				b.wrong(a.What, "HTTP 200 and the whole file", fmt.Sprintf("HTTP %d, %d bytes", a.Status, a.Size))
 			}
 		}),
-		eachArchive("content-disposition", EvidenceObserved, "Content-Disposition has a file's name; for the original, the one given to create.", func(b *checker, j *lifecycle, u string, whole answer) {
+		eachArchive("content-disposition", EvidenceObserved, "Content-Disposition has a file's name; for the original, the one given to create.", func(b *checker, j *lifecycle, u string, whole raw.Answer) {
 			name, got := dispositionName(whole)
 			want := j.req.filename()
 			if name != want && (u == b.reachable(text(j.field("original_dump_url"))) || name == "") {
 				b.wrong(whole.What, "Content-Disposition with a filename such as "+want, fmt.Sprintf("%q", got))
 			}
 		}),
-		eachArchive("upgraded-filename", EvidenceAssumed, "Content-Disposition of the upgraded archive has the name it has over SFTP.", func(b *checker, j *lifecycle, u string, whole answer) {
+		eachArchive("upgraded-filename", EvidenceAssumed, "Content-Disposition of the upgraded archive has the name it has over SFTP.", func(b *checker, j *lifecycle, u string, whole raw.Answer) {
 			name, got := dispositionName(whole)
 			want := upgradedName(j.req.filename(), j.field("filestore") == true)
 			if name != want && u == b.reachable(text(j.field("upgraded_dump_url"))) {
@@ -98,7 +100,7 @@ func rangeChecks() []check {
 }
 
 // dispositionName is the file name in Content-Disposition, and the header itself.
-func dispositionName(a answer) (name, header string) {
+func dispositionName(a raw.Answer) (name, header string) {
 	header = a.Header.Get("Content-Disposition")
 	if _, p, err := mime.ParseMediaType(header); err == nil {
 		name = p["filename"]

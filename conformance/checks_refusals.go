@@ -84,7 +84,7 @@ func createRefusalChecks() []check {
 				}
 				slices.Sort(reasons)
 				if want := []string{"CONTRACT:NOT_FOUND", "TARGET:INVALID"}; !slices.Equal(reasons, want) {
-					b.wrong(r.What, fmt.Sprintf("two failures, %v", want), r.came())
+					b.wrong(r.What, fmt.Sprintf("two failures, %v", want), r.Summary())
 				}
 			}},
 		{id: "create/all-problems-counted", rows: rows("1.8", "3.1"), evidence: EvidenceDocumented, gentle: true,
@@ -115,7 +115,7 @@ func createRefusalChecks() []check {
 				r := b.object(b.api("create", b.way("create"), p))
 				for _, r := range []reply{r, b.object(b.api("create", b.way("create"), nil))} {
 					if n := len(r.failures()); n != 5 {
-						b.wrong(r.What, "five failures, one for each parameter", r.came())
+						b.wrong(r.What, "five failures, one for each parameter", r.Summary())
 					}
 				}
 			}},
@@ -220,7 +220,7 @@ type problems struct {
 func (b *checker) counted(r reply, p problems) {
 	b.object(r)
 	if n := len(r.failures()); n < p.least {
-		b.wrong(r.What, fmt.Sprintf("%d failures, one object for each problem", p.least), fmt.Sprintf("%d: %s", n, r.came()))
+		b.wrong(r.What, fmt.Sprintf("%d failures, one object for each problem", p.least), fmt.Sprintf("%d: %s", n, r.Summary()))
 	}
 	for _, reason := range p.reasons {
 		b.reasoned(r, reason)
@@ -248,7 +248,7 @@ func (b *checker) reasonsExactly(r reply, want ...string) {
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		b.wrong(r.What, fmt.Sprintf("failures with the reasons %v", want), r.came())
+		b.wrong(r.What, fmt.Sprintf("failures with the reasons %v", want), r.Summary())
 	}
 }
 

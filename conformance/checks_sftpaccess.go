@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // keyWays are the ways in which ssh_keys comes.
@@ -14,55 +16,55 @@ var keyWays = []struct {
 	id, row  string
 	evidence Evidence
 	says     string
-	call     func(b *checker, auth params, keys string) call
+	call     func(b *checker, auth params, keys string) raw.Call
 }{
 	{"keys-file", "5.1", EvidenceDocumented, "ssh_keys may be a multipart file, with request and key in the query.",
-		func(b *checker, auth params, keys string) call { return b.composeAccess(auth, keys) }},
+		func(b *checker, auth params, keys string) raw.Call { return b.composeAccess(auth, keys) }},
 	{"keys-file-and-fields", "5.1", EvidenceDocumented, "ssh_keys may be a multipart file beside the fields request and key.",
-		func(b *checker, auth params, keys string) call {
-			c := call{method: "POST", url: b.methodURL("request_sftp_access"), what: "POST request_sftp_access " + auth.String() + " with ssh_keys as a file, all multipart"}
-			c.ctype, c.body = multipartBody(auth, &filePart{field: "ssh_keys", filename: "id.pub", ctype: "application/octet-stream", data: []byte(keys)})
+		func(b *checker, auth params, keys string) raw.Call {
+			c := raw.Call{Method: "POST", URL: b.methodURL("request_sftp_access"), What: "POST request_sftp_access " + auth.String() + " with ssh_keys as a file, all multipart"}
+			c.ContentType, c.Body = multipartBody(auth, &filePart{field: "ssh_keys", filename: "id.pub", ctype: "application/octet-stream", data: []byte(keys)})
 			return c
 		}},
 	{"keys-multipart-field", "5.1", EvidenceObserved, "ssh_keys may be a plain multipart field.",
-		func(b *checker, auth params, keys string) call {
+		func(b *checker, auth params, keys string) raw.Call {
 			return b.compose("request_sftp_access", byMultipart, auth.with("ssh_keys", keys))
 		}},
 	{"keys-form", "5.1", EvidenceObserved, "ssh_keys may be a form field.",
-		func(b *checker, auth params, keys string) call {
+		func(b *checker, auth params, keys string) raw.Call {
 			return b.compose("request_sftp_access", byForm, auth.with("ssh_keys", keys))
 		}},
 	{"keys-query", "5.1", EvidenceDocumentedLater, "ssh_keys may stand in the query.",
-		func(b *checker, auth params, keys string) call {
+		func(b *checker, auth params, keys string) raw.Call {
 			return b.compose("request_sftp_access", byQuery, auth.with("ssh_keys", keys))
 		}},
 	{"keys-get-body", "1.2", EvidenceDocumentedLater, "ssh_keys, request and key may be an urlencoded body of a GET.",
-		func(b *checker, auth params, keys string) call {
+		func(b *checker, auth params, keys string) raw.Call {
 			return b.compose("request_sftp_access", byGetBody, auth.with("ssh_keys", keys))
 		}},
 }
 
 // opens ends the check unless the answer to c gives an access that key opens.
-func (b *checker) opens(req request, c call, key ssh.Signer) {
-	b.opensWith(req, c.what, readReply(b.must(c)), key)
+func (b *checker) opens(req request, c raw.Call, key ssh.Signer) {
+	b.opensWith(req, c.What, readReply(b.must(c)), key)
 }
 
 func (b *checker) opensWith(req request, sent string, r reply, key ssh.Signer) {
 	a, ok := b.readAccess(b.accepted(r), req)
 	if !ok {
-		b.wrong(sent, "hostname and sftp_port", r.came())
+		b.wrong(sent, "hostname and sftp_port", r.Summary())
 	}
-	conn := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), who: "login with the key sent"})
+	conn := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login with the key sent"})
 	b.reached(a.addr(), conn)
-	if !conn.entered.OK {
-		b.wrong(sent+" and then a login with the "+key.PublicKey().Type()+" key", "the server to let "+a.user+" in at "+a.addr(), conn.entered.Err)
+	if !conn.Login.OK {
+		b.wrong(sent+" and then a login with the "+key.PublicKey().Type()+" key", "the server to let "+a.user+" in at "+a.addr(), conn.Login.Err)
 	}
 }
 
 // accessReply is the answer to request_sftp_access for a draft, in the documented way.
 func (b *checker) accessReply() (request, reply) {
 	req := b.draft()
-	return req, b.accepted(readReply(b.must(b.composeAccess(req.auth(), keyLine(newKey("ed25519"))+"\n"))))
+	return req, b.accepted(readReply(b.must(b.composeAccess(req.auth(), raw.KeyLine(raw.NewKey("ed25519"))+"\n"))))
 }
 
 func sftpAccessChecks() []check {
@@ -82,7 +84,7 @@ func sftpAccessChecks() []check {
 				_, r := b.accessReply()
 				m := r.request()
 				if m == nil {
-					b.wrong(r.What, "the object request", r.came())
+					b.wrong(r.What, "the object request", r.Summary())
 				}
 				for _, key := range []string{"hostname", "sftp_port", "sftp_user", "shared_file", "request_id", "sample_command"} {
 					if _, there := m[key]; !there {
@@ -155,7 +157,7 @@ func sftpAccessChecks() []check {
 				req := b.create()
 				long := strings.Repeat("x", 100)
 				for _, line := range []string{"not a key", "ssh-ed25519 AAAA", long} {
-					r := readReply(b.must(b.composeAccess(req.auth(), "# keys\n"+keyLine(newKey("ed25519"))+"\n"+line+"\n")))
+					r := readReply(b.must(b.composeAccess(req.auth(), "# keys\n"+raw.KeyLine(raw.NewKey("ed25519"))+"\n"+line+"\n")))
 					f := b.reasoned(r, "SSH_KEYS:INVALID")
 					value := text(f["value"])
 					if number(f["line"]) != "3" || !strings.HasPrefix(value, line[:min(len(line), 79)]) || len([]rune(value)) > 81 {
@@ -168,14 +170,14 @@ func sftpAccessChecks() []check {
 		{id: "sftp-access/keys-with-comments", rows: rows("5.1"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "ssh_keys may have blank lines and lines that begin with #.",
 			run: func(b *checker) {
-				req, key := b.create(), newKey("ed25519")
-				b.opens(req, b.composeAccess(req.auth(), "# my keys\n\n"+keyLine(key)+"\n\n# end\n"), key)
+				req, key := b.create(), raw.NewKey("ed25519")
+				b.opens(req, b.composeAccess(req.auth(), "# my keys\n\n"+raw.KeyLine(key)+"\n\n# end\n"), key)
 			}},
 		{id: "sftp-access/no-key-in-comments", rows: rows("5.1", "5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "A key in a line that begins with # opens nothing.",
 			run: func(b *checker) {
-				req, key, out := b.create(), newKey("ed25519"), newKey("ed25519")
-				c := b.composeAccess(req.auth(), "#"+keyLine(out)+"\n"+keyLine(key)+"\n# "+keyLine(out)+"\n")
+				req, key, out := b.create(), raw.NewKey("ed25519"), raw.NewKey("ed25519")
+				c := b.composeAccess(req.auth(), "#"+raw.KeyLine(out)+"\n"+raw.KeyLine(key)+"\n# "+raw.KeyLine(out)+"\n")
 				b.opens(req, c, key)
 				a, _ := b.readAccess(b.accepted(readReply(b.must(c))), req)
 				b.entrance(a, a.user, out, "a key in a comment", false)
@@ -184,9 +186,9 @@ func sftpAccessChecks() []check {
 			says: "Each of several keys opens the share.",
 			run: func(b *checker) {
 				req := b.create()
-				keys := []ssh.Signer{newKey("ed25519"), newKey("ecdsa"), newKey("ed25519")}
-				c := b.composeAccess(req.auth(), keyLine(keys[0])+"\n"+keyLine(keys[1])+"\n"+keyLine(keys[2])+"\n")
-				c.what += ", three of them"
+				keys := []ssh.Signer{raw.NewKey("ed25519"), raw.NewKey("ecdsa"), raw.NewKey("ed25519")}
+				c := b.composeAccess(req.auth(), raw.KeyLine(keys[0])+"\n"+raw.KeyLine(keys[1])+"\n"+raw.KeyLine(keys[2])+"\n")
+				c.What += ", three of them"
 				for _, k := range keys {
 					b.opens(req, c, k)
 				}
@@ -194,16 +196,16 @@ func sftpAccessChecks() []check {
 		{id: "sftp-access/keys-crlf", rows: rows("5.2"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "CRLF line ends, a missing last line end and comments behind the key are fine.",
 			run: func(b *checker) {
-				req, one, two := b.create(), newKey("ed25519"), newKey("ed25519")
+				req, one, two := b.create(), raw.NewKey("ed25519"), raw.NewKey("ed25519")
 				bare := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(two.PublicKey())))
-				c := b.composeAccess(req.auth(), "# keys\r\n"+keyLine(one)+" with spaces\r\n"+bare)
+				c := b.composeAccess(req.auth(), "# keys\r\n"+raw.KeyLine(one)+" with spaces\r\n"+bare)
 				b.opens(req, c, one)
 				b.opens(req, c, two)
 			}},
 		{id: "sftp-access/replaces-keys", rows: rows("5.7"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "A second call replaces the keys: the first ones open nothing any more.",
 			run: func(b *checker) {
-				req, first, second := b.create(), newKey("ed25519"), newKey("ed25519")
+				req, first, second := b.create(), raw.NewKey("ed25519"), raw.NewKey("ed25519")
 				b.access(req, first)
 				a := b.access(req, second)
 				b.entrance(a, a.user, second, "a key of the second call", true)
@@ -214,10 +216,10 @@ func sftpAccessChecks() []check {
 			run: func(b *checker) {
 				var r reply
 				b.whileUpgrading(func(request) {}, func(req request) {
-					r = readReply(b.must(b.composeAccess(req.auth(), keyLine(newKey("ed25519"))+"\n")))
+					r = readReply(b.must(b.composeAccess(req.auth(), raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
 				})
 				if !r.refused() {
-					b.wrong("request_sftp_access while the upgrade goes on", "a failure", r.came())
+					b.wrong("request_sftp_access while the upgrade goes on", "a failure", r.Summary())
 				}
 			}},
 		{id: "sftp-access/state-invalid", rows: rows("2", "5.3"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites | needsProcess,
@@ -225,16 +227,16 @@ func sftpAccessChecks() []check {
 			run: func(b *checker) {
 				var r reply
 				b.whileUpgrading(func(request) {}, func(req request) {
-					r = readReply(b.must(b.composeAccess(req.auth(), keyLine(newKey("ed25519"))+"\n")))
+					r = readReply(b.must(b.composeAccess(req.auth(), raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
 				})
 				b.stateInvalid(r, b.reasoned(r, "STATE:INVALID"), "draft", "done")
 			}},
 		{id: "sftp-access/ends", rows: rows("5.18"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites | needsProcess,
 			says: "When the request leaves draft the access ends: open sessions are closed, and login is refused.",
 			run: func(b *checker) {
-				key := newKey("ed25519")
+				key := raw.NewKey("ed25519")
 				var a access
-				var s *sftpConn
+				var s *session
 				var alive error
 				var entered string
 				b.whileUpgrading(func(req request) {
@@ -242,14 +244,14 @@ func sftpAccessChecks() []check {
 					s = b.session(a, key)
 				}, func(req request) {
 					for range 20 { // the server may take a moment to close it
-						if _, alive = s.stat(fxStat, a.file); alive != nil && !isStatus(alive) {
+						if _, alive = s.Stat(raw.FxpStat, a.file); alive != nil && !raw.IsStatus(alive) {
 							break
 						}
 						b.pause(50 * time.Millisecond)
 					}
 					entered = b.entranceProblem(a, a.user, key, "the listed key after process", false)
 				})
-				if alive == nil || isStatus(alive) {
+				if alive == nil || raw.IsStatus(alive) {
 					b.wrong("stat in a session opened before process", "the session closed by the server", fmt.Sprintf("an answer (%v)", alive))
 				}
 				if entered != "" {
@@ -260,16 +262,16 @@ func sftpAccessChecks() []check {
 	for _, w := range keyWays {
 		checks = append(checks, check{id: "sftp-access/" + w.id, rows: rows(w.row), evidence: w.evidence, says: w.says, needs: needsSFTP,
 			run: func(b *checker) {
-				req, key := b.create(), newKey("ed25519")
-				b.opens(req, w.call(b, req.auth(), keyLine(key)+"\n"), key)
+				req, key := b.create(), raw.NewKey("ed25519")
+				b.opens(req, w.call(b, req.auth(), raw.KeyLine(key)+"\n"), key)
 			}})
 	}
 	for _, kind := range []string{"rsa", "ecdsa", "ed25519"} {
 		checks = append(checks, check{id: "sftp/login-" + kind, rows: rows("5.2", "5.10"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: kind == "ed25519",
 			says: "A listed " + kind + " key opens the share.",
 			run: func(b *checker) {
-				req, key := b.draft(), newKey(kind)
-				b.opens(req, b.composeAccess(req.auth(), keyLine(key)+"\n"), key)
+				req, key := b.draft(), raw.NewKey(kind)
+				b.opens(req, b.composeAccess(req.auth(), raw.KeyLine(key)+"\n"), key)
 			}})
 	}
 	return checks
@@ -306,22 +308,22 @@ func (b *checker) entrance(a access, user string, key ssh.Signer, what string, i
 }
 
 func (b *checker) entranceProblem(a access, user string, key ssh.Signer, what string, in bool) string {
-	c := b.enter(login{addr: a.addr(), user: user, auth: withKey(key), who: "login with " + what})
+	c := b.enter(raw.Login{Addr: a.addr(), User: user, Auth: raw.WithKey(key), Who: "login with " + what})
 	b.reached(a.addr(), c)
 	switch {
-	case in && !c.entered.OK:
-		return fmt.Sprintf("sent a login as %s with %s; expected to be let in; came %s", user, what, c.entered.Err)
-	case !in && c.entered.OK:
+	case in && !c.Login.OK:
+		return fmt.Sprintf("sent a login as %s with %s; expected to be let in; came %s", user, what, c.Login.Err)
+	case !in && c.Login.OK:
 		return fmt.Sprintf("sent a login as %s with %s; expected to be refused; came the server let it in", user, what)
-	case !in && !c.entered.Refused:
-		return fmt.Sprintf("sent a login as %s with %s; expected a refusal in order; came %s", user, what, c.entered.Err)
+	case !in && !c.Login.Refused:
+		return fmt.Sprintf("sent a login as %s with %s; expected a refusal in order; came %s", user, what, c.Login.Err)
 	}
 	return ""
 }
 
 // reached ends the check when there was nobody to log in to.
-func (b *checker) reached(addr string, c *conn) {
-	if !c.entered.OK && c.entered.HostKey == "" {
-		b.blocked("sftp/port", "no SSH server at %s: %s", addr, c.entered.Err)
+func (b *checker) reached(addr string, c *raw.Conn) {
+	if !c.Login.OK && c.Login.HostKey == "" {
+		b.blocked("sftp/port", "no SSH server at %s: %s", addr, c.Login.Err)
 	}
 }

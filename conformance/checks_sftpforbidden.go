@@ -4,68 +4,72 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // forbidden are the operations that a share doesn't allow. Each returns what the server said.
 var forbidden = []struct {
 	id, says string
-	ops      func(c *sftpConn, name string) map[string]func() error
+	ops      func(c *session, name string) map[string]func() error
 }{
-	{"no-create", "No other file can be created.", func(c *sftpConn, name string) map[string]func() error {
+	{"no-create", "No other file can be created.", func(c *session, name string) map[string]func() error {
 		ops := map[string]func() error{}
 		for _, path := range []string{"other.dump", "/other.dump", name + ".part", name + ".filepart", "." + name, "authorized_keys"} {
-			ops["put "+path] = func() error { return c.put(path, openPut, blocks([]byte("x"), 0)) }
+			ops["put "+path] = func() error { return c.Put(path, raw.OpenPut, raw.Blocks([]byte("x"), 0)) }
 		}
 		return ops
 	}},
-	{"no-mkdir", "No directory can be made.", func(c *sftpConn, name string) map[string]func() error {
-		return map[string]func() error{"mkdir sub": func() error { return c.plain("mkdir", fxMkdir, packet(nil).str("/sub").attrs(attrs{})) }}
+	{"no-mkdir", "No directory can be made.", func(c *session, name string) map[string]func() error {
+		return map[string]func() error{"mkdir sub": func() error { return c.Do("mkdir", raw.FxpMkdir, raw.Packet(nil).Str("/sub").Attrs(raw.Attrs{})) }}
 	}},
-	{"no-rmdir", "No directory can be removed.", func(c *sftpConn, name string) map[string]func() error {
-		return map[string]func() error{"rmdir /": func() error { return c.plain("rmdir", fxRmdir, packet(nil).str("/")) }}
+	{"no-rmdir", "No directory can be removed.", func(c *session, name string) map[string]func() error {
+		return map[string]func() error{"rmdir /": func() error { return c.Do("rmdir", raw.FxpRmdir, raw.Packet(nil).Str("/")) }}
 	}},
-	{"no-remove", "The shared file can't be removed.", func(c *sftpConn, name string) map[string]func() error {
-		return map[string]func() error{"rm " + name: func() error { return c.plain("remove", fxRemove, packet(nil).str(name)) }}
+	{"no-remove", "The shared file can't be removed.", func(c *session, name string) map[string]func() error {
+		return map[string]func() error{"rm " + name: func() error { return c.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)) }}
 	}},
-	{"no-rename", "The shared file can't be renamed.", func(c *sftpConn, name string) map[string]func() error {
+	{"no-rename", "The shared file can't be renamed.", func(c *session, name string) map[string]func() error {
 		return map[string]func() error{
-			"rename": func() error { return c.plain("rename", fxRename, packet(nil).str(name).str("other.dump")) },
+			"rename": func() error { return c.Do("rename", raw.FxpRename, raw.Packet(nil).Str(name).Str("other.dump")) },
 			"posix-rename": func() error {
-				return c.plain("posix-rename", fxExtended, packet(nil).str("posix-rename@openssh.com").str(name).str("/other.dump"))
+				return c.Do("posix-rename", raw.FxpExtended, raw.Packet(nil).Str("posix-rename@openssh.com").Str(name).Str("/other.dump"))
 			},
 		}
 	}},
-	{"no-link", "No link to the shared file can be made.", func(c *sftpConn, name string) map[string]func() error {
+	{"no-link", "No link to the shared file can be made.", func(c *session, name string) map[string]func() error {
 		return map[string]func() error{"link": func() error {
-			return c.plain("hardlink", fxExtended, packet(nil).str("hardlink@openssh.com").str("/"+name).str("/link"))
+			return c.Do("hardlink", raw.FxpExtended, raw.Packet(nil).Str("hardlink@openssh.com").Str("/"+name).Str("/link"))
 		}}
 	}},
-	{"no-symlink", "No symbolic link can be made.", func(c *sftpConn, name string) map[string]func() error {
-		return map[string]func() error{"symlink": func() error { return c.plain("symlink", fxSymlink, packet(nil).str("/etc/passwd").str("/link")) }}
+	{"no-symlink", "No symbolic link can be made.", func(c *session, name string) map[string]func() error {
+		return map[string]func() error{"symlink": func() error { return c.Do("symlink", raw.FxpSymlink, raw.Packet(nil).Str("/etc/passwd").Str("/link")) }}
 	}},
-	{"no-way-out", "No path leads out of /.", func(c *sftpConn, name string) map[string]func() error {
+	{"no-way-out", "No path leads out of /.", func(c *session, name string) map[string]func() error {
 		ops := map[string]func() error{}
 		for _, path := range []string{"/etc/passwd", "../../../../../../etc/passwd", "/../../../../etc/passwd", "..\\..\\etc\\passwd", "/proc/self/environ", "other.dump"} {
-			ops["get "+path] = func() error { _, err := c.get(path, 0); return err }
-			ops["stat "+path] = func() error { _, err := c.stat(fxStat, path); return err }
+			ops["get "+path] = func() error { _, err := c.Get(path, 0); return err }
+			ops["stat "+path] = func() error { _, err := c.Stat(raw.FxpStat, path); return err }
 		}
 		for _, path := range []string{"/etc", "/tmp", "../../../../../etc"} {
-			ops["ls "+path] = func() error { _, err := c.list(path); return err }
+			ops["ls "+path] = func() error { _, err := c.List(path); return err }
 		}
-		ops["put ../../tmp/upgrademock-conformance"] = func() error { return c.put("../../tmp/upgrademock-conformance", openPut, blocks([]byte("x"), 0)) }
+		ops["put ../../tmp/upgrademock-conformance"] = func() error {
+			return c.Put("../../tmp/upgrademock-conformance", raw.OpenPut, raw.Blocks([]byte("x"), 0))
+		}
 		return ops
 	}},
 }
 
 // names are what / shows.
-func (c *sftpConn) names() []string {
-	list, err := c.list("/")
+func (c *session) names() []string {
+	list, err := c.List("/")
 	if err != nil {
 		c.b.wrong("ls /", "a listing", err.Error())
 	}
 	var names []string
 	for _, e := range list {
-		names = append(names, e.name)
+		names = append(names, e.Name)
 	}
 	return names
 }
@@ -85,9 +89,9 @@ func sftpForbiddenChecks() []check {
 					b.blocked("sftp/"+f.id, "%s is not denied", what)
 				case err == nil:
 					b.wrong(what, "it to be denied", "success")
-				case !isStatus(err):
+				case !raw.IsStatus(err):
 					b.wrong(what, "a status, and the session to go on", err.Error())
-				case strict && !denied(err):
+				case strict && !raw.Denied(err):
 					b.wrong(what, "permission denied or no such file", err.Error())
 				}
 			}
@@ -108,7 +112,7 @@ func sftpForbiddenChecks() []check {
 		run: func(b *checker) {
 			c, name := b.filled(someDump(1000))
 			for range 3 {
-				if _, err := c.stat(fxStat, "/nothing.dump"); !denied(err) {
+				if _, err := c.Stat(raw.FxpStat, "/nothing.dump"); !raw.Denied(err) {
 					b.wrong("stat /nothing.dump", "no such file", fmt.Sprint(err))
 				}
 			}
@@ -118,7 +122,7 @@ func sftpForbiddenChecks() []check {
 			says: "Error texts don't tell the server's own paths.",
 			run: func(b *checker) {
 				c, _ := b.filled(someDump(1000))
-				_, err := c.open("/other/x.dump", openPut)
+				_, err := c.Open("/other/x.dump", raw.OpenPut)
 				if err != nil && (strings.Contains(err.Error(), "/tmp") || strings.Contains(err.Error(), "/var") || strings.Contains(err.Error(), "/home")) {
 					b.wrong("put /other/x.dump", "a text without local paths", err.Error())
 				}

@@ -7,16 +7,18 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // share is a session on a draft's share, with the shared file's name.
-func (b *checker) share() (*sftpConn, string) {
+func (b *checker) share() (*session, string) {
 	req := b.draft()
 	return b.sftp(req), req.filename()
 }
 
 // filled is a share whose file has data, put there in this session.
-func (b *checker) filled(data []byte) (*sftpConn, string) {
+func (b *checker) filled(data []byte) (*session, string) {
 	req := b.create()
 	c := b.sftp(req)
 	c.mustPut(req.filename(), data)
@@ -24,47 +26,47 @@ func (b *checker) filled(data []byte) (*sftpConn, string) {
 }
 
 // only lists a directory that must show exactly the file called name.
-func (c *sftpConn) only(path, name string) entry {
-	list, err := c.list(path)
+func (c *session) only(path, name string) raw.Entry {
+	list, err := c.List(path)
 	if err != nil {
 		c.b.wrong("ls "+path, "a listing", err.Error())
 	}
 	var names []string
 	for _, e := range list {
-		names = append(names, e.name)
+		names = append(names, e.Name)
 	}
-	if len(list) != 1 || list[0].name != name {
+	if len(list) != 1 || list[0].Name != name {
 		c.b.wrong("ls "+path, "only "+name, fmt.Sprintf("%q", names))
 	}
 	return list[0]
 }
 
 // entry is the listed file called name; which others are listed is a check of its own.
-func (c *sftpConn) entry(path, name string) entry {
-	list, err := c.list(path)
+func (c *session) entry(path, name string) raw.Entry {
+	list, err := c.List(path)
 	if err != nil {
 		c.b.wrong("ls "+path, "a listing", err.Error())
 	}
 	for _, e := range list {
-		if e.name == name {
+		if e.Name == name {
 			return e
 		}
 	}
 	c.b.blocked("sftp/list-only-shared", "%s is not in the listing of %s", name, path)
-	return entry{}
+	return raw.Entry{}
 }
 
 // has ends the check unless the file reads back as data.
-func (c *sftpConn) has(name, did string, data []byte) {
-	got, err := c.get(name, 0)
+func (c *session) has(name, did string, data []byte) {
+	got, err := c.Get(name, 0)
 	if err != nil {
 		c.b.wrong(did+" and then get", fmt.Sprintf("the %d bytes written", len(data)), err.Error())
 	}
 	c.same(did, got, data)
 }
 
-func (c *sftpConn) same(did string, got, data []byte) {
-	if d := firstDifference(got, data); d >= 0 || len(got) != len(data) {
+func (c *session) same(did string, got, data []byte) {
+	if d := raw.FirstDifference(got, data); d >= 0 || len(got) != len(data) {
 		c.b.wrong(did, fmt.Sprintf("the file to be the %d bytes written", len(data)), fmt.Sprintf("%d bytes, different from offset %d", len(got), d))
 	}
 }
@@ -87,13 +89,13 @@ func sftpListingChecks() []check {
 		{id: "sftp/session", rows: rows("5.5", "5.19"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "The subsystem sftp speaks SFTP version 3.",
 			run: func(b *checker) {
-				key := newKey("ed25519")
+				key := raw.NewKey("ed25519")
 				a := b.access(b.draft(), key)
-				c := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), who: "login"})
-				if !c.entered.OK {
-					b.blocked("sftp/login-ed25519", "login: %s", c.entered.Err)
+				c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login"})
+				if !c.Login.OK {
+					b.blocked("sftp/login-ed25519", "login: %s", c.Login.Err)
 				}
-				if _, err := c.subsystem(); err != nil {
+				if _, err := c.StartSFTP(); err != nil {
 					b.wrong("the subsystem sftp", "SFTP version 3", err.Error())
 				}
 			}},
@@ -102,11 +104,11 @@ func sftpListingChecks() []check {
 			run: func(b *checker) {
 				c, name := b.share()
 				for _, p := range [][2]string{{".", "/"}, {name, "/" + name}} {
-					if got, err := c.realpath(p[0]); err != nil || got != p[1] {
+					if got, err := c.Realpath(p[0]); err != nil || got != p[1] {
 						b.wrong("realpath "+p[0], p[1], fmt.Sprintf("%q %v", got, err))
 					}
 				}
-				if a, err := c.stat(fxStat, "/"); err != nil || !a.isDir() {
+				if a, err := c.Stat(raw.FxpStat, "/"); err != nil || !a.IsDir() {
 					b.wrong("stat /", "a directory", fmt.Sprintf("%v %v", a, err))
 				}
 			}},
@@ -123,12 +125,12 @@ func sftpListingChecks() []check {
 			run: func(b *checker) {
 				c, name := b.filled(someDump(size))
 				e := c.entry("/", name)
-				a, err := c.stat(fxStat, name)
+				a, err := c.Stat(raw.FxpStat, name)
 				if err != nil {
 					b.wrong("stat "+name, "its attributes", err.Error())
 				}
-				for what, a := range map[string]attrs{"ls /": e.attrs, "stat " + name: a} {
-					if !a.has(hasMode) || a.Mode&0o7777 != 0o666 || a.Mode&0o170000 != 0o100000 {
+				for what, a := range map[string]raw.Attrs{"ls /": e.Attrs, "stat " + name: a} {
+					if !a.Has(raw.AttrMode) || a.Mode&0o7777 != 0o666 || a.Mode&0o170000 != 0o100000 {
 						b.wrong(what, "the mode 0100666 of a regular file", a.String())
 					}
 				}
@@ -138,12 +140,12 @@ func sftpListingChecks() []check {
 			run: func(b *checker) {
 				c, name := b.filled(someDump(size))
 				e := c.entry("/", name)
-				a, err := c.stat(fxStat, name)
+				a, err := c.Stat(raw.FxpStat, name)
 				if err != nil {
 					b.wrong("stat "+name, "its attributes", err.Error())
 				}
-				for what, a := range map[string]attrs{"ls /": e.attrs, "stat " + name: a} {
-					if !a.has(hasOwner) || a.UID != 0 || a.GID != 0 {
+				for what, a := range map[string]raw.Attrs{"ls /": e.Attrs, "stat " + name: a} {
+					if !a.Has(raw.AttrOwner) || a.UID != 0 || a.GID != 0 {
 						b.wrong(what, "uid 0 and gid 0", a.String())
 					}
 				}
@@ -152,30 +154,30 @@ func sftpListingChecks() []check {
 			says: "The shared file is shown with its size.",
 			run: func(b *checker) {
 				c, name := b.filled(someDump(size))
-				if e := c.entry("/", name); !e.attrs.has(hasSize) || e.attrs.Size != size {
-					b.wrong("ls /", fmt.Sprintf("the size %d", size), e.attrs.String())
+				if e := c.entry("/", name); !e.Attrs.Has(raw.AttrSize) || e.Attrs.Size != size {
+					b.wrong("ls /", fmt.Sprintf("the size %d", size), e.Attrs.String())
 				}
 			}},
 		{id: "sftp/stat-size", rows: rows("5.12"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "stat, lstat and fstat tell the shared file's size: resuming clients rely on it.",
 			run: func(b *checker) {
 				c, name := b.filled(someDump(size))
-				check := func(what string, a attrs, err error) {
-					if err != nil || !a.has(hasSize) || a.Size != size {
+				check := func(what string, a raw.Attrs, err error) {
+					if err != nil || !a.Has(raw.AttrSize) || a.Size != size {
 						b.wrong(what+" of a file of "+strconv.Itoa(size)+" bytes", "its size", fmt.Sprintf("%v %v", a, err))
 					}
 				}
 				for _, path := range []string{name, "/" + name, "./" + name} {
-					a, err := c.stat(fxStat, path)
+					a, err := c.Stat(raw.FxpStat, path)
 					check("stat "+path, a, err)
 				}
-				a, err := c.stat(fxLstat, name)
+				a, err := c.Stat(raw.FxpLstat, name)
 				check("lstat", a, err)
-				h, err := c.open(name, flagRead)
+				h, err := c.Open(name, raw.FlagRead)
 				if err != nil {
 					b.wrong("open for reading", "a handle", err.Error())
 				}
-				a, err = c.fstat(h)
+				a, err = c.Fstat(h)
 				check("fstat", a, err)
 			}},
 		{id: "sftp/list-time", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
@@ -183,8 +185,8 @@ func sftpListingChecks() []check {
 			run: func(b *checker) {
 				c, name := b.filled(someDump(size))
 				e := c.entry("/", name)
-				if !e.attrs.has(hasTimes) || time.Unix(int64(e.attrs.Mtime), 0).Year() < 2000 {
-					b.wrong("ls /", "the time of the last write", e.attrs.String())
+				if !e.Attrs.Has(raw.AttrTimes) || time.Unix(int64(e.Attrs.Mtime), 0).Year() < 2000 {
+					b.wrong("ls /", "the time of the last write", e.Attrs.String())
 				}
 			}},
 		{id: "sftp/list-from-start", rows: rows("5.11"), evidence: EvidenceAssumed, needs: needsSFTP,
@@ -192,14 +194,14 @@ func sftpListingChecks() []check {
 			run: func(b *checker) {
 				req := b.create()
 				c := b.sftp(req)
-				list, err := c.list("/")
+				list, err := c.List("/")
 				if err != nil || len(list) == 0 {
 					b.wrong("ls / of a new request", "the shared file", fmt.Sprintf("%d files %v", len(list), err))
 				}
-				if a, err := c.stat(fxStat, req.filename()); err != nil || a.Size != 0 {
+				if a, err := c.Stat(raw.FxpStat, req.filename()); err != nil || a.Size != 0 {
 					b.wrong("stat of a new request's file", "size 0", fmt.Sprintf("%v %v", a, err))
 				}
-				if got, err := c.get(req.filename(), 0); err != nil || len(got) != 0 {
+				if got, err := c.Get(req.filename(), 0); err != nil || len(got) != 0 {
 					b.wrong("get of a new request's file", "an empty file", fmt.Sprintf("%d bytes %v", len(got), err))
 				}
 			}},
@@ -208,34 +210,34 @@ func sftpListingChecks() []check {
 			run: func(b *checker) {
 				c, name := b.filled(someDump(size))
 				e := c.entry("/", name)
-				m := longParts(e.long)
+				m := longParts(e.Long)
 				if m == nil {
-					b.wrong("ls /", "a long name like -rw-rw-rw-    1 0        0          849920 Aug 30 15:58 "+name, fmt.Sprintf("%q", e.long))
+					b.wrong("ls /", "a long name like -rw-rw-rw-    1 0        0          849920 Aug 30 15:58 "+name, fmt.Sprintf("%q", e.Long))
 				}
 				want := map[string][2]string{"mode": {m[1], "-rw-rw-rw-"}, "size": {m[5], strconv.Itoa(size)}, "name": {m[9], name}}
 				for what, v := range want {
 					if v[0] != v[1] {
-						b.wrong("ls /", "a long name with the "+what+" "+v[1], fmt.Sprintf("%q", e.long))
+						b.wrong("ls /", "a long name with the "+what+" "+v[1], fmt.Sprintf("%q", e.Long))
 					}
 				}
 				if (m[3] != "0" && m[3] != "root") || (m[4] != "0" && m[4] != "root") || strings.Index(months, m[6])%3 != 0 {
-					b.wrong("ls /", "a long name with owner 0, group 0 and a month", fmt.Sprintf("%q", e.long))
+					b.wrong("ls /", "a long name with owner 0, group 0 and a month", fmt.Sprintf("%q", e.Long))
 				}
 			}},
 		{id: "sftp/unicode-name", rows: rows("5.5", "5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "A shared file with spaces and letters of any script in its name can be listed, written and read.",
 			run: func(b *checker) {
-				req, key := b.create("filename", "база (1).dump"), newKey("ed25519")
+				req, key := b.create("filename", "база (1).dump"), raw.NewKey("ed25519")
 				a := b.access(req, key)
 				if v := a.reply.request()["shared_file"]; v != req.filename() {
 					b.wrong(a.reply.What, "shared_file "+req.filename(), show(v))
 				}
 				c := b.session(a, key)
 				data := someDump(1000)
-				if err := c.put(req.filename(), openPut, blocks(data, 0)); err != nil {
+				if err := c.Put(req.filename(), raw.OpenPut, raw.Blocks(data, 0)); err != nil {
 					b.wrong("put "+req.filename(), "success", err.Error())
 				}
-				if list, err := c.list("/"); err != nil || !slices.ContainsFunc(list, func(e entry) bool { return e.name == req.filename() }) {
+				if list, err := c.List("/"); err != nil || !slices.ContainsFunc(list, func(e raw.Entry) bool { return e.Name == req.filename() }) {
 					b.wrong("ls /", "the file "+req.filename(), fmt.Sprintf("%v %v", list, err))
 				}
 				c.has(req.filename(), "put "+req.filename(), data)

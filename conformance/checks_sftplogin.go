@@ -5,17 +5,19 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // refusedLogin ends the check unless the server refuses the login, in order.
-func (b *checker) refusedLogin(l login) {
+func (b *checker) refusedLogin(l raw.Login) {
 	c := b.enter(l)
-	b.reached(l.addr, c)
-	if c.entered.OK {
-		b.wrong(l.who+" as "+l.user, "the login refused", "the server let it in")
+	b.reached(l.Addr, c)
+	if c.Login.OK {
+		b.wrong(l.Who+" as "+l.User, "the login refused", "the server let it in")
 	}
-	if !c.entered.Refused {
-		b.wrong(l.who+" as "+l.user, "the login refused in order", c.entered.Err)
+	if !c.Login.Refused {
+		b.wrong(l.Who+" as "+l.User, "the login refused in order", c.Login.Err)
 	}
 }
 
@@ -24,13 +26,13 @@ func sftpLoginChecks() []check {
 		{id: "sftp/foreign-key", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "A key that was not listed is refused.",
 			run: func(b *checker) {
-				a := b.access(b.draft(), newKey("ed25519"))
-				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: withKey(newKey("ed25519")), who: "login with a key that was not listed"})
+				a := b.access(b.draft(), raw.NewKey("ed25519"))
+				b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(raw.NewKey("ed25519")), Who: "login with a key that was not listed"})
 			}},
 		{id: "sftp/cross-request", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "One request's key never opens another's share.",
 			run: func(b *checker) {
-				mine, theirs := newKey("ed25519"), newKey("ed25519")
+				mine, theirs := raw.NewKey("ed25519"), raw.NewKey("ed25519")
 				a, other := b.access(b.create(), mine), b.access(b.create(), theirs)
 				b.session(a, mine)
 				b.entrance(a, other.user, mine, "the key of another request", false)
@@ -39,70 +41,70 @@ func sftpLoginChecks() []check {
 		{id: "sftp/no-access-asked", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "A request for which no access was asked, or no such user, opens to nobody.",
 			run: func(b *checker) {
-				key := newKey("ed25519")
+				key := raw.NewKey("ed25519")
 				a := b.access(b.create(), key)
 				quiet := b.create()
 				for _, user := range []string{"user_" + quiet.id, "user_999999999", "root", a.user + "0", "user_", ""} {
-					b.refusedLogin(login{addr: a.addr(), user: user, auth: withKey(key), who: "login with another request's key"})
+					b.refusedLogin(raw.Login{Addr: a.addr(), User: user, Auth: raw.WithKey(key), Who: "login with another request's key"})
 				}
 			}},
 		{id: "sftp/password", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "Passwords are refused.",
 			run: func(b *checker) {
-				a := b.access(b.draft(), newKey("ed25519"))
-				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.Password("conformance")}, who: "login with a password"})
-				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.Password("")}, who: "login with an empty password"})
+				a := b.access(b.draft(), raw.NewKey("ed25519"))
+				b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.Password("conformance")}, Who: "login with a password"})
+				b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.Password("")}, Who: "login with an empty password"})
 			}},
 		{id: "sftp/password-key", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The request's key is no password for SFTP.",
 			run: func(b *checker) {
 				req := b.create()
-				a := b.access(req, newKey("ed25519"))
-				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.Password(req.key)}, who: "login with the request's key as password"})
+				a := b.access(req, raw.NewKey("ed25519"))
+				b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.Password(req.key)}, Who: "login with the request's key as password"})
 			}},
 		{id: "sftp/keyboard-interactive", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "keyboard-interactive is refused.",
 			run: func(b *checker) {
-				a := b.access(b.create(), newKey("ed25519"))
+				a := b.access(b.create(), raw.NewKey("ed25519"))
 				answer := func(_, _ string, questions []string, _ []bool) ([]string, error) {
 					return make([]string, len(questions)), nil
 				}
-				b.refusedLogin(login{addr: a.addr(), user: a.user, auth: []ssh.AuthMethod{ssh.KeyboardInteractive(answer)}, who: "keyboard-interactive login"})
+				b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.KeyboardInteractive(answer)}, Who: "keyboard-interactive login"})
 			}},
 		{id: "sftp/no-authentication", rows: rows("5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "Nobody gets in without authentication.",
 			run: func(b *checker) {
-				a := b.access(b.create(), newKey("ed25519"))
-				b.refusedLogin(login{addr: a.addr(), user: a.user, who: "login with nothing"})
+				a := b.access(b.create(), raw.NewKey("ed25519"))
+				b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Who: "login with nothing"})
 			}},
 		{id: "sftp/login-among-others", rows: rows("5.10"), evidence: EvidenceObserved, needs: needsSFTP,
 			says: "A listed key gets in also when other keys were offered before, as agents do.",
 			run: func(b *checker) {
-				key := newKey("ed25519")
+				key := raw.NewKey("ed25519")
 				a := b.access(b.create(), key)
-				auth := []ssh.AuthMethod{ssh.PublicKeys(newKey("ecdsa"), newKey("ed25519"), key)}
-				c := b.enter(login{addr: a.addr(), user: a.user, auth: auth, who: "login offering two other keys first"})
+				auth := []ssh.AuthMethod{ssh.PublicKeys(raw.NewKey("ecdsa"), raw.NewKey("ed25519"), key)}
+				c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: auth, Who: "login offering two other keys first"})
 				b.reached(a.addr(), c)
-				if !c.entered.OK {
+				if !c.Login.OK {
 					b.session(a, key) // blocked if the key alone does not get in either
-					b.wrong("a login offering two other keys before the listed one", "to be let in", c.entered.Err)
+					b.wrong("a login offering two other keys before the listed one", "to be let in", c.Login.Err)
 				}
 			}},
 		{id: "sftp/host-key", rows: rows("5.9"), evidence: EvidenceObserved, needs: needsSFTP, gentle: true,
 			says: "The host key is ECDSA P-256 (ecdsa-sha2-nistp256): known clients pin that type.",
 			run: func(b *checker) {
-				key := newKey("ed25519")
+				key := raw.NewKey("ed25519")
 				a := b.access(b.draft(), key)
-				c := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), hostKeys: []string{ssh.KeyAlgoECDSA256}, who: "login accepting ecdsa-sha2-nistp256 only"})
-				if !c.entered.OK || c.entered.KeyType != ssh.KeyAlgoECDSA256 {
+				c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), HostKeys: []string{ssh.KeyAlgoECDSA256}, Who: "login accepting ecdsa-sha2-nistp256 only"})
+				if !c.Login.OK || c.Login.KeyType != ssh.KeyAlgoECDSA256 {
 					b.session(a, key) // blocked if nothing gets in
-					b.wrong("a connection that accepts host keys of type ecdsa-sha2-nistp256 only", "such a host key", strings.TrimSpace(c.entered.KeyType+" "+c.entered.Err))
+					b.wrong("a connection that accepts host keys of type ecdsa-sha2-nistp256 only", "such a host key", strings.TrimSpace(c.Login.KeyType+" "+c.Login.Err))
 				}
 			}},
 		{id: "sftp/host-key-stable", rows: rows("5.9"), evidence: EvidenceObserved, needs: needsSFTP, gentle: true,
 			says: "The host key is always the same.",
 			run: func(b *checker) {
-				key := newKey("ed25519")
+				key := raw.NewKey("ed25519")
 				req := b.draft()
 				a := b.access(req, key)
 				var first string
@@ -110,27 +112,27 @@ func sftpLoginChecks() []check {
 					if i == 2 {
 						a = b.access(req, key)
 					}
-					c := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), who: "login"})
-					if !c.entered.OK {
-						b.blocked("sftp/login-ed25519", "login: %s", c.entered.Err)
+					c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login"})
+					if !c.Login.OK {
+						b.blocked("sftp/login-ed25519", "login: %s", c.Login.Err)
 					}
 					if first == "" {
-						first = c.entered.HostKey
+						first = c.Login.HostKey
 					}
-					if c.entered.HostKey != first {
-						b.wrong(fmt.Sprintf("connection %d", i+1), "the host key of the first, "+first, c.entered.HostKey)
+					if c.Login.HostKey != first {
+						b.wrong(fmt.Sprintf("connection %d", i+1), "the host key of the first, "+first, c.Login.HostKey)
 					}
 				}
 			}},
 		{id: "sftp/port", rows: rows("5.8"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "The port of the answer is the one that serves SFTP.",
 			run: func(b *checker) {
-				key := newKey("ed25519")
+				key := raw.NewKey("ed25519")
 				req := b.draft()
 				a := b.access(req, key)
-				c := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), who: "login"})
-				if !c.entered.OK && !c.entered.Refused {
-					b.wrong("a connection to "+a.addr(), "an SSH server", c.entered.Err)
+				c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login"})
+				if !c.Login.OK && !c.Login.Refused {
+					b.wrong("a connection to "+a.addr(), "an SSH server", c.Login.Err)
 				}
 			}},
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
@@ -22,18 +24,18 @@ func sftpSessionChecks() []check {
 		Auth, Cookie string
 		Screen       uint32
 	}{false, "MIT-MAGIC-COOKIE-1", "00", 0})
-	open := func(b *checker) *conn {
-		key := newKey("ed25519")
+	open := func(b *checker) *raw.Conn {
+		key := raw.NewKey("ed25519")
 		a := b.access(b.create(), key)
 		b.session(a, key) // what follows is judged only where SFTP works at all
-		c := b.enter(login{addr: a.addr(), user: a.user, auth: withKey(key), who: "login"})
-		if !c.entered.OK {
-			b.blocked("sftp/login-ed25519", "login: %s", c.entered.Err)
+		c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login"})
+		if !c.Login.OK {
+			b.blocked("sftp/login-ed25519", "login: %s", c.Login.Err)
 		}
 		return c
 	}
 	// refusedRun ends the check unless a command or shell was refused cleanly: no, or an end with a status other than 0.
-	refusedRun := func(b *checker, what string, out outcome) {
+	refusedRun := func(b *checker, what string, out raw.Outcome) {
 		switch {
 		case !out.Granted:
 		case !out.Closed:
@@ -49,7 +51,7 @@ func sftpSessionChecks() []check {
 				req := b.create()
 				c := b.sftp(req)
 				c.mustPut(req.filename(), someDump(1000))
-				out := c.end()
+				out := c.End()
 				if !out.Closed || out.Status != 0 {
 					b.wrong("the end of an SFTP session", "exit-status 0 and the channel closed", fmt.Sprintf("status %d, closed %v (-1: none was sent)", out.Status, out.Closed))
 				}
@@ -58,12 +60,12 @@ func sftpSessionChecks() []check {
 			says: "exec is refused cleanly, and SFTP goes on afterwards on the same connection: some clients try it first.",
 			run: func(b *checker) {
 				c := open(b)
-				refusedRun(b, "exec scp -t /", c.ask("exec", exec))
-				s, err := c.subsystem()
+				refusedRun(b, "exec scp -t /", c.Request("exec", exec))
+				s, err := c.StartSFTP()
 				if err != nil {
 					b.wrong("the subsystem sftp after a refused exec", "SFTP", err.Error())
 				}
-				if _, err := s.list("/"); err != nil {
+				if _, err := s.List("/"); err != nil {
 					b.wrong("ls / after a refused exec", "a listing", err.Error())
 				}
 			}},
@@ -71,8 +73,8 @@ func sftpSessionChecks() []check {
 			says: "A shell is refused, and the server goes on.",
 			run: func(b *checker) {
 				c := open(b)
-				refusedRun(b, "shell", c.ask("shell", nil))
-				if _, err := c.subsystem(); err != nil {
+				refusedRun(b, "shell", c.Request("shell", nil))
+				if _, err := c.StartSFTP(); err != nil {
 					b.wrong("the subsystem sftp after a refused shell", "SFTP", err.Error())
 				}
 			}},
@@ -82,7 +84,7 @@ func sftpSessionChecks() []check {
 				c := open(b)
 				requests := map[string][]byte{"pty-req": pty, "auth-agent-req@openssh.com": nil, "x11-req": x11}
 				for _, kind := range sortedKeys(requests) {
-					if out := c.ask(kind, requests[kind]); out.Granted {
+					if out := c.Request(kind, requests[kind]); out.Granted {
 						b.wrong(kind, "a refusal", "yes")
 					}
 				}
@@ -91,20 +93,20 @@ func sftpSessionChecks() []check {
 			says: "Port forwarding is refused, in both directions.",
 			run: func(b *checker) {
 				c := open(b)
-				if out := c.forward(); out.Granted {
+				if out := c.Forward(); out.Granted {
 					b.wrong("direct-tcpip", "a refusal", "a connection")
 				}
-				if out := c.listen(); out.Granted {
+				if out := c.Listen(); out.Granted {
 					b.wrong("tcpip-forward", "a refusal", "a listening port")
 				}
-				if _, err := c.subsystem(); err != nil {
+				if _, err := c.StartSFTP(); err != nil {
 					b.wrong("the subsystem sftp after refused forwarding", "SFTP", err.Error())
 				}
 			}},
 		{id: "sftp/other-subsystem", rows: rows("5.19"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "Only the subsystem sftp is there.",
 			run: func(b *checker) {
-				refusedRun(b, "the subsystem netconf", open(b).ask("subsystem", ssh.Marshal(struct{ Name string }{"netconf"})))
+				refusedRun(b, "the subsystem netconf", open(b).Request("subsystem", ssh.Marshal(struct{ Name string }{"netconf"})))
 			}},
 	}
 }

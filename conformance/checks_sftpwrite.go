@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // wrote ends the check unless err is nil.
@@ -31,17 +33,17 @@ func appends(id, how string, offset func(i int, at int64) int64) check {
 }
 
 // appends ends the check unless the server takes the writes that append data.
-func (c *sftpConn) appends(data []byte, name, how string, offset func(i int, at int64) int64) {
-	bs := blocks(data, 0)
+func (c *session) appends(data []byte, name, how string, offset func(i int, at int64) int64) {
+	bs := raw.Blocks(data, 0)
 	for i := range bs {
-		bs[i].offset = offset(i, bs[i].offset)
+		bs[i].Offset = offset(i, bs[i].Offset)
 	}
-	c.b.wrote("appending with "+how, c.put(name, openResume, bs))
+	c.b.wrote("appending with "+how, c.Put(name, raw.OpenResume, bs))
 }
 
 func sftpWriteChecks() []check {
 	const size = 300_001 // ten blocks, the last one short
-	write := func(id, row string, evidence Evidence, says string, run func(b *checker, c *sftpConn, name string)) check {
+	write := func(id, row string, evidence Evidence, says string, run func(b *checker, c *session, name string)) check {
 		return check{id: "sftp/" + id, rows: rows(row), evidence: evidence, needs: needsSFTP | needsWrites, says: says,
 			run: func(b *checker) {
 				req := b.create()
@@ -49,80 +51,80 @@ func sftpWriteChecks() []check {
 			}}
 	}
 	return []check{
-		write("put", "5.12", EvidenceDocumented, "put writes the shared file whole.", func(b *checker, c *sftpConn, name string) {
+		write("put", "5.12", EvidenceDocumented, "put writes the shared file whole.", func(b *checker, c *session, name string) {
 			data := someDump(200_001)
-			b.wrote("put", c.put(name, openPut, blocks(data, 0)))
+			b.wrote("put", c.Put(name, raw.OpenPut, raw.Blocks(data, 0)))
 			c.has(name, "put", data)
 		}),
-		write("put-path", "5.12", EvidenceDocumented, "The shared file may be called name, /name and ./name.", func(b *checker, c *sftpConn, name string) {
+		write("put-path", "5.12", EvidenceDocumented, "The shared file may be called name, /name and ./name.", func(b *checker, c *session, name string) {
 			for i, path := range []string{name, "/" + name, "./" + name} {
 				data := someDump(1000 + i)
-				b.wrote("put to "+path, c.put(path, openPut, blocks(data, 0)))
+				b.wrote("put to "+path, c.Put(path, raw.OpenPut, raw.Blocks(data, 0)))
 				c.has(path, "put to "+path, data)
 			}
 		}),
-		write("put-bytes", "5.12", EvidenceDocumented, "Whatever bytes are written, are kept.", func(b *checker, c *sftpConn, name string) {
+		write("put-bytes", "5.12", EvidenceDocumented, "Whatever bytes are written, are kept.", func(b *checker, c *session, name string) {
 			data := append(append(sqlDump("9.4.5", everyByte()), "\r\n\n\x00\x1a\r"...), b.random(70_000)...)
-			b.wrote("put", c.put(name, openPut, blocks(data, 0)))
+			b.wrote("put", c.Put(name, raw.OpenPut, raw.Blocks(data, 0)))
 			c.has(name, "put of every byte value", data)
 		}),
-		write("put-without-creat", "5.12", EvidenceDocumented, "The shared file may be opened for writing without asking to create it.", func(b *checker, c *sftpConn, name string) {
+		write("put-without-creat", "5.12", EvidenceDocumented, "The shared file may be opened for writing without asking to create it.", func(b *checker, c *session, name string) {
 			data := someDump(50_000)
-			b.wrote("put", c.put(name, flagWrite|flagTrunc, blocks(data, 0)))
+			b.wrote("put", c.Put(name, raw.FlagWrite|raw.FlagTrunc, raw.Blocks(data, 0)))
 			c.has(name, "put without the flag to create", data)
 		}),
-		write("large", "5.12", EvidenceDocumented, "A file of some megabytes is taken, with many writes on their way at once.", func(b *checker, c *sftpConn, name string) {
+		write("large", "5.12", EvidenceDocumented, "A file of some megabytes is taken, with many writes on their way at once.", func(b *checker, c *session, name string) {
 			data := someDump(3<<20 + 5)
-			b.wrote("put of 3 MiB", c.put(name, openPut, blocks(data, 0)))
+			b.wrote("put of 3 MiB", c.Put(name, raw.OpenPut, raw.Blocks(data, 0)))
 			c.has(name, "put of 3 MiB", data)
 		}),
-		write("overwrite", "5.12", EvidenceDocumented, "put over a longer file leaves only the new one.", func(b *checker, c *sftpConn, name string) {
+		write("overwrite", "5.12", EvidenceDocumented, "put over a longer file leaves only the new one.", func(b *checker, c *session, name string) {
 			c.mustPut(name, someDump(size))
 			short := slices.Clone(someDump(size)[1000:5000])
-			b.wrote("put of a shorter file", c.put(name, openPut, blocks(short, 0)))
+			b.wrote("put of a shorter file", c.Put(name, raw.OpenPut, raw.Blocks(short, 0)))
 			c.has(name, "put of 4000 bytes over 300001", short)
 		}),
-		write("truncate", "5.12", EvidenceDocumented, "Opening for writing with truncation empties the file.", func(b *checker, c *sftpConn, name string) {
+		write("truncate", "5.12", EvidenceDocumented, "Opening for writing with truncation empties the file.", func(b *checker, c *session, name string) {
 			c.mustPut(name, someDump(size))
-			h, err := c.open(name, openPut)
+			h, err := c.Open(name, raw.OpenPut)
 			b.wrote("open with truncation", err)
-			b.wrote("close", c.closeHandle(h))
-			if a, err := c.stat(fxStat, name); err != nil || a.Size != 0 {
+			b.wrote("close", c.CloseHandle(h))
+			if a, err := c.Stat(raw.FxpStat, name); err != nil || a.Size != 0 {
 				b.wrong("open with truncation, close, stat", "size 0", fmt.Sprintf("%v %v", a, err))
 			}
 		}),
-		write("truncate-setstat", "5.12", EvidenceAssumed, "Setting the size cuts the shared file.", func(b *checker, c *sftpConn, name string) {
+		write("truncate-setstat", "5.12", EvidenceAssumed, "Setting the size cuts the shared file.", func(b *checker, c *session, name string) {
 			data := someDump(size)
 			c.mustPut(name, data)
-			b.wrote("setstat size 5000", c.plain("setstat size", fxSetstat, packet(nil).str(name).attrs(attrs{Flags: hasSize, Size: 5000})))
+			b.wrote("setstat size 5000", c.Do("setstat size", raw.FxpSetstat, raw.Packet(nil).Str(name).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 5000})))
 			c.has(name, "setstat size 5000", data[:5000])
-			h, err := c.open(name, flagWrite)
+			h, err := c.Open(name, raw.FlagWrite)
 			b.wrote("open", err)
-			b.wrote("fsetstat size 1000", c.plain("fsetstat size", fxFsetstat, packet(nil).str(h).attrs(attrs{Flags: hasSize, Size: 1000})))
-			b.wrote("close", c.closeHandle(h))
+			b.wrote("fsetstat size 1000", c.Do("fsetstat size", raw.FxpFsetstat, raw.Packet(nil).Str(h).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 1000})))
+			b.wrote("close", c.CloseHandle(h))
 			c.has(name, "fsetstat size 1000", data[:1000])
 		}),
-		write("no-truncate", "5.12", EvidenceDocumented, "Opening for writing without truncation keeps what is there.", func(b *checker, c *sftpConn, name string) {
+		write("no-truncate", "5.12", EvidenceDocumented, "Opening for writing without truncation keeps what is there.", func(b *checker, c *session, name string) {
 			data := someDump(size)
 			c.mustPut(name, data)
-			for _, flags := range []uint32{flagWrite, flagWrite | flagCreat, flagRead | flagWrite | flagCreat} {
-				h, err := c.open(name, flags)
-				b.wrote("open"+flagNames(flags), err)
-				b.wrote("close", c.closeHandle(h))
-				c.has(name, "open"+flagNames(flags)+", close", data)
+			for _, flags := range []uint32{raw.FlagWrite, raw.FlagWrite | raw.FlagCreat, raw.FlagRead | raw.FlagWrite | raw.FlagCreat} {
+				h, err := c.Open(name, flags)
+				b.wrote("open"+raw.FlagNames(flags), err)
+				b.wrote("close", c.CloseHandle(h))
+				c.has(name, "open"+raw.FlagNames(flags)+", close", data)
 			}
 		}),
-		write("resume", "5.12", EvidenceDocumented, "put -a goes on at the file's present size.", func(b *checker, c *sftpConn, name string) {
+		write("resume", "5.12", EvidenceDocumented, "put -a goes on at the file's present size.", func(b *checker, c *session, name string) {
 			data := someDump(size)
 			c.mustPut(name, data[:100_003])
-			b.wrote("put -a from 100003", c.put(name, flagWrite|flagCreat, blocks(data[100_003:], 100_003)))
+			b.wrote("put -a from 100003", c.Put(name, raw.FlagWrite|raw.FlagCreat, raw.Blocks(data[100_003:], 100_003)))
 			c.has(name, "put of 100003 bytes and put -a of the rest", data)
 		}),
-		write("resume-append", "5.12", EvidenceObserved, "Appending with the flag APPEND, with many writes at once, gives the file once: with offsets from the present size on, and with offset 0 in each.", func(b *checker, c *sftpConn, name string) {
+		write("resume-append", "5.12", EvidenceObserved, "Appending with the flag APPEND, with many writes at once, gives the file once: with offsets from the present size on, and with offset 0 in each.", func(b *checker, c *session, name string) {
 			data := someDump(size)
 			const first, second = 100_003, 200_007
 			c.mustPut(name, data[:first])
-			b.wrote("appending from 100003", c.put(name, openResume, blocks(data[first:second], first)))
+			b.wrote("appending from 100003", c.Put(name, raw.OpenResume, raw.Blocks(data[first:second], first)))
 			c.has(name, "put of 100003 bytes and appending with offsets from there", data[:second])
 			c.appends(data[second:], name, "offset 0 in each write", func(int, int64) int64 { return 0 })
 			c.has(name, "appending with offset 0 in each write", data)
@@ -130,102 +132,102 @@ func sftpWriteChecks() []check {
 		appends("append", "offsets counted from 0", func(_ int, at int64) int64 { return at }),
 		appends("append-same-offset", "the size at the beginning as the offset of each write", func(int, int64) int64 { return appendBase }),
 		appends("append-out-of-order", "offsets in another order than the writes come in", func(i int, _ int64) int64 {
-			return appendBase + []int64{3, 0, 2, 1, 6, 5, 4}[i%7]*blockSize
+			return appendBase + []int64{3, 0, 2, 1, 6, 5, 4}[i%7]*raw.BlockSize
 		}),
-		appends("append-backwards", "offsets that go down to 0", func(i int, _ int64) int64 { return max(0, appendBase-int64(i)*blockSize) }),
+		appends("append-backwards", "offsets that go down to 0", func(i int, _ int64) int64 { return max(0, appendBase-int64(i)*raw.BlockSize) }),
 		appends("append-behind", "offsets far behind the end", func(i int, at int64) int64 { return appendBase + 1<<20 + int64(i)<<30 + at }),
-		write("append-two-handles", "5.12", EvidenceObserved, "Writes through two handles opened with the flag APPEND each go to the end, in the order in which they come.", func(b *checker, c *sftpConn, name string) {
+		write("append-two-handles", "5.12", EvidenceObserved, "Writes through two handles opened with the flag APPEND each go to the end, in the order in which they come.", func(b *checker, c *session, name string) {
 			data := someDump(size)
 			c.mustPut(name, data[:appendBase])
 			var handles []string
 			for range 2 {
-				h, err := c.open(name, openResume)
-				b.wrote("open"+flagNames(openResume), err)
+				h, err := c.Open(name, raw.OpenResume)
+				b.wrote("open"+raw.FlagNames(raw.OpenResume), err)
 				handles = append(handles, h)
 			}
-			for i, bl := range blocks(data[appendBase:], 0) {
-				b.wrote("a write through one of two handles that append", c.write(handles[i%2], []block{bl}))
+			for i, bl := range raw.Blocks(data[appendBase:], 0) {
+				b.wrote("a write through one of two handles that append", c.Write(handles[i%2], []raw.Block{bl}))
 			}
 			for _, h := range handles {
-				b.wrote("close", c.closeHandle(h))
+				b.wrote("close", c.CloseHandle(h))
 			}
 			c.has(name, "Writes through two handles that append", data)
 		}),
-		write("resume-twice", "5.12", EvidenceDocumented, "A transfer may be resumed again and again.", func(b *checker, c *sftpConn, name string) {
+		write("resume-twice", "5.12", EvidenceDocumented, "A transfer may be resumed again and again.", func(b *checker, c *session, name string) {
 			data := someDump(size)
 			for from, step := 0, 77_777; from < len(data); from += step {
 				to := min(from+step, len(data))
-				b.wrote("put -a", c.put(name, flagWrite|flagCreat, blocks(data[from:to], int64(from))))
-				if a, err := c.stat(fxStat, name); err != nil || a.Size != uint64(to) {
+				b.wrote("put -a", c.Put(name, raw.FlagWrite|raw.FlagCreat, raw.Blocks(data[from:to], int64(from))))
+				if a, err := c.Stat(raw.FxpStat, name); err != nil || a.Size != uint64(to) {
 					b.wrong("put -a up to "+fmt.Sprint(to)+" and stat", "that size", fmt.Sprintf("%v %v", a, err))
 				}
 			}
 			c.has(name, "put -a in four parts", data)
 		}),
-		write("out-of-order", "5.12", EvidenceObserved, "Writes in any order go to their offsets.", func(b *checker, c *sftpConn, name string) {
+		write("out-of-order", "5.12", EvidenceObserved, "Writes in any order go to their offsets.", func(b *checker, c *session, name string) {
 			data := someDump(size)
-			bs := blocks(data, 0)
+			bs := raw.Blocks(data, 0)
 			slices.Reverse(bs)
 			b.rng.Shuffle(len(bs), func(i, j int) { bs[i], bs[j] = bs[j], bs[i] })
-			b.wrote("writes out of order", c.put(name, openPut, bs))
+			b.wrote("writes out of order", c.Put(name, raw.OpenPut, bs))
 			c.has(name, "writes out of order", data)
 		}),
-		write("rewrite-middle", "5.12", EvidenceDocumented, "A write in the middle changes that part only.", func(b *checker, c *sftpConn, name string) {
+		write("rewrite-middle", "5.12", EvidenceDocumented, "A write in the middle changes that part only.", func(b *checker, c *session, name string) {
 			data := someDump(size)
 			c.mustPut(name, data)
 			patch := []byte("-- changed here --")
-			b.wrote("a write at 150000", c.put(name, flagWrite, []block{{offset: 150_000, data: patch}}))
+			b.wrote("a write at 150000", c.Put(name, raw.FlagWrite, []raw.Block{{Offset: 150_000, Data: patch}}))
 			copy(data[150_000:], patch)
 			c.has(name, "a write in the middle", data)
 		}),
-		write("padded-write", "5.22", EvidenceObserved, "Bytes after the fields of a packet are ignored, as a widely used client pads WRITE.", func(b *checker, c *sftpConn, name string) {
+		write("padded-write", "5.22", EvidenceObserved, "Bytes after the fields of a packet are ignored, as a widely used client pads WRITE.", func(b *checker, c *session, name string) {
 			data := someDump(size)
-			bs := blocks(data, 0)
+			bs := raw.Blocks(data, 0)
 			for i := range bs {
-				bs[i].pad = []byte{0, 0, 0, 0}
+				bs[i].Pad = []byte{0, 0, 0, 0}
 			}
-			b.wrote("writes padded with four bytes", c.put(name, openPut, bs))
+			b.wrote("writes padded with four bytes", c.Put(name, raw.OpenPut, bs))
 			c.has(name, "writes padded with four bytes", data)
 		}),
-		write("read-and-write", "5.12", EvidenceAssumed, "The shared file can be opened for reading and writing at once.", func(b *checker, c *sftpConn, name string) {
-			h, err := c.open(name, flagRead|openPut)
+		write("read-and-write", "5.12", EvidenceAssumed, "The shared file can be opened for reading and writing at once.", func(b *checker, c *session, name string) {
+			h, err := c.Open(name, raw.FlagRead|raw.OpenPut)
 			b.wrote("open for reading and writing", err)
-			b.wrote("write", c.write(h, []block{{data: someDump(5000)}}))
-			got, err := c.read(h, 1000, 2000)
+			b.wrote("write", c.Write(h, []raw.Block{{Data: someDump(5000)}}))
+			got, err := c.Read(h, 1000, 2000)
 			b.wrote("read", err)
 			c.same("a read through the handle written with", got, someDump(5000)[1000:3000])
-			b.wrote("close", c.closeHandle(h))
+			b.wrote("close", c.CloseHandle(h))
 		}),
-		write("read-back", "5.12", EvidenceDocumented, "The shared file can be read: parts, the end, and nothing behind it.", func(b *checker, c *sftpConn, name string) {
+		write("read-back", "5.12", EvidenceDocumented, "The shared file can be read: parts, the end, and nothing behind it.", func(b *checker, c *session, name string) {
 			data := someDump(size)
 			c.mustPut(name, data)
-			h, err := c.open(name, flagRead)
+			h, err := c.Open(name, raw.FlagRead)
 			b.wrote("open for reading", err)
-			got, err := c.read(h, 1234, 100)
+			got, err := c.Read(h, 1234, 100)
 			b.wrote("read", err)
 			c.same("a read of 100 bytes at 1234", got, data[1234:1334])
-			got, err = c.read(h, size-10, 100)
+			got, err = c.Read(h, size-10, 100)
 			b.wrote("read", err)
 			c.same("a read of 100 bytes, 10 before the end", got, data[size-10:])
 			for _, at := range []int64{size, size + 1000} {
-				if got, err := c.read(h, at, 100); err != io.EOF {
+				if got, err := c.Read(h, at, 100); err != io.EOF {
 					b.wrong("a read behind the end", "the status EOF", fmt.Sprintf("%d bytes, %v", len(got), err))
 				}
 			}
-			b.wrote("close", c.closeHandle(h))
+			b.wrote("close", c.CloseHandle(h))
 		}),
-		write("setstat", "5.14", EvidenceAssumed, "Setting times and permissions is accepted, and the mode stays.", func(b *checker, c *sftpConn, name string) {
+		write("setstat", "5.14", EvidenceAssumed, "Setting times and permissions is accepted, and the mode stays.", func(b *checker, c *session, name string) {
 			data := someDump(1000)
 			c.mustPut(name, data)
-			h, err := c.open(name, flagWrite)
+			h, err := c.Open(name, raw.FlagWrite)
 			b.wrote("open", err)
-			a := attrs{Flags: hasMode | hasTimes, Mode: 0o600, Atime: 1441782829, Mtime: 1441782829}
-			b.wrote("fsetstat of mode and times", c.plain("fsetstat", fxFsetstat, packet(nil).str(h).attrs(a)))
-			b.wrote("close", c.closeHandle(h))
-			for _, a := range []attrs{{Flags: hasMode, Mode: 0o600}, {Flags: hasTimes, Mtime: 1441782829}, {Flags: hasOwner}} {
-				b.wrote("setstat of "+a.String(), c.plain("setstat", fxSetstat, packet(nil).str(name).attrs(a)))
+			a := raw.Attrs{Flags: raw.AttrMode | raw.AttrTimes, Mode: 0o600, Atime: 1441782829, Mtime: 1441782829}
+			b.wrote("fsetstat of mode and times", c.Do("fsetstat", raw.FxpFsetstat, raw.Packet(nil).Str(h).Attrs(a)))
+			b.wrote("close", c.CloseHandle(h))
+			for _, a := range []raw.Attrs{{Flags: raw.AttrMode, Mode: 0o600}, {Flags: raw.AttrTimes, Mtime: 1441782829}, {Flags: raw.AttrOwner}} {
+				b.wrote("setstat of "+a.String(), c.Do("setstat", raw.FxpSetstat, raw.Packet(nil).Str(name).Attrs(a)))
 			}
-			if got, err := c.stat(fxStat, name); err != nil || got.Mode&0o7777 != 0o666 {
+			if got, err := c.Stat(raw.FxpStat, name); err != nil || got.Mode&0o7777 != 0o666 {
 				b.wrong("chmod 600 and stat", "the mode 0666 as before", fmt.Sprintf("%v %v", got, err))
 			}
 			c.has(name, "setstat", data)
@@ -233,39 +235,39 @@ func sftpWriteChecks() []check {
 		{id: "sftp/next-session", rows: rows("5.12"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
 			says: "What one session has written, the next one sees and can resume.",
 			run: func(b *checker) {
-				req, key := b.create(), newKey("ed25519")
+				req, key := b.create(), raw.NewKey("ed25519")
 				a := b.access(req, key)
 				data := someDump(size)
 				c := b.session(a, key)
 				c.mustPut(a.file, data[:200_000])
-				c.end()
+				c.End()
 				c = b.session(a, key)
-				if got, err := c.stat(fxStat, a.file); err != nil || got.Size != 200_000 {
+				if got, err := c.Stat(raw.FxpStat, a.file); err != nil || got.Size != 200_000 {
 					b.wrong("put of 200000 bytes, and stat in the next session", "size 200000", fmt.Sprintf("%v %v", got, err))
 				}
-				b.wrote("put -a in the next session", c.put(a.file, flagWrite|flagCreat, blocks(data[200_000:], 200_000)))
+				b.wrote("put -a in the next session", c.Put(a.file, raw.FlagWrite|raw.FlagCreat, raw.Blocks(data[200_000:], 200_000)))
 				c.has(a.file, "put and, in the next session, put -a", data)
 			}},
 		{id: "sftp/interrupted", rows: rows("5.12"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
 			says: "When the connection breaks, what was acknowledged is kept, and put -a goes on from there.",
 			run: func(b *checker) {
-				req, key := b.create(), newKey("ed25519")
+				req, key := b.create(), raw.NewKey("ed25519")
 				a := b.access(req, key)
 				data := someDump(size)
 				c := b.session(a, key)
-				h, err := c.open(a.file, openPut)
+				h, err := c.Open(a.file, raw.OpenPut)
 				if err != nil {
 					b.blocked("sftp/put", "open: %v", err)
 				}
-				const sent = 5 * blockSize
-				if err := c.write(h, blocks(data[:sent], 0)); err != nil {
+				const sent = 5 * raw.BlockSize
+				if err := c.Write(h, raw.Blocks(data[:sent], 0)); err != nil {
 					b.blocked("sftp/put", "write: %v", err)
 				}
-				c.drop()
+				c.Drop()
 				c = b.session(a, key)
-				var got attrs
+				var got raw.Attrs
 				for range 40 { // a server may take a moment to notice the break
-					if got, err = c.stat(fxStat, a.file); err == nil && got.Size == sent {
+					if got, err = c.Stat(raw.FxpStat, a.file); err == nil && got.Size == sent {
 						break
 					}
 					b.pause(50 * time.Millisecond)
@@ -273,18 +275,18 @@ func sftpWriteChecks() []check {
 				if err != nil || got.Size != sent {
 					b.wrong(fmt.Sprintf("%d bytes, all acknowledged, then the connection broken; stat in the next session", sent), "that size", fmt.Sprintf("%v %v", got, err))
 				}
-				b.wrote("put -a after the break", c.put(a.file, openResume, blocks(data[sent:], sent)))
+				b.wrote("put -a after the break", c.Put(a.file, raw.OpenResume, raw.Blocks(data[sent:], sent)))
 				c.has(a.file, "put -a after a broken connection", data)
-				c.end()
+				c.End()
 			}},
 		{id: "sftp/two-sessions", rows: rows("5.12"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites,
 			says: "Two sessions may be open on one share.",
 			run: func(b *checker) {
-				req, key := b.create(), newKey("ed25519")
+				req, key := b.create(), raw.NewKey("ed25519")
 				a := b.access(req, key)
 				one, two := b.session(a, key), b.session(a, key)
 				data := someDump(size)
-				b.wrote("put in one session", one.put(a.file, openPut, blocks(data, 0)))
+				b.wrote("put in one session", one.Put(a.file, raw.OpenPut, raw.Blocks(data, 0)))
 				two.has(a.file, "put in one session, seen in another open one", data)
 			}},
 		{id: "sftp/own-share", rows: rows("5.10", "5.11"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
@@ -304,7 +306,7 @@ func sftpWriteChecks() []check {
 				req := b.create()
 				c := b.sftp(req)
 				c.mustPut(req.filename(), sized(205678))
-				c.end()
+				c.End()
 				r := b.status(req)
 				for range 20 {
 					if r = b.status(req); r.request()["filesize"] != nil {

@@ -145,7 +145,7 @@ func statusChecks() []check {
 				req := b.draft()
 				r := b.accepted(b.api("status", b.way("status"), req.auth()))
 				if r.request() == nil {
-					b.wrong(r.What, "the object request", r.came())
+					b.wrong(r.What, "the object request", r.Summary())
 				}
 				if got := number(r.request()["id"]); got != "" && got != req.id {
 					b.wrong(r.What, "request "+req.id, "request "+got)

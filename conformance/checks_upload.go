@@ -4,30 +4,32 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // stored is what the server holds as the uploaded dump, and "", or why nothing of it is to be had. It is asked for in
 // draft; a server that hands out the original only later is asked to process the dump first.
-func (b *checker) stored(req request) (answer, string) {
+func (b *checker) stored(req request) (raw.Answer, string) {
 	u := text(b.status(req).request()["original_dump_url"])
 	if u == "" {
 		b.blocked("url-form/original_dump_url", "there is no original_dump_url")
 	}
 	a := b.fetch(b.reachable(u))
-	if a.good() {
+	if a.OK() {
 		return a, ""
 	}
-	first := a.came()
+	first := a.Summary()
 	if b.status(req).request()["state"] == "draft" {
 		r, err := b.tryAPI("process", req.auth())
 		if err != nil || !r.fine() {
-			return a, fmt.Sprintf("nothing at original_dump_url (%s), and process answered %s", first, r.came())
+			return a, fmt.Sprintf("nothing at original_dump_url (%s), and process answered %s", first, r.Summary())
 		}
 	}
 	j := &lifecycle{b: b, req: req, ended: map[string]stop{}}
 	j.follow()
-	if a = b.fetch(b.reachable(u)); !a.good() {
-		return a, fmt.Sprintf("nothing at original_dump_url, neither in draft (%s) nor in state %s (%s)", first, text(j.field("state")), a.came())
+	if a = b.fetch(b.reachable(u)); !a.OK() {
+		return a, fmt.Sprintf("nothing at original_dump_url, neither in draft (%s) nor in state %s (%s)", first, text(j.field("state")), a.Summary())
 	}
 	return a, ""
 }
@@ -50,13 +52,13 @@ func (b *checker) holds(req request, sent string, dump []byte) {
 	if nothing != "" {
 		b.wrong(sent, "the server to have the dump byte for byte", nothing)
 	}
-	if !a.is(dump) {
-		b.wrong(sent, "the server to have the dump byte for byte", "original_dump_url has "+a.differs(dump))
+	if !a.Is(dump) {
+		b.wrong(sent, "the server to have the dump byte for byte", "original_dump_url has "+a.Diff(dump))
 	}
 }
 
 // exact makes the check of one dump that goes up in one way and must arrive byte for byte.
-func exact(id, row string, evidence Evidence, says string, dump func(b *checker) []byte, change func(c *call)) check {
+func exact(id, row string, evidence Evidence, says string, dump func(b *checker) []byte, change func(c *raw.Call)) check {
 	return check{id: "upload/" + id, rows: rows(row), evidence: evidence, says: says, needs: needsWrites,
 		run: func(b *checker) {
 			req := b.create()
@@ -66,19 +68,19 @@ func exact(id, row string, evidence Evidence, says string, dump func(b *checker)
 				change(&c)
 			}
 			b.accepted(readReply(b.must(c)))
-			b.holds(req, c.what, data)
+			b.holds(req, c.What, data)
 		}}
 }
 
 func uploadChecks() []check {
 	small := func(b *checker) []byte { return sqlDump("9.4.5", everyByte()) }
-	typed := func(ctype string) func(c *call) {
-		return func(c *call) {
-			c.ctype = ctype
+	typed := func(ctype string) func(c *raw.Call) {
+		return func(c *raw.Call) {
+			c.ContentType = ctype
 			if ctype == "" {
 				ctype = "none"
 			}
-			c.what += ", Content-Type " + ctype
+			c.What += ", Content-Type " + ctype
 		}
 	}
 	return []check{
@@ -115,40 +117,40 @@ func uploadChecks() []check {
 			says: "A body that a Content-Type calls a wrapping of something is stored as it came: a multipart form, gzip, zip, a form.",
 			run: func(b *checker) {
 				dump := sqlDump("9.4.5", []byte("-- wrapped\n"))
-				file, field := call{}, call{}
-				file.ctype, file.body = multipartBody(nil, &filePart{field: "dump", filename: "backup.sql", ctype: "application/octet-stream", data: dump})
-				field.ctype, field.body = multipartBody(params{"dump", string(dump)}, nil)
-				for _, c := range []call{file, field,
-					{ctype: "application/gzip", body: fixture("openchs.sql.gz")},
-					{ctype: "application/zip", body: fixture("openchs.zip")},
-					{ctype: formType, body: []byte(params{"dump", string(dump)}.encode())},
+				file, field := raw.Call{}, raw.Call{}
+				file.ContentType, file.Body = multipartBody(nil, &filePart{field: "dump", filename: "backup.sql", ctype: "application/octet-stream", data: dump})
+				field.ContentType, field.Body = multipartBody(params{"dump", string(dump)}, nil)
+				for _, c := range []raw.Call{file, field,
+					{ContentType: "application/gzip", Body: fixture("openchs.sql.gz")},
+					{ContentType: "application/zip", Body: fixture("openchs.zip")},
+					{ContentType: formType, Body: []byte(params{"dump", string(dump)}.encode())},
 				} {
 					req := b.create()
-					up := b.composeUpload(req, c.body)
-					up.ctype = c.ctype
-					up.what += ", Content-Type " + c.ctype
+					up := b.composeUpload(req, c.Body)
+					up.ContentType = c.ContentType
+					up.What += ", Content-Type " + c.ContentType
 					b.accepted(readReply(b.must(up)))
-					b.holds(req, up.what, c.body)
+					b.holds(req, up.What, c.Body)
 				}
 			}},
 		exact("chunked", "4.3", EvidenceObserved, "A dump sent in chunks, without Content-Length, arrives whole.", func(b *checker) []byte { return sqlDump("9.4.5", b.random(300<<10)) },
-			func(c *call) { c.chunked = true; c.what += " in chunks" }),
+			func(c *raw.Call) { c.Chunked = true; c.What += " in chunks" }),
 		exact("expect-continue", "4.3", EvidenceDocumented, "A dump announced with Expect: 100-continue is taken.", func(b *checker) []byte { return sqlDump("9.4.5", b.random(100<<10)) },
-			func(c *call) {
-				c.header = map[string][]string{"Expect": {"100-continue"}}
-				c.what += " with Expect: 100-continue"
+			func(c *raw.Call) {
+				c.Header = map[string][]string{"Expect": {"100-continue"}}
+				c.What += " with Expect: 100-continue"
 			}),
-		exact("put", "1.5", EvidenceAssumed, "A dump sent with PUT (curl -T) is taken.", small, func(c *call) { c.method = "PUT"; c.what = strings.Replace(c.what, "POST", "PUT", 1) }),
+		exact("put", "1.5", EvidenceAssumed, "A dump sent with PUT (curl -T) is taken.", small, func(c *raw.Call) { c.Method = "PUT"; c.What = strings.Replace(c.What, "POST", "PUT", 1) }),
 		{id: "upload/http-1.0", rows: rows("4.3"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A dump sent with HTTP/1.0 is taken.",
 			run: func(b *checker) {
 				req := b.create()
 				data := small(b)
 				c := b.composeUpload(req, data)
-				c.what += " with HTTP/1.0"
+				c.What += " with HTTP/1.0"
 				r := readReply(b.mustRaw(c, b.rawUpload(c, "1.0", fmt.Sprintf("Content-Length: %d", len(data)), data), false))
 				b.accepted(r)
-				b.holds(req, c.what, data)
+				b.holds(req, c.What, data)
 			}},
 		{id: "upload/still-draft", rows: rows("4.7", "6.1"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites,
 			says: "After an upload the state is still draft.",
@@ -194,11 +196,11 @@ func uploadChecks() []check {
 				req := b.create()
 				data := small(b)
 				c := b.composeUpload(req, data)
-				c.what += ", of which only 200 bytes are sent"
+				c.What += ", of which only 200 bytes are sent"
 				r := readReply(b.mustRaw(c, b.rawUpload(c, "1.1", fmt.Sprintf("Content-Length: %d", len(data)), data[:200]), true))
 				f := b.reasoned(r, "DUMP:INCOMPLETE")
 				if number(f["received"]) != "200" || number(f["expected_size"]) != fmt.Sprint(len(data)) {
-					b.wrong(c.what, fmt.Sprintf("received 200 and expected_size %d", len(data)), show(map[string]any(f)))
+					b.wrong(c.What, fmt.Sprintf("received 200 and expected_size %d", len(data)), show(map[string]any(f)))
 				}
 			}},
 		{id: "upload/broken-keeps-earlier", rows: rows("4.5"), evidence: EvidenceAssumed, needs: needsWrites,
@@ -225,24 +227,24 @@ func uploadChecks() []check {
 				b.object(r)
 				v, there := r.object["failures"]
 				if _, ok := v.([]any); there && !ok || r.Status >= 500 {
-					b.wrong(r.What, "a JSON object with the list failures", r.came())
+					b.wrong(r.What, "a JSON object with the list failures", r.Summary())
 				}
 			}},
 	}
 }
 
 // mustRaw makes a call of bytes that has to be answered.
-func (b *checker) mustRaw(c call, data []byte, half bool) answer {
+func (b *checker) mustRaw(c raw.Call, data []byte, half bool) raw.Answer {
 	a, err := b.tryRaw(c, data, half)
 	if err != nil {
-		b.wrong(c.what, "an answer", err.Error())
+		b.wrong(c.What, "an answer", err.Error())
 	}
 	return a
 }
 
 // rawUpload writes an upload by hand.
-func (b *checker) rawUpload(c call, version, header string, sent []byte) []byte {
-	_, rest, _ := strings.Cut(c.url, "://")
+func (b *checker) rawUpload(c raw.Call, version, header string, sent []byte) []byte {
+	_, rest, _ := strings.Cut(c.URL, "://")
 	host, path, _ := strings.Cut(rest, "/")
 	head := fmt.Sprintf("POST /%s HTTP/%s\r\nHost: %s\r\nContent-Type: application/octet-stream\r\n%s\r\nConnection: close\r\n\r\n", path, version, host, header)
 	return append([]byte(head), sent...)
@@ -252,7 +254,7 @@ func (b *checker) rawUpload(c call, version, header string, sent []byte) []byte 
 func (b *checker) mustProcess(req request) {
 	r, err := b.tryAPI("process", req.auth())
 	if err != nil || !r.fine() {
-		b.blocked("process/answer", "process answered %s", r.came())
+		b.blocked("process/answer", "process answered %s", r.Summary())
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // A lifecycle is one request from its beginning to its end: created, given a dump, processed, and followed until its upgrade
@@ -33,7 +35,7 @@ type lifecycle struct {
 	last      reply // the last status
 
 	doneKey    ssh.Signer // of the SFTP access asked for when done
-	doneAnswer answer
+	doneAnswer raw.Answer
 	doneErr    error
 }
 
@@ -125,7 +127,7 @@ func (j *lifecycle) uploaded(b *checker) request {
 		if j.via == "sftp" {
 			c := j.b.sftp(j.req)
 			c.mustPut(j.req.filename(), j.dump)
-			c.end()
+			c.End()
 		} else {
 			j.b.put(j.req, j.dump)
 		}
@@ -148,7 +150,7 @@ func (j *lifecycle) finished(b *checker) string {
 				j.b.blocked(by, "process: %v", err)
 			}
 			if !r.fine() {
-				j.b.blocked(by, "process answered %s", r.came())
+				j.b.blocked(by, "process answered %s", r.Summary())
 			}
 			j.processed = r
 		}
@@ -191,7 +193,7 @@ func (j *lifecycle) follow() {
 				continue
 			}
 		} else if len(j.states) == 0 {
-			b.blocked("status/answer", "status after process: %v %s", err, r.came())
+			b.blocked("status/answer", "status after process: %v %s", err, r.Summary())
 		}
 		if waited := b.waited(begin, len(b.transcript.steps)); waited >= b.opts.Wait || b.ctx.Err() != nil {
 			return
@@ -255,12 +257,12 @@ type Saved struct {
 
 func (j *lifecycle) saved() Saved {
 	return Saved{URL: j.b.target.URL, ID: j.req.id, Key: j.req.key, Params: j.req.params, Status: j.last.request(),
-		DumpSize: len(j.dump), DumpSum: sum(j.dump)}
+		DumpSize: len(j.dump), DumpSum: raw.Sum(j.dump)}
 }
 
 // request is the saved request, for a lifecycle that has the same dump.
 func (s *Saved) request(j *lifecycle) request {
-	if s.DumpSum != sum(j.dump) {
+	if s.DumpSum != raw.Sum(j.dump) {
 		panic(stop{verdict: Error, message: fmt.Sprintf("the request to resume was given another dump (%d bytes, SHA-256 %s): give the same one", s.DumpSize, s.DumpSum)})
 	}
 	j.b.remember(s.ID, s.Key, text(s.Status["status_url"]))

@@ -6,7 +6,6 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"sort"
 	"strings"
 	"sync"
-	"unicode/utf8"
 )
 
 // recordingVersion changes when older recordings can't be judged any more.
@@ -50,61 +48,35 @@ type transcript struct {
 	keep  bool   // record them
 }
 
-// exchange does one thing with the server, or takes from the recording what came of it. Everything
-// that a check learns of a server goes through here.
-func exchange[T any](b *checker, kind, what string, do func() (T, error)) (T, error) {
-	l := b.transcript
-	var out T
-	if !l.live {
-		if len(l.steps) == 0 || l.steps[0].Kind != kind {
-			panic(stop{verdict: Error, message: "the recording has no " + kind + " here (" + what + "): the run was stopped, or another version of the suite made it"})
+// Exchange does one thing with the server: do, which stores in *out what came of it. In a replay it takes that from the
+// recording. Everything that a check learns of a server goes through here.
+func (b *checker) Exchange(kind, what string, out any, do func() error) error {
+	t := b.transcript
+	if !t.live {
+		if len(t.steps) == 0 || t.steps[0].Kind != kind {
+			b.errorf("the recording has no %s here (%s): the run was stopped, or another version of the suite made it", kind, what)
 		}
-		st := l.steps[0]
-		l.steps = l.steps[1:]
-		if err := json.Unmarshal(st.Out, &out); err != nil {
-			panic(stop{verdict: Error, message: "the recording can't be read: " + err.Error()})
+		st := t.steps[0]
+		t.steps = t.steps[1:]
+		if err := json.Unmarshal(st.Out, out); err != nil {
+			b.errorf("the recording can't be read: %v", err)
 		}
 		if st.Err != "" {
-			return out, errors.New(st.Err)
+			return errors.New(st.Err)
 		}
-		return out, nil
+		return nil
 	}
-	out, err := do()
-	if l.keep {
-		st := step{Name: l.name, Kind: kind, What: what}
+	err := do()
+	if t.keep {
+		st := step{Name: t.name, Kind: kind, What: what}
 		st.Out, _ = json.Marshal(out)
 		if err != nil {
 			st.Err = err.Error()
 		}
-		l.steps = append(l.steps, st)
+		t.steps = append(t.steps, st)
 	}
-	return out, err
-}
-
-// MarshalJSON keeps a body readable: as "t:" and the text, or "b:" and base64.
-func (p payload) MarshalJSON() ([]byte, error) {
-	if utf8.Valid(p) {
-		return json.Marshal("t:" + string(p))
-	}
-	return json.Marshal("b:" + base64.StdEncoding.EncodeToString(p))
-}
-
-func (p *payload) UnmarshalJSON(data []byte) error {
-	var s string
-	if err := json.Unmarshal(data, &s); err != nil {
-		return err
-	}
-	if rest, ok := strings.CutPrefix(s, "t:"); ok {
-		*p = payload(rest)
-		return nil
-	}
-	b, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(s, "b:"))
-	*p = b
 	return err
 }
-
-// payload is bytes in a recording.
-type payload []byte
 
 // recorder writes a recording: the transcript of each check when it ends.
 type recorder struct {

@@ -7,20 +7,22 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // A reply is the answer of one API method, read as tolerantly as a check needs that judges something else.
 type reply struct {
-	answer
+	raw.Answer
 	object map[string]any // nil when the body is no JSON object
 	broken string         // why it is none
 }
 
-func readReply(a answer) reply {
-	r := reply{answer: a}
+func readReply(a raw.Answer) reply {
+	r := reply{Answer: a}
 	switch {
 	case a.Cut:
-		r.broken = fmt.Sprintf("the answer is larger than %d bytes", apiLimit)
+		r.broken = fmt.Sprintf("the answer is larger than %d bytes", raw.AnswerLimit)
 		return r
 	case a.Broken != "":
 		r.broken = "the answer was broken off: " + a.Broken

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // learned is what the preflight found out about the server, so that one broken way of passing parameters does not
@@ -63,7 +65,7 @@ func (b *checker) create(kv ...string) request {
 	}
 	req, ok := b.readRequest(r, p)
 	if !ok {
-		b.blocked("create/succeeds", "create gave no request with id and key: %s", r.came())
+		b.blocked("create/succeeds", "create gave no request with id and key: %s", r.Summary())
 	}
 	return req
 }
@@ -95,13 +97,13 @@ func (b *checker) put(req request, dump []byte) {
 		b.blocked("upload/answer", "upload: %v", err)
 	}
 	if r := readReply(a); r.object == nil || !r.fine() {
-		b.blocked("upload/answer", "upload answered %s", r.came())
+		b.blocked("upload/answer", "upload answered %s", r.Summary())
 	}
 }
 
-func (b *checker) composeUpload(req request, dump []byte) call {
-	return call{method: "POST", url: b.methodURL("upload") + "?" + req.auth().encode(), ctype: "application/octet-stream", body: dump,
-		what: fmt.Sprintf("POST upload {request=%s} with %d bytes", req.id, len(dump))}
+func (b *checker) composeUpload(req request, dump []byte) raw.Call {
+	return raw.Call{Method: "POST", URL: b.methodURL("upload") + "?" + req.auth().encode(), ContentType: "application/octet-stream", Body: dump,
+		What: fmt.Sprintf("POST upload {request=%s} with %d bytes", req.id, len(dump))}
 }
 
 // status asks for the request's status for a step before the one judged.
@@ -111,7 +113,7 @@ func (b *checker) status(req request) reply {
 		b.blocked("status/answer", "status: %v", err)
 	}
 	if r.request() == nil {
-		b.blocked("status/answer", "status answered %s", r.came())
+		b.blocked("status/answer", "status answered %s", r.Summary())
 	}
 	return r
 }
@@ -234,11 +236,11 @@ func (p *scout) probe(method string, w way, params params) (reply, bool) {
 	}
 	if err != nil {
 		p.saw = append(p.saw, err.Error())
-		return reply{answer: a}, false
+		return reply{Answer: a}, false
 	}
 	r := readReply(a)
 	if r.object == nil {
-		p.saw = append(p.saw, fmt.Sprintf("%s: %s", r.broken, r.came()))
+		p.saw = append(p.saw, fmt.Sprintf("%s: %s", r.broken, r.Summary()))
 		return r, false
 	}
 	p.talks = true

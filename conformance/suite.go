@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
 // suite is one run.
@@ -24,7 +26,7 @@ type suite struct {
 	opts      Options
 	base      string // the URL without a trailing slash
 	public    string // the base of URLs in answers
-	http      *client
+	http      *raw.Client
 	checks    []*check
 	limiter   *rate.Limiter     // nil: no pause between calls
 	rec       *recorder         // nil: nothing is recorded
@@ -78,7 +80,7 @@ func newSuite(target Target, opts Options) (*suite, error) {
 	s := &suite{target: target, opts: opts, base: strings.TrimRight(target.URL, "/"),
 		lifecycles: map[string]*lifecycle{}}
 	s.public = strings.TrimRight(cmp.Or(target.PublicURL, s.base), "/")
-	s.http = newClient(opts.tlsConfig(), s.callTime)
+	s.http = raw.NewClient(opts.tlsConfig(), s.callTime)
 	if opts.Pause > 0 {
 		s.limiter = rate.NewLimiter(rate.Every(opts.Pause), 1)
 	}
@@ -135,7 +137,7 @@ func (s *suite) judge(ctx context.Context) (*Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	s.run = ctx
-	defer s.http.transport.CloseIdleConnections()
+	defer s.http.Close()
 	rep := &Report{Target: s.target.URL, Level: s.opts.Level, Results: []Result{}}
 	if len(s.checks) == 0 {
 		rep.count()

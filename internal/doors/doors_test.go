@@ -60,6 +60,7 @@ var doors = []door{
 	{"mockserver/internal/boltfile", []string{"ours", "go.etcd.io/bbolt"}, nil, "a database is checked before what opens it is trusted"},
 	{"internal/safefile", []string{"ours"}, nil, "files are files"},
 	{"internal/localca", []string{"ours"}, []string{"internal/safefile"}, "an authority signs for whoever asks"},
+	{"conformance/internal/raw", []string{"ours"}, nil, "HTTP, SSH and SFTP are spoken whatever is said over them"},
 	{"conformance", []string{"testing"}, nil, "the suite is a library for programs; conformancetest is for tests"},
 	{"internal/apidoc", []string{"ours"}, nil, "any package's tests may use it"},
 	{"...", []string{"internal/apidoc", "internal/testprog", "mockserver/mockservertest", "conformance/conformancetest"}, []string{}, "what is for tests is imported by tests alone"},
