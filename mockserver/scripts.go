@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/upgrademock/upgrademock/mockserver/internal/machine"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
@@ -21,7 +22,7 @@ type scripts struct {
 	first  []*scenario.Scenario // as the server was made
 	list   []*scenario.Scenario
 	normal *scenario.Scenario
-	counts map[countKey]scenario.Counts
+	counts map[countKey]machine.Counts
 	kept   *platform.Platform // where the counts are kept; nil: nowhere
 }
 
@@ -42,7 +43,7 @@ func fingerprint(script *scenario.Scenario) string {
 }
 
 func newScripts(list []*scenario.Scenario) *scripts {
-	return &scripts{first: list, list: list, normal: scenario.Default(), counts: make(map[countKey]scenario.Counts)}
+	return &scripts{first: list, list: list, normal: scenario.Default(), counts: make(map[countKey]machine.Counts)}
 }
 
 // forRequest is the script for a create's parameters.
@@ -84,7 +85,7 @@ func (s *scripts) keepIn(p *platform.Platform) error {
 	s.kept = p
 	return p.EachKept(func(name string, value []byte) error {
 		var key countKey
-		var counts scenario.Counts
+		var counts machine.Counts
 		if err := errors.Join(json.Unmarshal([]byte(name), &key), json.Unmarshal(value, &counts)); err != nil {
 			return fmt.Errorf("mockserver: the counts of faults: %w", err)
 		}
@@ -94,7 +95,7 @@ func (s *scripts) keepIn(p *platform.Platform) error {
 }
 
 // keepLocked keeps counts; nil forgets them. What cannot be kept is no reason to answer otherwise than the script says.
-func (s *scripts) keepLocked(key countKey, counts scenario.Counts) {
+func (s *scripts) keepLocked(key countKey, counts machine.Counts) {
 	name, err := json.Marshal(key)
 	var value []byte
 	if err == nil && counts != nil {
@@ -148,7 +149,7 @@ func (s *scripts) pickFor(script *scenario.Scenario, on, who string) *platform.F
 	defer s.mu.Unlock()
 	key := countKey{fingerprint(script), strings.Clone(who)}
 	before := s.counts[key]
-	fault, index, counts := script.Pick(on, before)
+	fault, index, counts := machine.Pick(script, on, before)
 	if !slices.Equal(before, counts) {
 		s.counts[key] = counts
 		s.keepLocked(key, counts)

@@ -71,63 +71,6 @@ type HTTP struct {
 	Body string `json:"body,omitempty"`
 }
 
-// Count is what one fault has seen.
-type Count struct {
-	// Met is how many calls there were at the fault's place.
-	Met int `json:"met,omitempty"`
-	// Used is how many of them it was used on.
-	Used int `json:"used,omitempty"`
-}
-
-// Counts has one Count for each fault of a script, in its order; nil: nothing has happened. It belongs to one
-// request (on create to one contract, on failed logins to one user), so that parallel clients never use up each
-// other's faults.
-type Counts []Count
-
-// Pick returns the fault for the next call on a place, its index in Faults, and the counts with that call counted;
-// or nil and -1 when nothing goes wrong. c is not changed.
-//
-// Skip and Every count the calls on the place, Times counts how often the fault was used. So the second of two faults
-// that each apply `times: 2` takes the third and fourth call, and `skip: 3` means the fourth call, whatever
-// happened to the three before.
-//
-// A call is one HTTP request; for SFTP one login, one open, one close, and for sftp.read and sftp.write one file
-// opened for it, picked before its first byte.
-func (s *Scenario) Pick(on string, c Counts) (*Fault, int, Counts) {
-	picked := -1
-	copied := false
-	for i := range s.Faults {
-		fault := &s.Faults[i]
-		if fault.On != on {
-			continue
-		}
-		if !copied {
-			c, copied = s.counts(c), true
-		}
-		c[i].Met++
-		if picked < 0 && fault.applies(c[i]) {
-			c[i].Used++
-			picked = i
-		}
-	}
-	if picked < 0 {
-		return nil, -1, c
-	}
-	return &s.Faults[picked], picked, c
-}
-
-// counts returns a copy of c with room for every fault.
-func (s *Scenario) counts(c Counts) Counts {
-	grown := make(Counts, max(len(s.Faults), len(c)))
-	copy(grown, c)
-	return grown
-}
-
-func (f *Fault) applies(c Count) bool {
-	nth := c.Met - f.Skip
-	return nth > 0 && (f.Times == 0 || c.Used < f.Times) && (f.Every == 0 || nth%f.Every == 0)
-}
-
 // Action returns the key of the fault's action, such as "reset"; empty: it only delays or slows down.
 func (f *Fault) Action() string {
 	actions := f.actions()

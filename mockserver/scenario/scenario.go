@@ -17,11 +17,8 @@
 //	upgraded: built
 //	expect: {exit: success, calls: {create: 1, status: ">=3"}}
 //
-// Everything here is a value and a pure function of values. There is no goroutine, no clock and, but for [Load],
-// no file: the state of a request is what [Scenario.Begin], [Scenario.At], [Scenario.Poll] and [Scenario.Release]
-// make of a [Position] and an instant, and the fault for a call is what [Scenario.Pick] makes of the [Counts].
-// Whoever holds a request holds those two and may write them to disk as JSON. A *Scenario is not changed by any
-// method but UnmarshalJSON and is safe for concurrent use.
+// A *Scenario is data: it starts nothing, and only UnmarshalJSON and Resolve change it. All other methods may be
+// called concurrently.
 //
 // Nobody outside knows the production platform's states and failures completely, so any state name and any failure
 // reason can be scripted; only what the emulator itself has to understand is a closed list.
@@ -98,14 +95,6 @@ var defaultSteps = []Step{
 	{State: "pending", For: For{Polls: 1}},
 	{State: "processing", For: For{Polls: 1}},
 	{State: "done"},
-}
-
-// steps never returns an empty list, so that a position always has a state.
-func (s *Scenario) steps() []Step {
-	if len(s.Steps) == 0 {
-		return defaultSteps
-	}
-	return s.Steps
 }
 
 // whenKeys are the parameters of create (row 3.1).

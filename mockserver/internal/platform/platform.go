@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/datadir"
+	"github.com/upgrademock/upgrademock/mockserver/internal/machine"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -434,7 +435,7 @@ func (p *Platform) evaluateLocked(r *request) {
 	}
 	now := p.opts.Now()
 	if r.rec.ProcessedAt != nil && r.rec.Forced == nil {
-		pos, changes := r.rec.Script.At(r.rec.Position, now)
+		pos, changes := machine.At(r.rec.Script, r.rec.Position, now)
 		r.rec.Position = pos // derived from the clock: need not be kept
 		p.tellLocked(r, changes)
 	}
@@ -444,7 +445,7 @@ func (p *Platform) evaluateLocked(r *request) {
 	}
 }
 
-func (p *Platform) tellLocked(r *request, changes []scenario.Change) {
+func (p *Platform) tellLocked(r *request, changes []machine.Change) {
 	for _, c := range changes {
 		p.opts.Changed(Change{ID: r.rec.ID, Contract: r.rec.Contract, From: c.From, To: c.To, At: c.At})
 	}
@@ -458,7 +459,7 @@ func (p *Platform) stateLocked(r *request) string {
 	case r.rec.ProcessedAt == nil:
 		return StateDraft
 	}
-	return r.rec.Script.State(r.rec.Position)
+	return machine.State(r.rec.Script, r.rec.Position)
 }
 
 // The states that mean something to the platform itself. Scripts may name others.
@@ -489,7 +490,7 @@ func (p *Platform) Status(ref Ref, s *Snapshot) Failures {
 		return fails
 	}
 	if r.rec.ProcessedAt != nil && r.rec.Forced == nil {
-		pos, changes := r.rec.Script.Poll(r.rec.Position, p.opts.Now())
+		pos, changes := machine.Poll(r.rec.Script, r.rec.Position, p.opts.Now())
 		// Also where the poll itself moves nothing: it is told what until now was only derived from the clock.
 		if err := p.updateLocked(r, func(w *work) { w.Position = pos }); err != nil {
 			return Failures{Trouble("The poll can not be recorded", err)}
@@ -575,12 +576,12 @@ func (p *Platform) processLocked(r *request) Failures {
 		return Failures{{Reason: DumpMissing, Message: "There is no complete database dump to process; upload one first", Why: why}}
 	}
 	now := p.opts.Now()
-	pos, change := r.rec.Script.Begin(now)
+	pos, change := machine.Begin(r.rec.Script, now)
 	err := p.updateLocked(r, func(w *work) { w.ProcessedAt, w.Position = &now, pos })
 	if err != nil {
 		return Failures{Trouble("The request can not be processed now", err)}
 	}
-	p.tellLocked(r, []scenario.Change{change})
+	p.tellLocked(r, []machine.Change{change})
 	p.evaluateLocked(r)
 	return nil
 }
@@ -638,7 +639,7 @@ func (p *Platform) forceLocked(r *request, state string, set map[string]any) err
 		return err
 	}
 	if from != state {
-		p.tellLocked(r, []scenario.Change{{From: from, To: state, At: now}})
+		p.tellLocked(r, []machine.Change{{From: from, To: state, At: now}})
 	}
 	p.evaluateLocked(r)
 	return nil
@@ -695,7 +696,7 @@ func (p *Platform) Release(id int64) (Snapshot, error) {
 	if r.rec.ProcessedAt == nil || r.rec.Forced != nil {
 		return Snapshot{}, conflictf("request %d is in state %s, and no step of its script holds it there", id, p.stateLocked(r))
 	}
-	pos, changes, err := r.rec.Script.Release(r.rec.Position, p.opts.Now())
+	pos, changes, err := machine.Release(r.rec.Script, r.rec.Position, p.opts.Now())
 	if err != nil {
 		return Snapshot{}, conflictf("request %d is in state %s: %v", id, p.stateLocked(r), err)
 	}
@@ -751,7 +752,7 @@ func (p *Platform) Due() (at time.Time, ok bool) {
 		if r.rec.ProcessedAt == nil || r.rec.Forced != nil {
 			continue
 		}
-		if due, will := r.rec.Script.Due(r.rec.Position); will && (!ok || due.Before(at)) {
+		if due, will := machine.Due(r.rec.Script, r.rec.Position); will && (!ok || due.Before(at)) {
 			at, ok = due, true
 		}
 	}

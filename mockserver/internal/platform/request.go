@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/internal/dump"
+	"github.com/upgrademock/upgrademock/mockserver/internal/machine"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -44,9 +45,9 @@ type work struct {
 	Described dump.Info `json:"described"`
 	Upgraded  *file     `json:"upgraded,omitempty"` // only when the archive had to be made
 
-	Position scenario.Position `json:"position"`
-	Forced   *forced           `json:"forced,omitempty"`
-	Faults   scenario.Counts   `json:"faults,omitempty"`
+	Position machine.Position `json:"position"`
+	Forced   *forced          `json:"forced,omitempty"`
+	Faults   machine.Counts   `json:"faults,omitempty"`
 
 	Access *access `json:"access,omitempty"`
 }
@@ -166,7 +167,7 @@ func (p *Platform) setLocked(r *request) map[string]any {
 	if r.rec.Position.Since.IsZero() { // forced before it was ever processed
 		set = map[string]any{}
 	} else {
-		set = r.rec.Script.Set(r.rec.Position)
+		set = machine.Set(r.rec.Script, r.rec.Position)
 	}
 	if f := r.rec.Forced; f != nil && len(f.Set) > 0 {
 		set = maps.Clone(set)
@@ -184,7 +185,7 @@ func (p *Platform) elapsedLocked(r *request) time.Duration {
 	switch {
 	case r.rec.Forced != nil:
 		until = r.rec.Forced.At
-	case r.rec.Script.Final(r.rec.Position):
+	case machine.Final(r.rec.Script, r.rec.Position):
 		until = r.rec.Position.Since
 	}
 	return max(0, until.Sub(*r.rec.ProcessedAt))
@@ -210,7 +211,7 @@ func (p *Platform) pickLocked(r *request, on string) *Fault {
 	if len(r.rec.Script.Faults) == 0 {
 		return nil
 	}
-	fault, index, counts := r.rec.Script.Pick(on, r.rec.Faults)
+	fault, index, counts := machine.Pick(r.rec.Script, on, r.rec.Faults)
 	p.countLocked(r, counts)
 	if fault == nil {
 		return nil
@@ -219,7 +220,7 @@ func (p *Platform) pickLocked(r *request, on string) *Fault {
 }
 
 // countLocked keeps the counts. One that cannot be written is no reason to answer otherwise than the script says.
-func (p *Platform) countLocked(r *request, counts scenario.Counts) {
+func (p *Platform) countLocked(r *request, counts machine.Counts) {
 	count := func(w *work) { w.Faults = counts }
 	if err := p.updateLocked(r, count); err != nil {
 		r.becomes(count)
@@ -240,7 +241,7 @@ func (p *Platform) PickHostKey() (fault *Fault, id int64) {
 		if r.rec.Access == nil {
 			continue
 		}
-		fault, index, counts := r.rec.Script.Pick(scenario.OnSFTPLogin, r.rec.Faults)
+		fault, index, counts := machine.Pick(r.rec.Script, scenario.OnSFTPLogin, r.rec.Faults)
 		if fault != nil && fault.HostKey != "" {
 			p.countLocked(r, counts)
 			return &Fault{fault, index}, id

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/internal/dump"
-	"github.com/upgrademock/upgrademock/mockserver/scenario"
+	"github.com/upgrademock/upgrademock/mockserver/internal/machine"
 )
 
 // errClosing is what a dump gets that is still being written when the platform is closed.
@@ -126,18 +126,18 @@ func (p *Platform) Upgrade(params CreateParams, postgresql string, staged *Stage
 	defer p.sweep()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var began scenario.Change
+	var began machine.Change
 	r, fails := p.createLocked(params, func(rec *record) {
 		now := p.opts.Now()
 		rec.OneCall, rec.PostgreSQL = true, postgresql
 		rec.work = &work{Original: whole, Described: info, ProcessedAt: &now}
-		rec.Position, began = rec.Script.Begin(now)
+		rec.Position, began = machine.Begin(rec.Script, now)
 	})
 	if fails != nil {
 		p.trash = append(p.trash, whole.Seq)
 		return Snapshot{}, fails
 	}
-	p.tellLocked(r, []scenario.Change{began})
+	p.tellLocked(r, []machine.Change{began})
 	p.evaluateLocked(r)
 	return p.snapshotLocked(r), nil
 }

@@ -1,4 +1,4 @@
-package scenario_test
+package machine_test
 
 import (
 	"encoding/json"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/upgrademock/upgrademock/mockserver/internal/machine"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -19,20 +20,20 @@ func after(d time.Duration) time.Time { return epoch.Add(d) }
 type run struct {
 	tb  testing.TB
 	s   *scenario.Scenario
-	pos scenario.Position
+	pos machine.Position
 	log []string
 }
 
 func begin(tb testing.TB, s *scenario.Scenario) *run {
 	tb.Helper()
 	r := &run{tb: tb, s: s}
-	var first scenario.Change
-	r.pos, first = s.Begin(epoch)
-	r.note([]scenario.Change{first})
+	var first machine.Change
+	r.pos, first = machine.Begin(s, epoch)
+	r.note([]machine.Change{first})
 	return r
 }
 
-func (r *run) note(changes []scenario.Change) {
+func (r *run) note(changes []machine.Change) {
 	for _, c := range changes {
 		r.log = append(r.log, c.From+">"+c.To+" +"+c.At.Sub(epoch).String())
 	}
@@ -40,22 +41,22 @@ func (r *run) note(changes []scenario.Change) {
 
 // poll notes the transitions that a status call at the instant meets, and the state it answers.
 func (r *run) poll(at time.Duration) {
-	var changes []scenario.Change
-	r.pos, changes = r.s.Poll(r.pos, after(at))
+	var changes []machine.Change
+	r.pos, changes = machine.Poll(r.s, r.pos, after(at))
 	r.note(changes)
-	r.log = append(r.log, r.s.State(r.pos))
+	r.log = append(r.log, machine.State(r.s, r.pos))
 }
 
 func (r *run) look(at time.Duration) {
-	var changes []scenario.Change
-	r.pos, changes = r.s.At(r.pos, after(at))
+	var changes []machine.Change
+	r.pos, changes = machine.At(r.s, r.pos, after(at))
 	r.note(changes)
 }
 
 func (r *run) release(at time.Duration) error {
-	var changes []scenario.Change
+	var changes []machine.Change
 	var err error
-	r.pos, changes, err = r.s.Release(r.pos, after(at))
+	r.pos, changes, err = machine.Release(r.s, r.pos, after(at))
 	r.note(changes)
 	return err
 }
@@ -138,7 +139,7 @@ func TestPoll_afterTimeStepsBeginsCounting(t *testing.T) {
 func TestRelease(t *testing.T) {
 	t.Parallel()
 	r := begin(t, steps(lasts("a", time.Second), held("testing"), held("again"), scenario.Step{State: "done"}))
-	if err := r.release(0); !errors.Is(err, scenario.ErrNotHeld) {
+	if err := r.release(0); !errors.Is(err, machine.ErrNotHeld) {
 		t.Errorf("release of a step with a duration: %v, want ErrNotHeld", err)
 	}
 	r.poll(time.Hour)
@@ -150,7 +151,7 @@ func TestRelease(t *testing.T) {
 	if err := r.release(5 * time.Hour); err != nil {
 		t.Errorf("release of the next held step: %v", err)
 	}
-	if err := r.release(6 * time.Hour); !errors.Is(err, scenario.ErrNotHeld) {
+	if err := r.release(6 * time.Hour); !errors.Is(err, machine.ErrNotHeld) {
 		t.Errorf("release of the last step: %v, want ErrNotHeld", err)
 	}
 	r.want("draft>a +0s", "a>testing +1s", "testing", "testing", "testing>again +3h0m0s", "again", "again>done +5h0m0s")
@@ -175,9 +176,9 @@ func TestAt_clockBehindPositionChangesNothing(t *testing.T) {
 func TestAt_unchangedPositionIsEqual(t *testing.T) {
 	t.Parallel()
 	s := steps(lasts("a", time.Second), scenario.Step{State: "b"})
-	p, _ := s.Begin(time.Now()) // a monotonic reading and a local zone must not get in
-	p, _ = s.Poll(p, p.Since.Add(time.Minute))
-	again, changes := s.Poll(p, p.Since.Add(time.Hour))
+	p, _ := machine.Begin(s, time.Now()) // a monotonic reading and a local zone must not get in
+	p, _ = machine.Poll(s, p, p.Since.Add(time.Minute))
+	again, changes := machine.Poll(s, p, p.Since.Add(time.Hour))
 	if again != p || changes != nil {
 		t.Errorf("a poll in the last state changed the position %+v to %+v, %v", p, again, changes)
 	}
@@ -185,7 +186,7 @@ func TestAt_unchangedPositionIsEqual(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var back scenario.Position
+	var back machine.Position
 	if err := json.Unmarshal(kept, &back); err != nil || back != p {
 		t.Errorf("JSON %s gave back %+v, %v; want %+v", kept, back, err, p)
 	}
@@ -195,9 +196,9 @@ func TestPosition_fromALongerScriptIsTheLastState(t *testing.T) {
 	t.Parallel()
 	s := scenario.Default()
 	for _, step := range []int{3, 99, -1} {
-		p, changes := s.Poll(scenario.Position{Step: step, Since: epoch}, epoch)
-		if len(changes) != 0 || (step > 0 && s.State(p) != "done") || (step < 0 && s.State(p) != "pending") {
-			t.Errorf("step %d: state %q, changes %v", step, s.State(p), changes)
+		p, changes := machine.Poll(s, machine.Position{Step: step, Since: epoch}, epoch)
+		if len(changes) != 0 || (step > 0 && machine.State(s, p) != "done") || (step < 0 && machine.State(s, p) != "pending") {
+			t.Errorf("step %d: state %q, changes %v", step, machine.State(s, p), changes)
 		}
 	}
 }
@@ -214,15 +215,15 @@ func TestSet_laterStepsWin(t *testing.T) {
 		{"elapsed": "00:01", "issue": 7},
 		{"elapsed": "00:02", "issue": 7},
 	} {
-		if diff := cmp.Diff(want, s.Set(scenario.Position{Step: step})); diff != "" {
+		if diff := cmp.Diff(want, machine.Set(s, machine.Position{Step: step})); diff != "" {
 			t.Errorf("step %d (-want +got):\n%s", step, diff)
 		}
 	}
-	p, first := s.Begin(epoch)
+	p, first := machine.Begin(s, epoch)
 	if diff := cmp.Diff(s.Steps[0].Set, first.Set); diff != "" {
 		t.Errorf("the first change sets (-want +got):\n%s", diff)
 	}
-	s.Set(p)["elapsed"] = "changed"
+	machine.Set(s, p)["elapsed"] = "changed"
 	if s.Steps[0].Set["elapsed"] != "00:01" {
 		t.Error("the map that Set returned is the script's own")
 	}
@@ -232,11 +233,11 @@ func TestDueAndFinal(t *testing.T) {
 	t.Parallel()
 	s := steps(lasts("a", time.Minute), polls("b", 1), held("c"), scenario.Step{State: "d"})
 	for step, want := range []time.Time{after(time.Minute), {}, {}, {}} {
-		at, ok := s.Due(scenario.Position{Step: step, Since: epoch})
+		at, ok := machine.Due(s, machine.Position{Step: step, Since: epoch})
 		if !at.Equal(want) || ok != !want.IsZero() {
 			t.Errorf("step %d is due %v, %t; want %v", step, at, ok, want)
 		}
-		if final := s.Final(scenario.Position{Step: step}); final != (step == 3) {
+		if final := machine.Final(s, machine.Position{Step: step}); final != (step == 3) {
 			t.Errorf("step %d is final: %t", step, final)
 		}
 	}
