@@ -70,8 +70,8 @@ func TestMock(t *testing.T) {
 		noSkips []string // checks that this server must be judged by
 	}{
 		{name: "profile 11.0", level: conformance.LevelAssumed},
-		{name: "profile 13.0 https", opts: mockserver.Options{Doc: mockserver.Doc13}, https: true, level: conformance.LevelAssumed, noSkips: []string{"skip-test/wrong-key"}},
-		{name: "testing", opts: mockserver.Options{Doc: mockserver.Doc13, Scenarios: steps(false, "pending", "processing", "testing", "done")},
+		{name: "profile 13.0 https", opts: mockserver.Options{Edition: mockserver.Edition13}, https: true, level: conformance.LevelAssumed, noSkips: []string{"skip-test/wrong-key"}},
+		{name: "testing", opts: mockserver.Options{Edition: mockserver.Edition13, Scenarios: steps(false, "pending", "processing", "testing", "done")},
 			level: conformance.LevelObserved, run: "skip-test/|urls/|process/", noSkips: []string{"skip-test/delivers", "skip-test/sftp-delivered"}},
 		{name: "filestore", opts: mockserver.Options{Scenarios: steps(true, "pending", "processing", "done")},
 			level: conformance.LevelAssumed, run: "done|urls/|status/", noSkips: []string{"urls/filestore-zip"}},

@@ -16,7 +16,6 @@ import (
 
 	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/mockserver"
-	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
 // ssh_keys comes as a multipart file, a multipart field, a form field or in the query, key and request beside it or in the query (row 5.1),
@@ -347,8 +346,8 @@ func TestSFTPAccess_ends(t *testing.T) {
 	t.Parallel()
 	t.Run("time", func(t *testing.T) {
 		t.Parallel()
-		clock := new(mockservertest.Clock)
-		w := onWire(t, &mockserver.Options{Now: clock.Now})
+		clock := new(mockserver.ManualClock)
+		w := onWire(t, &mockserver.Options{Clock: clock})
 		m := w.create()
 		w.grant(m, "rsa")
 		clock.Advance(24*time.Hour - time.Second)
@@ -365,8 +364,8 @@ func TestSFTPAccess_ends(t *testing.T) {
 	})
 	t.Run("chosen time", func(t *testing.T) {
 		t.Parallel()
-		clock := new(mockservertest.Clock)
-		w := onWire(t, &mockserver.Options{Now: clock.Now, SFTPAccessTTL: time.Minute})
+		clock := new(mockserver.ManualClock)
+		w := onWire(t, &mockserver.Options{Clock: clock, SFTPAccessTTL: time.Minute})
 		m := w.create()
 		w.grant(m, "rsa")
 		clock.Advance(59 * time.Second)

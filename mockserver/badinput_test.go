@@ -14,6 +14,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
@@ -73,7 +74,7 @@ func TestBadInput_journal(t *testing.T) {
 	form.WriteString(strings.Repeat("m", 100_000) + "=" + strings.Repeat("v", 100_000))
 	w.send("POST", "status", http.Header{"Content-Type": {formType}, "User-Agent": {strings.Repeat("u", 100_000)}}, strings.NewReader(form.String()))
 	w.get(w.base + "/" + strings.Repeat("p", 100_000))
-	events := w.srv.Journal()
+	events := w.srv.Events(journal.Filter{})
 	if len(events) != 2 {
 		t.Fatalf("%d events", len(events))
 	}

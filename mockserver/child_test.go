@@ -39,7 +39,7 @@ func beChild() int {
 	}
 	opts := mockserver.Options{DataDir: os.Getenv(childDirectory)}
 	if os.Getenv(childVariable) == "serve" {
-		opts.Doc, opts.Targets = mockserver.Doc13, []string{"8.0"} // with skip_test
+		opts.Edition, opts.Targets = mockserver.Edition13, []string{"8.0"} // with skip_test
 		opts.Scenarios = []*scenario.Scenario{heldInTesting()}
 	}
 	srv, err := mockserver.New(&opts)

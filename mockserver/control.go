@@ -46,7 +46,7 @@ func (s *Server) isOurs(host string) bool {
 	case strings.Trim(last, "0123456789") == "": // an address, written otherwise
 		return true
 	}
-	advertised := s.GetAdvertise()
+	advertised := s.Advertise()
 	own := append([]string{platformHost, hostname(s.opts.PublicURL), s.opts.SFTPHostname, hostname(advertised.URL), advertised.SFTPHost}, s.opts.CAHosts...)
 	for _, addr := range []string{s.opts.HTTPAddr, s.opts.HTTPSAddr, s.opts.ControlAddr} {
 		own = append(own, hostName(addr))
@@ -113,7 +113,7 @@ func (s steered) Next(ctx context.Context, f journal.Filter) ([]journal.Event, e
 
 func (s steered) OnDisk() error                { return s.platform.OnDisk() }
 func (s steered) Dropped() uint64              { return s.journal.Dropped() }
-func (s steered) Advertise() control.Advertise { return control.Advertise(s.GetAdvertise()) }
+func (s steered) Advertise() control.Advertise { return control.Advertise(s.Server.Advertise()) }
 func (s steered) Metrics() http.Handler        { return s.metrics.handler() }
 func (s steered) Done() <-chan struct{}        { return s.ctx.Done() }
 

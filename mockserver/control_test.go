@@ -124,7 +124,7 @@ func TestControl_whatBadInputGets(t *testing.T) {
 
 func TestControl_steersARequest(t *testing.T) {
 	t.Parallel()
-	w := onWire(t, &mockserver.Options{Clock: new(mockserver.Clock)})
+	w := onWire(t, &mockserver.Options{Clock: new(mockserver.ManualClock)})
 	if status, _ := w.control("POST", "/scenarios", `{"name": "held", "steps": [{"state": "processing", "for": "1h"}, {"state": "testing", "for": "released"}, {"state": "done"}], "expect": {"calls": {"process": 1}}}`); status != 201 {
 		t.Fatalf("POST scenarios: %d", status)
 	}
@@ -289,7 +289,7 @@ func TestControl_keepsReboundPagesOut(t *testing.T) {
 	t.Parallel()
 	onItsOwn := onWire(t, &mockserver.Options{ControlAddr: "127.0.0.1:0"})
 	w := onWire(t, &mockserver.Options{
-		PublicURL: "http://Upgrade.Example:8480", SFTPHostname: "files.example", CAHosts: []string{"mock.example"}, Clock: new(mockserver.Clock),
+		PublicURL: "http://Upgrade.Example:8480", SFTPHostname: "files.example", CAHosts: []string{"mock.example"}, Clock: new(mockserver.ManualClock),
 	})
 	m := w.create()
 	calls := []struct{ method, path, body string }{

@@ -202,10 +202,10 @@ func TestCreate_targets(t *testing.T) {
 		want []string
 	}{
 		"by default":    {mockserver.Options{}, []string{"6.0", "6.1", "7.0", "8.0"}},
-		"11.0":          {mockserver.Options{Doc: "11.0"}, []string{"6.0", "6.1", "7.0", "8.0"}},
-		"13.0":          {mockserver.Options{Doc: "13.0"}, []string{"11.0", "12.0", "13.0"}},
+		"11.0":          {mockserver.Options{Edition: "11.0"}, []string{"6.0", "6.1", "7.0", "8.0"}},
+		"13.0":          {mockserver.Options{Edition: "13.0"}, []string{"11.0", "12.0", "13.0"}},
 		"all in use":    {mockserver.Options{Targets: everything}, everything},
-		"in this order": {mockserver.Options{Doc: "13.0", Targets: []string{"9.0", "8.0"}}, []string{"9.0", "8.0"}},
+		"in this order": {mockserver.Options{Edition: "13.0", Targets: []string{"9.0", "8.0"}}, []string{"9.0", "8.0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -222,7 +222,7 @@ func TestCreate_targets(t *testing.T) {
 			diff(t, "expected", any(expected), a.Failures[0]["expected"])
 		})
 	}
-	if _, err := mockserver.New(&mockserver.Options{Doc: "12.0"}); err == nil || !strings.Contains(err.Error(), "11.0 or 13.0") {
+	if _, err := mockserver.New(&mockserver.Options{Edition: "12.0"}); err == nil || !strings.Contains(err.Error(), "11.0 or 13.0") {
 		t.Errorf("edition 12.0: %v", err)
 	}
 }

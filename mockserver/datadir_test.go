@@ -646,7 +646,7 @@ func TestDataDir_goesOn(t *testing.T) {
 		Faults: []scenario.Fault{{On: "create", Times: 2, Failure: &scenario.Failure{Reason: "SERVER:ERROR", Message: "x"}}},
 	}
 	options := func() mockserver.Options {
-		return mockserver.Options{DataDir: dir, Seed: 7, Clock: new(mockserver.Clock), Scenarios: []*scenario.Scenario{script}}
+		return mockserver.Options{DataDir: dir, Seed: 7, Clock: new(mockserver.ManualClock), Scenarios: []*scenario.Scenario{script}}
 	}
 	keys := make(map[string]bool)
 	create := func(w *wire, want int64) made {

@@ -334,17 +334,17 @@ func TestDownloads_filestoreOfEditions(t *testing.T) {
 		opts *mockserver.Options
 		want bool
 	}{
-		"11.0":                      {&mockserver.Options{Doc: mockserver.Doc11}, false},
-		"13.0":                      {&mockserver.Options{Doc: mockserver.Doc13}, true},
-		"11.0, told to have one":    {&mockserver.Options{Doc: mockserver.Doc11, Scenarios: scripted(t, fmt.Sprintf(set, true))}, true},
-		"13.0, told to have none":   {&mockserver.Options{Doc: mockserver.Doc13, Scenarios: scripted(t, fmt.Sprintf(set, false))}, false},
-		"13.0, told something else": {&mockserver.Options{Doc: mockserver.Doc13, Scenarios: scripted(t, "steps: [{state: done, set: {issue: 5}}]")}, true},
+		"11.0":                      {&mockserver.Options{Edition: mockserver.Edition11}, false},
+		"13.0":                      {&mockserver.Options{Edition: mockserver.Edition13}, true},
+		"11.0, told to have one":    {&mockserver.Options{Edition: mockserver.Edition11, Scenarios: scripted(t, fmt.Sprintf(set, true))}, true},
+		"13.0, told to have none":   {&mockserver.Options{Edition: mockserver.Edition13, Scenarios: scripted(t, fmt.Sprintf(set, false))}, false},
+		"13.0, told something else": {&mockserver.Options{Edition: mockserver.Edition13, Scenarios: scripted(t, "steps: [{state: done, set: {issue: 5}}]")}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := onWire(t, tc.opts)
 			target := "8.0"
-			if tc.opts.Doc == mockserver.Doc13 {
+			if tc.opts.Edition == mockserver.Edition13 {
 				target = "13.0"
 			}
 			dump := fixtures.Dump("openchs.cdump")

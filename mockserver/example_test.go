@@ -108,7 +108,7 @@ expect: {calls: {process: 1, status: ">=4"}}
 // Teams reproducing what production answered: a scenario as a Go value, and eight hours that pass at once.
 func ExampleServer_Advance() {
 	srv := started(&mockserver.Options{
-		Clock: new(mockserver.Clock),
+		Clock: new(mockserver.ManualClock),
 		Scenarios: []*scenario.Scenario{{
 			Name: "invalid-after-hours",
 			Steps: []scenario.Step{

@@ -95,7 +95,7 @@ func TestFaults_asCurlSeesThem(t *testing.T) {
 					after = e.Seq
 				}
 				var faults []string
-				for _, e := range w.srv.Journal() {
+				for _, e := range w.srv.Events(journal.Filter{}) {
 					if e.Fault != "" {
 						faults = append(faults, e.On)
 					}

@@ -40,16 +40,13 @@ type Request struct {
 // ErrNoRequest is returned for the id of a request that is not there.
 var ErrNoRequest = errors.New("no such request")
 
-// ErrRealClock is returned by Advance when time passes by itself.
+// ErrRealClock is returned by Advance if Options.Clock is no ManualClock.
 var ErrRealClock = errors.New("mockserver: the clock is the real one; start with a virtual one (Options.Clock, --clock virtual)")
 
 // ErrConflict is returned for what makes no sense for a request as it is.
 var ErrConflict = platform.ErrConflict
 
-// Journal returns what happened so far, oldest first, as far as it is remembered (Options.JournalSize).
-func (s *Server) Journal() []journal.Event { return s.Events(journal.Filter{}) }
-
-// Events returns those that pass, oldest first.
+// Events returns the events of the journal that pass, oldest first, as far as they are remembered (Options.JournalSize).
 func (s *Server) Events(f journal.Filter) []journal.Event {
 	s.platform.Evaluate() // a change of state is journalled when somebody looks
 	return s.journal.Events(f)
@@ -184,15 +181,17 @@ func (s *Server) next(ctx context.Context, f journal.Filter) ([]journal.Event, e
 	return events, err
 }
 
-// Advance lets time pass on Options.Clock, and evaluates what that changes. It fails when the clock is the real one.
+// Advance lets time pass on the ManualClock of the options, evaluates what that changes, and returns what the clock says then. It
+// fails with ErrRealClock if there is none.
 func (s *Server) Advance(d time.Duration) (time.Time, error) {
-	if s.opts.Clock == nil {
+	clock := s.manual()
+	if clock == nil {
 		return time.Time{}, ErrRealClock
 	}
 	if d <= 0 {
 		return time.Time{}, fmt.Errorf("mockserver: time cannot be advanced by %v: it only goes forward", d)
 	}
-	now := s.opts.Clock.Advance(d)
+	now := clock.Advance(d)
 	if err := s.platform.KeepClock(); err != nil {
 		return now, fmt.Errorf("mockserver: keep the clock: %w", err)
 	}
@@ -249,8 +248,8 @@ func (s *Server) SetAdvertise(a Advertise) error {
 	return s.writeKnownHostsLocked()
 }
 
-// GetAdvertise returns what SetAdvertise, or the options, have set.
-func (s *Server) GetAdvertise() Advertise { return *s.advertise.Load() }
+// Advertise returns what SetAdvertise, or else the options, have set.
+func (s *Server) Advertise() Advertise { return *s.advertise.Load() }
 
 // Health tells of each listener that is not switched off whether it accepts; with Options.DataDir also, as "data", whether what is acknowledged
 // now will be found by the next process.

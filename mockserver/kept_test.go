@@ -24,8 +24,8 @@ func life(t *testing.T, opts mockserver.Options, live func(*wire)) {
 // With a data directory, requests, states, dumps, accesses, host key and authority are the same in the next life.
 func TestDataDir_keepsEverything(t *testing.T) {
 	t.Parallel()
-	clock := new(mockservertest.Clock)
-	opts := mockserver.Options{DataDir: filepath.Join(t.TempDir(), "made", "on", "demand"), Now: clock.Now}
+	clock := new(mockserver.ManualClock)
+	opts := mockserver.Options{DataDir: filepath.Join(t.TempDir(), "made", "on", "demand"), Clock: clock}
 	dump, later := fixtures.Dump("openchs.zip"), pattern(50_000, 1)
 	var draft, half, pending, done, one made
 	var hostKey, ca, knownHosts []byte

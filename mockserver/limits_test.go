@@ -206,7 +206,7 @@ func TestJournalSize(t *testing.T) {
 		w.status(m)
 	}
 	var seqs []uint64
-	for _, e := range w.srv.Journal() {
+	for _, e := range w.srv.Events(journal.Filter{}) {
 		seqs = append(seqs, e.Seq)
 	}
 	diff(t, "the events that are remembered", []uint64{4, 5, 6}, seqs)

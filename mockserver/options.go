@@ -22,10 +22,10 @@ import (
 // Off as an address switches a listener off.
 const Off = "off"
 
-// The doc profiles: which edition of the official page is emulated (docs/fidelity.md, section 3).
+// The editions of the official page that can be emulated (docs/fidelity.md, section 3).
 const (
-	Doc11 = "11.0"
-	Doc13 = "13.0"
+	Edition11 = "11.0"
+	Edition13 = "13.0"
 )
 
 // Defaults of [Options].
@@ -43,8 +43,8 @@ var profiles = map[string]struct {
 	skipTest  bool
 	filestore bool // row 7 filestore
 }{
-	Doc11: {targets: []string{"6.0", "6.1", "7.0", "8.0"}},
-	Doc13: {targets: []string{"11.0", "12.0", "13.0"}, skipTest: true, filestore: true},
+	Edition11: {targets: []string{"6.0", "6.1", "7.0", "8.0"}},
+	Edition13: {targets: []string{"11.0", "12.0", "13.0"}, skipTest: true, filestore: true},
 }
 
 // Options of a Server. The zero value is a good one for tests: all listeners on free loopback ports, nothing kept.
@@ -62,8 +62,8 @@ type Options struct {
 	// CAHosts are further names and addresses that the CA may sign for, beside loopback and the platform's domain.
 	CAHosts []string
 
-	// Doc is the edition of the official page to emulate, Doc11 (also "") or Doc13.
-	Doc string
+	// Edition is the edition of the official page to emulate, Edition11 (also "") or Edition13.
+	Edition string
 	// Targets overrides the edition's valid targets; nil leaves them.
 	Targets []string
 	// Contracts are globs of the contracts that are known; nil: all but M123456-abcxyz.
@@ -108,10 +108,9 @@ type Options struct {
 	// OnUpload, if not nil, is called when a dump is complete, over either wire, before the client is told.
 	OnUpload func(requestID int64)
 
-	// Now is the clock of requests, accesses and journal; nil is Clock's, or time.Now.
-	Now func() time.Time
-	// Clock is a clock that the control API may advance; nil: time passes by itself.
-	Clock *Clock
+	// Clock is the clock of requests, accesses and journal; if nil, that of the system. Server.Advance, and the control API, need
+	// a *ManualClock.
+	Clock Clock
 	// Logger gets what an operator should know; nil discards it. It never sees a key.
 	Logger *slog.Logger
 }
@@ -146,12 +145,12 @@ func (o *Options) withDefaults() (Options, error) {
 			*addr = "127.0.0.1:0"
 		}
 	}
-	if full.Doc == "" {
-		full.Doc = Doc11
+	if full.Edition == "" {
+		full.Edition = Edition11
 	}
-	profile, ok := profiles[full.Doc]
+	profile, ok := profiles[full.Edition]
 	if !ok {
-		return full, badOption("Doc", "unknown edition %q of the page: choose %s or %s", full.Doc, Doc11, Doc13)
+		return full, badOption("Edition", "unknown edition %q of the page: choose %s or %s", full.Edition, Edition11, Edition13)
 	}
 	if full.Targets == nil {
 		full.Targets = profile.targets
@@ -205,11 +204,8 @@ func (o *Options) withDefaults() (Options, error) {
 			return full, badOption("Scenarios", "number %d: %w", i+1, err)
 		}
 	}
-	if full.Now == nil {
-		full.Now = time.Now
-		if full.Clock != nil {
-			full.Now = full.Clock.Now
-		}
+	if full.Clock == nil {
+		full.Clock = realClock{}
 	}
 	if full.Logger == nil {
 		full.Logger = slog.New(slog.DiscardHandler)

@@ -157,7 +157,7 @@ func (s *Server) serveNotFound(w http.ResponseWriter, r *http.Request) {
 	if name, ok := strings.CutPrefix(r.URL.Path, apiBase); ok {
 		c.event.Why = "there is no such method"
 		if strings.Trim(name, "/") == "skip_test" {
-			c.event.Why = "skip_test is a method of the 13.0 page; this emulator speaks " + s.opts.Doc
+			c.event.Why = "skip_test is a method of the 13.0 page; this emulator speaks " + s.opts.Edition
 		}
 	}
 	plainNotFound(&c.w)

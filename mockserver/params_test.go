@@ -154,7 +154,7 @@ func TestParameters_unknownAreIgnored(t *testing.T) {
 // GET, POST, PUT and HEAD answer alike; other HTTP methods do not exist (row 1.5).
 func TestHTTPMethods(t *testing.T) {
 	t.Parallel()
-	onBothWires(t, &mockserver.Options{Doc: mockserver.Doc13}, func(t *testing.T, w *wire) {
+	onBothWires(t, &mockserver.Options{Edition: mockserver.Edition13}, func(t *testing.T, w *wire) {
 		for _, name := range []string{"create", "upload", "request_sftp_access", "process", "status", "skip_test", "upgrade"} {
 			want := w.send("GET", name, nil, nil)
 			if len(want.Failures) == 0 {

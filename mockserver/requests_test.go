@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver"
-	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
 // keyed are the methods that need a request and its key, besides the raw ones.
@@ -16,7 +15,7 @@ var keyed = []string{"upload", "request_sftp_access", "process", "status", "skip
 // A call without key or request says so, all at once (docs/fidelity.md, section 2).
 func TestRequest_missing(t *testing.T) {
 	t.Parallel()
-	w := onWire(t, &mockserver.Options{Doc: mockserver.Doc13})
+	w := onWire(t, &mockserver.Options{Edition: mockserver.Edition13})
 	m := w.create("target", "13.0")
 	missing := func(names ...string) (want []map[string]any) {
 		for _, name := range names {
@@ -44,7 +43,7 @@ func TestRequest_missing(t *testing.T) {
 // A wrong key and an unknown id get the same answer, but for the id, in every method and at every URL (docs/fidelity.md, section 2, 8.1).
 func TestRequest_notFound(t *testing.T) {
 	t.Parallel()
-	onBothWires(t, &mockserver.Options{Doc: mockserver.Doc13}, func(t *testing.T, w *wire) {
+	onBothWires(t, &mockserver.Options{Edition: mockserver.Edition13}, func(t *testing.T, w *wire) {
 		m, other := w.create("target", "13.0"), w.create("target", "13.0")
 		strangers := map[string]made{
 			"unknown id":          {id: m.id + 1000, key: m.key},
@@ -142,7 +141,7 @@ func TestProcess(t *testing.T) {
 func TestSkipTest(t *testing.T) {
 	t.Parallel()
 	script := scripted(t, "steps: [{state: testing, for: released}, {state: done}]")
-	w := onWire(t, &mockserver.Options{Doc: mockserver.Doc13, Scenarios: script})
+	w := onWire(t, &mockserver.Options{Edition: mockserver.Edition13, Scenarios: script})
 	m := w.create("target", "13.0", "aim", "production")
 	w.upload(m, []byte("SELECT 1;\n"))
 	refused := func(state string) {
@@ -223,8 +222,8 @@ func TestUpgrade(t *testing.T) {
 // Time passes by the emulator's clock (row 6.3, section 7).
 func TestProcess_times(t *testing.T) {
 	t.Parallel()
-	clock := new(mockservertest.Clock)
-	w := onWire(t, &mockserver.Options{Now: clock.Now, Scenarios: scripted(t, "steps: [{state: processing, for: 90m, set: {estimated_time: '01:30'}}, {state: done}]")})
+	clock := new(mockserver.ManualClock)
+	w := onWire(t, &mockserver.Options{Clock: clock, Scenarios: scripted(t, "steps: [{state: processing, for: 90m, set: {estimated_time: '01:30'}}, {state: done}]")})
 	m := w.create()
 	w.upload(m, []byte("SELECT 1;\n"))
 	clock.Advance(time.Minute)

@@ -42,7 +42,7 @@ var downloads = []struct {
 	{"modules/archive", scenario.OnDownload, (*Server).serveModules},
 }
 
-func hasSkipTest(o *Options) bool { return profiles[o.Doc].skipTest }
+func hasSkipTest(o *Options) bool { return profiles[o.Edition].skipTest }
 
 // routes answers every path. The methods, which are polled, are found by their path alone, and the URLs share one route: each route is a
 // regular expression, which costs time at every start and, until one fits, in every call.

@@ -18,7 +18,7 @@ import (
 // TestScenario_drivesAllThreeWires follows one script over HTTP answers, SFTP access and URLs, with hours passing in no time.
 func TestScenario_drivesAllThreeWires(t *testing.T) {
 	t.Parallel()
-	clk := new(mockserver.Clock)
+	clk := new(mockserver.ManualClock)
 	w := onWire(t, &mockserver.Options{Clock: clk, SFTPAccessTTL: 2 * time.Hour, Scenarios: scripted(t, `
 name: slow
 when: {aim: production, contract: "M1*"}
@@ -138,7 +138,7 @@ func TestServers_doNotSeeEachOther(t *testing.T) {
 			if got := w.status(m)["state"]; got != "done" {
 				t.Errorf("server %d: state %v at the end", i, got)
 			}
-			for _, e := range w.srv.Journal() {
+			for _, e := range w.srv.Events(journal.Filter{}) {
 				if e.Contract != fmt.Sprintf("M%d", i) {
 					t.Errorf("server %d has an event of %s", i, e.Contract)
 				}
@@ -153,7 +153,7 @@ func TestJournal_isTheSameForTheSameCalls(t *testing.T) {
 	t.Parallel()
 	run := func() string {
 		var lines bytes.Buffer
-		clk := new(mockservertest.Clock)
+		clk := new(mockserver.ManualClock)
 		srv := mockservertest.New(t, &mockserver.Options{
 			Clock: clk, Seed: 42, JournalWriter: &lines, PublicURL: "http://upgrade.test", SFTPHostname: "upgrade.test",
 			Scenarios: scripted(t, `
@@ -203,7 +203,7 @@ func TestJournal_isBounded(t *testing.T) {
 	for range 9 {
 		w.status(m)
 	}
-	events := w.srv.Journal()
+	events := w.srv.Events(journal.Filter{})
 	if len(events) != 5 || events[0].Seq != 6 || events[4].Seq != 10 {
 		t.Errorf("the journal has %d events, from %d; want the latest 5 of 10", len(events), events[0].Seq)
 	}
@@ -236,7 +236,7 @@ func TestReset_canBeNarrowed(t *testing.T) {
 		t.Errorf("the forgotten request: %v", got)
 	}
 	w.status(b)
-	for _, e := range w.srv.Journal() {
+	for _, e := range w.srv.Events(journal.Filter{}) {
 		if e.Contract == "MA" {
 			t.Errorf("the journal still has %+v", e)
 		}
@@ -244,7 +244,7 @@ func TestReset_canBeNarrowed(t *testing.T) {
 	if err := w.srv.Reset(mockserver.Scope{}); err != nil {
 		t.Fatal(err)
 	}
-	if n, m := len(w.srv.Requests()), len(w.srv.Journal()); n != 0 || m != 0 {
+	if n, m := len(w.srv.Requests()), len(w.srv.Events(journal.Filter{})); n != 0 || m != 0 {
 		t.Errorf("after a reset: %d requests, %d events", n, m)
 	}
 	if c := w.create(); c.id <= b.id {

@@ -70,7 +70,7 @@ func TestKeys_journal(t *testing.T) {
 	// A server that finds its requests in the data directory knows their keys, too; and what a foreign key looks like.
 	foreign := "B7-xR2mVq_9LwZt3Ks0YhQ=="
 	w.do("GET", w.base+"/database/v1/status?a="+url.QueryEscape(foreign)+"&token=abcdefgh", nil, nil)
-	events, err := json.Marshal(w.srv.Journal())
+	events, err := json.Marshal(w.srv.Events(journal.Filter{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestKeys_afterARestart(t *testing.T) {
 	}
 	defer second.Close()
 	direct(t, second, "GET", "/database/v1/status?x="+strings.TrimRight(key, "="), "", nil)
-	diff(t, "what the journal shows", map[string]string{"x": key[:4] + "…"}, second.Journal()[0].Params)
+	diff(t, "what the journal shows", map[string]string{"x": key[:4] + "…"}, second.Events(journal.Filter{})[0].Params)
 }
 
 // TestLog_verbose holds that the log at level debug tells of every event: the call's path, state and fault, and all of SFTP.
@@ -209,7 +209,7 @@ func TestPrivateKeys(t *testing.T) {
 			}
 		}
 	}
-	events, err := json.Marshal(w.srv.Journal())
+	events, err := json.Marshal(w.srv.Events(journal.Filter{}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ func New(opts *Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s := &Server{
-		opts: full, log: full.Logger, timed: opts == nil || opts.Now == nil && opts.Clock == nil,
+		opts: full, log: full.Logger, timed: opts == nil || opts.Clock == nil,
 		scripts:   newScripts(full.Scenarios),
 		listeners: make(map[string]net.Listener),
 		patience:  usualPatience,
@@ -114,9 +114,9 @@ func New(opts *Options) (_ *Server, err error) {
 	}
 	s.platform, err = platform.New(platform.Options{
 		Dir: s.dir, Keep: !s.tempDir,
-		Targets: full.Targets, SkipTest: profiles[full.Doc].skipTest, Filestore: profiles[full.Doc].filestore, Contracts: full.Contracts,
+		Targets: full.Targets, SkipTest: profiles[full.Edition].skipTest, Filestore: profiles[full.Edition].filestore, Contracts: full.Contracts,
 		AccessTTL: full.SFTPAccessTTL, MaxDump: full.MaxDump, MaxRequests: full.MaxRequests,
-		Now: full.Now, Virtual: full.Clock != nil, Seed: full.Seed,
+		Now: full.Clock.Now, Virtual: s.manual() != nil, Seed: full.Seed,
 		Script: s.scripts.forRequest, Changed: s.noteChange, AccessEnded: s.accessEnded,
 	})
 	if err != nil {
@@ -175,7 +175,7 @@ func (s *Server) closeDir() error {
 
 // takeUp goes on where an earlier process ended: with its clock, and with the faults that it had counted.
 func (s *Server) takeUp() error {
-	if clock := s.opts.Clock; clock != nil {
+	if clock := s.manual(); clock != nil {
 		if kept := s.platform.KeptClock(); !kept.IsZero() {
 			clock.Advance(kept.Sub(clock.Now()))
 		}
@@ -549,4 +549,10 @@ func (s *Server) everyKey() []string {
 }
 
 // now reads the server's clock.
-func (s *Server) now() time.Time { return s.opts.Now() }
+func (s *Server) now() time.Time { return s.opts.Clock.Now() }
+
+// manual is the server's clock if it can be advanced, else nil.
+func (s *Server) manual() *ManualClock {
+	clock, _ := s.opts.Clock.(*ManualClock)
+	return clock
+}

@@ -22,7 +22,7 @@ func (s *Server) newSFTP() (*sftpserver.Server, error) {
 		Logger:   s.log,
 		Observe:  s.noteSFTP,
 		Fault:    s.sftpFault,
-		Now:      s.opts.Now,
+		Now:      s.now,
 
 		MaxSessions: s.opts.MaxSessions,
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/mockserver"
-	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
 // sampleDump is a dump of which the platform can tell as much as of the one in the page's sample: a custom archive of
@@ -23,7 +22,7 @@ func sampleDump() []byte {
 // The page's sample answer, to the byte but for key and host (docs/fidelity.md, section 7, 3.8, 4.7).
 func TestStatus_documentedSample(t *testing.T) {
 	t.Parallel()
-	onBothWires(t, &mockserver.Options{Now: new(mockservertest.Clock).Now}, func(t *testing.T, w *wire) {
+	onBothWires(t, &mockserver.Options{Clock: new(mockserver.ManualClock)}, func(t *testing.T, w *wire) {
 		m := w.create()
 		w.upload(m, sampleDump())
 		want := strings.NewReplacer("Aw7pItGVKFuZ_FOR3U8VFQ==", m.key, "https://upgrade.odoo.com", w.base).Replace(compact(t, fixtures.Answer("status")))
@@ -34,7 +33,7 @@ func TestStatus_documentedSample(t *testing.T) {
 // Before an upload, what is not known is null, and not left out (docs/fidelity.md, section 7).
 func TestStatus_beforeUpload(t *testing.T) {
 	t.Parallel()
-	w := onWire(t, &mockserver.Options{Now: new(mockservertest.Clock).Now})
+	w := onWire(t, &mockserver.Options{Clock: new(mockserver.ManualClock)})
 	m := w.create("timezone", "Europe/Brussels", "aim", "production", "target", "6.1")
 	want := strings.NewReplacer("Aw7pItGVKFuZ_FOR3U8VFQ==", m.key, "https://upgrade.odoo.com", w.base,
 		`"912.99 Kb"`, "null", `["pgdmp_custom","sql"]`, "[]", `"9.4"`, "null",

@@ -305,7 +305,7 @@ func TestRun_humanTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := mockservertest.New(t, &mockserver.Options{Doc: mockserver.Doc13, Scenarios: []*scenario.Scenario{script}})
+	srv := mockservertest.New(t, &mockserver.Options{Edition: mockserver.Edition13, Scenarios: []*scenario.Scenario{script}})
 	dir := t.TempDir()
 	dump, out := noise(t, dir, "db.dump", 1000), filepath.Join(dir, "out")
 	r := command(t, map[string]string{}, "", "run", "--url", srv.URL(), "--contract", "M1-a", "--email", "a@b.cd", "--target", "13.0", "--aim", "production",

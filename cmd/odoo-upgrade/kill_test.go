@@ -115,7 +115,7 @@ func newVictim(t *testing.T, size int) *victim {
 		t.Fatal(err)
 	}
 	v := &victim{size: size, hosts: filepath.Join(t.TempDir(), "known_hosts"), moved: map[string]int64{}, passed: map[string]int64{}}
-	v.srv = mockservertest.New(t, &mockserver.Options{JournalSize: 1 << 20, Doc: mockserver.Doc13, Scenarios: []*scenario.Scenario{script}})
+	v.srv = mockservertest.New(t, &mockserver.Options{JournalSize: 1 << 20, Edition: mockserver.Edition13, Scenarios: []*scenario.Scenario{script}})
 	v.front = httptest.NewUnstartedServer(v)
 	v.front.Config.ErrorLog = quiet
 	v.front.Start()

@@ -46,7 +46,7 @@ func (f *serveFlags) add(flags *pflag.FlagSet, httpAddr, httpsAddr, sftpAddr str
 	flags.Var(&f.sftp, "sftp", "`address` of the SFTP server; likewise")
 	flags.Var(&f.control, "control", "`address` of a listener of its own for the control API (default: /_mock/ of the HTTP listener)")
 	flags.StringVar(&o.DataDir, "data-dir", "", "keep requests, dumps and keys in this `directory`, a new or empty one, or that of an earlier run (default: a temporary one, gone at the end)")
-	flags.StringVar(&o.Doc, "doc", mockserver.Doc11, "`edition` of the official page to emulate: 11.0 or 13.0")
+	flags.StringVar(&o.Edition, "doc", mockserver.Edition11, "`edition` of the official page to emulate: 11.0 or 13.0")
 	flags.StringArrayVar(&o.Targets, "target", nil, "a valid target `version`, repeatable; overrides the edition's")
 	flags.StringArrayVar(&o.Contracts, "contract", nil, "`glob` of the contracts that are known, repeatable (default: all but M123456-abcxyz)")
 	flags.StringVar(&o.Region, "region", "eu1", "the part of the URLs that `names` the data centre")
@@ -104,7 +104,7 @@ func (f *serveFlags) options(stderr io.Writer) (*mockserver.Options, error) {
 	switch f.clock {
 	case "real":
 	case "virtual":
-		opts.Clock = new(mockserver.Clock)
+		opts.Clock = new(mockserver.ManualClock)
 	default:
 		return nil, fmt.Errorf("--clock %q: choose real or virtual", f.clock)
 	}
@@ -359,7 +359,7 @@ func banner(w io.Writer, srv *mockserver.Server, front *proxy.Proxy, opts *mocks
 		base, curl = srv.HTTPSURL(), "curl -sS --cacert "+quoted(srv.CAFile())
 	}
 	target := "8.0"
-	if opts.Doc == mockserver.Doc13 {
+	if opts.Edition == mockserver.Edition13 {
 		target = "13.0"
 	}
 	if len(opts.Targets) > 0 {

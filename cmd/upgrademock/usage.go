@@ -90,7 +90,7 @@ func (a *address) orOff() string {
 
 // optionFlags are the flags of the emulator's options whose values it checks itself.
 var optionFlags = map[string]string{
-	"Doc": "doc", "Targets": "target", "Contracts": "contract", "Region": "region", "PublicURL": "public-url", "SFTPHostname": "sftp-hostname",
+	"Edition": "doc", "Targets": "target", "Contracts": "contract", "Region": "region", "PublicURL": "public-url", "SFTPHostname": "sftp-hostname",
 	"SFTPAccessTTL": "sftp-access-ttl", "FailureStatus": "failure-status", "JournalSize": "journal-size", "MaxDump": "max-dump",
 	"MaxConnections": "max-connections", "MaxSessions": "max-sessions", "MaxRequests": "max-requests", "Scenarios": "scenario",
 }

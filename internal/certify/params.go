@@ -19,7 +19,7 @@ func params(script *scenario.Scenario, opts *mockserver.Options, dump string) (m
 		"aim":      "test",
 		"filename": dump,
 	}
-	if opts.Doc == mockserver.Doc13 {
+	if opts.Edition == mockserver.Edition13 {
 		chosen["target"] = "13.0"
 	}
 	if len(opts.Targets) > 0 {

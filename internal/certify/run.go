@@ -76,7 +76,7 @@ func (r *run) run(ctx context.Context) (err error) {
 		return err
 	}
 	r.result.Exit, r.result.Took = r.ended.Status, r.ended.Took
-	r.result.Journal = r.stage.Server.Journal()
+	r.result.Journal = r.stage.Server.Events(journal.Filter{})
 	r.result.Output = r.tail()
 	r.result.remarks = r.stage.Remarks()
 	if reason := r.opts.Via.choseOther(r.script, r.result.Journal); reason != "" {

@@ -1,6 +1,9 @@
 package stage
 
-import "fmt"
+import (
+	"fmt"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
+)
 
 // Remarks are what whoever ran a program should know beyond what the program said.
 type Remarks struct {
@@ -15,7 +18,7 @@ func (s *Stage) Remarks() Remarks {
 	r := Remarks{Refused: s.Proxy.Refused()}
 	tunnels, calls := s.Proxy.Taken()
 	switch {
-	case calls > 0 || len(s.Server.Journal()) > 0: // the program may have emptied the journal
+	case calls > 0 || len(s.Server.Events(journal.Filter{})) > 0: // the program may have emptied the journal
 	case tunnels > 0:
 		r.Silence = fmt.Sprintf("the program connected %d times and made no call: it did not trust the certificate; have it trust UPGRADEMOCK_CA_FILE", tunnels)
 	default:

@@ -36,6 +36,3 @@ func New(tb testing.TB, opts *mockserver.Options) *mockserver.Server {
 	}
 	return srv
 }
-
-// Clock is a clock that stands until it is advanced; see [mockserver.Clock].
-type Clock = mockserver.Clock
