@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
-	"strings"
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
@@ -83,19 +82,16 @@ func helloLength(seen []byte) int {
 
 // helloCiphers takes the ciphers out of a whole hello.
 func helloCiphers(seen []byte) (toServer, toClient []string) {
-	const kexInit, cookie = 20, 16
+	const lengths = 4 + 1 // of the packet and of its padding
 	packet := seen[bytes.IndexByte(seen, '\n')+1:]
-	d := decoder{packet[4:]}
-	d.take(1) // the length of the padding, which does not matter here
-	if kind := d.take(1); kind == nil || kind[0] != kexInit {
+	var kexInit struct {
+		Cookie             [16]byte `sshtype:"20"`
+		Kex, HostKeys      []string
+		ToServer, ToClient []string
+		Rest               []byte `ssh:"rest"`
+	}
+	if len(packet) < lengths || gossh.Unmarshal(packet[lengths:], &kexInit) != nil {
 		return nil, nil
 	}
-	d.take(cookie)
-	d.string() // key exchanges
-	d.string() // host keys
-	toServer, toClient = strings.Split(d.string(), ","), strings.Split(d.string(), ",")
-	if d.b == nil {
-		return nil, nil
-	}
-	return toServer, toClient
+	return kexInit.ToServer, kexInit.ToClient
 }
