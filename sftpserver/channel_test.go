@@ -61,22 +61,33 @@ func TestExitStatus_onceAfterTheEnd(t *testing.T) {
 	}
 }
 
-// TestLastAnswers sees that a client which ends its input right after its requests still gets all the answers.
+// TestLastAnswers holds that a client which ends its input right after its requests gets all the answers, whatever the
+// end looks like.
 func TestLastAnswers(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	for range 20 {
-		r := h.raw()
-		for range 10 {
-			r.send(16, ".")
-		}
-		r.ch.CloseWrite()
-		for i := range 10 {
-			if _, _, _, err := r.tryReceive(); err != nil {
-				t.Fatalf("answer %d: %v", i, err)
+	for name, last := range map[string][]byte{
+		"nothing more":       nil,
+		"no message":         bytes.Repeat([]byte{0xff}, 64),
+		"half a message":     message(16, 99, "/path")[:12],
+		"half of a write":    message(6, 99, "1", uint64(0), "data")[:20],
+		"a length, no more":  {0, 0, 0, 99},
+		"a message too long": {0, 4, 0, 1, 16, 0, 0, 0, 99},
+	} {
+		for range 5 {
+			r := h.raw()
+			for range 10 {
+				r.send(16, ".")
 			}
+			r.write(last)
+			r.ch.CloseWrite()
+			for i := range 10 {
+				if _, _, _, err := r.tryReceive(); err != nil {
+					t.Fatalf("%s: answer %d: %v", name, i, err)
+				}
+			}
+			r.conn.Close()
 		}
-		r.conn.Close()
 	}
 }
 

@@ -15,7 +15,7 @@
 // # How a request travels
 //
 // TCP connection → [conn] (deadlines, delays, rates, the ways to drop it) → gliderlabs/ssh (handshake, login,
-// channels) → [frames] (one SFTP message at a time: what pkg/sftp does not serve or would lose) → pkg/sftp's
+// channels) → [filter] (one SFTP packet at a time: it corrects pkg/sftp) → pkg/sftp's
 // RequestServer (several workers, answers in order) → [files] (which path is what) → [handle] (one open file: ranges,
 // append, faults) → the [File] of the share.
 //

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
@@ -58,7 +57,6 @@ func (f files) open(r *sftp.Request) (*handle, error) {
 	if err != nil {
 		return nil, s.refuse("open "+flags.String(), r.Filepath, err)
 	}
-	s.opened(r.Attrs, h)
 	return h, nil
 }
 
@@ -113,7 +111,7 @@ func (s *session) openFile(p string, flags Flags) (*handle, error) {
 	}
 	h.base = info.Size
 	h.stored.add(0, info.Size)
-	s.keep(h)
+	s.opened(h)
 	s.conn.emit(Event{Kind: EventOpen, Handle: h.number, Path: "/" + h.name, Flags: flags, Size: h.base})
 	h.slowFromTheStart()
 	return h, nil
@@ -176,8 +174,8 @@ func (f files) Filecmd(r *sftp.Request) error {
 		}
 		return s.refuse(strings.ToLower(r.Method), p, err)
 	}
-	h, ofHandle := s.handleOf(r.Filepath)
-	if !ofHandle {
+	h := s.filter.present() // of an FSETSTAT
+	if h == nil {
 		switch where, _, err := s.find(r.Filepath); {
 		case err != nil:
 			return s.refuse("setstat", r.Filepath, err)
@@ -196,9 +194,7 @@ func (f files) Filecmd(r *sftp.Request) error {
 		return s.refuse("setstat", r.Filepath, statusFailure)
 	case int64(attrs.Size) < 0:
 		return s.refuse("truncate", r.Filepath, statusTooBig)
-	case ofHandle && h == nil:
-		return s.refuse("truncate", "", statusFailure)
-	case ofHandle:
+	case h != nil:
 		return h.truncate(int64(attrs.Size))
 	}
 	return s.truncate(int64(attrs.Size))
@@ -218,25 +214,6 @@ func (s *session) truncate(size int64) error {
 	}
 	s.conn.emit(Event{Kind: EventTruncate, Path: "/" + info.Name, Size: size})
 	return nil
-}
-
-// handleMark begins the path into which frames turns the handle of an FSETSTAT, since pkg/sftp forgets which handle it
-// was. No file's name holds a NUL.
-const handleMark = "/\x00"
-
-// handleOf finds the handle of a marked path; nil if it is not open any more.
-func (s *session) handleOf(p string) (*handle, bool) {
-	mark, ok := strings.CutPrefix(p, handleMark)
-	if !ok {
-		return nil, false
-	}
-	number, err := strconv.ParseUint(mark, 10, 64)
-	if err != nil {
-		return nil, true
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.handles[number], true
 }
 
 // entry is what a client sees of the file, or of "/".

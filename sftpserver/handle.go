@@ -20,7 +20,7 @@ type handle struct {
 	onRead  *armed
 	onWrite *armed
 
-	nameOnWire string // what the client calls it; under frames.mu
+	nameOnWire string // what the client calls it; under filter.mu
 
 	mu      sync.Mutex
 	written ranges
@@ -176,11 +176,16 @@ func (h *handle) noteRead(off int64, n int) {
 	h.read.add(off, off+int64(n))
 }
 
-// meets says that an operation of the kind of a which ends at that offset may let a strike.
-func (h *handle) meets(a *armed, end uint64) bool {
+// mayFire reports whether a READ or WRITE that ends at that offset may fire a: it has to be served alone. Once
+// something was sent beyond a fault that fails, so may every later one, also before the fault's offset.
+func (h *handle) mayFire(a *armed, end uint64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return a.meets(int64(min(end, math.MaxInt64)))
+	may := a.meets(int64(min(end, math.MaxInt64)))
+	if may {
+		a.beyond = true
+	}
+	return may || a.fails() && a.beyond
 }
 
 // truncate is an FSETSTAT with a size.
@@ -230,7 +235,7 @@ func (h *handle) gap() bool {
 func (h *handle) Close() error {
 	s := h.session
 	defer s.conn.pace.Limit(h, 0)
-	s.forget(h)
+	s.closed(h)
 
 	h.mu.Lock()
 	cause := h.lost

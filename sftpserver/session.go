@@ -19,13 +19,13 @@ const maxChannels = 10
 type session struct {
 	conn   *conn
 	share  Share
-	frames *frames
-	ending atomic.Pointer[ending] // set once an answer with the text endMark is on its way
+	filter *filter
+	ending atomic.Pointer[ending] // set before the answer with which the connection ends
 
 	mu       sync.Mutex
-	handles  map[uint64]*handle // by number
-	listings int                // open directories
-	orderly  bool               // the client ended its input between two messages, on a whole connection
+	handles  int  // open files
+	listings int  // open directories
+	orderly  bool // the client ended its input between two messages, on a whole connection
 }
 
 // session serves an SSH channel of type "session": the sftp subsystem, or a polite refusal.
@@ -145,16 +145,16 @@ func (c *conn) brokenBy(otherwise error) error {
 // sftp runs the subsystem to its end.
 func (c *conn) sftp(ch gossh.Channel) {
 	c.mu.Lock()
-	s := &session{conn: c, share: c.share, handles: make(map[uint64]*handle)}
+	s := &session{conn: c, share: c.share}
 	c.mu.Unlock()
-	s.frames = newFrames(s, ch)
+	s.filter = newFilter(s, ch)
 	f := files{s}
 	// The allocator saves an allocation of 256 KiB for each message. It asks of the storage what io.WriterAt does: to
 	// keep nothing of what it got.
-	server := sftp.NewRequestServer(s.frames, sftp.Handlers{FileGet: f, FilePut: f, FileCmd: f, FileList: f},
+	server := sftp.NewRequestServer(s.filter, sftp.Handlers{FileGet: f, FilePut: f, FileCmd: f, FileList: f},
 		sftp.WithRSMaxTxPacket(maxTransfer), sftp.WithRSAllocator())
 	err := server.Serve()
-	s.frames.finish()
+	s.filter.finish()
 	if e := s.ending.Load(); e != nil {
 		e.end(c) // the client has left before its answer's turn
 	}
@@ -183,16 +183,13 @@ func (s *session) clean() bool {
 	return s.orderly
 }
 
-// endMark is the text of an answer that is never sent: when it is its turn, the connection ends instead. So the client
-// has got all answers before it.
-const endMark = "\x00the connection ends here"
+// statusEnding is what a handler answers when the connection ends with its answer; see filter.endNow.
+var statusEnding = &status{"Failure", sftp.ErrSSHFxFailure}
 
-var statusEnd = &status{endMark, sftp.ErrSSHFxFailure}
-
-// endWith makes the connection end as the fault says, when the answer of the present operation is due.
+// endWith makes the connection end as the fault says, when the answer to the present request is due.
 func (s *session) endWith(f *Fault) error {
 	s.ending.CompareAndSwap(nil, &ending{fault: f})
-	return statusEnd
+	return statusEnding
 }
 
 // ending is a fault that is to end the connection; nil: the access has ended.
@@ -215,24 +212,23 @@ func (e *ending) end(c *conn) {
 // answer is what the client is answered for err. If the access has ended, the connection ends after this answer.
 func (s *session) answer(err error) error {
 	if errors.Is(err, ErrRevoked) {
-		return s.endWith(nil)
+		s.ending.CompareAndSwap(nil, new(ending))
 	}
 	return toStatus(err)
 }
 
 // refuse journals a failed operation and returns what the client is answered.
 func (s *session) refuse(op, path string, err error) error {
-	answer := s.answer(err)
-	if answer != error(statusEnd) || errors.Is(err, ErrRevoked) {
+	if !errors.Is(err, statusEnding) {
 		s.conn.deny(op, path, err.Error())
 	}
-	return answer
+	return s.answer(err)
 }
 
 func (s *session) roomForHandle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.handles)+s.listings < maxHandles
+	return s.handles+s.listings < maxHandles
 }
 
 func (s *session) listing(change int) {
@@ -241,15 +237,17 @@ func (s *session) listing(change int) {
 	s.mu.Unlock()
 }
 
-func (s *session) keep(h *handle) {
+// opened and closed count the files that are open.
+func (s *session) opened(h *handle) {
 	s.mu.Lock()
-	s.handles[h.number] = h
+	s.handles++
 	s.mu.Unlock()
+	s.filter.opened(h)
 }
 
-func (s *session) forget(h *handle) {
+func (s *session) closed(h *handle) {
 	s.mu.Lock()
-	delete(s.handles, h.number)
+	s.handles--
 	s.mu.Unlock()
-	s.frames.closed(h)
+	s.filter.closed(h)
 }

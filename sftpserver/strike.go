@@ -91,6 +91,7 @@ type armed struct {
 	fault  *Fault
 	kind   OpKind
 	struck bool
+	beyond bool // something beyond the fault's offset was sent
 }
 
 func arm(f *Fault, kind OpKind) *armed {
