@@ -14,7 +14,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"github.com/upgrademock/upgrademock/client"
 )
@@ -103,9 +102,7 @@ func TestOpenOutput_refuses(t *testing.T) {
 			return filepath.Join(dir, "file", "out")
 		}, "not a directory"},
 		{"a FIFO", func(t *testing.T, dir string) string {
-			if err := unix.Mkfifo(filepath.Join(dir, "out"), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			makeFIFO(t, filepath.Join(dir, "out"))
 			return filepath.Join(dir, "out")
 		}, "is no regular file"},
 		{"a socket", func(t *testing.T, dir string) string {

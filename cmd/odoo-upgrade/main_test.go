@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -76,10 +75,7 @@ func files(tb testing.TB, dir string) map[string]string {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		text := info.Mode().String()
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			text += fmt.Sprintf(" %d", st.Ino)
-		}
+		text := info.Mode().String() + inode(info)
 		switch {
 		case info.Mode().IsRegular():
 			raw, err := os.ReadFile(name)
