@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
@@ -92,11 +93,23 @@ func (s *Server) request(r platform.Snapshot) Request {
 // SetState puts a request in a state, outside its script, and sets keys of its status; a nil set leaves those set before. It fails with
 // ErrNoRequest, or with ErrConflict where the state makes no sense: back to draft, or something to download when there is nothing.
 func (s *Server) SetState(id int64, state string, set map[string]any) (Request, error) {
-	if err := scenario.CheckSet(set); err != nil {
+	if err := checkSet(set); err != nil {
 		return Request{}, err
 	}
 	snapshot, err := s.platform.Force(id, state, set)
 	return s.changed(id, snapshot, err)
+}
+
+// checkSet reports what is wrong with the keys of a status, as the check of a scenario's step does.
+func checkSet(set map[string]any) error {
+	const step = "steps[0].set."
+	err := (&scenario.Scenario{Steps: []scenario.Step{{State: "any", Set: set}}}).Validate()
+	if wrong, ok := errors.AsType[*scenario.Error](err); ok {
+		for i, m := range wrong.Mistakes {
+			wrong.Mistakes[i].Path = "set: " + strings.TrimPrefix(m.Path, step)
+		}
+	}
+	return err
 }
 
 // Release lets a request go on that a step `for: released` holds. It fails with ErrNoRequest, or with ErrConflict where no step does.

@@ -3,7 +3,6 @@ package main
 import (
 	"archive/zip"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -13,7 +12,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
@@ -32,12 +30,12 @@ func TestRun_builtInScenarios(t *testing.T) {
 		log    string
 	}
 	var jobs []*job
-	names, err := fs.Glob(fixtures.Scenarios(), "*.yaml")
-	if err != nil || len(names) < 20 {
-		t.Fatalf("%d scenarios, %v", len(names), err)
+	names := scenario.Builtins()
+	if len(names) < 20 {
+		t.Fatalf("%d scenarios", len(names))
 	}
 	for _, name := range names {
-		s, err := scenario.LoadFS(fixtures.Scenarios(), name)
+		s, err := scenario.Builtin(name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -130,7 +130,7 @@ func unpack(pack string) ([]*scenario.Scenario, error) {
 	case "basic":
 		names = certify.Basic
 	case "full":
-		names, all = builtInNames(), true
+		names, all = scenario.Builtins(), true
 	}
 	var scripts []*scenario.Scenario
 	for _, name := range names {

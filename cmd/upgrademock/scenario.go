@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"strings"
 	"text/tabwriter"
 
@@ -48,7 +47,7 @@ func newScenarioCommand() *cobra.Command {
 				if len(args) > 0 {
 					return nil, cobra.ShellCompDirectiveNoFileComp
 				}
-				return builtInNames(), cobra.ShellCompDirectiveNoFileComp
+				return scenario.Builtins(), cobra.ShellCompDirectiveNoFileComp
 			},
 		},
 		&cobra.Command{
@@ -75,8 +74,8 @@ func newScenarioCommand() *cobra.Command {
 
 func listScenarios(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, name := range builtInNames() {
-		s, err := scenario.LoadFS(fixtures.Scenarios(), name+".yaml")
+	for _, name := range scenario.Builtins() {
+		s, err := scenario.Builtin(name)
 		if err != nil {
 			return err
 		}
@@ -128,9 +127,9 @@ func checkStdin(stdin io.Reader) error {
 // findScenario returns the built-in scenario of that name, else the one in that file: what --scenario takes. So a
 // file that is called like a built-in scenario is ./NAME.
 func findScenario(fileOrName string) (*scenario.Scenario, error) {
-	_, err := readBuiltIn(fileOrName)
+	builtIn, err := scenario.Builtin(fileOrName)
 	if err == nil {
-		return scenario.LoadFS(fixtures.Scenarios(), fileOrName+".yaml")
+		return builtIn, nil
 	}
 	s, loadErr := scenario.Load(fileOrName)
 	cause, unread := errors.AsType[*fs.PathError](loadErr)
@@ -138,31 +137,27 @@ func findScenario(fileOrName string) (*scenario.Scenario, error) {
 	case !unread || cause.Path != fileOrName: // of a file that it names, too
 		return s, loadErr
 	case errors.Is(loadErr, fs.ErrNotExist) && !strings.ContainsAny(fileOrName, "./"+string(os.PathSeparator)):
-		return nil, err // it was meant as a name
+		return nil, unknownScenario(err) // it was meant as a name
 	}
 	return nil, fmt.Errorf("%s: %w; wanted a scenario's file, or a name that 'upgrademock scenario list' shows", fileOrName, cause.Err)
 }
 
 // readBuiltIn returns the file of a built-in scenario.
 func readBuiltIn(name string) ([]byte, error) {
-	src, err := fs.ReadFile(fixtures.Scenarios(), name+".yaml")
-	if err == nil {
-		return src, nil
+	if _, err := scenario.Builtin(name); err != nil {
+		return nil, unknownScenario(err)
 	}
-	if meant := scenario.Nearest(name, builtInNames()...); meant != "" {
-		return nil, fmt.Errorf("unknown scenario %q, did you mean %q?", name, meant)
-	}
-	return nil, fmt.Errorf("unknown scenario %q; 'upgrademock scenario list' lists them", name)
+	return fs.ReadFile(fixtures.Scenarios(), name+".yaml")
 }
 
-// builtInNames returns the names of the built-in scenarios, sorted.
-func builtInNames() []string {
-	files, err := fs.Glob(fixtures.Scenarios(), "*.yaml")
-	if err != nil {
-		panic("upgrademock: " + err.Error()) // the pattern is well-formed
+// unknownScenario says what to do about a name that no built-in scenario has.
+func unknownScenario(err error) error {
+	unknown, ok := errors.AsType[*scenario.UnknownError](err)
+	switch {
+	case !ok:
+		return err
+	case unknown.Nearest != "":
+		return fmt.Errorf("unknown scenario %q, did you mean %q?", unknown.Name, unknown.Nearest)
 	}
-	for i, file := range files {
-		files[i] = strings.TrimSuffix(path.Base(file), ".yaml")
-	}
-	return files
+	return fmt.Errorf("unknown scenario %q; 'upgrademock scenario list' lists them", unknown.Name)
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/internal/certify"
 	"github.com/upgrademock/upgrademock/internal/child"
 	"github.com/upgrademock/upgrademock/internal/stage"
@@ -29,7 +28,7 @@ func builtIn(t *testing.T, names ...string) []*scenario.Scenario {
 	t.Helper()
 	var scripts []*scenario.Scenario
 	for _, name := range names {
-		s, err := scenario.LoadFS(fixtures.Scenarios(), name+".yaml")
+		s, err := scenario.Builtin(name)
 		if err != nil || s.Expect == nil {
 			t.Fatal(name, s, err)
 		}

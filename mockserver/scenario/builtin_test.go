@@ -1,7 +1,7 @@
 package scenario_test
 
 import (
-	"path/filepath"
+	"errors"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,39 +15,36 @@ var kebab = regexp.MustCompile(`^[a-z]+(-[a-z0-9]+)*$`)
 // The built-in scenarios live in fixtures, which knows nothing of the language; that they are good is judged here.
 func TestBuiltIns(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("../../fixtures/scenarios/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(files) < 20 {
-		t.Errorf("%d built-in scenarios, want at least 20", len(files))
+	names := scenario.Builtins()
+	if len(names) < 20 {
+		t.Errorf("%d built-in scenarios, want at least 20", len(names))
 	}
 	described := map[string]string{}
-	for _, file := range files {
-		s, err := scenario.Load(file)
+	for _, name := range names {
+		s, err := scenario.Builtin(name)
 		if err != nil {
 			t.Error(err)
 			continue
 		}
-		if name := strings.TrimSuffix(filepath.Base(file), ".yaml"); s.Name != name || !kebab.MatchString(name) {
-			t.Errorf("%s: the name is %q, want the file's, in-kebab-case.yaml", file, s.Name)
+		if s.Name != name || !kebab.MatchString(name) {
+			t.Errorf("%s: the name is %q, want the file's, in-kebab-case.yaml", name, s.Name)
 		}
 		if d := s.Description; !strings.HasSuffix(d, ".") || strings.ContainsAny(d, "\n") || len(d) > 120 {
-			t.Errorf("%s: the description is not one sentence of at most 120 characters: %q", file, d)
+			t.Errorf("%s: the description is not one sentence of at most 120 characters: %q", name, d)
 		}
 		if other, ok := described[s.Description]; ok {
-			t.Errorf("%s and %s have the same description", file, other)
+			t.Errorf("%s and %s have the same description", name, other)
 		}
-		described[s.Description] = file
+		described[s.Description] = name
 		if len(s.When) > 0 {
-			t.Errorf("%s: a built-in scenario is for every request", file)
+			t.Errorf("%s: a built-in scenario is for every request", name)
 		}
-		judged(t, file, s)
+		judged(t, name, s)
 	}
 }
 
 // judged checks that a client can be judged by s, soon: certify runs it with the real clock.
-func judged(t *testing.T, file string, s *scenario.Scenario) {
+func judged(t *testing.T, name string, s *scenario.Scenario) {
 	t.Helper()
 	held, waits := false, time.Duration(0)
 	for _, step := range s.Steps {
@@ -57,19 +54,31 @@ func judged(t *testing.T, file string, s *scenario.Scenario) {
 	e := s.Expect
 	switch {
 	case held && e != nil:
-		t.Errorf("%s: waits for people, so a client cannot be judged by it", file)
+		t.Errorf("%s: waits for people, so a client cannot be judged by it", name)
 	case held:
 	case e == nil:
-		t.Errorf("%s: no expectation", file)
+		t.Errorf("%s: no expectation", name)
 	case e.Exit == "" || e.Out == "" && e.Exit != scenario.ExitHonest || e.Within == 0:
-		t.Errorf("%s: the expectation says nothing about exit, out, or within", file)
+		t.Errorf("%s: the expectation says nothing about exit, out, or within", name)
 	case e.Params == "" || e.Requests == "" || e.Hides == "":
-		t.Errorf("%s: the expectation says nothing about params, requests, or hides, which every client is judged by", file)
+		t.Errorf("%s: the expectation says nothing about params, requests, or hides, which every client is judged by", name)
 	case e.Dump == "" && e.Exit == scenario.ExitSuccess:
-		t.Errorf("%s: the expectation says nothing about the dump", file)
+		t.Errorf("%s: the expectation says nothing about the dump", name)
 	case e.Exit != scenario.ExitHonest && (e.Exit == scenario.ExitSuccess) != (e.Out == scenario.OutUpgraded):
-		t.Errorf("%s: exit %s and out %s", file, e.Exit, e.Out)
+		t.Errorf("%s: exit %s and out %s", name, e.Exit, e.Out)
 	case e.Exit == scenario.ExitSuccess && waits > 10*time.Second:
-		t.Errorf("%s: takes %s", file, waits)
+		t.Errorf("%s: takes %s", name, waits)
+	}
+}
+
+func TestBuiltin_unknown(t *testing.T) {
+	t.Parallel()
+	_, err := scenario.Builtin("server-error-for-a-wile")
+	unknown, ok := errors.AsType[*scenario.UnknownError](err)
+	if !ok || unknown.Name != "server-error-for-a-wile" || unknown.Nearest != "server-error-for-a-while" {
+		t.Errorf("got %#v, want an UnknownError with the nearest name", err)
+	}
+	if _, err := scenario.Builtin("../answers/ok"); err == nil {
+		t.Error("a path is taken for a name")
 	}
 }

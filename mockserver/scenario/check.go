@@ -47,7 +47,7 @@ func check(s *Scenario) []Mistake {
 // at notes the mistake, if err is one.
 func (c *checker) at(path string, err error) {
 	if err != nil {
-		c.mistakes = append(c.mistakes, place(path, err))
+		c.mistakes = append(c.mistakes, mistakeAt(path, err))
 	}
 }
 
@@ -84,12 +84,12 @@ func (c *checker) step(path string, step Step, last bool) {
 }
 
 func (c *checker) fault(path string, f Fault) {
-	room, ok := findRoom(f.On)
+	place, ok := findPlace(f.On)
 	switch {
 	case f.On == "":
 		c.at(path+".on", wrong("a fault wants `on`: where it strikes"))
 	case !ok:
-		c.at(path+".on", unknown("place", f.On, Places()))
+		c.at(path+".on", unknown("place", f.On, placeNames()))
 	}
 	for _, number := range []struct {
 		name  string
@@ -104,7 +104,7 @@ func (c *checker) fault(path string, f Fault) {
 	}
 	actions := f.actions()
 	if ok {
-		c.room(path, f, room, actions)
+		c.inPlace(path, f, place, actions)
 	}
 	switch {
 	case len(actions) > 1:
@@ -112,40 +112,40 @@ func (c *checker) fault(path string, f Fault) {
 	case len(actions) == 0 && f.Delay == 0 && f.Rate == 0:
 		expected := []string{"delay"}
 		if ok {
-			expected = append(slices.Clone(room.actions), "delay")
+			expected = append(slices.Clone(place.actions), "delay")
 		}
 		c.at(path, problem{message: "nothing happens: a fault wants an action", expected: expected})
 	}
 	c.answer(path, f)
 }
 
-// room checks what goes wrong against what can go wrong there.
-func (c *checker) room(path string, f Fault, room room, actions []string) {
+// inPlace checks what goes wrong against what can go wrong there.
+func (c *checker) inPlace(path string, f Fault, place place, actions []string) {
 	for _, action := range actions {
-		if !slices.Contains(room.actions, action) {
+		if !slices.Contains(place.actions, action) {
 			c.at(path+"."+action, problem{
 				message:  fmt.Sprintf("%s cannot happen on %s", quote(action), quote(f.On)),
-				expected: room.actions,
+				expected: place.actions,
 			})
 		}
 	}
-	if f.Rate > 0 && !room.rate {
+	if f.Rate > 0 && !place.rate {
 		c.at(path+".rate", wrong("no bytes flow on %s that a rate could slow down: use `delay`", quote(f.On)))
 	}
 	switch {
 	case f.After <= 0:
-	case room.after == nil:
-		var places []string
-		for _, r := range rooms {
-			if r.after != nil {
-				places = append(places, r.on)
+	case place.after == nil:
+		var with []string
+		for _, p := range places {
+			if p.after != nil {
+				with = append(with, p.on)
 			}
 		}
-		c.at(path+".after", wrong("there are no bytes to count on %s: `after` is possible on %s", quote(f.On), oneOf(places)))
+		c.at(path+".after", wrong("there are no bytes to count on %s: `after` is possible on %s", quote(f.On), oneOf(with)))
 	case len(actions) == 0:
-		c.at(path+".after", wrong("nothing happens after these bytes: `after` wants an action, expected %s", oneOf(room.after)))
-	case len(actions) == 1 && !slices.Contains(room.after, actions[0]) && slices.Contains(room.actions, actions[0]):
-		c.at(path+".after", wrong("%s on %s does not wait for bytes: `after` is possible with %s", quote(actions[0]), quote(f.On), oneOf(room.after)))
+		c.at(path+".after", wrong("nothing happens after these bytes: `after` wants an action, expected %s", oneOf(place.after)))
+	case len(actions) == 1 && !slices.Contains(place.after, actions[0]) && slices.Contains(place.actions, actions[0]):
+		c.at(path+".after", wrong("%s on %s does not wait for bytes: `after` is possible with %s", quote(actions[0]), quote(f.On), oneOf(place.after)))
 	}
 }
 
@@ -229,20 +229,20 @@ func (c *checker) expect(e *Expect) {
 
 func (c *checker) shown(path string, text Text) {
 	switch {
-	case text.IsZero():
+	case text == (Text{}):
 		c.at(path, wrong("wanted a status key or a literal, found neither"))
 	case text.Key != "" && text.Literal != "":
 		c.at(path, wrong("either a status key or a literal, not both"))
-	case text.Key != "" && !slices.Contains(StatusKeys(), text.Key):
-		problem := unknown("status key", text.Key, StatusKeys()).(problem)
+	case text.Key != "" && !slices.Contains(statusKeyNames(), text.Key):
+		problem := unknown("status key", text.Key, statusKeyNames()).(problem)
 		problem.message += " (a literal begins with `text:`)"
 		c.at(path, problem)
 	}
 }
 
 func (c *checker) event(path, event string) {
-	if !slices.Contains(Events(), event) {
-		c.at(path, unknown("event", event, Events()))
+	if !slices.Contains(eventNames(), event) {
+		c.at(path, unknown("event", event, eventNames()))
 	}
 }
 

@@ -37,7 +37,7 @@ func (d *decoder) wrong(v value, err error) {
 }
 
 func (d *decoder) wrongAt(at *token.Position, path string, err error) {
-	m := place(path, err)
+	m := mistakeAt(path, err)
 	m.File, m.Line, m.Column = d.file, 1, 1
 	if at != nil {
 		m.Line, m.Column = at.Line, at.Column

@@ -25,20 +25,21 @@ const (
 
 // Expect is what a good client does. What is empty is not judged.
 type Expect struct {
-	// Exit is success (status 0), failure (any other), or honest: success if the upgraded dump is in the output file, and
-	// failure if it is not.
+	// Exit is success (status 0), failure (any other), or honest: success if the upgraded dump is in the output
+	// file, and failure if it is not.
 	Exit string `json:"exit,omitempty"`
-	// Calls bounds how often each event of [Events] happened, faulted ones included.
+	// Calls bounds how often each event (one of the On constants) happened, including those that a fault answered.
 	Calls map[string]Bound `json:"calls,omitempty"`
-	// Order lists events that happened in this order. What changes nothing, see [Harmless], may have happened before, too.
+	// Order lists events that happened in this order. What changes nothing on the platform, such as a
+	// status, may have happened before, too.
 	Order []string `json:"order,omitempty"`
 	// Interval bounds the time between every two successive events of a kind with nothing between them, until the
 	// request is done.
 	Interval map[string]Interval `json:"interval,omitempty"`
 	// RetryAfter is `kept`: a client that was told to retry after some time waits for so long.
 	RetryAfter string `json:"retry_after,omitempty"`
-	// GivesUp is an event that a client does not cause for ever: it ends within Within, or at least its attempts come further
-	// and further apart. If it is set, Exit is not judged for a client that had to be ended.
+	// GivesUp is an event that a client does not cause for ever: it ends within Within, or at least its attempts come
+	// further and further apart. If it is set, Exit is not judged for a client that had to be ended.
 	GivesUp string `json:"gives_up,omitempty"`
 	// Resumed says that the broken transfer was continued, not begun again.
 	Resumed bool `json:"resumed,omitempty"`
@@ -58,7 +59,7 @@ type Expect struct {
 	Hides string `json:"hides,omitempty"`
 }
 
-// Text is something that a client prints: the text of a status key, or a literal. One of them is set.
+// Text is something that a client prints: the text of the status key Key, or Literal. Exactly one of them is set.
 type Text struct {
 	Key     string
 	Literal string
@@ -83,9 +84,6 @@ func (t Text) String() string {
 	}
 	return t.Key
 }
-
-// IsZero reports whether nothing is meant.
-func (t Text) IsZero() bool { return t == Text{} }
 
 // MarshalText returns what String returns.
 func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
@@ -133,7 +131,7 @@ func cutOp(text string) (Op, string) {
 	return "=", text
 }
 
-// Bound is a bound on a number of events.
+// Bound is a bound on a number of events: how it compares (Op) with N.
 type Bound struct {
 	Op Op
 	N  int
@@ -186,7 +184,7 @@ func checkOp(op Op) error {
 	return wrong("unknown comparison %s, expected `=`, `>=`, `<=`, `>` or `<`", quote(string(op)))
 }
 
-// Interval is a bound on the time between two events.
+// Interval is a bound on the time between two events: how it compares (Op) with D.
 type Interval struct {
 	Op Op
 	D  time.Duration

@@ -51,7 +51,7 @@ type Fault struct {
 	HostKey string `json:"hostkey,omitempty"`
 }
 
-// Failure is one object of an answer's `failures`. Any reason can be scripted.
+// Failure is one object of an answer's `failures`: its reason, of which any can be scripted, and its message.
 type Failure struct {
 	Reason  string
 	Message string

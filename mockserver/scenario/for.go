@@ -5,13 +5,18 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/upgrademock/upgrademock/internal/spelling"
 )
 
 // For is how long a step lasts: a time, a number of polls, or until it is released. At most one is set; the zero
 // value is for ever.
 type For struct {
+	// Duration is the time that the step lasts.
 	Duration time.Duration
-	Polls    int
+	// Polls is the number of status calls that the step answers.
+	Polls int
+	// Released holds the request in the step until it is released.
 	Released bool
 }
 
@@ -34,9 +39,13 @@ func (f For) String() string {
 func (f For) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
 
 // UnmarshalText reads what a script may say.
-func (f *For) UnmarshalText(text []byte) (err error) {
-	*f, err = parseFor(string(text))
-	return err
+func (f *For) UnmarshalText(text []byte) error {
+	parsed, err := parseFor(string(text))
+	if err != nil {
+		return err
+	}
+	*f = parsed
+	return nil
 }
 
 const wantFor = "wanted a duration such as `2s`, a number of polls such as `3 polls`, or `released`"
@@ -64,7 +73,7 @@ func parseFor(text string) (For, error) {
 	if _, err := strconv.Atoi(text); err == nil {
 		return For{}, wrong("say %s of what: `%ss` or `%s polls`", text, text, text)
 	}
-	return For{}, didYouMean(Nearest(text, "released", "1 poll"), "%s, found %s", wantFor, quote(text))
+	return For{}, didYouMean(spelling.Nearest(text, "released", "1 poll"), "%s, found %s", wantFor, quote(text))
 }
 
 func (f For) check() error {

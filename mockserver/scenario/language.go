@@ -181,7 +181,7 @@ func (d *decoder) upgradedObject(v value, u *Upgraded) {
 		"notes":   d.text(&u.Notes),
 		"modules": d.text(&u.Modules),
 	})
-	if u.IsZero() {
+	if *u == (Upgraded{}) {
 		d.wrong(v, problem{message: "an object names at least one file", expected: []string{"same", "built"}})
 	}
 }

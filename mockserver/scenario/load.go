@@ -25,21 +25,6 @@ func Load(path string) (*Scenario, error) {
 	return s, nil
 }
 
-// LoadFS reads the script in the file name of fsys, such as a built-in one. The files that it names, which a built-in
-// one never does, are taken from the present directory.
-func LoadFS(fsys fs.FS, name string) (*Scenario, error) {
-	src, err := fs.ReadFile(fsys, name)
-	if err != nil {
-		return nil, err
-	}
-	s, d := parse(name, src)
-	d.add(resolve(s, "."))
-	if err := asError(d.mistakes); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
 // Resolve makes the paths of the files that a script from elsewhere names absolute, relative ones starting at dir, and
 // reports those that don't exist as an [*Error].
 func (s *Scenario) Resolve(dir string) error {

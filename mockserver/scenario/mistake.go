@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/upgrademock/upgrademock/internal/spelling"
 )
 
 // Mistake is one thing wrong with a script.
@@ -58,6 +60,7 @@ func (m Mistake) Error() string {
 // Error is every mistake of one script, in the order of the file. errors.As finds it, and errors.As with a *Mistake
 // finds the first.
 type Error struct {
+	// Mistakes are never empty.
 	Mistakes []Mistake
 }
 
@@ -112,12 +115,12 @@ func unknown(what, word string, valid []string) error {
 	return problem{
 		message:  fmt.Sprintf("unknown %s %s", what, quote(word)),
 		expected: valid,
-		nearest:  Nearest(word, valid...),
+		nearest:  spelling.Nearest(word, valid...),
 	}
 }
 
-// place makes the mistake of an error that a parser or check returned.
-func place(path string, err error) Mistake {
+// mistakeAt makes the mistake of an error that a parser or check returned.
+func mistakeAt(path string, err error) Mistake {
 	if p, ok := err.(problem); ok {
 		return Mistake{Path: path, Message: p.message, Expected: p.expected, Nearest: p.nearest}
 	}
@@ -147,46 +150,4 @@ func oneOf(words []string) string {
 		return strings.Join(quoted, "")
 	}
 	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
-}
-
-// Nearest returns the word with the fewest typing slips (a character missing, extra, wrong, or two swapped) between
-// it and text, or "" when none is near enough to have been meant.
-func Nearest(text string, words ...string) string {
-	best, fewest := "", 1+max(1, utf8.RuneCountInString(text)/3)
-	for _, word := range words {
-		slips := distance([]rune(strings.ToLower(text)), []rune(strings.ToLower(word)))
-		if slips < fewest && word != "" {
-			best, fewest = word, slips
-		}
-	}
-	return best
-}
-
-// distance is the optimal string alignment distance.
-func distance(a, b []rune) int {
-	const far = 1 << 20
-	if len(a)+len(b) > 200 {
-		return far // nobody mistypes a keyword at this length
-	}
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			same := 1
-			if a[i-1] == b[j-1] {
-				same = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+same)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(a)][len(b)]
 }

@@ -36,11 +36,11 @@ const (
 	actHostKey    = "hostkey"
 )
 
-// room says what can go wrong at a place.
-type room struct {
+// place says what can go wrong in one place.
+type place struct {
 	on      string
 	actions []string
-	after   []string // the actions that can strike at a byte; nil: there are no bytes to count
+	after   []string // the actions that can trigger at a byte; nil if there are no bytes to count
 	rate    bool     // whether bytes flow there
 }
 
@@ -49,8 +49,8 @@ var (
 	transfer = []string{actError, actDisconnect, actReset, actRevoke}
 )
 
-// rooms is the whole table: a fault is possible where it stands here, and nowhere else.
-var rooms = []room{
+// places has every place where a fault is possible.
+var places = []place{
 	{OnCreate, answer, nil, true},
 	{OnUpload, answer, []string{actFailure, actHTTP, actReset, actCut}, true},
 	{OnRequestSFTPAccess, answer, nil, true},
@@ -66,31 +66,22 @@ var rooms = []room{
 	{OnSFTPClose, transfer, nil, false},
 }
 
-func findRoom(on string) (room, bool) {
-	i := slices.IndexFunc(rooms, func(r room) bool { return r.on == on })
+func findPlace(on string) (place, bool) {
+	i := slices.IndexFunc(places, func(p place) bool { return p.on == on })
 	if i < 0 {
-		return room{}, false
+		return place{}, false
 	}
-	return rooms[i], true
+	return places[i], true
 }
 
-// Places returns what a fault can be on.
-func Places() []string {
-	names := make([]string, len(rooms))
-	for i, r := range rooms {
-		names[i] = r.on
+// placeNames returns what a fault can be on.
+func placeNames() []string {
+	names := make([]string, len(places))
+	for i, p := range places {
+		names[i] = p.on
 	}
 	return names
 }
 
-// Harmless reports whether an event changes nothing on the platform, so that a client may cause it at any time.
-func Harmless(event string) bool {
-	switch event {
-	case OnStatus, OnDownload, OnSFTPLogin, OnSFTPOpen, OnSFTPRead, OnSFTPGet:
-		return true
-	}
-	return false
-}
-
-// Events returns what an expectation can count, order and time: every place, and sftp.put and sftp.get.
-func Events() []string { return append(Places(), OnSFTPPut, OnSFTPGet) }
+// eventNames returns what an expectation can count, order and time: every place, and sftp.put and sftp.get.
+func eventNames() []string { return append(placeNames(), OnSFTPPut, OnSFTPGet) }

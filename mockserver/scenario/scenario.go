@@ -61,8 +61,7 @@ type Step struct {
 	State string `json:"state"`
 	// For is how long the state lasts; zero: for ever, which only the last step may and must say.
 	For For `json:"for,omitzero"`
-	// Set overrides keys of status from this step on: strings, integers, booleans, lists of strings or nil,
-	// as [StatusKeys] says.
+	// Set overrides keys of status from this step on: strings, integers, booleans, lists of strings or nil.
 	Set map[string]any `json:"set,omitempty"`
 }
 
@@ -127,18 +126,12 @@ func (s *Scenario) UnmarshalJSON(src []byte) error {
 	return nil
 }
 
-// IsZero reports whether the upgraded dump is the uploaded one and nothing else is scripted.
-func (u Upgraded) IsZero() bool { return u == Upgraded{} }
-
 // files lists the named files as key → path.
 func (u *Upgraded) files() map[string]*string {
 	files := map[string]*string{"archive": &u.Archive, "sql": &u.SQL, "notes": &u.Notes, "modules": &u.Modules}
 	maps.DeleteFunc(files, func(_ string, path *string) bool { return *path == "" })
 	return files
 }
-
-// NamesFiles tells whether the result is, in part, files of this machine.
-func (u Upgraded) NamesFiles() bool { return len(u.files()) > 0 }
 
 // MarshalJSON writes the shortest form of the language: "same", "built", or an object.
 func (u Upgraded) MarshalJSON() ([]byte, error) {

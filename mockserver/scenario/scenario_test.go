@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -292,21 +291,6 @@ func TestLoad_noScript(t *testing.T) {
 	t.Parallel()
 	if _, err := scenario.Load(filepath.Join(t.TempDir(), "gone.yaml")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v, want fs.ErrNotExist", err)
-	}
-	if _, err := scenario.LoadFS(fstest.MapFS{}, "gone.yaml"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v, want fs.ErrNotExist", err)
-	}
-}
-
-func TestLoadFS(t *testing.T) {
-	t.Parallel()
-	fsys := fstest.MapFS{"a.yaml": {Data: []byte("description: hello")}, "b.yaml": {Data: []byte("upgraded: {archive: no/such.zip}")}}
-	s, err := scenario.LoadFS(fsys, "a.yaml")
-	if err != nil || s.Name != "a" || s.Description != "hello" {
-		t.Errorf("got %+v, %v", s, err)
-	}
-	if _, err := scenario.LoadFS(fsys, "b.yaml"); err == nil || !strings.HasPrefix(err.Error(), "b.yaml:1:21: upgraded.archive: cannot read") {
-		t.Errorf("got %v, want a mistake with its place", err)
 	}
 }
 

@@ -127,7 +127,7 @@ func stepSchema() node {
 
 func faultSchema() node {
 	fault := object("One thing that goes wrong. It has one action, or a delay, a rate, or both.", keys{
-		"on":    words("Where it goes wrong.", Places()...),
+		"on":    words("Where it goes wrong.", placeNames()...),
 		"skip":  number("How many calls pass first.", 0),
 		"times": number("How often it strikes at most; without: always.", 1),
 		"every": number("2 strikes at every second call.", 1),
@@ -159,17 +159,17 @@ func faultSchema() node {
 		actHostKey:    words("Shows another host key than before.", "changed"),
 	}, "on")
 	var rules []node
-	for _, room := range rooms {
-		possible := append([]string{"on", "skip", "times", "every", "delay"}, room.actions...)
-		if room.after != nil {
+	for _, place := range places {
+		possible := append([]string{"on", "skip", "times", "every", "delay"}, place.actions...)
+		if place.after != nil {
 			possible = append(possible, "after")
 		}
-		if room.rate {
+		if place.rate {
 			possible = append(possible, "rate")
 		}
 		slices.Sort(possible)
 		rules = append(rules, node{
-			"if":   node{"properties": keys{"on": {"const": room.on}}, "required": []string{"on"}},
+			"if":   node{"properties": keys{"on": {"const": place.on}}, "required": []string{"on"}},
 			"then": node{"propertyNames": node{"enum": possible}},
 		})
 	}
@@ -196,19 +196,19 @@ func upgradedSchema() node {
 func expectSchema() node {
 	const op = `(>=|<=|==|>|<|=)? *`
 	counts, times := keys{}, keys{}
-	for _, event := range Events() {
+	for _, event := range eventNames() {
 		counts[event] = numberOr("How often: 1, >=3, <=2.", op+`\+?[0-9]+`, 0)
 		times[event] = form("How far apart at least or at most: >=1s, >=1s on average.", `(>=|<=|>|<) *(`+durationPattern+`)(`+onAverage+`)?`)
 	}
-	text := []node{words("", StatusKeys()...), form("", `text:[\s\S]+`)}
+	text := []node{words("", statusKeyNames()...), form("", `text:[\s\S]+`)}
 	texts := node{"description": "", "type": "array", "minItems": 1, "items": node{"anyOf": text}}
 	return object("What a good client does; judged when it has finished.", keys{
 		"exit":        words("How it ends; honest: success if the upgraded dump is there, and failure if not.", ExitSuccess, ExitFailure, ExitHonest),
 		"calls":       object("How often things happened.", counts),
-		"order":       {"description": "In which order things happened.", "type": "array", "minItems": 2, "items": words("", Events()...)},
+		"order":       {"description": "In which order things happened.", "type": "array", "minItems": 2, "items": words("", eventNames()...)},
 		"interval":    object("How far apart any two successive ones were.", times),
 		"retry_after": words("How long a client waits that was told to retry after some time.", RetryAfterKept),
-		"gives_up":    words("What the client does not try for ever, or at least less and less often.", Events()...),
+		"gives_up":    words("What the client does not try for ever, or at least less and less often.", eventNames()...),
 		"resumed":     truth("The broken transfer was continued, not begun again."),
 		"params":      words("What create got, compared with what the client was told.", ParamsAsTold),
 		"dump":        words("What is processed, compared with the file that the client was told to send.", DumpIntact),

@@ -1,11 +1,6 @@
 package scenario
 
-import (
-	"errors"
-	"fmt"
-	"maps"
-	"slices"
-)
+import "slices"
 
 // kind is the type of a status key's value.
 type kind string
@@ -53,8 +48,8 @@ var statusKeys = []struct {
 	{"compressions", kindList},
 }
 
-// StatusKeys returns the keys of a status answer.
-func StatusKeys() []string {
+// statusKeyNames returns the keys of a status answer.
+func statusKeyNames() []string {
 	names := make([]string, len(statusKeys))
 	for i, key := range statusKeys {
 		names[i] = key.name
@@ -64,21 +59,10 @@ func StatusKeys() []string {
 
 // settable are the keys that a step may set: all but those that say who the request is.
 func settable() []string {
-	return slices.DeleteFunc(StatusKeys(), identifies)
+	return slices.DeleteFunc(statusKeyNames(), identifies)
 }
 
 func identifies(key string) bool { return key == "id" || key == "key" }
-
-// CheckSet tells what is wrong with a `set` that came another way than in a script, such as over the control API.
-func CheckSet(set map[string]any) error {
-	var errs []error
-	for _, key := range slices.Sorted(maps.Keys(set)) {
-		if err := checkSet(key, set[key]); err != nil {
-			errs = append(errs, fmt.Errorf("set: %s: %w", key, err))
-		}
-	}
-	return errors.Join(errs...)
-}
 
 func checkSet(key string, value any) error {
 	if identifies(key) {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/upgrademock/upgrademock/internal/spelling"
 )
 
 // units are those that sizes are written in, the largest binary ones first, which is the order of formatting.
@@ -51,7 +53,7 @@ func parseSize(text string) (int64, error) {
 	for i, unit := range units {
 		names[i] = unit.name
 	}
-	meant := Nearest(parts[2], names...)
+	meant := spelling.Nearest(parts[2], names...)
 	if meant != "" {
 		meant = parts[1] + meant
 	}

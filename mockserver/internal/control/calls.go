@@ -182,7 +182,7 @@ func (a api) addScenario(w http.ResponseWriter, r *http.Request, _ query) (any, 
 	if err != nil {
 		return nil, problem{http.StatusBadRequest, err}
 	}
-	if script.Upgraded.NamesFiles() && !fromHere(r) {
+	if u := script.Upgraded; u.Archive+u.SQL+u.Notes+u.Modules != "" && !fromHere(r) {
 		return nil, Refused(http.StatusForbidden, errors.New("this scenario names files of the emulator's machine, which can be asked for from that machine only; "+
 			"give it to the emulator when it starts (--scenario)"))
 	}

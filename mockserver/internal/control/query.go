@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/upgrademock/upgrademock/internal/spelling"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
-	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
 // query is what the query string of a call says.
@@ -94,7 +94,7 @@ func (a api) readParameter(q *query, name, text string) (err error) {
 
 // unknown is the sentence about a word that is none of those that are known.
 func unknown(what, word string, known []string) string {
-	if nearest := scenario.Nearest(word, known...); nearest != "" {
+	if nearest := spelling.Nearest(word, known...); nearest != "" {
 		return fmt.Sprintf("unknown %s %q, did you mean %q? Known: %s", what, word, nearest, strings.Join(known, ", "))
 	}
 	return fmt.Sprintf("unknown %s %q; known: %s", what, word, strings.Join(known, ", "))
