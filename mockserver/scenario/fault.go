@@ -51,9 +51,11 @@ type Fault struct {
 	HostKey string `json:"hostkey,omitempty"`
 }
 
-// Failure is one object of an answer's `failures`: its reason, of which any can be scripted, and its message.
+// Failure is one object of an answer's `failures`.
 type Failure struct {
-	Reason  string
+	// Reason is what programs look at, such as "SERVER:ERROR". Any can be scripted.
+	Reason string
+	// Message is for people.
 	Message string
 	// More holds the further keys, such as code, value, expected: any JSON value.
 	More map[string]any
