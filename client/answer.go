@@ -13,21 +13,22 @@ import (
 	"unicode"
 )
 
-// answer is a method's JSON object, its list of failures empty.
+// answer is the JSON object of an answer without failures.
 type answer struct {
 	fields map[string]json.RawMessage
 	raw    []byte
 }
 
-// readAnswer judges a whole answer. The platform is known to report failures with HTTP status 200 (1.7); others
-// in front of it use the status, so both count.
+// readAnswer reads an answer. The platform reports failures with HTTP status 200 (row 1.7), front-ends with another
+// status; either is an error.
 func readAnswer(op string, resp *http.Response, raw []byte, key Key) (*answer, *Error) {
 	e := &Error{Op: op, Status: resp.StatusCode, Raw: raw, RetryAfter: retryAfter(resp.Header, time.Now())}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &fields); err != nil || fields == nil {
 		e.Err = notJSON(resp, raw, key)
-		// A page under a good status comes from something in front of the platform that kept the call to itself.
-		e.uncertain = (resp.StatusCode < 300 && !looksHTML(resp.Header.Get("Content-Type"), raw)) || uncertainStatus(resp.StatusCode)
+		// A page with status 200 comes from a front-end that did not pass the call on.
+		page := looksHTML(resp.Header.Get("Content-Type"), raw)
+		e.uncertain = resp.StatusCode < 300 && !page || uncertainStatus(resp.StatusCode)
 		return nil, e
 	}
 	e.Failures = decodeFailures(fields["failures"], key)
@@ -42,11 +43,11 @@ func readAnswer(op string, resp *http.Response, raw []byte, key Key) (*answer, *
 	return &answer{fields, raw}, nil
 }
 
-// uncertainStatus reports whether the platform may have acted on a call before this came of it: it broke on the way, or
-// a front-end waited in vain. (502 and 503 are taken for a platform that was not reached.)
+// uncertainStatus reports whether the platform may have acted on a call that got this status: it failed on the way,
+// or a front-end waited too long for it. 502 and 503 mean that the platform was not reached.
 func uncertainStatus(code int) bool { return code == 500 || code == 504 }
 
-// notJSON says what came instead of JSON, with its first line: that is where a proxy or a login page tells its name.
+// notJSON describes what came instead of JSON, with its first line, which often names a proxy or a login page.
 func notJSON(resp *http.Response, raw []byte, key Key) error {
 	if loc := resp.Header.Get("Location"); loc != "" && resp.StatusCode/100 == 3 {
 		if u, err := url.Parse(loc); err == nil {
@@ -76,7 +77,7 @@ func looksHTML(contentType string, raw []byte) bool {
 		bytes.HasPrefix(head, []byte("<!doctype html")) || bytes.HasPrefix(head, []byte("<html"))
 }
 
-// firstLine returns the first line with anything on it, made printable and cut at 120 characters.
+// firstLine returns the first line that is not blank, made printable and cut at 120 characters.
 func firstLine(raw []byte) string {
 	for line := range bytes.Lines(raw[:min(len(raw), 64<<10)]) {
 		if s := strings.TrimSpace(string(line)); s != "" {
@@ -86,7 +87,7 @@ func firstLine(raw []byte) string {
 	return ""
 }
 
-// printable drops what could steer a terminal, and cuts at limit characters.
+// printable returns s without characters that are not printable, cut at limit characters.
 func printable(s string, limit int) string {
 	out := []rune(strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) && r != ' ' {
@@ -104,7 +105,8 @@ func statusText(code int) string {
 	return strings.TrimSpace(strconv.Itoa(code) + " " + http.StatusText(code))
 }
 
-// retryAfter reads the header of that name, in either of its forms (RFC 9110, section 10.2.3); zero when there is none.
+// retryAfter returns the duration of a Retry-After header in either form (RFC 9110, section 10.2.3); zero if there is
+// none.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	if n, err := strconv.Atoi(v); err == nil && n >= 0 {
@@ -116,9 +118,10 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// The readers below take a value in any JSON type that could mean what is wanted; null and nonsense are the zero value.
+// The functions below read a value from any JSON type that could mean it. They return the zero value for null and for
+// what cannot be read.
 
-// text reads a string; a number or boolean as it is written; anything else as its JSON.
+// text reads a string. Any other value is returned as its JSON.
 func text(v json.RawMessage) string {
 	v = bytes.TrimSpace(v)
 	if len(v) == 0 || string(v) == "null" {
@@ -150,7 +153,7 @@ func boolean(v json.RawMessage) bool {
 	return b
 }
 
-// list reads an array of anything, or one value alone.
+// list reads an array, or a single value as an array of one.
 func list(v json.RawMessage) []string {
 	var items []json.RawMessage
 	if json.Unmarshal(v, &items) != nil {
@@ -169,7 +172,7 @@ func list(v json.RawMessage) []string {
 	return out
 }
 
-// moment reads the platform's time stamps (section 7: UTC, no zone written).
+// moment reads a time as the platform writes it, in UTC without a zone.
 func moment(v json.RawMessage) time.Time {
 	s := text(v)
 	for _, layout := range []string{time.DateTime, time.RFC3339Nano, "2006-01-02T15:04:05"} {
@@ -180,7 +183,7 @@ func moment(v json.RawMessage) time.Time {
 	return time.Time{}
 }
 
-// without returns the fields that are not in known, nil when there are none.
+// without returns the fields that are not in known; nil if there are none.
 func without(fields map[string]json.RawMessage, known ...string) map[string]json.RawMessage {
 	var extra map[string]json.RawMessage
 next:

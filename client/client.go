@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// ProductionURL is where the real platform lives.
+// ProductionURL is the URL of the real platform.
 const ProductionURL = "https://upgrade.odoo.com"
 
 const (
@@ -29,31 +29,34 @@ const (
 	maxAnswer = 4 << 20
 )
 
-// Options are what New takes beside the URL. Nil means all zero values.
+// Options are the options of [New]. A nil *Options is the same as a zero Options.
 type Options struct {
-	// HTTPClient makes the exchanges. Nil means one of our own: HTTP/1.1, proxies from the environment, RootCAs. A
-	// client given here is used as it is, but never follows redirects of API calls, and those of downloads only
-	// where the key stays with the server that it was meant for.
+	// HTTPClient makes the HTTP calls. If nil, a client is made that speaks HTTP/1.1, takes proxies from the
+	// environment, and trusts RootCAs. Redirections of API calls are never followed; those of downloads are followed
+	// as [Client.DownloadTo] says, and then as the CheckRedirect of HTTPClient says.
 	HTTPClient *http.Client
 
-	// RootCAs is whom to trust for TLS. Nil means the system's authorities (which on Unix obey SSL_CERT_FILE).
-	// Ignored when HTTPClient is given.
+	// RootCAs are the certificate authorities to trust for TLS. If nil, those of the system are trusted, which on
+	// Unix can be set with SSL_CERT_FILE. RootCAs is not used if HTTPClient is set.
 	RootCAs *x509.CertPool
 
-	// Logger gets one record for each exchange, retry and transfer. Nil means silence.
+	// Logger gets a record of each exchange, retry and transfer. If nil, nothing is logged.
 	Logger *slog.Logger
 
-	// UserAgent is sent with each HTTP call. Empty means "upgrademock-client".
+	// UserAgent is sent with each HTTP call. If empty, "upgrademock-client" is sent.
 	UserAgent string
 
-	// CallTimeout bounds one API call other than upload, from the dial to the answer's last byte. Zero means 30 s.
+	// CallTimeout is how long an API call other than upload may take, from the dial to the last byte of the answer.
+	// If zero, it is 30 s.
 	CallTimeout time.Duration
 
-	// StallTimeout is how long a transfer may stand still before the connection counts as broken. Zero means 60 s.
+	// StallTimeout is how long nothing of a transfer may move before its connection counts as broken. If zero, it
+	// is 60 s.
 	StallTimeout time.Duration
 }
 
-// Client calls one upgrade platform. Create it with New.
+// A Client calls one upgrade platform. [New] makes one. Its methods may be called by several goroutines at the same
+// time.
 type Client struct {
 	base    *url.URL
 	http    *http.Client // API calls: redirects are not followed
@@ -67,9 +70,10 @@ type Client struct {
 	lastStatus time.Time // end of the latest status call; Wait keeps its distance from it
 }
 
-// New returns a client for the platform at baseURL, such as [ProductionURL]. The URL is absolute, http or https,
-// without query; a path is kept in front of /database/v1/. It fails when the URL is none of that, and makes no
-// connection.
+// New returns a client for the platform at baseURL, such as [ProductionURL]. It makes no connection.
+//
+// The URL must be absolute, with the scheme http or https and without a query; otherwise New returns an error. If it
+// has a path, that is put before /database/v1/.
 func New(baseURL string, opts *Options) (*Client, error) {
 	var o Options
 	if opts != nil {
@@ -96,21 +100,20 @@ func New(baseURL string, opts *Options) (*Client, error) {
 	api, downloads := *hc, *hc
 	// net/http turns a redirected POST into a GET without body: parameters would be lost, or a key sent elsewhere.
 	api.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	theirs := hc.CheckRedirect
 	downloads.CheckRedirect = func(next *http.Request, via []*http.Request) error {
-		if err := follow(next, via); err != nil || theirs == nil {
+		if err := checkRedirect(next, via); err != nil || hc.CheckRedirect == nil {
 			return err
 		}
-		return theirs(next, via)
+		return hc.CheckRedirect(next, via)
 	}
 	c.http, c.follow = &api, &downloads
 	return c, nil
 }
 
-// URL returns the base URL as it was understood.
+// URL returns the URL of the platform.
 func (c *Client) URL() string { return c.base.String() }
 
-// Close drops idle connections. The client stays usable.
+// Close closes idle connections. The client can be used after it.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func parseBase(s string) (*url.URL, error) {
@@ -129,7 +132,7 @@ func parseBase(s string) (*url.URL, error) {
 		return nil, fmt.Errorf("client: the URL of the platform must end before %q: methods and parameters are added to it", "?")
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
-	// People paste what the documentation shows, which is the URL of a method's folder.
+	// The documentation shows URLs of methods, of which people take the beginning.
 	u.Path = strings.TrimSuffix(u.Path, strings.TrimSuffix(apiPath, "/"))
 	u.RawPath = ""
 	return u, nil
@@ -140,8 +143,8 @@ func validPort(s string) bool {
 	return err == nil && n > 0
 }
 
-// newTransport speaks HTTP/1.1 only: one dump at a time needs no multiplexing, and a broken connection
-// then spoils one exchange and is seen as what it is.
+// newTransport returns a transport for HTTP/1.1 only: one dump at a time needs no multiplexing, and a broken
+// connection breaks one exchange only.
 func newTransport(roots *x509.CertPool) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -166,17 +169,21 @@ func (c *Client) endpoint(method string, query url.Values) string {
 	return u.String()
 }
 
-// form makes one API call whose parameters travel in an urlencoded body, where no proxy's access log keeps them.
-func (c *Client) form(ctx context.Context, op string, params url.Values, key Key, beforeSend func() error) (*answer, error) {
-	return c.call(ctx, op, nil, "application/x-www-form-urlencoded", []byte(params.Encode()), key, beforeSend)
+// form makes an API call with the parameters in an urlencoded body, which proxies do not log as they do URLs.
+func (c *Client) form(
+	ctx context.Context, op string, params url.Values, key Key, beforeSend func() error,
+) (*answer, error) {
+	return c.call(ctx, op, "application/x-www-form-urlencoded", []byte(params.Encode()), key, beforeSend)
 }
 
-// call makes one bounded exchange with a body that is in memory.
-func (c *Client) call(ctx context.Context, op string, query url.Values, contentType string, body []byte, key Key, beforeSend func() error) (*answer, error) {
+// call makes an API call with a body that is in memory.
+func (c *Client) call(
+	ctx context.Context, op, contentType string, body []byte, key Key, beforeSend func() error,
+) (*answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, &timeoutError{c.timeout})
 	defer cancel()
 	src := &sentinelBody{r: bytes.NewReader(body), before: beforeSend}
-	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint(op, query), io.NopCloser(src))
+	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint(op, nil), io.NopCloser(src))
 	if err != nil {
 		return nil, &Error{Op: op, Err: &permanentError{errors.New("the URL cannot be made")}}
 	}
@@ -185,8 +192,8 @@ func (c *Client) call(ctx context.Context, op string, query url.Values, contentT
 	return c.exchange(hr, op, key, src)
 }
 
-// sentinelBody tells whether anything of the body was asked for: until then the platform cannot have acted. Its
-// hook runs at that moment and can still stop the call.
+// sentinelBody is the body of a request. It remembers whether anything of it was read: until then, the platform cannot
+// have acted. before is called at that moment, and can still stop the call.
 type sentinelBody struct {
 	r      io.Reader
 	before func() error
@@ -209,7 +216,7 @@ func (b *sentinelBody) Read(p []byte) (int, error) {
 	return b.r.Read(p)
 }
 
-// state returns whether bytes may have left, and the hook's refusal.
+// state reports whether bytes may have been sent, and returns the error of before.
 func (b *sentinelBody) state() (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -250,7 +257,7 @@ func (c *Client) exchange(hr *http.Request, op string, key Key, body *sentinelBo
 	return a, nil
 }
 
-// cause prefers what cancelled the context, which says more than "context deadline exceeded".
+// cause returns the context's cause if it has ended, and otherwise err.
 func cause(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -6,25 +6,27 @@ import (
 	"strconv"
 )
 
-// CreateParams is what a request is made from (3.1). All but Timezone are required; the platform judges them.
+// CreateParams are the parameters of a request (row 3.1). All but Timezone are required. They are checked by the
+// platform only.
 type CreateParams struct {
 	Contract string // the Enterprise contract's reference, such as "M123456-abcdef"
-	Email    string
+	Email    string // where the platform writes to
 	Target   string // the Odoo version to upgrade to, such as "8.0"
 	Aim      string // "test" or "production"
 	Filename string // the dump's name, which the SFTP server will use; it has no path
-	Timezone string // the server's, for databases older than 6.1; may be empty
+	Timezone string // of the server, for databases older than Odoo 6.1; may be empty
 }
 
-// CreateOptions are for programs that must not lose a request. Nil means all zero values.
+// CreateOptions are the options of [Client.Create]. A nil *CreateOptions is the same as a zero CreateOptions.
 type CreateOptions struct {
-	// BeforeSend runs when the connection stands and before the first byte of the parameters leaves. When it returns an
-	// error, nothing is sent and Create returns an *Error that wraps it.
+	// BeforeSend, if not nil, is called when there is a connection and nothing of the parameters has been sent. If it
+	// returns an error, nothing is sent and Create returns an *Error that wraps it. A program that must not lose a
+	// request notes here that one may exist from now on.
 	BeforeSend func() error
 }
 
-// Create makes a new request in state draft. It is never repeated by itself: an error that is ErrUncertain means that a
-// request may exist whose key nobody knows. Such a request stays a draft for ever.
+// Create makes a new request in state draft. If the error is ErrUncertain, there may be a request whose key is not
+// known; it stays a draft.
 func (c *Client) Create(ctx context.Context, p CreateParams, opts *CreateOptions) (*Request, error) {
 	params := url.Values{
 		"contract": {p.Contract},
@@ -40,7 +42,7 @@ func (c *Client) Create(ctx context.Context, p CreateParams, opts *CreateOptions
 	if opts != nil {
 		before = opts.BeforeSend
 	}
-	// A kept connection may have died unseen, which after sending looks like a lost answer. A fresh one fails before.
+	// An idle connection may be dead, which after sending looks like a lost answer. A new one fails before.
 	c.http.CloseIdleConnections()
 	a, err := c.form(ctx, "create", params, "", before)
 	if err != nil {
@@ -54,7 +56,8 @@ func (c *Client) Create(ctx context.Context, p CreateParams, opts *CreateOptions
 	return r, nil
 }
 
-// Process hands the uploaded dump over to be upgraded (6.1). The state leaves draft. When the outcome is ErrUncertain, Status tells.
+// Process starts the upgrade of the uploaded dump (row 6.1): the request leaves the state draft. If the error is
+// ErrUncertain, [Client.Status] shows whether it has.
 func (c *Client) Process(ctx context.Context, ref Ref) error {
 	_, err := c.form(ctx, "process", ref.values(), ref.Key, nil)
 	if err == nil {
@@ -63,7 +66,8 @@ func (c *Client) Process(ctx context.Context, ref Ref) error {
 	return err
 }
 
-// SkipTest ends the testing phase and has the upgraded database delivered (6.5). Older platforms do not know it: ErrNotFound.
+// SkipTest ends the test phase, so that the upgraded database is delivered (row 6.5). Platforms before 13.0 do not
+// have it: the error is ErrNotFound.
 func (c *Client) SkipTest(ctx context.Context, ref Ref) error {
 	_, err := c.form(ctx, "skip_test", ref.values(), ref.Key, nil)
 	if err == nil {
@@ -72,10 +76,10 @@ func (c *Client) SkipTest(ctx context.Context, ref Ref) error {
 	return err
 }
 
-// Status asks where the request stands.
+// Status returns the present state of the request.
 func (c *Client) Status(ctx context.Context, ref Ref) (*Request, error) {
 	a, err := c.form(ctx, "status", ref.values(), ref.Key, nil)
-	c.statusAsked()
+	c.noteStatus()
 	if err != nil {
 		return nil, err
 	}

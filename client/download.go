@@ -15,27 +15,30 @@ import (
 	"time"
 )
 
-// DownloadOptions are what Download takes beside the URL and the path. Nil means all zero values.
+// DownloadOptions are the options of [Client.Download] and [Client.DownloadTo]. A nil *DownloadOptions is the same as
+// a zero DownloadOptions.
 type DownloadOptions struct {
-	// Progress hears how many bytes are in the file, one call at a time. It must be quick. Nil means nobody.
+	// Progress, if not nil, is called when bytes were written, one call at a time. It should be quick.
 	Progress func(Progress)
 
-	// Retry says how patient to be with broken connections; progress ends a trouble.
+	// Retry says how long to retry broken connections. Bytes that no earlier try brought are progress.
 	Retry *RetryOptions
 
-	// AllowHTML accepts a page. Otherwise one is refused: where a dump should be, it is a proxy's or a login page.
+	// AllowHTML accepts an HTML page and an empty file. Otherwise these are refused, since an HTML page in place of
+	// a dump is a proxy's or a login page.
 	AllowHTML bool
 }
 
-// Downloaded tells what a download did.
+// Downloaded is the result of a download over HTTPS.
 type Downloaded struct {
-	Size   int64  // of the file
-	SHA256 string // of the bytes that came, in hexadecimal
-	From   int64  // where it took up; 0 when it began at the beginning
-	Tries  int    // connections made
+	Size   int64  // the size of the file
+	SHA256 string // the SHA-256 of what was received, in hexadecimal
+	From   int64  // where the download began; not 0 if it continued an earlier one
+	Tries  int    // how many connections were made
 }
 
-// Download fetches one of the URLs of a Request into a file. It is DownloadTo with an Output of its own.
+// Download downloads one of the URLs of a [Request] to a file. It is [Client.DownloadTo] with an [Output] of its own,
+// which it opens and closes.
 func (c *Client) Download(ctx context.Context, rawURL, filename string, opts *DownloadOptions) (*Downloaded, error) {
 	out, err := OpenOutput(filename)
 	if err != nil {
@@ -45,13 +48,17 @@ func (c *Client) Download(ctx context.Context, rawURL, filename string, opts *Do
 	return got, cmp.Or(err, out.Close())
 }
 
-// DownloadTo fetches one of the URLs of a Request. Broken connections are continued, and so are parts that an
-// earlier run left, with Range and If-Range (RFC 9110, section 14), as long as the server says that it is the same
-// file; otherwise it begins again. An answer with a content coding is refused, and so is an empty one: neither is
-// a dump. A URL of another server than the platform's is fetched only over https. A redirection is followed only
-// where it does not carry the request's key to another server, and never from https to http. No Referer is sent. The
-// error is ErrNotFound while the platform does not have the file (yet), and ErrContradiction
-// when the server contradicts itself.
+// DownloadTo downloads one of the URLs of a [Request] to out. What an earlier call, also of another process, has left
+// unfinished is continued, and so are broken connections, as long as the server says that it is the same file;
+// otherwise the download begins again (RFC 9110, section 14).
+//
+// The error is ErrNotFound if the platform does not have the file (yet), and ErrContradiction if the server's answers
+// contradict each other several times. Answers that are empty or have a content coding are refused, since they are no
+// dumps.
+//
+// The URL holds the request's key. A URL of another server than the platform's is accepted only if it is https, or if
+// platform and URL are both http and on this machine. A redirection is followed only if it does not carry the key to
+// another server and does not lead from https to http. No Referer is sent.
 func (c *Client) DownloadTo(ctx context.Context, rawURL string, out *Output, opts *DownloadOptions) (*Downloaded, error) {
 	const op = "download"
 	var o DownloadOptions
@@ -69,7 +76,7 @@ func (c *Client) DownloadTo(ctx context.Context, rawURL string, out *Output, opt
 		return nil, &Error{Op: op, Err: err}
 	}
 	d := &download{c: c, o: &o, url: u, key: keyIn(u), out: out}
-	trouble := backoff{RetryOptions: o.Retry.withDefaults()}
+	retry := backoff{RetryOptions: o.Retry.withDefaults()}
 	for {
 		d.done.Tries++
 		moved, err := d.try(ctx)
@@ -83,10 +90,10 @@ func (c *Client) DownloadTo(ctx context.Context, rawURL string, out *Output, opt
 			return nil, err
 		}
 		if moved {
-			trouble.progress()
+			retry.progress()
 		}
 		c.log.WarnContext(ctx, "download broke off", "what", whatOf(u), "error", err, "try", d.done.Tries)
-		if err := trouble.pause(ctx, err); err != nil {
+		if err := retry.pause(ctx, err); err != nil {
 			return nil, err
 		}
 	}
@@ -98,8 +105,7 @@ func (c *Client) DownloadTo(ctx context.Context, rawURL string, out *Output, opt
 	return &d.done, nil
 }
 
-// keyIn finds the key in a URL of section 7, <base>/database/<region>/<id>/<key>/<path>, so that it can be kept
-// out of messages.
+// keyIn returns the key in a URL of the platform, <base>/database/<region>/<id>/<key>/<path>; empty if it has none.
 func keyIn(u *url.URL) Key {
 	s := strings.Split(u.Path, "/")
 	for i := 0; i+4 < len(s); i++ {
@@ -117,7 +123,7 @@ func whatOf(u *url.URL) string {
 
 var errNoURL = &permanentError{errors.New("there is no usable URL to download from")}
 
-// maxContradictions is how often a server may contradict itself before it is given up.
+// maxContradictions is how many contradictions end a download.
 const maxContradictions = 4
 
 type download struct {
@@ -132,11 +138,12 @@ type download struct {
 	done  Downloaded
 }
 
-// try makes one exchange. It returns nil when the part is whole.
+// try makes one exchange. It returns nil if the part is complete. moved reports whether it brought bytes that no
+// earlier try had.
 func (d *download) try(ctx context.Context) (moved bool, err error) {
 	const op = "download"
-	// Of a part that is whole, the last byte is asked for again: only an answer to a range says that it is still
-	// the same file.
+	// Of a complete part, the last byte is asked for again: only the answer to a range says that it is still the
+	// same file.
 	from, again := d.out.size, int64(0)
 	if from > 0 && from == d.out.source.Size {
 		from, again = from-1, 1
@@ -203,8 +210,8 @@ func (d *download) try(ctx context.Context) (moved bool, err error) {
 	return moved, &Error{Op: op, Err: err}
 }
 
-// begin reads the head of an answer, and prepares the part for the body. It returns the body's length, -1 when
-// unknown.
+// begin checks the header of an answer, and prepares the part for the body. It returns the body's length, or -1 if it
+// is unknown.
 func (d *download) begin(resp *http.Response, from int64, ranged bool) (length int64, err error) {
 	e := &Error{Op: "download", Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header, time.Now())}
 	switch resp.StatusCode {
@@ -233,7 +240,7 @@ func (d *download) begin(resp *http.Response, from int64, ranged bool) (length i
 	return 0, e
 }
 
-// beginAnew prepares for an answer with the whole file.
+// beginAnew prepares the part for an answer with the whole file.
 func (d *download) beginAnew(resp *http.Response, ranged bool) error {
 	e := &Error{Op: "download", Status: resp.StatusCode}
 	h := resp.Header
@@ -245,12 +252,13 @@ func (d *download) beginAnew(resp *http.Response, ranged bool) error {
 		return d.contradiction("the answer has the content coding %s", coding)
 	case coding != "":
 		e.Err = &permanentError{fmt.Errorf("%w: the answer has the content coding %s, though the file as it is was asked for. "+
-			"Nothing was saved: what came may be the dump packed once more by something in front of the platform", ErrContradiction, coding)}
+			"Nothing was saved: what came may be the dump packed once more by something in front of the platform",
+			ErrContradiction, coding)}
 		return e
 	case looksHTML(h.Get("Content-Type"), nil) && !d.o.AllowHTML:
 		head, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-		e.Err = &permanentError{fmt.Errorf("an HTML page, perhaps a proxy's or a login page, came instead of the file; it begins with %q",
-			Redact(firstLine(head), d.key))}
+		e.Err = &permanentError{fmt.Errorf("an HTML page, perhaps a proxy's or a login page, came instead of the file; "+
+			"it begins with %q", Redact(firstLine(head), d.key))}
 		return e
 	case resp.ContentLength == 0 && !d.o.AllowHTML:
 		return d.contradiction("the file is empty")
@@ -265,7 +273,7 @@ func (d *download) beginAnew(resp *http.Response, ranged bool) error {
 	return nil
 }
 
-// another returns why an answer to a range is not of the file that the part is of, empty when it is (RFC 9110,
+// another returns why an answer to a range is of another file than the part; empty if it is of the same (RFC 9110,
 // section 15.3.7).
 func (d *download) another(resp *http.Response, last, total int64) string {
 	h, s := resp.Header, d.out.source
@@ -279,7 +287,8 @@ func (d *download) another(resp *http.Response, last, total int64) string {
 	case looksHTML(h.Get("Content-Type"), nil) && !d.o.AllowHTML:
 		return "an HTML page came for the rest"
 	case h.Get("ETag") != s.ETag:
-		return fmt.Sprintf("the rest has the ETag %s, the beginning had %s", printable(h.Get("ETag"), 80), printable(s.ETag, 80))
+		return fmt.Sprintf("the rest has the ETag %s, the beginning had %s",
+			printable(h.Get("ETag"), 80), printable(s.ETag, 80))
 	case modified != s.Modified && (s.ETag == "" || (modified != "" && s.Modified != "")):
 		return fmt.Sprintf("the rest was changed %s, the beginning %s", printable(modified, 80), printable(s.Modified, 80))
 	case s.Size < 0 && total < 0, s.Size >= 0 && total >= 0 && total != s.Size, s.Size >= 0 && last >= s.Size:
@@ -295,7 +304,7 @@ func rangeLength(h http.Header) int64 {
 	return last - first + 1
 }
 
-// contentCoding returns the content codings of an answer, printable; empty when there are none.
+// contentCoding returns the content codings of an answer, for messages; empty if there are none.
 func contentCoding(h http.Header) string {
 	var codings []string
 	for _, c := range strings.Split(strings.Join(h.Values("Content-Encoding"), ","), ",") {
@@ -306,7 +315,8 @@ func contentCoding(h http.Header) string {
 	return strings.Join(codings, ", ")
 }
 
-// contradiction is trouble that asking for all of the file may mend. When it does not, the download is given up.
+// contradiction throws the part away, since asking for the whole file may help. It returns a transient error, or,
+// after maxContradictions of them, a permanent one.
 func (d *download) contradiction(format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
 	if rerr := d.out.restart(source{}); rerr != nil {
@@ -319,7 +329,7 @@ func (d *download) contradiction(format string, args ...any) error {
 	return &Error{Op: "download", Err: fmt.Errorf("%w: beginning again", err)}
 }
 
-// contentRange parses "bytes 0-99/1234", "bytes 0-99/*" and "bytes */1234"; an unknown number is -1.
+// contentRange parses "bytes 0-99/1234", "bytes 0-99/*" and "bytes */1234". A number that is not given is -1.
 func contentRange(s string) (first, last, total int64, ok bool) {
 	first, last, total = -1, -1, -1
 	spec, found := strings.CutPrefix(strings.TrimSpace(s), "bytes ")
@@ -351,11 +361,11 @@ func contentRange(s string) (first, last, total int64, ok bool) {
 	return f, l, total, true
 }
 
-// errTooLong: more came than was announced.
+// errTooLong means that more was received than was announced.
 var errTooLong = errors.New("the body is too long")
 
-// copy appends the body to the part. It returns how many bytes were written, all of them in order: however
-// the process ends, the part has no holes.
+// copy appends the body to the part. It returns how many bytes were written. They are written in order, so that the
+// part has no holes, however the process ends.
 func (d *download) copy(body io.Reader, from, length int64, dog *watchdog) (int64, error) {
 	buf := make([]byte, 256<<10)
 	var n int64
@@ -367,7 +377,7 @@ func (d *download) copy(body io.Reader, from, length int64, dog *watchdog) (int6
 			if length >= 0 && n+int64(m) > length {
 				return n, errTooLong
 			}
-			if _, err := d.out.Write(buf[:m]); err != nil {
+			if _, err := d.out.write(buf[:m]); err != nil {
 				return n, err
 			}
 			n += int64(m)

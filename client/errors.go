@@ -13,7 +13,7 @@ import (
 	"github.com/upgrademock/upgrademock/client/internal/transfer"
 )
 
-// Reasons the platform is known to give in Failure.Reason. Production may give others: they are carried along as they are.
+// Reasons that the platform is known to give in Failure.Reason. It may give others.
 const (
 	ReasonTargetInvalid    = "TARGET:INVALID"
 	ReasonAimInvalid       = "AIM:INVALID"
@@ -29,45 +29,58 @@ const (
 	ReasonServerError      = "SERVER:ERROR"
 )
 
-// What callers ask about an error, with errors.Is.
+// Errors of this package, for errors.Is.
 var (
-	// ErrNotFound: the contract or the request is unknown, a URL leads nowhere (yet), or a key is wrong.
+	// ErrNotFound means that the contract or the request is unknown, that the key is wrong, or that a file is not
+	// there (yet).
 	ErrNotFound = errors.New("not found")
-	// ErrInvalidState: the method is not allowed in the state the request is in.
+
+	// ErrInvalidState means that the method is not allowed in the request's state.
 	ErrInvalidState = errors.New("not allowed in the request's state")
-	// ErrTransient: trouble that passes by itself; the same call may succeed later.
-	ErrTransient = errors.New("transient trouble")
-	// ErrUncertain: the call left and no clear answer came, so the platform may or may not have acted.
+
+	// ErrTransient means that the same call may succeed later: the platform reported SERVER:ERROR, a server before it
+	// failed, or the network did.
+	ErrTransient = errors.New("transient failure")
+
+	// ErrUncertain means that the call was sent and no clear answer came, so that the platform may have acted on it.
 	ErrUncertain = errors.New("the platform may or may not have acted on the call")
-	// ErrNotJSON: something other than the method's JSON object came back, such as a proxy's page.
+
+	// ErrNotJSON means that the answer is not the method's JSON object, but for example a proxy's page.
 	ErrNotJSON = errors.New("the answer is not the JSON it should be")
-	// ErrRejected: the request ended in a state from which no upgraded database comes.
+
+	// ErrRejected means that the request has ended in a state from which no upgraded database comes.
 	ErrRejected = errors.New("the platform did not upgrade the database")
-	// ErrContradiction: the server's answers contradict each other, time and again, so that what it has cannot be got whole.
+
+	// ErrContradiction means that a server's answers contradict each other or the protocol.
 	ErrContradiction = transfer.ErrContradiction
-	// ErrChanged: a file changed while it was being transferred.
+
+	// ErrChanged means that a file changed while it was transferred.
 	ErrChanged = errors.New("the file changed")
-	// ErrHostKey: the SSH server's host key is unknown and was not accepted, or is not the known one.
+
+	// ErrHostKey means that the key of the SSH server is unknown and was not accepted, or is not the known one.
+	// See [UnknownHostError] and [HostKeyChangedError].
 	ErrHostKey = errors.New("host key not accepted")
-	// ErrUnreachable: the SSH server does not answer; HTTPS may still work.
+
+	// ErrUnreachable means that the SSH server does not answer. HTTPS may still work.
 	ErrUnreachable = errors.New("the SSH server cannot be reached")
-	// ErrLoginRefused: the SSH server takes none of our keys.
+
+	// ErrLoginRefused means that the SSH server accepts none of the keys.
 	ErrLoginRefused = errors.New("the SSH server refused the login")
 )
 
-// Error is what every call of the platform returns when it fails. Its text never holds the request's key.
+// An Error is a call that failed. Its text never holds the request's key.
 type Error struct {
-	Op         string        // the method: "create", "status", "download", …
-	Status     int           // the HTTP status, 0 when no answer came
-	Failures   []Failure     // what the platform reported; empty when the trouble was below it
-	RetryAfter time.Duration // what the answer asked for, 0 when nothing
-	Raw        []byte        // the answer's body as it came, nil when none did; it may hold the key
-	Err        error         // what else went wrong, nil when Failures say it all
+	Op         string        // the method, such as "create", or "download", "sftp upload" or "sftp download"
+	Status     int           // the HTTP status; 0 if there was no answer
+	Failures   []Failure     // what the platform reported
+	RetryAfter time.Duration // how long to wait, by the answer's header of that name; 0 without one
+	Raw        []byte        // the body of the answer, nil if there was none; it may hold the key
+	Err        error         // what else went wrong; nil if Failures say it all
 
 	uncertain bool
 }
 
-// Error names the method and every failure.
+// Error returns the method and all failures.
 func (e *Error) Error() string {
 	var parts []string
 	for _, f := range e.Failures {
@@ -82,10 +95,11 @@ func (e *Error) Error() string {
 	return "client: " + e.Op + ": " + strings.Join(parts, "; ")
 }
 
-// Unwrap returns the cause below the platform's failures.
+// Unwrap returns e.Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is answers for the package's Err values.
+// Is reports whether target is the value of this package that describes e: ErrNotFound, ErrInvalidState, ErrUncertain
+// or ErrTransient.
 func (e *Error) Is(target error) bool {
 	switch target {
 	case ErrNotFound:
@@ -114,8 +128,8 @@ func (e *Error) any(pred func(reason string) bool) bool {
 	return false
 }
 
-// transient holds when only SERVER:ERROR was reported, or when the trouble lies in or before a front-end: statuses made for
-// it, an answer that is a page or damaged instead of JSON, a network that failed.
+// transient reports whether only SERVER:ERROR was reported, or a front-end or the network failed: by the HTTP status,
+// or with an answer that is a page or damaged JSON.
 func (e *Error) transient() bool {
 	if len(e.Failures) > 0 {
 		return !e.any(func(r string) bool { return r != ReasonServerError })
@@ -128,12 +142,12 @@ func (e *Error) transient() bool {
 	case errors.Is(e.Err, ErrNotJSON):
 		return true
 	}
-	return networkTrouble(e.Err)
+	return networkFailure(e.Err)
 }
 
-// networkTrouble reports whether err is a network's failure that may pass. A certificate, a wrong host name or a full
-// disk does not pass.
-func networkTrouble(err error) bool {
+// networkFailure reports whether err is a failure of the network that may pass. A certificate, a wrong host name or a
+// full disk does not.
+func networkFailure(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return false
 	}
@@ -153,7 +167,7 @@ func networkTrouble(err error) bool {
 	return true
 }
 
-// permanentError is trouble that no repetition mends: a wrong argument, our own disk.
+// permanentError is an error that a repetition does not mend, such as a wrong argument or a full disk.
 type permanentError struct{ error }
 
 func (e *permanentError) Unwrap() error { return e.error }
@@ -163,7 +177,8 @@ func isPermanent(err error) bool {
 	return errors.As(err, &p)
 }
 
-// local marks err as trouble of our own disk, and says what to do about the one kind that has a remedy.
+// local returns err, which is one of this machine's files, as a permanent error, with what to do about it if that is
+// known.
 func local(doing string, err error) error {
 	if err == nil {
 		return nil
@@ -172,7 +187,8 @@ func local(doing string, err error) error {
 	case isPermanent(err):
 		return err
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return &permanentError{fmt.Errorf("%s: the disk is full: %w; what is there is kept: make room and start again to continue", doing, err)}
+		return &permanentError{fmt.Errorf("%s: the disk is full: %w; "+
+			"what is there is kept: make room and start again to continue", doing, err)}
 	case errors.Is(err, syscall.EFBIG):
 		return &permanentError{fmt.Errorf("%s: a file may not be so large here: %w; "+
 			"what is there is kept: raise the limit (ulimit -f) and start again to continue", doing, err)}
@@ -180,19 +196,19 @@ func local(doing string, err error) error {
 	return &permanentError{fmt.Errorf("%s: %w", doing, err)}
 }
 
-// Failure is one problem the platform reported.
+// A Failure is a problem that the platform reported.
 type Failure struct {
-	Reason   string   // such as "TARGET:INVALID"
+	Reason   string   // such as ReasonTargetInvalid
 	Message  string   // for people
-	Code     string   // the wrong value, as CONTRACT:NOT_FOUND gives it
-	Value    string   // the wrong value, as TARGET:INVALID gives it
-	Expected []string // the valid values, nil when none were given
+	Code     string   // the wrong value of CONTRACT:NOT_FOUND
+	Value    string   // the wrong value of TARGET:INVALID
+	Expected []string // the valid values; nil if none were given
 
-	// Extra holds the further keys, nil when there are none.
+	// Extra holds the keys that have no field here; nil if there are none.
 	Extra map[string]json.RawMessage
 }
 
-// String returns reason, message and the valid values in one line.
+// String returns the reason, the message and the valid values in one line.
 func (f Failure) String() string {
 	s := f.Reason
 	if f.Message != "" {
@@ -207,7 +223,8 @@ func (f Failure) String() string {
 	return printable(s, 2000)
 }
 
-// decodeFailures reads the list in any shape it could have; an element that is not an object becomes the message of a failure.
+// decodeFailures reads the list of failures, or a single one. An element that is not an object becomes the message of
+// a failure.
 func decodeFailures(raw json.RawMessage, key Key) []Failure {
 	if s := strings.TrimSpace(string(raw)); s == "" || s == "null" || s == "false" || s == `""` {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// errWrongProtocol: the other end does not speak TLS.
+// errWrongProtocol means that the server does not speak TLS.
 var errWrongProtocol = errors.New("the server does not speak TLS there; if it is meant so, write http:// instead of https://")
 
 // TrustError reports a TLS certificate that is not trusted. A certificate authority is trusted by Options.RootCAs.
@@ -51,13 +51,13 @@ func fingerprint(der []byte) string {
 	return strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":")
 }
 
-// timeoutError: one exchange took longer than it may. Unlike the caller's own deadline it is transient.
+// timeoutError means that an exchange took longer than it may. Unlike the caller's own deadline, it is transient.
 type timeoutError struct{ after time.Duration }
 
 func (e *timeoutError) Error() string { return fmt.Sprintf("no answer within %s", e.after) }
 func (e *timeoutError) Timeout() bool { return true }
 
-// explain turns a transport's error into a sentence without the URL, whose query and path may hold the key.
+// explain returns a transport's error without the URL, which may hold the key, and with what to do about it.
 func explain(err error, u *url.URL) error {
 	var ue *url.Error
 	for errors.As(err, &ue) {

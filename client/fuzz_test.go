@@ -54,8 +54,8 @@ func FuzzStatus(f *testing.F) {
 	})
 }
 
-// FuzzDownload: whatever a server says of ranges, a file that is there in the end is what the server's last answer holds
-// from the beginning or continues the part.
+// FuzzDownload: whatever a server says of ranges, a file that is there in the end is what the server's last answer
+// holds from the beginning or continues the part.
 func FuzzDownload(f *testing.F) {
 	f.Add(206, "bytes 4-7/8", `"a"`, "4567")
 	f.Add(206, "bytes 0-7/8", `"a"`, "01234567")

@@ -17,7 +17,7 @@ import (
 )
 
 // HostKeys decides whether an SSH server is the right one, by files in the form of OpenSSH's known_hosts.
-// Its methods may be called by several transfers at the same time; the fields must not be changed meanwhile.
+// It may be used by several transfers at the same time; its fields must not be changed meanwhile.
 type HostKeys struct {
 	// Files are read before each connection. Files that do not exist are skipped.
 	Files []string

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Key is a request's private key. It prints as "[key]" in every format and log record; JSON and string(k) hold the key itself.
+// A Key is the private key of a request. It prints as "[key]" in all formats and log records. Conversion to a string
+// and encoding as JSON keep the key itself.
 type Key string
 
 const hidden = "[key]"
@@ -20,34 +21,34 @@ func (Key) GoString() string { return hidden }
 // LogValue returns a placeholder.
 func (Key) LogValue() slog.Value { return slog.StringValue(hidden) }
 
-// Redact replaces each key in s, as it is or as URLs and JSON escape it, by "[key]". Keys of fewer than 4 characters are
-// no keys, and left alone.
+// Redact returns s with each of the keys replaced by "[key]", also where they are escaped as in URLs, JSON or HTML.
+// Keys of fewer than 4 characters are ignored.
 func Redact(s string, keys ...Key) string {
 	for _, k := range keys {
-		plain := string(k)
-		if len(plain) < 4 {
+		key := string(k)
+		if len(key) < 4 {
 			continue
 		}
 		for _, form := range []string{
-			plain,
-			url.QueryEscape(plain),
-			url.PathEscape(plain),
-			strings.ReplaceAll(plain, "=", "%3D"),
-			strings.ReplaceAll(plain, "=", "%3d"),
-			strings.ReplaceAll(plain, "=", `\u003d`),
-			strings.ReplaceAll(plain, "=", "&#61;"),
+			key,
+			url.QueryEscape(key),
+			url.PathEscape(key),
+			strings.ReplaceAll(key, "=", "%3D"),
+			strings.ReplaceAll(key, "=", "%3d"),
+			strings.ReplaceAll(key, "=", `\u003d`),
+			strings.ReplaceAll(key, "=", "&#61;"),
 		} {
 			s = strings.ReplaceAll(s, form, hidden)
 		}
-		// The padding says nothing, and some programs leave it out.
-		if bare := strings.TrimRight(plain, "="); len(bare) >= 16 {
+		// Some programs leave the padding out.
+		if bare := strings.TrimRight(key, "="); len(bare) >= 16 {
 			s = strings.ReplaceAll(s, bare, hidden)
 		}
 	}
 	return s
 }
 
-// redacted returns err with a text without the key: what a server sends may stand in the text of a transport's error.
+// redacted returns err with the key taken out of its text: a transport's error may quote what a server sent.
 func redacted(err error, key Key) error {
 	if text := err.Error(); Redact(text, key) != text {
 		return &redactedError{err, Redact(text, key)}

@@ -11,8 +11,8 @@ import (
 	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
-// TestSFTP_openSSH holds the transfers against the SFTP server that most of the world runs, which tells its limits and so
-// gets packets of another size than the other tests' server.
+// TestSFTP_openSSH holds the transfers against the SFTP server that most of the world runs, which tells its limits
+// and so gets packets of another size than the other tests' server.
 func TestSFTP_openSSH(t *testing.T) {
 	t.Parallel()
 	program := testprog.Need(t, "/usr/lib/openssh/sftp-server", "openssh-sftp-server")

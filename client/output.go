@@ -16,16 +16,16 @@ import (
 	"github.com/upgrademock/upgrademock/internal/claim"
 )
 
-// Output is a file that a download goes to. It gets its name when it is whole: whoever sees the file sees all of
-// it, and an earlier file of that name is replaced only then. Until then the bytes are in a temporary file beside
-// it, whose name is chosen at random.
+// An Output is a file that is downloaded to. The file appears under its name when the download is complete, and
+// replaces an earlier file of that name only then. Until then, the bytes are in a temporary file beside it with a
+// random name.
 //
-// An open Output is locked: OpenOutput of the same file fails, in this process and in others. What is needed to
-// continue a download that broke off stands in the lock's file: the temporary file's name, what it is a part of,
-// and, every now and then, how many bytes are in it and their SHA-256. A part that does not have these sums is
-// somebody else's or damaged, and never continued.
+// While an Output is open, the file is locked: [OpenOutput] of the same file fails, in this process and in others. The
+// lock is a file, too, and holds what is needed to continue the download: the name of the temporary file, what it is a
+// part of, and every now and then the number of its bytes and their SHA-256. A temporary file that does not have this
+// SHA-256 is not continued.
 //
-// Its methods must not be called at the same time.
+// An Output must be used by one goroutine at a time.
 type Output struct {
 	path  string
 	claim *claim.Claim
@@ -37,33 +37,33 @@ type Output struct {
 
 	noted   int64 // the size that was noted last
 	notedAt time.Time
-	looked  bool // for what an earlier process left
+	looked  bool // whether look was called
 }
 
-// source names the very thing that the part is a part of.
+// source identifies the file that the part is a part of.
 type source struct {
 	Via      string `json:"via,omitempty"` // "https" or "sftp"
 	Size     int64  `json:"size"`          // -1 when unknown
 	ETag     string `json:"etag,omitempty"`
 	Modified string `json:"modified,omitempty"` // Last-Modified, or the SFTP file's time
-	Date     string `json:"date,omitempty"`     // the answer's, which tells how far Modified can be relied on
+	Date     string `json:"date,omitempty"`     // the answer's, which says whether Modified can be relied on
 }
 
-// outputNote is a note in the lock's file. A note of a source begins a part, and those that follow are of its bytes.
+// outputNote is a note in the lock. A note with a source begins a part, and those that follow are of its bytes.
 type outputNote struct {
 	Source *source `json:"source,omitempty"`
 	Bytes  int64   `json:"bytes,omitempty"`
 	SHA256 string  `json:"sha256,omitempty"`
 }
 
-// How far a part may grow, and how long it may take, before its sum is noted: what a kill can cost.
+// How many bytes and how much time may pass before the part's SHA-256 is noted. So much may be lost by a kill.
 const (
 	noteBytes = 16 << 20
 	noteEvery = time.Second
 )
 
-// OpenOutput opens the file at path for a download, and locks it. It fails when path is a link, a folder, or
-// anything else that is no regular file, and when another process writes to it.
+// OpenOutput locks the file at path, which need not exist, for a download. It fails if path is a link, a folder or
+// anything else that is not a regular file, and if the file is locked.
 func OpenOutput(path string) (*Output, error) {
 	c, err := claim.Take(path)
 	if err != nil {
@@ -72,10 +72,11 @@ func OpenOutput(path string) (*Output, error) {
 	return &Output{path: path, claim: c}, nil
 }
 
-// Path returns the file's name.
+// Path returns the path that was given to OpenOutput.
 func (o *Output) Path() string { return o.path }
 
-// Close unlocks the file. What an unfinished download has brought so far is kept, for another to continue.
+// Close unlocks the file. What an unfinished download has written is kept, for the next one to continue. Further
+// calls do nothing.
 func (o *Output) Close() error {
 	if o.claim == nil {
 		return nil
@@ -91,7 +92,7 @@ func (o *Output) Close() error {
 			o.claim.Remove(name)
 		}
 	}
-	// Without a part, or with one that was not looked at, the question is what an earlier process left.
+	// An earlier process may have left a part that was not looked at.
 	left := false
 	for _, name := range o.claim.Temps() {
 		if _, err := os.Lstat(name); err == nil {
@@ -107,7 +108,7 @@ func (o *Output) Close() error {
 	return err
 }
 
-// look opens the part that an earlier process left, if there is one and its bytes are those that were noted.
+// look opens the part that an earlier process left, if there is one and it has the SHA-256 that was noted.
 func (o *Output) look() error {
 	if o.looked {
 		return nil
@@ -130,8 +131,7 @@ func (o *Output) look() error {
 	}
 	name := temps[len(temps)-1]
 	if len(notes) < 2 || notes[0].Source == nil {
-		// It ended before anything was noted: nothing can be continued, and the part is surely ours only while it
-		// is the file that we made.
+		// It ended before anything was noted. Nothing can be continued, and Remove sees whether the part is ours.
 		o.claim.Remove(name)
 		return o.forget()
 	}
@@ -148,7 +148,7 @@ func (o *Output) look() error {
 		return local("looking at the part downloaded so far", err)
 	}
 	if size == 0 {
-		// Not the bytes that we wrote: whoever changed them may still want them.
+		// These are not the bytes that were written: somebody may want them.
 		info, err := f.Stat()
 		_ = f.Close()
 		if err == nil && info.Size() == 0 {
@@ -164,7 +164,7 @@ func (o *Output) forget() error {
 	return local("looking at the part downloaded so far", o.claim.Forget())
 }
 
-// verify returns how much of a file has the sums that were noted.
+// verify returns how many bytes of a file have the SHA-256 that was noted, and their hash.
 func verify(f *os.File, notes []outputNote) (int64, hash.Hash, error) {
 	var size int64
 	sum, sure := sha256.New(), sha256.New()
@@ -194,7 +194,7 @@ func clone(h hash.Hash) hash.Hash {
 	return c.(hash.Hash)
 }
 
-// restart throws away what is there and notes what comes.
+// restart throws the part away and begins one of s.
 func (o *Output) restart(s source) error {
 	const doing = "preparing the file to download into"
 	if err := o.look(); err != nil {
@@ -207,7 +207,7 @@ func (o *Output) restart(s source) error {
 		}
 		o.file = f
 	}
-	// The note comes first: between the two, no sum is noted that the part does not have.
+	// The note comes first, so that the notes never describe bytes that the part does not have.
 	if err := o.claim.Note(outputNote{Source: &s}); err != nil {
 		return local(doing, err)
 	}
@@ -218,8 +218,8 @@ func (o *Output) restart(s source) error {
 	return nil
 }
 
-// Write appends to the part.
-func (o *Output) Write(p []byte) (int, error) {
+// write appends to the part.
+func (o *Output) write(p []byte) (int, error) {
 	n, err := o.file.WriteAt(p, o.size)
 	if err != nil {
 		return 0, local("writing the download", err)
@@ -239,7 +239,7 @@ func (o *Output) endsWith(p []byte) bool {
 	return len(p) > 0 && err == nil && bytes.Equal(p, end)
 }
 
-// note notes the bytes so far.
+// note notes the size and the SHA-256 of the part.
 func (o *Output) note() error {
 	if o.size == o.noted {
 		return nil
@@ -248,12 +248,11 @@ func (o *Output) note() error {
 	return o.claim.Note(outputNote{Bytes: o.size, SHA256: o.digest()})
 }
 
-// digest returns the SHA-256 of the bytes so far.
+// digest returns the SHA-256 of the part.
 func (o *Output) digest() string { return hex.EncodeToString(o.sum.Sum(nil)) }
 
-// finish makes the part the file. Deliberately without waiting for the disk, as other download programs: it could
-// take longer than the transfer. Only a power cut in the next half minute could tell; who must know compares a
-// checksum.
+// finish gives the part the file's name. Deliberately, it does not wait for the disk, which may take longer than the
+// transfer. After a power cut in the next half minute the file may be damaged, which its checksum shows.
 func (o *Output) finish() error {
 	const doing = "finishing the download"
 	if err := claim.Check(o.path); err != nil {
@@ -270,8 +269,8 @@ func (o *Output) finish() error {
 	return local(doing, os.Rename(name, o.path))
 }
 
-// validator returns what If-Range may carry: a strong ETag; where there is no ETag at all, a date that was a
-// second old when it was told (RFC 9110, sections 8.8.2.2 and 13.1.5). Empty means that the part cannot be
+// validator returns what If-Range may hold: a strong ETag, or, if there is no ETag at all, a Last-Modified of at
+// least a second before the answer's Date (RFC 9110, sections 8.8.2.2 and 13.1.5). If it is empty, the part cannot be
 // continued.
 func (s source) validator() string {
 	if s.Via != "https" || s.ETag != "" {

@@ -28,10 +28,10 @@ func onThisMachine(u *url.URL) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()
 }
 
-// follow decides about a redirection of a download. The request's key stands in the URL, so the URL is never told
+// checkRedirect decides about a redirection of a download. The request's key is in the URL, so the URL is never sent
 // to the next server as Referer, and a redirection that carries the key itself to another server is refused. So is
-// one from https to http: the dump would travel for everybody to read.
-func follow(next *http.Request, via []*http.Request) error {
+// one from https to http, where the dump could be read on the way.
+func checkRedirect(next *http.Request, via []*http.Request) error {
 	next.Header.Del("Referer")
 	first, last := via[0].URL, via[len(via)-1].URL
 	switch {
@@ -73,13 +73,13 @@ func port(u *url.URL) string {
 
 // carries reports whether a key stands anywhere in a URL, however it is escaped.
 func carries(u *url.URL, key Key) bool {
-	plain := strings.TrimRight(strings.ToLower(string(key)), "=")
-	if plain == "" {
+	bare := strings.TrimRight(strings.ToLower(string(key)), "=")
+	if bare == "" {
 		return false
 	}
 	text := u.String()
 	for range 4 { // escaped, and escaped again
-		if strings.Contains(strings.ToLower(text), plain) {
+		if strings.Contains(strings.ToLower(text), bare) {
 			return true
 		}
 		next, err := url.PathUnescape(text)

@@ -26,7 +26,8 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("dump"))
 }
 
-// TestDownload_redirected: the key never reaches another server than the one that the URL names, whatever that one answers.
+// TestDownload_redirected: the key never reaches another server than the one that the URL names, whatever that one
+// answers.
 func TestDownload_redirected(t *testing.T) {
 	t.Parallel()
 	key := "Aw7pItGVKFuZ_FOR3U8VFQ=="

@@ -8,38 +8,38 @@ import (
 	"time"
 )
 
-// Ref names a request to every call that comes after create.
+// A Ref names a request.
 type Ref struct {
-	ID  int64
-	Key Key
+	ID  int64 // the number that the platform gave the request
+	Key Key   // the secret that came with it
 }
 
-// State is where a request stands. Production's own states are known by hearsay; any other word may come.
+// A State is the state of a request. The platform may report states that are not known here.
 type State string
 
-// The states that are known (6.2, 6.5).
+// The known states (rows 6.2 and 6.5).
 const (
-	StateDraft      State = "draft"      // made; the dump may be uploaded
-	StatePending    State = "pending"    // waits for its turn
-	StateProcessing State = "processing" // is being upgraded
-	StateTesting    State = "testing"    // people look at the result
-	StateDone       State = "done"       // the upgraded database can be had
-	StateDelivered  State = "delivered"  // handed over after skip_test
-	StateInvalid    State = "invalid"    // refused: CustomerMessage tells why
+	StateDraft      State = "draft"      // the dump may be uploaded
+	StatePending    State = "pending"    // waiting for its turn
+	StateProcessing State = "processing" // being upgraded
+	StateTesting    State = "testing"    // being tested by people
+	StateDone       State = "done"       // the upgraded database is there
+	StateDelivered  State = "delivered"  // the upgraded database is there, after skip_test
+	StateInvalid    State = "invalid"    // refused; CustomerMessage says why
 )
 
-// Succeeded reports whether the upgraded database can be had.
+// Succeeded reports whether the upgraded database is there.
 func (s State) Succeeded() bool { return s == StateDone || s == StateDelivered }
 
-// Rejected reports whether no upgraded database will come. Assumed: a cancelled request is over, too.
+// Rejected reports whether no upgraded database will come. That this holds for a cancelled request is assumed.
 func (s State) Rejected() bool {
 	return s == StateInvalid || s == "cancelled" || s == "canceled"
 }
 
-// Terminal reports whether waiting has an end.
+// Terminal reports whether the state is final: whether it is Succeeded or Rejected.
 func (s State) Terminal() bool { return s.Succeeded() || s.Rejected() }
 
-// Known reports whether this package has heard of the state.
+// Known reports whether the state is known here.
 func (s State) Known() bool {
 	switch s {
 	case StateDraft, StatePending, StateProcessing, StateTesting:
@@ -48,47 +48,53 @@ func (s State) Known() bool {
 	return s.Terminal()
 }
 
-// Request is the platform's picture of a request (section 7). A null is the zero value; Raw tells null and empty apart.
+// A Request is a request as the platform describes it (section 7 of docs/fidelity.md). A value that is null, missing
+// or not readable is the zero value.
 type Request struct {
-	ID  int64
-	Key Key
+	ID  int64 // the number of the request
+	Key Key   // the secret that gives access to it
 
-	Email, Target, Aim, Filename, Timezone string
+	Email    string // as given to Create
+	Target   string // as given to Create
+	Aim      string // as given to Create
+	Filename string // as given to Create
+	Timezone string // as given to Create
 
-	State      State
-	IssueStage string
-	Issue      int64
+	State      State  // where the request stands
+	IssueStage string // the stage of the platform's issue
+	Issue      int64  // the number of the platform's issue about the request
 
 	StatusURL       string // a page for people
-	NotesURL        string
-	OriginalSQLURL  string
-	OriginalDumpURL string
-	UpgradedSQLURL  string
-	UpgradedDumpURL string
-	ModulesURL      string
+	NotesURL        string // the notes of the upgrade, a page for people
+	OriginalSQLURL  string // the uploaded dump as SQL
+	OriginalDumpURL string // the uploaded dump as it is
+	UpgradedSQLURL  string // the upgraded dump as SQL
+	UpgradedDumpURL string // the upgraded dump as an archive
+	ModulesURL      string // an archive of custom modules
 
-	Filesize        string    // for people, such as "912.99 Kb"
-	DatabaseUUID    string    //
-	CreatedAt       time.Time // UTC; zero when unknown or not readable
-	ProcessedAt     time.Time // as CreatedAt
-	EstimatedTime   string
-	Elapsed         string
-	Filestore       bool // the upgraded archive is a zip with dump.sql and filestore/
-	CustomerMessage string
-	DatabaseVersion string
-	PostgreSQL      string
-	Compressions    []string // outside in
+	Filesize        string    // the size of the dump for people, such as "912.99 Kb"
+	DatabaseUUID    string    // the database's own id
+	CreatedAt       time.Time // in UTC
+	ProcessedAt     time.Time // in UTC
+	EstimatedTime   string    // how long the upgrade may take, for people
+	Elapsed         string    // how long the upgrade has taken, for people
+	Filestore       bool      // whether the upgraded archive is a zip with dump.sql and filestore/
+	CustomerMessage string    // what the platform says to the customer
+	DatabaseVersion string    // the Odoo version of the uploaded database
+	PostgreSQL      string    // the version of PostgreSQL
+	Compressions    []string  // how the dump is packed, the outermost first
 
-	// Extra holds the keys that are not known here, nil when there are none.
+	// Extra holds the keys that have no field here; nil if there are none.
 	Extra map[string]json.RawMessage
-	// Raw is the object as it came, the key in it.
+
+	// Raw is the object as it came. It holds the key.
 	Raw json.RawMessage
 }
 
-// Ref returns what names the request to the other calls.
+// Ref returns the id and the key, which name the request in other calls.
 func (r *Request) Ref() Ref { return Ref{r.ID, r.Key} }
 
-// LogValue leaves out everything private.
+// LogValue returns the id and the state.
 func (r *Request) LogValue() slog.Value {
 	return slog.GroupValue(slog.Int64("id", r.ID), slog.String("state", string(r.State)))
 }
@@ -97,13 +103,14 @@ var requestKeys = strings.Fields(`id key email target aim filename timezone stat
 	original_sql_url original_dump_url upgraded_sql_url upgraded_dump_url modules_url filesize database_uuid created_at
 	processed_at estimated_time elapsed filestore customer_message database_version postgresql compressions`)
 
-// readRequest decodes the answer's request object. known fills in what a status answer leaves out.
+// readRequest decodes the request object of an answer. An id or key that it lacks is taken from known.
 func (a *answer) readRequest(op string, known Ref) (*Request, error) {
 	raw := a.fields["request"]
 	var f map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &f); err != nil || f == nil {
 		return nil, &Error{Op: op, Status: 200, Raw: a.raw, uncertain: true,
-			Err: fmt.Errorf("%w: it has neither failures nor a request object; it begins with %q", ErrNotJSON, Redact(firstLine(a.raw), known.Key))}
+			Err: fmt.Errorf("%w: it has neither failures nor a request object; it begins with %q",
+				ErrNotJSON, Redact(firstLine(a.raw), known.Key))}
 	}
 	r := &Request{
 		Key:             Key(text(f["key"])),

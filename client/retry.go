@@ -8,19 +8,23 @@ import (
 	"time"
 )
 
-// RetryOptions say how patient to be. Nil means all zero values.
+// RetryOptions say how long to retry. A nil *RetryOptions is the same as a zero RetryOptions.
 type RetryOptions struct {
-	Min time.Duration // the first pause, and the floor of all. Zero means 1 s.
-	Max time.Duration // the longest pause. Zero means 30 s. A Retry-After may be longer.
+	// Min is the first pause; later ones are not shorter. If zero, it is 1 s.
+	Min time.Duration
 
-	// Limit is how long trouble may last without a break: the first failure starts it, any progress ends it. Zero means 10 min.
+	// Max is the longest pause, unless a Retry-After asks for a longer one. If zero, it is 30 s.
+	Max time.Duration
+
+	// Limit is how long failures may go on without any progress in between. If zero, it is 10 min.
 	Limit time.Duration
 
-	// Uncertain repeats calls whose outcome is ErrUncertain as well. Right where a repetition does no harm.
+	// Uncertain says to retry calls that fail with ErrUncertain, too: for calls that do no harm when repeated.
 	Uncertain bool
 
-	// OnTrouble hears of each failure that will be retried, and the pause before. It must be quick. Nil means nobody.
-	OnTrouble func(err error, pause time.Duration)
+	// OnRetry, if not nil, is called before each pause with the failure and the length of the pause. It should be
+	// quick.
+	OnRetry func(err error, pause time.Duration)
 }
 
 func (o *RetryOptions) withDefaults() RetryOptions {
@@ -41,9 +45,10 @@ func (o *RetryOptions) withDefaults() RetryOptions {
 	return r
 }
 
-// Retry calls try until it succeeds, fails with anything but ErrTransient, or the trouble has lasted for opts.Limit; the
-// last error is returned. The pauses grow twofold and are never shorter than what the platform asked for with Retry-After.
-// An error that is also ErrUncertain is retried only when opts say so: what a repetition would cost, the caller must know.
+// Retry calls try until it succeeds, fails with an error that is not ErrTransient, or has failed for opts.Limit. It
+// returns the last error, or the context's cause if ctx ends first. Each pause is twice as long as the one before, and
+// not shorter than what the platform asked for with Retry-After. An error that is also ErrUncertain is retried only if
+// opts.Uncertain is set, since the call may have been carried out.
 func Retry(ctx context.Context, opts *RetryOptions, try func(context.Context) error) error {
 	b := backoff{RetryOptions: opts.withDefaults()}
 	for {
@@ -57,24 +62,24 @@ func Retry(ctx context.Context, opts *RetryOptions, try func(context.Context) er
 	}
 }
 
-// backoff counts the trouble. It belongs to one goroutine.
+// backoff chooses the pauses of retries. It must be used by one goroutine only.
 type backoff struct {
 	RetryOptions
-	since time.Time // of the first failure in a row; zero in good times
-	next  time.Duration
+	since time.Time     // the first failure since the last progress; zero if there is none
+	next  time.Duration // the next pause
 }
 
-// progress ends the trouble.
+// progress starts anew: the next pause is the first one.
 func (b *backoff) progress() { b.since, b.next = time.Time{}, 0 }
 
-// pause sleeps after a failure. It returns an error that wraps err when patience has come to its end,
-// and the context's cause when that ended first.
+// pause sleeps after a failure. It returns an error that wraps err if there have been failures for too long, and the
+// context's cause if ctx ends first.
 func (b *backoff) pause(ctx context.Context, err error) error {
 	now := time.Now()
 	if b.since.IsZero() {
 		b.since, b.next = now, b.Min
 	}
-	// Up to a fifth more, so that many clients that failed together do not come back together.
+	// Up to a fifth more, so that many clients that failed at the same time do not retry at the same time.
 	d := b.next + rand.N(b.next/5+1)
 	b.next = min(2*b.next, b.Max)
 	var e *Error
@@ -85,8 +90,8 @@ func (b *backoff) pause(ctx context.Context, err error) error {
 		return fmt.Errorf("given up, the trouble has lasted %s and the next try would be in %s: %w",
 			lasted.Round(time.Second), d.Round(time.Second), err)
 	}
-	if b.OnTrouble != nil {
-		b.OnTrouble(err, d)
+	if b.OnRetry != nil {
+		b.OnRetry(err, d)
 	}
 	return sleep(ctx, d)
 }

@@ -19,45 +19,44 @@ import (
 	"github.com/upgrademock/upgrademock/client/internal/transfer"
 )
 
-// SFTPOptions are what the SFTP transfers take beside the access and the file. Signers and HostKeys are required.
+// SFTPOptions are the options of the transfers over SFTP. Signers and HostKeys are required.
 type SFTPOptions struct {
-	// Signers are the private keys whose public halves RequestSFTPAccess was given.
+	// Signers are the private keys to log in with. Client.RequestSFTPAccess was given their public keys.
 	Signers []ssh.Signer
 
-	// HostKeys decides about the server's key. Required: there is no way to leave the check out.
+	// HostKeys checks the server's key. The check cannot be left out.
 	HostKeys *HostKeys
 
-	// Progress hears how many bytes are safe, one call at a time. It must be quick. Nil means nobody.
+	// Progress, if not nil, is called when bytes have arrived, one call at a time. It should be quick.
 	Progress func(Progress)
 
-	// Renew is called when the login was refused twice in a row: the access is temporary (5.18), and asking for it
-	// again with the same key opens it anew. Nil means that refused logins are only retried.
+	// Renew, if not nil, is called when the login was refused twice in a row. The access to the server is temporary
+	// (row 5.18); Renew asks for it again, with the same keys. If nil, refused logins are only retried.
 	Renew func(context.Context) (*SFTPAccess, error)
 
-	// Retry says how patient to be with broken connections; progress ends a trouble.
+	// Retry says how long to retry broken connections and refused logins. Bytes that no earlier try moved are
+	// progress.
 	Retry *RetryOptions
 
-	// Window bounds the bytes under way, and with them what an upload may have to send twice after a break. Zero
-	// means 2 MiB for an upload, and 16 MiB for a download, of which a break costs nothing: with large packets,
-	// OpenSSH's sftp asks for as much.
+	// Window is the number of bytes that may be under way at the same time. After a break, an upload may have to
+	// send so many bytes again. If zero, it is 2 MiB for an upload and 16 MiB for a download.
 	Window int64
 
-	// Confirmed is how many bytes of the dump's beginning the server is known to have, from an earlier upload of
-	// the same dump to the same request whose Progress said so. They are not read back before an upload is
-	// continued, and the caller answers for the dump being the same. It may be up to 64 MiB too small; a server
-	// that has still more is not believed to have it from us, and all is compared. Zero means that nothing is
-	// known.
+	// Confirmed is how many bytes of the dump the server is known to have: the largest Done that Progress was
+	// called with in an earlier upload of the same dump for the same request. They are not compared with the dump
+	// before the upload is continued. If the server has more than 64 MiB beyond them, everything is compared.
+	// If zero, nothing is known.
 	Confirmed int64
 }
 
-// SFTPTransfer tells what an SFTP transfer did.
+// SFTPTransfer is the result of a transfer over SFTP.
 type SFTPTransfer struct {
-	Size  int64 // of the whole file
-	From  int64 // where the first connection took up; 0 when it began at the beginning
-	Sent  int64 // bytes moved, those moved twice counted twice
-	Tries int   // connections made
+	Size  int64 // the size of the file
+	From  int64 // where the first connection began; not 0 if it continued an earlier transfer
+	Sent  int64 // how many bytes were moved; those that were moved twice count twice
+	Tries int   // how many connections were made
 
-	SHA256 string // of a downloaded file, in hexadecimal
+	SHA256 string // the SHA-256 of a downloaded file, in hexadecimal
 }
 
 func (o *SFTPOptions) withDefaults(window int64) (SFTPOptions, error) {
@@ -78,7 +77,7 @@ func (o *SFTPOptions) withDefaults(window int64) (SFTPOptions, error) {
 	return r, nil
 }
 
-// maxStatuses is how often a server may refuse an operation or contradict itself, with no progress in between.
+// maxStatuses is how many refusals and contradictions of the server without progress in between end a transfer.
 const maxStatuses = 5
 
 // sftpSession is one connection with one SFTP channel on it.
@@ -91,14 +90,14 @@ type sftpSession struct {
 	once    sync.Once
 }
 
-// Close hangs up in order, the channel first, when the transfer went well. After an error it cuts the connection
-// instead: an order in which files and channel are closed would tell the server that what it has is whole.
+// Close closes the channel and then the connection if the transfer went well, which is if err is nil. After an error,
+// it cuts the connection: if files and channel were closed, the server would take what it has for complete.
 func (s *sftpSession) Close(err error) {
 	s.once.Do(func() {
 		if err != nil {
 			_ = s.conn.Close()
 		}
-		// A dead peer must not hold us: what is on its way has this long.
+		// The peer may be dead.
 		_ = s.conn.SetDeadline(time.Now().Add(3 * time.Second))
 		_ = s.Client.Close()
 		_ = s.ssh.Close()
@@ -107,7 +106,7 @@ func (s *sftpSession) Close(err error) {
 	})
 }
 
-// dialSFTP logs in and opens the SFTP channel. When ctx ends the connection is cut at once.
+// dialSFTP connects and opens an SFTP channel. If ctx ends, the connection is cut at once.
 func (c *Client) dialSFTP(ctx context.Context, access *SFTPAccess, o *SFTPOptions) (_ *sftpSession, err error) {
 	addr := access.Addr()
 	algorithms, check, err := o.HostKeys.config(addr)
@@ -150,7 +149,8 @@ func (c *Client) dialSFTP(ctx context.Context, access *SFTPAccess, o *SFTPOption
 		case strings.Contains(err.Error(), "unable to authenticate"):
 			return nil, fmt.Errorf("%w: %s at %s", ErrLoginRefused, access.User, addr)
 		case len(algorithms) > 0 && strings.Contains(err.Error(), "no common algorithm for host key"):
-			return nil, fmt.Errorf("%w: %s no longer has a key of the kind that is known (%s)", ErrHostKey, addr, strings.Join(algorithms, ", "))
+			return nil, fmt.Errorf("%w: %s no longer has a key of the kind that is known (%s)",
+				ErrHostKey, addr, strings.Join(algorithms, ", "))
 		}
 		return nil, fmt.Errorf("connecting to %s: %w", addr, err)
 	}
@@ -202,14 +202,15 @@ func (r localReader) ReadAt(p []byte, off int64) (int, error) {
 
 // permanentSFTP reports whether trying again cannot help.
 func permanentSFTP(err error) bool {
-	return errors.Is(err, ErrHostKey) || errors.Is(err, ErrChanged) || errors.Is(err, os.ErrPermission) || isPermanent(err)
+	return errors.Is(err, ErrHostKey) || errors.Is(err, ErrChanged) || errors.Is(err, os.ErrPermission) ||
+		isPermanent(err)
 }
 
-// sftpRetry makes connections until try succeeds. try gets a fresh session each time, and tells whether it moved
-// something.
+// sftpRetry makes connections until try succeeds. try gets a new session each time, and reports whether it moved bytes
+// that no earlier try had.
 func (c *Client) sftpRetry(ctx context.Context, op string, access *SFTPAccess, o *SFTPOptions, t *SFTPTransfer,
 	try func(*sftpSession, *SFTPAccess) (moved bool, err error)) error {
-	trouble := backoff{RetryOptions: o.Retry.withDefaults()}
+	retry := backoff{RetryOptions: o.Retry.withDefaults()}
 	refusals, statuses := 0, 0
 	for {
 		t.Tries++
@@ -230,11 +231,10 @@ func (c *Client) sftpRetry(ctx context.Context, op string, access *SFTPAccess, o
 			return &Error{Op: op, Err: err}
 		}
 		if moved {
-			trouble.progress()
+			retry.progress()
 			statuses = 0
 		}
-		// A server that says no is heard sooner than a network that fails: it may have had a bad moment, but not
-		// for minutes.
+		// A server that refuses an operation goes on doing so more often than a network that fails.
 		var status *sftp.StatusError
 		if errors.As(err, &status) || errors.Is(err, ErrContradiction) {
 			if statuses++; statuses >= maxStatuses {
@@ -242,7 +242,7 @@ func (c *Client) sftpRetry(ctx context.Context, op string, access *SFTPAccess, o
 			}
 		}
 		c.log.WarnContext(ctx, "SFTP transfer broke off", "op", op, "error", err, "try", t.Tries)
-		if perr := trouble.pause(ctx, err); perr != nil {
+		if perr := retry.pause(ctx, err); perr != nil {
 			return &Error{Op: op, Err: perr}
 		}
 		if errors.Is(err, ErrLoginRefused) {
@@ -260,8 +260,8 @@ func (c *Client) sftpRetry(ctx context.Context, op string, access *SFTPAccess, o
 	}
 }
 
-// stallConn breaks the connection when the peer is silent for too long while something is wanted of it. It reads
-// ahead: the SSH library asks for every packet in three small reads, each of them a system call otherwise.
+// stallConn is a connection whose reads and writes fail if nothing moves for the time limit. It reads ahead, since the
+// SSH library reads each packet in three small reads, which would be three system calls.
 type stallConn struct {
 	net.Conn
 	ahead *bufio.Reader

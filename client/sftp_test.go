@@ -350,8 +350,8 @@ func TestUploadSFTP_anotherDump(t *testing.T) {
 	}
 }
 
-// TestDownloadSFTP_contradictions: a server that does not have what it says that it has is given up, and nothing of it is saved; one that
-// comes to its senses is good.
+// TestDownloadSFTP_contradictions: a server that does not have what it says that it has is given up, and nothing of
+// it is saved; one that comes to its senses is good.
 func TestDownloadSFTP_contradictions(t *testing.T) {
 	t.Parallel()
 	file := noise(1<<20 + 77)

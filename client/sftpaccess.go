@@ -13,25 +13,26 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// SFTPAccess is how to reach the temporary SFTP server (5.4).
+// SFTPAccess says how to reach the temporary SFTP server (row 5.4).
 type SFTPAccess struct {
-	Hostname      string
-	Port          int
-	User          string
-	SharedFile    string // the only file there before the upgrade; Create's Filename
-	RequestID     int64
-	SampleCommand string // for people
+	Hostname      string // of the server
+	Port          int    // of the server
+	User          string // the name to log in with
+	SharedFile    string // the name of the dump there, which is CreateParams.Filename
+	RequestID     int64  // the request's number
+	SampleCommand string // a command of OpenSSH's sftp, for people
 
-	// Extra holds the keys that are not known here, nil when there are none.
+	// Extra holds the keys that have no field here; nil if there are none.
 	Extra map[string]json.RawMessage
+
 	// Raw is the object as it came.
 	Raw json.RawMessage
 }
 
-// Addr returns host and port for a dial.
+// Addr returns the host and port to connect to.
 func (a *SFTPAccess) Addr() string { return net.JoinHostPort(a.Hostname, strconv.Itoa(a.Port)) }
 
-// AuthorizedKeys renders public keys as RequestSFTPAccess sends them, one a line.
+// AuthorizedKeys returns the keys in the form that [Client.RequestSFTPAccess] takes, one a line.
 func AuthorizedKeys(keys ...ssh.PublicKey) []byte {
 	var b bytes.Buffer
 	for _, k := range keys {
@@ -40,8 +41,9 @@ func AuthorizedKeys(keys ...ssh.PublicKey) []byte {
 	return b.Bytes()
 }
 
-// RequestSFTPAccess opens the SFTP server to the given public keys, in draft for uploading and in done for downloading
-// (5.3). authorizedKeys has the form of the file of that name: keys, blank lines, comments. A second call replaces the keys.
+// RequestSFTPAccess opens the temporary SFTP server to the given public keys: for uploading in state draft, and for
+// downloading in state done (row 5.3). authorizedKeys has the form of OpenSSH's file of that name: keys, blank lines
+// and comments. A second call replaces the keys of the first.
 func (c *Client) RequestSFTPAccess(ctx context.Context, ref Ref, authorizedKeys []byte) (*SFTPAccess, error) {
 	const op = "request_sftp_access"
 	var body bytes.Buffer
@@ -56,7 +58,7 @@ func (c *Client) RequestSFTPAccess(ctx context.Context, ref Ref, authorizedKeys 
 		_ = form.WriteField(name, v[0])
 	}
 	_ = form.Close()
-	a, err := c.call(ctx, op, nil, form.FormDataContentType(), body.Bytes(), ref.Key, nil)
+	a, err := c.call(ctx, op, form.FormDataContentType(), body.Bytes(), ref.Key, nil)
 	if err != nil {
 		return nil, err
 	}

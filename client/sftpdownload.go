@@ -14,9 +14,11 @@ import (
 	"github.com/upgrademock/upgrademock/client/internal/transfer"
 )
 
-// DownloadSFTP fetches the upgraded file, the one the server shows in state done (5.15), into a local file. It is
-// DownloadSFTPTo with an Output of its own.
-func (c *Client) DownloadSFTP(ctx context.Context, access *SFTPAccess, filename string, opts *SFTPOptions) (*SFTPTransfer, error) {
+// DownloadSFTP downloads the upgraded dump over SFTP to a file. It is [Client.DownloadSFTPTo] with an [Output] of its
+// own, which it opens and closes.
+func (c *Client) DownloadSFTP(
+	ctx context.Context, access *SFTPAccess, filename string, opts *SFTPOptions,
+) (*SFTPTransfer, error) {
 	out, err := OpenOutput(filename)
 	if err != nil {
 		return nil, &Error{Op: "sftp download", Err: err}
@@ -25,10 +27,15 @@ func (c *Client) DownloadSFTP(ctx context.Context, access *SFTPAccess, filename 
 	return t, cmp.Or(err, out.Close())
 }
 
-// DownloadSFTPTo fetches the upgraded file, the one the server shows in state done (5.15). Like UploadSFTP it
-// connects again after a break and continues. A part that an earlier run left is continued when the server's file
-// has the size and time that were noted, and the part's beginning and end are still the server's.
-func (c *Client) DownloadSFTPTo(ctx context.Context, access *SFTPAccess, out *Output, opts *SFTPOptions) (*SFTPTransfer, error) {
+// DownloadSFTPTo downloads the upgraded dump over SFTP to out. It is the file that the server shows in state done (row
+// 5.15). Broken connections are continued. What an earlier call, also of another process, has left unfinished is
+// continued if the server's file still has the same size and time, and the same first and last MiB.
+//
+// It always returns an SFTPTransfer if the options are usable. The error is an *[Error] that wraps what ended the
+// transfer.
+func (c *Client) DownloadSFTPTo(
+	ctx context.Context, access *SFTPAccess, out *Output, opts *SFTPOptions,
+) (*SFTPTransfer, error) {
 	const op = "sftp download"
 	o, err := opts.withDefaults(16 << 20)
 	if err != nil {
@@ -55,7 +62,7 @@ func (c *Client) DownloadSFTPTo(ctx context.Context, access *SFTPAccess, out *Ou
 type sftpDownload struct {
 	o    *SFTPOptions
 	out  *Output
-	best int64 // the farthest that a try has come
+	best int64 // the farthest that a try has come: only beyond is progress
 	t    SFTPTransfer
 }
 
@@ -86,8 +93,10 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 	}
 	d.t.Size = size
 	d.progress(from, from)
-	w := transfer.NewWindow(from, size, int64(s.channel.Packet()), d.o.Window, func(done int64) { d.progress(from, done) })
-	reached, err := w.Run(ctx, func(buf []byte, off int64) error { // read ahead, written in order: the part never has a hole
+	w := transfer.NewWindow(from, size, int64(s.channel.Packet()), d.o.Window,
+		func(done int64) { d.progress(from, done) })
+	// It is read ahead and written in order, so that the part never has a hole.
+	reached, err := w.Run(ctx, func(buf []byte, off int64) error {
 		n, err := far.ReadAt(buf, off)
 		if n < len(buf) {
 			if err == nil || errors.Is(err, io.EOF) {
@@ -98,7 +107,7 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 		if err := w.AwaitTurn(off); err != nil {
 			return err
 		}
-		_, err = d.out.Write(buf)
+		_, err = d.out.write(buf)
 		return err
 	})
 	d.t.Sent += reached - from
@@ -123,7 +132,7 @@ func (d *sftpDownload) try(ctx context.Context, s *sftpSession, access *SFTPAcce
 	return true, nil
 }
 
-// endsAt returns an error when the server's file goes on behind its size.
+// endsAt returns an error if the server's file is longer than size.
 func endsAt(far *transfer.File, size int64) error {
 	n, err := far.ReadAt(make([]byte, 1), size)
 	var status *sftp.StatusError
@@ -136,13 +145,13 @@ func endsAt(far *transfer.File, size int64) error {
 	return err
 }
 
-// start prepares the part and returns where to take up.
+// start prepares the part and returns where to begin.
 func (d *sftpDownload) start(far *transfer.File, size int64, modified time.Time, packet int) (int64, error) {
 	want := source{Via: "sftp", Size: size, Modified: modified.UTC().Format(time.RFC3339)}
 	have := d.out.size
 	if have > 0 && have <= size && d.out.source == want {
-		// Size and time are the file's, and the part has the sum that was noted. A look at its beginning and its
-		// end finds most files that were made anew within a second.
+		// The size and the time are the same, and the part has the SHA-256 that was noted. Beginning and end show most
+		// files that were made anew within the same second.
 		const look = 1 << 20
 		same := true
 		for _, s := range [][2]int64{{0, min(have, look)}, {max(0, have-look), have}} {
@@ -159,7 +168,8 @@ func (d *sftpDownload) start(far *transfer.File, size int64, modified time.Time,
 	return 0, d.out.restart(want)
 }
 
-// upgradedName finds the one file the server shows. Its name is known by hearsay (5.15), so what is there decides.
+// upgradedName returns the name of the upgraded dump. How the platform names it is assumed (row 5.15), so the names
+// that the server shows decide.
 func upgradedName(s *sftp.Client, access *SFTPAccess) (string, error) {
 	entries, err := s.ReadDir(".")
 	if err != nil {
@@ -175,7 +185,8 @@ func upgradedName(s *sftp.Client, access *SFTPAccess) (string, error) {
 		}
 	}
 	if len(upgraded) != 1 {
-		return "", &permanentError{fmt.Errorf("the server shows %q, not one upgraded file; is the request %d done?", names, access.RequestID)}
+		return "", &permanentError{fmt.Errorf("the server shows %q, not one upgraded file; is the request %d done?",
+			names, access.RequestID)}
 	}
 	return upgraded[0], nil
 }

@@ -12,13 +12,18 @@ import (
 	"github.com/upgrademock/upgrademock/client/internal/transfer"
 )
 
-// UploadSFTP writes a dump of the given size into the shared file. It takes up what is already there, from
-// whatever earlier run: all of it is read back and compared with the dump, save what the caller knows to be the
-// dump's (SFTPOptions.Confirmed); where it differs, it is overwritten from there on. Where the server does not let
-// it be read, the dump is sent from its beginning. After a break it connects again, with growing pauses, and
-// continues. It returns when the server has confirmed every byte and the file has the dump's size. An *Error wraps
-// ErrHostKey, ErrLoginRefused or what else ended it.
-func (c *Client) UploadSFTP(ctx context.Context, access *SFTPAccess, dump io.ReaderAt, size int64, opts *SFTPOptions) (*SFTPTransfer, error) {
+// UploadSFTP uploads a dump of size bytes to the SFTP server. It returns nil as the error when the server has
+// confirmed every byte and its file has the dump's size.
+//
+// What the server has already, from any earlier upload, is compared with the dump, apart from SFTPOptions.Confirmed.
+// The upload goes on where they differ; from the beginning, if the server's file cannot be read. Broken connections
+// are continued. dump may be read by several goroutines at the same time.
+//
+// It always returns an SFTPTransfer if the options are usable. The error is an *[Error] that wraps what ended the
+// transfer, such as ErrHostKey, ErrLoginRefused or ErrUnreachable.
+func (c *Client) UploadSFTP(
+	ctx context.Context, access *SFTPAccess, dump io.ReaderAt, size int64, opts *SFTPOptions,
+) (*SFTPTransfer, error) {
 	o, err := opts.withDefaults(2 << 20)
 	if err != nil {
 		return nil, err
@@ -39,13 +44,13 @@ type sftpUpload struct {
 	dump  io.ReaderAt
 	size  int64
 	acked int64 // the server has confirmed everything before
-	begun bool  // this call has found out where to take up
+	begun bool  // whether t.From is set
 	best  int64 // the farthest that acked has been
-	wrong int   // how often the file had another size in the end
+	wrong int   // how often the server's file had another size in the end
 	t     SFTPTransfer
 }
 
-// maxWrong is how often a server may have lost or added something when everything was confirmed.
+// maxWrong is how often the server's file may have another size after everything was confirmed.
 const maxWrong = 3
 
 func (u *sftpUpload) try(ctx context.Context, s *sftpSession, access *SFTPAccess) (moved bool, err error) {
@@ -59,8 +64,8 @@ func (u *sftpUpload) try(ctx context.Context, s *sftpSession, access *SFTPAccess
 	}
 	u.acked, u.best = from, max(u.best, from)
 	u.progress(from, from)
-	// Also when every byte is there: whoever wrote the last one may not have come to closing the file, and only that
-	// makes it a complete dump (5.17).
+	// The file is opened and closed also if every byte is there: only closing makes it a complete dump (row 5.17), and
+	// who wrote the last byte may not have closed it.
 	if moved, err = u.send(ctx, s, name, from, truncate); err != nil {
 		return moved, err
 	}
@@ -79,7 +84,7 @@ func (u *sftpUpload) try(ctx context.Context, s *sftpSession, access *SFTPAccess
 	return moved, nil
 }
 
-// send writes [from, size). It never uses the append flag, whose offsets servers understand in two ways.
+// send writes [from, size). It does not use the append flag, since servers differ in what offsets then mean.
 func (u *sftpUpload) send(ctx context.Context, s *sftpSession, name string, from int64, truncate bool) (bool, error) {
 	flags := os.O_WRONLY | os.O_CREATE
 	if truncate {
@@ -89,7 +94,8 @@ func (u *sftpUpload) send(ctx context.Context, s *sftpSession, name string, from
 	if err != nil {
 		return false, fmt.Errorf("opening %s on the server: %w", name, err)
 	}
-	w := transfer.NewWindow(from, u.size, int64(s.channel.Packet()), u.o.Window, func(done int64) { u.progress(from, done) })
+	w := transfer.NewWindow(from, u.size, int64(s.channel.Packet()), u.o.Window,
+		func(done int64) { u.progress(from, done) })
 	reached, err := w.Run(ctx, func(buf []byte, off int64) error {
 		if n, err := u.dump.ReadAt(buf, off); n < len(buf) {
 			if errors.Is(err, io.EOF) {
@@ -102,7 +108,7 @@ func (u *sftpUpload) send(ctx context.Context, s *sftpSession, name string, from
 	})
 	u.acked = reached
 	u.t.Sent += reached - from
-	// Only new ground is progress: a server that keeps nothing of a broken upload must not be tried for ever.
+	// Only bytes beyond all earlier tries are progress, so that a server that keeps nothing is not tried for ever.
 	moved := reached > u.best
 	u.best = max(u.best, reached)
 	if err != nil {
@@ -121,7 +127,7 @@ func (u *sftpUpload) progress(from, done int64) {
 	}
 }
 
-// start decides where to take up: everything before is on the server, and is the dump's.
+// start returns where to begin: everything before is on the server and the same as in the dump.
 func (u *sftpUpload) start(s *sftpSession, name string) (from int64, truncate bool, err error) {
 	info, err := s.Stat(name)
 	if errors.Is(err, os.ErrNotExist) {
@@ -137,8 +143,8 @@ func (u *sftpUpload) start(s *sftpSession, name string) (from int64, truncate bo
 	case have > u.size:
 		return 0, true, nil // not this dump
 	}
-	// What the server has confirmed need not be compared again, but its end is: a server may have lost what was
-	// under way. A server that has much more than was confirmed has it from somebody else.
+	// Of what was confirmed, the last window is compared all the same: the server may have lost what was under way. If
+	// it has much more than was confirmed, that is another upload's.
 	confirmed := min(u.acked, have)
 	low := max(0, confirmed-u.o.Window)
 	if have-confirmed > confirmedLag {
@@ -146,7 +152,7 @@ func (u *sftpUpload) start(s *sftpSession, name string) (from int64, truncate bo
 	}
 	same, err := u.compare(s, name, low, have)
 	if err == nil && same == low && low > 0 {
-		same, err = u.compare(s, name, 0, have) // it has lost more than its end
+		same, err = u.compare(s, name, 0, have) // more than the last window is lost
 	}
 	switch {
 	case errors.Is(err, errUnreadable):
@@ -157,14 +163,15 @@ func (u *sftpUpload) start(s *sftpSession, name string) (from int64, truncate bo
 	return same, false, nil
 }
 
-// confirmedLag is how far SFTPOptions.Confirmed may be behind what the server has: who notes it does so only now
-// and then.
+// confirmedLag is how far SFTPOptions.Confirmed may be behind what the server has, since it may be noted only now and
+// then.
 const confirmedLag = 64 << 20
 
-// errUnreadable: the server does not let us read the shared file back.
+// errUnreadable means that the server does not allow reading the shared file.
 var errUnreadable = errors.New("not readable")
 
-// compare returns up to where [low, have) of the server's file equals the dump; have when all of it does.
+// compare returns the first offset of [low, have) at which the server's file differs from the dump; have if there is
+// none.
 func (u *sftpUpload) compare(s *sftpSession, name string, low, have int64) (int64, error) {
 	unreadable := func(err error) bool {
 		var status *sftp.StatusError

@@ -16,15 +16,17 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// LoadSSHKey reads a private key file in any form OpenSSH writes. As OpenSSH does, it refuses a file that others may read.
-// For an encrypted key, passphrase is called; nil means that encrypted keys are refused.
+// LoadSSHKey reads a file with a private key, in any form that OpenSSH writes. Like OpenSSH, it refuses a file that
+// other users may read. For the passphrase of an encrypted key, passphrase is called; if it is nil, encrypted keys are
+// refused.
 func LoadSSHKey(path string, passphrase func(path string) ([]byte, error)) (ssh.Signer, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("client: SSH key: %w", err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("client: the SSH key %s can be read by others (mode %04o) and is not used; make it private: chmod 600 %s", path, mode, path)
+		return nil, fmt.Errorf("client: the SSH key %s can be read by others (mode %04o) and is not used; "+
+			"make it private: chmod 600 %s", path, mode, path)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -34,7 +36,8 @@ func LoadSSHKey(path string, passphrase func(path string) ([]byte, error)) (ssh.
 	var locked *ssh.PassphraseMissingError
 	if errors.As(err, &locked) {
 		if passphrase == nil {
-			return nil, fmt.Errorf("client: the SSH key %s is encrypted and there is nobody to ask for its passphrase; use ssh-agent or another key", path)
+			return nil, fmt.Errorf("client: the SSH key %s is encrypted and there is nobody to ask for its passphrase; "+
+				"use ssh-agent or another key", path)
 		}
 		pass, perr := passphrase(path)
 		if perr != nil {
@@ -45,7 +48,8 @@ func LoadSSHKey(path string, passphrase func(path string) ([]byte, error)) (ssh.
 	}
 	if err != nil {
 		if _, _, _, _, perr := ssh.ParseAuthorizedKey(text); perr == nil {
-			return nil, fmt.Errorf("client: %s is a public key; the private one is wanted, usually the same name without .pub", path)
+			return nil, fmt.Errorf("client: %s is a public key; "+
+				"the private one is wanted, usually the same name without .pub", path)
 		}
 		if errors.Is(err, x509.IncorrectPasswordError) {
 			return nil, fmt.Errorf("client: the passphrase of the SSH key %s is another one: %w", path, err)
@@ -56,7 +60,7 @@ func LoadSSHKey(path string, passphrase func(path string) ([]byte, error)) (ssh.
 	return signer, nil
 }
 
-// GenerateSSHKey makes an ed25519 key for one occasion. The second result is the private key as a file of OpenSSH's form.
+// GenerateSSHKey makes a new ed25519 key. The second result is the private key in the form of OpenSSH's files.
 func GenerateSSHKey() (ssh.Signer, []byte, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -73,8 +77,8 @@ func GenerateSSHKey() (ssh.Signer, []byte, error) {
 	return signer, pem.EncodeToMemory(block), nil
 }
 
-// AgentSigners returns the keys of the ssh-agent that listens on socket (the value of SSH_AUTH_SOCK). The signers work
-// until the Closer is closed.
+// AgentSigners returns the keys of the ssh-agent that listens on socket, which is the value of SSH_AUTH_SOCK. They can
+// be used until the Closer is closed. It is an error if there is no agent, or if it has no key.
 func AgentSigners(socket string) ([]ssh.Signer, io.Closer, error) {
 	if socket == "" {
 		return nil, nil, errors.New("client: no ssh-agent is running here: SSH_AUTH_SOCK is not set")

@@ -10,25 +10,28 @@ import (
 	"time"
 )
 
-// Progress tells how far a transfer is. Done counts the bytes that are safe on the other side (or, over HTTPS, that were
-// handed to the network), from the file's beginning, also when a transfer was resumed.
+// Progress says how far a transfer is.
 type Progress struct {
-	Done  int64
-	Total int64 // -1 when unknown
-	From  int64 // where this transfer took up; 0 when it began at the beginning
+	// Done is the number of bytes, from the beginning of the file, that have arrived; of an upload over HTTPS, that
+	// were handed to the network.
+	Done int64
+
+	Total int64 // the size of the file; -1 if it is unknown
+	From  int64 // where this transfer began; not 0 if it continues another one
 }
 
-// UploadOptions are what Upload takes beside the dump. Nil means all zero values.
+// UploadOptions are the options of [Client.Upload]. A nil *UploadOptions is the same as a zero UploadOptions.
 type UploadOptions struct {
-	// Progress hears of bytes that left, one call at a time. It must be quick. Nil means nobody.
+	// Progress, if not nil, is called when bytes were sent, one call at a time. It should be quick.
 	Progress func(Progress)
 }
 
-// Upload sends a dump over HTTPS as the body of one POST (4.1). size is its length in bytes; when it is negative, the
-// length is unknown and the body is sent chunked. The dump is streamed, never held. A reader that ends before size is
-// an error, and nothing of it counts (4.5). HTTPS cannot resume: after an error that is ErrTransient or ErrUncertain the
-// whole dump must be sent again, unless Status says that it has arrived. Without movement for Options.StallTimeout the
-// connection counts as broken.
+// Upload sends a dump over HTTPS, as the body of one POST (row 4.1). size is its length in bytes; if it is negative,
+// the length is unknown and the body is sent chunked. If dump ends before size, Upload fails with ErrChanged, and the
+// platform keeps nothing of it (row 4.5).
+//
+// An upload over HTTPS cannot be continued: after an error that is ErrTransient or ErrUncertain, the dump must be sent
+// again from its beginning, unless [Client.Status] shows that it has arrived.
 func (c *Client) Upload(ctx context.Context, ref Ref, dump io.Reader, size int64, opts *UploadOptions) error {
 	const op = "upload"
 	ctx, dog := newWatchdog(ctx, c.stall)
@@ -63,7 +66,8 @@ func (c *Client) Upload(ctx context.Context, ref Ref, dump io.Reader, size int64
 	return nil
 }
 
-// countingReader reports progress, feeds the watchdog, and remembers whether the source itself failed.
+// countingReader reads a dump. It reports progress, keeps the watchdog quiet, and remembers whether the dump itself
+// could not be read.
 type countingReader struct {
 	r        io.Reader
 	size     int64
@@ -100,7 +104,7 @@ func (r *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// mute ends the reports of progress; none runs when it returns.
+// mute stops the calls of progress. None is running when it returns.
 func (r *countingReader) mute() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -119,7 +123,7 @@ func (r *countingReader) done() int64 {
 	return r.n
 }
 
-// watchdog cancels a context when nobody has called extend for a while.
+// watchdog cancels a context if extend is not called in time.
 type watchdog struct {
 	every  time.Duration
 	timer  *time.Timer
@@ -133,7 +137,7 @@ func newWatchdog(ctx context.Context, every time.Duration) (context.Context, *wa
 	return ctx, d
 }
 
-// extend gives the transfer times intervals more from now.
+// extend moves the moment of the cancellation to the given number of intervals from now.
 func (d *watchdog) extend(times int) { d.timer.Reset(time.Duration(times) * d.every) }
 
 func (d *watchdog) stop() {

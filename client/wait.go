@@ -7,30 +7,32 @@ import (
 	"time"
 )
 
-// WaitOptions say how to poll. Nil means all zero values.
+// WaitOptions are the options of [Client.Wait]. A nil *WaitOptions is the same as a zero WaitOptions.
 type WaitOptions struct {
-	// Interval is the shortest time from the end of one status call to the next, whatever happens. Zero means 1 s.
+	// Interval is the shortest time from the end of one status call to the next. If zero, it is 1 s.
 	Interval time.Duration
 
-	// MaxInterval bounds the growth: the longer a state lasts, the rarer the polls, at a tenth of the time it has lasted so
-	// far. Zero means 60 s.
+	// MaxInterval is the longest time between two status calls. It is approached while the state stays the same: the
+	// time to the next call is a tenth of the time that the state has lasted. If zero, it is 60 s.
 	MaxInterval time.Duration
 
-	// MaxOutage is how long the platform may give nothing but transient errors. Zero means 30 min.
+	// MaxOutage is how long all calls may fail with ErrTransient. If zero, it is 30 min.
 	MaxOutage time.Duration
 
-	// Until ends the waiting. Nil means State.Terminal.
+	// Until reports whether to stop waiting. If nil, Wait stops at a state that is State.Terminal.
 	Until func(*Request) bool
 
-	// OnStatus hears of each answer, OnTrouble of each failure and the pause after it. They must be quick. Nil means nobody.
-	OnStatus  func(*Request)
-	OnTrouble func(err error, pause time.Duration)
+	// OnStatus, if not nil, is called with each answer. It should be quick.
+	OnStatus func(*Request)
+
+	// OnRetry, if not nil, is called after each call that failed with ErrTransient, with the pause before the next
+	// one. It should be quick.
+	OnRetry func(err error, pause time.Duration)
 }
 
-// Wait polls the status until the request is in a terminal state, and returns its picture. When the state means that no
-// upgraded database will come, the error wraps ErrRejected and holds the platform's message, and the picture is returned
-// too. Failures that are ErrTransient are lived through; any other ends the waiting, as does the context. States nobody has
-// heard of are waited out.
+// Wait polls the status until the request is in a terminal state, and returns the request. If no upgraded database
+// will come, it returns the request and an error that wraps ErrRejected. Calls that fail with ErrTransient are
+// repeated; Wait returns any other error, and the context's cause if ctx ends. Unknown states are not terminal.
 func (c *Client) Wait(ctx context.Context, ref Ref, opts *WaitOptions) (*Request, error) {
 	var o WaitOptions
 	if opts != nil {
@@ -45,8 +47,8 @@ func (c *Client) Wait(ctx context.Context, ref Ref, opts *WaitOptions) (*Request
 	if o.MaxOutage <= 0 {
 		o.MaxOutage = 30 * time.Minute
 	}
-	trouble := backoff{RetryOptions: RetryOptions{
-		Min: o.Interval, Max: max(o.Interval, 30*time.Second), Limit: o.MaxOutage, OnTrouble: o.OnTrouble}}
+	retry := backoff{RetryOptions: RetryOptions{
+		Min: o.Interval, Max: max(o.Interval, 30*time.Second), Limit: o.MaxOutage, OnRetry: o.OnRetry}}
 	var state State
 	var since time.Time
 	for {
@@ -61,12 +63,12 @@ func (c *Client) Wait(ctx context.Context, ref Ref, opts *WaitOptions) (*Request
 			if !errors.Is(err, ErrTransient) {
 				return nil, err
 			}
-			if err := trouble.pause(ctx, err); err != nil {
+			if err := retry.pause(ctx, err); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		trouble.progress()
+		retry.progress()
 		if r.State != state {
 			c.log.InfoContext(ctx, "state", "request", r)
 			state, since = r.State, time.Now()
@@ -89,8 +91,8 @@ func (c *Client) Wait(ctx context.Context, ref Ref, opts *WaitOptions) (*Request
 	}
 }
 
-// Rejection returns an error that wraps ErrRejected and tells the platform's reason, when the state says that no upgraded
-// database will come; otherwise nil.
+// Rejection returns nil, or, if the state means that no upgraded database will come, an error that wraps ErrRejected
+// and has the platform's message.
 func (r *Request) Rejection() error {
 	if !r.State.Rejected() {
 		return nil
@@ -102,18 +104,19 @@ func (r *Request) Rejection() error {
 	return fmt.Errorf("client: request %d is %s: %w: %s", r.ID, r.State, ErrRejected, why)
 }
 
-func (c *Client) statusAsked() {
+// noteStatus notes that a status call has ended.
+func (c *Client) noteStatus() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lastStatus = time.Now()
 }
 
-// untilNextStatus returns how long the floor between two status calls still lasts.
-func (c *Client) untilNextStatus(floor time.Duration) time.Duration {
+// untilNextStatus returns how long to wait so that the next status call is at least interval after the latest one.
+func (c *Client) untilNextStatus(interval time.Duration) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.lastStatus.IsZero() {
 		return 0
 	}
-	return floor - time.Since(c.lastStatus)
+	return interval - time.Since(c.lastStatus)
 }

@@ -126,7 +126,7 @@ func TestWait_livesThrough(t *testing.T) {
 					return states("pending", "", "", "", "", "", "", "processing", "done")(n, r)
 				})
 				told := 0
-				r, err := c.Wait(t.Context(), sampleRef, &client.WaitOptions{OnTrouble: func(error, time.Duration) { told++ }})
+				r, err := c.Wait(t.Context(), sampleRef, &client.WaitOptions{OnRetry: func(error, time.Duration) { told++ }})
 				if err != nil || r.State != client.StateDone {
 					t.Fatalf("got %v, %v", r, err)
 				}

@@ -228,7 +228,7 @@ func (a *app) waitCommand() *cobra.Command {
 				last = r.State
 			}
 		}
-		o.OnTrouble = func(err error, pause time.Duration) {
+		o.OnRetry = func(err error, pause time.Duration) {
 			fmt.Fprintf(a.stderr, "%s; asking again in %s.\n", forPeople(err), pause.Round(100*time.Millisecond))
 		}
 		r, err := c.Wait(ctx, ref, &o)
@@ -255,7 +255,7 @@ func (a *app) done(text string, details map[string]any) error {
 func (a *app) patient(ctx context.Context, try func(context.Context) error) error {
 	var final error
 	first := true
-	err := client.Retry(ctx, &client.RetryOptions{Limit: 2 * time.Minute, Uncertain: true, OnTrouble: a.tellTrouble}, func(ctx context.Context) error {
+	err := client.Retry(ctx, &client.RetryOptions{Limit: 2 * time.Minute, Uncertain: true, OnRetry: a.tellTrouble}, func(ctx context.Context) error {
 		err := try(ctx)
 		var e *client.Error
 		if first && errors.As(err, &e) && e.Status == 0 {

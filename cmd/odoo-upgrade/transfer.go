@@ -157,7 +157,7 @@ func (a *app) sftp(ctx context.Context, c *client.Client, ref client.Ref, flags 
 		HostKeys: hosts,
 		Progress: func(p client.Progress) { a.bars.progress(what, p) },
 		Renew:    func(ctx context.Context) (*client.SFTPAccess, error) { return a.access(ctx, c, ref, signers) },
-		Retry:    &client.RetryOptions{OnTrouble: a.tellTrouble},
+		Retry:    &client.RetryOptions{OnRetry: a.tellTrouble},
 	}, nil
 }
 
@@ -312,7 +312,7 @@ connections are continued, and so is what an earlier, interrupted call left.`,
 		got, err := c.Download(cmd.Context(), d.url(r), out, &client.DownloadOptions{
 			AllowHTML: d.page,
 			Progress:  func(p client.Progress) { a.bars.progress("download", p) },
-			Retry:     &client.RetryOptions{OnTrouble: a.tellTrouble},
+			Retry:     &client.RetryOptions{OnRetry: a.tellTrouble},
 		})
 		a.bars.end()
 		if errors.Is(err, client.ErrNotFound) {

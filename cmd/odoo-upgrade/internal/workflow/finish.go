@@ -97,7 +97,7 @@ func (r *run) statusWithin(ctx context.Context, outage time.Duration) (*client.R
 	o := r.Wait
 	o.MaxOutage = outage
 	o.Until = func(*client.Request) bool { return true }
-	o.OnTrouble = r.trouble
+	o.OnRetry = r.trouble
 	return r.Client.Wait(ctx, r.state.Ref(), &o)
 }
 
@@ -134,7 +134,7 @@ func (r *run) wait(ctx context.Context) (*client.Request, error) {
 	var last client.State
 	var skip bool
 	o := r.Wait
-	o.OnTrouble = r.trouble
+	o.OnRetry = r.trouble
 	o.OnStatus = func(req *client.Request) {
 		if req.State != last {
 			last = req.State
@@ -207,7 +207,7 @@ func (r *run) download(ctx context.Context, req *client.Request) error {
 	} else {
 		r.step("downloading", "Downloading the upgraded dump.", map[string]any{"via": HTTPS})
 		retry := r.Retry
-		retry.OnTrouble = r.trouble
+		retry.OnRetry = r.trouble
 		got, err := r.Client.DownloadTo(ctx, req.UpgradedDumpURL, r.out, &client.DownloadOptions{
 			Retry: &retry, Progress: func(p client.Progress) { r.Report.Progress("download", p) }})
 		if err != nil {

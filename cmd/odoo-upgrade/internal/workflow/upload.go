@@ -205,7 +205,7 @@ func (r *run) sftpOptions(what string) (*client.SFTPOptions, error) {
 		return nil, err
 	}
 	retry := r.Retry
-	retry.OnTrouble = r.trouble
+	retry.OnRetry = r.trouble
 	return &client.SFTPOptions{
 		Signers:  signers,
 		HostKeys: r.HostKeys,

@@ -321,7 +321,7 @@ func (r *run) step(event, text string, details map[string]any) {
 func (r *run) retry(ctx context.Context, try func(context.Context) error) error {
 	o := r.Retry
 	o.Uncertain = true
-	o.OnTrouble = r.trouble
+	o.OnRetry = r.trouble
 	return client.Retry(ctx, &o, try)
 }
 
@@ -333,7 +333,7 @@ const firstContact = 2 * time.Minute
 // the user wants to know.
 func (r *run) retryCreate(ctx context.Context, try func(context.Context) error) error {
 	o := r.Retry
-	o.OnTrouble = r.trouble
+	o.OnRetry = r.trouble
 	o.Limit = firstContact
 	var final error
 	err := client.Retry(ctx, &o, func(ctx context.Context) error {
