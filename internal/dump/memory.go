@@ -62,6 +62,28 @@ func (p *pool) acquire(ctx context.Context, n int64) (*grant, error) {
 	return g, nil
 }
 
+// baseMemory is what every dump that is open takes: buffers, and small windows.
+const baseMemory = 1 << 20
+
+// try calls use with a grant, which use releases. When use returns a needError, having released it, use is called
+// again with as much as it needed.
+func (p *pool) try(ctx context.Context, use func(*grant) error) error {
+	for memory := int64(baseMemory); ; {
+		g, err := p.acquire(ctx, memory)
+		if err != nil {
+			return err
+		}
+		_ = g.take(baseMemory) // it is there
+		err = use(g)
+		need, more := errors.AsType[*needError](err)
+		if !more {
+			return err
+		}
+		// Much more at once: a table of contents grows by many small steps, and is read anew after each that waits.
+		memory = min(max(need.memory, 8*memory), p.size)
+	}
+}
+
 // wait waits for n more bytes.
 func (g *grant) wait(n int64) error {
 	ctx, cancel := context.WithTimeout(g.ctx, patience)

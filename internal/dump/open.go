@@ -13,9 +13,6 @@ import (
 	"github.com/upgrademock/upgrademock/internal/dump/pgarchive"
 )
 
-// baseMemory is what every dump that is open takes: buffers, and small windows.
-const baseMemory = 1 << 20
-
 // An opened dump: what it is packed in, and what is at the bottom: plain text or an archive, or neither.
 type opened struct {
 	finding *finding
@@ -38,24 +35,19 @@ func (o *opened) close() error {
 
 // open finds the dump in m and opens it, with memory of the pool, which it waits for. The error says why the bottom was
 // not reached; what was seen by then is in the result, which is never nil and has to be closed.
-func open(ctx context.Context, m *medium, size int64, p *pool, l limits) (*opened, error) {
-	for memory := int64(baseMemory); ; {
-		g, err := p.acquire(ctx, memory)
-		if err != nil {
-			return &opened{finding: &finding{}}, err
+func open(ctx context.Context, m *medium, size int64, p *pool, l limits) (o *opened, err error) {
+	o = &opened{finding: &finding{}}
+	err = p.try(ctx, func(g *grant) error {
+		o = &opened{closers: []func() error{func() error { g.release(); return nil }}}
+		err := o.open(&search{limits: l, grant: g, medium: m}, source{at: io.NewSectionReader(m, 0, size)})
+		if _, more := errors.AsType[*needError](err); more {
+			o.close()
+			return err
 		}
-		_ = g.take(baseMemory) // it is there
-		o := &opened{closers: []func() error{func() error { g.release(); return nil }}}
-		err = o.open(&search{limits: l, grant: g, medium: m}, source{at: io.NewSectionReader(m, 0, size)})
-		var need *needError
-		if !errors.As(err, &need) {
-			g.opening = false
-			return o, err
-		}
-		o.close()
-		// Much more at once: a table of contents grows by many small steps, and is read anew after each that waits.
-		memory = min(max(need.memory, 8*memory), p.size)
-	}
+		g.opening = false
+		return err
+	})
+	return o, err
 }
 
 func (o *opened) open(s *search, from source) (err error) {

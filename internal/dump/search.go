@@ -8,10 +8,8 @@ import (
 	"iter"
 	"path"
 	"regexp"
-	"strconv"
 	"strings"
 
-	"github.com/upgrademock/upgrademock/internal/dump/pgarchive"
 	"github.com/upgrademock/upgrademock/internal/dump/unpack"
 )
 
@@ -95,51 +93,13 @@ func (s *search) ends(err error) bool {
 // read at random. The result is never nil, and has to be closed. The error is why nothing was found, or why the search
 // ended early.
 func (s *search) look(live io.Reader, from source, depth int) (*finding, error) {
-	if depth == MaxDepth {
-		return &finding{}, fmt.Errorf("more than %d packings inside each other", MaxDepth)
-	}
-	if s.limits.searched -= headSize; s.limits.searched < 0 {
-		return &finding{}, errBound
-	}
-	switch {
-	case from.at != nil:
-		live = from.section()
-	case live == nil:
-		r, err := from.open(s.grant)
-		if err != nil {
-			return &finding{}, err
-		}
-		defer r.Close()
-		live = s.counted(r)
-	}
-	head, live, err := peek(live)
+	b, err := s.begin(live, from, depth)
 	if err != nil {
 		return &finding{}, err
 	}
-	// Frames that decoders pass over may stand before the one that says what it is.
-	var passed int64
-	for range 16 {
-		n := unpack.Skippable(head)
-		if n == 0 {
-			break
-		}
-		passed += n
-		if from.at != nil {
-			live = from.from(passed).section()
-		} else if _, err := io.CopyN(io.Discard, live, n); err != nil {
-			return &finding{}, noEOF(err)
-		}
-		if head, live, err = peek(live); err != nil {
-			return &finding{}, err
-		}
-	}
-	packing := recognize(head)
-	if passed > 0 {
-		if m := unpack.Method(packing); m != unpack.Zstd && m != unpack.LZ4 {
-			return &finding{}, errUnknown
-		}
-		from = from.from(passed)
-	}
+	defer b.close()
+	packing, head := b.packing, b.head
+	live, from = b.live, b.from
 	switch packing {
 	case "":
 		if len(head) == 0 {
@@ -204,25 +164,36 @@ func cleanName(name string) string { return path.Clean(strings.ReplaceAll(name, 
 // attachments are the files of Odoo's filestore, named for their SHA-1. They are not looked into.
 var attachments = regexp.MustCompile(`(?:^|/)filestore/(?:.*/)?[0-9a-f]{2}/[0-9a-f]{40}$`)
 
+// members returns the files in a zip or tar, and where that can be read: a copy, which is closed after the last use
+// of the members, where a zip is a stream, since its directory is at the end.
+func (s *search) members(packing string, live io.Reader, from source) (
+	members iter.Seq2[*member, error], at source, copied *spool, err error,
+) {
+	if packing == "tar" {
+		return tarMembers(live, from), from, nil, nil
+	}
+	if from.at == nil {
+		copied, err = newSpool(live, s.limits.spooled)
+		if copied != nil {
+			s.limits.spooled -= copied.n
+		}
+		if err != nil {
+			return nil, from, copied, fmt.Errorf("zip: %w", err)
+		}
+		from = copied.source()
+	}
+	return zipMembers(from.at, s.limits.unpacked), from, copied, nil
+}
+
 // archive finds the dump in a zip or tar.
 func (s *search) archive(packing string, live io.Reader, from source, depth int) (*finding, error) {
 	best := &finding{packings: []string{packing}}
-	var members iter.Seq2[*member, error]
-	if packing == "zip" {
-		if from.at == nil { // its directory is at the end
-			copied, err := newSpool(live, s.limits.spooled)
-			if copied != nil {
-				s.limits.spooled -= copied.n
-				defer func() { best.keep(copied) }()
-			}
-			if err != nil {
-				return best, fmt.Errorf("zip: %w", err)
-			}
-			from = copied.source()
-		}
-		members = zipMembers(from.at, s.limits.unpacked)
-	} else {
-		members = tarMembers(live, from)
+	members, from, copied, err := s.members(packing, live, from)
+	if copied != nil {
+		defer func() { best.keep(copied) }()
+	}
+	if err != nil {
+		return best, err
 	}
 
 	var (
@@ -310,63 +281,4 @@ func (f *finding) keep(s *spool) {
 		return
 	}
 	f.spools = append(f.spools, s)
-}
-
-// The packings that PostgreSQL's programs make.
-const (
-	pgCustom    = "pgdmp_custom"
-	pgTar       = "pgdmp_tar"       // a tar file as pg_dump writes it
-	pgDirectory = "pgdmp_directory" // the files of a directory-format dump, or of a tar-format one that was unpacked
-	pgTOC       = "toc"             // the table of contents of one of these: not a packing
-)
-
-// recognize tells what begins with head: a packing, "sql", or "" for what is not known.
-func recognize(head []byte) string {
-	if bytes.HasPrefix(head, []byte(pgarchive.Magic)) {
-		if pgarchive.InSeveralFiles(head) {
-			return pgTOC
-		}
-		return pgCustom
-	}
-	if m := unpack.Recognize(head); m != "" {
-		return string(m)
-	}
-	if bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("PK\x05\x06")) {
-		return "zip"
-	}
-	if isTar(head) {
-		return "tar"
-	}
-	if looksLikeSQL(head) {
-		return "sql"
-	}
-	return ""
-}
-
-// isTar tells the header of a tar's first member by its checksum; those of before POSIX have no magic.
-func isTar(head []byte) bool {
-	const at, size = 148, 8
-	if len(head) < 512 || head[0] == 0 {
-		return false
-	}
-	sum := int64(size * ' ')
-	for i, b := range head[:512] {
-		if i < at || i >= at+size {
-			sum += int64(b)
-		}
-	}
-	told, err := strconv.ParseInt(string(bytes.Trim(head[at:at+size], " \x00")), 8, 64)
-	return err == nil && told == sum
-}
-
-// sqlRank tells the text that pg_dump or pg_dumpall wrote from other SQL.
-func sqlRank(head []byte) int {
-	for _, s := range []string{
-		"PostgreSQL database dump", "PostgreSQL database cluster dump", "-- Dumped from database version",
-	} {
-		if bytes.Contains(head, []byte(s)) {
-			return fullDump
-		}
-	}
-	return someSQL
 }

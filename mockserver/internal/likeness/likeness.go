@@ -40,7 +40,7 @@ func (l Likeness) Exact() bool { return l.Same && l.Packed == "" }
 const maxMemory = 64 << 20
 
 // Compare compares what arrived with the file that was wanted, which the texts call name, such as "the dump".
-// The error is one of reading either of them.
+// The error is one of reading either of them, or wraps [dump.ErrBusy] when unpacking needs memory that is not free.
 func Compare(got, want File, name string) (Likeness, error) {
 	same, err := commonPrefix(got, want)
 	if err != nil {
@@ -49,7 +49,11 @@ func Compare(got, want File, name string) (Likeness, error) {
 	if same == want.Size && same == got.Size {
 		return Likeness{Same: true, Text: name + ", byte for byte"}, nil
 	}
-	if how := unpacks(got, want); how != "" {
+	how, err := unpacks(got, want)
+	if err != nil {
+		return Likeness{}, err
+	}
+	if how != "" {
 		return Likeness{Same: true, Packed: how, Text: name + ", packed as " + how}, nil
 	}
 	d := difference{name: name, gotSize: got.Size, wantSize: want.Size, prefix: same}
@@ -75,9 +79,12 @@ func Compare(got, want File, name string) (Likeness, error) {
 // commonPrefix returns how many bytes both begin with.
 func commonPrefix(a, b File) (int64, error) { return commonStream(a.open(), b.open()) }
 
+// compareBuffer is the size of the buffers through which files are compared.
+const compareBuffer = 64 << 10
+
 // commonStream returns how many bytes both begin with. A stream that is broken ends there.
 func commonStream(a, b io.Reader) (int64, error) {
-	x, y := bufio.NewReaderSize(a, 64<<10), bufio.NewReaderSize(b, 64<<10)
+	x, y := bufio.NewReaderSize(a, compareBuffer), bufio.NewReaderSize(b, compareBuffer)
 	var n int64
 	for {
 		p, err := x.Peek(1)

@@ -176,6 +176,7 @@ func TestCompare_same(t *testing.T) {
 		{"tar", tarred(t, want), want, "the dump, packed as tar"},
 		{"tar in gzip", gzipped(t, tarred(t, want)), want, "the dump, packed as gzip, tar"},
 		{"gzip in zip", zipped(t, gzipped(t, want)), want, "the dump, packed as zip, gzip"},
+		{"zip in gzip", gzipped(t, zipped(t, want)), want, "the dump, packed as gzip, zip"},
 		{"a packed file, as it is", gzipped(t, want), gzipped(t, want), "the dump, byte for byte"},
 		{"a packed file, packed again", gzipped(t, gzipped(t, want)), gzipped(t, want), "the dump, packed as gzip"},
 	} {

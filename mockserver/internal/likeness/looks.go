@@ -307,7 +307,7 @@ func (d *difference) nuls() string {
 
 // unpacked is for files that were packed, and have been unpacked on their way.
 func (d *difference) unpacked() string {
-	if how := unpacks(Bytes(d.want), Bytes(d.got)); how != "" && len(d.got) > 0 {
+	if how, err := unpacks(Bytes(d.want), Bytes(d.got)); err == nil && how != "" {
 		return d.name + " unpacked: it was " + how
 	}
 	return ""
