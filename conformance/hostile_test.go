@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/conformance"
+	"github.com/upgrademock/upgrademock/conformance/internal/refserver"
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
@@ -63,7 +64,7 @@ func TestRun_noSuchServer(t *testing.T) {
 			}
 		})
 	}
-	t.Run("nobody", func(t *testing.T) {
+	t.Run("no server", func(t *testing.T) {
 		t.Parallel()
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -99,7 +100,7 @@ func TestRun_goesWrongInPlaces(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newIsland(t)
+			s := refserver.New(t)
 			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.HasSuffix(r.URL.Path, "/status") && r.URL.Query().Get("request") != "999999999" {
 					io.Copy(io.Discard, r.Body)
@@ -129,7 +130,7 @@ func TestRun_goesWrongInPlaces(t *testing.T) {
 // A run that is stopped says so for each check it did not come to.
 func TestRun_stopped(t *testing.T) {
 	t.Parallel()
-	s := newIsland(t)
+	s := refserver.New(t)
 	rep, _ := conformance.Run(t.Context(), conformance.Target{URL: s.URL(), Contract: contract}, &conformance.Options{Timeout: 100 * time.Millisecond})
 	if rep.OK() || rep.Errors == 0 {
 		t.Errorf("%d passed, %d errors", rep.Passed, rep.Errors)
@@ -139,7 +140,7 @@ func TestRun_stopped(t *testing.T) {
 // A server that lets in and then says nothing more costs a call's time, not a check's.
 func TestRun_sftpHangs(t *testing.T) {
 	t.Parallel()
-	s := newIsland(t, "sftp hangs")
+	s := refserver.New(t, "sftp hangs")
 	begin := time.Now()
 	rep := run(t, conformance.Target{URL: s.URL(), Contract: contract},
 		&conformance.Options{CallTimeout: callTime, Run: regexp.MustCompile("^sftp/(session|root|put|exit-status|login-ed25519|exec-refused)$")})
@@ -156,7 +157,7 @@ func TestRun_sftpHangs(t *testing.T) {
 func TestRun_endsBeforeTheChecks(t *testing.T) {
 	t.Parallel()
 	mock := mockservertest.New(t, nil)
-	plain, careful := newIsland(t), newIsland(t, "create/all-problems") // which names the contract only when nothing else is wrong
+	plain, careful := refserver.New(t), refserver.New(t, "create/all-problems") // which names the contract only when nothing else is wrong
 	const unknown = "M123456-abcxyz"
 	for name, tt := range map[string]struct {
 		url, contract string

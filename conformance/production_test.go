@@ -7,28 +7,27 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/conformance"
+	"github.com/upgrademock/upgrademock/conformance/internal/refserver"
 )
 
 // With Production: one request, aim test, one call at a time; the outcome is judged when a later run comes back to it.
 func TestProduction(t *testing.T) {
 	t.Parallel()
-	s := newIsland(t)
-	s.steps = []string{"pending", "pending", "pending", "done"}
+	s := refserver.New(t)
+	s.Steps = []string{"pending", "pending", "pending", "done"}
 	target := conformance.Target{URL: s.URL(), Contract: contract, Email: "someone@example.com"}
 	var saved *conformance.Saved
 	opts := &conformance.Options{Production: true, Pause: time.Millisecond, Save: func(s conformance.Saved) { saved = &s }}
 	first := judged(t, target, opts)
 
-	s.mu.Lock()
-	requests := len(s.reqs)
-	for _, r := range s.reqs {
-		if r.params["aim"] != "test" || r.params["email"] != "someone@example.com" {
-			t.Errorf("created with %v", r.params)
+	requests := s.Created()
+	for _, params := range requests {
+		if params["aim"] != "test" || params["email"] != "someone@example.com" {
+			t.Errorf("created with %v", params)
 		}
 	}
-	s.mu.Unlock()
-	if requests != 1 || len(first.Created) != 1 || !strings.HasSuffix(first.Created[0].StatusURL, "/status") {
-		t.Errorf("%d requests made, %v listed, want one", requests, first.Created)
+	if len(requests) != 1 || len(first.Created) != 1 || !strings.HasSuffix(first.Created[0].StatusURL, "/status") {
+		t.Errorf("%d requests made, %v listed, want one", len(requests), first.Created)
 	}
 	if saved == nil {
 		t.Fatal("the request was not saved, though its upgrade had not ended")
@@ -58,9 +57,7 @@ func TestProduction(t *testing.T) {
 	if verdicts["create/succeeds"] == conformance.Pass {
 		t.Error("create was judged again")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.reqs) != 1 {
-		t.Errorf("%d requests in the end, want one", len(s.reqs))
+	if n := len(s.Created()); n != 1 {
+		t.Errorf("%d requests in the end, want one", n)
 	}
 }

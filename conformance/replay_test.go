@@ -13,7 +13,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
-// A recording is judged offline as the server was, and nobody can use the keys in it.
+// A recording is judged offline as the server was, and the keys in it cannot be used.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	srv := mockservertest.New(t, &mockserver.Options{FailureStatus: 400}) // so that there is something to complain about

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/upgrademock/upgrademock/conformance"
+	"github.com/upgrademock/upgrademock/conformance/internal/refserver"
 )
 
 func TestChecks_areWellFormed(t *testing.T) {
@@ -40,7 +41,7 @@ func TestChecks_areWellFormed(t *testing.T) {
 // The JSON form is relied on from outside: exactly these keys.
 func TestReport_JSON(t *testing.T) {
 	t.Parallel()
-	s := newIsland(t, "create/target-invalid")
+	s := refserver.New(t, "create/target-invalid")
 	rep := run(t, conformance.Target{URL: s.URL(), Contract: contract}, &conformance.Options{Run: regexp.MustCompile("^create/target-(invalid|expected)$")})
 	var buf bytes.Buffer
 	if err := rep.WriteJSON(&buf); err != nil {
@@ -111,7 +112,7 @@ func TestReport_JUnit(t *testing.T) {
 
 func TestBaseline(t *testing.T) {
 	t.Parallel()
-	s := newIsland(t, "create/target-invalid", "create/contract-unknown")
+	s := refserver.New(t, "create/target-invalid", "create/contract-unknown")
 	base, err := conformance.ReadBaseline(strings.NewReader(`known:
   - {id: create/target-invalid, reason: the old front-end, expires: 2999-12-31}
   - {id: create/contract-unknown, reason: fixed soon, expires: 2020-01-01}
@@ -175,8 +176,8 @@ func TestDiff(t *testing.T) {
 
 func TestRun_nothingIsNoSuccess(t *testing.T) {
 	t.Parallel()
-	s := newIsland(t)
-	s.skip = false
+	s := refserver.New(t)
+	s.SkipTest = false
 	for name, opts := range map[string]*conformance.Options{
 		"no check matches":  {Run: regexp.MustCompile("no such check")},
 		"all are skipped":   {Run: regexp.MustCompile("^skip-test/")},
@@ -196,7 +197,7 @@ func TestRun_nothingIsNoSuccess(t *testing.T) {
 
 func TestRun_failFast(t *testing.T) {
 	t.Parallel()
-	s := newIsland(t, "create/target-invalid", "create/contract-unknown")
+	s := refserver.New(t, "create/target-invalid", "create/contract-unknown")
 	rep := run(t, conformance.Target{URL: s.URL(), Contract: contract}, &conformance.Options{FailFast: true, Parallel: 1})
 	if rep.Failed != 1 || rep.Skipped < 200 {
 		t.Errorf("%d failed, %d skipped, want 1 and the rest", rep.Failed, rep.Skipped)

@@ -11,19 +11,20 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/conformance"
+	"github.com/upgrademock/upgrademock/conformance/internal/refserver"
 )
 
 var wholeSuite = flag.Bool("whole-suite", false, "hold every saboteur against the whole suite, not only the checks of its group (takes minutes)")
 
 // saboteur is a server that breaks exactly one thing.
 type saboteur struct {
-	bends  []string // nil, and no other bend either: the one that is called as the check
-	edit   func(method string, ok bool, answer map[string]any)
-	file   func(w http.ResponseWriter, r *http.Request) bool
-	front  func(w http.ResponseWriter, r *http.Request, next http.Handler)
-	packet func(f *islandFiles, kind byte, p *islandPacket) (byte, []byte)
-	steps  []string
-	also   string // a regular expression: the checks that can't help noticing, too, since the broken thing is theirs as well
+	mutations []string // nil, and no other field either: the one that is called as the check
+	edit      func(method string, ok bool, answer map[string]any)
+	file      func(w http.ResponseWriter, r *http.Request) bool
+	front     func(w http.ResponseWriter, r *http.Request, next http.Handler)
+	packet    func(f *refserver.Session, kind byte, p *refserver.Packet) (byte, []byte)
+	steps     []string
+	also      string // a regular expression: the checks that can't help noticing, too, since the broken thing is theirs as well
 }
 
 type edit = func(method string, ok bool, answer map[string]any)
@@ -85,17 +86,17 @@ func onFailures(method string, f func(list []any) any) edit {
 
 const everything = "."
 
-// sabotaged is an island that is wrong as the saboteur says.
-func sabotaged(t testing.TB, sab saboteur) *island {
-	s := newIsland(t, sab.bends...)
-	s.edit, s.file, s.front, s.packet = sab.edit, sab.file, sab.front, sab.packet
+// sabotaged is a server that is wrong as the saboteur says.
+func sabotaged(t testing.TB, sab saboteur) *refserver.Server {
+	s := refserver.New(t, sab.mutations...)
+	s.Edit, s.File, s.Front, s.Packet = sab.edit, sab.file, sab.front, sab.packet
 	if sab.steps != nil {
-		s.steps = sab.steps
+		s.Steps = sab.steps
 	}
 	return s
 }
 
-// saboteurs are those that aren't just a bend of the island called as the check.
+// saboteurs are those that are more than a mutation that is called as the check.
 func saboteurs() map[string]saboteur {
 	both := []string{"create", "status"}
 	out := map[string]saboteur{
@@ -223,18 +224,18 @@ func saboteurs() map[string]saboteur {
 		"urls/original-archive":       {also: "urls/(original-sql|sql-is-text)|process/sftp-dump"},
 		"urls/upgraded-archive":       {also: "urls/(upgraded-as-uploaded|same-over-sftp)|skip-test/delivers"},
 		"urls/upgraded-only-done":     {also: "urls/upgraded-404"},
-		"urls/filestore-zip":          {bends: []string{"filestore", "urls/filestore-zip"}, also: "urls/(upgraded-sql|sql-is-text|upgraded-whole)|upgrade/done"},
+		"urls/filestore-zip":          {mutations: []string{"filestore", "urls/filestore-zip"}, also: "urls/(upgraded-sql|sql-is-text|upgraded-whole)|upgrade/done"},
 		"urls/wrong-key":              {also: "urls/wrong-key-404"},
 		"urls/content-disposition":    {also: "urls/upgraded-filename"},
 		"urls/length":                 {also: "urls/(head|range|if-range|last-modified)"},
 		"urls/etag":                   {also: "urls/(head|if-range)"},
 		"urls/last-modified":          {also: "urls/head"},
 		"urls/original-sql":           {also: "urls/sql-is-text"},
-		"skip-test/wrong-key":         {bends: []string{"skip-test/other-key"}},
-		"skip-test/delivers":          {steps: []string{"pending", "testing", "done"}, bends: []string{"skip-test/delivers"}, also: "skip-test/(form|get-body)"},
-		"skip-test/form":              {steps: []string{"pending", "testing"}, bends: []string{"skip-test/form"}},
-		"skip-test/get-body":          {steps: []string{"pending", "testing"}, bends: []string{"skip-test/get-body"}},
-		"skip-test/sftp-delivered":    {steps: []string{"pending", "testing"}, bends: []string{"skip-test/sftp-delivered"}},
+		"skip-test/wrong-key":         {mutations: []string{"skip-test/other-key"}},
+		"skip-test/delivers":          {steps: []string{"pending", "testing", "done"}, mutations: []string{"skip-test/delivers"}, also: "skip-test/(form|get-body)"},
+		"skip-test/form":              {steps: []string{"pending", "testing"}, mutations: []string{"skip-test/form"}},
+		"skip-test/get-body":          {steps: []string{"pending", "testing"}, mutations: []string{"skip-test/get-body"}},
+		"skip-test/sftp-delivered":    {steps: []string{"pending", "testing"}, mutations: []string{"skip-test/sftp-delivered"}},
 		"skip-test/refused-in-draft":  {also: "skip-test/state-invalid"},
 		"upgrade/answer":              {edit: drop("modules_url", "upgrade")},
 		"upgrade/processes":           {also: "upgrade/done"},
@@ -250,7 +251,7 @@ func saboteurs() map[string]saboteur {
 		"sftp-access/unknown-request": {also: "sftp-access/not-found"},
 	}
 	for _, m := range []string{"create", "upload", "request_sftp_access", "process", "status"} {
-		g := islandGroup(m)
+		g := refserver.Group(m)
 		out[g+"/failures-list"] = saboteur{edit: func(method string, ok bool, answer map[string]any) {
 			if method == m && ok {
 				delete(answer, "failures")
@@ -343,8 +344,8 @@ func TestSaboteurs(t *testing.T) {
 		t.Run(c.ID, func(t *testing.T) {
 			t.Parallel()
 			sab := all[c.ID]
-			if sab.bends == nil && sab.edit == nil && sab.file == nil && sab.steps == nil {
-				sab.bends = []string{c.ID}
+			if sab.mutations == nil && sab.edit == nil && sab.file == nil && sab.steps == nil {
+				sab.mutations = []string{c.ID}
 			}
 			s := sabotaged(t, sab)
 			opts := &conformance.Options{Level: conformance.LevelAssumed, Wait: 3 * time.Second}
@@ -377,7 +378,7 @@ func TestSaboteurs(t *testing.T) {
 				}
 			}
 			if !caught {
-				t.Errorf("nobody noticed")
+				t.Errorf("the check does not fail")
 			}
 		})
 	}

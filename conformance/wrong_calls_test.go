@@ -138,7 +138,7 @@ func wrongCalls() map[string]wrong {
 		}), "params/escapes"},
 
 		// create.
-		"accepts 9.0": {"2 TARGET:INVALID", saboteur{bends: []string{"accepts 9.0"}}, "create/target-exact"},
+		"accepts 9.0": {"2 TARGET:INVALID", saboteur{mutations: []string{"accepts 9.0"}}, "create/target-exact"},
 		"expected is a text": {"2 TARGET:INVALID", eachFailure(func(m map[string]any) {
 			if m["expected"] != nil {
 				m["expected"] = "6.0, 6.1, 7.0, 8.0"
@@ -172,15 +172,15 @@ func wrongCalls() map[string]wrong {
 			eachFailure(func(m map[string]any) { m["message"] = "wrong" }),
 			"create/contract-unknown create/target-invalid"},
 		"missing ones are one": {"1.8",
-			saboteur{bends: []string{"create/all-problems-counted", "status/all-problems"}},
+			saboteur{mutations: []string{"create/all-problems-counted", "status/all-problems"}},
 			"create/all-problems-counted status/all-problems"},
 		"missing ones come alone": {"1.8",
-			saboteur{bends: []string{"invalid only when nothing is missing"}},
+			saboteur{mutations: []string{"invalid only when nothing is missing"}},
 			"create/all-problems-counted upgrade/all-problems"},
-		"keys in hexadecimal": {"3.10", saboteur{bends: []string{"key in hexadecimal"}}, "create/key-form"},
-		"keys of 15 bytes":    {"3.10", saboteur{bends: []string{"key of 15 bytes"}}, "create/key-form"},
+		"keys in hexadecimal": {"3.10", saboteur{mutations: []string{"key in hexadecimal"}}, "create/key-form"},
+		"keys of 15 bytes":    {"3.10", saboteur{mutations: []string{"key of 15 bytes"}}, "create/key-form"},
 		"keys made of the id": {"3.10",
-			saboteur{bends: []string{"key made of the id"}},
+			saboteur{mutations: []string{"key made of the id"}},
 			"create/key-unguessable"},
 		"create only says id and key": {"3.8", saboteur{edit: onRequest(func(method string, m map[string]any) {
 			if method == "create" {
@@ -242,7 +242,7 @@ func wrongCalls() map[string]wrong {
 			uploads(func(b []byte) []byte { return b[:min(len(b), 100<<10)] }),
 			"upload/chunked"},
 		"the dump is unwrapped": {"4.2",
-			saboteur{bends: []string{"upload/wrapped", "upgrade/multipart-body"}},
+			saboteur{mutations: []string{"upload/wrapped", "upgrade/multipart-body"}},
 			"upload/wrapped upgrade/multipart-body"},
 		"parameters in the body only": {"4.1",
 			before("upload", func(_ http.ResponseWriter, r *http.Request) bool {

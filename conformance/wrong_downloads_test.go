@@ -30,7 +30,7 @@ func wrongOutcomes() map[string]wrong {
 			saboteur{steps: []string{"pending", "processing", "draft", "done"}},
 			"process/never-draft-again"},
 		"skip_test in any state": {"6.5",
-			saboteur{bends: []string{"skip-test/refused-in-draft"}},
+			saboteur{mutations: []string{"skip-test/refused-in-draft"}},
 			"skip-test/refused-in-draft"},
 		"the description is gone": {"4.7", always(func(m map[string]any) {
 			if m["state"] != "draft" {
@@ -110,7 +110,7 @@ func wrongOutcomes() map[string]wrong {
 			}),
 			"urls/original-sql urls/original-sql-zip urls/original-sql-plain"},
 		"the SQL is the archive": {"8.6",
-			saboteur{bends: []string{"urls/original-sql-zip", "urls/original-sql", "urls/original-sql-custom"}},
+			saboteur{mutations: []string{"urls/original-sql-zip", "urls/original-sql", "urls/original-sql-custom"}},
 			"urls/original-sql urls/original-sql-zip urls/sql-is-text"},
 		"Range is ignored": {"8.3",
 			ranges(func(r *http.Request) { r.Header.Del("Range") }),
@@ -190,7 +190,7 @@ func wrongOutcomes() map[string]wrong {
 			http.Redirect(d.w, d.r, "/web/login", http.StatusFound)
 		}), "urls/original-archive urls/upgraded-archive"},
 		"a zip without its filestore": {"8.5",
-			saboteur{bends: []string{"filestore", "urls/filestore-zip"}},
+			saboteur{mutations: []string{"filestore", "urls/filestore-zip"}},
 			"urls/filestore-zip"},
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/refserver"
 )
 
 // always changes the request in what every method answers but request_sftp_access.
@@ -86,7 +88,7 @@ func rewritten(method string, f func(body []byte) []byte) saboteur {
 	}}
 }
 
-// download is one of a URL that an answer has: the call, and what the island gives.
+// download is one of a URL that an answer has: the call, and what the server gives.
 type download struct {
 	w   http.ResponseWriter // has the headers of got
 	r   *http.Request
@@ -135,8 +137,8 @@ func header(key string, value func() string) saboteur {
 func same(s string) func() string { return func() string { return s } }
 
 // packets answers the SFTP requests of some kinds.
-func packets(f func(f *islandFiles, p *islandPacket) (byte, []byte), kinds ...byte) saboteur {
-	return saboteur{packet: func(files *islandFiles, kind byte, p *islandPacket) (byte, []byte) {
+func packets(f func(f *refserver.Session, p *refserver.Packet) (byte, []byte), kinds ...byte) saboteur {
+	return saboteur{packet: func(files *refserver.Session, kind byte, p *refserver.Packet) (byte, []byte) {
 		if !slices.Contains(kinds, kind) {
 			return 0, nil
 		}
@@ -146,45 +148,45 @@ func packets(f func(f *islandFiles, p *islandPacket) (byte, []byte), kinds ...by
 
 // refuses answers the SFTP requests of some kinds with a status.
 func refuses(code uint32, kinds ...byte) saboteur {
-	return packets(func(f *islandFiles, _ *islandPacket) (byte, []byte) { return f.status(code) }, kinds...)
+	return packets(func(f *refserver.Session, _ *refserver.Packet) (byte, []byte) { return f.Status(code) }, kinds...)
 }
 
 // longname changes the long names of listings.
 func longname(f func(long string) string) saboteur {
-	return packets(func(files *islandFiles, p *islandPacket) (byte, []byte) {
-		h := files.handles[p.str()]
-		if h == nil || h.read {
+	return packets(func(files *refserver.Session, p *refserver.Packet) (byte, []byte) {
+		h := files.Handles[p.Str()]
+		if h == nil || h.Read {
 			return 0, nil
 		}
-		h.read = true
-		name, data := files.shown()
-		typ, out := files.list(name, len(data))
-		in := islandPacket{out}
-		in.u32()
-		shown, long := in.str(), in.str()
-		return typ, append(str(str([]byte{0, 0, 0, 1}, shown), f(long)), in.b...)
+		h.Read = true
+		name, data := files.Shared()
+		typ, out := files.List(name, len(data))
+		in := refserver.Packet{Rest: out}
+		in.Uint32()
+		shown, long := in.Str(), in.Str()
+		return typ, append(refserver.AppendString(refserver.AppendString([]byte{0, 0, 0, 1}, shown), f(long)), in.Rest...)
 	}, 12)
 }
 
-// islandWrite is one SFTP WRITE to the shared file of a draft, without the flag APPEND.
-type islandWrite struct {
-	f    *islandFiles
-	h    *islandHandle
+// write is one SFTP WRITE to the shared file of a draft, without the flag APPEND.
+type write struct {
+	f    *refserver.Session
+	h    *refserver.Handle
 	off  int64
 	data string
 }
 
 // writes changes each of them.
-func writes(f func(w *islandWrite)) saboteur {
-	return packets(func(files *islandFiles, p *islandPacket) (byte, []byte) {
-		handle, off, data := p.str(), int64(p.u64()), p.str()
-		h := files.handles[handle]
-		if h == nil || h.flags&2 == 0 || h.gone || h.flags&4 != 0 {
+func writes(f func(w *write)) saboteur {
+	return packets(func(files *refserver.Session, p *refserver.Packet) (byte, []byte) {
+		handle, off, data := p.Str(), int64(p.Uint64()), p.Str()
+		h := files.Handles[handle]
+		if h == nil || h.Flags&2 == 0 || h.Gone || h.Flags&4 != 0 {
 			return 0, nil
 		}
-		w := &islandWrite{files, h, off, data}
+		w := &write{files, h, off, data}
 		f(w)
-		return files.write(&islandPacket{str(binary.BigEndian.AppendUint64(str(nil, handle), uint64(w.off)), w.data)})
+		return files.Write(&refserver.Packet{Rest: refserver.AppendString(binary.BigEndian.AppendUint64(refserver.AppendString(nil, handle), uint64(w.off)), w.data)})
 	}, 6)
 }
 
@@ -226,12 +228,12 @@ func uploads(f func(body []byte) []byte) saboteur {
 
 // opens changes the flags with which the shared file of a draft is opened.
 func opens(f func(flags uint32) uint32) saboteur {
-	return packets(func(files *islandFiles, p *islandPacket) (byte, []byte) {
-		path, flags := p.str(), p.u32()
+	return packets(func(files *refserver.Session, p *refserver.Packet) (byte, []byte) {
+		path, flags := p.Str(), p.Uint32()
 		if flags&2 != 0 {
 			flags = f(flags)
 		}
-		return files.open(path, flags)
+		return files.Open(path, flags)
 	}, 3)
 }
 
@@ -246,10 +248,10 @@ func ranges(f func(r *http.Request)) saboteur {
 }
 
 // atTheEnd answers the SFTP reads at the end of the file and behind it.
-func atTheEnd(f func(files *islandFiles) (byte, []byte)) saboteur {
-	return packets(func(files *islandFiles, p *islandPacket) (byte, []byte) {
-		h, off := files.handles[p.str()], int64(p.u64())
-		if _, data := files.shown(); h == nil || h.dir || off < int64(len(data)) {
+func atTheEnd(f func(files *refserver.Session) (byte, []byte)) saboteur {
+	return packets(func(files *refserver.Session, p *refserver.Packet) (byte, []byte) {
+		h, off := files.Handles[p.Str()], int64(p.Uint64())
+		if _, data := files.Shared(); h == nil || h.Dir || off < int64(len(data)) {
 			return 0, nil
 		}
 		return f(files)
@@ -257,12 +259,12 @@ func atTheEnd(f func(files *islandFiles) (byte, []byte)) saboteur {
 }
 
 // readAt reads from another offset than the one asked for.
-func readAt(files *islandFiles, p *islandPacket, at func(off int64) int64) (byte, []byte) {
-	h, off, n := files.handles[p.str()], int64(p.u64()), int(p.u32())
-	_, data := files.shown()
-	if h == nil || h.dir || off >= int64(len(data)) {
+func readAt(files *refserver.Session, p *refserver.Packet, at func(off int64) int64) (byte, []byte) {
+	h, off, n := files.Handles[p.Str()], int64(p.Uint64()), int(p.Uint32())
+	_, data := files.Shared()
+	if h == nil || h.Dir || off >= int64(len(data)) {
 		return 0, nil
 	}
 	off = at(off)
-	return 103, str(nil, string(data[off:min(len(data), int(off)+n)]))
+	return 103, refserver.AppendString(nil, string(data[off:min(len(data), int(off)+n)]))
 }

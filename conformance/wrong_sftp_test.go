@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/refserver"
 )
 
 // wrongShares are servers whose SFTP goes wrong.
@@ -63,28 +65,28 @@ func wrongShares() map[string]wrong {
 			"sftp-access/answer"},
 
 		// SFTP.
-		"a dump sent over SFTP is not the request's": {"5.12, 6.1", saboteur{bends: []string{"SFTP apart"}}, "process/sftp-dump"},
-		"ignores APPEND": {"5.12", saboteur{bends: []string{"ignores APPEND"}}, "sftp/resume-append sftp/append " +
+		"a dump sent over SFTP is not the request's": {"5.12, 6.1", saboteur{mutations: []string{"SFTP apart"}}, "process/sftp-dump"},
+		"ignores APPEND": {"5.12", saboteur{mutations: []string{"ignores APPEND"}}, "sftp/resume-append sftp/append " +
 			"sftp/append-same-offset sftp/append-out-of-order sftp/append-backwards sftp/append-behind sftp/append-two-handles"},
-		"SFTP of another version": {"5.5", saboteur{bends: []string{"SFTP 6"}}, "sftp/session"},
-		"a session begins at home": {"5.11", packets(func(*islandFiles, *islandPacket) (byte, []byte) {
-			return 104, append(str(str([]byte{0, 0, 0, 1}, "/home/user"), ""), 0, 0, 0, 0)
+		"SFTP of another version": {"5.5", saboteur{mutations: []string{"SFTP 6"}}, "sftp/session"},
+		"a session begins at home": {"5.11", packets(func(*refserver.Session, *refserver.Packet) (byte, []byte) {
+			return 104, append(refserver.AppendString(refserver.AppendString([]byte{0, 0, 0, 1}, "/home/user"), ""), 0, 0, 0, 0)
 		}, 16), "sftp/root"},
 		"no fstat": {"5.12", refuses(8, 8), "sftp/stat-size"},
 		"no lstat": {"5.12", refuses(8, 7), "sftp/stat-size"},
 		"no close": {"5.12", refuses(4, 4), "sftp/put"},
 		"no attributes": {"5.12",
-			packets(func(*islandFiles, *islandPacket) (byte, []byte) {
+			packets(func(*refserver.Session, *refserver.Packet) (byte, []byte) {
 				return 105, []byte{0, 0, 0, 0}
 			}, 7, 8, 17),
 			"sftp/stat-size sftp/list-mode"},
 		"no end of the file": {"5.12",
-			atTheEnd(func(*islandFiles) (byte, []byte) { return 103, str(nil, "") }),
+			atTheEnd(func(*refserver.Session) (byte, []byte) { return 103, refserver.AppendString(nil, "") }),
 			"sftp/read-back"},
 		"an error at the end": {"5.12",
-			atTheEnd(func(f *islandFiles) (byte, []byte) { return f.status(4) }),
+			atTheEnd(func(f *refserver.Session) (byte, []byte) { return f.Status(4) }),
 			"sftp/read-back"},
-		"every read is the beginning": {"5.12", packets(func(f *islandFiles, p *islandPacket) (byte, []byte) {
+		"every read is the beginning": {"5.12", packets(func(f *refserver.Session, p *refserver.Packet) (byte, []byte) {
 			return readAt(f, p, func(int64) int64 { return 0 })
 		}, 5), "sftp/read-back sftp/put sftp/done-get-resume"},
 		"a listing without size": {"5.21",
@@ -120,75 +122,75 @@ func wrongShares() map[string]wrong {
 		"APPEND truncates": {"5.12",
 			opens(func(flags uint32) uint32 { return flags | flags&4<<2 }),
 			"sftp/resume-append sftp/append sftp/interrupted"},
-		"APPEND is refused": {"5.12", packets(func(f *islandFiles, p *islandPacket) (byte, []byte) {
-			p.str()
-			if p.u32()&4 != 0 {
-				return f.status(8)
+		"APPEND is refused": {"5.12", packets(func(f *refserver.Session, p *refserver.Packet) (byte, []byte) {
+			p.Str()
+			if p.Uint32()&4 != 0 {
+				return f.Status(8)
 			}
 			return 0, nil
 		}, 3), "sftp/resume-append sftp/append"},
-		"a resume leaves a hole": {"5.12", writes(func(w *islandWrite) {
-			if w.h.flags&16 == 0 {
+		"a resume leaves a hole": {"5.12", writes(func(w *write) {
+			if w.h.Flags&16 == 0 {
 				w.off += 512
 			}
 		}), "sftp/resume sftp/resume-twice sftp/next-session"},
-		"a resume begins anew": {"5.12", writes(func(w *islandWrite) {
-			if w.h.flags&16 == 0 {
-				w.off -= w.h.base
+		"a resume begins anew": {"5.12", writes(func(w *write) {
+			if w.h.Flags&16 == 0 {
+				w.off -= w.h.Base
 			}
 			w.off = max(0, w.off)
 		}), "sftp/resume sftp/next-session"},
-		"each write is an append": {"5.12", writes(func(w *islandWrite) {
-			w.off = int64(len(w.f.req.dump))
+		"each write is an append": {"5.12", writes(func(w *write) {
+			w.off = int64(len(w.f.Request.Dump))
 		}), "sftp/out-of-order sftp/rewrite-middle"},
-		"writes are cut at 16 KiB": {"5.12", writes(func(w *islandWrite) {
+		"writes are cut at 16 KiB": {"5.12", writes(func(w *write) {
 			w.data = w.data[:min(len(w.data), 16<<10)]
 		}), "sftp/put sftp/large"},
-		"writes are text": {"5.12", writes(func(w *islandWrite) {
+		"writes are text": {"5.12", writes(func(w *write) {
 			w.data = strings.ReplaceAll(w.data, "\x00", " ")
 		}), "sftp/put-bytes"},
-		"any file can be read": {"5.13", packets(func(f *islandFiles, p *islandPacket) (byte, []byte) {
-			if p.str(); p.u32()&2 == 0 {
-				return 102, f.add(&islandHandle{flags: 1})
+		"any file can be read": {"5.13", packets(func(f *refserver.Session, p *refserver.Packet) (byte, []byte) {
+			if p.Str(); p.Uint32()&2 == 0 {
+				return 102, f.Add(&refserver.Handle{Flags: 1})
 			}
 			return 0, nil
 		}, 3), "sftp/no-way-out"},
-		"any path is there": {"5.13", packets(func(f *islandFiles, p *islandPacket) (byte, []byte) {
-			if path := p.str(); path == "/" {
+		"any path is there": {"5.13", packets(func(f *refserver.Session, p *refserver.Packet) (byte, []byte) {
+			if path := p.Str(); path == "/" {
 				return 0, nil
 			}
-			return 105, f.attrs(false, 1000)
+			return 105, f.Attrs(false, 1000)
 		}, 7, 17), "sftp/no-way-out sftp/no-such-file"},
-		"any file can be written": {"5.13", packets(func(f *islandFiles, p *islandPacket) (byte, []byte) {
-			if path := p.str(); !f.mine(path) && p.u32()&2 != 0 {
-				return 102, f.add(&islandHandle{flags: 2, gone: true})
+		"any file can be written": {"5.13", packets(func(f *refserver.Session, p *refserver.Packet) (byte, []byte) {
+			if path := p.Str(); !f.IsShared(path) && p.Uint32()&2 != 0 {
+				return 102, f.Add(&refserver.Handle{Flags: 2, Gone: true})
 			}
 			return 0, nil
 		}, 3), "sftp/no-create sftp/done-no-change sftp/done-read-only"},
 		"any directory can be listed": {"5.13",
-			packets(func(f *islandFiles, _ *islandPacket) (byte, []byte) {
-				return 102, f.add(&islandHandle{dir: true})
+			packets(func(f *refserver.Session, _ *refserver.Packet) (byte, []byte) {
+				return 102, f.Add(&refserver.Handle{Dir: true})
 			}, 11),
 			"sftp/no-way-out"},
 		"what is denied ends the session": {"5.13",
-			packets(func(*islandFiles, *islandPacket) (byte, []byte) { return 255, nil }, 13, 14, 15, 18, 20),
+			packets(func(*refserver.Session, *refserver.Packet) (byte, []byte) { return 255, nil }, 13, 14, 15, 18, 20),
 			"sftp/no-mkdir sftp/no-remove sftp/no-rename sftp/no-rmdir sftp/no-symlink"},
 		"the shared file can be removed": {"5.13",
-			packets(func(f *islandFiles, _ *islandPacket) (byte, []byte) {
-				f.req.dump = nil
-				return f.status(0)
+			packets(func(f *refserver.Session, _ *refserver.Packet) (byte, []byte) {
+				f.Request.Dump = nil
+				return f.Status(0)
 			}, 13),
 			"sftp/no-remove sftp/done-no-change"},
-		"the upgraded file is cut": {"5.16", saboteur{bends: []string{"SFTP cuts what was upgraded"}}, "sftp/done-get"},
-		"an empty password opens":  {"5.10", saboteur{bends: []string{"empty password"}}, "sftp/password"},
+		"the upgraded file is cut": {"5.16", saboteur{mutations: []string{"SFTP cuts what was upgraded"}}, "sftp/done-get"},
+		"an empty password opens":  {"5.10", saboteur{mutations: []string{"empty password"}}, "sftp/password"},
 		"an end with status 1": {"5.20",
-			saboteur{bends: []string{"exit status 1"}},
+			saboteur{mutations: []string{"exit status 1"}},
 			"sftp/exit-status"},
 		"exec runs": {"5.20",
-			saboteur{bends: []string{"sftp/exec-refused"}},
+			saboteur{mutations: []string{"sftp/exec-refused"}},
 			"sftp/exec-refused"},
 		"writes in done are taken": {"5.16",
-			saboteur{bends: []string{"sftp/done-read-only"}},
+			saboteur{mutations: []string{"sftp/done-read-only"}},
 			"sftp/done-read-only"},
 	}
 }

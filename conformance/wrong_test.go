@@ -62,6 +62,7 @@ var namedRows = map[string]string{
 	"7 compressions":       `^upload/compressions|^process/description-stays$`,
 	"9 formats":            `^upload/compressions`,
 	"9 postgresql":         `^upload/postgresql`,
+	"9 upgraded":           `^urls/filestore-zip$`,
 }
 
 // fidelityRows are the rows of docs/fidelity.md and their evidence.

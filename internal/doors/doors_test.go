@@ -64,9 +64,10 @@ var doors = []door{
 	{"internal/safefile", []string{"ours"}, nil, "files are files"},
 	{"internal/localca", []string{"ours"}, []string{"internal/safefile"}, "an authority signs for whoever asks"},
 	{"conformance/internal/raw", []string{"ours"}, nil, "HTTP, SSH and SFTP are spoken whatever is said over them"},
+	{"conformance/internal/refserver", []string{"ours"}, nil, "a second server, so that the suite is not fitted to the emulator"},
 	{"conformance", []string{"testing"}, nil, "the suite is a library for programs; conformancetest is for tests"},
 	{"internal/apidoc", []string{"ours"}, nil, "any package's tests may use it"},
-	{"...", []string{"internal/apidoc", "internal/testprog", "mockserver/mockservertest", "conformance/conformancetest"}, []string{}, "what is for tests is imported by tests alone"},
+	{"...", []string{"internal/apidoc", "internal/testprog", "mockserver/mockservertest", "conformance/conformancetest", "conformance/internal/refserver"}, []string{}, "what is for tests is imported by tests alone"},
 }
 
 type pkg struct {

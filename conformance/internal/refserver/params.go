@@ -1,4 +1,4 @@
-package conformance_test
+package refserver
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 )
 
 // params reads the parameters from wherever they are.
-func (s *island) params(r *http.Request, method string) (map[string]string, []islandFailure) {
+func (s *Server) params(r *http.Request, method string) (map[string]string, []failure) {
 	out := map[string]string{}
 	add := func(v url.Values) {
 		for name, values := range v {
@@ -46,19 +46,12 @@ func (s *island) params(r *http.Request, method string) (map[string]string, []is
 		}
 		switch {
 		case ctype == "application/x-www-form-urlencoded":
-			if r.Method == "GET" && (s.is(method+"/get-body") || s.is("sftp-access/keys-get-body") && method == "request_sftp_access") || s.is(islandGroup(method)+"/get-body") && r.Method == "GET" || s.is(islandGroup(method)+"/form") && r.Method == "POST" || r.Method == "POST" && s.is(method+"/form") {
+			if r.Method == "GET" && (s.is(method+"/get-body") || s.is("sftp-access/keys-get-body") && method == "request_sftp_access") || s.is(Group(method)+"/get-body") && r.Method == "GET" || s.is(Group(method)+"/form") && r.Method == "POST" || r.Method == "POST" && s.is(method+"/form") {
 				break
 			}
-			body, _ := io.ReadAll(io.LimitReader(r.Body, 4<<20))
-			if len(body) > 512<<10 && !s.is("params/large-value") {
-				return nil, []islandFailure{{"reason": "PARAMETERS:INVALID", "message": "too large"}}
-			}
-			if s.is("params/escapes") {
-				body = bytes.ReplaceAll(body, []byte("+"), []byte("%2B"))
-			}
-			v, _ := url.ParseQuery(string(body))
-			if s.is("sftp-access/keys-form") {
-				v.Del("ssh_keys")
+			v, fails := s.readForm(r)
+			if fails != nil {
+				return nil, fails
 			}
 			add(v)
 			if s.is("params/query-and-form") && len(v) > 0 {
@@ -68,38 +61,9 @@ func (s *island) params(r *http.Request, method string) (map[string]string, []is
 			if s.is(method + "/multipart") {
 				break
 			}
-			mr := multipart.NewReader(r.Body, cp["boundary"])
-			if s.is("params/form-charset") {
-				_, cp, _ = mime.ParseMediaType(r.Header.Get("Content-Type"))
-				mr = multipart.NewReader(r.Body, cp["boundary"])
-			}
-			v := url.Values{}
-			for {
-				part, err := mr.NextPart()
-				if err == io.EOF {
-					break
-				}
-				if err != nil {
-					if s.is("params/bad-multipart") {
-						panic(http.ErrAbortHandler)
-					}
-					return nil, []islandFailure{{"reason": "PARAMETERS:INVALID", "message": "the multipart body is broken"}}
-				}
-				data, err := io.ReadAll(part)
-				if err != nil && !s.is("params/bad-multipart") {
-					return nil, []islandFailure{{"reason": "PARAMETERS:INVALID", "message": "the multipart body is broken"}}
-				} else if err != nil {
-					panic(http.ErrAbortHandler)
-				}
-				isFile := part.FileName() != ""
-				name := part.FormName()
-				switch {
-				case isFile && (s.is("sftp-access/keys-file") && r.URL.RawQuery != ""):
-				case isFile && s.is("sftp-access/keys-file-and-fields") && r.URL.RawQuery == "":
-				case !isFile && name == "ssh_keys" && s.is("sftp-access/keys-multipart-field"):
-				default:
-					v.Add(name, string(data))
-				}
+			v, fails := s.readMultipart(r, cp["boundary"])
+			if fails != nil {
+				return nil, fails
 			}
 			add(v)
 			if s.is("params/query-and-multipart") && len(v) > 2 {
@@ -115,10 +79,10 @@ func (s *island) params(r *http.Request, method string) (map[string]string, []is
 	}
 	if method == "create" {
 		if _, extra := out["dbname"]; extra && s.is("params/extra-ignored") {
-			return nil, []islandFailure{{"reason": "PARAMETERS:UNKNOWN", "message": "dbname"}}
+			return nil, []failure{{"reason": "PARAMETERS:UNKNOWN", "message": "dbname"}}
 		}
 	} else if _, extra := out["dbname"]; extra && s.is("params/extra-ignored-upload") && method != "status" {
-		return nil, []islandFailure{{"reason": "PARAMETERS:UNKNOWN", "message": "dbname"}}
+		return nil, []failure{{"reason": "PARAMETERS:UNKNOWN", "message": "dbname"}}
 	}
 	if out == nil {
 		out = map[string]string{}
@@ -126,8 +90,62 @@ func (s *island) params(r *http.Request, method string) (map[string]string, []is
 	return out, nil
 }
 
-// body reads a dump, with what a careless server does to it.
-func (s *island) body(r *http.Request) ([]byte, error) {
+// readForm reads a form in the body.
+func (s *Server) readForm(r *http.Request) (url.Values, []failure) {
+	body, _ := io.ReadAll(io.LimitReader(r.Body, 4<<20))
+	if len(body) > 512<<10 && !s.is("params/large-value") {
+		return nil, []failure{{"reason": "PARAMETERS:INVALID", "message": "too large"}}
+	}
+	if s.is("params/escapes") {
+		body = bytes.ReplaceAll(body, []byte("+"), []byte("%2B"))
+	}
+	v, _ := url.ParseQuery(string(body))
+	if s.is("sftp-access/keys-form") {
+		v.Del("ssh_keys")
+	}
+	return v, nil
+}
+
+// readMultipart reads the parts of a multipart body.
+func (s *Server) readMultipart(r *http.Request, boundary string) (url.Values, []failure) {
+	mr := multipart.NewReader(r.Body, boundary)
+	if s.is("params/form-charset") {
+		_, cp, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		mr = multipart.NewReader(r.Body, cp["boundary"])
+	}
+	v := url.Values{}
+	for {
+		part, err := mr.NextPart()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			if s.is("params/bad-multipart") {
+				panic(http.ErrAbortHandler)
+			}
+			return nil, []failure{{"reason": "PARAMETERS:INVALID", "message": "the multipart body is broken"}}
+		}
+		data, err := io.ReadAll(part)
+		if err != nil && !s.is("params/bad-multipart") {
+			return nil, []failure{{"reason": "PARAMETERS:INVALID", "message": "the multipart body is broken"}}
+		} else if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		isFile := part.FileName() != ""
+		name := part.FormName()
+		switch {
+		case isFile && (s.is("sftp-access/keys-file") && r.URL.RawQuery != ""):
+		case isFile && s.is("sftp-access/keys-file-and-fields") && r.URL.RawQuery == "":
+		case !isFile && name == "ssh_keys" && s.is("sftp-access/keys-multipart-field"):
+		default:
+			v.Add(name, string(data))
+		}
+	}
+	return v, nil
+}
+
+// body reads a dump.
+func (s *Server) body(r *http.Request) ([]byte, error) {
 	ctype := r.Header.Get("Content-Type")
 	refuse := s.is("upload/no-type") && ctype == "" || s.is("upload/odd-type") && strings.Contains(ctype, "gzip") || s.is("upload/json-type") && strings.Contains(ctype, "json")
 	if refuse {

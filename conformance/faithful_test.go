@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/upgrademock/upgrademock/conformance"
+	"github.com/upgrademock/upgrademock/conformance/internal/refserver"
 )
 
 // A faithful server that is not the emulator passes at every level, and one that chose otherwise wherever the contract leaves a
@@ -12,18 +13,18 @@ import (
 func TestFaithful(t *testing.T) {
 	t.Parallel()
 	for i, tt := range []struct {
-		name  string
-		bends []string
-		steps []string
-		level conformance.Level
+		name      string
+		mutations []string
+		steps     []string
+		level     conformance.Level
 	}{
 		{name: "as assumed", level: conformance.LevelAssumed},
 		{name: "with testing", level: conformance.LevelAssumed, steps: []string{"pending", "processing", "testing"}},
-		{name: "differently", level: conformance.LevelObserved, bends: []string{"differently"}},
-		{name: "at once", level: conformance.LevelObserved, bends: []string{"differently"}, steps: []string{"done"}},
-		{name: "slowly", level: conformance.LevelObserved, bends: []string{"differently"}, steps: []string{"processing", "processing", "processing", "processing", "processing", "done"}},
-		{name: "with a filestore", level: conformance.LevelObserved, bends: []string{"filestore"}},
-		{name: "with one from the start", level: conformance.LevelObserved, bends: []string{"filestore", "edition 13.0"}},
+		{name: "differently", level: conformance.LevelObserved, mutations: []string{"differently"}},
+		{name: "at once", level: conformance.LevelObserved, mutations: []string{"differently"}, steps: []string{"done"}},
+		{name: "slowly", level: conformance.LevelObserved, mutations: []string{"differently"}, steps: []string{"processing", "processing", "processing", "processing", "processing", "done"}},
+		{name: "with a filestore", level: conformance.LevelObserved, mutations: []string{"filestore"}},
+		{name: "with one from the start", level: conformance.LevelObserved, mutations: []string{"filestore", "edition 13.0"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -31,9 +32,9 @@ func TestFaithful(t *testing.T) {
 			if raceEnabled && i > 0 { // everything takes several times as long: one whole run, and of the others what they differ in
 				opts.Run = regexp.MustCompile("^(process|urls|skip-test|sftp-access)/|done")
 			}
-			s := newIsland(t, tt.bends...)
+			s := refserver.New(t, tt.mutations...)
 			if tt.steps != nil {
-				s.steps = tt.steps
+				s.Steps = tt.steps
 			}
 			judged(t, conformance.Target{URL: s.URL(), Contract: contract}, opts)
 		})
