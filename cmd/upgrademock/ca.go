@@ -12,7 +12,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/internal/localca"
 	"github.com/upgrademock/upgrademock/internal/safefile"
-	"github.com/upgrademock/upgrademock/internal/stage"
+	"github.com/upgrademock/upgrademock/internal/testbed"
 )
 
 func newCACommand() *cobra.Command {
@@ -87,7 +87,7 @@ the user's cache directory, or in --data-dir; ca makes none. It can vouch for no
 					return failed(fmt.Errorf("ca: %w", err))
 				}
 				var lines bytes.Buffer
-				for _, v := range stage.TrustVariables(quoted(bundle)) {
+				for _, v := range testbed.TrustVariables(quoted(bundle)) {
 					fmt.Fprintf(&lines, "export %s\n", v)
 				}
 				_, err = cmd.OutOrStdout().Write(lines.Bytes())
@@ -112,7 +112,7 @@ func writeBundle(path string, ca *localca.CA) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w; it stays as it is: move it away", path, err)
 	}
-	bundle, err := stage.Bundle(ca.PEM(), os.Environ())
+	bundle, err := testbed.Bundle(ca.PEM(), os.Environ())
 	if err != nil {
 		return err
 	}

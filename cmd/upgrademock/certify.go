@@ -14,9 +14,9 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// certifyFlags are certify's own, beside those of the stages.
+// certifyFlags are certify's own, beside those of the emulators.
 type certifyFlags struct {
-	stageFlags
+	testbedFlags
 	packs    []string
 	via      string
 	dump     string
@@ -119,7 +119,7 @@ func (f *certifyFlags) read(stderr io.Writer) (opts certify.Options, err error) 
 		return opts, err
 	}
 	opts.Dump, opts.Parallel = f.dump, f.parallel
-	opts.Stage, err = f.options(stderr)
+	opts.Testbed, err = f.options(stderr)
 	return opts, err
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/upgrademock/upgrademock/internal/child"
-	"github.com/upgrademock/upgrademock/internal/stage"
+	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
@@ -24,15 +24,15 @@ import (
 // keep us.
 const linger = 5 * time.Second
 
-// stageFlags are the flags of commands that run a program against an emulator: serve's, and the proxy's.
-type stageFlags struct {
+// testbedFlags are the flags of commands that run a program against an emulator: serve's, and the proxy's.
+type testbedFlags struct {
 	serve   serveFlags
 	proxy   proxyFlags
 	noHooks bool
 	keep    bool
 }
 
-func (f *stageFlags) add(flags *pflag.FlagSet) {
+func (f *testbedFlags) add(flags *pflag.FlagSet) {
 	f.serve.add(flags, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0")
 	f.proxy.add(flags)
 	flags.BoolVar(&f.noHooks, "no-hooks", false, "only set variables: no startup files for the programs that need them")
@@ -40,16 +40,16 @@ func (f *stageFlags) add(flags *pflag.FlagSet) {
 }
 
 // options is what the flags ask for. A mistake in them is a usage error.
-func (f *stageFlags) options(stderr io.Writer) (stage.Options, error) {
+func (f *testbedFlags) options(stderr io.Writer) (testbed.Options, error) {
 	opts, err := f.serve.options(stderr)
 	if err != nil {
-		return stage.Options{}, err
+		return testbed.Options{}, err
 	}
 	if !f.serve.verbose { // the terminal is the program's
 		opts.Logger = slog.New(quiet{opts.Logger.Handler()})
 	}
 	if err := f.proxy.check(); err != nil {
-		return stage.Options{}, err
+		return testbed.Options{}, err
 	}
 	if len(f.proxy.hosts) > 0 {
 		opts.CAHosts = append(opts.CAHosts, f.proxy.hosts...)
@@ -57,7 +57,7 @@ func (f *stageFlags) options(stderr io.Writer) (stage.Options, error) {
 	} else {
 		keepAuthority(opts)
 	}
-	return stage.Options{
+	return testbed.Options{
 		Server: opts, Hosts: f.proxy.hosts, AllowHosts: f.proxy.allow, Passthrough: f.proxy.passthrough, NoHooks: f.noHooks,
 	}, nil
 }
@@ -68,7 +68,7 @@ type quiet struct{ slog.Handler }
 func (h quiet) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
 
 func newExecCommand() *cobra.Command {
-	var flags stageFlags
+	var flags testbedFlags
 	var told taskFlags
 	var expect bool
 	cmd := &cobra.Command{
@@ -134,7 +134,7 @@ func expects(opts *mockserver.Options) bool {
 }
 
 // keepIn gives the emulator a directory that stays, if that is asked for; the returned function tells where it is.
-func (f *stageFlags) keepIn(opts *mockserver.Options, stderr io.Writer) (func(), error) {
+func (f *testbedFlags) keepIn(opts *mockserver.Options, stderr io.Writer) (func(), error) {
 	if !f.keep {
 		return func() {}, nil
 	}
@@ -153,7 +153,7 @@ func say(w io.Writer, format string, args ...any) {
 	fmt.Fprintf(w, "upgrademock "+format+"\n", args...)
 }
 
-func execute(opts stage.Options, args []string, task *task, expect bool, stderr io.Writer) error {
+func execute(opts testbed.Options, args []string, task *task, expect bool, stderr io.Writer) error {
 	keepLean()
 	signals := make(chan os.Signal, 16)
 	for _, sig := range child.Signals {
@@ -163,7 +163,7 @@ func execute(opts stage.Options, args []string, task *task, expect bool, stderr 
 	}
 	defer signal.Stop(signals)
 
-	st, err := stage.Start(opts)
+	st, err := testbed.Start(opts)
 	if err != nil {
 		return failed(startError(err))
 	}
@@ -199,7 +199,7 @@ func execute(opts stage.Options, args []string, task *task, expect bool, stderr 
 }
 
 // remark says what the program's user should know beyond what the program said.
-func remark(stderr io.Writer, command string, remarks stage.Remarks) {
+func remark(stderr io.Writer, command string, remarks testbed.Remarks) {
 	for _, host := range remarks.Refused {
 		say(stderr, "%s: refused calls to %s: an offline run stays offline; allow them with --allow-host %[2]s, or all with --passthrough", command, host)
 	}

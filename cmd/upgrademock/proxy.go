@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/upgrademock/upgrademock/internal/proxy"
-	"github.com/upgrademock/upgrademock/internal/stage"
+	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
@@ -70,7 +70,7 @@ func (f *proxyFlags) starter(cmd *cobra.Command, addr address, opts *mockserver.
 		}
 	}
 	return func(srv *mockserver.Server) (*proxy.Proxy, error) {
-		front, err := stage.StartProxy(string(addr), srv, stage.Options{Hosts: f.hosts, AllowHosts: f.allow, Passthrough: f.passthrough}, opts.Logger)
+		front, err := testbed.StartProxy(string(addr), srv, testbed.Options{Hosts: f.hosts, AllowHosts: f.allow, Passthrough: f.passthrough}, opts.Logger)
 		if _, listening := errors.AsType[*net.OpError](err); listening {
 			err = cannotListen("proxy", string(addr), err)
 		}

@@ -1,5 +1,5 @@
-// Package certify judges a client of the upgrade platform: it runs the client once per scenario, each time on a stage of its own, and holds
-// what it did against what the scenario expects of a good client.
+// Package certify judges a client of the upgrade platform. It runs the client once per scenario, each time on a test
+// bed of its own, and compares what it did with what the scenario expects of a good client.
 package certify
 
 import (
@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/internal/child"
-	"github.com/upgrademock/upgrademock/internal/stage"
+	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
@@ -44,8 +44,8 @@ type Options struct {
 	Dump string
 	// Parallel is how many clients run at once; 0: as many as there are processors.
 	Parallel int
-	// Stage is what every stage is like. The scenarios, and all that must differ from stage to stage, are set here.
-	Stage stage.Options
+	// Testbed holds the options of every test bed. Run sets the scenarios, and all else that differs between runs.
+	Testbed testbed.Options
 	// Keep is a directory in which each run's files stay; "": they are removed.
 	Keep string
 	// Done, if not nil, is called when a scenario has been judged, one call at a time, in no order.
@@ -75,7 +75,7 @@ type Result struct {
 	Output      string          `json:"-"` // the end of what the client printed
 	Journal     []journal.Event `json:"-"`
 	skip        string          // why it was left out; "": it was not
-	remarks     stage.Remarks
+	remarks     testbed.Remarks
 }
 
 // Failure is an expectation that was not met.
@@ -172,7 +172,7 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 }
 
 // Remarks are what is to be said of the client in all runs. There is Silence if it never called the emulator where it should have.
-func (rep *Report) Remarks() (all stage.Remarks) {
+func (rep *Report) Remarks() (all testbed.Remarks) {
 	for i := range rep.Results {
 		r := &rep.Results[i]
 		for _, host := range r.remarks.Refused {

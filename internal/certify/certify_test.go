@@ -16,7 +16,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/internal/certify"
 	"github.com/upgrademock/upgrademock/internal/child"
-	"github.com/upgrademock/upgrademock/internal/stage"
+	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
@@ -45,7 +45,7 @@ func options(t *testing.T, client string, scripts ...*scenario.Scenario) certify
 	}
 	return certify.Options{
 		Args: []string{"sh", "-c", client}, Scenarios: scripts, Dump: dump,
-		Stage: stage.Options{Server: &mockserver.Options{}},
+		Testbed: testbed.Options{Server: &mockserver.Options{}},
 	}
 }
 

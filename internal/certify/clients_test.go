@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/internal/certify"
-	"github.com/upgrademock/upgrademock/internal/stage"
+	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/internal/testprog"
 	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
@@ -38,7 +38,7 @@ func testdata(t *testing.T, name string) string {
 func program(args ...string) certify.Options {
 	return certify.Options{
 		Args: append([]string{"env", "PATIENCE=4"}, args...), Parallel: 8,
-		Stage: stage.Options{Server: &mockserver.Options{}},
+		Testbed: testbed.Options{Server: &mockserver.Options{}},
 	}
 }
 

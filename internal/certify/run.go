@@ -15,7 +15,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"github.com/upgrademock/upgrademock/internal/child"
-	"github.com/upgrademock/upgrademock/internal/stage"
+	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
@@ -50,13 +50,13 @@ type run struct {
 	here   string
 	result *Result
 
-	stage  *stage.Stage
-	told   map[string]string // the parameters of create
-	out    string
-	stdout string // what the client printed
-	stderr string
-	ended  child.Result
-	late   bool // it had to be ended
+	testbed *testbed.Testbed
+	told    map[string]string // the parameters of create
+	out     string
+	stdout  string // what the client printed
+	stderr  string
+	ended   child.Result
+	late    bool // it had to be ended
 }
 
 // run runs the client, and judges it. The error is what kept it from being judged.
@@ -71,14 +71,14 @@ func (r *run) run(ctx context.Context) (err error) {
 	if err := r.start(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.stage.Close()) }()
+	defer func() { err = errors.Join(err, r.testbed.Close()) }()
 	if err := r.execute(ctx, work); err != nil {
 		return err
 	}
 	r.result.Exit, r.result.Took = r.ended.Status, r.ended.Took
-	r.result.Journal = r.stage.Server.Events(journal.Filter{})
+	r.result.Journal = r.testbed.Server.Events(journal.Filter{})
 	r.result.Output = r.tail()
-	r.result.remarks = r.stage.Remarks()
+	r.result.remarks = r.testbed.Remarks()
 	if reason := r.opts.Via.choseOther(r.script, r.result.Journal); reason != "" {
 		r.result.skip = reason
 		return nil
@@ -89,7 +89,7 @@ func (r *run) run(ctx context.Context) (err error) {
 
 // judge makes the result of what the client did.
 func (r *run) judge() {
-	verdicts := r.stage.Server.Judge(journal.Filter{}, &mockserver.Run{
+	verdicts := r.testbed.Server.Judge(journal.Filter{}, &mockserver.Run{
 		Status: r.ended.Status, Signal: r.ended.Signal, Took: r.ended.Took, TimedOut: r.late,
 		Printed: map[string]string{"standard output": r.stdout, "standard error": r.stderr},
 		Out:     r.out, Told: r.told, Dump: r.opts.Dump,
@@ -103,9 +103,9 @@ func (r *run) judge() {
 	}
 }
 
-// start starts the stage.
+// start starts the test bed.
 func (r *run) start() (err error) {
-	opts := r.opts.Stage
+	opts := r.opts.Testbed
 	server := mockserver.Options{}
 	if opts.Server != nil {
 		server = *opts.Server
@@ -116,7 +116,7 @@ func (r *run) start() (err error) {
 		server.DataDir = filepath.Join(r.dir, "data")
 	}
 	opts.Server = &server
-	r.stage, err = stage.Start(opts)
+	r.testbed, err = testbed.Start(opts)
 	return err
 }
 
@@ -132,7 +132,7 @@ func (r *run) execute(ctx context.Context, work string) error {
 		if given {
 			set = append(set, p.Variable+"="+value)
 		} else {
-			value = lookup(r.stage.Env, p.Variable)
+			value = lookup(r.testbed.Env, p.Variable)
 		}
 		words = append(words, p.Word, value)
 	}
@@ -156,7 +156,7 @@ func (r *run) execute(ctx context.Context, work string) error {
 		defer files[i].Close()
 	}
 	command := child.Command{
-		Args: args, Dir: work, Env: child.Environ(r.stage.Env, set, nil), Mark: r.stage.Mark, Stdout: files[0], Stderr: files[1],
+		Args: args, Dir: work, Env: child.Environ(r.testbed.Env, set, nil), Mark: r.testbed.Mark, Stdout: files[0], Stderr: files[1],
 	}
 	r.ended, err = command.Run(ctx)
 	r.late = errors.Is(err, errTooLong)
@@ -175,7 +175,7 @@ func (r *run) execute(ctx context.Context, work string) error {
 
 // values are the variables that only certify sets.
 func (r *run) values() (map[string]string, error) {
-	chosen, err := params(r.script, r.opts.Stage.Server, filepath.Base(r.opts.Dump))
+	chosen, err := params(r.script, r.opts.Testbed.Server, filepath.Base(r.opts.Dump))
 	if err != nil {
 		return nil, err
 	}

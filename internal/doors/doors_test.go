@@ -51,7 +51,7 @@ var doors = []door{
 	{"mockserver/internal/httpconn", []string{"ours", "net/http"}, nil, "connections are bytes: what is said over them is others' business"},
 	{"mockserver/internal/verify", []string{"mockserver/internal/platform", "sftpserver/...", "net/http"}, nil, "a verdict is a function of script and journal"},
 	{"mockserver/...", []string{"client/...", "conformance/...", "cmd/..."}, nil, "the emulator writes the contract by itself"},
-	{"internal/stage", []string{"client/...", "conformance/...", "cmd/..."}, nil, "the stage is set by the emulator, for whatever client comes"},
+	{"internal/testbed", []string{"client/...", "conformance/...", "cmd/..."}, nil, "a test bed is for any client"},
 	{"internal/certify", []string{"client/...", "conformance/...", "cmd/..."}, nil, "a client is judged by what the emulator saw, ours as any other"},
 	{"internal/child", []string{"ours"}, nil, "a child process is a child process"},
 	{"internal/proxy", []string{"ours"}, []string{"internal/localca", "internal/safefile"}, "the proxy leads to a server that it is told, and shows certificates of the authority"},

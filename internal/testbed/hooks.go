@@ -1,4 +1,4 @@
-package stage
+package testbed
 
 import (
 	"embed"
@@ -17,7 +17,7 @@ import (
 //go:embed hooks
 var hookFiles embed.FS
 
-// hooks are what some programs need beside the variables that everybody knows, written into the stage's directory;
+// hooks are what some programs need beside the variables that everybody knows, written into the directory of the run;
 // it returns the variables that lead there.
 //
 //   - GNU Wget built with GnuTLS reads no variable that names authorities: it gets a startup file with one more line than the user's own.
@@ -26,7 +26,7 @@ var hookFiles embed.FS
 //
 // None of them may stop a program that runs without: each swallows its own errors, and keeps what the user has in
 // its place.
-func (s *Stage) hooks(opts Options) ([]string, error) {
+func (b *Testbed) hooks(opts Options) ([]string, error) {
 	if opts.NoHooks {
 		return nil, nil
 	}
@@ -35,23 +35,23 @@ func (s *Stage) hooks(opts Options) ([]string, error) {
 		rc = filepath.Join(getenv(opts.Environ, "HOME"), ".wgetrc")
 	}
 	lines, _ := os.ReadFile(rc) // there need not be one
-	lines = slices.Concat(lines, []byte("\nca_certificate = "+s.bundle+"\n"))
+	lines = slices.Concat(lines, []byte("\nca_certificate = "+b.bundle+"\n"))
 	mode := fs.FileMode(0o644)
 	if info, err := os.Stat(rc); err == nil { // it may hold a password
 		mode = info.Mode().Perm()
 	}
-	wgetrc := filepath.Join(s.Dir, "wgetrc")
+	wgetrc := filepath.Join(b.Dir, "wgetrc")
 	if err := writeAs(wgetrc, lines, mode); err != nil {
 		return nil, fmt.Errorf("write a startup file for wget: %w", err)
 	}
-	if err := writeHooks(s.Dir); err != nil {
+	if err := writeHooks(b.Dir); err != nil {
 		return nil, fmt.Errorf("write the hooks: %w", err)
 	}
-	python := filepath.Join(s.Dir, "hooks", "python")
+	python := filepath.Join(b.Dir, "hooks", "python")
 	if before := getenv(opts.Environ, "PYTHONPATH"); before != "" {
 		python += string(os.PathListSeparator) + before
 	}
-	node := filepath.Join(s.Dir, "hooks", "node.cjs")
+	node := filepath.Join(b.Dir, "hooks", "node.cjs")
 	if strings.ContainsAny(node, " \t\"\\") { // Node knows quotes in NODE_OPTIONS since version 12
 		node = strconv.Quote(node)
 	}

@@ -1,10 +1,9 @@
-// Package stage is what a client under test is run on: a fresh emulator on free ports, the intercepting proxy
+// Package testbed is what a client under test is run on: a fresh emulator on free ports, the intercepting proxy
 // before it, and the environment in which a program that has https://upgrade.odoo.com written in it comes to them,
 // and trusts them.
-package stage
+package testbed
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
@@ -20,7 +19,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
-// Options of a Stage.
+// Options of a Testbed.
 type Options struct {
 	// Server is the emulator to start; nil: the default one.
 	Server *mockserver.Options
@@ -34,8 +33,8 @@ type Options struct {
 	Environ []string
 }
 
-// Stage is a running emulator with its proxy. Close it.
-type Stage struct {
+// Testbed is a running emulator with its proxy. Close it.
+type Testbed struct {
 	Server *mockserver.Server
 	Proxy  *proxy.Proxy
 	// Dir is for temporary files of the run. It goes with Close.
@@ -49,7 +48,7 @@ type Stage struct {
 }
 
 // Start starts everything. When it returns nil, all listeners accept.
-func Start(opts Options) (_ *Stage, err error) {
+func Start(opts Options) (_ *Testbed, err error) {
 	server := mockserver.Options{}
 	if opts.Server != nil {
 		server = *opts.Server
@@ -63,33 +62,33 @@ func Start(opts Options) (_ *Stage, err error) {
 	if opts.Environ == nil {
 		opts.Environ = os.Environ()
 	}
-	s := &Stage{Mark: "UPGRADEMOCK_RUN=" + rand.Text()}
+	b := &Testbed{Mark: "UPGRADEMOCK_RUN=" + rand.Text()}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.Close())
+			err = errors.Join(err, b.Close())
 		}
 	}()
-	if s.Dir, err = os.MkdirTemp("", "upgrademock-run-"); err != nil {
-		return s, fmt.Errorf("make a temporary directory: %w", err)
+	if b.Dir, err = os.MkdirTemp("", "upgrademock-run-"); err != nil {
+		return b, fmt.Errorf("make a temporary directory: %w", err)
 	}
 	// Programs change their directory, and may go on as another user, who reads what he knows the name of.
-	if s.Dir, err = filepath.Abs(s.Dir); err == nil {
-		err = os.Chmod(s.Dir, 0o711)
+	if b.Dir, err = filepath.Abs(b.Dir); err == nil {
+		err = os.Chmod(b.Dir, 0o711)
 	}
 	if err != nil {
-		return s, fmt.Errorf("make a temporary directory: %w", err)
+		return b, fmt.Errorf("make a temporary directory: %w", err)
 	}
-	if s.Server, err = mockserver.New(&server); err != nil {
-		return s, err
+	if b.Server, err = mockserver.New(&server); err != nil {
+		return b, err
 	}
-	if err := s.Server.Start(); err != nil {
-		return s, err
+	if err := b.Server.Start(); err != nil {
+		return b, err
 	}
-	s.Proxy, err = StartProxy("127.0.0.1:0", s.Server, opts, server.Logger)
+	b.Proxy, err = StartProxy("127.0.0.1:0", b.Server, opts, server.Logger)
 	if err != nil {
-		return s, err
+		return b, err
 	}
-	return s, s.makeEnv(opts)
+	return b, b.makeEnv(opts)
 }
 
 // StartProxy starts the proxy before an emulator that runs.
@@ -105,14 +104,14 @@ func StartProxy(addr string, srv *mockserver.Server, opts Options, log *slog.Log
 }
 
 // makeEnv is the environment that the documentation promises.
-func (s *Stage) makeEnv(opts Options) error {
-	srv := s.Server
+func (b *Testbed) makeEnv(opts Options) error {
+	srv := b.Server
 	caFile, err := filepath.Abs(srv.CAFile())
 	if err != nil {
 		return err
 	}
-	s.bundle = filepath.Join(s.Dir, "ca-bundle.pem")
-	if err := WriteBundle(s.bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), opts.Environ); err != nil {
+	b.bundle = filepath.Join(b.Dir, "ca-bundle.pem")
+	if err := WriteBundle(b.bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), opts.Environ); err != nil {
 		return err
 	}
 	base := srv.HTTPSURL()
@@ -120,7 +119,7 @@ func (s *Stage) makeEnv(opts Options) error {
 		base = srv.URL()
 	}
 	set := []string{
-		s.Mark,
+		b.Mark,
 		"UPGRADEMOCK_URL=" + srv.URL(),
 		"UPGRADEMOCK_HTTPS_URL=" + srv.HTTPSURL(),
 		"UPGRADEMOCK_ADMIN_URL=" + srv.AdminURL(),
@@ -140,43 +139,32 @@ func (s *Stage) makeEnv(opts Options) error {
 		set = append(set, "UPGRADEMOCK_SFTP_HOST="+host, "UPGRADEMOCK_SFTP_PORT="+port, "UPGRADEMOCK_KNOWN_HOSTS="+knownHosts)
 	}
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
-		set = append(set, name+"="+s.Proxy.URL())
+		set = append(set, name+"="+b.Proxy.URL())
 	}
 	// What is on this machine needs no proxy, and everything else comes to ours, whatever was excepted before.
 	for _, name := range []string{"NO_PROXY", "no_proxy"} {
 		set = append(set, name+"=127.0.0.1,localhost,::1")
 	}
-	set = append(set, TrustVariables(s.bundle)...)
-	hooks, err := s.hooks(opts)
+	set = append(set, TrustVariables(b.bundle)...)
+	hooks, err := b.hooks(opts)
 	if err != nil {
 		return err
 	}
-	s.Env = child.Environ(opts.Environ, append(set, hooks...), []string{"ALL_PROXY", "all_proxy"})
+	b.Env = child.Environ(opts.Environ, append(set, hooks...), []string{"ALL_PROXY", "all_proxy"})
 	return nil
 }
 
-// Shutdown lets calls that are under way end until ctx does, and closes the stage.
-func (s *Stage) Shutdown(ctx context.Context) error {
-	if s.Proxy != nil {
-		s.Proxy.Shutdown(ctx)
-	}
-	if s.Server != nil {
-		s.Server.Shutdown(ctx)
-	}
-	return s.Close()
-}
-
 // Close stops everything and leaves nothing behind. It may be called more than once.
-func (s *Stage) Close() error {
+func (b *Testbed) Close() error {
 	var errs []error
-	if s.Proxy != nil { // first: the emulator waits for calls that came through it
-		errs = append(errs, s.Proxy.Close())
+	if b.Proxy != nil { // first: the emulator waits for calls that came through it
+		errs = append(errs, b.Proxy.Close())
 	}
-	if s.Server != nil {
-		errs = append(errs, s.Server.Close())
+	if b.Server != nil {
+		errs = append(errs, b.Server.Close())
 	}
-	if s.Dir != "" {
-		errs = append(errs, os.RemoveAll(s.Dir))
+	if b.Dir != "" {
+		errs = append(errs, os.RemoveAll(b.Dir))
 	}
 	return errors.Join(errs...)
 }

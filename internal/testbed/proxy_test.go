@@ -1,4 +1,4 @@
-package stage_test
+package testbed_test
 
 import (
 	"bufio"
@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/upgrademock/upgrademock/internal/stage"
+	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
@@ -48,7 +48,7 @@ func front(t *testing.T, addr string, opts mockserver.Options) (string, *buffer)
 	if err := srv.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p, err := stage.StartProxy(addr, srv, stage.Options{}, opts.Logger)
+	p, err := testbed.StartProxy(addr, srv, testbed.Options{}, opts.Logger)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package stage_test
+package testbed_test
 
 import (
 	"os"
@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/upgrademock/upgrademock/internal/stage"
+	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
@@ -18,12 +18,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestStart_leavesNothingBehind(t *testing.T) { // not parallel: it sets TMPDIR
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
-	st, err := stage.Start(stage.Options{})
+	st, err := testbed.Start(testbed.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) == 0 {
-		t.Errorf("%v, %v; want the stage's files", files, err)
+		t.Errorf("%v, %v; want the run's files", files, err)
 	}
 	for range 2 {
 		if err := st.Close(); err != nil {
@@ -35,7 +35,7 @@ func TestStart_leavesNothingBehind(t *testing.T) { // not parallel: it sets TMPD
 	}
 	// Nor when something is in the way.
 	opts := &mockserver.Options{HTTPAddr: "127.0.0.1:99999"}
-	if st, err := stage.Start(stage.Options{Server: opts}); err == nil {
+	if st, err := testbed.Start(testbed.Options{Server: opts}); err == nil {
 		st.Close()
 		t.Error("a port that there cannot be was taken")
 	}
@@ -50,7 +50,7 @@ func TestStart_environment(t *testing.T) {
 	if err := os.WriteFile(wgetrc, []byte("tries = 7"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	st, err := stage.Start(stage.Options{
+	st, err := testbed.Start(testbed.Options{
 		Server:  &mockserver.Options{SFTPAddr: mockserver.Off, HTTPSAddr: mockserver.Off},
 		Environ: []string{"KEPT=1", "https_proxy=http://192.0.2.1", "all_proxy=x", "WGETRC=" + wgetrc},
 	})

@@ -1,4 +1,4 @@
-package stage
+package testbed
 
 import (
 	"fmt"
@@ -14,11 +14,11 @@ type Remarks struct {
 }
 
 // Remarks returns what there is to say of the program that has run.
-func (s *Stage) Remarks() Remarks {
-	r := Remarks{Refused: s.Proxy.Refused()}
-	tunnels, calls := s.Proxy.Taken()
+func (b *Testbed) Remarks() Remarks {
+	r := Remarks{Refused: b.Proxy.Refused()}
+	tunnels, calls := b.Proxy.Taken()
 	switch {
-	case calls > 0 || len(s.Server.Events(journal.Filter{})) > 0: // the program may have emptied the journal
+	case calls > 0 || len(b.Server.Events(journal.Filter{})) > 0: // the program may have emptied the journal
 	case tunnels > 0:
 		r.Silence = fmt.Sprintf("the program connected %d times and made no call: it did not trust the certificate; have it trust UPGRADEMOCK_CA_FILE", tunnels)
 	default:
