@@ -25,7 +25,7 @@ type proxyFlags struct {
 var proxyFlagNames = []string{"host", "allow-host", "passthrough"}
 
 func (f *proxyFlags) add(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&f.hosts, "host", nil, "a `name` that leads to the emulator, repeatable, beside upgrade.odoo.com")
+	flags.StringArrayVar(&f.hosts, "host", nil, "a `name` that leads to the emulator in addition to upgrade.odoo.com, repeatable")
 	flags.StringArrayVar(&f.allow, "allow-host", nil, "`glob` of hosts that the proxy lets through, repeatable (default: none but this machine)")
 	flags.BoolVar(&f.passthrough, "passthrough", false, "let the proxy pass calls to every other host")
 }

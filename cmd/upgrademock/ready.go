@@ -37,7 +37,7 @@ exits with 0 if they do, and with 1 if they do not, or not within --wait: a heal
 			return failed(awaitReady(cmd.Context(), args[0], wait))
 		},
 	}
-	cmd.Flags().DurationVar(&wait, "wait", 0, "how `long` to wait for it (default: not at all)")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "`duration` to wait for it (default: do not wait)")
 	return cmd
 }
 

@@ -31,5 +31,5 @@ func (s *size) String() string {
 	return strconv.FormatInt(n, 10)
 }
 
-// Type is what the help calls a value that names no other word.
-func (s *size) Type() string { return "bytes" }
+// Type is the placeholder in the help of flags that name no other.
+func (s *size) Type() string { return "size" }

@@ -77,7 +77,7 @@ func (a *address) Set(text string) error {
 
 func (a *address) String() string { return string(*a) }
 
-// Type is what the help calls a value that names no other word.
+// Type is the placeholder in the help of flags that name no other.
 func (a *address) Type() string { return "address" }
 
 // orOff is the address as the emulator's options have it.
