@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -98,12 +99,12 @@ func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "odoo-upgrade",
 		Short: "Have an Odoo database upgraded by the upgrade platform",
-		Long: `odoo-upgrade talks to the Odoo upgrade platform: it creates a request, uploads a dump, has it processed, waits, and
-downloads the upgraded database. "run" does all of it with one command, and continues where it was when it is
+		Long: `odoo-upgrade calls the Odoo upgrade platform: it creates a request, uploads a dump, has it processed, waits,
+and downloads the upgraded database. "run" does all of it with one command, and continues where it was when it is
 called again after an interruption. The other commands do one step each.
 
-The platform is https://upgrade.odoo.com unless --url or UPGRADE_URL says otherwise. Commands for a request that exists take
-it from --state FILE (which "run" writes), or from --request and --key, or from UPGRADE_REQUEST and UPGRADE_KEY.
+The platform is https://upgrade.odoo.com unless --url or UPGRADE_URL says otherwise. Commands for a request that exists
+take it from --state FILE (which "run" writes), or from --request and --key, or from UPGRADE_REQUEST and UPGRADE_KEY.
 
 Exit codes: 0 all went well; 1 it failed, or the database was not upgraded; 2 the command line is wrong, or names
 files that cannot be used; 130 and 143 interrupted.`,
@@ -115,26 +116,23 @@ files that cannot be used; 130 and 143 interrupted.`,
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{flagError(err), cmd.CommandPath()} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{flagError(err), cmd.CommandPath()}
+	})
 	f := root.PersistentFlags()
-	f.StringVar(&a.url, "url", cmpEnv(a.getenv, "UPGRADE_URL", client.ProductionURL), "the platform (UPGRADE_URL)")
+	f.StringVar(&a.url, "url", cmp.Or(a.getenv("UPGRADE_URL"), client.ProductionURL),
+		"the platform's url (UPGRADE_URL)")
 	f.StringVar(&a.caFile, "ca-file", "", "trust the certificate authorities in this PEM file, beside the system's")
 	f.BoolVar(&a.json, "json", false, "write JSON for programs to standard output")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every call to standard error")
-	f.DurationVar(&a.callTimeout, "call-timeout", 30*time.Second, "how long one call may take, uploads and downloads aside")
+	f.DurationVar(&a.callTimeout, "call-timeout", 30*time.Second,
+		"how long one call may take, uploads and downloads aside")
 	root.AddCommand(a.runCommand(), a.createCommand(), a.uploadCommand(), a.sftpAccessCommand(), a.sftpUploadCommand(),
 		a.processCommand(), a.skipTestCommand(), a.statusCommand(), a.waitCommand(), a.downloadCommand())
 	for _, c := range root.Commands() {
 		c.Args = cobra.NoArgs
 	}
 	return root
-}
-
-func cmpEnv(getenv func(string) string, name, fallback string) string {
-	if v := getenv(name); v != "" {
-		return v
-	}
-	return fallback
 }
 
 // connect makes the client from the flags.
@@ -156,7 +154,8 @@ func (a *app) connect(cmd *cobra.Command) (*client.Client, error) {
 			roots = x509.NewCertPool()
 		}
 		if !roots.AppendCertsFromPEM(pem) {
-			return nil, usagef(cmd, "--ca-file %s holds no certificate in PEM form; expected a file with -----BEGIN CERTIFICATE-----", a.caFile)
+			return nil, usagef(cmd, "--ca-file %s holds no certificate in PEM form; "+
+				"expected a file with -----BEGIN CERTIFICATE-----", a.caFile)
 		}
 		opts.RootCAs = roots
 	}
@@ -182,7 +181,8 @@ func (a *app) confirm(aim string, yes bool, what string) error {
 	}
 	ok, err := a.ask(what + " at the real platform with the aim production. Go on?")
 	if errors.Is(err, errNobody) {
-		return fmt.Errorf("this would %s at the real platform with the aim production, and there is no terminal to ask on: add --yes", what)
+		return fmt.Errorf("this would %s at the real platform with the aim production, "+
+			"and there is no terminal to ask on: add --yes", what)
 	}
 	if err == nil && !ok {
 		err = errors.New("not confirmed; nothing was done")
@@ -204,5 +204,6 @@ func withTimeout(ctx context.Context, d time.Duration, what string) (context.Con
 	if d <= 0 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeoutCause(ctx, d, fmt.Errorf("--timeout: %s for %s now; it goes on at the platform, and the same command waits on", what, d))
+	return context.WithTimeoutCause(ctx, d, fmt.Errorf("--timeout: %s for %s now; "+
+		"it goes on at the platform, and the same command waits on", what, d))
 }

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 )
 
-// errNobody: there is no terminal to ask on.
+// errNobody means that there is no terminal to ask on.
 var errNobody = errors.New("there is nobody to ask")
 
 // terminal returns the terminal's file, when w or r is one.
@@ -53,7 +53,8 @@ func (a *app) askPassphrase(path string) ([]byte, error) {
 
 // askHost asks about an SSH host that is met for the first time.
 func (a *app) askHost(addr string, key ssh.PublicKey) error {
-	ok, err := a.ask(fmt.Sprintf("The SSH host %s is not known. Its %s key has the fingerprint %s. Trust it?", addr, key.Type(), ssh.FingerprintSHA256(key)))
+	ok, err := a.ask(fmt.Sprintf("The SSH host %s is not known. Its %s key has the fingerprint %s. Trust it?",
+		addr, key.Type(), ssh.FingerprintSHA256(key)))
 	if errors.Is(err, errNobody) {
 		return fmt.Errorf("%w; if it is the right one, add --accept-new-host-key", err)
 	}

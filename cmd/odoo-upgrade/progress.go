@@ -51,7 +51,9 @@ func (b *bars) draw(what string, p client.Progress) {
 		b.pool = mpb.New(mpb.WithOutput(b.w), mpb.WithAutoRefresh(), mpb.WithRefreshRate(200*time.Millisecond))
 		b.bar = b.pool.AddBar(max(p.Total, 0),
 			mpb.PrependDecorators(decor.Name(what+" "), decor.CountersKibiByte("% .1f / % .1f")),
-			mpb.AppendDecorators(decor.Percentage(), decor.Name(" "), decor.AverageSpeed(decor.SizeB1024(0), "% .1f"), decor.Name(" "), decor.AverageETA(decor.ET_STYLE_GO)))
+			mpb.AppendDecorators(decor.Percentage(),
+				decor.Name(" "), decor.AverageSpeed(decor.SizeB1024(0), "% .1f"),
+				decor.Name(" "), decor.AverageETA(decor.ET_STYLE_GO)))
 		b.bar.SetRefill(p.From)
 	}
 	b.bar.SetCurrent(p.Done)

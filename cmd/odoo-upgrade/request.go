@@ -25,11 +25,12 @@ func (r *refFlags) register(a *app, cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&r.request, "request", a.getenv("UPGRADE_REQUEST"), "the request's id (UPGRADE_REQUEST)")
 	// The key is no default that --help would print.
-	f.StringVar(&r.key, "key", "", "the request's key; better given as UPGRADE_KEY, where other users of the machine cannot see it")
+	f.StringVar(&r.key, "key", "",
+		"the request's key; better given as UPGRADE_KEY, where other users of the machine cannot see it")
 	f.StringVar(&r.state, "state", "", "take request, key and platform from this state file")
 }
 
-// ref finds the request, and makes its key a secret. A state file also tells the platform, unless --url is given.
+// ref returns the request, and makes its key a secret. A state file also names the platform, unless --url is given.
 func (r *refFlags) ref(a *app, cmd *cobra.Command) (client.Ref, error) {
 	if r.state != "" {
 		s, err := workflow.Load(r.state)
@@ -53,7 +54,8 @@ func (r *refFlags) ref(a *app, cmd *cobra.Command) (client.Ref, error) {
 	}
 	a.secrets.add(client.Key(key))
 	if r.request == "" || key == "" {
-		return client.Ref{}, usagef(cmd, "which request? Give --state, or --request and --key (or UPGRADE_REQUEST and UPGRADE_KEY)")
+		return client.Ref{}, usagef(cmd, "which request? "+
+			"Give --state, or --request and --key (or UPGRADE_REQUEST and UPGRADE_KEY)")
 	}
 	id, err := strconv.ParseInt(r.request, 10, 64)
 	if err != nil || id <= 0 {
@@ -63,7 +65,9 @@ func (r *refFlags) ref(a *app, cmd *cobra.Command) (client.Ref, error) {
 }
 
 // refCommand fills in what the commands for one request have in common.
-func (a *app) refCommand(cmd *cobra.Command, do func(*cobra.Command, *client.Client, client.Ref) error) *cobra.Command {
+func (a *app) refCommand(
+	cmd *cobra.Command, do func(*cobra.Command, *client.Client, client.Ref) error,
+) *cobra.Command {
 	var r refFlags
 	r.register(a, cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -86,9 +90,10 @@ func (a *app) createCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Create a request, and print its id and key",
-		Long: `Create a request in state draft. The answer holds its key, which opens the database to whoever has it; nothing else of
-this program ever prints it.`,
-		Example: `  odoo-upgrade create --contract M123456-abcdef --email john.doe@example.com --target 8.0 --aim test --filename db.dump`,
+		Long: `Create a request in state draft. The answer holds its key, which opens the database to whoever has it; nothing
+else of this program ever prints it.`,
+		Example: `  odoo-upgrade create --contract M123456-abcdef --email john.doe@example.com --target 8.0 --aim test \
+      --filename db.dump`,
 	}
 	a.orderFlags(cmd, &p)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before creating a production request at the real platform")
@@ -105,7 +110,8 @@ this program ever prints it.`,
 		}
 		r, err := c.Create(cmd.Context(), p, nil)
 		if errors.Is(err, client.ErrUncertain) {
-			return fmt.Errorf("%w. Whether the platform has made a request is not known; if it has, it stays a draft", err)
+			return fmt.Errorf("%w. Whether the platform has made a request is not known; "+
+				"if it has, it stays a draft", err)
 		}
 		if err != nil {
 			return err
@@ -115,20 +121,23 @@ this program ever prints it.`,
 	return cmd
 }
 
-// orderFlags are what a request is made from.
+// orderFlags registers the flags for the parameters of a request.
 func (a *app) orderFlags(cmd *cobra.Command, p *client.CreateParams) {
 	f := cmd.Flags()
-	f.StringVar(&p.Contract, "contract", a.getenv("UPGRADE_CONTRACT"), "the Enterprise contract, such as M123456-abcdef (UPGRADE_CONTRACT)")
-	f.StringVar(&p.Email, "email", a.getenv("UPGRADE_EMAIL"), "where the platform writes to (UPGRADE_EMAIL)")
+	f.StringVar(&p.Contract, "contract", a.getenv("UPGRADE_CONTRACT"),
+		"the code of the Enterprise contract, such as M123456-abcdef (UPGRADE_CONTRACT)")
+	f.StringVar(&p.Email, "email", a.getenv("UPGRADE_EMAIL"), "the address that the platform writes to (UPGRADE_EMAIL)")
 	f.StringVar(&p.Target, "target", "", "the Odoo version to upgrade to, such as 8.0")
-	f.StringVar(&p.Aim, "aim", "", "test or production")
+	f.StringVar(&p.Aim, "aim", "", "the aim: test or production")
 	f.StringVar(&p.Filename, "filename", "", "the dump's name at the platform")
 	f.StringVar(&p.Timezone, "timezone", "", "the server's time zone, for databases older than Odoo 6.1")
 }
 
-// complete refuses a command line that lacks what the platform requires. Whether the values are right, the platform says.
+// complete refuses a command line that lacks what the platform requires. The platform checks the values.
 func complete(cmd *cobra.Command, p *client.CreateParams, also ...string) error {
-	values := map[string]string{"contract": p.Contract, "email": p.Email, "target": p.Target, "aim": p.Aim, "filename": p.Filename}
+	values := map[string]string{
+		"contract": p.Contract, "email": p.Email, "target": p.Target, "aim": p.Aim, "filename": p.Filename,
+	}
 	for _, name := range append([]string{"contract", "email", "target", "aim"}, also...) {
 		if v, ok := values[name]; ok && v == "" {
 			return usagef(cmd, "--%s is missing", name)
@@ -159,7 +168,8 @@ func (a *app) processCommand() *cobra.Command {
 }
 
 func (a *app) skipTestCommand() *cobra.Command {
-	return a.refCommand(&cobra.Command{Use: "skip-test", Short: "End the test phase and have the upgraded database delivered"},
+	return a.refCommand(
+		&cobra.Command{Use: "skip-test", Short: "End the test phase and have the upgraded database delivered"},
 		func(cmd *cobra.Command, c *client.Client, ref client.Ref) error {
 			err := c.SkipTest(cmd.Context(), ref)
 			if e := (*client.Error)(nil); errors.As(err, &e) && e.Status == 404 {
@@ -192,14 +202,16 @@ type waitFlags struct {
 
 func (w *waitFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.DurationVar(&w.interval, "interval", time.Second, "the shortest time between two status calls, or tries of anything; it grows while nothing changes")
+	f.DurationVar(&w.interval, "interval", time.Second,
+		"the shortest time between two status calls, or tries of anything; it grows while nothing changes")
 	f.DurationVar(&w.outage, "max-outage", 30*time.Minute, "give up when the platform cannot be asked for so long")
 	f.DurationVar(&w.timeout, "timeout", 0, "give up waiting after so long; 0 waits as long as it takes")
 }
 
 func (w *waitFlags) options(cmd *cobra.Command) (client.WaitOptions, error) {
 	if w.interval < 100*time.Millisecond {
-		return client.WaitOptions{}, usagef(cmd, "--interval %s: less than 100ms is no way to treat a platform", w.interval)
+		return client.WaitOptions{}, usagef(cmd, "--interval %s: less than 100ms is no way to treat a platform",
+			w.interval)
 	}
 	if w.outage <= 0 || w.timeout < 0 {
 		return client.WaitOptions{}, usagef(cmd, "--max-outage and --timeout cannot be negative")
@@ -250,12 +262,13 @@ func (a *app) done(text string, details map[string]any) error {
 	return err
 }
 
-// patient retries what can be repeated without harm, and tells of it. A platform that does not answer the very first call is
-// more often a wrong URL than a bad moment: that is told at once.
+// patient retries what can be repeated without harm, and reports it. A platform that does not answer the first call is
+// more often a wrong URL than a bad moment: that is reported at once.
 func (a *app) patient(ctx context.Context, try func(context.Context) error) error {
 	var final error
 	first := true
-	err := client.Retry(ctx, &client.RetryOptions{Limit: 2 * time.Minute, Uncertain: true, OnRetry: a.tellTrouble}, func(ctx context.Context) error {
+	o := &client.RetryOptions{Limit: 2 * time.Minute, Uncertain: true, OnRetry: a.reportRetry}
+	err := client.Retry(ctx, o, func(ctx context.Context) error {
 		err := try(ctx)
 		var e *client.Error
 		if first && errors.As(err, &e) && e.Status == 0 {
@@ -268,7 +281,7 @@ func (a *app) patient(ctx context.Context, try func(context.Context) error) erro
 	return cmp.Or(final, err)
 }
 
-func (a *app) tellTrouble(err error, pause time.Duration) {
+func (a *app) reportRetry(err error, pause time.Duration) {
 	if a.bars != nil {
 		a.bars.end()
 	}

@@ -15,122 +15,158 @@ import (
 	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/workflow"
 )
 
+// runFlags are the flags of run.
+type runFlags struct {
+	options      workflow.Options
+	wait         waitFlags
+	ssh          sshFlags
+	state        string
+	yes          bool
+	sftpFromMiB  int64
+	loginSigners []ssh.Signer // of ssh; nil before they are needed
+}
+
+func (r *runFlags) register(a *app, cmd *cobra.Command) {
+	f, o := cmd.Flags(), &r.options
+	a.orderFlags(cmd, &o.Params)
+	f.Lookup("filename").Usage = "the dump's name at the platform (default: its file's name)"
+	f.StringVar(&o.Dump, "dump", "",
+		"the file with the dump, or - to read it from standard input "+
+			"(it is kept in a file beside the state file until the end)")
+	f.StringVar(&o.Out, "out", "",
+		"the file to write the upgraded dump to "+
+			"(default: upgraded_ and the dump's name, in this folder, where that is free)")
+	f.StringVar(&r.state, "state", "",
+		"the file to note in how far the run is (default: --out with .upgrade-state.json added)")
+	f.StringVar(&o.Via, "via", workflow.Auto, "the way to upload: auto, https or sftp")
+	f.StringVar(&o.DownloadVia, "download-via", workflow.HTTPS, "the way to download: https or sftp")
+	f.Int64Var(&r.sftpFromMiB, "sftp-from", 256, "the size in MiB from which on --via auto chooses SFTP")
+	f.BoolVar(&o.NewRequest, "new-request", false, "begin anew, whatever an earlier run has done")
+	f.BoolVar(&o.SkipTest, "skip-test", false, "end the platform's test phase as soon as it begins")
+	f.BoolVar(&r.yes, "yes", false, "do not ask before creating a production request at the real platform")
+	r.wait.register(cmd)
+	r.ssh.register(cmd)
+	for flag, values := range map[string][]string{
+		"via": {"auto", "https", "sftp"}, "download-via": {"https", "sftp"}, "aim": {"test", "production"},
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
+}
+
+// check refuses flags that are missing or wrong.
+func (r *runFlags) check(cmd *cobra.Command) error {
+	o := &r.options
+	if err := cmp.Or(complete(cmd, &o.Params), r.ssh.check(cmd)); err != nil {
+		return err
+	}
+	switch {
+	case o.Dump == "":
+		return usagef(cmd, "--dump is missing")
+	case o.Via != workflow.Auto && o.Via != workflow.HTTPS && o.Via != workflow.SFTP:
+		return usagef(cmd, "--via %q: choose auto, https or sftp", o.Via)
+	case o.DownloadVia != workflow.HTTPS && o.DownloadVia != workflow.SFTP:
+		return usagef(cmd, "--download-via %q: choose https or sftp", o.DownloadVia)
+	case r.sftpFromMiB < 0:
+		return usagef(cmd, "--sftp-from cannot be negative")
+	}
+	return nil
+}
+
+// nameFiles chooses the names that were not given, and refuses two that are one file.
+func (r *runFlags) nameFiles(a *app, cmd *cobra.Command) error {
+	o := &r.options
+	if o.Params.Filename == "" {
+		o.Params.Filename = "database.dump"
+		if o.Dump != "-" {
+			o.Params.Filename = filepath.Base(o.Dump)
+		}
+	}
+	if o.Out == "" {
+		o.Out, o.KeepOut = "upgraded_"+safeName(o.Params.Filename), true
+	}
+	o.StateFile = cmp.Or(r.state, o.Out+".upgrade-state.json")
+	dump := namedFile{what: "--dump", path: o.Dump}
+	if o.Dump == "-" {
+		dump = namedFile{what: "standard input", open: a.stdin}
+	}
+	return a.distinct(cmd, &r.ssh, dump, namedFile{what: "--out", path: o.Out, written: true},
+		namedFile{what: "--state", path: o.StateFile, written: true})
+}
+
+// complete fills in the options that are not flags.
+func (r *runFlags) complete(a *app, cmd *cobra.Command) error {
+	o := &r.options
+	var err error
+	if o.Wait, err = r.wait.options(cmd); err != nil {
+		return err
+	}
+	o.Retry = client.RetryOptions{Min: r.wait.interval}
+	if o.Client, err = a.connect(cmd); err != nil {
+		return err
+	}
+	if o.HostKeys, err = r.ssh.hostKeys(a); err != nil && o.Via == workflow.SFTP {
+		return err
+	}
+	o.Signers = func() ([]ssh.Signer, error) {
+		var err error
+		if r.loginSigners == nil {
+			r.loginSigners, err = r.ssh.signers(a)
+		}
+		return r.loginSigners, err
+	}
+	// A key that cannot be used shows now, and not when the platform waits for the dump.
+	if len(r.ssh.keyFiles) > 0 || r.ssh.agent {
+		if _, err := o.Signers(); err != nil {
+			return err
+		}
+	}
+	o.Stdin, o.SFTPFrom = a.stdin, r.sftpFromMiB<<20
+	o.ConfirmFirst = func() error { return a.confirm(o.Params.Aim, r.yes, "create a request") }
+	return nil
+}
+
 func (a *app) runCommand() *cobra.Command {
-	var (
-		o         workflow.Options
-		wait      waitFlags
-		flags     sshFlags
-		yes       bool
-		state     string
-		threshold int64
-	)
+	var flags runFlags
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Go the whole way: create, upload, process, wait, download",
 		Long: `Create a request, upload the dump, have it processed, wait, and download the upgraded dump to --out.
 
-How far it is, is noted in a state file beside --out. After a crash, an interruption (Ctrl-C) or a failure the same command
-continues where it was: it never creates a second request and never uploads what has arrived. The state file holds the
-request's key; it is readable for its owner only. When everything is done it stays, so that calling the command once more does
-nothing; another dump begins a new upgrade.
+How far it is, is noted in a state file beside --out. After a crash, an interruption (Ctrl-C) or a failure the same
+command continues where it was: it never creates a second request and never uploads what has arrived. The state file
+holds the request's key; it is readable for its owner only. When everything is done it stays, so that calling the
+command once more does nothing; another dump begins a new upgrade.
 
-Should the process be killed in the very moment in which the platform answers create, nobody can know whether there is a
-request. Then run stops and asks for --new-request, which begins anew (and sets aside what was noted).
+Should the process be killed in the very moment in which the platform answers create, nobody can know whether there is
+a request. Then run stops and asks for --new-request, which begins anew (and sets aside what was noted).
 
---via auto uses SFTP, which can resume, for dumps from --sftp-from on, and HTTPS for smaller ones or when SFTP can't be reached.
-A key to log in with is made for the occasion unless --ssh-key or --ssh-agent is given.
+--via auto uses SFTP, which can resume, for dumps from --sftp-from on, and HTTPS for smaller ones or when SFTP can't be
+reached. A key to log in with is made for the occasion unless --ssh-key or --ssh-agent is given.
 
 With --json every step is one line of JSON; the last one has "event": "finished" or "error".`,
 		Example: `  odoo-upgrade run --contract M123456-abcdef --email john.doe@example.com --target 8.0 --aim test \
       --dump db.dump --out upgraded.dump
   pg_dump -Fc db | odoo-upgrade run --dump - --filename db.dump --out upgraded.dump …`,
 	}
-	f := cmd.Flags()
-	a.orderFlags(cmd, &o.Params)
-	f.Lookup("filename").Usage = "the dump's name at the platform (default: its file's name)"
-	f.StringVar(&o.Dump, "dump", "", "the dump, or - to read it from standard input (it is kept in a file beside the state file until the end)")
-	f.StringVar(&o.Out, "out", "", "where the upgraded dump goes (default: upgraded_ and the dump's name, in this folder, where that is free)")
-	f.StringVar(&state, "state", "", "where to note how far the run is (default: --out with .upgrade-state.json added)")
-	f.StringVar(&o.Via, "via", workflow.Auto, "how to upload: auto, https or sftp")
-	f.StringVar(&o.DownloadVia, "download-via", workflow.HTTPS, "how to download: https or sftp")
-	f.Int64Var(&threshold, "sftp-from", 256, "the size in MiB from which on --via auto chooses SFTP")
-	f.BoolVar(&o.NewRequest, "new-request", false, "begin anew, whatever an earlier run has done")
-	f.BoolVar(&o.SkipTest, "skip-test", false, "end the platform's test phase as soon as it begins")
-	f.BoolVar(&yes, "yes", false, "do not ask before creating a production request at the real platform")
-	wait.register(cmd)
-	flags.register(cmd)
-	for flag, values := range map[string][]string{"via": {"auto", "https", "sftp"}, "download-via": {"https", "sftp"}, "aim": {"test", "production"}} {
-		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-	}
+	flags.register(a, cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := cmp.Or(complete(cmd, &o.Params), flags.check(cmd)); err != nil {
+		defer flags.ssh.close()
+		if err := flags.check(cmd); err != nil {
 			return err
 		}
-		switch {
-		case o.Dump == "":
-			return usagef(cmd, "--dump is missing")
-		case o.Via != workflow.Auto && o.Via != workflow.HTTPS && o.Via != workflow.SFTP:
-			return usagef(cmd, "--via %q: choose auto, https or sftp", o.Via)
-		case o.DownloadVia != workflow.HTTPS && o.DownloadVia != workflow.SFTP:
-			return usagef(cmd, "--download-via %q: choose https or sftp", o.DownloadVia)
-		case threshold < 0:
-			return usagef(cmd, "--sftp-from cannot be negative")
-		}
-		if o.Params.Filename == "" {
-			o.Params.Filename = "database.dump"
-			if o.Dump != "-" {
-				o.Params.Filename = filepath.Base(o.Dump)
-			}
-		}
-		if o.Out == "" {
-			o.Out, o.KeepOut = "upgraded_"+safeName(o.Params.Filename), true
-		}
-		o.StateFile = state
-		if state == "" {
-			o.StateFile = o.Out + ".upgrade-state.json"
-		}
-		dump := namedFile{what: "--dump", path: o.Dump}
-		if o.Dump == "-" {
-			dump = namedFile{what: "standard input", open: a.stdin}
-		}
-		err := a.distinct(cmd, &flags, dump, namedFile{what: "--out", path: o.Out, written: true},
-			namedFile{what: "--state", path: o.StateFile, written: true})
-		if err != nil {
+		if err := flags.nameFiles(a, cmd); err != nil {
 			return err
 		}
-		if o.Wait, err = wait.options(cmd); err != nil {
+		if err := flags.complete(a, cmd); err != nil {
 			return err
 		}
-		o.Retry = client.RetryOptions{Min: wait.interval}
-		if o.Client, err = a.connect(cmd); err != nil {
-			return err
-		}
-		if o.HostKeys, err = flags.hostKeys(a); err != nil && o.Via == workflow.SFTP {
-			return err
-		}
-		defer flags.close()
-		var signers []ssh.Signer
-		o.Signers = func() ([]ssh.Signer, error) {
-			if signers == nil {
-				signers, err = flags.signers(a)
-			}
-			return signers, err
-		}
-		// A key that cannot be used shows now, and not when the platform waits for the dump.
-		if len(flags.keyFiles) > 0 || flags.agent {
-			if _, err := o.Signers(); err != nil {
-				return err
-			}
-		}
-		o.Stdin, o.SFTPFrom = a.stdin, threshold<<20
-		o.ConfirmFirst = func() error { return a.confirm(o.Params.Aim, yes, "create a request") }
-		o.Report = &reporter{a: a, bars: a.newBars()}
-
-		ctx, cancel := withTimeout(cmd.Context(), wait.timeout, "it has run")
+		report := &reporter{a: a, bars: a.newBars()}
+		flags.options.Report = report
+		ctx, cancel := withTimeout(cmd.Context(), flags.wait.timeout, "it has run")
 		defer cancel()
 		began := time.Now()
-		res, err := workflow.Run(ctx, o)
-		o.Report.(*reporter).bars.end()
+		res, err := workflow.Run(ctx, flags.options)
+		report.bars.end()
 		if sig := (signalError{}); errors.As(err, &sig) || errors.As(context.Cause(ctx), &sig) {
 			return fmt.Errorf("%w. The same command continues where it was", context.Cause(ctx))
 		}
@@ -144,8 +180,10 @@ With --json every step is one line of JSON; the last one has "event": "finished"
 
 func (a *app) showResult(res *workflow.Result, took time.Duration) error {
 	if a.json {
-		return writeJSONLine(a.secrets.wrap(a.stdout), map[string]any{"event": "finished", "request": res.Request, "out": res.Out.Path,
-			"bytes": res.Out.Size, "sha256": res.Out.SHA256, "already": res.Already, "seconds": took.Seconds()})
+		return writeJSONLine(a.secrets.wrap(a.stdout), map[string]any{
+			"event": "finished", "request": res.Request, "out": res.Out.Path, "bytes": res.Out.Size,
+			"sha256": res.Out.SHA256, "already": res.Already, "seconds": took.Seconds(),
+		})
 	}
 	rows := [][2]string{
 		{"request", fmt.Sprint(res.Request)},
@@ -154,7 +192,8 @@ func (a *app) showResult(res *workflow.Result, took time.Duration) error {
 		{"SHA-256", res.Out.SHA256},
 	}
 	if res.Already {
-		rows = append(rows, [2]string{"note", "an earlier run had finished this; for another upgrade of the same dump: --new-request"})
+		rows = append(rows, [2]string{"note",
+			"an earlier run had finished this; for another upgrade of the same dump: --new-request"})
 	}
 	return table(a.secrets.wrap(a.stdout), rows...)
 }
