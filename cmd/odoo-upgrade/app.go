@@ -121,8 +121,8 @@ files that cannot be used; 130 and 143 interrupted.`,
 	})
 	f := root.PersistentFlags()
 	f.StringVar(&a.url, "url", cmp.Or(a.getenv("UPGRADE_URL"), client.ProductionURL),
-		"the platform's url (UPGRADE_URL)")
-	f.StringVar(&a.caFile, "ca-file", "", "trust the certificate authorities in this PEM file, beside the system's")
+		"the platform's `url` (UPGRADE_URL)")
+	f.StringVar(&a.caFile, "ca-file", "", "trust the certificate authorities in this PEM `file`, beside the system's")
 	f.BoolVar(&a.json, "json", false, "write JSON for programs to standard output")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every call to standard error")
 	f.DurationVar(&a.callTimeout, "call-timeout", 30*time.Second,

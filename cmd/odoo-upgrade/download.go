@@ -56,11 +56,11 @@ type downloadFlags struct {
 func (f *downloadFlags) register(cmd *cobra.Command) {
 	names := downloadableNames()
 	flags := cmd.Flags()
-	flags.StringVar(&f.what, "what", "upgraded", "the name of what to download: "+strings.Join(names, ", "))
+	flags.StringVar(&f.what, "what", "upgraded", "the `name` of what to download: "+strings.Join(names, ", "))
 	flags.StringVar(&f.out, "out", "",
-		"the file to write it to (default: the platform's name for it, in this folder, where that is free)")
+		"the `file` to write it to (default: the platform's name for it, in this folder, where that is free)")
 	flags.StringVar(&f.via, "via", workflow.HTTPS,
-		"the way: https or sftp; over SFTP only the upgraded dump can be had")
+		"the `way`: https or sftp; over SFTP only the upgraded dump can be had")
 	f.ssh.register(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("what", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
 }

@@ -23,11 +23,11 @@ type refFlags struct {
 
 func (r *refFlags) register(a *app, cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&r.request, "request", a.getenv("UPGRADE_REQUEST"), "the request's id (UPGRADE_REQUEST)")
+	f.StringVar(&r.request, "request", a.getenv("UPGRADE_REQUEST"), "the request's `id` (UPGRADE_REQUEST)")
 	// The key is no default that --help would print.
 	f.StringVar(&r.key, "key", "",
-		"the request's key; better given as UPGRADE_KEY, where other users of the machine cannot see it")
-	f.StringVar(&r.state, "state", "", "take request, key and platform from this state file")
+		"the request's `key`; better given as UPGRADE_KEY, where other users of the machine cannot see it")
+	f.StringVar(&r.state, "state", "", "take request, key and platform from this state `file`")
 }
 
 // ref returns the request, and makes its key a secret. A state file also names the platform, unless --url is given.
@@ -125,12 +125,12 @@ else of this program ever prints it.`,
 func (a *app) orderFlags(cmd *cobra.Command, p *client.CreateParams) {
 	f := cmd.Flags()
 	f.StringVar(&p.Contract, "contract", a.getenv("UPGRADE_CONTRACT"),
-		"the code of the Enterprise contract, such as M123456-abcdef (UPGRADE_CONTRACT)")
-	f.StringVar(&p.Email, "email", a.getenv("UPGRADE_EMAIL"), "the address that the platform writes to (UPGRADE_EMAIL)")
-	f.StringVar(&p.Target, "target", "", "the Odoo version to upgrade to, such as 8.0")
-	f.StringVar(&p.Aim, "aim", "", "the aim: test or production")
-	f.StringVar(&p.Filename, "filename", "", "the dump's name at the platform")
-	f.StringVar(&p.Timezone, "timezone", "", "the server's time zone, for databases older than Odoo 6.1")
+		"the `code` of the Enterprise contract, such as M123456-abcdef (UPGRADE_CONTRACT)")
+	f.StringVar(&p.Email, "email", a.getenv("UPGRADE_EMAIL"), "the `address` that the platform writes to (UPGRADE_EMAIL)")
+	f.StringVar(&p.Target, "target", "", "the Odoo `version` to upgrade to, such as 8.0")
+	f.StringVar(&p.Aim, "aim", "", "the `aim`: test or production")
+	f.StringVar(&p.Filename, "filename", "", "the dump's `name` at the platform")
+	f.StringVar(&p.Timezone, "timezone", "", "the server's time `zone`, for databases older than Odoo 6.1")
 }
 
 // complete refuses a command line that lacks what the platform requires. The platform checks the values.

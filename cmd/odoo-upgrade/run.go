@@ -29,18 +29,18 @@ type runFlags struct {
 func (r *runFlags) register(a *app, cmd *cobra.Command) {
 	f, o := cmd.Flags(), &r.options
 	a.orderFlags(cmd, &o.Params)
-	f.Lookup("filename").Usage = "the dump's name at the platform (default: its file's name)"
+	f.Lookup("filename").Usage = "the dump's `name` at the platform (default: its file's name)"
 	f.StringVar(&o.Dump, "dump", "",
-		"the file with the dump, or - to read it from standard input "+
+		"the `file` with the dump, or - to read it from standard input "+
 			"(it is kept in a file beside the state file until the end)")
 	f.StringVar(&o.Out, "out", "",
-		"the file to write the upgraded dump to "+
+		"the `file` to write the upgraded dump to "+
 			"(default: upgraded_ and the dump's name, in this folder, where that is free)")
 	f.StringVar(&r.state, "state", "",
-		"the file to note in how far the run is (default: --out with .upgrade-state.json added)")
-	f.StringVar(&o.Via, "via", workflow.Auto, "the way to upload: auto, https or sftp")
-	f.StringVar(&o.DownloadVia, "download-via", workflow.HTTPS, "the way to download: https or sftp")
-	f.Int64Var(&r.sftpFromMiB, "sftp-from", 256, "the size in MiB from which on --via auto chooses SFTP")
+		"the `file` to note in how far the run is (default: --out with .upgrade-state.json added)")
+	f.StringVar(&o.Via, "via", workflow.Auto, "the `way` to upload: auto, https or sftp")
+	f.StringVar(&o.DownloadVia, "download-via", workflow.HTTPS, "the `way` to download: https or sftp")
+	f.Int64Var(&r.sftpFromMiB, "sftp-from", 256, "the `size` in MiB from which on --via auto chooses SFTP")
 	f.BoolVar(&o.NewRequest, "new-request", false, "begin anew, whatever an earlier run has done")
 	f.BoolVar(&o.SkipTest, "skip-test", false, "end the platform's test phase as soon as it begins")
 	f.BoolVar(&r.yes, "yes", false, "do not ask before creating a production request at the real platform")

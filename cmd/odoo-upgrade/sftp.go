@@ -25,9 +25,9 @@ func (a *app) sftpAccessCommand() *cobra.Command {
 "download --via sftp" this is not needed: they do it themselves. A second call replaces the keys.`,
 	}
 	cmd.Flags().StringArrayVar(&keys, "authorized-keys", nil,
-		"a file of public keys, such as ~/.ssh/id_ed25519.pub (may be repeated)")
+		"a `file` of public keys, such as ~/.ssh/id_ed25519.pub (may be repeated)")
 	cmd.Flags().StringVar(&generate, "generate-key", "",
-		"make an ed25519 key for the occasion, and write the private one to this file")
+		"make an ed25519 key for the occasion, and write the private one to this `file`")
 	return a.refCommand(cmd, func(cmd *cobra.Command, c *client.Client, ref client.Ref) error {
 		var public []byte
 		for _, name := range keys {
@@ -134,7 +134,7 @@ func (a *app) sftpUploadCommand() *cobra.Command {
 		Long: `Upload the dump over SFTP. What an earlier, broken upload left at the server is compared with the dump, and
 continued. Connections that break are made again.`,
 	}
-	cmd.Flags().StringVar(&dump, "dump", "", "the file with the dump")
+	cmd.Flags().StringVar(&dump, "dump", "", "the `file` with the dump")
 	flags.register(cmd)
 	return a.refCommand(cmd, func(cmd *cobra.Command, c *client.Client, ref client.Ref) error {
 		if dump == "" {

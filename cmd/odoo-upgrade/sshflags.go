@@ -24,7 +24,7 @@ type sshFlags struct {
 func (s *sshFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVar(&s.keyFiles, "ssh-key", nil,
-		"log in to the SFTP server with the private key in this file (may be repeated)")
+		"log in to the SFTP server with the private key in this `file` (may be repeated)")
 	f.BoolVar(&s.agent, "ssh-agent", false, "log in with the keys of the ssh-agent")
 	f.BoolVar(&s.generate, "generate-key", false,
 		"log in with an ed25519 key made for the occasion (the default when no other key is named)")
@@ -42,7 +42,7 @@ func (s *sshFlags) check(cmd *cobra.Command) error {
 func (s *sshFlags) registerHosts(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVar(&s.knownHosts, "known-hosts", nil,
-		"the file with the known SSH hosts' keys (may be repeated; new ones go to the first; default ~/.ssh/known_hosts)")
+		"the `file` with the known SSH hosts' keys (may be repeated; new ones go to the first; default ~/.ssh/known_hosts)")
 	f.BoolVar(&s.acceptNew, "accept-new-host-key", false,
 		"trust an SSH host that is met for the first time, and remember it")
 }

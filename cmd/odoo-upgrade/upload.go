@@ -20,7 +20,7 @@ func (a *app) uploadCommand() *cobra.Command {
 		Long: `Upload the dump over HTTPS, in one piece. "-" reads standard input. For big dumps sftp-upload is better: it can
 resume.`,
 	}
-	cmd.Flags().StringVar(&dump, "dump", "", "the file with the dump, or - for standard input")
+	cmd.Flags().StringVar(&dump, "dump", "", "the `file` with the dump, or - for standard input")
 	return a.refCommand(cmd, func(cmd *cobra.Command, c *client.Client, ref client.Ref) error {
 		src, size := a.stdin, int64(-1)
 		if dump == "" {
