@@ -23,12 +23,14 @@ type call struct {
 	w      recorder
 	r      *http.Request
 	params params
-	ref    platform.Ref
-	fault  *platform.Fault
-	event  journal.Event // what the journal will say …
-	told   bool          // … and has said
-	whole  described     // the answer of a status
-	free   func()        // ends the context of a slow call; nil: there is none
+	// request is what the call names, fails why there is none. Both are nil for a call that names none by its nature.
+	request *platform.Request
+	fails   platform.Failures
+	fault   *platform.Fault
+	event   journal.Event // what the journal will say …
+	told    bool          // … and has said
+	whole   described     // the answer of a status
+	free    func()        // ends the context of a slow call; nil: there is none
 }
 
 // ended are the calls that have: polls come by the thousand, and a call is large.
@@ -79,8 +81,7 @@ func (s *Server) method(name string, raw bool, handle func(*Server, *call) answe
 			s.write(c, refused(badParameters(err)))
 			return
 		}
-		c.ref = platform.Ref{ID: c.params.get("request"), Key: c.params.get("key")}
-		s.identify(c)
+		s.identify(c, platform.Ref{ID: c.params.get("request"), Key: c.params.get("key")})
 		if s.strikeFirst(c) {
 			return
 		}
@@ -107,7 +108,7 @@ func (s *Server) end(c *call) {
 		s.log.Error("a call met a bug of the emulator", "on", c.event.On, "panic", trouble)
 		c.event.Why = "a bug of the emulator: see its log"
 		if c.w.status == 0 {
-			s.write(c, refused(platform.Trouble("Something went wrong; try again later", nil)))
+			s.write(c, refused(platform.ServerError("Something went wrong; try again later", nil)))
 			trouble = nil
 		}
 	}
@@ -150,20 +151,22 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return 0
 }
 
-// identify notes whose call it is, if it has the right key, and chooses the fault that its script has for it.
-func (s *Server) identify(c *call) {
+// identify finds the request of the call, if it has the right key, and chooses the fault that its script has for it.
+func (s *Server) identify(c *call, ref platform.Ref) {
 	switch on := c.event.On; {
 	case on == scenario.OnCreate || on == scenario.OnUpgrade:
 		params := createParams(&c.params)
 		script := s.scripts.forRequest(params)
 		c.event.Contract, c.event.Scenario = params.Contract, script.Name
 		c.fault = s.scripts.pickFor(script, on, params.Contract)
-	case c.ref.ID == "":
-		c.event.Contract = c.params.get("contract")
 	default:
-		c.event.Request, c.event.Contract, c.event.Scenario, c.fault = s.platform.Identify(&c.ref, on)
-		if c.event.Request != 0 {
-			c.event.KeyIn = headersWith(c.r, c.ref.Key)
+		if c.request, c.fails = s.platform.Find(ref); c.request != nil {
+			r := c.request
+			c.event.Request, c.event.Contract, c.event.Scenario = r.ID(), r.Contract(), r.Scenario()
+			c.event.KeyIn = headersWith(c.r, ref.Key)
+			c.fault = r.Pick(on)
+		} else if ref.ID == "" {
+			c.event.Contract = c.params.get("contract")
 		}
 	}
 }

@@ -21,15 +21,14 @@ func (s *Server) download(on string, serve func(*Server, *call)) http.HandlerFun
 		c := s.begin(on, w, r)
 		defer s.end(c)
 		vars := mux.Vars(r)
-		c.ref = platform.Ref{ID: vars["id"], Key: vars["key"]}
 		c.event.Path = shorten("/database/"+s.opts.Region+"/"+vars["id"]+"/"+redact.Short(vars["key"])+"/"+vars["url"], 2*maxShown)
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			c.w.Header().Set("Allow", "GET, HEAD")
 			http.Error(&c.w, "405 method not allowed", http.StatusMethodNotAllowed)
 			return
 		}
-		s.identify(c)
-		if c.event.Request == 0 {
+		s.identify(c, platform.Ref{ID: vars["id"], Key: vars["key"]})
+		if c.request == nil {
 			s.notThere(c, errors.New("there is no request with this id and key"))
 			return
 		}
@@ -55,8 +54,8 @@ func (s *Server) notThere(c *call, why error) {
 func plainNotFound(w http.ResponseWriter) { http.Error(w, "404 page not found", http.StatusNotFound) }
 
 // content serves what open opens, or says that it is not there.
-func (s *Server) content(c *call, open func(platform.Ref) (*platform.Content, error), serve func(*call, *platform.Content)) {
-	content, err := open(c.ref)
+func (s *Server) content(c *call, open func(*platform.Request) (*platform.Content, error), serve func(*call, *platform.Content)) {
+	content, err := open(c.request)
 	switch {
 	case err != nil:
 		s.cannot(c, err)
@@ -88,10 +87,10 @@ func (s *Server) cannot(c *call, err error) {
 	}
 }
 
-func (s *Server) serveOriginal(c *call)    { s.content(c, s.platform.Original, s.serveArchive) }
-func (s *Server) serveUpgraded(c *call)    { s.content(c, s.platform.Upgraded, s.serveArchive) }
-func (s *Server) serveOriginalSQL(c *call) { s.content(c, s.platform.Original, s.serveSQL) }
-func (s *Server) serveUpgradedSQL(c *call) { s.content(c, s.platform.UpgradedSQL, s.serveSQL) }
+func (s *Server) serveOriginal(c *call)    { s.content(c, (*platform.Request).Original, s.serveArchive) }
+func (s *Server) serveUpgraded(c *call)    { s.content(c, (*platform.Request).Upgraded, s.serveArchive) }
+func (s *Server) serveOriginalSQL(c *call) { s.content(c, (*platform.Request).Original, s.serveSQL) }
+func (s *Server) serveUpgradedSQL(c *call) { s.content(c, (*platform.Request).UpgradedSQL, s.serveSQL) }
 
 // serveArchive hands out a file as it is, in parts if asked (row 8.3).
 func (s *Server) serveArchive(c *call, content *platform.Content) {

@@ -68,11 +68,11 @@ func (s *Server) Requests() []Request {
 
 // Request returns the request with that id, or ErrNoRequest.
 func (s *Server) Request(id int64) (Request, error) {
-	snapshot, ok := s.platform.Get(id)
+	r, ok := s.platform.Get(id)
 	if !ok {
 		return Request{}, fmt.Errorf("%w: %d", ErrNoRequest, id)
 	}
-	return s.request(snapshot), nil
+	return s.request(r.Snapshot()), nil
 }
 
 func (s *Server) request(r platform.Snapshot) Request {
@@ -96,8 +96,7 @@ func (s *Server) SetState(id int64, state string, set map[string]any) (Request, 
 	if err := checkSet(set); err != nil {
 		return Request{}, err
 	}
-	snapshot, err := s.platform.Force(id, state, set)
-	return s.changed(id, snapshot, err)
+	return s.changed(id, func(r *platform.Request) (platform.Snapshot, error) { return r.Force(state, set) })
 }
 
 // checkSet reports what is wrong with the keys of a status, as the check of a scenario's step does.
@@ -114,11 +113,15 @@ func checkSet(set map[string]any) error {
 
 // Release lets a request go on that a step `for: released` holds. It fails with ErrNoRequest, or with ErrConflict where no step does.
 func (s *Server) Release(id int64) (Request, error) {
-	snapshot, err := s.platform.Release(id)
-	return s.changed(id, snapshot, err)
+	return s.changed(id, (*platform.Request).Release)
 }
 
-func (s *Server) changed(id int64, snapshot platform.Snapshot, err error) (Request, error) {
+func (s *Server) changed(id int64, change func(*platform.Request) (platform.Snapshot, error)) (Request, error) {
+	r, ok := s.platform.Get(id)
+	if !ok {
+		return Request{}, fmt.Errorf("%w: %d", ErrNoRequest, id)
+	}
+	snapshot, err := change(r)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Request{}, fmt.Errorf("%w: %d", ErrNoRequest, id)
 	}

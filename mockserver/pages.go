@@ -71,11 +71,7 @@ type row struct{ Name, Text, Link string }
 
 // serveStatusPage is the page of a request, for people (row 8.7).
 func (s *Server) serveStatusPage(c *call) {
-	snapshot, ok := s.platform.Look(c.ref)
-	if !ok {
-		plainNotFound(&c.w)
-		return
-	}
+	snapshot := c.request.Snapshot()
 	c.note(&snapshot)
 	scheme, host := s.base(c.r)
 	status := s.described(snapshot, scheme, host)
@@ -108,7 +104,7 @@ func (s *Server) serveStatusPage(c *call) {
 }
 
 func (s *Server) serveNotes(c *call) {
-	s.scriptedOr(c, s.platform.Notes, "text/html; charset=utf-8", func(snapshot platform.Snapshot) {
+	s.scriptedOr(c, (*platform.Request).Notes, "text/html; charset=utf-8", func(snapshot platform.Snapshot) {
 		s.page(c, "Upgrade notes", notesPage, snapshot)
 	})
 }
@@ -118,7 +114,7 @@ const emptyZip = "PK\x05\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00
 
 // serveModules hands out the custom modules: none (assumed), unless the scenario names an archive.
 func (s *Server) serveModules(c *call) {
-	s.scriptedOr(c, s.platform.Modules, "application/zip", func(snapshot platform.Snapshot) {
+	s.scriptedOr(c, (*platform.Request).Modules, "application/zip", func(snapshot platform.Snapshot) {
 		c.w.Header().Set("Content-Disposition", attachment("modules.zip"))
 		c.w.Header().Set("Content-Type", "application/zip")
 		http.ServeContent(&c.w, c.r, "", snapshot.CreatedAt, strings.NewReader(emptyZip))
@@ -126,18 +122,14 @@ func (s *Server) serveModules(c *call) {
 }
 
 // scriptedOr serves the file that a scenario names, or what the emulator has of its own; nothing before the request is done.
-func (s *Server) scriptedOr(c *call, open func(platform.Ref) (*platform.Content, error), contentType string, own func(platform.Snapshot)) {
+func (s *Server) scriptedOr(c *call, open func(*platform.Request) (*platform.Content, error), contentType string, own func(platform.Snapshot)) {
 	s.content(c, open, func(c *call, content *platform.Content) {
 		if content != nil {
 			c.w.Header().Set("Content-Type", contentType)
 			http.ServeContent(&c.w, c.r, "", content.ModTime, io.NewSectionReader(content, 0, content.Size))
 			return
 		}
-		if snapshot, ok := s.platform.Look(c.ref); ok {
-			own(snapshot)
-		} else {
-			plainNotFound(&c.w)
-		}
+		own(c.request.Snapshot())
 	})
 }
 

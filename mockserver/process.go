@@ -2,10 +2,13 @@ package mockserver
 
 // handleProcess begins the upgrade (row 6.1).
 func (s *Server) handleProcess(c *call) answer {
-	if hook := s.opts.BeforeProcess; hook != nil && c.event.Request != 0 {
+	if c.fails != nil {
+		return refused(c.fails...)
+	}
+	if hook := s.opts.BeforeProcess; hook != nil {
 		hook(c.event.Request)
 	}
-	snapshot, fails := s.platform.Process(c.ref)
+	snapshot, fails := c.request.Process()
 	if fails != nil {
 		return refused(fails...)
 	}
@@ -16,7 +19,10 @@ func (s *Server) handleProcess(c *call) answer {
 
 // handleSkipTest ends the tests of a request (row 6.5).
 func (s *Server) handleSkipTest(c *call) answer {
-	snapshot, fails := s.platform.SkipTest(c.ref)
+	if c.fails != nil {
+		return refused(c.fails...)
+	}
+	snapshot, fails := c.request.SkipTest()
 	if fails != nil {
 		return refused(fails...)
 	}

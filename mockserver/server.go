@@ -114,7 +114,7 @@ func New(opts *Options) (_ *Server, err error) {
 	}
 	s.platform, err = platform.New(platform.Options{
 		Dir: s.dir, Keep: !s.tempDir,
-		Targets: full.Targets, SkipTest: profiles[full.Edition].skipTest, Filestore: profiles[full.Edition].filestore, Contracts: full.Contracts,
+		Targets: full.Targets, Filestore: profiles[full.Edition].filestore, Contracts: full.Contracts,
 		AccessTTL: full.SFTPAccessTTL, MaxDump: full.MaxDump, MaxRequests: full.MaxRequests,
 		Now: full.Clock.Now, Virtual: s.manual() != nil, Seed: full.Seed,
 		Script: s.scripts.forRequest, Changed: s.noteChange, AccessEnded: s.accessEnded,
@@ -209,8 +209,11 @@ func (s *Server) CheckDumps(ctx context.Context) error {
 func (s *Server) noteDamage(damaged map[int64]error) {
 	for _, id := range slices.Sorted(maps.Keys(damaged)) {
 		s.log.Warn("a request's dump is damaged: its calls are answered with SERVER:ERROR", "request", id, "err", damaged[id])
-		contract, script := s.platform.Whose(id)
-		s.record(&journal.Event{On: journal.OnData, At: s.now(), Request: id, Contract: contract, Scenario: script, Why: damaged[id].Error()})
+		event := journal.Event{On: journal.OnData, At: s.now(), Request: id, Why: damaged[id].Error()}
+		if r, ok := s.platform.Get(id); ok {
+			event.Contract, event.Scenario = r.Contract(), r.Scenario()
+		}
+		s.record(&event)
 	}
 }
 

@@ -13,10 +13,17 @@ import (
 func (s *Server) handleSFTPAccess(c *call) answer {
 	host, port := s.sftpAddress(c)
 	if port == 0 {
-		return refused(platform.Trouble("There is no SFTP server", fmt.Errorf("the emulator runs with its SFTP listener switched off")))
+		return refused(platform.ServerError("There is no SFTP server", fmt.Errorf("the emulator runs with its SFTP listener switched off")))
 	}
 	keys, invalid := parseSSHKeys(c.params.get("ssh_keys"))
-	access, fails := s.platform.GrantAccess(c.ref, keys, invalid)
+	fails := c.fails
+	if fails == nil {
+		fails = c.request.MayGrant()
+	}
+	if fails = append(fails, invalid...); fails != nil { // all at once (row 1.8)
+		return refused(fails...)
+	}
+	access, fails := c.request.Grant(keys)
 	if fails != nil {
 		return refused(fails...)
 	}

@@ -130,7 +130,11 @@ func (s *Server) sftpFault(op sftpserver.Op) *sftpserver.Fault {
 	if !ok || !known {
 		return nil
 	}
-	f := s.platform.Pick(id, on)
+	r, there := s.platform.Get(id)
+	if !there {
+		return nil
+	}
+	f := r.Pick(on)
 	if f == nil || f.HostKey != "" { // that one was asked for when the connection began: hostKeyFault
 		return nil
 	}
@@ -139,14 +143,14 @@ func (s *Server) sftpFault(op sftpserver.Op) *sftpserver.Fault {
 		After: f.After, Delay: f.Delay, Rate: f.Rate,
 	}
 	if f.Revoke {
-		fault.Struck = func() { s.platform.RevokeAccess(id) }
+		fault.Struck = r.Revoke
 	}
 	return fault
 }
 
 // hostKeyFault is the fault by which a connection that begins sees other host keys than before.
 func (s *Server) hostKeyFault() *sftpserver.Fault {
-	f, id := s.platform.PickHostKey()
+	f, r := s.platform.PickHostKey()
 	if f == nil {
 		return nil
 	}
@@ -155,7 +159,7 @@ func (s *Server) hostKeyFault() *sftpserver.Fault {
 		s.log.Error("no other host keys can be made; the usual ones are shown", "err", err)
 		return nil
 	}
-	return &sftpserver.Fault{Name: describeFault(f), HostKeys: keys, User: platform.SFTPUser(id)}
+	return &sftpserver.Fault{Name: describeFault(f), HostKeys: keys, User: platform.SFTPUser(r.ID())}
 }
 
 // noteSFTP journals what sftpserver tells. A file that was written, or read, and closed in order is an event of its
@@ -178,7 +182,9 @@ func (s *Server) noteSFTP(e sftpserver.Event) {
 	}
 	if id, ok := platform.UserID(e.User); ok {
 		event.Request = id
-		event.Contract, event.Scenario = s.platform.Whose(id)
+		if r, ok := s.platform.Get(id); ok {
+			event.Contract, event.Scenario = r.Contract(), r.Scenario()
+		}
 	}
 	s.record(&event)
 	if e.Kind != sftpserver.EventClose || e.Reason != "" || e.Incomplete {

@@ -16,7 +16,7 @@ func parseSSHKeys(text string) (keys []string, fails platform.Failures) {
 	keys, problems := sshkeys.Parse(text)
 	for _, p := range problems {
 		fails = append(fails, platform.Failure{
-			Reason:  platform.SSHKeysInvalid,
+			Reason:  platform.ReasonSSHKeysInvalid,
 			Message: fmt.Sprintf("Invalid line %d in ssh_keys: %s", p.Line, p.Why),
 			Fields:  map[string]any{"line": p.Line, "value": p.Quote},
 			Why:     fmt.Sprintf("line %d: %s", p.Line, p.Why),

@@ -12,7 +12,11 @@ import (
 
 // handleStatus describes a request, and counts one poll (docs/fidelity.md, section 7).
 func (s *Server) handleStatus(c *call) answer {
-	if fails := s.platform.Status(c.ref, &c.whole.Snapshot); fails != nil {
+	if c.fails != nil {
+		return refused(c.fails...)
+	}
+	var fails platform.Failures
+	if c.whole.Snapshot, fails = c.request.Status(); fails != nil {
 		return refused(fails...)
 	}
 	return s.describe(c)

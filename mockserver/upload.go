@@ -11,15 +11,19 @@ import (
 
 // handleUpload takes a dump: the body, byte for byte, whatever its Content-Type says (docs/fidelity.md, section 4).
 func (s *Server) handleUpload(c *call) answer {
-	if fails := s.platform.MayUpload(c.ref); fails != nil {
+	fails := c.fails
+	if fails == nil {
+		fails = c.request.MayUpload()
+	}
+	if fails != nil {
 		s.discardBody(c)
 		return refused(fails...)
 	}
-	staged, stop := s.receive(c)
+	upload, stop := s.receive(c)
 	if stop != nil {
 		return *stop
 	}
-	snapshot, fails := s.platform.Upload(c.ref, staged)
+	snapshot, fails := c.request.Upload(upload)
 	if fails != nil {
 		return refused(fails...)
 	}
@@ -38,11 +42,11 @@ func (s *Server) handleUpgrade(c *call) answer {
 		s.discardBody(c)
 		return refused(fails...)
 	}
-	staged, stop := s.receive(c)
+	upload, stop := s.receive(c)
 	if stop != nil {
 		return *stop
 	}
-	snapshot, fails := s.platform.Upgrade(params, c.params.get("postgresql"), staged)
+	snapshot, fails := s.platform.Upgrade(params, c.params.get("postgresql"), upload)
 	if fails != nil {
 		return refused(fails...)
 	}
@@ -72,8 +76,8 @@ func completeLength(contentRange string) int64 {
 }
 
 // receive stores the call's body. A body that ends early leaves nothing behind (row 4.5).
-func (s *Server) receive(c *call) (_ *platform.Staged, stop *answer) {
-	refuse := func(f platform.Failure) (*platform.Staged, *answer) {
+func (s *Server) receive(c *call) (_ *platform.Upload, stop *answer) {
+	refuse := func(f platform.Failure) (*platform.Upload, *answer) {
 		a := refused(f)
 		return nil, &a
 	}
@@ -87,38 +91,38 @@ func (s *Server) receive(c *call) (_ *platform.Staged, stop *answer) {
 		s.discardBody(c)
 		return refuse(tooLarge)
 	}
-	staged, err := s.platform.Stage()
+	upload, err := s.platform.NewUpload()
 	if err != nil {
 		s.discardBody(c)
-		return refuse(platform.Trouble("The dump can not be stored", err))
+		return refuse(platform.ServerError("The dump can not be stored", err))
 	}
 	buffer := copyBuffers.Get().(*[256 << 10]byte)
 	defer copyBuffers.Put(buffer)
 	body := s.struckBody(c)
 	for {
 		n, readErr := body.Read(buffer[:])
-		if staged.Size()+int64(n) > s.opts.MaxDump {
-			c.event.Received = staged.Size()
-			staged.Discard()
+		if upload.Size()+int64(n) > s.opts.MaxDump {
+			c.event.Received = upload.Size()
+			upload.Discard()
 			s.discardBody(c)
 			return refuse(tooLarge)
 		}
 		if n > 0 {
-			if _, err := staged.Write(buffer[:n]); err != nil {
-				c.event.Received = staged.Size()
-				staged.Discard()
+			if _, err := upload.Write(buffer[:n]); err != nil {
+				c.event.Received = upload.Size()
+				upload.Discard()
 				s.log.Error("a dump cannot be stored; is the disk full?", "request", c.event.Request, "err", err)
 				s.discardBody(c)
-				return refuse(platform.Trouble("The dump can not be stored", err))
+				return refuse(platform.ServerError("The dump can not be stored", err))
 			}
 		}
 		if readErr == io.EOF {
 			break
 		}
 		if readErr != nil {
-			received := staged.Size()
+			received := upload.Size()
 			c.event.Received = received
-			staged.Discard()
+			upload.Discard()
 			if readErr == errStruck {
 				s.strikeInBody(c)
 				return nil, &answer{sent: true}
@@ -127,7 +131,7 @@ func (s *Server) receive(c *call) (_ *platform.Staged, stop *answer) {
 			return refuse(platform.Incomplete(received, c.r.ContentLength, readErr))
 		}
 	}
-	c.event.Received = staged.Size()
-	c.event.Checksum = staged.Checksum()
-	return staged, nil
+	c.event.Received = upload.Size()
+	c.event.Checksum = upload.Checksum()
+	return upload, nil
 }

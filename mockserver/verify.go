@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -67,7 +66,9 @@ func (s *Server) Judge(f journal.Filter, run *Run) []Outcome {
 
 func (s *Server) judge(f journal.Filter, run *Run) []verify.Result {
 	if f.Request != 0 && f.Contract == "" {
-		f.Contract, _ = s.platform.Whose(f.Request)
+		if r, ok := s.platform.Get(f.Request); ok {
+			f.Contract = r.Contract()
+		}
 	}
 	scripts := s.scripts.all()
 	evidence := make(map[string]*verify.Evidence)
@@ -117,10 +118,16 @@ func stray(e *journal.Event) bool {
 }
 
 func (s *Server) asEvidence(r platform.Snapshot) verify.Request {
-	ref := platform.Ref{ID: strconv.FormatInt(r.ID, 10), Key: r.Key}
-	opened := func(open func(platform.Ref) (*platform.Content, error)) func() (*verify.Content, error) {
+	open := func(open func(*platform.Request) (*platform.Content, error)) (*platform.Content, error) {
+		request, ok := s.platform.Get(r.ID)
+		if !ok {
+			return nil, platform.ErrNoContent // it was forgotten meanwhile
+		}
+		return open(request)
+	}
+	opened := func(what func(*platform.Request) (*platform.Content, error)) func() (*verify.Content, error) {
 		return func() (*verify.Content, error) {
-			content, err := open(ref)
+			content, err := open(what)
 			if err != nil {
 				return nil, err
 			}
@@ -129,8 +136,8 @@ func (s *Server) asEvidence(r platform.Snapshot) verify.Request {
 	}
 	return verify.Request{
 		ID: r.ID, Key: r.Key, Processed: r.ProcessedAt != nil, Status: s.request(r).Status,
-		Original: opened(s.platform.Original), Upgraded: opened(s.platform.Upgraded),
-		UpgradedSQL: func() (*verify.Content, error) { return spooled(s.platform.UpgradedSQL(ref)) },
+		Original: opened((*platform.Request).Original), Upgraded: opened((*platform.Request).Upgraded),
+		UpgradedSQL: func() (*verify.Content, error) { return spooled(open((*platform.Request).UpgradedSQL)) },
 	}
 }
 

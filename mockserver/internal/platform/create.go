@@ -46,17 +46,18 @@ func (p *Platform) Create(params CreateParams) (Snapshot, Failures) {
 	if fails != nil {
 		return Snapshot{}, fails
 	}
-	return p.snapshotLocked(r), nil
+	return r.snapshotLocked(), nil
 }
 
-func (p *Platform) createLocked(params CreateParams, more func(*record)) (*request, Failures) {
+func (p *Platform) createLocked(params CreateParams, more func(*record)) (*Request, Failures) {
 	if len(p.requests) >= p.opts.MaxRequests {
-		why := fmt.Errorf("the emulator holds %d requests and takes no more (Options.MaxRequests, --max-requests); POST /_mock/reset forgets them", len(p.requests))
-		return nil, Failures{Trouble("There are too many requests", why)}
+		why := fmt.Errorf("the emulator holds %d requests and takes no more (Options.MaxRequests, --max-requests); "+
+			"POST /_mock/reset forgets them", len(p.requests))
+		return nil, Failures{ServerError("There are too many requests", why)}
 	}
 	key, err := p.newKey(p.lastID + 1)
 	if err != nil {
-		return nil, Failures{Trouble("The request can not be created now", err)}
+		return nil, Failures{ServerError("The request can not be created now", err)}
 	}
 	script := p.opts.Script(params)
 	rec := record{
@@ -65,20 +66,20 @@ func (p *Platform) createLocked(params CreateParams, more func(*record)) (*reque
 			Aim: params.Aim, Filename: params.Filename, Timezone: params.Timezone,
 			CreatedAt: p.opts.Now().UTC(), Script: script,
 		},
-		work: untouched,
+		work: initialWork,
 	}
 	more(&rec)
 	t := p.totalsLocked()
 	t.LastID = rec.ID
 	if err := p.store.put(&rec, t); err != nil {
-		return nil, Failures{Trouble("The request can not be kept", err)}
+		return nil, Failures{ServerError("The request can not be kept", err)}
 	}
 	r := p.newRequestLocked(rec)
 	p.addLocked(r)
 	return r, nil
 }
 
-// Check tells everything that is wrong with the parameters of a create, all at once (row 1.8).
+// Check returns everything that is wrong with the parameters of a create, all at once (row 1.8).
 func (p *Platform) Check(params CreateParams) Failures {
 	var fails Failures
 	is := params.trimmed()
@@ -91,29 +92,29 @@ func (p *Platform) Check(params CreateParams) Failures {
 	}
 	if is.Target != "" && !slices.Contains(p.opts.Targets, is.Target) {
 		expected := map[string]any{"expected": p.opts.Targets}
-		fails = append(fails, invalid(TargetInvalid, params.Target, expected, "the target is not in the list of valid targets"))
+		fails = append(fails, invalid(ReasonTargetInvalid, params.Target, expected, "the target is not in the list of valid targets"))
 	}
 	if is.Contract != "" && !p.knows(is.Contract) {
 		fails = append(fails, Failure{
-			Reason:  ContractNotFound,
+			Reason:  ReasonContractNotFound,
 			Message: "Can not find contract " + params.Contract,
 			Fields:  map[string]any{"code": params.Contract},
 			Why:     "the contract matches none that this emulator was told to know",
 		})
 	}
 	if is.Aim != "" && !slices.Contains(aims, is.Aim) {
-		fails = append(fails, invalid(AimInvalid, params.Aim, map[string]any{"expected": aims}, "the aim is neither test nor production"))
+		fails = append(fails, invalid(ReasonAimInvalid, params.Aim, map[string]any{"expected": aims}, "the aim is neither test nor production"))
 	}
 	if is.Email != "" && !plausibleEmail(is.Email) {
-		fails = append(fails, invalid(EmailInvalid, params.Email, nil, "not a plausible mail address"))
+		fails = append(fails, invalid(ReasonEmailInvalid, params.Email, nil, "not a plausible mail address"))
 	}
 	if is.Filename != "" {
 		if why := badFilename(params.Filename); why != "" { // it goes into listings and headers as it is
-			fails = append(fails, invalid(FilenameInvalid, params.Filename, nil, why))
+			fails = append(fails, invalid(ReasonFilenameInvalid, params.Filename, nil, why))
 		}
 	}
 	if is.Timezone != "" && !isTimezone(is.Timezone) {
-		fails = append(fails, invalid(TimezoneInvalid, params.Timezone, nil, "not the name of a zone in the IANA time zone database"))
+		fails = append(fails, invalid(ReasonTimezoneInvalid, params.Timezone, nil, "not the name of a zone in the IANA time zone database"))
 	}
 	return fails
 }

@@ -20,27 +20,27 @@ import (
 // promised to survive, so a write below sealed first moves the file to a private copy, while appending is free.
 type dumpFile struct {
 	files      *dumps
-	onProgress func(progress) // told, under mu, how far the transfer has come
+	onProgress func(progress) // called, under mu, with how far the transfer has come
 	now        func() time.Time
 
 	// bytes is held for reading while bytes are written, for writing while the file beneath changes.
 	bytes sync.RWMutex
 	file  *os.File
 
-	mu      sync.Mutex // guards what follows; taken after bytes
-	seq     int64
-	size    int64
-	whole   int64
-	told    int64
-	beyond  []span // written ranges behind the first hole, sorted, apart from each other
-	sealed  int64
-	modTime time.Time
-	handles int // open for reading or writing
-	writers int
-	broken  bool    // a writer's session broke since the last completion
-	written bool    // there was a write or a truncation since the last completion
-	ends    int     // how often the dump was completed
-	left    []int64 // the files that copies were made of; what the request does not refer to can go
+	mu       sync.Mutex // guards what follows; taken after bytes
+	seq      int64
+	size     int64
+	whole    int64
+	savedLen int64
+	beyond   []span // written ranges behind the first hole, sorted, apart from each other
+	sealed   int64
+	modTime  time.Time
+	handles  int // open for reading or writing
+	writers  int
+	broken   bool    // a writer's session broke since the last completion
+	written  bool    // there was a write or a truncation since the last completion
+	ends     int     // how often the dump was completed
+	left     []int64 // the files that copies were made of; what the request does not refer to can go
 
 	kept int // the completion that the request's record tells of; guarded by the platform's mutex
 }
@@ -204,7 +204,7 @@ func (d *dumpFile) WriteAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// append writes at the end of the file, while nobody else moves it: what fit returns, which is told where the end is.
+// append writes at the end of the file, while nobody else moves it: what fit returns, which is called with the end.
 func (d *dumpFile) append(fit func(end int64) ([]byte, error)) (end int64, n int, err error) {
 	d.bytes.Lock()
 	defer d.bytes.Unlock()
@@ -245,7 +245,7 @@ func (d *dumpFile) note(from, to int64) {
 		d.whole = max(d.whole, d.beyond[0].to)
 		d.beyond = d.beyond[1:]
 	}
-	if d.whole >= d.told+wholeStep {
+	if d.whole >= d.savedLen+wholeStep {
 		d.recordLocked()
 	}
 }
@@ -291,7 +291,7 @@ func (d *dumpFile) truncateLocked(size int64) error {
 	d.modTime = d.now()
 	d.size = size
 	d.whole = min(d.whole, size)
-	if d.told > d.whole { // or a restart after a kill would take a hole for what was there before
+	if d.savedLen > d.whole { // or a restart after a kill would take a hole for what was there before
 		d.recordLocked()
 	}
 	for i, s := range d.beyond {
@@ -357,7 +357,7 @@ func (d *dumpFile) recordProgress() {
 }
 
 func (d *dumpFile) recordLocked() {
-	d.told = d.whole
+	d.savedLen = d.whole
 	d.onProgress(progress{Seq: d.seq, Whole: d.whole})
 }
 

@@ -9,19 +9,19 @@ import (
 
 // The reasons of docs/fidelity.md, section 2.
 const (
-	TargetInvalid    = "TARGET:INVALID"
-	ContractNotFound = "CONTRACT:NOT_FOUND"
-	ServerError      = "SERVER:ERROR"
-	AimInvalid       = "AIM:INVALID"
-	EmailInvalid     = "EMAIL:INVALID"
-	FilenameInvalid  = "FILENAME:INVALID"
-	TimezoneInvalid  = "TIMEZONE:INVALID"
-	RequestNotFound  = "REQUEST:NOT_FOUND"
-	StateInvalid     = "STATE:INVALID"
-	SSHKeysInvalid   = "SSH_KEYS:INVALID"
-	DumpMissing      = "DUMP:MISSING"
-	DumpIncomplete   = "DUMP:INCOMPLETE"
-	DumpTooLarge     = "DUMP:TOO_LARGE" // ours alone
+	ReasonTargetInvalid    = "TARGET:INVALID"
+	ReasonContractNotFound = "CONTRACT:NOT_FOUND"
+	ReasonServerError      = "SERVER:ERROR"
+	ReasonAimInvalid       = "AIM:INVALID"
+	ReasonEmailInvalid     = "EMAIL:INVALID"
+	ReasonFilenameInvalid  = "FILENAME:INVALID"
+	ReasonTimezoneInvalid  = "TIMEZONE:INVALID"
+	ReasonRequestNotFound  = "REQUEST:NOT_FOUND"
+	ReasonStateInvalid     = "STATE:INVALID"
+	ReasonSSHKeysInvalid   = "SSH_KEYS:INVALID"
+	ReasonDumpMissing      = "DUMP:MISSING"
+	ReasonDumpIncomplete   = "DUMP:INCOMPLETE"
+	ReasonDumpTooLarge     = "DUMP:TOO_LARGE" // ours alone
 )
 
 // Failure is one problem of a call, as the wire shows it (row 1.9): a JSON object with reason, message and Fields.
@@ -90,7 +90,7 @@ func invalid(reason, value string, fields map[string]any, why string) Failure {
 
 func notFound(id string, why string) Failure {
 	return Failure{
-		Reason:  RequestNotFound,
+		Reason:  ReasonRequestNotFound,
 		Message: "Can not find request " + id,
 		Fields:  map[string]any{"code": id},
 		Why:     why,
@@ -99,7 +99,7 @@ func notFound(id string, why string) Failure {
 
 func wrongState(method string, id int64, state string, allowed ...string) Failure {
 	return Failure{
-		Reason:  StateInvalid,
+		Reason:  ReasonStateInvalid,
 		Message: fmt.Sprintf("Request %d is in state %s; %s is possible in %s only", id, state, method, strings.Join(allowed, ", ")),
 		Fields:  map[string]any{"value": state, "expected": allowed},
 		Why:     fmt.Sprintf("%s came while request %d was in state %s", method, id, state),
@@ -115,7 +115,7 @@ func Incomplete(received, expected int64, cause error) Failure {
 		fields["expected_size"] = expected
 		message = fmt.Sprintf("The upload ended early: %d of %d bytes received", received, expected)
 	}
-	return Failure{Reason: DumpIncomplete, Message: message, Fields: fields, Why: fmt.Sprintf("reading the body: %v", cause)}
+	return Failure{Reason: ReasonDumpIncomplete, Message: message, Fields: fields, Why: fmt.Sprintf("reading the body: %v", cause)}
 }
 
 // Partial is the failure for an upload with a Content-Range (row 4.8): its body is a part of the dump. The expected size is -1 where the header does not
@@ -126,7 +126,7 @@ func Partial(received, expected int64, contentRange string) Failure {
 		fields["expected_size"] = expected
 	}
 	return Failure{
-		Reason:  DumpIncomplete,
+		Reason:  ReasonDumpIncomplete,
 		Message: "The upload is a part of the dump only; send the dump whole",
 		Fields:  fields,
 		Why: fmt.Sprintf("Content-Range: %s says that the body is a part (curl -C sends one); over HTTPS a dump cannot be continued, over SFTP it can",
@@ -141,14 +141,14 @@ func TooLarge(limit, expected int64) Failure {
 		fields["expected_size"] = expected
 	}
 	return Failure{
-		Reason:  DumpTooLarge,
+		Reason:  ReasonDumpTooLarge,
 		Message: fmt.Sprintf("The dump is larger than %d bytes", limit),
 		Fields:  fields,
 		Why:     fmt.Sprintf("the emulator takes dumps of up to %d bytes (Options.MaxDump, --max-dump)", limit),
 	}
 }
 
-// Trouble is the platform's own trouble, which clients are expected to get over by trying again.
-func Trouble(message string, cause error) Failure {
-	return Failure{Reason: ServerError, Message: message, Why: fmt.Sprint(cause)}
+// ServerError is the failure for a problem of the platform's own, after which clients are expected to try again.
+func ServerError(message string, cause error) Failure {
+	return Failure{Reason: ReasonServerError, Message: message, Why: fmt.Sprint(cause)}
 }

@@ -20,7 +20,7 @@ func TestInterrupt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	staged, err := p.Stage()
+	u, err := p.NewUpload()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,10 +31,10 @@ func TestInterrupt(t *testing.T) {
 	if err := f.Abort(errBroken); err != nil {
 		t.Error(err)
 	}
-	if _, err := staged.Write([]byte("more")); !errors.Is(err, errClosing) {
+	if _, err := u.Write([]byte("more")); !errors.Is(err, errClosing) {
 		t.Errorf("an upload went on: %v", err)
 	}
-	if err := staged.Discard(); err != nil {
+	if err := u.Discard(); err != nil {
 		t.Error(err)
 	}
 	if got := string(original(t, p, ref)); got != "the dump" {

@@ -59,10 +59,19 @@ func create(tb testing.TB, p *Platform) Ref {
 	return Ref{ID: fmt.Sprint(s.ID), Key: s.Key}
 }
 
+func find(tb testing.TB, p *Platform, ref Ref) *Request {
+	tb.Helper()
+	r, fails := p.Find(ref)
+	if fails != nil {
+		tb.Fatal(fails)
+	}
+	return r
+}
+
 // share logs in to a request.
 func share(tb testing.TB, p *Platform, ref Ref) *Share {
 	tb.Helper()
-	access, fails := p.GrantAccess(ref, []string{theKey}, nil)
+	access, fails := find(tb, p, ref).Grant([]string{theKey})
 	if fails != nil {
 		tb.Fatal(fails)
 	}
@@ -75,21 +84,21 @@ func share(tb testing.TB, p *Platform, ref Ref) *Share {
 
 func upload(tb testing.TB, p *Platform, ref Ref, data []byte) Failures {
 	tb.Helper()
-	staged, err := p.Stage()
+	u, err := p.NewUpload()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if _, err := staged.Write(data); err != nil {
+	if _, err := u.Write(data); err != nil {
 		tb.Fatal(err)
 	}
-	_, fails := p.Upload(ref, staged)
+	_, fails := find(tb, p, ref).Upload(u)
 	return fails
 }
 
 // original reads the complete dump; nil when there is none.
 func original(tb testing.TB, p *Platform, ref Ref) []byte {
 	tb.Helper()
-	c, err := p.Original(ref)
+	c, err := find(tb, p, ref).Original()
 	if errors.Is(err, ErrNoContent) {
 		return nil
 	}
@@ -145,13 +154,8 @@ func noLeaks(tb testing.TB, p *Platform) {
 	}
 	belongs := make(map[string]bool)
 	for _, r := range p.requests {
-		for _, f := range []*file{r.rec.Original, r.rec.Upgraded} {
-			if f != nil {
-				belongs[strconv.FormatInt(f.Seq, 10)] = true
-			}
-		}
-		if r.shared != nil {
-			belongs[strconv.FormatInt(r.shared.number(), 10)] = true
+		for _, seq := range r.filesLocked() {
+			belongs[strconv.FormatInt(seq, 10)] = true
 		}
 	}
 	for _, e := range entries {

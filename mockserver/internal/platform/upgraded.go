@@ -13,65 +13,61 @@ import (
 )
 
 // Upgraded opens the upgraded database as an archive (rows 8.2, 8.4): the same bytes over HTTP and SFTP. An error wraps
-// ErrNoContent where there is none (yet), ErrUnreadable where it would have to be made of a dump that cannot be read, or ErrBusy.
-func (p *Platform) Upgraded(ref Ref) (*Content, error) {
-	r, err := p.downloadable(ref)
-	if err != nil {
+// [ErrNoContent] if there is none (yet), [ErrUnreadable] if it would have to be made of a dump that cannot be read, or
+// [ErrBusy].
+func (r *Request) Upgraded() (*Content, error) {
+	if err := r.downloadable(); err != nil {
 		return nil, err
 	}
-	return p.upgraded(r)
+	return r.upgraded()
 }
 
-// UpgradedSQL opens what the upgraded database's SQL stream is made of.
-func (p *Platform) UpgradedSQL(ref Ref) (*Content, error) {
-	r, err := p.downloadable(ref)
-	if err != nil {
+// UpgradedSQL opens what the upgraded database's SQL stream is made of. The errors are those of Upgraded.
+func (r *Request) UpgradedSQL() (*Content, error) {
+	if err := r.downloadable(); err != nil {
 		return nil, err
 	}
 	if path := r.rec.Script.Upgraded.SQL; path != "" {
 		return openScripted(path, "")
 	}
-	return p.upgraded(r)
+	return r.upgraded()
 }
 
-// Notes opens the script's notes page; nil when it has none.
-func (p *Platform) Notes(ref Ref) (*Content, error) {
-	return p.scripted(ref, func(r *request) string { return r.rec.Script.Upgraded.Notes })
-}
+// Notes opens the script's notes page. The content is nil if the script has none.
+func (r *Request) Notes() (*Content, error) { return r.scripted(r.rec.Script.Upgraded.Notes) }
 
-// Modules opens the script's archive of custom modules; nil when it has none.
-func (p *Platform) Modules(ref Ref) (*Content, error) {
-	return p.scripted(ref, func(r *request) string { return r.rec.Script.Upgraded.Modules })
-}
+// Modules opens the script's archive of custom modules. The content is nil if the script has none.
+func (r *Request) Modules() (*Content, error) { return r.scripted(r.rec.Script.Upgraded.Modules) }
 
-func (p *Platform) scripted(ref Ref, path func(*request) string) (*Content, error) {
-	r, err := p.downloadable(ref)
-	if err != nil || path(r) == "" {
+func (r *Request) scripted(path string) (*Content, error) {
+	if err := r.downloadable(); err != nil || path == "" {
 		return nil, err
 	}
-	return openScripted(path(r), "")
+	return openScripted(path, "")
 }
 
-func (p *Platform) downloadable(ref Ref) (*request, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	r, why := p.lookupLocked(ref)
-	if r == nil {
-		return nil, fmt.Errorf("%w: %s", ErrNoContent, why)
+// downloadable returns an ErrNoContent that says why, unless the request is in a state with something to download.
+func (r *Request) downloadable() error {
+	r.p.mu.Lock()
+	defer r.p.mu.Unlock()
+	r.evaluateLocked()
+	state := r.stateLocked()
+	switch {
+	case r.forgotten:
+		return fmt.Errorf("%w: there is no request with this id any more", ErrNoContent)
+	case phase(state) != "download":
+		return fmt.Errorf("%w: request %d is in state %s; the upgraded database is there in %s and %s",
+			ErrNoContent, r.rec.ID, state, StateDone, StateDelivered)
 	}
-	p.evaluateLocked(r)
-	if state := p.stateLocked(r); phase(state) != "download" {
-		return nil, fmt.Errorf("%w: request %d is in state %s; the upgraded database is there in %s and %s", ErrNoContent, r.rec.ID, state, StateDone, StateDelivered)
-	}
-	return r, nil
+	return nil
 }
 
 // upgraded opens the archive of a request that is done: a file the script names, one we make, or the upload itself.
-func (p *Platform) upgraded(r *request) (*Content, error) {
-	p.mu.Lock()
-	snapshot := p.snapshotLocked(r)
+func (r *Request) upgraded() (*Content, error) {
+	r.p.mu.Lock()
+	snapshot := r.snapshotLocked()
 	original, made := r.rec.Original, r.rec.Upgraded
-	p.mu.Unlock()
+	r.p.mu.Unlock()
 
 	name := UpgradedName(snapshot.Filename, snapshot.Filestore)
 	script := r.rec.Script.Upgraded
@@ -79,14 +75,14 @@ func (p *Platform) upgraded(r *request) (*Content, error) {
 	case script.Archive != "":
 		return openScripted(script.Archive, name)
 	case made != nil:
-		return p.openMade(r, made, name, snapshot)
+		return r.openMade(made, name, snapshot)
 	case original == nil && !script.Built:
 		return nil, fmt.Errorf("%w: no dump was uploaded", ErrNoContent)
 	}
 	var same *Content
 	if !script.Built {
 		var err error
-		if same, err = p.openUnlocked(r, original, name); err != nil {
+		if same, err = r.openUnlocked(original, name); err != nil {
 			return nil, err
 		}
 		if !snapshot.Filestore || dump.IsOdooZip(same, same.Size) {
@@ -94,62 +90,63 @@ func (p *Platform) upgraded(r *request) (*Content, error) {
 		}
 		defer same.Close()
 	}
-	made, err := p.build(r, snapshot, same)
+	made, err := r.build(snapshot, same)
 	if err != nil {
 		return nil, err
 	}
-	return p.openMade(r, made, name, snapshot)
+	return r.openMade(made, name, snapshot)
 }
 
 // openMade opens an archive that was made.
-func (p *Platform) openMade(r *request, made *file, name string, s Snapshot) (*Content, error) {
-	content, err := p.openUnlocked(r, made, name)
+func (r *Request) openMade(made *file, name string, s Snapshot) (*Content, error) {
+	content, err := r.openUnlocked(made, name)
 	if err == nil && !r.rec.Script.Upgraded.Built && len(s.Described.Compressions) == 0 {
 		content.Why = "it is not known what the uploaded dump is; it stands in the archive as dump.sql, as it came"
 	}
 	return content, err
 }
 
-func (p *Platform) openUnlocked(r *request, f *file, name string) (*Content, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.openLocked(r, f, name)
+func (r *Request) openUnlocked(f *file, name string) (*Content, error) {
+	r.p.mu.Lock()
+	defer r.p.mu.Unlock()
+	return r.openLocked(f, name)
 }
 
 // build makes the upgraded archive, once: a zip with the database as SQL and a filestore (row 8.5).
-func (p *Platform) build(r *request, s Snapshot, original *Content) (*file, error) {
+func (r *Request) build(s Snapshot, original *Content) (*file, error) {
+	p := r.p
 	r.building.Lock()
 	defer r.building.Unlock()
 	p.mu.Lock()
 	made, of := r.rec.Upgraded, r.rec.Original
 	p.mu.Unlock()
-	if made != nil { // somebody else was first
+	if made != nil { // another call was first
 		return made, nil
 	}
 	if r.unreadable != nil && of != nil && of.Seq == r.tried { // it was read in vain before, and is what it was
 		return nil, r.unreadable
 	}
-	staged, err := p.Stage()
+	u, err := p.NewUpload()
 	if err != nil {
 		return nil, fmt.Errorf("platform: build the upgraded archive: %w", err)
 	}
-	ctx, cancel := p.dumps.context() // whoever asks next gets the same archive, so the going of one ends nothing
+	ctx, cancel := p.dumps.context() // the next call gets the same archive, so the end of one call ends nothing
 	defer cancel()
-	if err := buildZip(ctx, staged, r.rec.Script.Upgraded, s, original); err != nil {
-		staged.Discard()
-		err = fmt.Errorf("platform: build the upgraded archive: %w", inOurWords(err))
+	if err := buildZip(ctx, u, r.rec.Script.Upgraded, s, original); err != nil {
+		u.Discard()
+		err = fmt.Errorf("platform: build the upgraded archive: %w", converted(err))
 		if of != nil && errors.Is(err, ErrUnreadable) {
 			r.unreadable, r.tried = err, of.Seq
 		}
 		return nil, err
 	}
-	made, _, err = staged.finish()
+	made, _, err = u.finish()
 	if err != nil {
 		return nil, fmt.Errorf("platform: build the upgraded archive: %w", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.updateLocked(r, func(w *work) { w.Upgraded = made }); err != nil {
+	if err := r.updateLocked(func(w *work) { w.Upgraded = made }); err != nil {
 		p.dumps.remove(made.Seq)
 		return nil, err
 	}

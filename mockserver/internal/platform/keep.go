@@ -1,0 +1,147 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+	"time"
+)
+
+// totalsLocked is what goes on ascending, as of now.
+func (p *Platform) totalsLocked() totals {
+	t := totals{LastID: p.lastID, Seq: p.dumps.seq.Load()}
+	if p.opts.Virtual {
+		t.Clock = p.opts.Now().UTC()
+	}
+	return t
+}
+
+// KeptClock returns what a clock that does not run by itself said last, or the zero time if that is not known.
+func (p *Platform) KeptClock() time.Time {
+	if p.store == nil {
+		return time.Time{}
+	}
+	return p.store.kept.Clock
+}
+
+// KeepClock keeps what the clock says now.
+func (p *Platform) KeepClock() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.store.putTotals(p.totalsLocked())
+}
+
+// Keep keeps a value under a name across processes, beside the requests; nil forgets it.
+func (p *Platform) Keep(name string, value []byte) error { return p.store.putNamed(name, value) }
+
+// EachKept calls each with everything that Keep has kept.
+func (p *Platform) EachKept(each func(name string, value []byte) error) error {
+	return p.store.eachNamed(each)
+}
+
+// load takes up what an earlier process left, and returns the files that belong to requests. A request whose files are
+// not what they were is damaged, and the others go on.
+func (p *Platform) load() (belongs map[int64]bool, err error) {
+	belongs = make(map[int64]bool)
+	err = p.store.load(func(rec record, part progress) error {
+		r := p.newRequestLocked(rec)
+		p.addLocked(r)
+		for _, f := range []*file{rec.Original, rec.Upgraded} {
+			if f == nil {
+				continue
+			}
+			belongs[f.Seq] = true
+			if err := p.dumps.intact(f.Seq, f.Size); err != nil {
+				r.noteDamageLocked(err)
+			}
+		}
+		if part.Seq != 0 {
+			belongs[part.Seq] = true
+			r.restoreShared(part)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.lastID = max(p.lastID, p.store.kept.LastID)
+	p.dumps.seq.Store(p.store.kept.Seq)
+	for seq := range belongs {
+		p.dumps.seq.Store(max(p.dumps.seq.Load(), seq))
+	}
+	return belongs, nil
+}
+
+// restoreShared takes up an SFTP transfer that the end of the process broke off. What is behind the end of what is
+// known to have arrived without a hole is cut off when the file is opened.
+func (r *Request) restoreShared(part progress) {
+	p := r.p
+	if p.damaged[r.rec.ID] != nil {
+		return
+	}
+	info, err := p.dumps.root.Lstat(name(part.Seq))
+	if errors.Is(err, fs.ErrNotExist) {
+		if part.Whole > 0 {
+			p.opts.Dir.Note("request %d: the %d bytes that had arrived over SFTP are gone; the transfer begins again",
+				r.rec.ID, part.Whole)
+		}
+		return
+	}
+	if err := p.dumps.intact(part.Seq, 0); err != nil { // no regular file
+		r.noteDamageLocked(err)
+		return
+	}
+	d := r.newShared()
+	d.seq, d.modTime = part.Seq, info.ModTime()
+	if o := r.rec.Original; o != nil && o.Seq == part.Seq {
+		d.sealed = o.Size
+	}
+	d.whole = max(min(part.Whole, info.Size()), d.sealed)
+	d.size, d.savedLen = d.whole, d.whole
+	d.written = true
+	r.shared = d
+}
+
+// noteDamageLocked makes r a damaged request if err says so of one of its files.
+func (r *Request) noteDamageLocked(err error) {
+	if _, damage := errors.AsType[*damagedError](err); damage {
+		r.p.damaged[r.rec.ID] = err
+	}
+}
+
+// CheckDumps reads the dumps of all requests and compares them with their checksums, which Begin does not. A request
+// whose dump differs is damaged from then on. The error is ctx's when that ends first.
+func (p *Platform) CheckDumps(ctx context.Context) error {
+	files := make(map[int64]*file)
+	p.mu.Lock()
+	for id, r := range p.requests {
+		files[id] = r.rec.Original
+	}
+	p.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(files)) {
+		f := files[id]
+		if f == nil {
+			continue
+		}
+		err := p.dumps.same(f, ctx.Done())
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.mu.Lock()
+		if r := p.requests[id]; r != nil && r.rec.Original == f {
+			r.noteDamageLocked(err)
+		}
+		p.mu.Unlock()
+	}
+	return nil
+}
+
+// Damaged returns the requests whose files are not what they were, and why. Calls for them are answered with
+// SERVER:ERROR.
+func (p *Platform) Damaged() map[int64]error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.damaged)
+}

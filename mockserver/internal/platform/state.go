@@ -1,0 +1,236 @@
+package platform
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/upgrademock/upgrademock/mockserver/internal/machine"
+)
+
+// The states that mean something to the platform itself. Scripts may name others.
+const (
+	StateDraft     = "draft"
+	StateTesting   = "testing"
+	StateDone      = "done"
+	StateDelivered = "delivered"
+)
+
+// phase is what an SFTP access is good for in a state: "upload", "download", or "" for nothing (row 5.3).
+func phase(state string) string {
+	switch state {
+	case StateDraft:
+		return "upload"
+	case StateDone, StateDelivered:
+		return "download"
+	}
+	return ""
+}
+
+// stateLocked is r's state as of its last evaluation.
+func (r *Request) stateLocked() string {
+	switch {
+	case r.rec.Forced != nil:
+		return r.rec.Forced.State
+	case r.rec.ProcessedAt == nil:
+		return StateDraft
+	}
+	return machine.State(r.rec.Script, r.rec.Position)
+}
+
+// evaluateLocked brings r to the present: steps whose time has passed, an access that has expired.
+func (r *Request) evaluateLocked() {
+	if r.rec.ProcessedAt == nil && r.rec.Access == nil || r.forgotten { // a draft waits for the client alone
+		return
+	}
+	now := r.p.opts.Now()
+	if r.rec.ProcessedAt != nil && r.rec.Forced == nil {
+		pos, changes := machine.At(r.rec.Script, r.rec.Position, now)
+		r.rec.Position = pos // derived from the clock: need not be kept
+		r.reportLocked(changes...)
+	}
+	if a := r.rec.Access; a != nil && (!now.Before(a.Expires) || a.Phase != phase(r.stateLocked())) {
+		r.rec.Access = nil
+		r.p.opts.AccessEnded(r.rec.ID)
+	}
+}
+
+func (r *Request) reportLocked(changes ...machine.Change) {
+	for _, c := range changes {
+		r.p.opts.Changed(Change{ID: r.rec.ID, Contract: r.rec.Contract, From: c.From, To: c.To, At: c.At})
+	}
+}
+
+// Status describes the request after counting one poll (docs/fidelity.md, section 7).
+func (r *Request) Status() (Snapshot, Failures) {
+	p := r.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if fails := r.readyLocked(); fails != nil {
+		return Snapshot{}, fails
+	}
+	if r.rec.ProcessedAt != nil && r.rec.Forced == nil {
+		pos, changes := machine.Poll(r.rec.Script, r.rec.Position, p.opts.Now())
+		// Also where the poll itself moves nothing: it answers what until now was only derived from the clock.
+		if err := r.updateLocked(func(w *work) { w.Position = pos }); err != nil {
+			return Snapshot{}, Failures{ServerError("The poll can not be recorded", err)}
+		}
+		r.reportLocked(changes...)
+		r.evaluateLocked()
+	}
+	return r.snapshotLocked(), nil
+}
+
+// Process begins the upgrade (row 6.1).
+func (r *Request) Process() (Snapshot, Failures) {
+	p := r.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if fails := r.inStateLocked("process", StateDraft); fails != nil {
+		return Snapshot{}, fails
+	}
+	if o := r.rec.Original; o != nil {
+		if err := p.dumps.intact(o.Seq, o.Size); err != nil {
+			r.noteDamageLocked(err)
+			return Snapshot{}, Failures{ServerError("The request's database dump can not be read", err)}
+		}
+	}
+	if why := r.noDumpLocked(); why != "" {
+		message := "There is no complete database dump to process; upload one first"
+		return Snapshot{}, Failures{{Reason: ReasonDumpMissing, Message: message, Why: why}}
+	}
+	now := p.opts.Now()
+	pos, change := machine.Begin(r.rec.Script, now)
+	if err := r.updateLocked(func(w *work) { w.ProcessedAt, w.Position = &now, pos }); err != nil {
+		return Snapshot{}, Failures{ServerError("The request can not be processed now", err)}
+	}
+	r.reportLocked(change)
+	r.evaluateLocked()
+	return r.snapshotLocked(), nil
+}
+
+// noDumpLocked explains why there is nothing to process; "" if there is.
+func (r *Request) noDumpLocked() string {
+	if o := r.rec.Original; o != nil && o.Size > 0 {
+		return ""
+	}
+	if d := r.shared; d != nil {
+		size, _ := d.stat()
+		from, missing := d.gap()
+		switch {
+		case d.inUse():
+			return fmt.Sprintf("process came before the SFTP close: %d bytes of the shared file have arrived, its handle is still open", size)
+		case missing > 0:
+			return fmt.Sprintf("%d bytes are missing from offset %d", missing, from)
+		case size > 0:
+			return fmt.Sprintf("the SFTP session broke after %d bytes without closing the file, and nobody continued it", size)
+		}
+	}
+	if r.rec.Original != nil {
+		return "the uploaded dump is empty"
+	}
+	return "nothing has been uploaded"
+}
+
+// SkipTest ends the tests: the upgraded dump is handed over (row 6.5).
+func (r *Request) SkipTest() (Snapshot, Failures) {
+	r.p.mu.Lock()
+	defer r.p.mu.Unlock()
+	if fails := r.inStateLocked("skip_test", StateTesting); fails != nil {
+		return Snapshot{}, fails
+	}
+	if err := r.forceLocked(StateDelivered, nil); err != nil {
+		return Snapshot{}, Failures{ServerError("The tests can not be skipped now", err)}
+	}
+	return r.snapshotLocked(), nil
+}
+
+// forceLocked puts r in a state outside its script, until it is put in another.
+func (r *Request) forceLocked(state string, set map[string]any) error {
+	from, now := r.stateLocked(), r.p.opts.Now()
+	err := r.updateLocked(func(w *work) {
+		if w.ProcessedAt == nil {
+			w.ProcessedAt = &now
+		}
+		w.Forced = &forced{State: state, Set: set, At: now}
+	})
+	if err != nil {
+		return err
+	}
+	if from != state {
+		r.reportLocked(machine.Change{From: from, To: state, At: now})
+	}
+	r.evaluateLocked()
+	return nil
+}
+
+// ErrConflict is returned for what makes no sense for the request as it is.
+var ErrConflict = errors.New("platform: not possible now")
+
+// conflict is an ErrConflict that says what is in the way.
+type conflict string
+
+func (c conflict) Error() string        { return string(c) }
+func (c conflict) Is(target error) bool { return target == ErrConflict }
+
+func conflictf(format string, args ...any) error { return conflict(fmt.Sprintf(format, args...)) }
+
+// Force puts the request in a state and sets keys of its status; a nil set leaves those that were set before. It may
+// not go back to draft, nor to a state with something to download when there is nothing: that is an [ErrConflict].
+// The error for a request that was forgotten is [fs.ErrNotExist].
+func (r *Request) Force(state string, set map[string]any) (Snapshot, error) {
+	r.p.mu.Lock()
+	defer r.p.mu.Unlock()
+	if err := r.thereLocked(); err != nil {
+		return Snapshot{}, err
+	}
+	id, now, upgraded := r.rec.ID, r.stateLocked(), &r.rec.Script.Upgraded
+	switch {
+	case state == StateDraft && now != StateDraft:
+		return Snapshot{}, conflictf("request %d is in state %s, and no request goes back to draft; create a new one", id, now)
+	case state == StateDraft:
+		return Snapshot{}, conflictf("request %d is in state draft already", id)
+	case phase(state) == "download" && r.rec.Original == nil && upgraded.Archive == "" && !upgraded.Built:
+		return Snapshot{}, conflictf("request %d has no dump, so there is nothing to hand out in state %s; upload one first", id, state)
+	}
+	if set == nil && r.rec.Forced != nil {
+		set = r.rec.Forced.Set
+	}
+	if err := r.forceLocked(state, set); err != nil {
+		return Snapshot{}, err
+	}
+	return r.snapshotLocked(), nil
+}
+
+// Release lets a request go on that its script holds. If it does not, the error is an [ErrConflict]. The error for a
+// request that was forgotten is [fs.ErrNotExist].
+func (r *Request) Release() (Snapshot, error) {
+	r.p.mu.Lock()
+	defer r.p.mu.Unlock()
+	if err := r.thereLocked(); err != nil {
+		return Snapshot{}, err
+	}
+	id, state := r.rec.ID, r.stateLocked()
+	if r.rec.ProcessedAt == nil || r.rec.Forced != nil {
+		return Snapshot{}, conflictf("request %d is in state %s, and no step of its script holds it there", id, state)
+	}
+	pos, changes, err := machine.Release(r.rec.Script, r.rec.Position, r.p.opts.Now())
+	if err != nil {
+		return Snapshot{}, conflictf("request %d is in state %s: %v", id, state, err)
+	}
+	if err := r.updateLocked(func(w *work) { w.Position = pos }); err != nil {
+		return Snapshot{}, err
+	}
+	r.reportLocked(changes...)
+	r.evaluateLocked()
+	return r.snapshotLocked(), nil
+}
+
+// thereLocked brings r up to now, damaged or not, and fails if it was forgotten.
+func (r *Request) thereLocked() error {
+	if r.forgotten {
+		return fmt.Errorf("platform: request %d: %w", r.rec.ID, fs.ErrNotExist)
+	}
+	r.evaluateLocked()
+	return nil
+}
