@@ -1,12 +1,15 @@
 // Package claim keeps programs off each other's files, and off the user's.
 //
-// Before a program writes a file, it takes a claim on the file's name. The claim is a small file beside it, locked
-// for as long as the program runs: a second program that wants to write the same file is refused. The names of all
-// temporary files are written into the claim before the files are made. Those names are chosen at random and never
-// exist before, so no file of the user's is ever opened, cut or replaced in their place; and what a killed program
-// leaves behind is known to the next, and to nobody else's loss.
+// Before a program writes a file, it takes a claim on the file's name. The claim is a small file beside it that is
+// locked while the program runs: a second program that wants to write the same file is refused. The names of all
+// temporary files are written into the claim before the files are made. They are chosen at random and did not exist
+// before, so that no file of the user's is opened, cut or replaced; and the next program knows what a killed one has
+// left.
 //
-// A claim's lines are JSON objects. They are only ever appended, so a program that is killed leaves at most one
+// A library that writes beside a file and renames, such as github.com/google/renameio, chooses the temporary name
+// while it makes the file. A program that is killed then leaves a file of which nobody can say whose it is.
+//
+// The lines of a claim are JSON objects. Lines are only appended, so that a program that is killed leaves at most one
 // broken line at the end.
 package claim
 
@@ -24,11 +27,11 @@ import (
 	"strings"
 )
 
-// What callers ask about an error, with errors.Is.
+// Errors of this package, for errors.Is.
 var (
-	// ErrUnfit: what stands under the name, or the name itself, cannot be a file that is written.
+	// ErrUnfit means that a name is not that of a file that can be written.
 	ErrUnfit = errors.New("not a file that can be written")
-	// ErrBusy: another program holds the claim.
+	// ErrBusy means that another program holds the claim.
 	ErrBusy = errors.New("in use")
 )
 
@@ -43,11 +46,11 @@ const (
 // Name returns the name of the claim on path.
 func Name(path string) string { return path + suffix }
 
-// Claim is a claim that is held. Its methods must not be called at the same time.
+// A Claim is a claim that is held. It must be used by one goroutine at a time.
 type Claim struct {
 	path  string
 	file  *os.File
-	found bool // an empty file of the user's had the claim's name; it becomes empty again
+	found bool // whether an empty file of the user's had the claim's name; it becomes empty again
 	temps []temp
 	notes []json.RawMessage
 }
@@ -67,9 +70,9 @@ type line struct {
 	Forget bool            `json:"forget,omitempty"` // the lines before do not count any more
 }
 
-// Take claims path, which must be the name of a regular file, or of none yet. It returns an error that wraps
-// ErrUnfit when path is something else, and ErrBusy when another program holds the claim. Where a killed program
-// held it, the claim goes over with the names and notes in it.
+// Take claims path. It returns an error that wraps ErrUnfit if path is not a regular file or a name in a folder that
+// exists, and ErrBusy if another program holds the claim. If a killed program held it, the claim has its names and
+// notes.
 func Take(path string) (*Claim, error) {
 	if err := Check(path); err != nil {
 		return nil, err
@@ -82,8 +85,8 @@ func Take(path string) (*Claim, error) {
 	}
 }
 
-// Check returns an error that wraps ErrUnfit when path cannot be the name of a file that is written: a folder, a
-// link, a device, a name in a folder that does not exist.
+// Check returns an error that wraps ErrUnfit if path is a folder, a link, a device, or a name in a folder that does
+// not exist.
 func Check(path string) error {
 	dir, base := filepath.Split(path)
 	if base == "" || base == "." || base == ".." {
@@ -119,7 +122,7 @@ type unfitError struct{ text string }
 func (e *unfitError) Error() string        { return e.text }
 func (e *unfitError) Is(target error) bool { return target == ErrUnfit }
 
-// errMoved: the claim's file was removed by its holder while we waited to open it.
+// errMoved means that the holder removed the claim's file while it was opened here.
 var errMoved = errors.New("moved")
 
 func take(path string) (_ *Claim, err error) {
@@ -148,7 +151,7 @@ func take(path string) (_ *Claim, err error) {
 		}
 		return nil, fmt.Errorf("locking %s: %w", name, err)
 	}
-	// Whoever held it before has removed the name; a lock on a file without name keeps nobody out.
+	// The holder before may have removed the name, and a lock on a file without a name is of no use.
 	held, err1 := f.Stat()
 	named, err2 := os.Lstat(name)
 	if err1 != nil || err2 != nil || !os.SameFile(held, named) {
@@ -170,11 +173,12 @@ func take(path string) (_ *Claim, err error) {
 		return c, nil
 	}
 	if !c.read(raw) {
-		return nil, fmt.Errorf("%s is there and was not made by odoo-upgrade, which keeps such a file beside %s while it writes that; "+
+		return nil, fmt.Errorf("%s is there and was not made by odoo-upgrade, "+
+			"which keeps such a file beside %s while it writes that; "+
 			"it was left as it is: move it away, or write to another file", name, path)
 	}
 	if !bytes.HasSuffix(raw, []byte("\n")) {
-		// The line that a killed program did not finish ends here.
+		// A killed program did not finish its line.
 		if _, err := f.Write([]byte("\n")); err != nil {
 			return nil, fmt.Errorf("writing %s: %w", name, err)
 		}
@@ -182,7 +186,7 @@ func take(path string) (_ *Claim, err error) {
 	return c, nil
 }
 
-// read takes over what an earlier program wrote. It returns false when the text is no claim.
+// read takes over what an earlier program wrote. It returns false if raw is not a claim.
 func (c *Claim) read(raw []byte) bool {
 	first := true
 	for text := range bytes.Lines(raw) {
@@ -233,7 +237,7 @@ func (c *Claim) append(l line) error {
 	info, err := c.file.Stat()
 	if err == nil {
 		if _, err = c.file.Write(append(raw, '\n')); err != nil {
-			_ = c.file.Truncate(info.Size()) // of a line that found no room, nothing stays
+			_ = c.file.Truncate(info.Size()) // the disk may be full: no part of the line stays
 		}
 	}
 	if err != nil {
@@ -266,8 +270,8 @@ func (c *Claim) Create(kind string) (*os.File, error) {
 	return f, nil
 }
 
-// Temps returns the names of the temporary files that were made under the claim, those of a killed holder among
-// them, the oldest first. They need not exist any more.
+// Temps returns the names of the temporary files that were made under the claim, also by a killed holder, the oldest
+// first. They need not exist.
 func (c *Claim) Temps() []string {
 	var names []string
 	for _, t := range c.temps {
@@ -276,8 +280,8 @@ func (c *Claim) Temps() []string {
 	return names
 }
 
-// Open opens a temporary file of Temps for reading and writing. It fails for whatever is no regular file with one
-// name.
+// Open opens a temporary file of Temps for reading and writing. It fails if name is not a regular file, or has hard
+// links.
 func (c *Claim) Open(name string) (*os.File, error) { return openRegular(name, os.O_RDWR) }
 
 // Remove removes a temporary file of Temps, if it is there and is still the one that was made. The caller must have
@@ -312,7 +316,7 @@ func (c *Claim) Note(v any) error {
 // Notes returns the notes that a killed holder, or one that released the claim with Keep, has left.
 func (c *Claim) Notes() []json.RawMessage { return c.notes }
 
-// Forget makes the temporary files and notes so far not count any more. It removes nothing.
+// Forget drops the temporary files and notes so far from the claim. It does not remove the files.
 func (c *Claim) Forget() error {
 	c.temps, c.notes = nil, nil
 	return c.append(line{Forget: true})

@@ -26,7 +26,7 @@ func exists(name string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// TestTake_goesOver: what a holder that was killed has made and noted, the next one knows.
+// TestTake_goesOver: the next holder has the temporary files and notes of one that was killed.
 func TestTake_goesOver(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "out")
@@ -41,7 +41,8 @@ func TestTake_goesOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !claim.Own(path, f.Name()) || claim.Own(path, path+".part") || claim.Own(path, path+".0123456789a.part") || !strings.HasSuffix(f.Name(), ".part") {
+	if !claim.Own(path, f.Name()) || claim.Own(path, path+".part") || claim.Own(path, path+".0123456789a.part") ||
+		!strings.HasSuffix(f.Name(), ".part") {
 		t.Errorf("the name %s", f.Name())
 	}
 	if _, err := f.WriteString("x"); err != nil {
@@ -57,7 +58,8 @@ func TestTake_goesOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(second.Temps()) != 1 || second.Temps()[0] != f.Name() || len(second.Notes()) != 1 || string(second.Notes()[0]) != `"half"` {
+	if len(second.Temps()) != 1 || second.Temps()[0] != f.Name() ||
+		len(second.Notes()) != 1 || string(second.Notes()[0]) != `"half"` {
 		t.Errorf("temporary files %q, notes %s", second.Temps(), second.Notes())
 	}
 	second.Remove(path) // is none of them
@@ -154,9 +156,11 @@ func TestRemove_onlyOurs(t *testing.T) {
 // FuzzTake: whatever stands under the claim's name is a claim or stays as it is, and names no file elsewhere.
 func FuzzTake(f *testing.F) {
 	f.Add([]byte(""))
-	f.Add([]byte(`{"odoo-upgrade":"claim 1"}` + "\n" + `{"temp":{"name":"out.0123456789ab.part"}}` + "\n" + `{"note":7}` + "\n" + `{"te`))
-	f.Add([]byte(`{"odoo-upgrade":"claim 1"}` + "\n" + `{"temp":{"name":"../out.0123456789ab.part"}}` + "\n" + `{"temp":{"name":"precious"}}` + "\n"))
-	f.Add([]byte(`{"odoo-upgrade":"claim 2"}`))
+	lines := func(s ...string) []byte { return []byte(strings.Join(s, "\n")) }
+	f.Add(lines(`{"odoo-upgrade":"claim 1"}`, `{"temp":{"name":"out.0123456789ab.part"}}`, `{"note":7}`, `{"te`))
+	f.Add(lines(`{"odoo-upgrade":"claim 1"}`, `{"temp":{"name":"../out.0123456789ab.part"}}`,
+		`{"temp":{"name":"precious"}}`, ``))
+	f.Add(lines(`{"odoo-upgrade":"claim 2"}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "out")
@@ -190,8 +194,11 @@ func TestSame(t *testing.T) {
 	in := func(name string) string { return dir + "/" + name }
 	write(t, in("a"), "")
 	write(t, in("b"), "")
-	for _, err := range []error{os.Mkdir(in("d"), 0o700), os.Mkdir(in("d/e"), 0o700), os.Link(in("a"), in("hard")), os.Symlink("a", in("soft")),
-		os.Symlink("d", in("ld")), os.Symlink("d/e", in("le")), os.Symlink("new", in("dangling")), os.Symlink(in("d/new"), in("far"))} {
+	for _, err := range []error{
+		os.Mkdir(in("d"), 0o700), os.Mkdir(in("d/e"), 0o700), os.Link(in("a"), in("hard")), os.Symlink("a", in("soft")),
+		os.Symlink("d", in("ld")), os.Symlink("d/e", in("le")), os.Symlink("new", in("dangling")),
+		os.Symlink(in("d/new"), in("far")),
+	} {
 		if err != nil {
 			t.Fatal(err)
 		}

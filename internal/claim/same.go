@@ -30,7 +30,7 @@ func Same(a, b string) bool {
 func place(path string) (dir os.FileInfo, base string, ok bool) {
 	for range 40 {
 		to, err := os.Readlink(path)
-		folder, base := filepath.Split(path) // not filepath.Dir, which takes ".." for the folder before it also behind a link
+		folder, base := filepath.Split(path) // filepath.Dir would resolve "link/.." without looking at the link
 		if err == nil {
 			if !filepath.IsAbs(to) {
 				to = folder + to
