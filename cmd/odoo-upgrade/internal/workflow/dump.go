@@ -16,14 +16,14 @@ import (
 	"github.com/upgrademock/upgrademock/internal/claim"
 )
 
-// InputError: what was given to work on cannot be used. Nothing was done.
+// An InputError means that the files to work on cannot be used. Nothing was done.
 type InputError struct{ text string }
 
 func (e *InputError) Error() string { return e.text }
 
 func inputError(format string, args ...any) error { return &InputError{fmt.Sprintf(format, args...)} }
 
-// OpenDump opens a dump. What is no regular file, or is empty, is an *InputError.
+// OpenDump opens a dump. It returns an *InputError if path is not a regular file, or is empty.
 func OpenDump(path string) (*os.File, os.FileInfo, error) {
 	info, err := os.Stat(path) // before it is opened: a FIFO would wait for its other end
 	switch {
@@ -32,7 +32,8 @@ func OpenDump(path string) (*os.File, os.FileInfo, error) {
 	case err != nil:
 		return nil, nil, inputError("the dump %s cannot be read: %v", path, reason(err))
 	case info.IsDir():
-		return nil, nil, inputError("the dump %s is a folder; pg_dump -Fd makes such, but the platform takes one file: use -Fc", path)
+		return nil, nil, inputError("the dump %s is a folder; pg_dump -Fd makes such, "+
+			"but the platform takes one file: use -Fc", path)
 	case !info.Mode().IsRegular():
 		return nil, nil, inputError("the dump %s is no regular file; to read a pipe, use --dump -", path)
 	case info.Size() == 0:
@@ -57,7 +58,7 @@ func reason(err error) error {
 	return err
 }
 
-// identify reads the file at path through and returns what tells it from others.
+// identify reads the file at path and returns what identifies it.
 func identify(ctx context.Context, path string) (DumpID, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -73,7 +74,8 @@ func identify(ctx context.Context, path string) (DumpID, error) {
 		return DumpID{}, fmt.Errorf("reading the dump: %w", err)
 	}
 	if n != info.Size() {
-		return DumpID{}, fmt.Errorf("the dump %s is being written: it grew or shrank while it was read; wait until it is finished", path)
+		return DumpID{}, fmt.Errorf("the dump %s is being written: it grew or shrank while it was read; "+
+			"wait until it is finished", path)
 	}
 	return DumpID{Path: abs, Size: n, Modified: info.ModTime().UTC(), SHA256: sum}, nil
 }
@@ -108,7 +110,7 @@ func copyCtx(ctx context.Context, w io.Writer, r io.Reader) (int64, error) {
 	}
 }
 
-// unchanged reports whether the file still looks like the dump that was noted, without reading it.
+// unchanged reports, without reading the file, whether it has the size and time of the dump.
 func (d DumpID) unchanged() (bool, error) {
 	info, err := os.Stat(d.Path)
 	if err != nil {
@@ -117,8 +119,7 @@ func (d DumpID) unchanged() (bool, error) {
 	return info.Size() == d.Size && info.ModTime().UTC().Equal(d.Modified), nil
 }
 
-// spool copies a dump that comes from a pipe into a file of the claim on the state file, since resuming needs to
-// read it again.
+// spool copies a dump from a pipe to a temporary file of the claim, since it must be read again to continue.
 func spool(ctx context.Context, r io.Reader, c *claim.Claim) (DumpID, error) {
 	f, err := c.Create(".dump")
 	if err != nil {
@@ -140,7 +141,8 @@ func spool(ctx context.Context, r io.Reader, c *claim.Claim) (DumpID, error) {
 	if err != nil {
 		c.Remove(f.Name())
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
-			err = fmt.Errorf("there is no room for more than %d bytes: %w; make room, or put the file elsewhere with --state", n, err)
+			err = fmt.Errorf("there is no room for more than %d bytes: %w; "+
+				"make room, or put the file elsewhere with --state", n, err)
 		}
 		return DumpID{}, fmt.Errorf("keeping the dump that comes from the pipe, in %s: %w", f.Name(), err)
 	}
@@ -148,7 +150,7 @@ func spool(ctx context.Context, r io.Reader, c *claim.Claim) (DumpID, error) {
 		SHA256: hex.EncodeToString(h.Sum(nil)), Spooled: true}, nil
 }
 
-// intact reports whether the finished file is still at path as it was noted.
+// intact reports whether the file at path is the finished download.
 func (o *OutFile) intact(ctx context.Context, path string) bool {
 	if o == nil {
 		return false

@@ -9,7 +9,7 @@ import (
 	"github.com/upgrademock/upgrademock/client"
 )
 
-// finish takes a request that exists to its end, from whatever state it is in.
+// finish does what is left to do for a request that exists, whatever state it is in.
 func (r *run) finish(ctx context.Context) (*Result, error) {
 	s := r.state
 	fresh := s.Phase == Created && s.Via == ""
@@ -21,7 +21,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 		}
 	}
 	if fresh || req.State == client.StateDraft {
-		// The platform may have forgotten a dump that it confirmed; then process says so, and once it is sent again.
+		// The platform may have lost a dump that it confirmed. Then process says so, and it is sent again, once.
 		for again := range 2 {
 			if !s.Phase.uploaded() {
 				if err := r.upload(ctx); err != nil {
@@ -53,7 +53,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	return &Result{Request: s.Request, Out: *s.Out}, nil
 }
 
-// patience is how long the upgraded dump may be missing though the state says that it is there.
+// patience is how long the upgraded dump may be missing though the state means that it is there.
 const patience = 2 * time.Minute
 
 // fetch waits for the upgraded dump and downloads it.
@@ -79,16 +79,17 @@ func (r *run) fetch(ctx context.Context) error {
 	}
 }
 
-// unknown adds what to do when the platform does not know the request any more.
+// unknown adds what to do if the platform does not know the request.
 func (r *run) unknown(err error) error {
 	var e *client.Error
 	if errors.As(err, &e) && e.Has(client.ReasonRequestNotFound) {
-		return fmt.Errorf("%w. The platform at %s no longer knows the request; to begin anew: --new-request", err, hostOf(r.state.URL))
+		return fmt.Errorf("%w. The platform at %s no longer knows the request; to begin anew: --new-request",
+			err, hostOf(r.state.URL))
 	}
 	return err
 }
 
-// status asks where the request is, patiently, and at a distance from other such calls.
+// status returns the request. It is retried, and keeps the distance from other status calls.
 func (r *run) status(ctx context.Context) (*client.Request, error) {
 	return r.statusWithin(ctx, r.Wait.MaxOutage)
 }
@@ -97,11 +98,11 @@ func (r *run) statusWithin(ctx context.Context, outage time.Duration) (*client.R
 	o := r.Wait
 	o.MaxOutage = outage
 	o.Until = func(*client.Request) bool { return true }
-	o.OnRetry = r.trouble
+	o.OnRetry = r.reportRetry
 	return r.Client.Wait(ctx, r.state.Ref(), &o)
 }
 
-// process starts the upgrade. When it is not sure whether the call arrived, the status decides.
+// process starts the upgrade. If it is uncertain whether the call arrived, the status shows it.
 func (r *run) process(ctx context.Context) error {
 	ref := r.state.Ref()
 	err := r.retry(ctx, func(ctx context.Context) error {
@@ -125,20 +126,21 @@ func (r *run) process(ctx context.Context) error {
 	if err := r.state.Save(); err != nil {
 		return err
 	}
-	r.step("processing", "The platform has begun; this may take hours. The run can be interrupted and started again at any time.", nil)
+	r.step("processing", "The platform has begun; this may take hours. "+
+		"The run can be interrupted and started again at any time.", nil)
 	return nil
 }
 
-// wait polls until the request is over.
+// wait polls until the request has ended.
 func (r *run) wait(ctx context.Context) (*client.Request, error) {
 	var last client.State
 	var skip bool
 	o := r.Wait
-	o.OnRetry = r.trouble
+	o.OnRetry = r.reportRetry
 	o.OnStatus = func(req *client.Request) {
 		if req.State != last {
 			last = req.State
-			r.tellState(req)
+			r.reportState(req)
 		}
 	}
 	o.Until = func(req *client.Request) bool {
@@ -168,7 +170,7 @@ func (r *run) wait(ctx context.Context) (*client.Request, error) {
 	}
 }
 
-func (r *run) tellState(req *client.Request) {
+func (r *run) reportState(req *client.Request) {
 	text := fmt.Sprintf("State: %s.", req.State)
 	if req.EstimatedTime != "" {
 		text = fmt.Sprintf("State: %s, estimated time %s.", req.State, req.EstimatedTime)
@@ -185,46 +187,64 @@ func (r *run) tellState(req *client.Request) {
 	r.step("state", text, map[string]any{"state": string(req.State), "estimated_time": req.EstimatedTime})
 }
 
-// download fetches the upgraded dump, checks what can be checked, and notes the end.
+// download downloads the upgraded dump, reads it back, and saves that the run is finished.
 func (r *run) download(ctx context.Context, req *client.Request) error {
-	s := r.state
-	var came string // the SHA-256 of what the platform sent
+	var received string // the SHA-256
+	var err error
 	if r.DownloadVia == SFTP || req.UpgradedDumpURL == "" {
-		o, err := r.sftpOptions("download")
-		if err != nil {
-			return err
-		}
-		access, err := r.access(ctx, o.Signers)
-		if err != nil {
-			return err
-		}
-		r.step("downloading", fmt.Sprintf("Downloading the upgraded dump over SFTP from %s.", access.Addr()), map[string]any{"via": SFTP})
-		got, err := r.Client.DownloadSFTPTo(ctx, access, r.out, o)
-		if err != nil {
-			return err
-		}
-		came = got.SHA256
+		received, err = r.downloadSFTP(ctx)
 	} else {
-		r.step("downloading", "Downloading the upgraded dump.", map[string]any{"via": HTTPS})
-		retry := r.Retry
-		retry.OnRetry = r.trouble
-		got, err := r.Client.DownloadTo(ctx, req.UpgradedDumpURL, r.out, &client.DownloadOptions{
-			Retry: &retry, Progress: func(p client.Progress) { r.Report.Progress("download", p) }})
-		if err != nil {
-			return err
-		}
-		came = got.SHA256
+		received, err = r.downloadHTTPS(ctx, req.UpgradedDumpURL)
+	}
+	if err != nil {
+		return err
 	}
 	began := time.Now()
 	sum, n, err := digestFile(ctx, r.Out)
 	if err != nil {
 		return fmt.Errorf("reading the download back: %w", err)
 	}
-	if sum != came {
+	if sum != received {
 		return fmt.Errorf("%s is not what was downloaded (SHA-256 %s now, %s then): %w, another program has written to it; "+
-			"start again to download it once more", r.Out, sum, came, client.ErrChanged)
+			"start again to download it once more", r.Out, sum, received, client.ErrChanged)
 	}
+	s := r.state
 	s.Phase, s.Out = Finished, &OutFile{Path: r.Out, Size: n, SHA256: sum}
-	r.step("downloaded", fmt.Sprintf("Downloaded %s, SHA-256 %s.", Size(n), sum), map[string]any{"bytes": n, "sha256": sum, "hash_seconds": time.Since(began).Seconds()})
+	r.step("downloaded", fmt.Sprintf("Downloaded %s, SHA-256 %s.", Size(n), sum),
+		map[string]any{"bytes": n, "sha256": sum, "hash_seconds": time.Since(began).Seconds()})
 	return s.Save()
+}
+
+// downloadHTTPS returns the SHA-256 of what was received.
+func (r *run) downloadHTTPS(ctx context.Context, url string) (string, error) {
+	r.step("downloading", "Downloading the upgraded dump.", map[string]any{"via": HTTPS})
+	retry := r.Retry
+	retry.OnRetry = r.reportRetry
+	got, err := r.Client.DownloadTo(ctx, url, r.out, &client.DownloadOptions{
+		Retry:    &retry,
+		Progress: func(p client.Progress) { r.Report.Progress("download", p) },
+	})
+	if err != nil {
+		return "", err
+	}
+	return got.SHA256, nil
+}
+
+// downloadSFTP returns the SHA-256 of what was received.
+func (r *run) downloadSFTP(ctx context.Context) (string, error) {
+	o, err := r.sftpOptions("download")
+	if err != nil {
+		return "", err
+	}
+	access, err := r.access(ctx, o.Signers)
+	if err != nil {
+		return "", err
+	}
+	r.step("downloading", fmt.Sprintf("Downloading the upgraded dump over SFTP from %s.", access.Addr()),
+		map[string]any{"via": SFTP})
+	got, err := r.Client.DownloadSFTPTo(ctx, access, r.out, o)
+	if err != nil {
+		return "", err
+	}
+	return got.SHA256, nil
 }

@@ -15,14 +15,14 @@ import (
 	"github.com/upgrademock/upgrademock/internal/claim"
 )
 
-// Phase is how far a run has come, as far as it was noted. The platform may be ahead of it, never behind.
+// A Phase is how far a run has come. The platform may be ahead of what was saved, but never behind.
 type Phase string
 
 // The phases in their order.
 const (
-	Creating  Phase = "creating"  // create was about to leave; whether it arrived is not known
+	Creating  Phase = "creating"  // create was about to be sent; whether it arrived is not known
 	Created   Phase = "created"   // the request's id and key are known
-	Sent      Phase = "sent"      // the dump has left over HTTPS; whether it arrived is not known
+	Sent      Phase = "sent"      // the dump was sent over HTTPS; whether it arrived is not known
 	Uploaded  Phase = "uploaded"  // the platform has confirmed the dump
 	Processed Phase = "processed" // process was accepted
 	Rejected  Phase = "rejected"  // over: the platform will not upgrade
@@ -32,8 +32,8 @@ const (
 func (s Phase) uploaded() bool { return s != Creating && s != Created && s != Sent }
 func (s Phase) over() bool     { return s == Rejected || s == Finished }
 
-// State is what a run remembers: enough to continue where it was, in another process. It holds the request's key, so
-// its file is for its owner only.
+// State is what another process needs to continue a run. It holds the request's key, so that its file is readable for
+// its owner only.
 type State struct {
 	Version   int       `json:"version"`
 	URL       string    `json:"url"`
@@ -46,7 +46,7 @@ type State struct {
 	Dump      DumpID    `json:"dump"`
 	Phase     Phase     `json:"stage"`
 	Via       string    `json:"via,omitempty"`       // how the dump went: "https" or "sftp"
-	Confirmed int64     `json:"confirmed,omitempty"` // so many bytes of the dump's beginning the SFTP server has confirmed
+	Confirmed int64     `json:"confirmed,omitempty"` // how many bytes the SFTP server has confirmed
 	Request   int64     `json:"request,omitempty"`
 	Key       string    `json:"key,omitempty"`
 	Out       *OutFile  `json:"out,omitempty"`
@@ -55,12 +55,12 @@ type State struct {
 	path      string
 	claim     *claim.Claim // on path; needed to save
 	next      string       // the file that Prepare has written
-	committed bool         // the file is this state's
+	committed bool         // whether the file is this state's
 }
 
 const stateVersion = 1
 
-// DumpID tells one dump from another.
+// DumpID identifies a dump.
 type DumpID struct {
 	Path     string    `json:"path"` // absolute; of the spooled copy when the dump came from a pipe
 	Size     int64     `json:"size"`
@@ -76,13 +76,13 @@ type OutFile struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Ref names the request to the client.
+// Ref returns the request's id and key.
 func (s *State) Ref() client.Ref { return client.Ref{ID: s.Request, Key: client.Key(s.Key)} }
 
 // maxState bounds what is read of a state file.
 const maxState = 1 << 20
 
-// Load reads a state file. A file that is not there is nil without error.
+// Load reads a state file. If there is none, it returns nil and no error.
 func Load(path string) (*State, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -108,13 +108,13 @@ func Load(path string) (*State, error) {
 			"If an earlier run made it, its request may still be there; to begin anew, move the file away", path)
 	}
 	if s.Version != stateVersion {
-		return nil, fmt.Errorf("%s was written by another version of odoo-upgrade (format %d, this one reads %d): continue with that one", path, s.Version, stateVersion)
+		return nil, fmt.Errorf("%s was written by another version of odoo-upgrade (format %d, this one reads %d): "+
+			"continue with that one", path, s.Version, stateVersion)
 	}
 	return s, nil
 }
 
-// Save puts the state into its file, at once and as a whole. When it returns, the state survives the end of
-// the process and a power cut.
+// Save replaces the state file. When it returns, the state survives a kill of the process and a power cut.
 func (s *State) Save() error {
 	if err := s.Prepare(); err != nil {
 		return err
@@ -129,8 +129,8 @@ func (s *State) Save() error {
 	return nil
 }
 
-// SaveQuickly is Save for moments that must not wait for the disk: after the end of the process the state is
-// there, after a power cut in the next seconds it may be the one before.
+// SaveQuickly is like Save, but does not wait for the disk: the state survives a kill of the process, but after a
+// power cut in the next seconds the file may have the state before.
 func (s *State) SaveQuickly() error {
 	if err := s.writeBeside(false); err != nil {
 		return err
@@ -138,12 +138,14 @@ func (s *State) SaveQuickly() error {
 	return s.Commit()
 }
 
-// Prepare writes the state beside its file, and Commit gives it the name, which takes microseconds and does not
-// wait for the disk: a note that must appear at one exact moment. (After a power cut in the next seconds it may be
-// missing.)
+// Prepare writes the state to a file beside the state file. Commit then gives it the name, which takes microseconds,
+// for a state that must appear at one exact moment. Commit does not wait for the disk.
+//
+// The file is made by the claim, and not by a library: the claim holds its name before it exists, so that what a
+// killed process leaves is found and removed.
 func (s *State) Prepare() error { return s.writeBeside(true) }
 
-// Commit makes what Prepare wrote the state.
+// Commit replaces the state file by what Prepare wrote.
 func (s *State) Commit() error {
 	err := os.Rename(s.next, s.path)
 	if err == nil {
@@ -175,7 +177,7 @@ func (s *State) writeBeside(sync bool) error {
 	return nil
 }
 
-// discard removes what Prepare wrote, if that did not become the state.
+// discard removes what Prepare wrote, unless Commit was called.
 func (s *State) discard() {
 	if s.next != "" {
 		s.claim.Remove(s.next)
@@ -190,7 +192,7 @@ func (s *State) failed(err error) error {
 	return fmt.Errorf("noting how far this run is, in %s: %w; without that it cannot be continued", s.path, err)
 }
 
-// remove forgets the state, if it was saved: nothing is to be continued.
+// remove removes the state file if it was saved.
 func (s *State) remove() {
 	s.discard()
 	if s.committed {
@@ -198,8 +200,8 @@ func (s *State) remove() {
 	}
 }
 
-// setAside keeps the state of a request that is given up, for its key, under a name that was free. The dump that
-// was kept for it goes.
+// setAside renames the state file of a request that is given up, to a name that is free. It is kept for the key in it.
+// The dump that was kept for the request is removed.
 func (s *State) setAside() error {
 	s.dropSpooled()
 	for i := 0; ; i++ {
@@ -222,8 +224,8 @@ func (s *State) setAside() error {
 	}
 }
 
-// dropSpooled removes the copy of a dump that came from a pipe. A name in a state file that is not of ours is left
-// alone.
+// dropSpooled removes the copy of a dump that came from a pipe. A file whose name has not the form of such copies is
+// left alone.
 func (s *State) dropSpooled() {
 	if s.Dump.Spooled && claim.Own(s.path, s.Dump.Path) && filepath.Dir(s.Dump.Path) == filepath.Dir(absolute(s.path)) {
 		_ = os.Remove(s.Dump.Path)

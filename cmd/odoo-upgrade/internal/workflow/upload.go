@@ -16,7 +16,7 @@ import (
 	"github.com/upgrademock/upgrademock/client"
 )
 
-// upload brings the dump to the platform and notes that it is there.
+// upload uploads the dump and saves that it is there.
 func (r *run) upload(ctx context.Context) error {
 	s := r.state
 	f, err := os.Open(s.Dump.Path)
@@ -45,27 +45,30 @@ func (r *run) upload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// What was sent is the dump that was noted only if nobody has touched it meanwhile. The next run looks closer.
+	// If the file was changed meanwhile, what was sent may not be the dump of the state. The next run reads it again.
 	if same, err := s.Dump.unchanged(); err != nil || !same {
-		return fmt.Errorf("the dump %s: %w while it was uploaded, so that nobody knows what the platform has; start again to have it checked",
-			s.Dump.Path, cmp.Or(err, client.ErrChanged))
+		return fmt.Errorf("the dump %s: %w while it was uploaded, so that nobody knows what the platform has; "+
+			"start again to have it checked", s.Dump.Path, cmp.Or(err, client.ErrChanged))
 	}
 	s.Phase = Uploaded
 	if err := s.Save(); err != nil {
 		return err
 	}
-	r.step("uploaded", fmt.Sprintf("The dump is uploaded: %s.", Size(s.Dump.Size)), map[string]any{"bytes": s.Dump.Size, "sha256": s.Dump.SHA256, "via": s.Via})
+	r.step("uploaded", fmt.Sprintf("The dump is uploaded: %s.", Size(s.Dump.Size)),
+		map[string]any{"bytes": s.Dump.Size, "sha256": s.Dump.SHA256, "via": s.Via})
 	return nil
 }
 
-// httpsInstead reports whether SFTP failed in a way that says nothing against HTTPS. A host key that has changed does.
+// httpsInstead reports whether HTTPS may be used after SFTP failed with err. After a host key that has changed, it
+// may not.
 func httpsInstead(err error) bool {
 	var changed *client.HostKeyChangedError
 	return errors.Is(err, client.ErrUnreachable) || errors.Is(err, client.ErrLoginRefused) ||
 		(errors.Is(err, client.ErrHostKey) && !errors.As(err, &changed))
 }
 
-// chooseVia keeps the way an earlier run took: what is half there over SFTP is lost over HTTPS.
+// chooseVia returns the way to upload. It keeps that of an earlier run, since HTTPS cannot continue an upload over
+// SFTP.
 func (r *run) chooseVia() string {
 	switch {
 	case r.Via == HTTPS || r.Via == SFTP:
@@ -78,16 +81,17 @@ func (r *run) chooseVia() string {
 	return HTTPS
 }
 
-// maxUploads is how often a whole dump is sent over HTTPS before the user is told that SFTP would resume.
+// maxUploads is how often a whole dump is sent over HTTPS.
 const maxUploads = 5
 
 func (r *run) uploadHTTPS(ctx context.Context, f *os.File) error {
 	s := r.state
 	size := s.Dump.Size
-	r.step("uploading", fmt.Sprintf("Uploading %s over HTTPS.", Size(size)), map[string]any{"via": HTTPS, "bytes": size})
+	r.step("uploading", fmt.Sprintf("Uploading %s over HTTPS.", Size(size)),
+		map[string]any{"via": HTTPS, "bytes": size})
 	tries := 0
 	return r.retry(ctx, func(ctx context.Context) error {
-		// Only when all of it has left before can it have arrived. The note outlives the process.
+		// Only if all of it was sent before, also by another process, can it have arrived.
 		if s.Phase == Sent {
 			arrived, err := r.arrived(ctx)
 			if arrived || err != nil {
@@ -111,14 +115,14 @@ func (r *run) uploadHTTPS(ctx context.Context, f *os.File) error {
 			return noted
 		}
 		if errors.Is(err, client.ErrInvalidState) {
-			return nil // it is past draft; the status, asked next, says where
+			return nil // it is past draft; the next status shows where
 		}
 		return err
 	})
 }
 
-// arrived asks whether the platform has the whole dump, by the size it tells of it (4.7). An upload that broke
-// leaves no size, or that of the dump before (4.5).
+// arrived reports whether the platform has the whole dump, by the size in the status (row 4.7). An upload that broke
+// leaves no size, or that of the dump before (row 4.5).
 func (r *run) arrived(ctx context.Context) (bool, error) {
 	req, err := r.status(ctx)
 	if err != nil {
@@ -130,8 +134,8 @@ func (r *run) arrived(ctx context.Context) (bool, error) {
 	return sizeMatches(req.Filesize, r.state.Dump.Size), nil
 }
 
-// sizeMatches compares the platform's rounded figure, such as "912.99 Kb", with a size. Its units are powers of
-// 1024 as far as is known, and it has two decimals.
+// sizeMatches reports whether the platform's rounded size, such as "912.99 Kb", is that of size bytes. It has two
+// decimals, and its units are powers of 1024 (assumed).
 func sizeMatches(figure string, size int64) bool {
 	number, unit, _ := strings.Cut(strings.TrimSpace(figure), " ")
 	v, err := strconv.ParseFloat(number, 64)
@@ -157,18 +161,19 @@ func (r *run) uploadSFTP(ctx context.Context, f *os.File) error {
 		return err
 	}
 	if r.Via != SFTP {
-		// HTTPS is another way: no need to knock for long.
+		// HTTPS is another way, so SFTP is not tried for long.
 		o.Retry.Limit = min(o.Retry.Limit, 30*time.Second)
 	}
 	access, err := r.access(ctx, o.Signers)
 	if errors.Is(err, client.ErrInvalidState) {
-		return nil // past draft, as above
+		return nil // past draft, as in uploadHTTPS
 	}
 	if err != nil {
 		return err
 	}
-	r.step("uploading", fmt.Sprintf("Uploading %s over SFTP to %s.", Size(s.Dump.Size), access.Addr()), map[string]any{"via": SFTP, "bytes": s.Dump.Size})
-	// What the server has confirmed is noted now and then, so that the next process need not read it back.
+	r.step("uploading", fmt.Sprintf("Uploading %s over SFTP to %s.", Size(s.Dump.Size), access.Addr()),
+		map[string]any{"via": SFTP, "bytes": s.Dump.Size})
+	// What the server has confirmed is saved now and then, so that the next process need not read it back.
 	var noted error
 	o.Confirmed = s.Confirmed
 	note := func(done int64) {
@@ -195,17 +200,17 @@ func (r *run) uploadSFTP(ctx context.Context, f *os.File) error {
 	return noted
 }
 
-// confirmEvery is how many bytes may be confirmed before that is noted.
+// confirmEvery is how many bytes may be confirmed before that is saved.
 const confirmEvery = 16 << 20
 
-// sftpOptions are the same for both directions.
+// sftpOptions returns the options of a transfer, which what names for the reporter.
 func (r *run) sftpOptions(what string) (*client.SFTPOptions, error) {
 	signers, err := r.Signers()
 	if err != nil {
 		return nil, err
 	}
 	retry := r.Retry
-	retry.OnRetry = r.trouble
+	retry.OnRetry = r.reportRetry
 	return &client.SFTPOptions{
 		Signers:  signers,
 		HostKeys: r.HostKeys,

@@ -39,7 +39,9 @@ func TestSizeMatches(t *testing.T) {
 
 func TestSize(t *testing.T) {
 	t.Parallel()
-	for n, want := range map[int64]string{0: "0 bytes", 1023: "1023 bytes", 1024: "1.0 KiB", 1 << 30: "1.0 GiB", 3 << 39: "1.5 TiB", 1 << 62: "4096.0 PiB"} {
+	for n, want := range map[int64]string{
+		0: "0 bytes", 1023: "1023 bytes", 1024: "1.0 KiB", 1 << 30: "1.0 GiB", 3 << 39: "1.5 TiB", 5 << 50: "5120.0 TiB",
+	} {
 		if got := workflow.Size(n); got != want {
 			t.Errorf("%d: got %q, want %q", n, got, want)
 		}
@@ -48,7 +50,8 @@ func TestSize(t *testing.T) {
 
 // FuzzLoad: whatever stands in a state file, it is read or refused with a sentence that names the file.
 func FuzzLoad(f *testing.F) {
-	f.Add([]byte(`{"version": 1, "stage": "created", "request": 7, "key": "k", "dump": {"path": "/x", "size": 3, "modified": "2026-01-02T03:04:05Z"}}`))
+	f.Add([]byte(`{"version": 1, "stage": "created", "request": 7, "key": "k",
+		"dump": {"path": "/x", "size": 3, "modified": "2026-01-02T03:04:05Z"}}`))
 	f.Add([]byte(`{"version": 2, "stage": "created"}`))
 	f.Add([]byte(`{}`))
 	f.Add([]byte(``))
