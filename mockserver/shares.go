@@ -143,7 +143,7 @@ func (s *Server) sftpFault(op sftpserver.Op) *sftpserver.Fault {
 		After: f.After, Delay: f.Delay, Rate: f.Rate,
 	}
 	if f.Revoke {
-		fault.Struck = r.Revoke
+		fault.Fired = r.Revoke
 	}
 	return fault
 }

@@ -99,7 +99,7 @@ func (f *filter) await(condition func() bool) error {
 	if condition() {
 		return nil
 	}
-	ctx := f.session.conn.ctx
+	ctx := f.session.ssh.Context()
 	stop := context.AfterFunc(ctx, func() {
 		f.mu.Lock()
 		f.changed.Broadcast()
@@ -118,7 +118,7 @@ func (f *filter) await(condition func() bool) error {
 // endInput is the correction lastAnswers: pkg/sftp learns of the end of the input when it has answered everything.
 func (f *filter) endInput(err error) {
 	f.end = err
-	f.session.ended(err)
+	f.session.inputEnded(err)
 	f.await(func() bool { return len(f.pending) == 0 })
 }
 
@@ -130,12 +130,12 @@ func (f *filter) dropHalf() {
 }
 
 func (f *filter) refuseLong(id uint32, length int) error {
-	f.session.conn.deny("message", "", fmt.Sprintf("a message of %d bytes: %d are the most", length, maxPacket))
+	f.session.deny("message", "", fmt.Sprintf("a message of %d bytes: %d are the most", length, maxPacket))
 	return f.answerInstead(sftpwire.StatusPacket(id, sftpwire.BadMessage, "Message too long"))
 }
 
 func (f *filter) refuseUnknown(id uint32, kind byte) error {
-	f.session.conn.deny("message", "", fmt.Sprintf("unknown message type %d", kind))
+	f.session.deny("message", "", fmt.Sprintf("unknown message type %d", kind))
 	return f.answerInstead(sftpwire.StatusPacket(id, sftpwire.OpUnsupported, statusUnsupported.text))
 }
 
@@ -147,7 +147,7 @@ func (f *filter) serveExtension(id uint32) error {
 	case "posix-rename@openssh.com", "hardlink@openssh.com":
 		return f.admit(request{pages: 1}) // Filecmd refuses them as it refuses RENAME
 	default:
-		f.session.conn.deny("extension", name, "not supported")
+		f.session.deny("extension", name, "not supported")
 		return f.answerInstead(sftpwire.StatusPacket(id, sftpwire.OpUnsupported, statusUnsupported.text))
 	}
 }
@@ -182,10 +182,10 @@ func (f *filter) checkHandle(kind byte, id uint32) error {
 	r := request{pages: 1}
 	switch {
 	case kind == sftpwire.Read && !h.flags.Read:
-		f.session.conn.deny("read", "/"+h.name, "the file was not opened to be read")
+		f.session.deny("read", "/"+h.name, "the file was not opened to be read")
 		return f.answerInstead(invalid)
 	case kind == sftpwire.Write && !h.writable():
-		f.session.conn.deny("write", "/"+h.name, "the file was not opened to be written")
+		f.session.deny("write", "/"+h.name, "the file was not opened to be written")
 		return f.answerInstead(invalid)
 	case kind == sftpwire.Read:
 		r.pages = 2
@@ -269,7 +269,7 @@ func (f *filter) withLongNames(id uint32, d *sftpwire.Decoder, packet []byte) []
 		if d.Err() != nil {
 			return packet
 		}
-		line := longName(name, fs.FileMode(mode&0o777), size, time.Unix(int64(mtime), 0), f.session.conn.srv.opts.Now())
+		line := longName(name, fs.FileMode(mode&0o777), size, time.Unix(int64(mtime), 0), f.session.server.opts.Now())
 		e.Text(name).Text(line).Uint32(listed)
 		e.Uint64(size).Uint32(uid).Uint32(gid).Uint32(mode).Uint32(atime).Uint32(mtime)
 	}
@@ -303,5 +303,5 @@ func (f *filter) endNow(e *ending, answer []byte) {
 		f.out.put(answer)
 	}
 	f.out.drain()
-	e.end(f.session.conn)
+	e.end(f.session)
 }

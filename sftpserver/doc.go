@@ -2,22 +2,21 @@
 // behind it a file system that holds exactly one file.
 //
 // It knows neither HTTP nor upgrade requests. Who may log in, and what each user sees, is decided by the [Shares]
-// given in [Options]; what happens is told to [Options.Observe]; what shall go wrong is asked of [Options.Fault].
+// given in [Options]; what happens is reported to [Options.Observe]; what shall go wrong is asked of [Options.Fault].
 //
 // # What a client sees
 //
 // After a login with an accepted key only the subsystem "sftp" (version 3, draft-ietf-secsh-filexfer-02) can be used;
-// shells, commands, terminals and forwarding are refused, politely. The root directory lists the one file and nothing
+// shells, commands, terminals and forwarding are refused. The root directory lists the one file and nothing
 // else. It can be read, written, overwritten, truncated, appended to and resumed, by any number of sessions at once;
 // if it is read-only, just read. Times and permissions may be set, without effect. Everything else is refused, and the
 // session goes on.
 //
-// # How a request travels
+// # The way of a request
 //
-// TCP connection → [conn] (deadlines, delays, rates, the ways to drop it) → gliderlabs/ssh (handshake, login,
-// channels) → [filter] (one SFTP packet at a time: it corrects pkg/sftp) → pkg/sftp's
-// RequestServer (several workers, answers in order) → [files] (which path is what) → [handle] (one open file: ranges,
-// append, faults) → the [File] of the share.
+// SSH connection and login (internal/sshhost) → session → filter, which sees one SFTP packet at a time and corrects
+// pkg/sftp → pkg/sftp's RequestServer (several workers, answers in order) → files (which path is what) → handle (one
+// open file: ranges, append, faults) → the [File] of the share.
 //
 // # Decisions
 //
@@ -26,18 +25,13 @@
 // with.
 //
 // Deliberately: RSA keys must sign with SHA-2 (RFC 8332). SHA-1 signatures are known to be broken, and OpenSSH's own
-// server has refused them since 8.8; [Options.AllowSHA1] accepts them for clients that know nothing else. Ciphers, key
-// exchanges and MACs are those that golang.org/x/crypto holds to be secure; each client since about 2012 finds one
-// among them.
+// server has refused them since 8.8; [Options.AllowSHA1] accepts them for clients that know nothing else.
 //
 // Requests of one session act on the file as if each had been answered before the next one came, also those that were
 // sent without waiting. An append goes to the end that the file has then, whatever offset it carries.
 //
 // Unverified: statvfs, hard links and posix-rename are not announced, and limits@openssh.com is, so that OpenSSH's
 // client sends blocks of 255 KiB. Times in listings are UTC.
-//
-// Deliberately: the server waits a moment for the client's list of algorithms before it sends its own, and offers a
-// client that knows AES-GCM nothing else where the processor knows AES; see [conn.ciphers].
 //
 // Deliberately: a handle that is still open when the client ends its channel in order is closed, not aborted:
 // OpenSSH's sftp ends that way when it is interrupted, and a later "put -a" continues.

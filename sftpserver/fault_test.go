@@ -67,9 +67,9 @@ func TestFault_isAskedAtEachMoment(t *testing.T) {
 	}
 }
 
-// TestFault_writeStrikesAtTheOffset is the promise of After: whatever the order of the packets, the file ends up with
+// TestFault_writeFiresAtTheOffset is the promise of After: whatever the order of the packets, the file ends up with
 // exactly the bytes before it.
-func TestFault_writeStrikesAtTheOffset(t *testing.T) {
+func TestFault_writeFiresAtTheOffset(t *testing.T) {
 	t.Parallel()
 	data := pattern(300_000)
 	orders := map[string]func(i, n int) int{
@@ -125,9 +125,9 @@ func TestFault_writeStrikesAtTheOffset(t *testing.T) {
 						t.Errorf("CLOSE: %q", s)
 					}
 					h.wants(data[:after])
-					struck := h.told.all(sftpserver.EventFault)
-					if len(struck) != 1 || struck[0].Offset != int64(after) || struck[0].Name != "ordered" || struck[0].Op != "write" || struck[0].Received != int64(after) {
-						t.Errorf("journalled %+v", struck)
+					fired := h.told.all(sftpserver.EventFault)
+					if len(fired) != 1 || fired[0].Offset != int64(after) || fired[0].Name != "ordered" || fired[0].Op != "write" || fired[0].Received != int64(after) {
+						t.Errorf("journalled %+v", fired)
 					}
 					for _, e := range h.told.all(sftpserver.EventClose, sftpserver.EventAbort) {
 						if e.Name != "ordered" || e.Offset != int64(after) || e.Received != int64(after) || e.Sent != 0 || len(e.Spared) > 0 {
@@ -154,8 +154,8 @@ func what(f sftpserver.Fault) string {
 	return "error"
 }
 
-// TestFault_readStrikesAtTheOffset: the client gets every byte before it, and none after.
-func TestFault_readStrikesAtTheOffset(t *testing.T) {
+// TestFault_readFiresAtTheOffset: the client gets every byte before it, and none after.
+func TestFault_readFiresAtTheOffset(t *testing.T) {
 	t.Parallel()
 	data := pattern(300_000)
 	for _, fault := range []sftpserver.Fault{{Disconnect: true}, {Reset: true}, {Error: "bad sector"}, {Refuse: true}, {Revoke: true}} {
@@ -276,14 +276,14 @@ func TestFault_append(t *testing.T) {
 				h := startFaulty(t, sftpserver.OpWrite, fault)
 				h.share.set(data[:500])
 				r := h.raw()
-				struck := r.open(name, fWrite|fAppend)
+				fired := r.open(name, fWrite|fAppend)
 				other := r.open(name, fWrite|fAppend|fCreate)
 				r.writeAt(other, 0, data[500:1000])
-				r.writeAt(struck, 7, nil) // no byte: nothing that could meet the fault
+				r.writeAt(fired, 7, nil) // no byte: nothing that could meet the fault
 				n := 0
 				for at := 1000; at < len(data); at += 100 {
 					r.id++
-					r.ch.Write(message(6, r.id, struck, uint64(at*37%1000), string(data[at:at+100])))
+					r.ch.Write(message(6, r.id, fired, uint64(at*37%1000), string(data[at:at+100])))
 					n++
 				}
 				failed := 0
@@ -431,9 +431,9 @@ func TestFault_openAndClose(t *testing.T) {
 func TestFault_revokeCallsFirst(t *testing.T) {
 	t.Parallel()
 	var h *host
-	struck := 0
-	fault := sftpserver.Fault{Revoke: true, After: 10, Struck: func() {
-		struck++
+	fired := 0
+	fault := sftpserver.Fault{Revoke: true, After: 10, Fired: func() {
+		fired++
 		h.share.mu.Lock()
 		h.share.revoked = true
 		h.share.mu.Unlock()
@@ -455,8 +455,8 @@ func TestFault_revokeCallsFirst(t *testing.T) {
 		}
 	}
 	h.wants([]byte("0123456789"))
-	if struck != 1 {
-		t.Errorf("Struck was called %d times", struck)
+	if fired != 1 {
+		t.Errorf("Fired was called %d times", fired)
 	}
 }
 

@@ -80,18 +80,18 @@ func (s *session) openFile(p string, flags Flags) (*handle, error) {
 	if !s.roomForHandle() {
 		return nil, statusTooMany
 	}
-	if fault := s.conn.ask(OpOpen, flags); fault != nil {
-		s.conn.strike(fault, OpOpen, 0, nil)
-		if err := s.consequence(fault); err != nil {
+	if fault := s.ask(OpOpen, flags); fault != nil {
+		s.trigger(fault, OpOpen, 0, nil)
+		if err := s.answerTo(fault); err != nil {
 			return nil, err
 		}
 	}
-	h := &handle{session: s, number: s.conn.nextHandle(), flags: flags, name: info.Name}
+	h := &handle{session: s, number: s.opens.Add(1), flags: flags, name: info.Name}
 	if h.writable() {
-		h.onWrite = arm(s.conn.ask(OpWrite, flags), OpWrite)
+		h.onWrite = arm(s.ask(OpWrite, flags), OpWrite)
 	}
 	if flags.Read {
-		h.onRead = arm(s.conn.ask(OpRead, flags), OpRead)
+		h.onRead = arm(s.ask(OpRead, flags), OpRead)
 	}
 	flag := os.O_RDONLY
 	switch {
@@ -112,7 +112,7 @@ func (s *session) openFile(p string, flags Flags) (*handle, error) {
 	h.base = info.Size
 	h.stored.add(0, info.Size)
 	s.opened(h)
-	s.conn.emit(Event{Kind: EventOpen, Handle: h.number, Path: "/" + h.name, Flags: flags, Size: h.base})
+	s.emit(Event{Kind: EventOpen, Handle: h.number, Path: "/" + h.name, Flags: flags, Size: h.base})
 	h.slowFromTheStart()
 	return h, nil
 }
@@ -212,7 +212,7 @@ func (s *session) truncate(size int64) error {
 	if err != nil {
 		return s.refuse("truncate", "/"+info.Name, err)
 	}
-	s.conn.emit(Event{Kind: EventTruncate, Path: "/" + info.Name, Size: size})
+	s.emit(Event{Kind: EventTruncate, Path: "/" + info.Name, Size: size})
 	return nil
 }
 

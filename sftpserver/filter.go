@@ -7,8 +7,6 @@ import (
 	"io"
 	"sync"
 
-	gossh "golang.org/x/crypto/ssh"
-
 	"github.com/upgrademock/upgrademock/internal/sftpwire"
 )
 
@@ -42,14 +40,9 @@ type filter struct {
 	begun []byte // of an answer: pkg/sftp writes it in one or two pieces
 }
 
-func newFilter(s *session, ch gossh.Channel) *filter {
-	f := &filter{session: s, handles: make(map[string]*handle), out: newWriter(ch)}
+func newFilter(s *session) *filter {
+	f := &filter{session: s, handles: make(map[string]*handle), in: bufio.NewReaderSize(s.ssh, 4096), out: newWriter(s.ssh)}
 	f.changed = sync.NewCond(&f.mu)
-	f.in = bufio.NewReaderSize(readerFunc(func(p []byte) (int, error) {
-		n, err := ch.Read(p)
-		s.conn.progress.Add(1)
-		return n, err
-	}), 4096)
 	return f
 }
 
@@ -144,7 +137,6 @@ func (f *filter) answerInstead(answer []byte) error {
 
 // Write takes pkg/sftp's answers, each in one piece or in two, of which the first holds the length and the request id.
 func (f *filter) Write(p []byte) (int, error) {
-	f.session.conn.progress.Add(1)
 	head, body := f.begun, p
 	if head == nil {
 		head, body = p, nil

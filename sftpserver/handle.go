@@ -6,6 +6,8 @@ import (
 	"io"
 	"math"
 	"sync"
+
+	"github.com/upgrademock/upgrademock/internal/sshhost"
 )
 
 // handle is one open file of a session. pkg/sftp's workers call it concurrently; Close comes last, after TransferError
@@ -34,14 +36,14 @@ type handle struct {
 	refused bool   // a write, or setting the size, was refused
 }
 
-// slowFromTheStart lets faults strike that only slow down, from the first byte on: what the client sends ahead would
-// else be here before them.
+// slowFromTheStart triggers faults that only slow the transfer from its first byte on. Later they would miss what the
+// client sends ahead.
 func (h *handle) slowFromTheStart() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, a := range []*armed{h.onRead, h.onWrite} {
 		if a.reaches(1) && !a.fails() {
-			a.hit(h)
+			a.trigger(h)
 		}
 	}
 }
@@ -59,7 +61,7 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	fault := h.onWrite
 	touched := len(p) > 0 && fault.reaches(off+int64(len(p)))
 	if touched && !fault.fails() {
-		fault.hit(h)
+		fault.trigger(h)
 		touched = false
 	}
 	h.mu.Unlock()
@@ -78,7 +80,7 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 		return 0, h.refuse("write", err)
 	}
 	if fault.fails() {
-		if err := h.mayStrike(off, off+int64(len(keep)), touched); err != nil {
+		if err := h.triggerWrite(off, off+int64(len(keep)), touched); err != nil {
 			return 0, err
 		}
 	}
@@ -102,24 +104,24 @@ func (h *handle) append(p []byte) (int, error) {
 	if len(p) > 0 && h.onWrite.reaches(off+int64(len(p))) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if err := h.onWrite.hit(h); err != nil {
+		if err := h.onWrite.trigger(h); err != nil {
 			return n, err
 		}
 	}
 	return len(p), nil
 }
 
-// mayStrike notes what was stored, and strikes once everything before the fault's offset is there and something beyond
-// it was sent. Until then, bytes beyond are dropped in silence: the answer that tells of the fault is on its way.
-func (h *handle) mayStrike(from, to int64, touched bool) error {
+// triggerWrite notes what was stored, and triggers the fault once everything before its offset is stored and something
+// beyond it was sent. Until then the bytes beyond are dropped, and their answers say that they were written.
+func (h *handle) triggerWrite(from, to int64, touched bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.stored.add(from, to)
 	h.crossed = h.crossed || touched
-	if h.onWrite.struck && !touched || !h.crossed || !h.stored.covers(h.onWrite.fault.After) {
+	if h.onWrite.fired && !touched || !h.crossed || !h.stored.covers(h.onWrite.fault.After) {
 		return nil
 	}
-	return h.onWrite.hit(h)
+	return h.onWrite.trigger(h)
 }
 
 func (h *handle) ReadAt(p []byte, off int64) (int, error) {
@@ -130,20 +132,20 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 	fault := h.onRead
 	touched := fault.reaches(off + int64(len(p)))
 	if touched && !fault.fails() {
-		fault.hit(h)
+		fault.trigger(h)
 		touched = false
 	}
 	h.mu.Unlock()
 	if touched {
 		after := max(fault.fault.After, 0)
 		if off >= after {
-			// At the end of a file that does not reach beyond the fault there is nothing to strike at.
+			// At the end of a file that does not reach beyond the fault nothing triggers it.
 			if n, err := h.file.ReadAt(p[:min(len(p), 1)], off); n == 0 && err != nil {
 				return 0, h.refuse("read", err)
 			}
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			return 0, fault.hit(h)
+			return 0, fault.trigger(h)
 		}
 		p = p[:after-off]
 	}
@@ -181,7 +183,7 @@ func (h *handle) noteRead(off int64, n int) {
 func (h *handle) mayFire(a *armed, end uint64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	may := a.meets(int64(min(end, math.MaxInt64)))
+	may := a.mayFire(int64(min(end, math.MaxInt64)))
 	if may {
 		a.beyond = true
 	}
@@ -205,7 +207,7 @@ func (h *handle) truncate(size int64) error {
 	h.written.cut(size)
 	h.stored.cut(size)
 	h.mu.Unlock()
-	h.session.conn.emit(Event{Kind: EventTruncate, Handle: h.number, Path: "/" + h.name, Size: size})
+	h.session.emit(Event{Kind: EventTruncate, Handle: h.number, Path: "/" + h.name, Size: size})
 	return nil
 }
 
@@ -215,17 +217,17 @@ func (h *handle) TransferError(err error) {
 	defer h.mu.Unlock()
 	switch {
 	case !h.session.clean():
-		h.lost = h.session.conn.brokenBy(err)
+		h.lost = h.session.brokenBy(err)
 	case h.gap():
 		h.lost = errHole
 	}
 }
 
-// errHole is why a file is cut whose session ended in order: some clients write out of order, and leave without a word
-// when they are stopped.
+// errHole is why a file is cut whose session ended in order: some clients write out of order, and end the session
+// without closing the file when they are stopped.
 var errHole = errors.New("the session ended with the file open and a hole in what was written")
 
-// gap tells whether what was written leaves a hole. It needs mu held.
+// gap reports whether what was written leaves a hole. The caller holds mu.
 func (h *handle) gap() bool {
 	list := h.written.list
 	return !h.flags.Append && (len(list) > 1 || len(list) == 1 && list[0].From > h.base)
@@ -234,24 +236,24 @@ func (h *handle) gap() bool {
 // Close ends the file; pkg/sftp calls it once, when no other call is running.
 func (h *handle) Close() error {
 	s := h.session
-	defer s.conn.pace.Limit(h, 0)
+	defer s.ssh.Limit(h, 0)
 	s.closed(h)
 
 	h.mu.Lock()
 	cause := h.lost
 	var answer error
-	if cause == nil && h.onWrite.fails() && h.crossed && !h.onWrite.struck {
+	if cause == nil && h.onWrite.fails() && h.crossed && !h.onWrite.fired {
 		// The bytes beyond the fault were dropped, and nothing has told the client so yet.
-		answer = h.onWrite.hit(h)
-		cause = fmt.Errorf("%w (%s)", errStruck, h.onWrite.fault.Name)
+		answer = h.onWrite.trigger(h)
+		cause = fmt.Errorf("%w (%s)", sshhost.ErrFault, h.onWrite.fault.Name)
 	}
 	var onClose *armed
 	if cause == nil {
-		onClose = arm(s.conn.ask(OpClose, h.flags), OpClose)
+		onClose = arm(s.ask(OpClose, h.flags), OpClose)
 	}
 	if onClose != nil {
-		if answer = onClose.hit(h); answer != nil {
-			cause = fmt.Errorf("%w (%s)", errStruck, onClose.fault.Name)
+		if answer = onClose.trigger(h); answer != nil {
+			cause = fmt.Errorf("%w (%s)", sshhost.ErrFault, onClose.fault.Name)
 		}
 	}
 	e := Event{
@@ -261,7 +263,7 @@ func (h *handle) Close() error {
 	for _, a := range []*armed{onClose, h.onWrite, h.onRead} {
 		switch {
 		case a == nil:
-		case !a.struck:
+		case !a.fired:
 			e.Spared = append(e.Spared, a.fault.Name)
 		case e.Name == "":
 			e.Name, e.Offset = a.fault.Name, a.at(h)
@@ -282,17 +284,17 @@ func (h *handle) Close() error {
 		e.Size = info.Size
 	}
 	h.mu.Lock()
-	e.Incomplete = h.refused || h.onWrite.fails() && h.onWrite.struck
+	e.Incomplete = h.refused || h.onWrite.fails() && h.onWrite.fired
 	h.mu.Unlock()
 	e.Written, e.Read = h.written.snapshot(), h.read.snapshot()
-	s.conn.emit(e)
+	s.emit(e)
 	if answer != nil {
 		return answer
 	}
 	return s.answer(err)
 }
 
-// refuse journals a failed operation and returns what the client is answered.
+// refuse reports a failed operation and returns what the client is answered.
 func (h *handle) refuse(op string, err error) error {
 	if op != "read" {
 		h.mu.Lock()

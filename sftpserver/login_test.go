@@ -296,7 +296,7 @@ func TestFault_hostKeys(t *testing.T) {
 			o.HostKeys, o.Fault = []gossh.Signer{signer(t, "ecdsa"), signer(t, "ed25519")}, f.ask
 		})
 	}
-	struck := func(h *host) {
+	fired := func(h *host) {
 		t.Helper()
 		if list := h.told.all(sftpserver.EventFault); len(list) != 1 || list[0].Op != "hostkey" || list[0].Name != "ordered" || list[0].User != user {
 			t.Errorf("journalled %+v", list)
@@ -319,7 +319,7 @@ func TestFault_hostKeys(t *testing.T) {
 		t.Error("the other key was not shown")
 	}
 	last(h, refused)
-	struck(h)
+	fired(h)
 	if err := h.login(config); err != nil {
 		t.Errorf("the next connection: %v", err)
 	}
@@ -329,7 +329,7 @@ func TestFault_hostKeys(t *testing.T) {
 		t.Errorf("shown %v, %v", key, err)
 	}
 	last(h, accepted)
-	struck(h)
+	fired(h)
 	if list := h.told.all(sftpserver.EventLogin); len(list) != 1 || list[0].Name != "ordered" || list[0].Reason != accepted {
 		t.Errorf("the login is told as %+v", list)
 	}
@@ -339,7 +339,7 @@ func TestFault_hostKeys(t *testing.T) {
 		t.Error("logged in with an unknown key")
 	}
 	last(h, accepted)
-	struck(h)
+	fired(h)
 
 	h = begin()
 	ssh := testprog.Need(t, "ssh", "openssh-client")

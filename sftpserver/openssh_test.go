@@ -312,7 +312,7 @@ func TestOpenSSH_killed(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	h.told.await(t, 1, sftpserver.EventFault) // struck when the file was opened
+	h.told.await(t, 1, sftpserver.EventFault) // fired when the file was opened
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

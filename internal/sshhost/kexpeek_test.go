@@ -1,4 +1,4 @@
-package sftpserver_test
+package sshhost_test
 
 import (
 	"bufio"
@@ -8,7 +8,7 @@ import (
 
 	gossh "golang.org/x/crypto/ssh"
 
-	"github.com/upgrademock/upgrademock/sftpserver"
+	"github.com/upgrademock/upgrademock/internal/sshhost"
 )
 
 // begun is a connection on which the client has sent its version line already.
@@ -28,8 +28,8 @@ func (b *begun) Write(p []byte) (int, error) {
 	return b.Conn.Write(p)
 }
 
-// TestHello_clientThatWaits for the server's algorithms before it sends its own gets in, too.
-func TestHello_clientThatWaits(t *testing.T) {
+// TestKexPeek_clientThatWaits lets in a client that sends its algorithms only after the server's.
+func TestKexPeek_clientThatWaits(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	tcp, err := net.Dial("tcp", h.addr)
@@ -44,46 +44,50 @@ func TestHello_clientThatWaits(t *testing.T) {
 	if got, err := b.in.Peek(len(line) + 6); err != nil || string(got[:len(line)]) != line || got[len(line)+5] != 20 {
 		t.Fatalf("the server began with %q, %v", got, err)
 	}
-	conn, chans, reqs, err := gossh.NewClientConn(b, h.addr, clientConfig(user, gossh.PublicKeys(h.key)))
+	conn, chans, reqs, err := gossh.NewClientConn(b, h.addr, h.config())
 	if err != nil {
 		t.Fatal(err)
 	}
 	gossh.NewClient(conn, chans, reqs).Close()
 }
 
-// TestHello_nonsense ends the connection, with a reason.
-func TestHello_nonsense(t *testing.T) {
+// TestKexPeek_nonsense ends the connection, with a reason.
+func TestKexPeek_nonsense(t *testing.T) {
 	t.Parallel()
-	for _, said := range []string{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "SSH-2.0-x\r\n\xff\xff\xff\xff\xff\xff", "SSH-1.5-old\r\n", strings.Repeat("x", 100_000), "\r\n\r\n"} {
+	for _, sent := range []string{
+		"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "SSH-2.0-x\r\n\xff\xff\xff\xff\xff\xff", "SSH-1.5-old\r\n",
+		strings.Repeat("x", 100_000), "\r\n\r\n",
+	} {
 		h := start(t)
 		tcp, err := net.Dial("tcp", h.addr)
 		if err != nil {
 			t.Fatal(err)
 		}
-		tcp.Write([]byte(said))
+		tcp.Write([]byte(sent))
 		tcp.(*net.TCPConn).CloseWrite()
-		if e := h.told.await(t, 1, sftpserver.EventDisconnect)[0]; e.Reason == "" {
-			t.Errorf("%.20q: told %+v", said, e)
+		if e := h.events.await(t, 1, sshhost.EventDisconnect)[0]; e.Reason == "" {
+			t.Errorf("%.20q: reported %+v", sent, e)
 		}
 		tcp.Close()
 	}
 }
 
-// TestHello_cipher: OpenSSH asks for ChaCha20 first, and gets the one that is cheaper; the ciphers of old clients are
-// there for them.
-func TestHello_cipher(t *testing.T) {
+// TestKexPeek_cipher holds that OpenSSH, which asks for ChaCha20 first, gets the cheaper cipher, and that old clients
+// get theirs.
+func TestKexPeek_cipher(t *testing.T) {
 	t.Parallel()
 	h := start(t)
+	const gcm, chacha = "aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com"
 	for _, test := range []struct {
 		knows []string
 		gets  string
 	}{
-		{[]string{"chacha20-poly1305@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr", "aes128-gcm@openssh.com", "aes256-gcm@openssh.com"}, "aes128-gcm@openssh.com"},
+		{[]string{chacha, "aes128-ctr", "aes192-ctr", "aes256-ctr", gcm, "aes256-gcm@openssh.com"}, gcm},
 		{[]string{"aes256-ctr", "aes256-gcm@openssh.com"}, "aes256-gcm@openssh.com"},
 		{[]string{"aes128-ctr", "aes256-ctr"}, "aes128-ctr"},
-		{[]string{"chacha20-poly1305@openssh.com", "aes128-ctr"}, "chacha20-poly1305@openssh.com"},
+		{[]string{chacha, "aes128-ctr"}, chacha},
 	} {
-		config := clientConfig(user, gossh.PublicKeys(h.key))
+		config := h.config()
 		config.Ciphers = test.knows
 		c, err := gossh.Dial("tcp", h.addr, config)
 		if err != nil {

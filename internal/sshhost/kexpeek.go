@@ -1,4 +1,4 @@
-package sftpserver
+package sshhost
 
 import (
 	"bytes"
@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// helloTime is how long the server waits for the client's list of algorithms before it sends its own. Nearly all
+// kexPeekTime is how long the server waits for the client's list of algorithms before it sends its own. Nearly all
 // clients send theirs unasked; for those that wait, it goes on without.
-const helloTime = 250 * time.Millisecond
+const kexPeekTime = 250 * time.Millisecond
 
 // gcm are the ciphers that cost least, where the processor knows AES.
 var gcm = []string{gossh.CipherAES128GCM, gossh.CipherAES256GCM}
@@ -25,7 +25,7 @@ func (c *conn) ciphers(supported []string) []string {
 	if !fastAES {
 		return supported
 	}
-	toServer, toClient := c.hello()
+	toServer, toClient := c.peekKex()
 	both := func(cipher string) bool {
 		return slices.Contains(toServer, cipher) && slices.Contains(toClient, cipher)
 	}
@@ -35,33 +35,33 @@ func (c *conn) ciphers(supported []string) []string {
 	return supported
 }
 
-// hello greets the client and looks ahead at the ciphers in its answer, each way. It reads nothing away. Nil if the
+// peekKex greets the client and looks ahead at the ciphers in its answer, each way. It reads nothing away. Nil if the
 // client keeps silent.
-func (c *conn) hello() (toServer, toClient []string) {
+func (c *conn) peekKex() (toServer, toClient []string) {
 	line := []byte("SSH-2.0-" + serverVersion + "\r\n")
 	if _, err := c.Write(line); err != nil {
 		return nil, nil
 	}
 	c.greeted = line
-	c.raw.SetReadDeadline(time.Now().Add(helloTime))
+	c.raw.SetReadDeadline(time.Now().Add(kexPeekTime))
 	defer func() { c.raw.SetReadDeadline(c.handshakeEnd) }()
 	for want := 1; want <= readBuffer; {
 		if _, err := c.in.Peek(want); err != nil {
 			return nil, nil
 		}
 		seen, _ := c.in.Peek(c.in.Buffered())
-		if want = helloLength(seen); want == 0 {
+		if want = kexInitEnd(seen); want == 0 {
 			return nil, nil
 		} else if want <= len(seen) {
-			return helloCiphers(seen)
+			return kexCiphers(seen)
 		}
 	}
 	return nil, nil
 }
 
-// helloLength is how many bytes of the connection are needed to know the client's version line and its KEXINIT (RFC
-// 4253, sections 4.2, 6 and 7.1), as far as the first of them tell; 0 if there is no KEXINIT.
-func helloLength(seen []byte) int {
+// kexInitEnd returns how many bytes the client's version line and its KEXINIT take (RFC 4253, sections 4.2, 6 and 7.1),
+// as far as the bytes seen tell; 0 if there is no KEXINIT.
+func kexInitEnd(seen []byte) int {
 	end := bytes.IndexByte(seen, '\n')
 	if end < 0 {
 		if len(seen) > 255 {
@@ -80,8 +80,8 @@ func helloLength(seen []byte) int {
 	return end + 1 + 4 + int(length)
 }
 
-// helloCiphers takes the ciphers out of a whole hello.
-func helloCiphers(seen []byte) (toServer, toClient []string) {
+// kexCiphers takes the ciphers out of a whole version line and KEXINIT.
+func kexCiphers(seen []byte) (toServer, toClient []string) {
 	const lengths = 4 + 1 // of the packet and of its padding
 	packet := seen[bytes.IndexByte(seen, '\n')+1:]
 	var kexInit struct {
