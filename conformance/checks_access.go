@@ -8,11 +8,14 @@ import (
 	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
-// authMethods are the methods that a request's id and key open, and how each is called with other ones.
-var authMethods = []struct {
+// authMethod is a method that a request's id and key open, and how it is called with other ones.
+type authMethod struct {
 	name string
 	call func(b *checker, p params) reply
-}{
+}
+
+// authMethods are all of them.
+var authMethods = []authMethod{
 	{"status", func(b *checker, p params) reply { return b.api("status", b.way("status"), p) }},
 	{"upload", func(b *checker, p params) reply {
 		return readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("upload") + "?" + p.encode(), ContentType: "application/octet-stream", Body: []byte("-- PostgreSQL database dump\n-- an intruder's\n"), What: "POST upload " + p.String()}))
@@ -58,6 +61,13 @@ func (b *checker) notFound(r reply, id string) {
 	b.hasKey(r, f, "message", "Can not find request "+id)
 }
 
+// refusesAccess ends the check unless the reply is a refusal that shows nothing of the request.
+func (b *checker) refusesAccess(sent string, r reply) {
+	if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || len(r.request()) > 0 {
+		b.wrong(sent, "a failure", r.Summary())
+	}
+}
+
 func accessRuleChecks() []check {
 	var checks []check
 	for _, m := range authMethods {
@@ -68,87 +78,97 @@ func accessRuleChecks() []check {
 		checks = append(checks,
 			check{id: group(m.name) + "/wrong-key", rows: rows("2"), evidence: EvidenceDocumented, needs: needs,
 				says: m.name + " is refused with a key that is not the request's, and changes nothing.",
-				run: func(b *checker) {
-					req, _ := b.uploaded()
-					before := b.status(req)
-					for _, k := range wrongKeys(req.key) {
-						r := m.call(b, params{"request", req.id, "key", k.key})
-						if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || len(r.request()) > 0 {
-							b.wrong(fmt.Sprintf("%s with the id and %s", m.name, k.what), "a failure", r.Summary())
-						}
-					}
-					b.unchanged(m.name+" with wrong keys", req, before)
-				}},
+				run:  func(b *checker) { checkWrongKey(b, m) }},
 			check{id: group(m.name) + "/other-key", rows: rows("2"), evidence: EvidenceDocumented, needs: needs,
 				says: m.name + " is refused with the key of another request.",
-				run: func(b *checker) {
-					req, _ := b.uploaded()
-					other := b.create()
-					before := b.status(req)
-					r := m.call(b, params{"request", req.id, "key", other.key})
-					if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || len(r.request()) > 0 {
-						b.wrong(m.name+" with the key of another request", "a failure", r.Summary())
-					}
-					b.unchanged(m.name+" with the key of another request", req, before)
-				}},
+				run:  func(b *checker) { checkOtherKey(b, m) }},
 			check{id: group(m.name) + "/requires-key", rows: rows("2"), evidence: EvidenceDocumented, needs: needs,
 				says: m.name + " is refused without key and without request.",
-				run: func(b *checker) {
-					req, _ := b.uploaded()
-					before := b.status(req)
-					for _, p := range []params{{"request", req.id}, {"key", req.key}, {"request", req.id, "key", ""}, {"request", "", "key", req.key}} {
-						r := m.call(b, p)
-						if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || len(r.request()) > 0 {
-							b.wrong(m.name+" "+p.String(), "a failure", r.Summary())
-						}
-					}
-					b.unchanged(m.name+" without key", req, before)
-				}},
+				run:  func(b *checker) { checkRequiresKey(b, m) }},
 			check{id: group(m.name) + "/unknown-request", rows: rows("2"), evidence: EvidenceDocumented, gentle: m.name == "status",
 				says: m.name + " is refused for a request that does not exist, in order.",
-				run: func(b *checker) {
-					key := base64.URLEncoding.EncodeToString([]byte("sixteen byte key"))
-					ids := []string{"999999999", "0", "-1", "abc", "99999999999999999999999", "1.5"}
-					if b.opts.Production {
-						ids = ids[:1]
-					}
-					for _, id := range ids {
-						r := b.object(m.call(b, params{"request", id, "key", key}))
-						b.refusal(r, "there is no such request")
-						b.failureFields(r)
-						if r.Status >= 500 {
-							b.wrong(r.What, "a refusal, not a crash", r.Summary())
-						}
-					}
-				}},
+				run:  func(b *checker) { checkUnknownRequest(b, m) }},
 			check{id: group(m.name) + "/not-found", rows: rows("2"), evidence: EvidenceAssumed,
 				says: m.name + " answers a wrong key and an unknown id with the same REQUEST:NOT_FOUND.",
-				run: func(b *checker) {
-					req, other := b.create(), b.create()
-					wrong := m.call(b, params{"request", req.id, "key", wrongKeys(req.key)[0].key})
-					unknown := m.call(b, params{"request", "999999999", "key", req.key})
-					b.notFound(wrong, req.id)
-					b.notFound(unknown, "999999999")
-					b.notFound(m.call(b, params{"request", req.id, "key", other.key}), req.id)
-					x := strings.ReplaceAll(string(wrong.Body), req.id, "999999999")
-					if x != string(unknown.Body) || wrong.Status != unknown.Status {
-						b.wrong(m.name+" with a wrong key, and with an unknown id", "the same answer", wrong.Summary()+" and "+unknown.Summary())
-					}
-				}},
+				run:  func(b *checker) { checkNotFound(b, m) }},
 			check{id: group(m.name) + "/all-problems", rows: rows("1.8"), evidence: EvidenceDocumented, gentle: m.name == "status",
 				says: m.name + " without request and key reports each of the two.",
-				run:  func(b *checker) { b.bothMissing(func(p params) reply { return m.call(b, p) }) }},
+				run:  func(b *checker) { checkAllProblems(b, m) }},
 			check{id: group(m.name) + "/missing", rows: rows("2"), evidence: EvidenceAssumed,
 				says: m.name + " names missing parameters with REQUEST:MISSING and KEY:MISSING, together.",
-				run: func(b *checker) {
-					req := b.create()
-					b.missing(m.call(b, params{"request", req.id}), "key")
-					b.missing(m.call(b, params{"key", req.key}), "request")
-					b.missing(m.call(b, params{"request", "", "key", req.key}), "request")
-					b.missing(m.call(b, nil), "request", "key")
-				}})
+				run:  func(b *checker) { checkMissing(b, m) }})
 	}
 	return checks
+}
+
+func checkWrongKey(b *checker, m authMethod) {
+	req, _ := b.uploaded()
+	before := b.status(req)
+	for _, k := range wrongKeys(req.key) {
+		r := m.call(b, params{"request", req.id, "key", k.key})
+		b.refusesAccess(fmt.Sprintf("%s with the id and %s", m.name, k.what), r)
+	}
+	b.unchanged(m.name+" with wrong keys", req, before)
+}
+
+func checkOtherKey(b *checker, m authMethod) {
+	req, _ := b.uploaded()
+	other := b.create()
+	before := b.status(req)
+	r := m.call(b, params{"request", req.id, "key", other.key})
+	b.refusesAccess(m.name+" with the key of another request", r)
+	b.unchanged(m.name+" with the key of another request", req, before)
+}
+
+func checkRequiresKey(b *checker, m authMethod) {
+	req, _ := b.uploaded()
+	before := b.status(req)
+	for _, p := range []params{{"request", req.id}, {"key", req.key}, {"request", req.id, "key", ""}, {"request", "", "key", req.key}} {
+		r := m.call(b, p)
+		b.refusesAccess(m.name+" "+p.String(), r)
+	}
+	b.unchanged(m.name+" without key", req, before)
+}
+
+func checkUnknownRequest(b *checker, m authMethod) {
+	key := base64.URLEncoding.EncodeToString([]byte("sixteen byte key"))
+	ids := []string{"999999999", "0", "-1", "abc", "99999999999999999999999", "1.5"}
+	if b.opts.Production {
+		ids = ids[:1]
+	}
+	for _, id := range ids {
+		r := b.object(m.call(b, params{"request", id, "key", key}))
+		b.refusal(r, "there is no such request")
+		b.failureFields(r)
+		if r.Status >= 500 {
+			b.wrong(r.What, "a refusal, not a crash", r.Summary())
+		}
+	}
+}
+
+func checkNotFound(b *checker, m authMethod) {
+	req, other := b.create(), b.create()
+	wrong := m.call(b, params{"request", req.id, "key", wrongKeys(req.key)[0].key})
+	unknown := m.call(b, params{"request", "999999999", "key", req.key})
+	b.notFound(wrong, req.id)
+	b.notFound(unknown, "999999999")
+	b.notFound(m.call(b, params{"request", req.id, "key", other.key}), req.id)
+	x := strings.ReplaceAll(string(wrong.Body), req.id, "999999999")
+	if x != string(unknown.Body) || wrong.Status != unknown.Status {
+		b.wrong(m.name+" with a wrong key, and with an unknown id", "the same answer", wrong.Summary()+" and "+unknown.Summary())
+	}
+}
+
+func checkAllProblems(b *checker, m authMethod) {
+	b.bothMissing(func(p params) reply { return m.call(b, p) })
+}
+
+func checkMissing(b *checker, m authMethod) {
+	req := b.create()
+	b.missing(m.call(b, params{"request", req.id}), "key")
+	b.missing(m.call(b, params{"key", req.key}), "request")
+	b.missing(m.call(b, params{"request", "", "key", req.key}), "request")
+	b.missing(m.call(b, nil), "request", "key")
 }
 
 // bothMissing ends the check unless a call without request and key has a failure for each. A server to which a call without

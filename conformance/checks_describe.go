@@ -22,86 +22,108 @@ func (b *checker) shows(r reply, after, key, want string) {
 	}
 }
 
+// filesizeForm is the form of filesize.
+var filesizeForm = regexp.MustCompile(`^(\d+\.\d\d) Kb$`)
+
 func describeChecks() []check {
-	kb := regexp.MustCompile(`^(\d+\.\d\d) Kb$`)
 	return []check{
 		{id: "upload/filesize", rows: rows("4.7", "7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "After an upload filesize is the dump's size: two decimals, one space, Kb.",
-			run: func(b *checker) {
-				for _, n := range []int{205678, 934902} {
-					r := b.described("sized.sql", sized(n))
-					got := text(r.request()["filesize"])
-					m := kb.FindStringSubmatch(got)
-					if m == nil {
-						b.wrong(fmt.Sprintf("upload of %d bytes and then status", n), fmt.Sprintf(`filesize in the form "%.2f Kb"`, float64(n)/1024), show(r.request()["filesize"]))
-					}
-					v, _ := strconv.ParseFloat(m[1], 64)
-					if math.Abs(v-float64(n)/1024) > 0.011 && math.Abs(v-float64(n)/1000) > 0.011 {
-						b.wrong(fmt.Sprintf("upload of %d bytes and then status", n), fmt.Sprintf(`filesize "%.2f Kb"`, float64(n)/1024), got)
-					}
-				}
-			}},
+			run:  checkUploadFilesize},
 		{id: "upload/filesize-units", rows: rows("7"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "filesize has base 1024 and the units b, Kb, Mb.",
-			run: func(b *checker) {
-				for _, d := range []struct {
-					n    int
-					want string
-				}{{512, `"512.00 b"`}, {1023, `"1023.00 b"`}, {1024, `"1.00 Kb"`}, {205678, `"200.86 Kb"`}, {2621440, `"2.50 Mb"`}} {
-					b.shows(b.described("sized.sql", sized(d.n)), fmt.Sprintf("upload of %d bytes and then status", d.n), "filesize", d.want)
-				}
-			}},
+			run:  checkUploadFilesizeUnits},
 		{id: "upload/compressions", rows: rows("4.7", "7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: `After the upload of a dump in PostgreSQL's custom format compressions is ["pgdmp_custom","sql"].`,
-			run: func(b *checker) {
-				b.shows(b.described("openchs.70.cdump", fixture("openchs.cdump")), "upload of a custom format dump and then status", "compressions", `["pgdmp_custom","sql"]`)
-			}},
+			run:  checkUploadCompressions},
 		{id: "upload/compressions-by-content", rows: rows("7", "9"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "The description is taken from the dump's content, not from the name given to create.",
-			run: func(b *checker) {
-				for _, name := range []string{"backup.zip", "backup.sql"} {
-					b.shows(b.described(name, fixture("openchs.cdump")), "upload of a custom format dump as "+name+" and then status", "compressions", `["pgdmp_custom","sql"]`)
-				}
-			}},
+			run:  checkUploadCompressionsByContent},
 		{id: "upload/compressions-others", rows: rows("7"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "Other forms of dumps are named outside in: gzip, zip, plain SQL.",
-			run: func(b *checker) {
-				for _, d := range [][2]string{{"openchs.sql", `["sql"]`}, {"openchs.sql.gz", `["gzip","sql"]`}, {"openchs.zip", `["zip","sql"]`}} {
-					b.shows(b.described(d[0], fixture(d[0])), "upload of "+d[0]+" and then status", "compressions", d[1])
-				}
-			}},
+			run:  checkUploadCompressionsOthers},
 		{id: "upload/postgresql", rows: rows("4.7", "7", "9"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "After an upload postgresql is the version in the dump's header, as 9.4.",
-			run: func(b *checker) {
-				for _, d := range [][2]string{{"9.4.5", `"9.4"`}, {"9.6.24", `"9.6"`}} {
-					b.shows(b.described("some.sql", sqlDump(d[0], nil)), "upload of a dump made from PostgreSQL "+d[0]+" and then status", "postgresql", d[1])
-				}
-			}},
+			run:  checkUploadPostgresql},
 		{id: "upload/postgresql-custom", rows: rows("4.7", "7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "After the upload of a custom format dump postgresql is the version in its header.",
-			run: func(b *checker) {
-				r := b.described("openchs.70.cdump", fixture("openchs.cdump"))
-				if v := text(r.request()["postgresql"]); v != fixturePostgres && !strings.HasPrefix(v, fixturePostgres+".") {
-					b.wrong("upload of a dump made from PostgreSQL "+fixturePostgres+" and then status", "postgresql "+fixturePostgres, show(r.request()["postgresql"]))
-				}
-			}},
+			run:  checkUploadPostgresqlCustom},
 		{id: "upload/database", rows: rows("4.7", "7", "9"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "database_version and database_uuid, where they are not null, are the dump's.",
-			run:  func(b *checker) { b.database(true) }},
+			run:  checkUploadDatabase},
 		{id: "upload/database-read", rows: rows("9"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "database_version and database_uuid are read from plain dumps and from Odoo's zips.",
-			run:  func(b *checker) { b.database(false) }},
+			run:  checkUploadDatabaseRead},
 		{id: "upload/describes-the-last", rows: rows("4.4", "4.7"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "After a second upload status describes the second dump.",
-			run: func(b *checker) {
-				req := b.create()
-				b.put(req, fixture("openchs.cdump"))
-				b.put(req, sized(205678))
-				r := b.status(req)
-				b.shows(r, "a second upload and then status", "filesize", `"200.86 Kb"`)
-				b.shows(r, "a second upload and then status", "postgresql", `"9.4"`)
-			}},
+			run:  checkUploadDescribesTheLast},
 	}
+}
+
+func checkUploadFilesize(b *checker) {
+	for _, n := range []int{205678, 934902} {
+		r := b.described("sized.sql", sized(n))
+		got := text(r.request()["filesize"])
+		m := filesizeForm.FindStringSubmatch(got)
+		if m == nil {
+			b.wrong(fmt.Sprintf("upload of %d bytes and then status", n), fmt.Sprintf(`filesize in the form "%.2f Kb"`, float64(n)/1024), show(r.request()["filesize"]))
+		}
+		v, _ := strconv.ParseFloat(m[1], 64)
+		if math.Abs(v-float64(n)/1024) > 0.011 && math.Abs(v-float64(n)/1000) > 0.011 {
+			b.wrong(fmt.Sprintf("upload of %d bytes and then status", n), fmt.Sprintf(`filesize "%.2f Kb"`, float64(n)/1024), got)
+		}
+	}
+}
+
+func checkUploadFilesizeUnits(b *checker) {
+	for _, d := range []struct {
+		n    int
+		want string
+	}{{512, `"512.00 b"`}, {1023, `"1023.00 b"`}, {1024, `"1.00 Kb"`}, {205678, `"200.86 Kb"`}, {2621440, `"2.50 Mb"`}} {
+		b.shows(b.described("sized.sql", sized(d.n)), fmt.Sprintf("upload of %d bytes and then status", d.n), "filesize", d.want)
+	}
+}
+
+func checkUploadCompressions(b *checker) {
+	b.shows(b.described("openchs.70.cdump", fixture("openchs.cdump")), "upload of a custom format dump and then status", "compressions", `["pgdmp_custom","sql"]`)
+}
+
+func checkUploadCompressionsByContent(b *checker) {
+	for _, name := range []string{"backup.zip", "backup.sql"} {
+		b.shows(b.described(name, fixture("openchs.cdump")), "upload of a custom format dump as "+name+" and then status", "compressions", `["pgdmp_custom","sql"]`)
+	}
+}
+
+func checkUploadCompressionsOthers(b *checker) {
+	for _, d := range [][2]string{{"openchs.sql", `["sql"]`}, {"openchs.sql.gz", `["gzip","sql"]`}, {"openchs.zip", `["zip","sql"]`}} {
+		b.shows(b.described(d[0], fixture(d[0])), "upload of "+d[0]+" and then status", "compressions", d[1])
+	}
+}
+
+func checkUploadPostgresql(b *checker) {
+	for _, d := range [][2]string{{"9.4.5", `"9.4"`}, {"9.6.24", `"9.6"`}} {
+		b.shows(b.described("some.sql", sqlDump(d[0], nil)), "upload of a dump made from PostgreSQL "+d[0]+" and then status", "postgresql", d[1])
+	}
+}
+
+func checkUploadPostgresqlCustom(b *checker) {
+	r := b.described("openchs.70.cdump", fixture("openchs.cdump"))
+	if v := text(r.request()["postgresql"]); v != fixturePostgres && !strings.HasPrefix(v, fixturePostgres+".") {
+		b.wrong("upload of a dump made from PostgreSQL "+fixturePostgres+" and then status", "postgresql "+fixturePostgres, show(r.request()["postgresql"]))
+	}
+}
+
+func checkUploadDatabase(b *checker) { b.database(true) }
+
+func checkUploadDatabaseRead(b *checker) { b.database(false) }
+
+func checkUploadDescribesTheLast(b *checker) {
+	req := b.create()
+	b.put(req, fixture("openchs.cdump"))
+	b.put(req, sized(205678))
+	r := b.status(req)
+	b.shows(r, "a second upload and then status", "filesize", `"200.86 Kb"`)
+	b.shows(r, "a second upload and then status", "postgresql", `"9.4"`)
 }
 
 func (b *checker) database(orNull bool) {

@@ -67,152 +67,170 @@ func doneChecks() []check {
 	return []check{
 		{id: "sftp/done-access", rows: rows("5.3"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "request_sftp_access is allowed in done, and its keys open the share.",
-			run: func(b *checker) {
-				j := b.lifecycle("main")
-				c := j.doneCall(b)
-				if j.doneErr != nil {
-					b.wrong(c.What, "an answer", j.doneErr.Error())
-				}
-				b.opensWith(j.req, c.What, readReply(j.doneAnswer), j.doneKey)
-			}},
+			run:  checkSFTPDoneAccess},
 		{id: "sftp/done-one-file", rows: rows("5.15"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done / shows only one file, and it isn't the uploaded one.",
-			run: func(b *checker) {
-				c, j, _ := b.upgradedShare()
-				list, err := c.List("/")
-				if err != nil {
-					b.wrong("ls / in done", "a listing", err.Error())
-				}
-				var names []string
-				for _, e := range list {
-					names = append(names, e.Name)
-				}
-				if len(names) != 1 || names[0] == j.req.filename() {
-					b.wrong("ls / in done", "only the upgraded file", fmt.Sprintf("%q", names))
-				}
-				if got, err := c.Get(j.req.filename(), 0); err == nil {
-					b.wrong("get "+j.req.filename()+" in done", "it not to be there", fmt.Sprintf("%d bytes", len(got)))
-				}
-			}},
+			run:  checkSFTPDoneOneFile},
 		{id: "sftp/done-name", rows: rows("5.15"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "The upgraded file is called upgraded_<filename>; with a filestore, upgraded_<name without dump extensions>.zip.",
-			run: func(b *checker) {
-				c, j, want := b.upgradedShare()
-				list, err := c.List("/")
-				if err != nil || !slices.ContainsFunc(list, func(e raw.Entry) bool { return e.Name == want }) {
-					var names []string
-					for _, e := range list {
-						names = append(names, e.Name)
-					}
-					b.wrong(fmt.Sprintf("ls / in done, filestore %v", j.field("filestore")), want, fmt.Sprintf("%q %v", names, err))
-				}
-			}},
+			run:  checkSFTPDoneName},
 		{id: "sftp/done-get", rows: rows("5.16"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "get of the upgraded file gives a file of the size that is listed.",
-			run: func(b *checker) {
-				c, j, name := b.upgradedFile()
-				a, err := c.Stat(raw.FxpStat, name)
-				b.wrote("stat "+name, err)
-				got, err := c.Get(name, 0)
-				b.wrote("get "+name, err)
-				if !a.Has(raw.AttrSize) || uint64(len(got)) != a.Size && len(got) <= raw.KeptBody || len(got) == 0 {
-					b.wrong("stat and get "+name, "a file with content, of the size told", fmt.Sprintf("%v, and %d bytes", a, len(got)))
-				}
-				b.notCut("get "+name, got, j.dump)
-			}},
+			run:  checkSFTPDoneGet},
 		{id: "sftp/done-get-resume", rows: rows("5.16"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "get -a goes on in the middle of the upgraded file.",
-			run: func(b *checker) {
-				c, _, name := b.upgradedFile()
-				whole, err := c.Get(name, 0)
-				if err != nil || len(whole) < 2 {
-					b.blocked("sftp/done-get", "get: %d bytes, %v", len(whole), err)
-				}
-				for _, from := range []int{1, len(whole) / 2, len(whole)} {
-					rest, err := c.Get(name, int64(from))
-					b.wrote(fmt.Sprintf("get -a from %d", from), err)
-					c.same(fmt.Sprintf("get -a from %d", from), rest, whole[from:])
-				}
-			}},
+			run:  checkSFTPDoneGetResume},
 		{id: "sftp/done-read-only", rows: rows("5.16"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "Nothing can be written in done: neither the upgraded file nor the uploaded one.",
-			run: func(b *checker) {
-				c, j, name := b.upgradedFile()
-				whole, err := c.Get(name, 0)
-				if err != nil {
-					b.blocked("sftp/done-get", "get: %v", err)
-				}
-				for _, path := range []string{name, j.req.filename()} {
-					for _, flags := range []uint32{raw.OpenPut, raw.FlagWrite, raw.OpenResume, raw.FlagRead | raw.FlagWrite} {
-						err := c.Put(path, flags, []raw.Block{{Data: []byte("intruder")}})
-						if err == nil {
-							b.wrong("put to "+path+" in done, opened"+raw.FlagNames(flags), "permission denied", "success")
-						}
-						if !raw.IsStatus(err) {
-							b.wrong("put to "+path+" in done, opened"+raw.FlagNames(flags), "permission denied, and the session to go on", err.Error())
-						}
-					}
-				}
-				for what, err := range map[string]error{
-					"rm " + name:     c.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)),
-					"rename " + name: c.Do("rename", raw.FxpRename, raw.Packet(nil).Str(name).Str("other")),
-					"truncate":       c.Do("setstat", raw.FxpSetstat, raw.Packet(nil).Str(name).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 1})),
-				} {
-					if err != nil && !raw.IsStatus(err) {
-						b.wrong(what+" in done", "a status, and the session to go on", err.Error())
-					}
-				}
-				c.has(name, "attempts to write in done", whole)
-			}},
+			run:  checkSFTPDoneReadOnly},
 		{id: "sftp/done-no-change", rows: rows("5.13", "5.16"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done nothing can be made, removed or renamed, and the session goes on.",
-			run: func(b *checker) {
-				c, _, name := b.upgradedFile()
-				before := c.names()
-				for _, op := range []struct {
-					what string
-					do   func() error
-				}{
-					{"put other.dump", func() error { return c.Put("other.dump", raw.OpenPut, raw.Blocks([]byte("x"), 0)) }},
-					{"mkdir sub", func() error { return c.Do("mkdir", raw.FxpMkdir, raw.Packet(nil).Str("/sub").Attrs(raw.Attrs{})) }},
-					{"rename " + name, func() error { return c.Do("rename", raw.FxpRename, raw.Packet(nil).Str(name).Str("other.dump")) }},
-					{"rm " + name, func() error { return c.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)) }},
-				} {
-					switch err := op.do(); {
-					case err == nil:
-						b.wrong(op.what+" in done", "it to be denied", "success")
-					case !raw.IsStatus(err):
-						b.wrong(op.what+" in done", "a status, and the session to go on", err.Error())
-					}
-				}
-				if after := c.names(); !slices.Equal(before, after) {
-					b.wrong("put, mkdir, rename and rm in done", fmt.Sprintf("the listing as before, %q", before), fmt.Sprintf("%q", after))
-				}
-			}},
+			run:  checkSFTPDoneNoChange},
 		{id: "sftp/done-longname", rows: rows("5.21", "5.15"), evidence: EvidenceObserved, needs: needs, gentle: true,
 			says: "In done, too, the long name is a proper line of ls -l with the size.",
-			run: func(b *checker) {
-				c, _, _ := b.upgradedShare()
-				list, err := c.List("/")
-				if err != nil || len(list) == 0 {
-					b.blocked("sftp/done-one-file", "ls /: %v", err)
-				}
-				e := list[0]
-				m := longParts(e.Long)
-				if m == nil || m[5] != fmt.Sprint(e.Attrs.Size) || m[9] != e.Name || !strings.HasPrefix(m[1], "-r") {
-					b.wrong("ls / in done", "a long name like -r--r--r--    1 0        0          849920 Aug 30 15:58 "+e.Name, fmt.Sprintf("%q", e.Long))
-				}
-			}},
+			run:  checkSFTPDoneLongname},
 		{id: "sftp/done-old-keys", rows: rows("5.7", "5.18"), evidence: EvidenceAssumed, needs: needs,
 			says: "In done only the keys of the last call open the share.",
-			run: func(b *checker) {
-				j := b.lifecycle("gzip")
-				req := j.doneOrStop(b)
-				first, second := raw.NewKey("ed25519"), raw.NewKey("ed25519")
-				b.accessBy("sftp/done-access", req, first)
-				a := b.accessBy("sftp/done-access", req, second)
-				b.entrance(a, a.user, ssh.Signer(second), "a key of the second call", true)
-				b.entrance(a, a.user, first, "a key of the first call", false)
-			}},
+			run:  checkSFTPDoneOldKeys},
 	}
+}
+
+func checkSFTPDoneAccess(b *checker) {
+	j := b.lifecycle("main")
+	c := j.doneCall(b)
+	if j.doneErr != nil {
+		b.wrong(c.What, "an answer", j.doneErr.Error())
+	}
+	b.opensWith(j.req, c.What, readReply(j.doneAnswer), j.doneKey)
+}
+
+func checkSFTPDoneOneFile(b *checker) {
+	c, j, _ := b.upgradedShare()
+	list, err := c.List("/")
+	if err != nil {
+		b.wrong("ls / in done", "a listing", err.Error())
+	}
+	var names []string
+	for _, e := range list {
+		names = append(names, e.Name)
+	}
+	if len(names) != 1 || names[0] == j.req.filename() {
+		b.wrong("ls / in done", "only the upgraded file", fmt.Sprintf("%q", names))
+	}
+	if got, err := c.Get(j.req.filename(), 0); err == nil {
+		b.wrong("get "+j.req.filename()+" in done", "it not to be there", fmt.Sprintf("%d bytes", len(got)))
+	}
+}
+
+func checkSFTPDoneName(b *checker) {
+	c, j, want := b.upgradedShare()
+	list, err := c.List("/")
+	if err != nil || !slices.ContainsFunc(list, func(e raw.Entry) bool { return e.Name == want }) {
+		var names []string
+		for _, e := range list {
+			names = append(names, e.Name)
+		}
+		b.wrong(fmt.Sprintf("ls / in done, filestore %v", j.field("filestore")), want, fmt.Sprintf("%q %v", names, err))
+	}
+}
+
+func checkSFTPDoneGet(b *checker) {
+	c, j, name := b.upgradedFile()
+	a, err := c.Stat(raw.FxpStat, name)
+	b.wrote("stat "+name, err)
+	got, err := c.Get(name, 0)
+	b.wrote("get "+name, err)
+	if !a.Has(raw.AttrSize) || uint64(len(got)) != a.Size && len(got) <= raw.KeptBody || len(got) == 0 {
+		b.wrong("stat and get "+name, "a file with content, of the size told", fmt.Sprintf("%v, and %d bytes", a, len(got)))
+	}
+	b.notCut("get "+name, got, j.dump)
+}
+
+func checkSFTPDoneGetResume(b *checker) {
+	c, _, name := b.upgradedFile()
+	whole, err := c.Get(name, 0)
+	if err != nil || len(whole) < 2 {
+		b.blocked("sftp/done-get", "get: %d bytes, %v", len(whole), err)
+	}
+	for _, from := range []int{1, len(whole) / 2, len(whole)} {
+		rest, err := c.Get(name, int64(from))
+		b.wrote(fmt.Sprintf("get -a from %d", from), err)
+		c.same(fmt.Sprintf("get -a from %d", from), rest, whole[from:])
+	}
+}
+
+func checkSFTPDoneReadOnly(b *checker) {
+	c, j, name := b.upgradedFile()
+	whole, err := c.Get(name, 0)
+	if err != nil {
+		b.blocked("sftp/done-get", "get: %v", err)
+	}
+	for _, path := range []string{name, j.req.filename()} {
+		for _, flags := range []uint32{raw.OpenPut, raw.FlagWrite, raw.OpenResume, raw.FlagRead | raw.FlagWrite} {
+			err := c.Put(path, flags, []raw.Block{{Data: []byte("intruder")}})
+			if err == nil {
+				b.wrong("put to "+path+" in done, opened"+raw.FlagNames(flags), "permission denied", "success")
+			}
+			if !raw.IsStatus(err) {
+				b.wrong("put to "+path+" in done, opened"+raw.FlagNames(flags), "permission denied, and the session to go on", err.Error())
+			}
+		}
+	}
+	for what, err := range map[string]error{
+		"rm " + name:     c.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)),
+		"rename " + name: c.Do("rename", raw.FxpRename, raw.Packet(nil).Str(name).Str("other")),
+		"truncate":       c.Do("setstat", raw.FxpSetstat, raw.Packet(nil).Str(name).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 1})),
+	} {
+		if err != nil && !raw.IsStatus(err) {
+			b.wrong(what+" in done", "a status, and the session to go on", err.Error())
+		}
+	}
+	c.has(name, "attempts to write in done", whole)
+}
+
+func checkSFTPDoneNoChange(b *checker) {
+	c, _, name := b.upgradedFile()
+	before := c.names()
+	for _, op := range []struct {
+		what string
+		do   func() error
+	}{
+		{"put other.dump", func() error { return c.Put("other.dump", raw.OpenPut, raw.Blocks([]byte("x"), 0)) }},
+		{"mkdir sub", func() error { return c.Do("mkdir", raw.FxpMkdir, raw.Packet(nil).Str("/sub").Attrs(raw.Attrs{})) }},
+		{"rename " + name, func() error { return c.Do("rename", raw.FxpRename, raw.Packet(nil).Str(name).Str("other.dump")) }},
+		{"rm " + name, func() error { return c.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)) }},
+	} {
+		switch err := op.do(); {
+		case err == nil:
+			b.wrong(op.what+" in done", "it to be denied", "success")
+		case !raw.IsStatus(err):
+			b.wrong(op.what+" in done", "a status, and the session to go on", err.Error())
+		}
+	}
+	if after := c.names(); !slices.Equal(before, after) {
+		b.wrong("put, mkdir, rename and rm in done", fmt.Sprintf("the listing as before, %q", before), fmt.Sprintf("%q", after))
+	}
+}
+
+func checkSFTPDoneLongname(b *checker) {
+	c, _, _ := b.upgradedShare()
+	list, err := c.List("/")
+	if err != nil || len(list) == 0 {
+		b.blocked("sftp/done-one-file", "ls /: %v", err)
+	}
+	e := list[0]
+	m := longParts(e.Long)
+	if m == nil || m[5] != fmt.Sprint(e.Attrs.Size) || m[9] != e.Name || !strings.HasPrefix(m[1], "-r") {
+		b.wrong("ls / in done", "a long name like -r--r--r--    1 0        0          849920 Aug 30 15:58 "+e.Name, fmt.Sprintf("%q", e.Long))
+	}
+}
+
+func checkSFTPDoneOldKeys(b *checker) {
+	j := b.lifecycle("gzip")
+	req := j.doneOrStop(b)
+	first, second := raw.NewKey("ed25519"), raw.NewKey("ed25519")
+	b.accessBy("sftp/done-access", req, first)
+	a := b.accessBy("sftp/done-access", req, second)
+	b.entrance(a, a.user, ssh.Signer(second), "a key of the second call", true)
+	b.entrance(a, a.user, first, "a key of the first call", false)
 }

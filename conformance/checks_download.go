@@ -1,16 +1,10 @@
 package conformance
 
 import (
-	"archive/zip"
-	"bytes"
-	"compress/gzip"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"mime"
-	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
@@ -67,258 +61,199 @@ func (b *checker) part(a raw.Answer, whole []byte, from, to int) {
 }
 
 // textual ends the check unless the answer is plain SQL.
-func (b *checker) textual(a raw.Answer) {
-	plain := string(a.Body)
-	isSQL := strings.Contains(plain, "CREATE TABLE") || strings.Contains(plain, "SET ") || strings.Contains(plain, "INSERT ") || strings.Contains(plain, "COPY ")
-	if !a.OK() || a.Broken != "" {
-		b.wrong(a.What, "the database as SQL text", a.Summary())
-	}
-	if !isSQL || a.Size <= raw.KeptBody && !utf8.Valid(a.Body) || strings.HasPrefix(plain, "PGDMP") || strings.HasPrefix(plain, "PK\x03\x04") {
-		b.wrong(a.What, "plain SQL text", a.Summary())
-	}
-}
-
 func downloadChecks() []check {
 	const needs = needsWrites | needsProcess | needsWait
 	checks := []check{
 		{id: "urls/status-page", rows: rows("8.7"), evidence: EvidenceDocumented, gentle: true,
 			says: "status_url is an HTML page.",
-			run: func(b *checker) {
-				req := b.draft()
-				a := b.fetch(b.reachable(text(b.lifecycleStatus(req).request()["status_url"])))
-				t, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
-				if !a.OK() || t != "text/html" || !strings.Contains(string(a.Body), "<") {
-					b.wrong(a.What, "an HTML page", fmt.Sprintf("%s, Content-Type %q", a.Summary(), a.Header.Get("Content-Type")))
-				}
-			}},
+			run:  checkURLsStatusPage},
 		{id: "urls/original-archive", rows: rows("7", "8.2"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "original_dump_url gives the uploaded file as it came, also when the upgrade is done.",
-			run: func(b *checker) {
-				j := b.lifecycle("main")
-				j.doneOrStop(b)
-				a := b.fetch(b.reachable(text(j.field("original_dump_url"))))
-				if !a.OK() || !a.Is(j.dump) {
-					b.wrong(a.What, "the uploaded dump byte for byte", a.Summary()+", "+a.Diff(j.dump))
-				}
-			}},
+			run:  checkURLsOriginalArchive},
 		{id: "urls/original-at-once", rows: rows("8.2"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "original/* is there from the first upload on, and 404 before.",
-			run: func(b *checker) {
-				req := b.create()
-				m := req.reply.request()
-				for _, key := range []string{"original_dump_url", "original_sql_url"} {
-					if a := b.fetch(b.reachable(text(m[key]))); a.Status != 404 {
-						b.wrong(a.What+" before an upload", "HTTP 404", a.Summary())
-					}
-				}
-				dump := sqlDump("9.4.5", nil)
-				b.put(req, dump)
-				for _, key := range []string{"original_dump_url", "original_sql_url"} {
-					if a := b.fetch(b.reachable(text(m[key]))); !a.OK() || !a.Is(dump) {
-						b.wrong(a.What+" after an upload", "the dump", a.Summary())
-					}
-				}
-			}},
+			run:  checkURLsOriginalAtOnce},
 		{id: "urls/upgraded-archive", rows: rows("7", "8.2"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done upgraded_dump_url gives the upgraded database.",
-			run: func(b *checker) {
-				j := b.lifecycle("main")
-				j.doneOrStop(b)
-				a := b.fetch(b.reachable(text(j.field("upgraded_dump_url"))))
-				if !a.OK() || a.Size == 0 || a.Broken != "" {
-					b.wrong(a.What, "the upgraded database as a file", a.Summary())
-				}
-			}},
+			run:  checkURLsUpgradedArchive},
 		{id: "urls/upgraded-as-uploaded", rows: rows("9"), evidence: EvidenceAssumed, needs: needs,
 			says: "An emulator's upgraded dump is the uploaded one.",
-			run: func(b *checker) {
-				j := b.lifecycle("main")
-				j.doneOrStop(b)
-				if j.field("filestore") == true {
-					b.skipf("the server makes another file of it: filestore is true")
-				}
-				a := b.fetch(b.reachable(text(j.field("upgraded_dump_url"))))
-				if !a.Is(j.dump) {
-					b.wrong(a.What, "the uploaded dump", a.Diff(j.dump))
-				}
-			}},
+			run:  checkURLsUpgradedAsUploaded},
 		{id: "urls/upgraded-only-done", rows: rows("8.2"), evidence: EvidenceDocumented, needs: needsWrites | needsProcess,
 			says: "Before done there is nothing under upgraded/*.",
-			run:  func(b *checker) { b.upgradedHidden(func(status int) bool { return status >= 300 }, "no success") }},
+			run:  checkURLsUpgradedOnlyDone},
 		{id: "urls/upgraded-404", rows: rows("8.2"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess,
 			says: "Before done upgraded/* is 404.",
-			run:  func(b *checker) { b.upgradedHidden(func(status int) bool { return status == 404 }, "HTTP 404") }},
+			run:  checkURLsUpgraded404},
 		{id: "urls/notes", rows: rows("7", "8.2"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done notes_url gives the notes.",
-			run: func(b *checker) {
-				j := b.lifecycle("main")
-				j.doneOrStop(b)
-				if a := b.fetch(b.reachable(text(j.field("notes_url")))); !a.OK() {
-					b.wrong(a.What, "the notes", a.Summary())
-				}
-			}},
+			run:  checkURLsNotes},
 		{id: "urls/modules", rows: rows("7", "8.2"), evidence: EvidenceAssumed, needs: needs,
 			says: "In done modules_url gives the custom modules, also where there are none.",
-			run: func(b *checker) {
-				j := b.lifecycle("main")
-				j.doneOrStop(b)
-				if a := b.fetch(b.reachable(text(j.field("modules_url")))); !a.OK() {
-					b.wrong(a.What, "the custom modules", a.Summary())
-				}
-			}},
+			run:  checkURLsModules},
 		{id: "urls/answered", rows: rows("7"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "Each URL of a request is answered in draft and in done, if by a refusal: never by an error of the server.",
-			run: func(b *checker) {
-				look := func(when string, m map[string]any) {
-					for _, f := range urlForms {
-						if a := b.fetch(b.reachable(text(m[f.key]))); a.Status >= 500 {
-							b.wrong(a.What+" "+when, "an HTTP status below 500", a.Summary())
-						}
-					}
-				}
-				if !b.opts.Production {
-					look("in draft", b.create().reply.request())
-				}
-				j := b.lifecycle("main")
-				j.doneOrStop(b)
-				look("in done", j.last.request())
-			}},
+			run:  checkURLsAnswered},
 		{id: "urls/sql-is-text", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs,
 			says: "What the two SQL URLs give is plain SQL text, whatever was uploaded.",
-			run: func(b *checker) {
-				for _, name := range []string{"main", "gzip", "zip"} {
-					j := b.lifecycle(name)
-					j.doneOrStop(b)
-					for _, key := range []string{"original_sql_url", "upgraded_sql_url"} {
-						// A server may be unable to read a form of dump, and say so.
-						if a := b.fetch(b.reachable(text(j.field(key)))); a.OK() {
-							a.What += " of " + lifecyclePlans[name].form
-							b.textual(a)
-						}
-					}
-				}
-			}},
+			run:  checkURLsSQLIsText},
 		{id: "urls/upgraded-whole", rows: rows("7", "8.2"), evidence: EvidenceDocumented, needs: needs,
 			says: "What was upgraded is not cut: what is packed with gzip or zip can be unpacked to its end, and nothing is just the beginning of what was uploaded.",
-			run: func(b *checker) {
-				for _, name := range []string{"main", "gzip", "zip"} {
-					j := b.lifecycle(name)
-					j.doneOrStop(b)
-					a := b.archive("upgraded_dump_url", b.reachable(text(j.field("upgraded_dump_url"))))
-					if problem := unpacks(a.Body); problem != nil {
-						b.wrong(a.What, "a whole archive", fmt.Sprintf("%d bytes that cannot be unpacked: %v", a.Size, problem))
-					}
-					b.notCut(a.What, a.Body, j.dump)
-				}
-				j := b.lifecycle("gzip")
-				sql := b.fetch(b.reachable(text(j.field("upgraded_sql_url"))))
-				b.notCut(sql.What, sql.Body, fixture("openchs.sql"))
-			}},
+			run:  checkURLsUpgradedWhole},
 		{id: "urls/original-sql", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs,
 			says: "original_sql_url gives a gzip'ed dump's text decompressed.",
-			run: func(b *checker) {
-				j := b.lifecycle("gzip")
-				j.doneOrStop(b)
-				a := b.fetch(b.reachable(text(j.field("original_sql_url"))))
-				if want := fixture("openchs.sql"); !a.OK() || !a.Is(want) {
-					b.wrong(a.What+" of a gzip'ed plain dump", "its text", a.Summary()+", "+a.Diff(want))
-				}
-			}},
+			run:  checkURLsOriginalSQL},
 		{id: "urls/original-sql-zip", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs,
 			says: "original_sql_url gives the dump.sql of an Odoo zip.",
-			run: func(b *checker) {
-				j := b.lifecycle("zip")
-				j.doneOrStop(b)
-				want := unzip(j.dump, "dump.sql")
-				if a := b.fetch(b.reachable(text(j.field("original_sql_url")))); !a.OK() || !a.Is(want) {
-					b.wrong(a.What+" of an Odoo zip", "its dump.sql", a.Summary()+", "+a.Diff(want))
-				}
-			}},
+			run:  checkURLsOriginalSQLZip},
 		{id: "urls/original-sql-plain", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs | needsSFTP,
 			says: "original_sql_url gives a plain dump as it is.",
-			run: func(b *checker) {
-				j := b.lifecycle("sftp")
-				j.doneOrStop(b)
-				if a := b.fetch(b.reachable(text(j.field("original_sql_url")))); !a.OK() || !a.Is(j.dump) {
-					b.wrong(a.What+" of a plain dump", "its text", a.Summary()+", "+a.Diff(j.dump))
-				}
-			}},
+			run:  checkURLsOriginalSQLPlain},
 		{id: "urls/original-sql-custom", rows: rows("8.6"), evidence: EvidenceAssumed, needs: needs,
 			says: "original_sql_url gives the SQL text of a custom format dump.",
-			run: func(b *checker) {
-				j := b.lifecycle("main")
-				j.doneOrStop(b)
-				b.textual(b.fetch(b.reachable(text(j.field("original_sql_url")))))
-			}},
+			run:  checkURLsOriginalSQLCustom},
 		{id: "urls/upgraded-sql", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "In done upgraded_sql_url gives the upgraded database as plain SQL text.",
-			run: func(b *checker) {
-				name := "gzip"
-				if b.opts.Production {
-					name = "main"
-				}
-				j := b.lifecycle(name)
-				j.doneOrStop(b)
-				b.textual(b.fetch(b.reachable(text(j.field("upgraded_sql_url")))))
-			}},
+			run:  checkURLsUpgradedSQL},
 		{id: "urls/same-over-sftp", rows: rows("8.4"), evidence: EvidenceAssumed, needs: needs | needsSFTP,
 			says: "upgraded_dump_url and SFTP give the same bytes.",
-			run: func(b *checker) {
-				c, j, name := b.upgradedFile()
-				got, err := c.Get(name, 0)
-				if err != nil {
-					b.blocked("sftp/done-get", "get: %v", err)
-				}
-				if a := b.fetch(b.reachable(text(j.field("upgraded_dump_url")))); !a.Is(got) {
-					b.wrong(a.What, fmt.Sprintf("the %d bytes of SFTP's %s", len(got), name), a.Diff(got))
-				}
-			}},
+			run:  checkURLsSameOverSFTP},
 		{id: "urls/filestore-zip", rows: rows("8.5"), evidence: EvidenceObserved, needs: needs, gentle: true,
 			says: "With filestore true the upgraded archive is a zip with dump.sql and filestore/.",
-			run: func(b *checker) {
-				j := b.lifecycle("main")
-				j.doneOrStop(b)
-				if j.field("filestore") != true {
-					b.skipf("the upgraded database has no filestore")
-				}
-				a := b.archive("upgraded_dump_url", b.reachable(text(j.field("upgraded_dump_url"))))
-				z, err := zip.NewReader(bytes.NewReader(a.Body), a.Size)
-				if err != nil {
-					b.wrong(a.What+" with filestore true", "a zip", err.Error())
-				}
-				var names []string
-				for _, f := range z.File {
-					names = append(names, f.Name)
-					if unzip(a.Body, f.Name) == nil && !strings.HasSuffix(f.Name, "/") && f.UncompressedSize64 > 0 {
-						b.wrong(a.What, "a zip that can be unpacked", f.Name+" can't be read")
-					}
-				}
-				if !slices.Contains(names, "dump.sql") || !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "filestore/") }) {
-					b.wrong(a.What+" with filestore true", "a zip with dump.sql and filestore/…", fmt.Sprintf("%q", names))
-				}
-			}},
+			run:  checkURLsFilestoreZip},
 		{id: "urls/wrong-key", rows: rows("7", "8.1"), evidence: EvidenceDocumented, needs: needs,
 			says: "With a wrong key, or another request's, no URL opens.",
-			run: func(b *checker) {
-				b.closedURLs(func(a raw.Answer) bool { return a.Status >= 300 }, "no success")
-			}},
+			run:  checkURLsWrongKey},
 		{id: "urls/wrong-key-404", rows: rows("8.1"), evidence: EvidenceAssumed, needs: needs,
 			says: "A wrong key or id is a plain 404 that tells nothing.",
-			run: func(b *checker) {
-				var first string
-				var told []raw.Answer
-				b.closedURLs(func(a raw.Answer) bool { told = append(told, a); return a.Status == 404 }, "HTTP 404")
-				for _, a := range told {
-					if first == "" {
-						first = string(a.Body)
-					}
-					if string(a.Body) != first {
-						b.wrong(a.What, "the same 404 whatever is wrong: "+raw.Snippet([]byte(first)), a.Summary())
-					}
-				}
-			}},
+			run:  checkURLsWrongKey404},
 	}
 	return append(checks, rangeChecks()...)
+}
+
+func checkURLsStatusPage(b *checker) {
+	req := b.draft()
+	a := b.fetch(b.reachable(text(b.lifecycleStatus(req).request()["status_url"])))
+	t, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
+	if !a.OK() || t != "text/html" || !strings.Contains(string(a.Body), "<") {
+		b.wrong(a.What, "an HTML page", fmt.Sprintf("%s, Content-Type %q", a.Summary(), a.Header.Get("Content-Type")))
+	}
+}
+
+func checkURLsOriginalArchive(b *checker) {
+	j := b.lifecycle("main")
+	j.doneOrStop(b)
+	a := b.fetch(b.reachable(text(j.field("original_dump_url"))))
+	if !a.OK() || !a.Is(j.dump) {
+		b.wrong(a.What, "the uploaded dump byte for byte", a.Summary()+", "+a.Diff(j.dump))
+	}
+}
+
+func checkURLsOriginalAtOnce(b *checker) {
+	req := b.create()
+	m := req.reply.request()
+	for _, key := range []string{"original_dump_url", "original_sql_url"} {
+		if a := b.fetch(b.reachable(text(m[key]))); a.Status != 404 {
+			b.wrong(a.What+" before an upload", "HTTP 404", a.Summary())
+		}
+	}
+	dump := sqlDump("9.4.5", nil)
+	b.put(req, dump)
+	for _, key := range []string{"original_dump_url", "original_sql_url"} {
+		if a := b.fetch(b.reachable(text(m[key]))); !a.OK() || !a.Is(dump) {
+			b.wrong(a.What+" after an upload", "the dump", a.Summary())
+		}
+	}
+}
+
+func checkURLsUpgradedArchive(b *checker) {
+	j := b.lifecycle("main")
+	j.doneOrStop(b)
+	a := b.fetch(b.reachable(text(j.field("upgraded_dump_url"))))
+	if !a.OK() || a.Size == 0 || a.Broken != "" {
+		b.wrong(a.What, "the upgraded database as a file", a.Summary())
+	}
+}
+
+func checkURLsUpgradedAsUploaded(b *checker) {
+	j := b.lifecycle("main")
+	j.doneOrStop(b)
+	if j.field("filestore") == true {
+		b.skipf("the server makes another file of it: filestore is true")
+	}
+	a := b.fetch(b.reachable(text(j.field("upgraded_dump_url"))))
+	if !a.Is(j.dump) {
+		b.wrong(a.What, "the uploaded dump", a.Diff(j.dump))
+	}
+}
+
+func checkURLsUpgradedOnlyDone(b *checker) {
+	b.upgradedHidden(func(status int) bool { return status >= 300 }, "no success")
+}
+
+func checkURLsUpgraded404(b *checker) {
+	b.upgradedHidden(func(status int) bool { return status == 404 }, "HTTP 404")
+}
+
+func checkURLsNotes(b *checker) {
+	j := b.lifecycle("main")
+	j.doneOrStop(b)
+	if a := b.fetch(b.reachable(text(j.field("notes_url")))); !a.OK() {
+		b.wrong(a.What, "the notes", a.Summary())
+	}
+}
+
+func checkURLsModules(b *checker) {
+	j := b.lifecycle("main")
+	j.doneOrStop(b)
+	if a := b.fetch(b.reachable(text(j.field("modules_url")))); !a.OK() {
+		b.wrong(a.What, "the custom modules", a.Summary())
+	}
+}
+
+func checkURLsAnswered(b *checker) {
+	look := func(when string, m map[string]any) {
+		for _, f := range urlForms {
+			if a := b.fetch(b.reachable(text(m[f.key]))); a.Status >= 500 {
+				b.wrong(a.What+" "+when, "an HTTP status below 500", a.Summary())
+			}
+		}
+	}
+	if !b.opts.Production {
+		look("in draft", b.create().reply.request())
+	}
+	j := b.lifecycle("main")
+	j.doneOrStop(b)
+	look("in done", j.last.request())
+}
+
+func checkURLsSameOverSFTP(b *checker) {
+	c, j, name := b.upgradedFile()
+	got, err := c.Get(name, 0)
+	if err != nil {
+		b.blocked("sftp/done-get", "get: %v", err)
+	}
+	if a := b.fetch(b.reachable(text(j.field("upgraded_dump_url")))); !a.Is(got) {
+		b.wrong(a.What, fmt.Sprintf("the %d bytes of SFTP's %s", len(got), name), a.Diff(got))
+	}
+}
+
+func checkURLsWrongKey(b *checker) {
+	b.closedURLs(func(a raw.Answer) bool { return a.Status >= 300 }, "no success")
+}
+
+func checkURLsWrongKey404(b *checker) {
+	var first string
+	var told []raw.Answer
+	b.closedURLs(func(a raw.Answer) bool { told = append(told, a); return a.Status == 404 }, "HTTP 404")
+	for _, a := range told {
+		if first == "" {
+			first = string(a.Body)
+		}
+		if string(a.Body) != first {
+			b.wrong(a.What, "the same 404 whatever is wrong: "+raw.Snippet([]byte(first)), a.Summary())
+		}
+	}
 }
 
 // upgradedHidden ends the check unless upgraded/* are closed in draft and while the upgrade goes on.
@@ -374,55 +309,5 @@ func (b *checker) closedURLs(closed func(a raw.Answer) bool, want string) {
 }
 
 // notCut ends the check when what was got is the beginning of what was uploaded, and no more.
-func (b *checker) notCut(sent string, got, uploaded []byte) {
-	if len(got) < len(uploaded) && bytes.HasPrefix(uploaded, got) {
-		b.wrong(sent, "all of the upgraded database", fmt.Sprintf("the first %d of the %d bytes that were uploaded", len(got), len(uploaded)))
-	}
-}
-
 // unpacks tells why data that begins as a gzip or zip file cannot be unpacked to its end.
-func unpacks(data []byte) error {
-	switch {
-	case bytes.HasPrefix(data, []byte("\x1f\x8b")):
-		z, err := gzip.NewReader(bytes.NewReader(data))
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(io.Discard, z)
-		return err
-	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
-		z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
-		if err != nil {
-			return err
-		}
-		for _, f := range z.File {
-			if !f.FileInfo().IsDir() && unzip(data, f.Name) == nil && f.UncompressedSize64 > 0 {
-				return fmt.Errorf("the file %q in it is broken", f.Name)
-			}
-		}
-	}
-	return nil
-}
-
 // unzip is one file of a zip; nil when it isn't there or broken.
-func unzip(data []byte, name string) []byte {
-	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
-	if err != nil {
-		return nil
-	}
-	for _, f := range z.File {
-		if f.Name == name {
-			r, err := f.Open()
-			if err != nil {
-				return nil
-			}
-			defer r.Close()
-			var buf bytes.Buffer
-			if _, err := buf.ReadFrom(r); err != nil {
-				return nil
-			}
-			return buf.Bytes()
-		}
-	}
-	return nil
-}

@@ -10,72 +10,79 @@ import (
 	"strings"
 )
 
-func keyChecks() []check {
-	// The keys of all requests that the run made are judged together, when it is over.
-	keys := func(b *checker) []seenKey {
-		if b.opts.Production {
-			b.draft()
-		} else {
-			for range 8 {
-				b.create()
-			}
+// seenKeys are the keys of all requests that the run has made, which are judged together when it is over.
+func seenKeys(b *checker) []seenKey {
+	if b.opts.Production {
+		b.draft()
+	} else {
+		for range 8 {
+			b.create()
 		}
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return slices.Clone(b.keys)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.keys)
+}
+
+func keyChecks() []check {
 	return []check{
 		{id: "create/key-form", rows: rows("3.10"), evidence: EvidenceDocumented, gentle: true, last: true,
 			says: "The key is 16 bytes in URL-safe base64 with padding: 24 characters.",
-			run: func(b *checker) {
-				for _, k := range keys(b) {
-					raw, err := base64.URLEncoding.Strict().DecodeString(k.key)
-					if err != nil || len(raw) != 16 || len(k.key) != 24 {
-						b.wrong("create, for request "+k.id, "a key of 24 characters of URL-safe base64 with padding, such as Aw7pItGVKFuZ_FOR3U8VFQ==", fmt.Sprintf("one of %d characters, %.4s…%.4s", len(k.key), k.key, k.key[max(0, len(k.key)-4):]))
-					}
-				}
-			}},
+			run:  checkCreateKeyForm},
 		{id: "create/key-new", rows: rows("3.10"), evidence: EvidenceDocumented, last: true,
 			says: "Each request has a key of its own.",
-			run: func(b *checker) {
-				of := map[string]string{}
-				for _, k := range keys(b) {
-					if other, there := of[k.key]; there && other != k.id {
-						b.wrong("create twice", "two keys", "requests "+other+" and "+k.id+" have the same key")
-					}
-					of[k.key] = k.id
-				}
-			}},
+			run:  checkCreateKeyNew},
 		{id: "create/key-unguessable", rows: rows("3.10"), evidence: EvidenceDocumented, last: true,
 			says: "The key is random: no part of it is the same in all requests, and it isn't made from the id.",
-			run: func(b *checker) {
-				seen := keys(b)
-				var raws [][]byte
-				for _, k := range seen {
-					raw, err := base64.URLEncoding.DecodeString(k.key)
-					if err != nil {
-						raw = []byte(strings.TrimRight(k.key, "="))
-					}
-					raws = append(raws, raw)
-					for how, guess := range guesses(k.id) {
-						if len(raw) > 0 && strings.HasPrefix(string(guess), string(raw)) {
-							b.wrong("create, for request "+k.id, "a random key", "one that is "+how+" of the id")
-						}
-					}
-				}
-				if len(raws) < 6 {
-					b.errorf("only %d keys were seen, too few to tell", len(raws))
-				}
-				for i := range raws[0] {
-					same := true
-					for _, raw := range raws {
-						same = same && i < len(raw) && raw[i] == raws[0][i]
-					}
-					if same {
-						b.wrong(fmt.Sprintf("create, %d times", len(raws)), "random keys", fmt.Sprintf("keys whose byte %d is the same in all", i+1))
-					}
-				}
-			}},
+			run:  checkCreateKeyUnguessable},
+	}
+}
+
+func checkCreateKeyForm(b *checker) {
+	for _, k := range seenKeys(b) {
+		raw, err := base64.URLEncoding.Strict().DecodeString(k.key)
+		if err != nil || len(raw) != 16 || len(k.key) != 24 {
+			b.wrong("create, for request "+k.id, "a key of 24 characters of URL-safe base64 with padding, such as Aw7pItGVKFuZ_FOR3U8VFQ==", fmt.Sprintf("one of %d characters, %.4s…%.4s", len(k.key), k.key, k.key[max(0, len(k.key)-4):]))
+		}
+	}
+}
+
+func checkCreateKeyNew(b *checker) {
+	of := map[string]string{}
+	for _, k := range seenKeys(b) {
+		if other, there := of[k.key]; there && other != k.id {
+			b.wrong("create twice", "two keys", "requests "+other+" and "+k.id+" have the same key")
+		}
+		of[k.key] = k.id
+	}
+}
+
+func checkCreateKeyUnguessable(b *checker) {
+	seen := seenKeys(b)
+	var raws [][]byte
+	for _, k := range seen {
+		raw, err := base64.URLEncoding.DecodeString(k.key)
+		if err != nil {
+			raw = []byte(strings.TrimRight(k.key, "="))
+		}
+		raws = append(raws, raw)
+		for how, guess := range guesses(k.id) {
+			if len(raw) > 0 && strings.HasPrefix(string(guess), string(raw)) {
+				b.wrong("create, for request "+k.id, "a random key", "one that is "+how+" of the id")
+			}
+		}
+	}
+	if len(raws) < 6 {
+		b.errorf("only %d keys were seen, too few to tell", len(raws))
+	}
+	for i := range raws[0] {
+		same := true
+		for _, raw := range raws {
+			same = same && i < len(raw) && raw[i] == raws[0][i]
+		}
+		if same {
+			b.wrong(fmt.Sprintf("create, %d times", len(raws)), "random keys", fmt.Sprintf("keys whose byte %d is the same in all", i+1))
+		}
 	}
 }
 

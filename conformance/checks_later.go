@@ -47,111 +47,131 @@ func (b *checker) needsMethod(method string) {
 	}
 }
 
+// skipTest calls skip_test.
+func skipTest(b *checker, p params) reply {
+	return b.api("skip_test", b.way("skip_test"), p)
+}
+
+// delivers makes the check of skip_test that takes its parameters in one way.
+func delivers(id string, w way, rows []string, says string) check {
+	return check{id: "skip-test/" + id, rows: rows, evidence: EvidenceDocumentedLater, needs: needsWrites | needsProcess | needsWait, says: says,
+		run: func(b *checker) {
+			b.needsMethod("skip_test")
+			req, _ := b.uploadedAs("aim", "production")
+			b.mustProcess(req)
+			j := &lifecycle{b: b, req: req, name: "skip", ended: map[string]stop{}, until: "testing"}
+			j.follow()
+			if state := text(j.field("state")); state != "testing" {
+				b.skipf("the upgrade is never seen in testing, its state is %q", state)
+			}
+			b.failureList(b.api("skip_test", w, req.auth()), true)
+			r := b.status(req)
+			if r.request()["state"] != "delivered" {
+				b.wrong("skip_test in testing and then status", `state "delivered"`, show(r.request()["state"]))
+			}
+			if a := b.fetch(b.reachable(text(r.request()["upgraded_dump_url"]))); !a.OK() || a.Size == 0 {
+				b.wrong(a.What+" in delivered", "the upgraded database", a.Summary())
+			}
+			b.refusal(skipTest(b, req.auth()), "the request is delivered already")
+		}}
+}
+
 func skipTestChecks() []check {
-	skip := func(b *checker, p params) reply { return b.api("skip_test", b.way("skip_test"), p) }
-	delivers := func(id string, w way, rows []string, says string) check {
-		return check{id: "skip-test/" + id, rows: rows, evidence: EvidenceDocumentedLater, needs: needsWrites | needsProcess | needsWait, says: says,
-			run: func(b *checker) {
-				b.needsMethod("skip_test")
-				req, _ := b.uploadedAs("aim", "production")
-				b.mustProcess(req)
-				j := &lifecycle{b: b, req: req, name: "skip", ended: map[string]stop{}, until: "testing"}
-				j.follow()
-				if state := text(j.field("state")); state != "testing" {
-					b.skipf("the upgrade is never seen in testing, its state is %q", state)
-				}
-				b.failureList(b.api("skip_test", w, req.auth()), true)
-				r := b.status(req)
-				if r.request()["state"] != "delivered" {
-					b.wrong("skip_test in testing and then status", `state "delivered"`, show(r.request()["state"]))
-				}
-				if a := b.fetch(b.reachable(text(r.request()["upgraded_dump_url"]))); !a.OK() || a.Size == 0 {
-					b.wrong(a.What+" in delivered", "the upgraded database", a.Summary())
-				}
-				b.refusal(skip(b, req.auth()), "the request is delivered already")
-			}}
-	}
 	return []check{
 		{id: "skip-test/refused-in-draft", rows: rows("6.5"), evidence: EvidenceDocumentedLater, needs: needsWrites,
 			says: "skip_test in draft is refused and changes nothing: it is for the state testing.",
-			run: func(b *checker) {
-				b.needsMethod("skip_test")
-				req, _ := b.uploaded()
-				before := b.status(req)
-				b.refusal(skip(b, req.auth()), "the request is not in testing")
-				b.unchanged("skip_test in draft", req, before)
-			}},
+			run:  checkSkipTestRefusedInDraft},
 		{id: "skip-test/only-in-testing", rows: rows("6.5"), evidence: EvidenceDocumentedLater, needs: needsWrites | needsProcess | needsWait,
 			says: "skip_test is refused before testing, while the upgrade goes on, and when it is done.",
-			run: func(b *checker) {
-				b.needsMethod("skip_test")
-				j := b.lifecycle("main")
-				if req := j.doneOrStop(b); j.field("state") == "done" {
-					b.refusal(skip(b, req.auth()), "the request is done")
-					if v := b.status(req).request()["state"]; v != "done" {
-						b.wrong("skip_test in done and then status", `the state "done"`, show(v))
-					}
-				}
-				var r reply
-				b.whileUpgrading(func(request) {}, func(req request) {
-					if r = skip(b, req.auth()); text(b.status(req).request()["state"]) == "testing" {
-						b.skipf("the upgrade is in testing at once")
-					}
-				})
-				b.refusal(r, "the request is not in testing yet")
-			}},
+			run:  checkSkipTestOnlyInTesting},
 		{id: "skip-test/state-invalid", rows: rows("6.5", "2"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "skip_test in draft is refused with STATE:INVALID.",
-			run: func(b *checker) {
-				b.needsMethod("skip_test")
-				r := skip(b, b.create().auth())
-				b.stateInvalid(r, b.reasoned(r, "STATE:INVALID"), "testing")
-			}},
+			run:  checkSkipTestStateInvalid},
 		{id: "skip-test/wrong-key", rows: rows("6.5"), evidence: EvidenceDocumentedLater, needs: needsWrites,
 			says: "skip_test is refused with a wrong key.",
-			run: func(b *checker) {
-				b.needsMethod("skip_test")
-				req := b.create()
-				for _, k := range append(wrongKeys(req.key)[:2], struct{ what, key string }{"another request's key", b.create().key}) {
-					r := skip(b, params{"request", req.id, "key", k.key})
-					b.failureList(r, false)
-					b.failureFields(r)
-					if f, is := r.failure("STATE:INVALID"); is {
-						b.wrong("skip_test with "+k.what, "not to be told the state", show(map[string]any(f)))
-					}
-				}
-			}},
+			run:  checkSkipTestWrongKey},
 		{id: "skip-test/all-problems", rows: rows("6.5", "1.8"), evidence: EvidenceDocumentedLater,
 			says: "skip_test without request and key reports each of the two.",
-			run: func(b *checker) {
-				b.needsMethod("skip_test")
-				b.bothMissing(func(p params) reply { return skip(b, p) })
-			}},
+			run:  checkSkipTestAllProblems},
 		{id: "skip-test/not-found", rows: rows("2", "6.5"), evidence: EvidenceAssumed,
 			says: "skip_test answers a wrong key and an unknown id with REQUEST:NOT_FOUND.",
-			run: func(b *checker) {
-				b.needsMethod("skip_test")
-				req := b.create()
-				b.notFound(skip(b, params{"request", req.id, "key", wrongKeys(req.key)[0].key}), req.id)
-				b.notFound(skip(b, params{"request", "999999999", "key", req.key}), "999999999")
-				b.missing(skip(b, nil), "request", "key")
-			}},
+			run:  checkSkipTestNotFound},
 		delivers("delivers", byQuery, rows("6.5"), "skip_test in testing succeeds; the state becomes delivered and the upgraded database is handed over."),
 		delivers("form", byForm, rows("6.5", "1.1"), "skip_test takes its parameters in an urlencoded form."),
 		delivers("get-body", byGetBody, rows("6.5", "1.2"), "skip_test takes its parameters in an urlencoded body of a GET, as the 13.0 samples send it."),
 		{id: "skip-test/sftp-delivered", rows: rows("5.3", "6.5"), evidence: EvidenceDocumentedLater, needs: needsSFTP | needsWrites | needsProcess | needsWait,
 			says: "SFTP access is also given in delivered.",
-			run: func(b *checker) {
-				b.needsMethod("skip_test")
-				j := b.lifecycle("live")
-				req := j.doneOrStop(b)
-				if j.field("state") != "delivered" {
-					b.skipf("the state is %s, not delivered", show(j.field("state")))
-				}
-				key := raw.NewKey("ed25519")
-				b.opens(req, b.composeAccess(req.auth(), raw.KeyLine(key)+"\n"), key)
-			}},
+			run:  checkSkipTestSFTPDelivered},
 	}
+}
+
+func checkSkipTestRefusedInDraft(b *checker) {
+	b.needsMethod("skip_test")
+	req, _ := b.uploaded()
+	before := b.status(req)
+	b.refusal(skipTest(b, req.auth()), "the request is not in testing")
+	b.unchanged("skip_test in draft", req, before)
+}
+
+func checkSkipTestOnlyInTesting(b *checker) {
+	b.needsMethod("skip_test")
+	j := b.lifecycle("main")
+	if req := j.doneOrStop(b); j.field("state") == "done" {
+		b.refusal(skipTest(b, req.auth()), "the request is done")
+		if v := b.status(req).request()["state"]; v != "done" {
+			b.wrong("skip_test in done and then status", `the state "done"`, show(v))
+		}
+	}
+	var r reply
+	b.whileUpgrading(func(request) {}, func(req request) {
+		if r = skipTest(b, req.auth()); text(b.status(req).request()["state"]) == "testing" {
+			b.skipf("the upgrade is in testing at once")
+		}
+	})
+	b.refusal(r, "the request is not in testing yet")
+}
+
+func checkSkipTestStateInvalid(b *checker) {
+	b.needsMethod("skip_test")
+	r := skipTest(b, b.create().auth())
+	b.stateInvalid(r, b.reasoned(r, "STATE:INVALID"), "testing")
+}
+
+func checkSkipTestWrongKey(b *checker) {
+	b.needsMethod("skip_test")
+	req := b.create()
+	for _, k := range append(wrongKeys(req.key)[:2], struct{ what, key string }{"another request's key", b.create().key}) {
+		r := skipTest(b, params{"request", req.id, "key", k.key})
+		b.failureList(r, false)
+		b.failureFields(r)
+		if f, is := r.failure("STATE:INVALID"); is {
+			b.wrong("skip_test with "+k.what, "not to be told the state", show(map[string]any(f)))
+		}
+	}
+}
+
+func checkSkipTestAllProblems(b *checker) {
+	b.needsMethod("skip_test")
+	b.bothMissing(func(p params) reply { return skipTest(b, p) })
+}
+
+func checkSkipTestNotFound(b *checker) {
+	b.needsMethod("skip_test")
+	req := b.create()
+	b.notFound(skipTest(b, params{"request", req.id, "key", wrongKeys(req.key)[0].key}), req.id)
+	b.notFound(skipTest(b, params{"request", "999999999", "key", req.key}), "999999999")
+	b.missing(skipTest(b, nil), "request", "key")
+}
+
+func checkSkipTestSFTPDelivered(b *checker) {
+	b.needsMethod("skip_test")
+	j := b.lifecycle("live")
+	req := j.doneOrStop(b)
+	if j.field("state") != "delivered" {
+		b.skipf("the state is %s, not delivered", show(j.field("state")))
+	}
+	key := raw.NewKey("ed25519")
+	b.opens(req, b.composeAccess(req.auth(), raw.KeyLine(key)+"\n"), key)
 }
 
 // uploadedAs is a request of the check's own with its dump, create's parameters changed by kv.
@@ -162,136 +182,165 @@ func (b *checker) uploadedAs(kv ...string) (request, []byte) {
 	return req, dump
 }
 
+// callUpgrade asks for everything in one call: the parameters in the query, the dump as the body.
+func callUpgrade(b *checker, p params, dump []byte) reply {
+	return readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(), ContentType: "application/octet-stream", Body: dump,
+		What: fmt.Sprintf("POST upgrade %s with %d bytes", p, len(dump))}))
+}
+
+// upgradeParams are what upgrade is asked with.
+func upgradeParams(b *checker) params {
+	return b.createParams().without("filename").with("postgresql", "9.3")
+}
+
+// beginUpgrade calls upgrade, and ends the check unless it made a request.
+func beginUpgrade(b *checker, p params, dump []byte) (request, reply) {
+	b.needsMethod("upgrade")
+	r := b.accepted(callUpgrade(b, p, dump))
+	req, ok := b.readRequest(r, p)
+	if !ok {
+		b.wrong(r.What, "a request as create answers it", r.Summary())
+	}
+	return req, r
+}
+
 func upgradeChecks() []check {
-	// call asks for everything at once: the parameters in the query, the dump as the body.
-	ask := func(b *checker, p params, dump []byte) reply {
-		return readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(), ContentType: "application/octet-stream", Body: dump,
-			What: fmt.Sprintf("POST upgrade %s with %d bytes", p, len(dump))}))
-	}
-	usual := func(b *checker) params { return b.createParams().without("filename").with("postgresql", "9.3") }
-	begin := func(b *checker, p params, dump []byte) (request, reply) {
-		b.needsMethod("upgrade")
-		r := b.accepted(ask(b, p, dump))
-		req, ok := b.readRequest(r, p)
-		if !ok {
-			b.wrong(r.What, "a request as create answers it", r.Summary())
-		}
-		return req, r
-	}
 	return []check{
 		{id: "upgrade/answer", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "upgrade takes the parameters in the query and the dump as its body, and answers like create.",
-			run: func(b *checker) {
-				_, r := begin(b, usual(b).with("run", "False", "dbname", "prod"), b.dump())
-				b.failureList(r, true)
-				b.allKeys(r)
-			}},
+			run:  checkUpgradeAnswer},
 		{id: "upgrade/processes", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "upgrade processes the dump at once: status is out of draft.",
-			run: func(b *checker) {
-				req, _ := begin(b, usual(b), b.dump())
-				if v := b.status(req).request()["state"]; v == "draft" {
-					b.wrong("upgrade and then status", "a state other than draft", show(v))
-				}
-			}},
+			run:  checkUpgradeProcesses},
 		{id: "upgrade/bytes", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsWait,
 			says: "upgrade's body is the dump, byte for byte, also when it is sent as a form.",
-			run: func(b *checker) {
-				b.needsMethod("upgrade")
-				dump := sqlDump("9.4.5", everyByte())
-				p := usual(b)
-				c := raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(), ContentType: formType, Body: dump, What: "POST upgrade " + p.String() + " with the Content-Type of a form"}
-				r := b.accepted(readReply(b.must(c)))
-				req, ok := b.readRequest(r, p)
-				if !ok {
-					b.blocked("upgrade/answer", "upgrade answered %s", r.Summary())
-				}
-				b.holds(req, c.What, dump)
-			}},
+			run:  checkUpgradeBytes},
 		{id: "upgrade/multipart-body", rows: rows("6.6", "4.2"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsWait,
 			says: "upgrade's body is the dump also when it is a multipart body: it is not unwrapped.",
-			run: func(b *checker) {
-				b.needsMethod("upgrade")
-				p := usual(b)
-				c := raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(), What: "POST upgrade " + p.String() + " with a multipart body"}
-				c.ContentType, c.Body = multipartBody(nil, &filePart{field: "dump", filename: "x.sql", ctype: "application/octet-stream", data: sqlDump("9.4.5", nil)})
-				r := b.accepted(readReply(b.must(c)))
-				req, ok := b.readRequest(r, p)
-				if !ok {
-					b.blocked("upgrade/answer", "upgrade answered %s", r.Summary())
-				}
-				b.holds(req, c.What, c.Body)
-			}},
+			run:  checkUpgradeMultipartBody},
 		{id: "upgrade/migrated-sql-url", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "Such a request's status has migrated_sql_url, equal to upgraded_sql_url.",
-			run: func(b *checker) {
-				req, _ := begin(b, usual(b), b.dump())
-				m := b.status(req).request()
-				if v := text(m["migrated_sql_url"]); v == "" || v != text(m["upgraded_sql_url"]) {
-					b.wrong("upgrade and then status", "migrated_sql_url equal to upgraded_sql_url, "+show(m["upgraded_sql_url"]), show(m["migrated_sql_url"]))
-				}
-			}},
+			run:  checkUpgradeMigratedSQLURL},
 		{id: "upgrade/postgresql", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "Such a request's postgresql is never null: what the dump says, else the parameter.",
-			run: func(b *checker) {
-				dumps := map[string][]byte{`"9.4"`: sqlDump("9.4.5", nil), `"9.3"`: []byte("-- a dump that does not tell its version\nCREATE TABLE res_users (id integer);\n")}
-				for _, want := range sortedKeys(dumps) {
-					req, r := begin(b, usual(b), dumps[want])
-					b.shows(r, "upgrade with postgresql=9.3", "postgresql", want)
-					b.shows(b.status(req), "upgrade with postgresql=9.3 and then status", "postgresql", want)
-				}
-			}},
+			run:  checkUpgradePostgresql},
 		{id: "upgrade/filename", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "upgrade's filename is optional: <contract>.sql without one.",
-			run: func(b *checker) {
-				_, r := begin(b, usual(b), b.dump())
-				b.shows(r, "upgrade without filename", "filename", show(b.target.Contract+".sql"))
-				_, r = begin(b, usual(b).with("filename", "mine.dump"), b.dump())
-				b.shows(r, "upgrade with the filename mine.dump", "filename", `"mine.dump"`)
-			}},
+			run:  checkUpgradeFilename},
 		{id: "upgrade/refusals", rows: rows("6.6", "2"), evidence: EvidenceObserved, needs: needsWrites,
 			says: "upgrade refuses as create does: an invalid target and an unknown contract together.",
-			run: func(b *checker) {
-				b.needsMethod("upgrade")
-				r := ask(b, usual(b).set("target", "5.0").set("contract", b.target.UnknownContract), b.dump())
-				b.reasoned(r, "TARGET:INVALID")
-				b.reasoned(r, "CONTRACT:NOT_FOUND")
-			}},
+			run:  checkUpgradeRefusals},
 		{id: "upgrade/all-problems", rows: rows("6.6", "1.8"), evidence: EvidenceObserved,
 			says: "upgrade reports each missing and each invalid parameter.",
-			run: func(b *checker) {
-				b.needsMethod("upgrade")
-				for _, c := range []problems{
-					{params: nil, least: 4},
-					{params: usual(b).without("email").set("target", "5.0"), least: 2, reasons: []string{"TARGET:INVALID"}},
-				} {
-					b.counted(ask(b, c.params, b.dump()), c)
-				}
-			}},
+			run:  checkUpgradeAllProblems},
 		{id: "upgrade/done", rows: rows("6.6", "8.2"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsWait,
 			says: "The upgrade ends in done, and migrated_sql_url gives SQL text.",
-			run: func(b *checker) {
-				dump := fixture("openchs.sql")
-				req, _ := begin(b, usual(b), dump)
-				j := &lifecycle{b: b, req: req, name: "upgrade", ended: map[string]stop{}}
-				j.follow()
-				switch state := text(j.field("state")); state {
-				case "done", "delivered":
-				case "draft":
-					b.blocked("upgrade/processes", "the state is still draft")
-				default:
-					b.blocked("process/reaches-done", "the state is %q", state)
-				}
-				if u := text(j.field("migrated_sql_url")); u != "" {
-					b.textual(b.fetch(b.reachable(u)))
-				}
-			}},
+			run:  checkUpgradeDone},
 		{id: "upgrade/plain-status", rows: rows("6.6"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "migrated_sql_url belongs to upgrade's requests only.",
-			run: func(b *checker) {
-				if _, there := b.create().reply.request()["migrated_sql_url"]; there {
-					b.wrong("create", "no key migrated_sql_url", "it is there")
-				}
-			}},
+			run:  checkUpgradePlainStatus},
+	}
+}
+
+func checkUpgradeAnswer(b *checker) {
+	_, r := beginUpgrade(b, upgradeParams(b).with("run", "False", "dbname", "prod"), b.dump())
+	b.failureList(r, true)
+	b.allKeys(r)
+}
+
+func checkUpgradeProcesses(b *checker) {
+	req, _ := beginUpgrade(b, upgradeParams(b), b.dump())
+	if v := b.status(req).request()["state"]; v == "draft" {
+		b.wrong("upgrade and then status", "a state other than draft", show(v))
+	}
+}
+
+func checkUpgradeBytes(b *checker) {
+	b.needsMethod("upgrade")
+	dump := sqlDump("9.4.5", everyByte())
+	p := upgradeParams(b)
+	c := raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(), ContentType: formType, Body: dump, What: "POST upgrade " + p.String() + " with the Content-Type of a form"}
+	r := b.accepted(readReply(b.must(c)))
+	req, ok := b.readRequest(r, p)
+	if !ok {
+		b.blocked("upgrade/answer", "upgrade answered %s", r.Summary())
+	}
+	b.holds(req, c.What, dump)
+}
+
+func checkUpgradeMultipartBody(b *checker) {
+	b.needsMethod("upgrade")
+	p := upgradeParams(b)
+	c := raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(), What: "POST upgrade " + p.String() + " with a multipart body"}
+	c.ContentType, c.Body = multipartBody(nil, &filePart{field: "dump", filename: "x.sql", ctype: "application/octet-stream", data: sqlDump("9.4.5", nil)})
+	r := b.accepted(readReply(b.must(c)))
+	req, ok := b.readRequest(r, p)
+	if !ok {
+		b.blocked("upgrade/answer", "upgrade answered %s", r.Summary())
+	}
+	b.holds(req, c.What, c.Body)
+}
+
+func checkUpgradeMigratedSQLURL(b *checker) {
+	req, _ := beginUpgrade(b, upgradeParams(b), b.dump())
+	m := b.status(req).request()
+	if v := text(m["migrated_sql_url"]); v == "" || v != text(m["upgraded_sql_url"]) {
+		b.wrong("upgrade and then status", "migrated_sql_url equal to upgraded_sql_url, "+show(m["upgraded_sql_url"]), show(m["migrated_sql_url"]))
+	}
+}
+
+func checkUpgradePostgresql(b *checker) {
+	dumps := map[string][]byte{`"9.4"`: sqlDump("9.4.5", nil), `"9.3"`: []byte("-- a dump that does not tell its version\nCREATE TABLE res_users (id integer);\n")}
+	for _, want := range sortedKeys(dumps) {
+		req, r := beginUpgrade(b, upgradeParams(b), dumps[want])
+		b.shows(r, "upgrade with postgresql=9.3", "postgresql", want)
+		b.shows(b.status(req), "upgrade with postgresql=9.3 and then status", "postgresql", want)
+	}
+}
+
+func checkUpgradeFilename(b *checker) {
+	_, r := beginUpgrade(b, upgradeParams(b), b.dump())
+	b.shows(r, "upgrade without filename", "filename", show(b.target.Contract+".sql"))
+	_, r = beginUpgrade(b, upgradeParams(b).with("filename", "mine.dump"), b.dump())
+	b.shows(r, "upgrade with the filename mine.dump", "filename", `"mine.dump"`)
+}
+
+func checkUpgradeRefusals(b *checker) {
+	b.needsMethod("upgrade")
+	r := callUpgrade(b, upgradeParams(b).set("target", "5.0").set("contract", b.target.UnknownContract), b.dump())
+	b.reasoned(r, "TARGET:INVALID")
+	b.reasoned(r, "CONTRACT:NOT_FOUND")
+}
+
+func checkUpgradeAllProblems(b *checker) {
+	b.needsMethod("upgrade")
+	for _, c := range []problems{
+		{params: nil, least: 4},
+		{params: upgradeParams(b).without("email").set("target", "5.0"), least: 2, reasons: []string{"TARGET:INVALID"}},
+	} {
+		b.counted(callUpgrade(b, c.params, b.dump()), c)
+	}
+}
+
+func checkUpgradeDone(b *checker) {
+	dump := fixture("openchs.sql")
+	req, _ := beginUpgrade(b, upgradeParams(b), dump)
+	j := &lifecycle{b: b, req: req, name: "upgrade", ended: map[string]stop{}}
+	j.follow()
+	switch state := text(j.field("state")); state {
+	case "done", "delivered":
+	case "draft":
+		b.blocked("upgrade/processes", "the state is still draft")
+	default:
+		b.blocked("process/reaches-done", "the state is %q", state)
+	}
+	if u := text(j.field("migrated_sql_url")); u != "" {
+		b.textual(b.fetch(b.reachable(u)))
+	}
+}
+
+func checkUpgradePlainStatus(b *checker) {
+	if _, there := b.create().reply.request()["migrated_sql_url"]; there {
+		b.wrong("create", "no key migrated_sql_url", "it is there")
 	}
 }

@@ -8,14 +8,17 @@ import (
 	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
-// ways are the ways of passing parameters that the contract has, for any method that takes nothing but parameters.
-var ways = []struct {
+// paramWay is a way of passing parameters.
+type paramWay struct {
 	name     string
 	way      way
 	rows     []string
 	evidence Evidence
 	says     string
-}{
+}
+
+// paramWays are the ways that the contract has for any method that takes nothing but parameters.
+var paramWays = []paramWay{
 	{"query", byQuery, rows("1.1"), EvidenceDocumented, "in the query of a GET"},
 	{"form", byForm, rows("1.1"), EvidenceDocumented, "in an urlencoded form"},
 	{"post-query", byPostQuery, rows("1.2"), EvidenceDocumented, "in the query of a POST"},
@@ -23,169 +26,199 @@ var ways = []struct {
 	{"get-body", byGetBody, rows("1.2"), EvidenceDocumentedLater, "in an urlencoded body of a GET"},
 }
 
+// splitParams makes a call of create whose parameters are in two places.
+func splitParams(b *checker, way string, compose func(query, rest params) raw.Call) {
+	p := b.createParams()
+	r := readReply(b.must(compose(p[:4], p[4:])))
+	b.accepted(r)
+	if _, ok := b.readRequest(r, p); !ok {
+		b.wrong(r.What, "a request made from the parameters of "+way, r.Summary())
+	}
+}
+
 func paramChecks() []check {
 	var checks []check
-	for _, w := range ways {
+	for _, w := range paramWays {
 		checks = append(checks,
 			check{id: "create/" + w.name, rows: w.rows, evidence: w.evidence, needs: needsWrites,
 				says: "create takes its parameters " + w.says + ".",
-				run: func(b *checker) {
-					p := b.createParams().set("email", "john+"+w.name+"@example.com")
-					r := b.accepted(b.api("create", w.way, p))
-					b.readRequest(r, p)
-					if got := text(r.request()["email"]); got != "john+"+w.name+"@example.com" {
-						b.wrong(r.What, "a request with the email sent", show(r.request()["email"]))
-					}
-				}},
+				run:  func(b *checker) { checkCreateByWay(b, w) }},
 			check{id: "status/" + w.name, rows: w.rows, evidence: w.evidence, gentle: true,
 				says: "status takes its parameters " + w.says + ".",
-				run: func(b *checker) {
-					req := b.draft()
-					r := b.accepted(b.api("status", w.way, req.auth()))
-					if number(r.request()["id"]) != req.id {
-						b.wrong(r.What, "the request "+req.id, r.Summary())
-					}
-				}},
+				run:  func(b *checker) { checkStatusByWay(b, w) }},
 			check{id: "process/" + w.name, rows: w.rows, evidence: w.evidence, needs: needsWrites | needsProcess,
 				says: "process takes its parameters " + w.says + ".",
-				run: func(b *checker) {
-					req, _ := b.uploaded()
-					b.accepted(b.api("process", w.way, req.auth()))
-				}})
-	}
-	split := func(b *checker, way string, compose func(query, rest params) raw.Call) {
-		p := b.createParams()
-		r := readReply(b.must(compose(p[:4], p[4:])))
-		b.accepted(r)
-		if _, ok := b.readRequest(r, p); !ok {
-			b.wrong(r.What, "a request made from the parameters of "+way, r.Summary())
-		}
+				run:  func(b *checker) { checkProcessByWay(b, w) }})
 	}
 	return append(checks,
 		check{id: "params/query-and-form", rows: rows("1.1"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Parameters may come partly in the query and partly in the form.",
-			run: func(b *checker) {
-				split(b, "query and form", func(q, rest params) raw.Call {
-					return raw.Call{Method: "POST", URL: b.methodURL("create") + "?" + q.encode(), ContentType: formType, Body: []byte(rest.encode()),
-						What: "POST create " + q.String() + " in the query and " + rest.String() + " as a form"}
-				})
-			}},
+			run:  checkParamsQueryAndForm},
 		check{id: "params/query-and-multipart", rows: rows("1.1"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Parameters may come partly in the query and partly in multipart fields.",
-			run: func(b *checker) {
-				split(b, "query and multipart", func(q, rest params) raw.Call {
-					c := raw.Call{Method: "POST", URL: b.methodURL("create") + "?" + q.encode(),
-						What: "POST create " + q.String() + " in the query and " + rest.String() + " as multipart fields"}
-					c.ContentType, c.Body = multipartBody(rest, nil)
-					return c
-				})
-			}},
+			run:  checkParamsQueryAndMultipart},
 		check{id: "params/form-charset", rows: rows("1.1"), evidence: EvidenceDocumented, gentle: true,
 			says: "A form is one also when its Content-Type names a charset.",
-			run: func(b *checker) {
-				req := b.draft()
-				c := b.compose("status", byForm, req.auth())
-				c.ContentType += "; charset=UTF-8"
-				c.What += " with a charset"
-				r := b.accepted(readReply(b.must(c)))
-				if number(r.request()["id"]) != req.id {
-					b.wrong(r.What, "the request "+req.id, r.Summary())
-				}
-			}},
+			run:  checkParamsFormCharset},
 		check{id: "params/key-unescaped", rows: rows("1.1"), evidence: EvidenceDocumented, gentle: true,
 			says: "The key may stand in the query as it is, with its == unescaped, as in the shell samples.",
-			run: func(b *checker) {
-				req := b.draft()
-				c := raw.Call{Method: "GET", URL: b.methodURL("status") + "?key=" + req.key + "&request=" + req.id, What: "GET status?key=" + req.key + "&request=" + req.id}
-				r := b.accepted(readReply(b.must(c)))
-				if number(r.request()["id"]) != req.id {
-					b.wrong(r.What, "the request "+req.id, r.Summary())
-				}
-			}},
+			run:  checkParamsKeyUnescaped},
 		check{id: "params/escapes", rows: rows("1.1", "7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Percent escapes and + are decoded: what was sent is what status shows.",
-			run: func(b *checker) {
-				name := "my db+v1 (100%) & more=ü.dump"
-				for _, w := range []way{byQuery, byForm} {
-					p := b.createParams().set("filename", name).set("email", "john.doe+odoo@example.com")
-					r := b.accepted(b.api("create", w, p))
-					b.readRequest(r, p)
-					for key, want := range map[string]string{"filename": name, "email": "john.doe+odoo@example.com"} {
-						if got := text(r.request()[key]); got != want {
-							b.wrong(r.What, fmt.Sprintf("%s %q", key, want), show(r.request()[key]))
-						}
-					}
-				}
-			}},
+			run:  checkParamsEscapes},
 		check{id: "params/extra-ignored", rows: rows("1.4"), evidence: EvidenceObserved, needs: needsWrites,
 			says: "Unknown extra parameters are ignored: known clients send dbname, backup, run and others.",
-			run: func(b *checker) {
-				extra := params{"dbname", "prod", "backup", "/tmp/x.dump", "run", "False", "version", "2", "database", "eu9"}
-				for _, w := range []way{byQuery, byForm} {
-					p := b.createParams().with(extra...)
-					r := b.accepted(b.api("create", w, p))
-					req, ok := b.readRequest(r, p)
-					if !ok {
-						b.wrong(r.What, "a request", r.Summary())
-					}
-					b.accepted(b.api("status", w, req.auth().with(extra...)))
-				}
-			}},
+			run:  checkParamsExtraIgnored},
 		check{id: "params/extra-ignored-upload", rows: rows("1.4"), evidence: EvidenceObserved, needs: needsWrites,
 			says: "upload, request_sftp_access and process ignore unknown extra parameters.",
-			run: func(b *checker) {
-				req := b.create()
-				auth := req.auth().with("dbname", "prod", "run", "False")
-				c := b.composeUpload(req, b.dump())
-				c.URL = b.methodURL("upload") + "?" + auth.encode()
-				c.What += " and the extra parameters dbname and run"
-				b.accepted(readReply(b.must(c)))
-				b.accepted(readReply(b.must(b.composeAccess(auth, raw.KeyLine(raw.NewKey("ed25519"))+"\n"))))
-				b.accepted(b.api("process", b.way("process"), auth))
-			}},
+			run:  checkParamsExtraIgnoredUpload},
 		check{id: "params/body-beats-query", rows: rows("1.3"), evidence: EvidenceAssumed,
 			says: "A parameter given in the query and in the body: the body's counts.",
-			run: func(b *checker) {
-				p := b.createParams()
-				r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("create") + "?email=query%40example.com", ContentType: formType, Body: []byte(p.set("email", "body@example.com").encode()),
-					What: "POST create with email=query@example.com in the query and email=body@example.com in the form"}))
-				b.readRequest(b.accepted(r), p)
-				if got := text(r.request()["email"]); got != "body@example.com" {
-					b.wrong(r.What, "the email body@example.com", show(r.request()["email"]))
-				}
-			}},
+			run:  checkParamsBodyBeatsQuery},
 		check{id: "params/first-counts", rows: rows("1.3"), evidence: EvidenceAssumed,
 			says: "A parameter given twice in one place: the first counts.",
-			run: func(b *checker) {
-				for _, w := range []way{byQuery, byForm, byMultipart} {
-					p := b.createParams().without("email").with("email", "first@example.com", "email", "second@example.com")
-					r := b.accepted(b.api("create", w, p))
-					b.readRequest(r, p)
-					if got := text(r.request()["email"]); got != "first@example.com" {
-						b.wrong(r.What, "the email first@example.com", show(r.request()["email"]))
-					}
-				}
-			}},
+			run:  checkParamsFirstCounts},
 		check{id: "params/bad-multipart", rows: rows("1.1"), evidence: EvidenceAssumed,
 			says: "A broken multipart body is refused with a failure, and the server goes on.",
-			run: func(b *checker) {
-				r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("create"), ContentType: "multipart/form-data; boundary=x", Body: []byte("--x\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\njohn"),
-					What: "POST create with a multipart body that breaks off"}))
-				if r.object == nil || !r.refused() {
-					b.wrong(r.What, "a JSON object with failures", r.Summary())
-				}
-			}},
+			run:  checkParamsBadMultipart},
 		check{id: "params/large-value", rows: rows("1.1"), evidence: EvidenceAssumed,
 			says: "A parameter of a megabyte is refused, and the server goes on.",
-			run: func(b *checker) {
-				p := b.createParams().set("timezone", strings.Repeat("x", 1<<20))
-				a, err := b.try(b.compose("create", byForm, p))
-				if err == nil && a.Status != http.StatusRequestEntityTooLarge {
-					if r := readReply(a); !r.refused() {
-						b.wrong(a.What, "a refusal", a.Summary())
-					}
-				}
-				b.create()
-			}},
+			run:  checkParamsLargeValue},
 	)
+}
+
+func checkCreateByWay(b *checker, w paramWay) {
+	p := b.createParams().set("email", "john+"+w.name+"@example.com")
+	r := b.accepted(b.api("create", w.way, p))
+	b.readRequest(r, p)
+	if got := text(r.request()["email"]); got != "john+"+w.name+"@example.com" {
+		b.wrong(r.What, "a request with the email sent", show(r.request()["email"]))
+	}
+}
+
+func checkStatusByWay(b *checker, w paramWay) {
+	req := b.draft()
+	r := b.accepted(b.api("status", w.way, req.auth()))
+	if number(r.request()["id"]) != req.id {
+		b.wrong(r.What, "the request "+req.id, r.Summary())
+	}
+}
+
+func checkProcessByWay(b *checker, w paramWay) {
+	req, _ := b.uploaded()
+	b.accepted(b.api("process", w.way, req.auth()))
+}
+
+func checkParamsQueryAndForm(b *checker) {
+	splitParams(b, "query and form", func(q, rest params) raw.Call {
+		return raw.Call{Method: "POST", URL: b.methodURL("create") + "?" + q.encode(), ContentType: formType, Body: []byte(rest.encode()),
+			What: "POST create " + q.String() + " in the query and " + rest.String() + " as a form"}
+	})
+}
+
+func checkParamsQueryAndMultipart(b *checker) {
+	splitParams(b, "query and multipart", func(q, rest params) raw.Call {
+		c := raw.Call{Method: "POST", URL: b.methodURL("create") + "?" + q.encode(),
+			What: "POST create " + q.String() + " in the query and " + rest.String() + " as multipart fields"}
+		c.ContentType, c.Body = multipartBody(rest, nil)
+		return c
+	})
+}
+
+func checkParamsFormCharset(b *checker) {
+	req := b.draft()
+	c := b.compose("status", byForm, req.auth())
+	c.ContentType += "; charset=UTF-8"
+	c.What += " with a charset"
+	r := b.accepted(readReply(b.must(c)))
+	if number(r.request()["id"]) != req.id {
+		b.wrong(r.What, "the request "+req.id, r.Summary())
+	}
+}
+
+func checkParamsKeyUnescaped(b *checker) {
+	req := b.draft()
+	c := raw.Call{Method: "GET", URL: b.methodURL("status") + "?key=" + req.key + "&request=" + req.id, What: "GET status?key=" + req.key + "&request=" + req.id}
+	r := b.accepted(readReply(b.must(c)))
+	if number(r.request()["id"]) != req.id {
+		b.wrong(r.What, "the request "+req.id, r.Summary())
+	}
+}
+
+func checkParamsEscapes(b *checker) {
+	name := "my db+v1 (100%) & more=ü.dump"
+	for _, w := range []way{byQuery, byForm} {
+		p := b.createParams().set("filename", name).set("email", "john.doe+odoo@example.com")
+		r := b.accepted(b.api("create", w, p))
+		b.readRequest(r, p)
+		for key, want := range map[string]string{"filename": name, "email": "john.doe+odoo@example.com"} {
+			if got := text(r.request()[key]); got != want {
+				b.wrong(r.What, fmt.Sprintf("%s %q", key, want), show(r.request()[key]))
+			}
+		}
+	}
+}
+
+func checkParamsExtraIgnored(b *checker) {
+	extra := params{"dbname", "prod", "backup", "/tmp/x.dump", "run", "False", "version", "2", "database", "eu9"}
+	for _, w := range []way{byQuery, byForm} {
+		p := b.createParams().with(extra...)
+		r := b.accepted(b.api("create", w, p))
+		req, ok := b.readRequest(r, p)
+		if !ok {
+			b.wrong(r.What, "a request", r.Summary())
+		}
+		b.accepted(b.api("status", w, req.auth().with(extra...)))
+	}
+}
+
+func checkParamsExtraIgnoredUpload(b *checker) {
+	req := b.create()
+	auth := req.auth().with("dbname", "prod", "run", "False")
+	c := b.composeUpload(req, b.dump())
+	c.URL = b.methodURL("upload") + "?" + auth.encode()
+	c.What += " and the extra parameters dbname and run"
+	b.accepted(readReply(b.must(c)))
+	b.accepted(readReply(b.must(b.composeAccess(auth, raw.KeyLine(raw.NewKey("ed25519"))+"\n"))))
+	b.accepted(b.api("process", b.way("process"), auth))
+}
+
+func checkParamsBodyBeatsQuery(b *checker) {
+	p := b.createParams()
+	r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("create") + "?email=query%40example.com", ContentType: formType, Body: []byte(p.set("email", "body@example.com").encode()),
+		What: "POST create with email=query@example.com in the query and email=body@example.com in the form"}))
+	b.readRequest(b.accepted(r), p)
+	if got := text(r.request()["email"]); got != "body@example.com" {
+		b.wrong(r.What, "the email body@example.com", show(r.request()["email"]))
+	}
+}
+
+func checkParamsFirstCounts(b *checker) {
+	for _, w := range []way{byQuery, byForm, byMultipart} {
+		p := b.createParams().without("email").with("email", "first@example.com", "email", "second@example.com")
+		r := b.accepted(b.api("create", w, p))
+		b.readRequest(r, p)
+		if got := text(r.request()["email"]); got != "first@example.com" {
+			b.wrong(r.What, "the email first@example.com", show(r.request()["email"]))
+		}
+	}
+}
+
+func checkParamsBadMultipart(b *checker) {
+	r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("create"), ContentType: "multipart/form-data; boundary=x", Body: []byte("--x\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\njohn"),
+		What: "POST create with a multipart body that breaks off"}))
+	if r.object == nil || !r.refused() {
+		b.wrong(r.What, "a JSON object with failures", r.Summary())
+	}
+}
+
+func checkParamsLargeValue(b *checker) {
+	p := b.createParams().set("timezone", strings.Repeat("x", 1<<20))
+	a, err := b.try(b.compose("create", byForm, p))
+	if err == nil && a.Status != http.StatusRequestEntityTooLarge {
+		if r := readReply(a); !r.refused() {
+			b.wrong(a.What, "a refusal", a.Summary())
+		}
+	}
+	b.create()
 }

@@ -11,199 +11,229 @@ func createRefusalChecks() []check {
 	checks := []check{
 		{id: "create/target-invalid", rows: rows("2"), evidence: EvidenceDocumented, gentle: true,
 			says: "A target that is not valid is refused with TARGET:INVALID, its value and the documented message.",
-			run: func(b *checker) {
-				r := b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
-				f := b.reasoned(r, "TARGET:INVALID")
-				b.hasKey(r, f, "value", "5.0")
-				b.hasKey(r, f, "message", `Invalid value "5.0"`)
-				b.reasonsExactly(r, "TARGET:INVALID")
-			}},
+			run:  checkCreateTargetInvalid},
 		{id: "create/target-expected", rows: rows("2", "3.2", "3.3"), evidence: EvidenceDocumented, gentle: true,
 			says: "TARGET:INVALID lists the valid targets in expected: strings, in ascending order, none left out.",
-			run: func(b *checker) {
-				r := b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
-				f := b.reasoned(r, "TARGET:INVALID")
-				list, ok := f["expected"].([]any)
-				if !ok || len(list) == 0 {
-					b.wrong(r.What, "expected as a list of targets", show(f["expected"]))
-				}
-				var targets []string
-				for _, v := range list {
-					s, ok := v.(string)
-					if !ok || !regexp.MustCompile(`^(saas-)?\d+\.\d+$`).MatchString(strings.ReplaceAll(s, "~", "-")) {
-						b.wrong(r.What, "expected as a list of version strings", show(list))
-					}
-					targets = append(targets, s)
-				}
-				if !slices.IsSortedFunc(targets, compareRows) || len(slices.Compact(slices.Clone(targets))) != len(targets) {
-					b.wrong(r.What, "expected in the order of versions, each once", show(list))
-				}
-				if problem := documentedTargets(targets); problem != "" {
-					b.wrong(r.What, problem, show(list))
-				}
-			}},
+			run:  checkCreateTargetExpected},
 		{id: "create/target-exact", rows: rows("2"), evidence: EvidenceDocumented, gentle: true,
 			says: "What is not in the list of targets is refused, however near to one it is.",
-			run: func(b *checker) {
-				near := []string{"99.0", "latest", "master"}
-				if b.learned.targets != nil {
-					t := b.learned.targets[len(b.learned.targets)-1]
-					near = append(near, strings.TrimSuffix(t, ".0"), t+".0", t+"x", "v"+t, "1"+t)
-					near = append(near, releases...)
-				}
-				if b.opts.Production {
-					near = near[:1]
-				}
-				for _, target := range near {
-					if slices.Contains(b.learned.targets, target) {
-						continue
-					}
-					r := b.api("create", b.way("create"), b.createParams().set("target", target))
-					b.readRequest(r, nil)
-					f := b.reasoned(r, "TARGET:INVALID")
-					b.hasKey(r, f, "value", target)
-				}
-			}},
+			run:  checkCreateTargetExact},
 		{id: "create/contract-unknown", rows: rows("2"), evidence: EvidenceDocumented, gentle: true,
 			says: "An unknown contract is refused with CONTRACT:NOT_FOUND, its code and the documented message.",
-			run: func(b *checker) {
-				r := b.api("create", b.way("create"), b.createParams().set("contract", b.target.UnknownContract))
-				b.readRequest(r, nil)
-				f := b.reasoned(r, "CONTRACT:NOT_FOUND")
-				b.hasKey(r, f, "code", b.target.UnknownContract)
-				b.hasKey(r, f, "message", "Can not find contract "+b.target.UnknownContract)
-				b.reasonsExactly(r, "CONTRACT:NOT_FOUND")
-			}},
+			run:  checkCreateContractUnknown},
 		{id: "create/all-problems", rows: rows("1.8"), evidence: EvidenceDocumented, gentle: true,
 			says: "All problems of a call are reported together: an invalid target and an unknown contract give two objects.",
-			run: func(b *checker) {
-				r := b.object(b.api("create", b.way("create"), b.createParams().set("target", "5.0").set("contract", b.target.UnknownContract)))
-				var reasons []string
-				for _, f := range r.failures() {
-					reasons = append(reasons, f.reason())
-				}
-				slices.Sort(reasons)
-				if want := []string{"CONTRACT:NOT_FOUND", "TARGET:INVALID"}; !slices.Equal(reasons, want) {
-					b.wrong(r.What, fmt.Sprintf("two failures, %v", want), r.Summary())
-				}
-			}},
+			run:  checkCreateAllProblems},
 		{id: "create/all-problems-counted", rows: rows("1.8", "3.1"), evidence: EvidenceDocumented, gentle: true,
 			says: "Each problem of a call is a failure of its own, whether a parameter is missing or invalid.",
-			run: func(b *checker) {
-				usual := b.createParams()
-				cases := []problems{
-					{params: nil, least: 5},
-					{params: usual.without("email", "filename").set("target", "5.0").set("contract", b.target.UnknownContract), least: 4, reasons: []string{"TARGET:INVALID", "CONTRACT:NOT_FOUND"}},
-					{params: usual.without("email", "aim"), least: 2},
-					{params: usual.without("email").set("target", "5.0"), least: 2, reasons: []string{"TARGET:INVALID"}},
-					{params: usual.without("filename").set("contract", b.target.UnknownContract), least: 2, reasons: []string{"CONTRACT:NOT_FOUND"}},
-					{params: usual.without("target").set("aim", "prod"), least: 2},
-				}
-				if b.opts.Production {
-					cases = cases[:2]
-				}
-				for _, c := range cases {
-					r := b.api("create", b.way("create"), c.params)
-					b.readRequest(r, nil)
-					b.counted(r, c)
-				}
-			}},
+			run:  checkCreateAllProblemsCounted},
 		{id: "create/all-problems-assumed", rows: rows("1.8", "2"), evidence: EvidenceAssumed,
 			says: "Missing and invalid parameters are reported together, too, one object each.",
-			run: func(b *checker) {
-				p := params{"contract", b.target.UnknownContract, "target", "5.0", "aim", "prod", "email", "john"}
-				r := b.object(b.api("create", b.way("create"), p))
-				for _, r := range []reply{r, b.object(b.api("create", b.way("create"), nil))} {
-					if n := len(r.failures()); n != 5 {
-						b.wrong(r.What, "five failures, one for each parameter", r.Summary())
-					}
-				}
-			}},
+			run:  checkCreateAllProblemsAssumed},
 		{id: "create/aim-checked", rows: rows("3.5"), evidence: EvidenceDocumented, gentle: true,
 			says: "Another aim than test or production is refused.",
-			run: func(b *checker) {
-				for _, aim := range []string{"prod", "tests", "preview"} {
-					r := b.api("create", b.way("create"), b.createParams().set("aim", aim))
-					b.readRequest(r, nil)
-					b.refusal(r, "the aim is neither test nor production")
-				}
-			}},
+			run:  checkCreateAimChecked},
 		{id: "create/aim-invalid", rows: rows("2"), evidence: EvidenceAssumed,
 			says: "Another aim is refused with AIM:INVALID, its value and the two expected.",
-			run: func(b *checker) {
-				r := b.api("create", b.way("create"), b.createParams().set("aim", "prod"))
-				f := b.reasoned(r, "AIM:INVALID")
-				b.hasKey(r, f, "value", "prod")
-				b.hasKey(r, f, "message", `Invalid value "prod"`)
-				if got := show(f["expected"]); got != `["test","production"]` && got != `["production","test"]` {
-					b.wrong(r.What, `expected ["test","production"]`, got)
-				}
-			}},
+			run:  checkCreateAimInvalid},
 		{id: "create/email-invalid", rows: rows("2"), evidence: EvidenceAssumed,
 			says: "What is not plausibly an address is refused with EMAIL:INVALID and its value.",
-			run: func(b *checker) {
-				for _, email := range []string{"john", "john@", "@example.com", "a b@example.com"} {
-					r := b.api("create", b.way("create"), b.createParams().set("email", email))
-					b.readRequest(r, nil)
-					f := b.reasoned(r, "EMAIL:INVALID")
-					b.hasKey(r, f, "value", email)
-					b.hasKey(r, f, "message", fmt.Sprintf("Invalid value %q", email))
-				}
-			}},
+			run:  checkCreateEmailInvalid},
 		{id: "create/email-blank", rows: rows("2"), evidence: EvidenceObserved, needs: needsWrites,
 			says: "A blank before or behind the address is no fault: a published client sends one.",
-			run: func(b *checker) {
-				for _, email := range []string{" john.doe@example.com", "john.doe@example.com "} {
-					p := b.createParams().set("email", email)
-					r := b.accepted(b.api("create", b.way("create"), p))
-					b.readRequest(r, p)
-				}
-			}},
+			run:  checkCreateEmailBlank},
 		{id: "create/filename-invalid", rows: rows("2"), evidence: EvidenceAssumed,
 			says: "A file name that is none, or leads elsewhere, is refused with FILENAME:INVALID and its value.",
-			run: func(b *checker) {
-				for _, name := range []string{".", "..", strings.Repeat("n", 256), "a/b.dump", "../b.dump", `a\b.dump`, "a\x00b", "a\nb", "a\x7fb", "a\x1bb"} {
-					r := b.api("create", b.way("create"), b.createParams().set("filename", name))
-					b.readRequest(r, nil)
-					f := b.reasoned(r, "FILENAME:INVALID")
-					b.hasKey(r, f, "value", name)
-				}
-				p := b.createParams().set("filename", strings.Repeat("n", 250)+".dump")
-				b.readRequest(b.accepted(b.api("create", b.way("create"), p)), p)
-			}},
+			run:  checkCreateFilenameInvalid},
 		{id: "create/timezone-invalid", rows: rows("2"), evidence: EvidenceAssumed,
 			says: "A time zone that is no IANA name is refused with TIMEZONE:INVALID and its value.",
-			run: func(b *checker) {
-				for _, zone := range []string{"Mars/Olympus", "../../etc/passwd"} {
-					r := b.api("create", b.way("create"), b.createParams().with("timezone", zone))
-					b.readRequest(r, nil)
-					b.hasKey(r, b.reasoned(r, "TIMEZONE:INVALID"), "value", zone)
-				}
-			}},
+			run:  checkCreateTimezoneInvalid},
 	}
 	for _, name := range []string{"contract", "email", "target", "aim", "filename"} {
 		checks = append(checks,
 			check{id: "create/requires-" + name, rows: rows("3.1"), evidence: EvidenceDocumented, gentle: true,
 				says: "create without " + name + " is refused.",
-				run: func(b *checker) {
-					r := b.api("create", b.way("create"), b.createParams().without(name))
-					b.readRequest(r, nil)
-					b.refusal(r, name+" is required")
-				}},
+				run:  func(b *checker) { checkCreateRequires(b, name) }},
 			check{id: "create/missing-" + name, rows: rows("2"), evidence: EvidenceAssumed,
 				says: name + " absent or empty is refused with " + strings.ToUpper(name) + ":MISSING.",
-				run: func(b *checker) {
-					for _, p := range []params{b.createParams().without(name), b.createParams().set(name, "")} {
-						r := b.api("create", b.way("create"), p)
-						b.readRequest(r, nil)
-						if !r.refused() {
-							b.blocked("create/requires-"+name, "create without %s is not refused", name)
-						}
-						b.missing(r, name)
-					}
-				}})
+				run:  func(b *checker) { checkCreateMissing(b, name) }})
 	}
 	return checks
+}
+
+func checkCreateTargetInvalid(b *checker) {
+	r := b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
+	f := b.reasoned(r, "TARGET:INVALID")
+	b.hasKey(r, f, "value", "5.0")
+	b.hasKey(r, f, "message", `Invalid value "5.0"`)
+	b.reasonsExactly(r, "TARGET:INVALID")
+}
+
+func checkCreateTargetExpected(b *checker) {
+	r := b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
+	f := b.reasoned(r, "TARGET:INVALID")
+	list, ok := f["expected"].([]any)
+	if !ok || len(list) == 0 {
+		b.wrong(r.What, "expected as a list of targets", show(f["expected"]))
+	}
+	var targets []string
+	for _, v := range list {
+		s, ok := v.(string)
+		if !ok || !regexp.MustCompile(`^(saas-)?\d+\.\d+$`).MatchString(strings.ReplaceAll(s, "~", "-")) {
+			b.wrong(r.What, "expected as a list of version strings", show(list))
+		}
+		targets = append(targets, s)
+	}
+	if !slices.IsSortedFunc(targets, compareRows) || len(slices.Compact(slices.Clone(targets))) != len(targets) {
+		b.wrong(r.What, "expected in the order of versions, each once", show(list))
+	}
+	if problem := documentedTargets(targets); problem != "" {
+		b.wrong(r.What, problem, show(list))
+	}
+}
+
+func checkCreateTargetExact(b *checker) {
+	near := []string{"99.0", "latest", "master"}
+	if b.learned.targets != nil {
+		t := b.learned.targets[len(b.learned.targets)-1]
+		near = append(near, strings.TrimSuffix(t, ".0"), t+".0", t+"x", "v"+t, "1"+t)
+		near = append(near, releases...)
+	}
+	if b.opts.Production {
+		near = near[:1]
+	}
+	for _, target := range near {
+		if slices.Contains(b.learned.targets, target) {
+			continue
+		}
+		r := b.api("create", b.way("create"), b.createParams().set("target", target))
+		b.readRequest(r, nil)
+		f := b.reasoned(r, "TARGET:INVALID")
+		b.hasKey(r, f, "value", target)
+	}
+}
+
+func checkCreateContractUnknown(b *checker) {
+	r := b.api("create", b.way("create"), b.createParams().set("contract", b.target.UnknownContract))
+	b.readRequest(r, nil)
+	f := b.reasoned(r, "CONTRACT:NOT_FOUND")
+	b.hasKey(r, f, "code", b.target.UnknownContract)
+	b.hasKey(r, f, "message", "Can not find contract "+b.target.UnknownContract)
+	b.reasonsExactly(r, "CONTRACT:NOT_FOUND")
+}
+
+func checkCreateAllProblems(b *checker) {
+	r := b.object(b.api("create", b.way("create"), b.createParams().set("target", "5.0").set("contract", b.target.UnknownContract)))
+	var reasons []string
+	for _, f := range r.failures() {
+		reasons = append(reasons, f.reason())
+	}
+	slices.Sort(reasons)
+	if want := []string{"CONTRACT:NOT_FOUND", "TARGET:INVALID"}; !slices.Equal(reasons, want) {
+		b.wrong(r.What, fmt.Sprintf("two failures, %v", want), r.Summary())
+	}
+}
+
+func checkCreateAllProblemsCounted(b *checker) {
+	usual := b.createParams()
+	cases := []problems{
+		{params: nil, least: 5},
+		{params: usual.without("email", "filename").set("target", "5.0").set("contract", b.target.UnknownContract), least: 4, reasons: []string{"TARGET:INVALID", "CONTRACT:NOT_FOUND"}},
+		{params: usual.without("email", "aim"), least: 2},
+		{params: usual.without("email").set("target", "5.0"), least: 2, reasons: []string{"TARGET:INVALID"}},
+		{params: usual.without("filename").set("contract", b.target.UnknownContract), least: 2, reasons: []string{"CONTRACT:NOT_FOUND"}},
+		{params: usual.without("target").set("aim", "prod"), least: 2},
+	}
+	if b.opts.Production {
+		cases = cases[:2]
+	}
+	for _, c := range cases {
+		r := b.api("create", b.way("create"), c.params)
+		b.readRequest(r, nil)
+		b.counted(r, c)
+	}
+}
+
+func checkCreateAllProblemsAssumed(b *checker) {
+	p := params{"contract", b.target.UnknownContract, "target", "5.0", "aim", "prod", "email", "john"}
+	r := b.object(b.api("create", b.way("create"), p))
+	for _, r := range []reply{r, b.object(b.api("create", b.way("create"), nil))} {
+		if n := len(r.failures()); n != 5 {
+			b.wrong(r.What, "five failures, one for each parameter", r.Summary())
+		}
+	}
+}
+
+func checkCreateAimChecked(b *checker) {
+	for _, aim := range []string{"prod", "tests", "preview"} {
+		r := b.api("create", b.way("create"), b.createParams().set("aim", aim))
+		b.readRequest(r, nil)
+		b.refusal(r, "the aim is neither test nor production")
+	}
+}
+
+func checkCreateAimInvalid(b *checker) {
+	r := b.api("create", b.way("create"), b.createParams().set("aim", "prod"))
+	f := b.reasoned(r, "AIM:INVALID")
+	b.hasKey(r, f, "value", "prod")
+	b.hasKey(r, f, "message", `Invalid value "prod"`)
+	if got := show(f["expected"]); got != `["test","production"]` && got != `["production","test"]` {
+		b.wrong(r.What, `expected ["test","production"]`, got)
+	}
+}
+
+func checkCreateEmailInvalid(b *checker) {
+	for _, email := range []string{"john", "john@", "@example.com", "a b@example.com"} {
+		r := b.api("create", b.way("create"), b.createParams().set("email", email))
+		b.readRequest(r, nil)
+		f := b.reasoned(r, "EMAIL:INVALID")
+		b.hasKey(r, f, "value", email)
+		b.hasKey(r, f, "message", fmt.Sprintf("Invalid value %q", email))
+	}
+}
+
+func checkCreateEmailBlank(b *checker) {
+	for _, email := range []string{" john.doe@example.com", "john.doe@example.com "} {
+		p := b.createParams().set("email", email)
+		r := b.accepted(b.api("create", b.way("create"), p))
+		b.readRequest(r, p)
+	}
+}
+
+func checkCreateFilenameInvalid(b *checker) {
+	for _, name := range []string{".", "..", strings.Repeat("n", 256), "a/b.dump", "../b.dump", `a\b.dump`, "a\x00b", "a\nb", "a\x7fb", "a\x1bb"} {
+		r := b.api("create", b.way("create"), b.createParams().set("filename", name))
+		b.readRequest(r, nil)
+		f := b.reasoned(r, "FILENAME:INVALID")
+		b.hasKey(r, f, "value", name)
+	}
+	p := b.createParams().set("filename", strings.Repeat("n", 250)+".dump")
+	b.readRequest(b.accepted(b.api("create", b.way("create"), p)), p)
+}
+
+func checkCreateTimezoneInvalid(b *checker) {
+	for _, zone := range []string{"Mars/Olympus", "../../etc/passwd"} {
+		r := b.api("create", b.way("create"), b.createParams().with("timezone", zone))
+		b.readRequest(r, nil)
+		b.hasKey(r, b.reasoned(r, "TIMEZONE:INVALID"), "value", zone)
+	}
+}
+
+func checkCreateRequires(b *checker, name string) {
+	r := b.api("create", b.way("create"), b.createParams().without(name))
+	b.readRequest(r, nil)
+	b.refusal(r, name+" is required")
+}
+
+func checkCreateMissing(b *checker, name string) {
+	for _, p := range []params{b.createParams().without(name), b.createParams().set(name, "")} {
+		r := b.api("create", b.way("create"), p)
+		b.readRequest(r, nil)
+		if !r.refused() {
+			b.blocked("create/requires-"+name, "create without %s is not refused", name)
+		}
+		b.missing(r, name)
+	}
 }
 
 // releases are the targets that clients have offered, and those after them.

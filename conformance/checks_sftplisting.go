@@ -83,164 +83,187 @@ func longParts(line string) []string {
 	return longForm.FindStringSubmatch(dayFirst.ReplaceAllString(line, " $2 $1 $3 "))
 }
 
+const listedSize = 84992 // bytes of the file in listings
+
 func sftpListingChecks() []check {
-	const size = 84992
 	return []check{
 		{id: "sftp/session", rows: rows("5.5", "5.19"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "The subsystem sftp speaks SFTP version 3.",
-			run: func(b *checker) {
-				key := raw.NewKey("ed25519")
-				a := b.access(b.draft(), key)
-				c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login"})
-				if !c.Login.OK {
-					b.blocked("sftp/login-ed25519", "login: %s", c.Login.Err)
-				}
-				if _, err := c.StartSFTP(); err != nil {
-					b.wrong("the subsystem sftp", "SFTP version 3", err.Error())
-				}
-			}},
+			run:  checkSFTPSession},
 		{id: "sftp/root", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
 			says: "A session begins in /, which is a directory.",
-			run: func(b *checker) {
-				c, name := b.share()
-				for _, p := range [][2]string{{".", "/"}, {name, "/" + name}} {
-					if got, err := c.Realpath(p[0]); err != nil || got != p[1] {
-						b.wrong("realpath "+p[0], p[1], fmt.Sprintf("%q %v", got, err))
-					}
-				}
-				if a, err := c.Stat(raw.FxpStat, "/"); err != nil || !a.IsDir() {
-					b.wrong("stat /", "a directory", fmt.Sprintf("%v %v", a, err))
-				}
-			}},
+			run:  checkSFTPRoot},
 		{id: "sftp/list-only-shared", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "/ shows only the shared file.",
-			run: func(b *checker) {
-				c, name := b.filled(someDump(size))
-				for _, path := range []string{"/", "."} {
-					c.only(path, name)
-				}
-			}},
+			run:  checkSFTPListOnlyShared},
 		{id: "sftp/list-mode", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The shared file is shown with the mode -rw-rw-rw-.",
-			run: func(b *checker) {
-				c, name := b.filled(someDump(size))
-				e := c.entry("/", name)
-				a, err := c.Stat(raw.FxpStat, name)
-				if err != nil {
-					b.wrong("stat "+name, "its attributes", err.Error())
-				}
-				for what, a := range map[string]raw.Attrs{"ls /": e.Attrs, "stat " + name: a} {
-					if !a.Has(raw.AttrMode) || a.Mode&0o7777 != 0o666 || a.Mode&0o170000 != 0o100000 {
-						b.wrong(what, "the mode 0100666 of a regular file", a.String())
-					}
-				}
-			}},
+			run:  checkSFTPListMode},
 		{id: "sftp/list-owner", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The shared file is shown with uid 0 and gid 0.",
-			run: func(b *checker) {
-				c, name := b.filled(someDump(size))
-				e := c.entry("/", name)
-				a, err := c.Stat(raw.FxpStat, name)
-				if err != nil {
-					b.wrong("stat "+name, "its attributes", err.Error())
-				}
-				for what, a := range map[string]raw.Attrs{"ls /": e.Attrs, "stat " + name: a} {
-					if !a.Has(raw.AttrOwner) || a.UID != 0 || a.GID != 0 {
-						b.wrong(what, "uid 0 and gid 0", a.String())
-					}
-				}
-			}},
+			run:  checkSFTPListOwner},
 		{id: "sftp/list-size", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The shared file is shown with its size.",
-			run: func(b *checker) {
-				c, name := b.filled(someDump(size))
-				if e := c.entry("/", name); !e.Attrs.Has(raw.AttrSize) || e.Attrs.Size != size {
-					b.wrong("ls /", fmt.Sprintf("the size %d", size), e.Attrs.String())
-				}
-			}},
+			run:  checkSFTPListListedSize},
 		{id: "sftp/stat-size", rows: rows("5.12"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "stat, lstat and fstat tell the shared file's size: resuming clients rely on it.",
-			run: func(b *checker) {
-				c, name := b.filled(someDump(size))
-				check := func(what string, a raw.Attrs, err error) {
-					if err != nil || !a.Has(raw.AttrSize) || a.Size != size {
-						b.wrong(what+" of a file of "+strconv.Itoa(size)+" bytes", "its size", fmt.Sprintf("%v %v", a, err))
-					}
-				}
-				for _, path := range []string{name, "/" + name, "./" + name} {
-					a, err := c.Stat(raw.FxpStat, path)
-					check("stat "+path, a, err)
-				}
-				a, err := c.Stat(raw.FxpLstat, name)
-				check("lstat", a, err)
-				h, err := c.Open(name, raw.FlagRead)
-				if err != nil {
-					b.wrong("open for reading", "a handle", err.Error())
-				}
-				a, err = c.Fstat(h)
-				check("fstat", a, err)
-			}},
+			run:  checkSFTPStatListedSize},
 		{id: "sftp/list-time", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The shared file is shown with its modification time.",
-			run: func(b *checker) {
-				c, name := b.filled(someDump(size))
-				e := c.entry("/", name)
-				if !e.Attrs.Has(raw.AttrTimes) || time.Unix(int64(e.Attrs.Mtime), 0).Year() < 2000 {
-					b.wrong("ls /", "the time of the last write", e.Attrs.String())
-				}
-			}},
+			run:  checkSFTPListTime},
 		{id: "sftp/list-from-start", rows: rows("5.11"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "The shared file is there from the start, with size 0.",
-			run: func(b *checker) {
-				req := b.create()
-				c := b.sftp(req)
-				list, err := c.List("/")
-				if err != nil || len(list) == 0 {
-					b.wrong("ls / of a new request", "the shared file", fmt.Sprintf("%d files %v", len(list), err))
-				}
-				if a, err := c.Stat(raw.FxpStat, req.filename()); err != nil || a.Size != 0 {
-					b.wrong("stat of a new request's file", "size 0", fmt.Sprintf("%v %v", a, err))
-				}
-				if got, err := c.Get(req.filename(), 0); err != nil || len(got) != 0 {
-					b.wrong("get of a new request's file", "an empty file", fmt.Sprintf("%d bytes %v", len(got), err))
-				}
-			}},
+			run:  checkSFTPListFromStart},
 		{id: "sftp/longname", rows: rows("5.21"), evidence: EvidenceObserved, needs: needsSFTP,
 			says: "The long name of a listing is a proper line of ls -l: several clients read size and mode only from it.",
-			run: func(b *checker) {
-				c, name := b.filled(someDump(size))
-				e := c.entry("/", name)
-				m := longParts(e.Long)
-				if m == nil {
-					b.wrong("ls /", "a long name like -rw-rw-rw-    1 0        0          849920 Aug 30 15:58 "+name, fmt.Sprintf("%q", e.Long))
-				}
-				want := map[string][2]string{"mode": {m[1], "-rw-rw-rw-"}, "size": {m[5], strconv.Itoa(size)}, "name": {m[9], name}}
-				for what, v := range want {
-					if v[0] != v[1] {
-						b.wrong("ls /", "a long name with the "+what+" "+v[1], fmt.Sprintf("%q", e.Long))
-					}
-				}
-				if (m[3] != "0" && m[3] != "root") || (m[4] != "0" && m[4] != "root") || strings.Index(months, m[6])%3 != 0 {
-					b.wrong("ls /", "a long name with owner 0, group 0 and a month", fmt.Sprintf("%q", e.Long))
-				}
-			}},
+			run:  checkSFTPLongname},
 		{id: "sftp/unicode-name", rows: rows("5.5", "5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "A shared file with spaces and letters of any script in its name can be listed, written and read.",
-			run: func(b *checker) {
-				req, key := b.create("filename", "база (1).dump"), raw.NewKey("ed25519")
-				a := b.access(req, key)
-				if v := a.reply.request()["shared_file"]; v != req.filename() {
-					b.wrong(a.reply.What, "shared_file "+req.filename(), show(v))
-				}
-				c := b.session(a, key)
-				data := someDump(1000)
-				if err := c.Put(req.filename(), raw.OpenPut, raw.Blocks(data, 0)); err != nil {
-					b.wrong("put "+req.filename(), "success", err.Error())
-				}
-				if list, err := c.List("/"); err != nil || !slices.ContainsFunc(list, func(e raw.Entry) bool { return e.Name == req.filename() }) {
-					b.wrong("ls /", "the file "+req.filename(), fmt.Sprintf("%v %v", list, err))
-				}
-				c.has(req.filename(), "put "+req.filename(), data)
-			}},
+			run:  checkSFTPUnicodeName},
 	}
+}
+
+func checkSFTPSession(b *checker) {
+	key := raw.NewKey("ed25519")
+	a := b.access(b.draft(), key)
+	c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login"})
+	if !c.Login.OK {
+		b.blocked("sftp/login-ed25519", "login: %s", c.Login.Err)
+	}
+	if _, err := c.StartSFTP(); err != nil {
+		b.wrong("the subsystem sftp", "SFTP version 3", err.Error())
+	}
+}
+
+func checkSFTPRoot(b *checker) {
+	c, name := b.share()
+	for _, p := range [][2]string{{".", "/"}, {name, "/" + name}} {
+		if got, err := c.Realpath(p[0]); err != nil || got != p[1] {
+			b.wrong("realpath "+p[0], p[1], fmt.Sprintf("%q %v", got, err))
+		}
+	}
+	if a, err := c.Stat(raw.FxpStat, "/"); err != nil || !a.IsDir() {
+		b.wrong("stat /", "a directory", fmt.Sprintf("%v %v", a, err))
+	}
+}
+
+func checkSFTPListOnlyShared(b *checker) {
+	c, name := b.filled(someDump(listedSize))
+	for _, path := range []string{"/", "."} {
+		c.only(path, name)
+	}
+}
+
+func checkSFTPListMode(b *checker) {
+	c, name := b.filled(someDump(listedSize))
+	e := c.entry("/", name)
+	a, err := c.Stat(raw.FxpStat, name)
+	if err != nil {
+		b.wrong("stat "+name, "its attributes", err.Error())
+	}
+	for what, a := range map[string]raw.Attrs{"ls /": e.Attrs, "stat " + name: a} {
+		if !a.Has(raw.AttrMode) || a.Mode&0o7777 != 0o666 || a.Mode&0o170000 != 0o100000 {
+			b.wrong(what, "the mode 0100666 of a regular file", a.String())
+		}
+	}
+}
+
+func checkSFTPListOwner(b *checker) {
+	c, name := b.filled(someDump(listedSize))
+	e := c.entry("/", name)
+	a, err := c.Stat(raw.FxpStat, name)
+	if err != nil {
+		b.wrong("stat "+name, "its attributes", err.Error())
+	}
+	for what, a := range map[string]raw.Attrs{"ls /": e.Attrs, "stat " + name: a} {
+		if !a.Has(raw.AttrOwner) || a.UID != 0 || a.GID != 0 {
+			b.wrong(what, "uid 0 and gid 0", a.String())
+		}
+	}
+}
+
+func checkSFTPListListedSize(b *checker) {
+	c, name := b.filled(someDump(listedSize))
+	if e := c.entry("/", name); !e.Attrs.Has(raw.AttrSize) || e.Attrs.Size != listedSize {
+		b.wrong("ls /", fmt.Sprintf("the size %d", listedSize), e.Attrs.String())
+	}
+}
+
+func checkSFTPStatListedSize(b *checker) {
+	c, name := b.filled(someDump(listedSize))
+	check := func(what string, a raw.Attrs, err error) {
+		if err != nil || !a.Has(raw.AttrSize) || a.Size != listedSize {
+			b.wrong(what+" of a file of "+strconv.Itoa(listedSize)+" bytes", "its size", fmt.Sprintf("%v %v", a, err))
+		}
+	}
+	for _, path := range []string{name, "/" + name, "./" + name} {
+		a, err := c.Stat(raw.FxpStat, path)
+		check("stat "+path, a, err)
+	}
+	a, err := c.Stat(raw.FxpLstat, name)
+	check("lstat", a, err)
+	h, err := c.Open(name, raw.FlagRead)
+	if err != nil {
+		b.wrong("open for reading", "a handle", err.Error())
+	}
+	a, err = c.Fstat(h)
+	check("fstat", a, err)
+}
+
+func checkSFTPListTime(b *checker) {
+	c, name := b.filled(someDump(listedSize))
+	e := c.entry("/", name)
+	if !e.Attrs.Has(raw.AttrTimes) || time.Unix(int64(e.Attrs.Mtime), 0).Year() < 2000 {
+		b.wrong("ls /", "the time of the last write", e.Attrs.String())
+	}
+}
+
+func checkSFTPListFromStart(b *checker) {
+	req := b.create()
+	c := b.sftp(req)
+	list, err := c.List("/")
+	if err != nil || len(list) == 0 {
+		b.wrong("ls / of a new request", "the shared file", fmt.Sprintf("%d files %v", len(list), err))
+	}
+	if a, err := c.Stat(raw.FxpStat, req.filename()); err != nil || a.Size != 0 {
+		b.wrong("stat of a new request's file", "size 0", fmt.Sprintf("%v %v", a, err))
+	}
+	if got, err := c.Get(req.filename(), 0); err != nil || len(got) != 0 {
+		b.wrong("get of a new request's file", "an empty file", fmt.Sprintf("%d bytes %v", len(got), err))
+	}
+}
+
+func checkSFTPLongname(b *checker) {
+	c, name := b.filled(someDump(listedSize))
+	e := c.entry("/", name)
+	m := longParts(e.Long)
+	if m == nil {
+		b.wrong("ls /", "a long name like -rw-rw-rw-    1 0        0          849920 Aug 30 15:58 "+name, fmt.Sprintf("%q", e.Long))
+	}
+	want := map[string][2]string{"mode": {m[1], "-rw-rw-rw-"}, "size": {m[5], strconv.Itoa(listedSize)}, "name": {m[9], name}}
+	for what, v := range want {
+		if v[0] != v[1] {
+			b.wrong("ls /", "a long name with the "+what+" "+v[1], fmt.Sprintf("%q", e.Long))
+		}
+	}
+	if (m[3] != "0" && m[3] != "root") || (m[4] != "0" && m[4] != "root") || strings.Index(months, m[6])%3 != 0 {
+		b.wrong("ls /", "a long name with owner 0, group 0 and a month", fmt.Sprintf("%q", e.Long))
+	}
+}
+
+func checkSFTPUnicodeName(b *checker) {
+	req, key := b.create("filename", "база (1).dump"), raw.NewKey("ed25519")
+	a := b.access(req, key)
+	if v := a.reply.request()["shared_file"]; v != req.filename() {
+		b.wrong(a.reply.What, "shared_file "+req.filename(), show(v))
+	}
+	c := b.session(a, key)
+	data := someDump(1000)
+	if err := c.Put(req.filename(), raw.OpenPut, raw.Blocks(data, 0)); err != nil {
+		b.wrong("put "+req.filename(), "success", err.Error())
+	}
+	if list, err := c.List("/"); err != nil || !slices.ContainsFunc(list, func(e raw.Entry) bool { return e.Name == req.filename() }) {
+		b.wrong("ls /", "the file "+req.filename(), fmt.Sprintf("%v %v", list, err))
+	}
+	c.has(req.filename(), "put "+req.filename(), data)
 }

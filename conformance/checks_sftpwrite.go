@@ -41,94 +41,30 @@ func (c *session) appends(data []byte, name, how string, offset func(i int, at i
 	c.b.wrote("appending with "+how, c.Put(name, raw.OpenResume, bs))
 }
 
+const writtenSize = 300_001 // bytes of most files that are written: ten blocks, the last one short
+
+// writeCheck makes a check of writing to the shared file of a draft.
+func writeCheck(id, row string, evidence Evidence, says string, run func(b *checker, c *session, name string)) check {
+	return check{id: "sftp/" + id, rows: rows(row), evidence: evidence, needs: needsSFTP | needsWrites, says: says,
+		run: func(b *checker) {
+			req := b.create()
+			run(b, b.sftp(req), req.filename())
+		}}
+}
+
 func sftpWriteChecks() []check {
-	const size = 300_001 // ten blocks, the last one short
-	write := func(id, row string, evidence Evidence, says string, run func(b *checker, c *session, name string)) check {
-		return check{id: "sftp/" + id, rows: rows(row), evidence: evidence, needs: needsSFTP | needsWrites, says: says,
-			run: func(b *checker) {
-				req := b.create()
-				run(b, b.sftp(req), req.filename())
-			}}
-	}
 	return []check{
-		write("put", "5.12", EvidenceDocumented, "put writes the shared file whole.", func(b *checker, c *session, name string) {
-			data := someDump(200_001)
-			b.wrote("put", c.Put(name, raw.OpenPut, raw.Blocks(data, 0)))
-			c.has(name, "put", data)
-		}),
-		write("put-path", "5.12", EvidenceDocumented, "The shared file may be called name, /name and ./name.", func(b *checker, c *session, name string) {
-			for i, path := range []string{name, "/" + name, "./" + name} {
-				data := someDump(1000 + i)
-				b.wrote("put to "+path, c.Put(path, raw.OpenPut, raw.Blocks(data, 0)))
-				c.has(path, "put to "+path, data)
-			}
-		}),
-		write("put-bytes", "5.12", EvidenceDocumented, "Whatever bytes are written, are kept.", func(b *checker, c *session, name string) {
-			data := append(append(sqlDump("9.4.5", everyByte()), "\r\n\n\x00\x1a\r"...), b.random(70_000)...)
-			b.wrote("put", c.Put(name, raw.OpenPut, raw.Blocks(data, 0)))
-			c.has(name, "put of every byte value", data)
-		}),
-		write("put-without-creat", "5.12", EvidenceDocumented, "The shared file may be opened for writing without asking to create it.", func(b *checker, c *session, name string) {
-			data := someDump(50_000)
-			b.wrote("put", c.Put(name, raw.FlagWrite|raw.FlagTrunc, raw.Blocks(data, 0)))
-			c.has(name, "put without the flag to create", data)
-		}),
-		write("large", "5.12", EvidenceDocumented, "A file of some megabytes is taken, with many writes on their way at once.", func(b *checker, c *session, name string) {
-			data := someDump(3<<20 + 5)
-			b.wrote("put of 3 MiB", c.Put(name, raw.OpenPut, raw.Blocks(data, 0)))
-			c.has(name, "put of 3 MiB", data)
-		}),
-		write("overwrite", "5.12", EvidenceDocumented, "put over a longer file leaves only the new one.", func(b *checker, c *session, name string) {
-			c.mustPut(name, someDump(size))
-			short := slices.Clone(someDump(size)[1000:5000])
-			b.wrote("put of a shorter file", c.Put(name, raw.OpenPut, raw.Blocks(short, 0)))
-			c.has(name, "put of 4000 bytes over 300001", short)
-		}),
-		write("truncate", "5.12", EvidenceDocumented, "Opening for writing with truncation empties the file.", func(b *checker, c *session, name string) {
-			c.mustPut(name, someDump(size))
-			h, err := c.Open(name, raw.OpenPut)
-			b.wrote("open with truncation", err)
-			b.wrote("close", c.CloseHandle(h))
-			if a, err := c.Stat(raw.FxpStat, name); err != nil || a.Size != 0 {
-				b.wrong("open with truncation, close, stat", "size 0", fmt.Sprintf("%v %v", a, err))
-			}
-		}),
-		write("truncate-setstat", "5.12", EvidenceAssumed, "Setting the size cuts the shared file.", func(b *checker, c *session, name string) {
-			data := someDump(size)
-			c.mustPut(name, data)
-			b.wrote("setstat size 5000", c.Do("setstat size", raw.FxpSetstat, raw.Packet(nil).Str(name).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 5000})))
-			c.has(name, "setstat size 5000", data[:5000])
-			h, err := c.Open(name, raw.FlagWrite)
-			b.wrote("open", err)
-			b.wrote("fsetstat size 1000", c.Do("fsetstat size", raw.FxpFsetstat, raw.Packet(nil).Str(h).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 1000})))
-			b.wrote("close", c.CloseHandle(h))
-			c.has(name, "fsetstat size 1000", data[:1000])
-		}),
-		write("no-truncate", "5.12", EvidenceDocumented, "Opening for writing without truncation keeps what is there.", func(b *checker, c *session, name string) {
-			data := someDump(size)
-			c.mustPut(name, data)
-			for _, flags := range []uint32{raw.FlagWrite, raw.FlagWrite | raw.FlagCreat, raw.FlagRead | raw.FlagWrite | raw.FlagCreat} {
-				h, err := c.Open(name, flags)
-				b.wrote("open"+raw.FlagNames(flags), err)
-				b.wrote("close", c.CloseHandle(h))
-				c.has(name, "open"+raw.FlagNames(flags)+", close", data)
-			}
-		}),
-		write("resume", "5.12", EvidenceDocumented, "put -a goes on at the file's present size.", func(b *checker, c *session, name string) {
-			data := someDump(size)
-			c.mustPut(name, data[:100_003])
-			b.wrote("put -a from 100003", c.Put(name, raw.FlagWrite|raw.FlagCreat, raw.Blocks(data[100_003:], 100_003)))
-			c.has(name, "put of 100003 bytes and put -a of the rest", data)
-		}),
-		write("resume-append", "5.12", EvidenceObserved, "Appending with the flag APPEND, with many writes at once, gives the file once: with offsets from the present size on, and with offset 0 in each.", func(b *checker, c *session, name string) {
-			data := someDump(size)
-			const first, second = 100_003, 200_007
-			c.mustPut(name, data[:first])
-			b.wrote("appending from 100003", c.Put(name, raw.OpenResume, raw.Blocks(data[first:second], first)))
-			c.has(name, "put of 100003 bytes and appending with offsets from there", data[:second])
-			c.appends(data[second:], name, "offset 0 in each write", func(int, int64) int64 { return 0 })
-			c.has(name, "appending with offset 0 in each write", data)
-		}),
+		writeCheck("put", "5.12", EvidenceDocumented, "put writes the shared file whole.", checkSFTPPut),
+		writeCheck("put-path", "5.12", EvidenceDocumented, "The shared file may be called name, /name and ./name.", checkSFTPPutPath),
+		writeCheck("put-bytes", "5.12", EvidenceDocumented, "Whatever bytes are written, are kept.", checkSFTPPutBytes),
+		writeCheck("put-without-creat", "5.12", EvidenceDocumented, "The shared file may be opened for writing without asking to create it.", checkSFTPPutWithoutCreat),
+		writeCheck("large", "5.12", EvidenceDocumented, "A file of some megabytes is taken, with many writes on their way at once.", checkSFTPLarge),
+		writeCheck("overwrite", "5.12", EvidenceDocumented, "put over a longer file leaves only the new one.", checkSFTPOverwrite),
+		writeCheck("truncate", "5.12", EvidenceDocumented, "Opening for writing with truncation empties the file.", checkSFTPTruncate),
+		writeCheck("truncate-setstat", "5.12", EvidenceAssumed, "Setting the size cuts the shared file.", checkSFTPTruncateSetstat),
+		writeCheck("no-truncate", "5.12", EvidenceDocumented, "Opening for writing without truncation keeps what is there.", checkSFTPNoTruncate),
+		writeCheck("resume", "5.12", EvidenceDocumented, "put -a goes on at the file's present size.", checkSFTPResume),
+		writeCheck("resume-append", "5.12", EvidenceObserved, "Appending with the flag APPEND, with many writes at once, gives the file once: with offsets from the present size on, and with offset 0 in each.", checkSFTPResumeAppend),
 		appends("append", "offsets counted from 0", func(_ int, at int64) int64 { return at }),
 		appends("append-same-offset", "the size at the beginning as the offset of each write", func(int, int64) int64 { return appendBase }),
 		appends("append-out-of-order", "offsets in another order than the writes come in", func(i int, _ int64) int64 {
@@ -136,190 +72,305 @@ func sftpWriteChecks() []check {
 		}),
 		appends("append-backwards", "offsets that go down to 0", func(i int, _ int64) int64 { return max(0, appendBase-int64(i)*raw.BlockSize) }),
 		appends("append-behind", "offsets far behind the end", func(i int, at int64) int64 { return appendBase + 1<<20 + int64(i)<<30 + at }),
-		write("append-two-handles", "5.12", EvidenceObserved, "Writes through two handles opened with the flag APPEND each go to the end, in the order in which they come.", func(b *checker, c *session, name string) {
-			data := someDump(size)
-			c.mustPut(name, data[:appendBase])
-			var handles []string
-			for range 2 {
-				h, err := c.Open(name, raw.OpenResume)
-				b.wrote("open"+raw.FlagNames(raw.OpenResume), err)
-				handles = append(handles, h)
-			}
-			for i, bl := range raw.Blocks(data[appendBase:], 0) {
-				b.wrote("a write through one of two handles that append", c.Write(handles[i%2], []raw.Block{bl}))
-			}
-			for _, h := range handles {
-				b.wrote("close", c.CloseHandle(h))
-			}
-			c.has(name, "Writes through two handles that append", data)
-		}),
-		write("resume-twice", "5.12", EvidenceDocumented, "A transfer may be resumed again and again.", func(b *checker, c *session, name string) {
-			data := someDump(size)
-			for from, step := 0, 77_777; from < len(data); from += step {
-				to := min(from+step, len(data))
-				b.wrote("put -a", c.Put(name, raw.FlagWrite|raw.FlagCreat, raw.Blocks(data[from:to], int64(from))))
-				if a, err := c.Stat(raw.FxpStat, name); err != nil || a.Size != uint64(to) {
-					b.wrong("put -a up to "+fmt.Sprint(to)+" and stat", "that size", fmt.Sprintf("%v %v", a, err))
-				}
-			}
-			c.has(name, "put -a in four parts", data)
-		}),
-		write("out-of-order", "5.12", EvidenceObserved, "Writes in any order go to their offsets.", func(b *checker, c *session, name string) {
-			data := someDump(size)
-			bs := raw.Blocks(data, 0)
-			slices.Reverse(bs)
-			b.rng.Shuffle(len(bs), func(i, j int) { bs[i], bs[j] = bs[j], bs[i] })
-			b.wrote("writes out of order", c.Put(name, raw.OpenPut, bs))
-			c.has(name, "writes out of order", data)
-		}),
-		write("rewrite-middle", "5.12", EvidenceDocumented, "A write in the middle changes that part only.", func(b *checker, c *session, name string) {
-			data := someDump(size)
-			c.mustPut(name, data)
-			patch := []byte("-- changed here --")
-			b.wrote("a write at 150000", c.Put(name, raw.FlagWrite, []raw.Block{{Offset: 150_000, Data: patch}}))
-			copy(data[150_000:], patch)
-			c.has(name, "a write in the middle", data)
-		}),
-		write("padded-write", "5.22", EvidenceObserved, "Bytes after the fields of a packet are ignored, as a widely used client pads WRITE.", func(b *checker, c *session, name string) {
-			data := someDump(size)
-			bs := raw.Blocks(data, 0)
-			for i := range bs {
-				bs[i].Pad = []byte{0, 0, 0, 0}
-			}
-			b.wrote("writes padded with four bytes", c.Put(name, raw.OpenPut, bs))
-			c.has(name, "writes padded with four bytes", data)
-		}),
-		write("read-and-write", "5.12", EvidenceAssumed, "The shared file can be opened for reading and writing at once.", func(b *checker, c *session, name string) {
-			h, err := c.Open(name, raw.FlagRead|raw.OpenPut)
-			b.wrote("open for reading and writing", err)
-			b.wrote("write", c.Write(h, []raw.Block{{Data: someDump(5000)}}))
-			got, err := c.Read(h, 1000, 2000)
-			b.wrote("read", err)
-			c.same("a read through the handle written with", got, someDump(5000)[1000:3000])
-			b.wrote("close", c.CloseHandle(h))
-		}),
-		write("read-back", "5.12", EvidenceDocumented, "The shared file can be read: parts, the end, and nothing behind it.", func(b *checker, c *session, name string) {
-			data := someDump(size)
-			c.mustPut(name, data)
-			h, err := c.Open(name, raw.FlagRead)
-			b.wrote("open for reading", err)
-			got, err := c.Read(h, 1234, 100)
-			b.wrote("read", err)
-			c.same("a read of 100 bytes at 1234", got, data[1234:1334])
-			got, err = c.Read(h, size-10, 100)
-			b.wrote("read", err)
-			c.same("a read of 100 bytes, 10 before the end", got, data[size-10:])
-			for _, at := range []int64{size, size + 1000} {
-				if got, err := c.Read(h, at, 100); err != io.EOF {
-					b.wrong("a read behind the end", "the status EOF", fmt.Sprintf("%d bytes, %v", len(got), err))
-				}
-			}
-			b.wrote("close", c.CloseHandle(h))
-		}),
-		write("setstat", "5.14", EvidenceAssumed, "Setting times and permissions is accepted, and the mode stays.", func(b *checker, c *session, name string) {
-			data := someDump(1000)
-			c.mustPut(name, data)
-			h, err := c.Open(name, raw.FlagWrite)
-			b.wrote("open", err)
-			a := raw.Attrs{Flags: raw.AttrMode | raw.AttrTimes, Mode: 0o600, Atime: 1441782829, Mtime: 1441782829}
-			b.wrote("fsetstat of mode and times", c.Do("fsetstat", raw.FxpFsetstat, raw.Packet(nil).Str(h).Attrs(a)))
-			b.wrote("close", c.CloseHandle(h))
-			for _, a := range []raw.Attrs{{Flags: raw.AttrMode, Mode: 0o600}, {Flags: raw.AttrTimes, Mtime: 1441782829}, {Flags: raw.AttrOwner}} {
-				b.wrote("setstat of "+a.String(), c.Do("setstat", raw.FxpSetstat, raw.Packet(nil).Str(name).Attrs(a)))
-			}
-			if got, err := c.Stat(raw.FxpStat, name); err != nil || got.Mode&0o7777 != 0o666 {
-				b.wrong("chmod 600 and stat", "the mode 0666 as before", fmt.Sprintf("%v %v", got, err))
-			}
-			c.has(name, "setstat", data)
-		}),
+		writeCheck("append-two-handles", "5.12", EvidenceObserved, "Writes through two handles opened with the flag APPEND each go to the end, in the order in which they come.", checkSFTPAppendTwoHandles),
+		writeCheck("resume-twice", "5.12", EvidenceDocumented, "A transfer may be resumed again and again.", checkSFTPResumeTwice),
+		writeCheck("out-of-order", "5.12", EvidenceObserved, "Writes in any order go to their offsets.", checkSFTPOutOfOrder),
+		writeCheck("rewrite-middle", "5.12", EvidenceDocumented, "A write in the middle changes that part only.", checkSFTPRewriteMiddle),
+		writeCheck("padded-write", "5.22", EvidenceObserved, "Bytes after the fields of a packet are ignored, as a widely used client pads WRITE.", checkSFTPPaddedWrite),
+		writeCheck("read-and-write", "5.12", EvidenceAssumed, "The shared file can be opened for reading and writing at once.", checkSFTPReadAndWrite),
+		writeCheck("read-back", "5.12", EvidenceDocumented, "The shared file can be read: parts, the end, and nothing behind it.", checkSFTPReadBack),
+		writeCheck("setstat", "5.14", EvidenceAssumed, "Setting times and permissions is accepted, and the mode stays.", checkSFTPSetstat),
 		{id: "sftp/next-session", rows: rows("5.12"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
 			says: "What one session has written, the next one sees and can resume.",
-			run: func(b *checker) {
-				req, key := b.create(), raw.NewKey("ed25519")
-				a := b.access(req, key)
-				data := someDump(size)
-				c := b.session(a, key)
-				c.mustPut(a.file, data[:200_000])
-				c.End()
-				c = b.session(a, key)
-				if got, err := c.Stat(raw.FxpStat, a.file); err != nil || got.Size != 200_000 {
-					b.wrong("put of 200000 bytes, and stat in the next session", "size 200000", fmt.Sprintf("%v %v", got, err))
-				}
-				b.wrote("put -a in the next session", c.Put(a.file, raw.FlagWrite|raw.FlagCreat, raw.Blocks(data[200_000:], 200_000)))
-				c.has(a.file, "put and, in the next session, put -a", data)
-			}},
+			run:  checkSFTPNextSession},
 		{id: "sftp/interrupted", rows: rows("5.12"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
 			says: "When the connection breaks, what was acknowledged is kept, and put -a goes on from there.",
-			run: func(b *checker) {
-				req, key := b.create(), raw.NewKey("ed25519")
-				a := b.access(req, key)
-				data := someDump(size)
-				c := b.session(a, key)
-				h, err := c.Open(a.file, raw.OpenPut)
-				if err != nil {
-					b.blocked("sftp/put", "open: %v", err)
-				}
-				const sent = 5 * raw.BlockSize
-				if err := c.Write(h, raw.Blocks(data[:sent], 0)); err != nil {
-					b.blocked("sftp/put", "write: %v", err)
-				}
-				c.Drop()
-				c = b.session(a, key)
-				var got raw.Attrs
-				for range 40 { // a server may take a moment to notice the break
-					if got, err = c.Stat(raw.FxpStat, a.file); err == nil && got.Size == sent {
-						break
-					}
-					b.pause(50 * time.Millisecond)
-				}
-				if err != nil || got.Size != sent {
-					b.wrong(fmt.Sprintf("%d bytes, all acknowledged, then the connection broken; stat in the next session", sent), "that size", fmt.Sprintf("%v %v", got, err))
-				}
-				b.wrote("put -a after the break", c.Put(a.file, raw.OpenResume, raw.Blocks(data[sent:], sent)))
-				c.has(a.file, "put -a after a broken connection", data)
-				c.End()
-			}},
+			run:  checkSFTPInterrupted},
 		{id: "sftp/two-sessions", rows: rows("5.12"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites,
 			says: "Two sessions may be open on one share.",
-			run: func(b *checker) {
-				req, key := b.create(), raw.NewKey("ed25519")
-				a := b.access(req, key)
-				one, two := b.session(a, key), b.session(a, key)
-				data := someDump(size)
-				b.wrote("put in one session", one.Put(a.file, raw.OpenPut, raw.Blocks(data, 0)))
-				two.has(a.file, "put in one session, seen in another open one", data)
-			}},
+			run:  checkSFTPTwoSessions},
 		{id: "sftp/own-share", rows: rows("5.10", "5.11"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
 			says: "Each request's share is its own, also where two shared files have the same name.",
-			run: func(b *checker) {
-				first, second := b.create("filename", "twin.dump"), b.create("filename", "twin.dump")
-				c, d := b.sftp(first), b.sftp(second)
-				x, y := someDump(4000), someDump(5000)
-				c.mustPut(first.filename(), x)
-				d.mustPut(second.filename(), y)
-				c.has(first.filename(), "put to two requests' shares", x)
-				d.has(second.filename(), "put to two requests' shares", y)
-			}},
+			run:  checkSFTPOwnShare},
 		{id: "sftp/same-dump", rows: rows("5.17"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites,
 			says: "SFTP and HTTPS upload the same dump: the last completed write wins, and status describes it.",
-			run: func(b *checker) {
-				req := b.create()
-				c := b.sftp(req)
-				c.mustPut(req.filename(), sized(205678))
-				c.End()
-				r := b.status(req)
-				for range 20 {
-					if r = b.status(req); r.request()["filesize"] != nil {
-						break
-					}
-					b.pause(50 * time.Millisecond)
-				}
-				b.shows(r, "put over SFTP and then status", "filesize", `"200.86 Kb"`)
-				b.shows(r, "put over SFTP and then status", "postgresql", `"9.4"`)
-				b.holds(req, "put over SFTP", sized(205678))
-				b.put(req, sized(1024))
-				c = b.sftp(req)
-				c.has(req.filename(), "upload over HTTP after one over SFTP", sized(1024))
-			}},
+			run:  checkSFTPSameDump},
 	}
+}
+
+func checkSFTPPut(b *checker, c *session, name string) {
+	data := someDump(200_001)
+	b.wrote("put", c.Put(name, raw.OpenPut, raw.Blocks(data, 0)))
+	c.has(name, "put", data)
+}
+
+func checkSFTPPutPath(b *checker, c *session, name string) {
+	for i, path := range []string{name, "/" + name, "./" + name} {
+		data := someDump(1000 + i)
+		b.wrote("put to "+path, c.Put(path, raw.OpenPut, raw.Blocks(data, 0)))
+		c.has(path, "put to "+path, data)
+	}
+}
+
+func checkSFTPPutBytes(b *checker, c *session, name string) {
+	data := append(append(sqlDump("9.4.5", everyByte()), "\r\n\n\x00\x1a\r"...), b.random(70_000)...)
+	b.wrote("put", c.Put(name, raw.OpenPut, raw.Blocks(data, 0)))
+	c.has(name, "put of every byte value", data)
+}
+
+func checkSFTPPutWithoutCreat(b *checker, c *session, name string) {
+	data := someDump(50_000)
+	b.wrote("put", c.Put(name, raw.FlagWrite|raw.FlagTrunc, raw.Blocks(data, 0)))
+	c.has(name, "put without the flag to create", data)
+}
+
+func checkSFTPLarge(b *checker, c *session, name string) {
+	data := someDump(3<<20 + 5)
+	b.wrote("put of 3 MiB", c.Put(name, raw.OpenPut, raw.Blocks(data, 0)))
+	c.has(name, "put of 3 MiB", data)
+}
+
+func checkSFTPOverwrite(b *checker, c *session, name string) {
+	c.mustPut(name, someDump(writtenSize))
+	short := slices.Clone(someDump(writtenSize)[1000:5000])
+	b.wrote("put of a shorter file", c.Put(name, raw.OpenPut, raw.Blocks(short, 0)))
+	c.has(name, "put of 4000 bytes over 300001", short)
+}
+
+func checkSFTPTruncate(b *checker, c *session, name string) {
+	c.mustPut(name, someDump(writtenSize))
+	h, err := c.Open(name, raw.OpenPut)
+	b.wrote("open with truncation", err)
+	b.wrote("close", c.CloseHandle(h))
+	if a, err := c.Stat(raw.FxpStat, name); err != nil || a.Size != 0 {
+		b.wrong("open with truncation, close, stat", "size 0", fmt.Sprintf("%v %v", a, err))
+	}
+}
+
+func checkSFTPTruncateSetstat(b *checker, c *session, name string) {
+	data := someDump(writtenSize)
+	c.mustPut(name, data)
+	b.wrote("setstat size 5000", c.Do("setstat size", raw.FxpSetstat, raw.Packet(nil).Str(name).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 5000})))
+	c.has(name, "setstat size 5000", data[:5000])
+	h, err := c.Open(name, raw.FlagWrite)
+	b.wrote("open", err)
+	b.wrote("fsetstat size 1000", c.Do("fsetstat size", raw.FxpFsetstat, raw.Packet(nil).Str(h).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 1000})))
+	b.wrote("close", c.CloseHandle(h))
+	c.has(name, "fsetstat size 1000", data[:1000])
+}
+
+func checkSFTPNoTruncate(b *checker, c *session, name string) {
+	data := someDump(writtenSize)
+	c.mustPut(name, data)
+	for _, flags := range []uint32{raw.FlagWrite, raw.FlagWrite | raw.FlagCreat, raw.FlagRead | raw.FlagWrite | raw.FlagCreat} {
+		h, err := c.Open(name, flags)
+		b.wrote("open"+raw.FlagNames(flags), err)
+		b.wrote("close", c.CloseHandle(h))
+		c.has(name, "open"+raw.FlagNames(flags)+", close", data)
+	}
+}
+
+func checkSFTPResume(b *checker, c *session, name string) {
+	data := someDump(writtenSize)
+	c.mustPut(name, data[:100_003])
+	b.wrote("put -a from 100003", c.Put(name, raw.FlagWrite|raw.FlagCreat, raw.Blocks(data[100_003:], 100_003)))
+	c.has(name, "put of 100003 bytes and put -a of the rest", data)
+}
+
+func checkSFTPResumeAppend(b *checker, c *session, name string) {
+	data := someDump(writtenSize)
+	const first, second = 100_003, 200_007
+	c.mustPut(name, data[:first])
+	b.wrote("appending from 100003", c.Put(name, raw.OpenResume, raw.Blocks(data[first:second], first)))
+	c.has(name, "put of 100003 bytes and appending with offsets from there", data[:second])
+	c.appends(data[second:], name, "offset 0 in each write", func(int, int64) int64 { return 0 })
+	c.has(name, "appending with offset 0 in each write", data)
+}
+
+func checkSFTPAppendTwoHandles(b *checker, c *session, name string) {
+	data := someDump(writtenSize)
+	c.mustPut(name, data[:appendBase])
+	var handles []string
+	for range 2 {
+		h, err := c.Open(name, raw.OpenResume)
+		b.wrote("open"+raw.FlagNames(raw.OpenResume), err)
+		handles = append(handles, h)
+	}
+	for i, bl := range raw.Blocks(data[appendBase:], 0) {
+		b.wrote("a write through one of two handles that append", c.Write(handles[i%2], []raw.Block{bl}))
+	}
+	for _, h := range handles {
+		b.wrote("close", c.CloseHandle(h))
+	}
+	c.has(name, "Writes through two handles that append", data)
+}
+
+func checkSFTPResumeTwice(b *checker, c *session, name string) {
+	data := someDump(writtenSize)
+	for from, step := 0, 77_777; from < len(data); from += step {
+		to := min(from+step, len(data))
+		b.wrote("put -a", c.Put(name, raw.FlagWrite|raw.FlagCreat, raw.Blocks(data[from:to], int64(from))))
+		if a, err := c.Stat(raw.FxpStat, name); err != nil || a.Size != uint64(to) {
+			b.wrong("put -a up to "+fmt.Sprint(to)+" and stat", "that size", fmt.Sprintf("%v %v", a, err))
+		}
+	}
+	c.has(name, "put -a in four parts", data)
+}
+
+func checkSFTPOutOfOrder(b *checker, c *session, name string) {
+	data := someDump(writtenSize)
+	bs := raw.Blocks(data, 0)
+	slices.Reverse(bs)
+	b.rng.Shuffle(len(bs), func(i, j int) { bs[i], bs[j] = bs[j], bs[i] })
+	b.wrote("writes out of order", c.Put(name, raw.OpenPut, bs))
+	c.has(name, "writes out of order", data)
+}
+
+func checkSFTPRewriteMiddle(b *checker, c *session, name string) {
+	data := someDump(writtenSize)
+	c.mustPut(name, data)
+	patch := []byte("-- changed here --")
+	b.wrote("a write at 150000", c.Put(name, raw.FlagWrite, []raw.Block{{Offset: 150_000, Data: patch}}))
+	copy(data[150_000:], patch)
+	c.has(name, "a write in the middle", data)
+}
+
+func checkSFTPPaddedWrite(b *checker, c *session, name string) {
+	data := someDump(writtenSize)
+	bs := raw.Blocks(data, 0)
+	for i := range bs {
+		bs[i].Pad = []byte{0, 0, 0, 0}
+	}
+	b.wrote("writes padded with four bytes", c.Put(name, raw.OpenPut, bs))
+	c.has(name, "writes padded with four bytes", data)
+}
+
+func checkSFTPReadAndWrite(b *checker, c *session, name string) {
+	h, err := c.Open(name, raw.FlagRead|raw.OpenPut)
+	b.wrote("open for reading and writing", err)
+	b.wrote("write", c.Write(h, []raw.Block{{Data: someDump(5000)}}))
+	got, err := c.Read(h, 1000, 2000)
+	b.wrote("read", err)
+	c.same("a read through the handle written with", got, someDump(5000)[1000:3000])
+	b.wrote("close", c.CloseHandle(h))
+}
+
+func checkSFTPReadBack(b *checker, c *session, name string) {
+	data := someDump(writtenSize)
+	c.mustPut(name, data)
+	h, err := c.Open(name, raw.FlagRead)
+	b.wrote("open for reading", err)
+	got, err := c.Read(h, 1234, 100)
+	b.wrote("read", err)
+	c.same("a read of 100 bytes at 1234", got, data[1234:1334])
+	got, err = c.Read(h, writtenSize-10, 100)
+	b.wrote("read", err)
+	c.same("a read of 100 bytes, 10 before the end", got, data[writtenSize-10:])
+	for _, at := range []int64{writtenSize, writtenSize + 1000} {
+		if got, err := c.Read(h, at, 100); err != io.EOF {
+			b.wrong("a read behind the end", "the status EOF", fmt.Sprintf("%d bytes, %v", len(got), err))
+		}
+	}
+	b.wrote("close", c.CloseHandle(h))
+}
+
+func checkSFTPSetstat(b *checker, c *session, name string) {
+	data := someDump(1000)
+	c.mustPut(name, data)
+	h, err := c.Open(name, raw.FlagWrite)
+	b.wrote("open", err)
+	a := raw.Attrs{Flags: raw.AttrMode | raw.AttrTimes, Mode: 0o600, Atime: 1441782829, Mtime: 1441782829}
+	b.wrote("fsetstat of mode and times", c.Do("fsetstat", raw.FxpFsetstat, raw.Packet(nil).Str(h).Attrs(a)))
+	b.wrote("close", c.CloseHandle(h))
+	for _, a := range []raw.Attrs{{Flags: raw.AttrMode, Mode: 0o600}, {Flags: raw.AttrTimes, Mtime: 1441782829}, {Flags: raw.AttrOwner}} {
+		b.wrote("setstat of "+a.String(), c.Do("setstat", raw.FxpSetstat, raw.Packet(nil).Str(name).Attrs(a)))
+	}
+	if got, err := c.Stat(raw.FxpStat, name); err != nil || got.Mode&0o7777 != 0o666 {
+		b.wrong("chmod 600 and stat", "the mode 0666 as before", fmt.Sprintf("%v %v", got, err))
+	}
+	c.has(name, "setstat", data)
+}
+
+func checkSFTPNextSession(b *checker) {
+	req, key := b.create(), raw.NewKey("ed25519")
+	a := b.access(req, key)
+	data := someDump(writtenSize)
+	c := b.session(a, key)
+	c.mustPut(a.file, data[:200_000])
+	c.End()
+	c = b.session(a, key)
+	if got, err := c.Stat(raw.FxpStat, a.file); err != nil || got.Size != 200_000 {
+		b.wrong("put of 200000 bytes, and stat in the next session", "size 200000", fmt.Sprintf("%v %v", got, err))
+	}
+	b.wrote("put -a in the next session", c.Put(a.file, raw.FlagWrite|raw.FlagCreat, raw.Blocks(data[200_000:], 200_000)))
+	c.has(a.file, "put and, in the next session, put -a", data)
+}
+
+func checkSFTPInterrupted(b *checker) {
+	req, key := b.create(), raw.NewKey("ed25519")
+	a := b.access(req, key)
+	data := someDump(writtenSize)
+	c := b.session(a, key)
+	h, err := c.Open(a.file, raw.OpenPut)
+	if err != nil {
+		b.blocked("sftp/put", "open: %v", err)
+	}
+	const sent = 5 * raw.BlockSize
+	if err := c.Write(h, raw.Blocks(data[:sent], 0)); err != nil {
+		b.blocked("sftp/put", "write: %v", err)
+	}
+	c.Drop()
+	c = b.session(a, key)
+	var got raw.Attrs
+	for range 40 { // a server may take a moment to notice the break
+		if got, err = c.Stat(raw.FxpStat, a.file); err == nil && got.Size == sent {
+			break
+		}
+		b.pause(50 * time.Millisecond)
+	}
+	if err != nil || got.Size != sent {
+		b.wrong(fmt.Sprintf("%d bytes, all acknowledged, then the connection broken; stat in the next session", sent), "that size", fmt.Sprintf("%v %v", got, err))
+	}
+	b.wrote("put -a after the break", c.Put(a.file, raw.OpenResume, raw.Blocks(data[sent:], sent)))
+	c.has(a.file, "put -a after a broken connection", data)
+	c.End()
+}
+
+func checkSFTPTwoSessions(b *checker) {
+	req, key := b.create(), raw.NewKey("ed25519")
+	a := b.access(req, key)
+	one, two := b.session(a, key), b.session(a, key)
+	data := someDump(writtenSize)
+	b.wrote("put in one session", one.Put(a.file, raw.OpenPut, raw.Blocks(data, 0)))
+	two.has(a.file, "put in one session, seen in another open one", data)
+}
+
+func checkSFTPOwnShare(b *checker) {
+	first, second := b.create("filename", "twin.dump"), b.create("filename", "twin.dump")
+	c, d := b.sftp(first), b.sftp(second)
+	x, y := someDump(4000), someDump(5000)
+	c.mustPut(first.filename(), x)
+	d.mustPut(second.filename(), y)
+	c.has(first.filename(), "put to two requests' shares", x)
+	d.has(second.filename(), "put to two requests' shares", y)
+}
+
+func checkSFTPSameDump(b *checker) {
+	req := b.create()
+	c := b.sftp(req)
+	c.mustPut(req.filename(), sized(205678))
+	c.End()
+	r := b.status(req)
+	for range 20 {
+		if r = b.status(req); r.request()["filesize"] != nil {
+			break
+		}
+		b.pause(50 * time.Millisecond)
+	}
+	b.shows(r, "put over SFTP and then status", "filesize", `"200.86 Kb"`)
+	b.shows(r, "put over SFTP and then status", "postgresql", `"9.4"`)
+	b.holds(req, "put over SFTP", sized(205678))
+	b.put(req, sized(1024))
+	c = b.sftp(req)
+	c.has(req.filename(), "upload over HTTP after one over SFTP", sized(1024))
 }

@@ -141,75 +141,85 @@ func statusChecks() []check {
 	checks := []check{
 		{id: "status/answer", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "status answers the request.",
-			run: func(b *checker) {
-				req := b.draft()
-				r := b.accepted(b.api("status", b.way("status"), req.auth()))
-				if r.request() == nil {
-					b.wrong(r.What, "the object request", r.Summary())
-				}
-				if got := number(r.request()["id"]); got != "" && got != req.id {
-					b.wrong(r.What, "request "+req.id, "request "+got)
-				}
-			}},
+			run:  checkStatusAnswer},
 		{id: "status/same-twice", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "In draft nothing changes by itself: two status calls show the same.",
-			run: func(b *checker) {
-				req := b.draft()
-				x, y := b.api("status", b.way("status"), req.auth()), b.api("status", b.way("status"), req.auth())
-				for _, k := range statusKeys {
-					if k.name != "elapsed" && show(x.request()[k.name]) != show(y.request()[k.name]) {
-						b.wrong(y.What+" again", k.name+" as before: "+show(x.request()[k.name]), show(y.request()[k.name]))
-					}
-				}
-			}},
+			run:  checkStatusSameTwice},
 		{id: "status/own-request", rows: rows("7"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "Each request's status shows that request, with its own values.",
-			run: func(b *checker) {
-				first, second := b.create("filename", "first.dump"), b.create("filename", "second.dump")
-				for _, req := range []request{first, second, first} {
-					r := b.status(req)
-					if got := text(r.request()["filename"]); got != req.filename() {
-						b.wrong(r.What, "filename "+req.filename(), show(r.request()["filename"]))
-					}
-				}
-			}},
+			run:  checkStatusOwnRequest},
 	}
 	for _, k := range statusKeys {
 		checks = append(checks, check{id: "status/" + k.name, rows: rows("7"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "status always has " + k.name + ", with a value of its type, from draft to the end.",
-			run: func(b *checker) {
-				j := b.lifecycle("main")
-				if b.opts.Resume == nil {
-					j.draft(b)
-					b.keyIs(k, "in draft", j.atDraft)
-					j.uploaded(b)
-					b.keyIs(k, "after the upload", j.atUpload)
-				}
-				j.finished(b)
-				for _, r := range j.polls {
-					b.keyIs(k, "in state "+text(r.request()["state"]), r)
-				}
-				b.keyIs(k, "in state "+text(j.field("state")), j.last)
-			}})
+			run:  func(b *checker) { checkStatusKey(b, k) }})
 	}
 	return append(checks,
 		check{id: "status/unchanging", rows: rows("7"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "id, key, email, target, aim, filename, timezone, created_at and the URLs stay the same from create to the end.",
-			run: func(b *checker) {
-				j := b.lifecycle("main")
-				j.finished(b)
-				first := j.atDraft.request()
-				if saved := b.opts.Resume; saved != nil {
-					first = saved.Status
-				}
-				for _, r := range append([]reply{j.atUpload}, j.polls...) {
-					for _, key := range []string{"id", "key", "email", "target", "aim", "filename", "timezone", "created_at", "issue", "status_url", "notes_url", "original_sql_url", "original_dump_url", "upgraded_sql_url", "upgraded_dump_url", "modules_url"} {
-						if x, y := show(first[key]), show(r.request()[key]); r.object != nil && x != y {
-							b.wrong(fmt.Sprintf("status in state %s", text(r.request()["state"])), key+" unchanged: "+x, y)
-						}
-					}
-				}
-			}})
+			run:  checkStatusUnchanging})
+}
+
+func checkStatusAnswer(b *checker) {
+	req := b.draft()
+	r := b.accepted(b.api("status", b.way("status"), req.auth()))
+	if r.request() == nil {
+		b.wrong(r.What, "the object request", r.Summary())
+	}
+	if got := number(r.request()["id"]); got != "" && got != req.id {
+		b.wrong(r.What, "request "+req.id, "request "+got)
+	}
+}
+
+func checkStatusSameTwice(b *checker) {
+	req := b.draft()
+	x, y := b.api("status", b.way("status"), req.auth()), b.api("status", b.way("status"), req.auth())
+	for _, k := range statusKeys {
+		if k.name != "elapsed" && show(x.request()[k.name]) != show(y.request()[k.name]) {
+			b.wrong(y.What+" again", k.name+" as before: "+show(x.request()[k.name]), show(y.request()[k.name]))
+		}
+	}
+}
+
+func checkStatusOwnRequest(b *checker) {
+	first, second := b.create("filename", "first.dump"), b.create("filename", "second.dump")
+	for _, req := range []request{first, second, first} {
+		r := b.status(req)
+		if got := text(r.request()["filename"]); got != req.filename() {
+			b.wrong(r.What, "filename "+req.filename(), show(r.request()["filename"]))
+		}
+	}
+}
+
+func checkStatusKey(b *checker, k statusKey) {
+	j := b.lifecycle("main")
+	if b.opts.Resume == nil {
+		j.draft(b)
+		b.keyIs(k, "in draft", j.atDraft)
+		j.uploaded(b)
+		b.keyIs(k, "after the upload", j.atUpload)
+	}
+	j.finished(b)
+	for _, r := range j.polls {
+		b.keyIs(k, "in state "+text(r.request()["state"]), r)
+	}
+	b.keyIs(k, "in state "+text(j.field("state")), j.last)
+}
+
+func checkStatusUnchanging(b *checker) {
+	j := b.lifecycle("main")
+	j.finished(b)
+	first := j.atDraft.request()
+	if saved := b.opts.Resume; saved != nil {
+		first = saved.Status
+	}
+	for _, r := range append([]reply{j.atUpload}, j.polls...) {
+		for _, key := range []string{"id", "key", "email", "target", "aim", "filename", "timezone", "created_at", "issue", "status_url", "notes_url", "original_sql_url", "original_dump_url", "upgraded_sql_url", "upgraded_dump_url", "modules_url"} {
+			if x, y := show(first[key]), show(r.request()[key]); r.object != nil && x != y {
+				b.wrong(fmt.Sprintf("status in state %s", text(r.request()["state"])), key+" unchanged: "+x, y)
+			}
+		}
+	}
 }
 
 // keyIs ends the check unless the status has the key with a value of its type.
@@ -253,8 +263,11 @@ func (b *checker) createdNow(req request) {
 	}
 }
 
-// urlForms are the URLs of a request and the ends of their paths.
-var urlForms = []struct{ key, path string }{
+// urlForm is a URL of a request and the end of its path.
+type urlForm struct{ key, path string }
+
+// urlForms are the URLs of a request.
+var urlForms = []urlForm{
 	{"status_url", "status"}, {"notes_url", "upgraded/notes"}, {"original_sql_url", "original/sql"}, {"original_dump_url", "original/archive"},
 	{"upgraded_sql_url", "upgraded/sql"}, {"upgraded_dump_url", "upgraded/archive"}, {"modules_url", "modules/archive"},
 }
@@ -262,54 +275,64 @@ var urlForms = []struct{ key, path string }{
 // requestURL is the form of a request's URLs: base, region, id, key, path.
 var requestURL = regexp.MustCompile(`^(https?://[^/]+(?:/.*)?)/database/([^/]*)/([^/]*)/([^/]*)/(.+)$`)
 
+// urlPart makes the check of one part of the URLs.
+func urlPart(id, says string, wrong func(b *checker, req request, m []string) string) check {
+	return check{id: "url-form/" + id, rows: rows("7"), evidence: EvidenceDocumented, gentle: true, says: says,
+		run: func(b *checker) {
+			req := b.draft()
+			r := b.lifecycleStatus(req)
+			for _, f := range urlForms {
+				if m := requestURL.FindStringSubmatch(text(r.request()[f.key])); m != nil {
+					if want := wrong(b, req, m); want != "" {
+						b.wrong(r.What, f.key+" with "+want, m[0])
+					}
+				}
+			}
+		}}
+}
+
 func urlFormChecks() []check {
 	var checks []check
 	for _, f := range urlForms {
 		checks = append(checks, check{id: "url-form/" + f.key, rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: f.key + " is <base>/database/<region>/<id>/<key>/" + f.path + ".",
-			run: func(b *checker) {
-				req := b.draft()
-				r := b.lifecycleStatus(req)
-				got := text(r.request()[f.key])
-				m := requestURL.FindStringSubmatch(got)
-				if m == nil || m[3] != req.id || m[5] != f.path || m[4] != req.key && !sameEscaped(m[4], req.key) {
-					b.wrong(r.What, fmt.Sprintf("%s in the form %s/database/%s/%s/%s/%s", f.key, b.public, b.target.Region, req.id, req.key, f.path), show(r.request()[f.key]))
-				}
-			}})
-	}
-	part := func(id, says string, wrong func(b *checker, req request, m []string) string) check {
-		return check{id: "url-form/" + id, rows: rows("7"), evidence: EvidenceDocumented, gentle: true, says: says,
-			run: func(b *checker) {
-				req := b.draft()
-				r := b.lifecycleStatus(req)
-				for _, f := range urlForms {
-					if m := requestURL.FindStringSubmatch(text(r.request()[f.key])); m != nil {
-						if want := wrong(b, req, m); want != "" {
-							b.wrong(r.What, f.key+" with "+want, m[0])
-						}
-					}
-				}
-			}}
+			run:  func(b *checker) { checkURLForm(b, f) }})
 	}
 	return append(checks,
-		part("base", "The URLs lead to the server that was asked, by its public base.", func(b *checker, _ request, m []string) string {
-			if m[1] == b.public {
-				return ""
-			}
-			return "the base " + b.public
-		}),
-		part("region", "The region in the URLs is eu1.", func(b *checker, _ request, m []string) string {
-			if m[2] == b.target.Region {
-				return ""
-			}
-			return "the region " + b.target.Region
-		}),
-		part("key", "The key stands in the URLs as it is, its = unescaped.", func(b *checker, req request, m []string) string {
-			if m[4] == req.key || !sameEscaped(m[4], req.key) {
-				return ""
-			}
-			return "the key unescaped"
-		}))
+		urlPart("base", "The URLs lead to the server that was asked, by its public base.", checkURLFormBase),
+		urlPart("region", "The region in the URLs is eu1.", checkURLFormRegion),
+		urlPart("key", "The key stands in the URLs as it is, its = unescaped.", checkURLFormKey))
+}
+
+func checkURLForm(b *checker, f urlForm) {
+	req := b.draft()
+	r := b.lifecycleStatus(req)
+	got := text(r.request()[f.key])
+	m := requestURL.FindStringSubmatch(got)
+	if m == nil || m[3] != req.id || m[5] != f.path || m[4] != req.key && !sameEscaped(m[4], req.key) {
+		b.wrong(r.What, fmt.Sprintf("%s in the form %s/database/%s/%s/%s/%s", f.key, b.public, b.target.Region, req.id, req.key, f.path), show(r.request()[f.key]))
+	}
+}
+
+func checkURLFormBase(b *checker, _ request, m []string) string {
+	if m[1] == b.public {
+		return ""
+	}
+	return "the base " + b.public
+}
+
+func checkURLFormRegion(b *checker, _ request, m []string) string {
+	if m[2] == b.target.Region {
+		return ""
+	}
+	return "the region " + b.target.Region
+}
+
+func checkURLFormKey(b *checker, req request, m []string) string {
+	if m[4] == req.key || !sameEscaped(m[4], req.key) {
+		return ""
+	}
+	return "the key unescaped"
 }
 
 // sameEscaped reports whether text is the key with escapes.

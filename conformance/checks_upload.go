@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -72,25 +73,23 @@ func exact(id, row string, evidence Evidence, says string, dump func(b *checker)
 		}}
 }
 
-func uploadChecks() []check {
-	small := func(b *checker) []byte { return sqlDump("9.4.5", everyByte()) }
-	typed := func(ctype string) func(c *raw.Call) {
-		return func(c *raw.Call) {
-			c.ContentType = ctype
-			if ctype == "" {
-				ctype = "none"
-			}
-			c.What += ", Content-Type " + ctype
-		}
+// smallDump is a small dump that has every byte.
+func smallDump(*checker) []byte { return sqlDump("9.4.5", everyByte()) }
+
+// withContentType changes the Content-Type of a call.
+func withContentType(ctype string) func(c *raw.Call) {
+	return func(c *raw.Call) {
+		c.ContentType = ctype
+		c.What += ", Content-Type " + cmp.Or(ctype, "none")
 	}
+}
+
+func uploadChecks() []check {
 	return []check{
 		{id: "upload/answer", rows: rows("4.1", "4.6"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "upload of a dump, with key and request in the query, succeeds.",
-			run: func(b *checker) {
-				r := readReply(b.must(b.composeUpload(b.create(), b.dump())))
-				b.accepted(r)
-			}},
-		exact("bytes", "4.1", EvidenceDocumented, "The body is the dump, byte for byte, whatever bytes it has.", small, nil),
+			run:  checkUploadAnswer},
+		exact("bytes", "4.1", EvidenceDocumented, "The body is the dump, byte for byte, whatever bytes it has.", smallDump, nil),
 		exact("custom-format", "4.1", EvidenceDocumented, "A dump made by pg_dump -Fc arrives byte for byte.", (*checker).dump, nil),
 		exact("line-ends", "4.1", EvidenceDocumented, "Line ends are kept: CRLF, CR, and the last one.",
 			func(*checker) []byte {
@@ -107,32 +106,15 @@ func uploadChecks() []check {
 		exact("form-looking", "4.2", EvidenceDocumented, "A body that looks like a form, sent as one, is still the dump.",
 			func(*checker) []byte {
 				return append([]byte("request=1&key=x&a=%41+b&"), sqlDump("9.4.5", []byte("&request=2&key=y%3D%3D&c=+%2B"))...)
-			}, typed(formType)),
-		exact("form-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of a form (curl's default) is taken as it is.", small, typed(formType)),
-		exact("no-type", "4.2", EvidenceDocumented, "A dump without Content-Type is taken as it is.", small, typed("")),
-		exact("odd-type", "4.2", EvidenceDocumented, "A dump with some other Content-Type is taken as it is.", small, typed("application/x-gzip; charset=binary")),
-		exact("json-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of JSON is taken as it is.", small, typed("application/json")),
-		exact("multipart-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of a multipart body is taken as it is.", small, typed("multipart/form-data; boundary=dump")),
+			}, withContentType(formType)),
+		exact("form-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of a form (curl's default) is taken as it is.", smallDump, withContentType(formType)),
+		exact("no-type", "4.2", EvidenceDocumented, "A dump without Content-Type is taken as it is.", smallDump, withContentType("")),
+		exact("odd-type", "4.2", EvidenceDocumented, "A dump with some other Content-Type is taken as it is.", smallDump, withContentType("application/x-gzip; charset=binary")),
+		exact("json-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of JSON is taken as it is.", smallDump, withContentType("application/json")),
+		exact("multipart-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of a multipart body is taken as it is.", smallDump, withContentType("multipart/form-data; boundary=dump")),
 		{id: "upload/wrapped", rows: rows("4.1", "4.2"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A body that a Content-Type calls a wrapping of something is stored as it came: a multipart form, gzip, zip, a form.",
-			run: func(b *checker) {
-				dump := sqlDump("9.4.5", []byte("-- wrapped\n"))
-				file, field := raw.Call{}, raw.Call{}
-				file.ContentType, file.Body = multipartBody(nil, &filePart{field: "dump", filename: "backup.sql", ctype: "application/octet-stream", data: dump})
-				field.ContentType, field.Body = multipartBody(params{"dump", string(dump)}, nil)
-				for _, c := range []raw.Call{file, field,
-					{ContentType: "application/gzip", Body: fixture("openchs.sql.gz")},
-					{ContentType: "application/zip", Body: fixture("openchs.zip")},
-					{ContentType: formType, Body: []byte(params{"dump", string(dump)}.encode())},
-				} {
-					req := b.create()
-					up := b.composeUpload(req, c.Body)
-					up.ContentType = c.ContentType
-					up.What += ", Content-Type " + c.ContentType
-					b.accepted(readReply(b.must(up)))
-					b.holds(req, up.What, c.Body)
-				}
-			}},
+			run:  checkUploadWrapped},
 		exact("chunked", "4.3", EvidenceObserved, "A dump sent in chunks, without Content-Length, arrives whole.", func(b *checker) []byte { return sqlDump("9.4.5", b.random(300<<10)) },
 			func(c *raw.Call) { c.Chunked = true; c.What += " in chunks" }),
 		exact("expect-continue", "4.3", EvidenceDocumented, "A dump announced with Expect: 100-continue is taken.", func(b *checker) []byte { return sqlDump("9.4.5", b.random(100<<10)) },
@@ -140,96 +122,136 @@ func uploadChecks() []check {
 				c.Header = map[string][]string{"Expect": {"100-continue"}}
 				c.What += " with Expect: 100-continue"
 			}),
-		exact("put", "1.5", EvidenceAssumed, "A dump sent with PUT (curl -T) is taken.", small, func(c *raw.Call) { c.Method = "PUT"; c.What = strings.Replace(c.What, "POST", "PUT", 1) }),
+		exact("put", "1.5", EvidenceAssumed, "A dump sent with PUT (curl -T) is taken.", smallDump, func(c *raw.Call) { c.Method = "PUT"; c.What = strings.Replace(c.What, "POST", "PUT", 1) }),
 		{id: "upload/http-1.0", rows: rows("4.3"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A dump sent with HTTP/1.0 is taken.",
-			run: func(b *checker) {
-				req := b.create()
-				data := small(b)
-				c := b.composeUpload(req, data)
-				c.What += " with HTTP/1.0"
-				r := readReply(b.mustRaw(c, b.rawUpload(c, "1.0", fmt.Sprintf("Content-Length: %d", len(data)), data), false))
-				b.accepted(r)
-				b.holds(req, c.What, data)
-			}},
+			run:  checkUploadHTTP10},
 		{id: "upload/still-draft", rows: rows("4.7", "6.1"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites,
 			says: "After an upload the state is still draft.",
-			run: func(b *checker) {
-				req, _ := b.uploaded()
-				if r := b.status(req); r.request()["state"] != "draft" {
-					b.wrong("upload and then status", `state "draft"`, show(r.request()["state"]))
-				}
-			}},
+			run:  checkUploadStillDraft},
 		{id: "upload/own-request", rows: rows("4.1"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A dump belongs to its request: another request's upload doesn't touch it.",
-			run: func(b *checker) {
-				first, second := b.create("filename", "bystander.dump"), b.create()
-				x, y := sqlDump("9.4.5", []byte("-- first\n")), sqlDump("9.6.1", []byte("-- the second\n"))
-				b.put(first, x)
-				b.put(second, y)
-				b.holds(first, "two uploads to two requests", x)
-				b.holds(second, "two uploads to two requests", y)
-			}},
+			run:  checkUploadOwnRequest},
 		{id: "upload/replaces", rows: rows("4.4"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "A later upload replaces an earlier one, also when it is shorter.",
-			run: func(b *checker) {
-				req := b.create()
-				for _, n := range []int{60000, 100, 70000} {
-					dump := sqlDump("9.4.5", bytes.Repeat([]byte("-- x\n"), n/5))
-					b.accepted(readReply(b.must(b.composeUpload(req, dump))))
-					b.holds(req, "an upload after another", dump)
-				}
-			}},
+			run:  checkUploadReplaces},
 		{id: "upload/only-draft", rows: rows("4.4", "2"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess,
 			says: "After process an upload is refused with STATE:INVALID, and the dump stays.",
-			run: func(b *checker) {
-				req, dump := b.uploaded()
-				b.mustProcess(req)
-				r := readReply(b.must(b.composeUpload(req, sqlDump("9.4.5", nil))))
-				f := b.reasoned(r, "STATE:INVALID")
-				b.stateInvalid(r, f, "draft")
-				b.holds(req, "an upload after process", dump)
-			}},
+			run:  checkUploadOnlyDraft},
 		{id: "upload/broken-refused", rows: rows("2", "4.5"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "A body that ends early is refused with DUMP:INCOMPLETE, received and expected_size.",
-			run: func(b *checker) {
-				req := b.create()
-				data := small(b)
-				c := b.composeUpload(req, data)
-				c.What += ", of which only 200 bytes are sent"
-				r := readReply(b.mustRaw(c, b.rawUpload(c, "1.1", fmt.Sprintf("Content-Length: %d", len(data)), data[:200]), true))
-				f := b.reasoned(r, "DUMP:INCOMPLETE")
-				if number(f["received"]) != "200" || number(f["expected_size"]) != fmt.Sprint(len(data)) {
-					b.wrong(c.What, fmt.Sprintf("received 200 and expected_size %d", len(data)), show(map[string]any(f)))
-				}
-			}},
+			run:  checkUploadBrokenRefused},
 		{id: "upload/broken-keeps-earlier", rows: rows("4.5"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "A broken upload leaves the dump that was there before, whole.",
-			run: func(b *checker) {
-				req := b.create()
-				before := sqlDump("9.4.5", []byte("-- before\n"))
-				b.put(req, before)
-				data := small(b)
-				for _, header := range []string{fmt.Sprintf("Content-Length: %d", len(data)), "Transfer-Encoding: chunked"} {
-					sent := data[:200]
-					if strings.HasPrefix(header, "T") {
-						sent = []byte("c8\r\n" + string(sent) + "\r\n")
-					}
-					c := b.composeUpload(req, data)
-					b.tryRaw(c, b.rawUpload(c, "1.1", header, sent), true)
-					b.holds(req, "an upload that breaks off, after a whole one", before)
-				}
-			}},
+			run:  checkUploadBrokenKeepsEarlier},
 		{id: "upload/empty", rows: rows("4.6"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "An upload of nothing is answered in order, by a JSON object with failures.",
-			run: func(b *checker) {
-				r := readReply(b.must(b.composeUpload(b.create(), []byte{})))
-				b.object(r)
-				v, there := r.object["failures"]
-				if _, ok := v.([]any); there && !ok || r.Status >= 500 {
-					b.wrong(r.What, "a JSON object with the list failures", r.Summary())
-				}
-			}},
+			run:  checkUploadEmpty},
+	}
+}
+
+func checkUploadAnswer(b *checker) {
+	r := readReply(b.must(b.composeUpload(b.create(), b.dump())))
+	b.accepted(r)
+}
+
+func checkUploadWrapped(b *checker) {
+	dump := sqlDump("9.4.5", []byte("-- wrapped\n"))
+	file, field := raw.Call{}, raw.Call{}
+	file.ContentType, file.Body = multipartBody(nil, &filePart{field: "dump", filename: "backup.sql", ctype: "application/octet-stream", data: dump})
+	field.ContentType, field.Body = multipartBody(params{"dump", string(dump)}, nil)
+	for _, c := range []raw.Call{file, field,
+		{ContentType: "application/gzip", Body: fixture("openchs.sql.gz")},
+		{ContentType: "application/zip", Body: fixture("openchs.zip")},
+		{ContentType: formType, Body: []byte(params{"dump", string(dump)}.encode())},
+	} {
+		req := b.create()
+		up := b.composeUpload(req, c.Body)
+		up.ContentType = c.ContentType
+		up.What += ", Content-Type " + c.ContentType
+		b.accepted(readReply(b.must(up)))
+		b.holds(req, up.What, c.Body)
+	}
+}
+
+func checkUploadHTTP10(b *checker) {
+	req := b.create()
+	data := smallDump(b)
+	c := b.composeUpload(req, data)
+	c.What += " with HTTP/1.0"
+	r := readReply(b.mustRaw(c, b.rawUpload(c, "1.0", fmt.Sprintf("Content-Length: %d", len(data)), data), false))
+	b.accepted(r)
+	b.holds(req, c.What, data)
+}
+
+func checkUploadStillDraft(b *checker) {
+	req, _ := b.uploaded()
+	if r := b.status(req); r.request()["state"] != "draft" {
+		b.wrong("upload and then status", `state "draft"`, show(r.request()["state"]))
+	}
+}
+
+func checkUploadOwnRequest(b *checker) {
+	first, second := b.create("filename", "bystander.dump"), b.create()
+	x, y := sqlDump("9.4.5", []byte("-- first\n")), sqlDump("9.6.1", []byte("-- the second\n"))
+	b.put(first, x)
+	b.put(second, y)
+	b.holds(first, "two uploads to two requests", x)
+	b.holds(second, "two uploads to two requests", y)
+}
+
+func checkUploadReplaces(b *checker) {
+	req := b.create()
+	for _, n := range []int{60000, 100, 70000} {
+		dump := sqlDump("9.4.5", bytes.Repeat([]byte("-- x\n"), n/5))
+		b.accepted(readReply(b.must(b.composeUpload(req, dump))))
+		b.holds(req, "an upload after another", dump)
+	}
+}
+
+func checkUploadOnlyDraft(b *checker) {
+	req, dump := b.uploaded()
+	b.mustProcess(req)
+	r := readReply(b.must(b.composeUpload(req, sqlDump("9.4.5", nil))))
+	f := b.reasoned(r, "STATE:INVALID")
+	b.stateInvalid(r, f, "draft")
+	b.holds(req, "an upload after process", dump)
+}
+
+func checkUploadBrokenRefused(b *checker) {
+	req := b.create()
+	data := smallDump(b)
+	c := b.composeUpload(req, data)
+	c.What += ", of which only 200 bytes are sent"
+	r := readReply(b.mustRaw(c, b.rawUpload(c, "1.1", fmt.Sprintf("Content-Length: %d", len(data)), data[:200]), true))
+	f := b.reasoned(r, "DUMP:INCOMPLETE")
+	if number(f["received"]) != "200" || number(f["expected_size"]) != fmt.Sprint(len(data)) {
+		b.wrong(c.What, fmt.Sprintf("received 200 and expected_size %d", len(data)), show(map[string]any(f)))
+	}
+}
+
+func checkUploadBrokenKeepsEarlier(b *checker) {
+	req := b.create()
+	before := sqlDump("9.4.5", []byte("-- before\n"))
+	b.put(req, before)
+	data := smallDump(b)
+	for _, header := range []string{fmt.Sprintf("Content-Length: %d", len(data)), "Transfer-Encoding: chunked"} {
+		sent := data[:200]
+		if strings.HasPrefix(header, "T") {
+			sent = []byte("c8\r\n" + string(sent) + "\r\n")
+		}
+		c := b.composeUpload(req, data)
+		b.tryRaw(c, b.rawUpload(c, "1.1", header, sent), true)
+		b.holds(req, "an upload that breaks off, after a whole one", before)
+	}
+}
+
+func checkUploadEmpty(b *checker) {
+	r := readReply(b.must(b.composeUpload(b.create(), []byte{})))
+	b.object(r)
+	v, there := r.object["failures"]
+	if _, ok := v.([]any); there && !ok || r.Status >= 500 {
+		b.wrong(r.What, "a JSON object with the list failures", r.Summary())
 	}
 }
 

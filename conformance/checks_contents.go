@@ -1,0 +1,170 @@
+package conformance
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
+)
+
+func (b *checker) textual(a raw.Answer) {
+	plain := string(a.Body)
+	isSQL := strings.Contains(plain, "CREATE TABLE") || strings.Contains(plain, "SET ") || strings.Contains(plain, "INSERT ") || strings.Contains(plain, "COPY ")
+	if !a.OK() || a.Broken != "" {
+		b.wrong(a.What, "the database as SQL text", a.Summary())
+	}
+	if !isSQL || a.Size <= raw.KeptBody && !utf8.Valid(a.Body) || strings.HasPrefix(plain, "PGDMP") || strings.HasPrefix(plain, "PK\x03\x04") {
+		b.wrong(a.What, "plain SQL text", a.Summary())
+	}
+}
+
+func checkURLsSQLIsText(b *checker) {
+	for _, name := range []string{"main", "gzip", "zip"} {
+		j := b.lifecycle(name)
+		j.doneOrStop(b)
+		for _, key := range []string{"original_sql_url", "upgraded_sql_url"} {
+			// A server may be unable to read a form of dump, and say so.
+			if a := b.fetch(b.reachable(text(j.field(key)))); a.OK() {
+				a.What += " of " + lifecyclePlans[name].form
+				b.textual(a)
+			}
+		}
+	}
+}
+
+func checkURLsUpgradedWhole(b *checker) {
+	for _, name := range []string{"main", "gzip", "zip"} {
+		j := b.lifecycle(name)
+		j.doneOrStop(b)
+		a := b.archive("upgraded_dump_url", b.reachable(text(j.field("upgraded_dump_url"))))
+		if problem := unpacks(a.Body); problem != nil {
+			b.wrong(a.What, "a whole archive", fmt.Sprintf("%d bytes that cannot be unpacked: %v", a.Size, problem))
+		}
+		b.notCut(a.What, a.Body, j.dump)
+	}
+	j := b.lifecycle("gzip")
+	sql := b.fetch(b.reachable(text(j.field("upgraded_sql_url"))))
+	b.notCut(sql.What, sql.Body, fixture("openchs.sql"))
+}
+
+func checkURLsOriginalSQL(b *checker) {
+	j := b.lifecycle("gzip")
+	j.doneOrStop(b)
+	a := b.fetch(b.reachable(text(j.field("original_sql_url"))))
+	if want := fixture("openchs.sql"); !a.OK() || !a.Is(want) {
+		b.wrong(a.What+" of a gzip'ed plain dump", "its text", a.Summary()+", "+a.Diff(want))
+	}
+}
+
+func checkURLsOriginalSQLZip(b *checker) {
+	j := b.lifecycle("zip")
+	j.doneOrStop(b)
+	want := unzip(j.dump, "dump.sql")
+	if a := b.fetch(b.reachable(text(j.field("original_sql_url")))); !a.OK() || !a.Is(want) {
+		b.wrong(a.What+" of an Odoo zip", "its dump.sql", a.Summary()+", "+a.Diff(want))
+	}
+}
+
+func checkURLsOriginalSQLPlain(b *checker) {
+	j := b.lifecycle("sftp")
+	j.doneOrStop(b)
+	if a := b.fetch(b.reachable(text(j.field("original_sql_url")))); !a.OK() || !a.Is(j.dump) {
+		b.wrong(a.What+" of a plain dump", "its text", a.Summary()+", "+a.Diff(j.dump))
+	}
+}
+
+func checkURLsOriginalSQLCustom(b *checker) {
+	j := b.lifecycle("main")
+	j.doneOrStop(b)
+	b.textual(b.fetch(b.reachable(text(j.field("original_sql_url")))))
+}
+
+func checkURLsUpgradedSQL(b *checker) {
+	name := "gzip"
+	if b.opts.Production {
+		name = "main"
+	}
+	j := b.lifecycle(name)
+	j.doneOrStop(b)
+	b.textual(b.fetch(b.reachable(text(j.field("upgraded_sql_url")))))
+}
+
+func checkURLsFilestoreZip(b *checker) {
+	j := b.lifecycle("main")
+	j.doneOrStop(b)
+	if j.field("filestore") != true {
+		b.skipf("the upgraded database has no filestore")
+	}
+	a := b.archive("upgraded_dump_url", b.reachable(text(j.field("upgraded_dump_url"))))
+	z, err := zip.NewReader(bytes.NewReader(a.Body), a.Size)
+	if err != nil {
+		b.wrong(a.What+" with filestore true", "a zip", err.Error())
+	}
+	var names []string
+	for _, f := range z.File {
+		names = append(names, f.Name)
+		if unzip(a.Body, f.Name) == nil && !strings.HasSuffix(f.Name, "/") && f.UncompressedSize64 > 0 {
+			b.wrong(a.What, "a zip that can be unpacked", f.Name+" can't be read")
+		}
+	}
+	if !slices.Contains(names, "dump.sql") || !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "filestore/") }) {
+		b.wrong(a.What+" with filestore true", "a zip with dump.sql and filestore/…", fmt.Sprintf("%q", names))
+	}
+}
+
+func (b *checker) notCut(sent string, got, uploaded []byte) {
+	if len(got) < len(uploaded) && bytes.HasPrefix(uploaded, got) {
+		b.wrong(sent, "all of the upgraded database", fmt.Sprintf("the first %d of the %d bytes that were uploaded", len(got), len(uploaded)))
+	}
+}
+
+func unpacks(data []byte) error {
+	switch {
+	case bytes.HasPrefix(data, []byte("\x1f\x8b")):
+		z, err := gzip.NewReader(bytes.NewReader(data))
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, z)
+		return err
+	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
+		z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			return err
+		}
+		for _, f := range z.File {
+			if !f.FileInfo().IsDir() && unzip(data, f.Name) == nil && f.UncompressedSize64 > 0 {
+				return fmt.Errorf("the file %q in it is broken", f.Name)
+			}
+		}
+	}
+	return nil
+}
+
+func unzip(data []byte, name string) []byte {
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil
+	}
+	for _, f := range z.File {
+		if f.Name == name {
+			r, err := f.Open()
+			if err != nil {
+				return nil
+			}
+			defer r.Close()
+			var buf bytes.Buffer
+			if _, err := buf.ReadFrom(r); err != nil {
+				return nil
+			}
+			return buf.Bytes()
+		}
+	}
+	return nil
+}
