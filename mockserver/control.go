@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/upgrademock/upgrademock/mockserver/internal/api"
 	"github.com/upgrademock/upgrademock/mockserver/internal/control"
 	"github.com/upgrademock/upgrademock/mockserver/internal/verify"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
@@ -47,7 +48,7 @@ func (s *Server) isOurs(host string) bool {
 		return true
 	}
 	advertised := s.Advertise()
-	own := append([]string{platformHost, hostname(s.opts.PublicURL), s.opts.SFTPHostname, hostname(advertised.URL), advertised.SFTPHost}, s.opts.CAHosts...)
+	own := append([]string{platformHost, api.Hostname(s.opts.PublicURL), s.opts.SFTPHostname, api.Hostname(advertised.URL), advertised.SFTPHost}, s.opts.CAHosts...)
 	for _, addr := range []string{s.opts.HTTPAddr, s.opts.HTTPSAddr, s.opts.ControlAddr} {
 		own = append(own, hostName(addr))
 	}

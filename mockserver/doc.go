@@ -14,7 +14,5 @@
 // Inside tests [github.com/upgrademock/upgrademock/mockserver/mockservertest] does all that in one call. A *Server is an
 // [net/http.Handler] too, which works without Start, but for SFTP. Any number of servers live side by side in one process.
 //
-// A call's way: routes.go names the handler, call.go reads the parameters, asks the scenario for a fault, lets the handler do its work
-// on the platform and encodes the answer, and the journal gets one event. A login's way: shares.go asks the platform what
-// the user may see, and sftpserver does the rest.
+// A call's way stands in docs/architecture.md.
 package mockserver

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/upgrademock/upgrademock/mockserver/internal/api/database"
 	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
@@ -83,9 +84,8 @@ func (s *Server) request(r platform.Snapshot) Request {
 	if base == "" {
 		base = s.HTTPSURL()
 	}
-	status := s.described(r, base, "")
 	return Request{
-		ID: r.ID, Key: r.Key, Contract: r.Contract, State: r.State, Scenario: r.Scenario, Status: status.values(),
+		ID: r.ID, Key: r.Key, Contract: r.Contract, State: r.State, Scenario: r.Scenario, Status: s.api.Status(r, base),
 		SharedSize: r.SharedSize, Contiguous: r.ContiguousBytes, AccessExpires: r.AccessExpires,
 	}
 }
@@ -133,7 +133,7 @@ func (s *Server) changed(id int64, change func(*platform.Request) (platform.Snap
 
 // Scenarios returns the scenarios in use, in the order in which they are looked at.
 func (s *Server) Scenarios() []*scenario.Scenario {
-	all := s.scripts.all()
+	all := s.scripts.All()
 	return all[:len(all)-1] // without the one for what none of them matches
 }
 
@@ -143,13 +143,13 @@ func (s *Server) AddScenario(script *scenario.Scenario) error {
 	if err != nil {
 		return err
 	}
-	s.scripts.add(script)
+	s.scripts.Add(script)
 	return nil
 }
 
 // RemoveScenario takes the scenario with that name out of use, or all of them for ""; it returns how many there were. Requests that it
 // drives go on.
-func (s *Server) RemoveScenario(name string) int { return s.scripts.remove(name) }
+func (s *Server) RemoveScenario(name string) int { return s.scripts.Remove(name) }
 
 // Await returns the first event that passes, and waits for it if it has not happened yet. It returns ctx's error when
 // that ends first, and any other only when the server is closed.
@@ -223,9 +223,9 @@ func (s *Server) Reset(of Scope) error {
 	})
 	switch {
 	case of.Request == 0 && of.Contract == "":
-		s.scripts.reset()
+		s.scripts.Reset()
 	case of.Request == 0:
-		s.scripts.forget(of.Contract)
+		s.scripts.Forget(of.Contract)
 	}
 	s.journal.Clear(journal.Filter{Request: of.Request, Contract: of.Contract})
 	s.keys.Forget(s.everyKey)
@@ -234,11 +234,7 @@ func (s *Server) Reset(of Scope) error {
 
 // kinds returns what an event's On can be, in an order for people.
 func kinds() []string {
-	var list []string
-	for _, m := range methods {
-		list = append(list, m.name)
-	}
-	list = append(list, scenario.OnDownload, journal.OnPage, journal.OnUnknown, journal.OnState, journal.OnData, scenario.OnSFTPPut, scenario.OnSFTPGet)
+	list := append(database.Methods(), scenario.OnDownload, journal.OnPage, journal.OnUnknown, journal.OnState, journal.OnData, scenario.OnSFTPPut, scenario.OnSFTPGet)
 	for _, kind := range sftpserver.EventKinds() {
 		list = append(list, sftpPrefix+string(kind))
 	}

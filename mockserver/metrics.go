@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/upgrademock/upgrademock/mockserver/internal/api/database"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
@@ -35,9 +36,9 @@ func newMetrics(s *Server) *metrics {
 		received: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "upgrademock", Name: "dump_bytes_received_total", Help: "Bytes of dumps received, over HTTP and SFTP."}),
 		sent:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "upgrademock", Name: "http_bytes_sent_total", Help: "Bytes of answers sent over HTTP."}),
 	}
-	m.answered = make(map[string]prometheus.Counter, len(methods))
-	for _, method := range methods {
-		m.answered[method.name] = m.calls.WithLabelValues(method.name, "200")
+	m.answered = make(map[string]prometheus.Counter)
+	for _, name := range database.Methods() {
+		m.answered[name] = m.calls.WithLabelValues(name, "200")
 	}
 	m.handler = sync.OnceValue(func() http.Handler {
 		registry := prometheus.NewRegistry()

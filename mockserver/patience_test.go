@@ -141,12 +141,11 @@ func TestPatience_answers(t *testing.T) {
 // withPatience starts a server that waits for clients that long, and makes a request.
 func withPatience(t *testing.T, p patience) (*Server, Request) {
 	t.Helper()
-	srv, err := New(nil)
+	srv, err := newServer(nil, p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { srv.Close() })
-	srv.patience = p
 	if err := srv.Start(); err != nil {
 		t.Fatal(err)
 	}

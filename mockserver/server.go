@@ -20,11 +20,14 @@ import (
 
 	"github.com/upgrademock/upgrademock/internal/localca"
 	"github.com/upgrademock/upgrademock/internal/safefile"
+	"github.com/upgrademock/upgrademock/mockserver/internal/api/database"
 	"github.com/upgrademock/upgrademock/mockserver/internal/datadir"
 	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
 	"github.com/upgrademock/upgrademock/mockserver/internal/httpconn"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/internal/redact"
+	"github.com/upgrademock/upgrademock/mockserver/internal/scripts"
+	"github.com/upgrademock/upgrademock/mockserver/internal/sshkeys"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/sftpserver"
 	gossh "golang.org/x/crypto/ssh"
@@ -52,7 +55,8 @@ type Server struct {
 	platform *platform.Platform
 	journal  *eventlog.Log
 	keys     redact.Keys // of the requests that there are
-	scripts  *scripts
+	scripts  *scripts.Set
+	api      *database.API
 	metrics  *metrics
 	handler  http.Handler
 	ca       *localca.CA
@@ -88,18 +92,20 @@ type Advertise struct {
 }
 
 // New makes a server that listens nowhere yet. Close it, even if it was never started.
-func New(opts *Options) (_ *Server, err error) {
+func New(opts *Options) (*Server, error) { return newServer(opts, usualPatience) }
+
+func newServer(opts *Options, patience patience) (_ *Server, err error) {
 	full, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
 		opts: full, log: full.Logger, timed: opts == nil || opts.Clock == nil,
-		scripts:   newScripts(full.Scenarios),
+		scripts:   scripts.New(full.Scenarios),
 		listeners: make(map[string]net.Listener),
-		patience:  usualPatience,
+		patience:  patience,
 	}
-	s.journal = eventlog.New(full.JournalSize, full.JournalWriter, s.hide)
+	s.journal = eventlog.New(full.JournalSize, full.JournalWriter, func(text string) string { return sshkeys.Hide(s.keys.Hide(text)) })
 	s.advertise.Store(&Advertise{URL: strings.TrimSuffix(full.PublicURL, "/"), SFTPHost: full.SFTPHostname})
 	s.metrics = newMetrics(s)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -117,7 +123,7 @@ func New(opts *Options) (_ *Server, err error) {
 		Targets: full.Targets, Filestore: profiles[full.Edition].filestore, Contracts: full.Contracts,
 		AccessTTL: full.SFTPAccessTTL, MaxDump: full.MaxDump, MaxRequests: full.MaxRequests,
 		Now: full.Clock.Now, Virtual: s.manual() != nil, Seed: full.Seed,
-		Script: s.scripts.forRequest, Changed: s.noteChange, AccessEnded: s.accessEnded,
+		Script: s.scripts.ForRequest, Changed: s.noteChange, AccessEnded: s.accessEnded,
 	})
 	if err != nil {
 		return nil, err
@@ -138,6 +144,7 @@ func New(opts *Options) (_ *Server, err error) {
 	}
 	s.keys.Forget(s.everyKey)
 	s.noteDirectory()
+	s.api = s.newAPI()
 	s.handler = endingAfterDoubt(s.routes())
 	return s, nil
 }
@@ -180,7 +187,7 @@ func (s *Server) takeUp() error {
 			clock.Advance(kept.Sub(clock.Now()))
 		}
 	}
-	return s.scripts.keepIn(s.platform)
+	return s.scripts.KeepIn(s.platform)
 }
 
 // noteDirectory says what an operator should know of the data directory, in the log and in the journal.

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/upgrademock/upgrademock/mockserver/internal/api"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/mockserver/internal/scripts"
 	"github.com/upgrademock/upgrademock/mockserver/internal/sshkeys"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
@@ -96,7 +98,7 @@ func (f *file) Close() error {
 	completed, err := f.Finish()
 	if completed != nil && err == nil {
 		f.completed = completed
-		f.s.uploaded(f.id)
+		f.s.api.Uploaded(f.id)
 	}
 	return err
 }
@@ -139,7 +141,7 @@ func (s *Server) sftpFault(op sftpserver.Op) *sftpserver.Fault {
 		return nil
 	}
 	fault := &sftpserver.Fault{
-		Name: describeFault(f), Refuse: f.Refuse, Error: f.Error, Disconnect: f.Disconnect || f.Cut, Reset: f.Reset, Revoke: f.Revoke,
+		Name: scripts.Describe(f), Refuse: f.Refuse, Error: f.Error, Disconnect: f.Disconnect || f.Cut, Reset: f.Reset, Revoke: f.Revoke,
 		After: f.After, Delay: f.Delay, Rate: f.Rate,
 	}
 	if f.Revoke {
@@ -159,7 +161,7 @@ func (s *Server) hostKeyFault() *sftpserver.Fault {
 		s.log.Error("no other host keys can be made; the usual ones are shown", "err", err)
 		return nil
 	}
-	return &sftpserver.Fault{Name: describeFault(f), HostKeys: keys, User: platform.SFTPUser(r.ID())}
+	return &sftpserver.Fault{Name: scripts.Describe(f), HostKeys: keys, User: platform.SFTPUser(r.ID())}
 }
 
 // noteSFTP journals what sftpserver tells. A file that was written, or read, and closed in order is an event of its
@@ -178,7 +180,10 @@ func (s *Server) noteSFTP(e sftpserver.Event) {
 		}
 	}
 	for _, name := range e.Spared {
-		event.Why = join(event.Why, name+" was chosen for this handle, which ended before it could fire")
+		if event.Why != "" {
+			event.Why += "; "
+		}
+		event.Why += name + " was chosen for this handle, which ended before it could fire"
 	}
 	if id, ok := platform.UserID(e.User); ok {
 		event.Request = id
@@ -217,5 +222,5 @@ func ranges(list []sftpserver.Range) []journal.Range {
 
 // shortUser keeps an SFTP user name that a stranger made up from filling the journal.
 func shortUser(user string) string {
-	return shorten(sshkeys.Hide(strings.ToValidUTF8(user, "\uFFFD")), 100)
+	return api.Shorten(sshkeys.Hide(strings.ToValidUTF8(user, "\uFFFD")), 100)
 }

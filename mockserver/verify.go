@@ -70,7 +70,7 @@ func (s *Server) judge(f journal.Filter, run *Run) []verify.Result {
 			f.Contract = r.Contract()
 		}
 	}
-	scripts := s.scripts.all()
+	scripts := s.scripts.All()
 	evidence := make(map[string]*verify.Evidence)
 	for _, script := range scripts {
 		evidence[script.Name] = &verify.Evidence{Run: (*verify.Run)(run)}

@@ -1,4 +1,5 @@
-package mockserver
+// Package scripts holds the scenarios in use, and counts the faults of calls that no request has yet.
+package scripts
 
 import (
 	"crypto/sha256"
@@ -16,8 +17,9 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// scripts are the scenarios in use. A request keeps the one it was created with; a change here is for later ones.
-type scripts struct {
+// Set is the scenarios in use. A request keeps the one it was created with; a change here is for later ones. The methods may be
+// called concurrently.
+type Set struct {
 	mu     sync.Mutex
 	first  []*scenario.Scenario // as the server was made
 	list   []*scenario.Scenario
@@ -36,18 +38,19 @@ type countKey struct {
 func fingerprint(script *scenario.Scenario) string {
 	text, err := json.Marshal(script)
 	if err != nil {
-		panic("mockserver: a scenario that is valid and cannot be written: " + err.Error())
+		panic("scripts: a scenario that is valid and cannot be written: " + err.Error())
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])
 }
 
-func newScripts(list []*scenario.Scenario) *scripts {
-	return &scripts{first: list, list: list, normal: scenario.Default(), counts: make(map[countKey]machine.Counts)}
+// New makes a set of scenarios, which are looked at in order.
+func New(list []*scenario.Scenario) *Set {
+	return &Set{first: list, list: list, normal: scenario.Default(), counts: make(map[countKey]machine.Counts)}
 }
 
-// forRequest is the script for a create's parameters.
-func (s *scripts) forRequest(params platform.CreateParams) *scenario.Scenario {
+// ForRequest is the script for a create's parameters.
+func (s *Set) ForRequest(params platform.CreateParams) *scenario.Scenario {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.list) > 0 {
@@ -61,15 +64,15 @@ func (s *scripts) forRequest(params platform.CreateParams) *scenario.Scenario {
 	return s.normal
 }
 
-// all are the scripts in use, and last the one for what none of them matches.
-func (s *scripts) all() []*scenario.Scenario {
+// All are the scripts in use, and last the one for what none of them matches.
+func (s *Set) All() []*scenario.Scenario {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append(slices.Clone(s.list), s.normal)
 }
 
-// add puts a script before those that are there, so that what comes later wins, and in place of one of the same name.
-func (s *scripts) add(script *scenario.Scenario) {
+// Add puts a script before those that are there, so that what comes later wins, and in place of one of the same name.
+func (s *Set) Add(script *scenario.Scenario) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	kept := slices.DeleteFunc(slices.Clone(s.list), func(old *scenario.Scenario) bool { return old.Name == script.Name })
@@ -78,8 +81,8 @@ func (s *scripts) add(script *scenario.Scenario) {
 	s.forgetLocked(func(k countKey) bool { return k.Script == begun })
 }
 
-// keepIn takes up the counts that an earlier process kept in p, and keeps them there from now on.
-func (s *scripts) keepIn(p *platform.Platform) error {
+// KeepIn takes up the counts that an earlier process kept in p, and keeps them there from now on.
+func (s *Set) KeepIn(p *platform.Platform) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.kept = p
@@ -87,7 +90,7 @@ func (s *scripts) keepIn(p *platform.Platform) error {
 		var key countKey
 		var counts machine.Counts
 		if err := errors.Join(json.Unmarshal([]byte(name), &key), json.Unmarshal(value, &counts)); err != nil {
-			return fmt.Errorf("mockserver: the counts of faults: %w", err)
+			return fmt.Errorf("scripts: the counts of faults: %w", err)
 		}
 		s.counts[key] = counts
 		return nil
@@ -95,7 +98,7 @@ func (s *scripts) keepIn(p *platform.Platform) error {
 }
 
 // keepLocked keeps counts; nil forgets them. What cannot be kept is no reason to answer otherwise than the script says.
-func (s *scripts) keepLocked(key countKey, counts machine.Counts) {
+func (s *Set) keepLocked(key countKey, counts machine.Counts) {
 	name, err := json.Marshal(key)
 	var value []byte
 	if err == nil && counts != nil {
@@ -106,7 +109,7 @@ func (s *scripts) keepLocked(key countKey, counts machine.Counts) {
 	}
 }
 
-func (s *scripts) forgetLocked(which func(countKey) bool) {
+func (s *Set) forgetLocked(which func(countKey) bool) {
 	for key := range s.counts {
 		if which(key) {
 			delete(s.counts, key)
@@ -115,8 +118,8 @@ func (s *scripts) forgetLocked(which func(countKey) bool) {
 	}
 }
 
-// remove takes out the script with that name, or all of them for "".
-func (s *scripts) remove(name string) (removed int) {
+// Remove takes out the script with that name, or all of them for "".
+func (s *Set) Remove(name string) (removed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	kept := slices.DeleteFunc(slices.Clone(s.list), func(old *scenario.Scenario) bool { return name == "" || old.Name == name })
@@ -125,23 +128,23 @@ func (s *scripts) remove(name string) (removed int) {
 	return removed
 }
 
-// reset puts the scripts back that the server was made with, and forgets what was counted.
-func (s *scripts) reset() {
+// Reset puts the scripts back that the server was made with, and forgets what was counted.
+func (s *Set) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.list = s.first
 	s.forgetLocked(func(countKey) bool { return true })
 }
 
-// forget forgets what was counted for a contract.
-func (s *scripts) forget(contract string) {
+// Forget forgets what was counted for a contract.
+func (s *Set) Forget(contract string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forgetLocked(func(k countKey) bool { return k.Who == contract })
 }
 
-// pickFor chooses the fault for a call that no request has, and counts it.
-func (s *scripts) pickFor(script *scenario.Scenario, on, who string) *platform.Fault {
+// PickFor chooses the fault for a call that no request has, and counts it.
+func (s *Set) PickFor(script *scenario.Scenario, on, who string) *platform.Fault {
 	if len(script.Faults) == 0 {
 		return nil
 	}
@@ -160,8 +163,8 @@ func (s *scripts) pickFor(script *scenario.Scenario, on, who string) *platform.F
 	return &platform.Fault{Fault: fault, Index: index}
 }
 
-// describeFault is how the journal names a fault: its place in the scenario, and what it does.
-func describeFault(f *platform.Fault) string {
+// Describe is how the journal names a fault: its place in the scenario, and what it does.
+func Describe(f *platform.Fault) string {
 	text := "faults[" + strconv.Itoa(f.Index) + "]: " + f.On
 	if action := f.Action(); action != "" {
 		text += " " + action

@@ -1,55 +1,61 @@
-package mockserver
+package database
 
 import (
 	"fmt"
-	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/upgrademock/upgrademock/internal/dump"
+	"github.com/upgrademock/upgrademock/mockserver/internal/api"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 )
 
-// handleStatus describes a request, and counts one poll (docs/fidelity.md, section 7).
-func (s *Server) handleStatus(c *call) answer {
-	if c.fails != nil {
-		return refused(c.fails...)
+// status describes a request, and counts one poll (docs/fidelity.md, section 7).
+func (a *API) status(c *api.Call) (any, error) {
+	if c.Fails != nil {
+		return nil, c.Fails
 	}
 	var fails platform.Failures
-	if c.whole.Snapshot, fails = c.request.Status(); fails != nil {
-		return refused(fails...)
+	if ownOf(c).answer.Snapshot, fails = c.Request.Status(); fails != nil {
+		return nil, fails
 	}
-	return s.describe(c)
+	return a.describe(c), nil
+}
+
+// describe answers with the whole request, the call's own answer, and notes it for the journal.
+func (a *API) describe(c *api.Call) *described {
+	d := &ownOf(c).answer
+	c.Note(&d.Snapshot)
+	d.scheme, d.host = a.Base(c.R)
+	d.region = a.Region
+	return d
+}
+
+// Status is what the method status answers of a request, with URLs that begin with base.
+func (a *API) Status(r platform.Snapshot, base string) map[string]any {
+	d := &described{Snapshot: r, scheme: base, region: a.Region}
+	f := fields{values: make(map[string]any, 30), set: d.Set, root: d.appendRoot(d.buffer[:0])}
+	d.encode(&f)
+	return f.values
 }
 
 // described is a request as create, upgrade and status answer it.
 type described struct {
 	platform.Snapshot
 	scheme, host, region string    // of the URLs
-	room                 [128]byte // for what the URLs begin with
-}
-
-func (s *Server) described(r platform.Snapshot, scheme, host string) *described {
-	return &described{Snapshot: r, scheme: scheme, host: host, region: s.opts.Region}
-}
-
-// values is the keys and what they are.
-func (d *described) values() map[string]any {
-	f := fields{values: make(map[string]any, 30), set: d.Set, root: d.appendRoot(d.room[:0])}
-	d.tell(&f)
-	return f.values
+	buffer               [128]byte // for what the URLs begin with
 }
 
 // appendJSON appends the keys as an object.
 func (d *described) appendJSON(b []byte) ([]byte, error) {
-	f := fields{b: append(b, '{'), set: d.Set, root: d.appendRoot(d.room[:0])}
+	f := fields{b: append(b, '{'), set: d.Set, root: d.appendRoot(d.buffer[:0])}
 	f.simple = len(d.Set) == 0 && needsNoEscape(d.scheme) && needsNoEscape(d.host) && needsNoEscape(d.region)
-	d.tell(&f)
+	d.encode(&f)
 	return append(f.b[:len(f.b)-1], '}'), f.err
 }
 
-// tell tells every key, in the order of the documented sample; null for what is unknown.
-func (d *described) tell(to *fields) {
+// encode writes every key, in the order of the documented sample; null for what is unknown.
+func (d *described) encode(to *fields) {
 	to.number("id", d.ID)
 	to.text("key", d.Key)
 	to.text("email", d.Email)
@@ -107,9 +113,12 @@ func (d *described) filesize() string {
 	return dump.Size(d.DumpSize)
 }
 
+// emptyList is an empty list, made once.
+var emptyList any = []string{}
+
 func (d *described) compressions() any {
 	if !d.HasDump || d.Described.Compressions == nil {
-		return none
+		return emptyList
 	}
 	return d.Described.Compressions
 }
@@ -120,7 +129,7 @@ type fields struct {
 	values map[string]any // … unless this is not nil
 	set    map[string]any // the script knows better what the values of these are
 	root   []byte         // what the URLs begin with
-	simple bool           // the values are JSON as they come: clients poll, and this is most of the work of a poll
+	simple bool           // the values need no escape
 	err    error
 }
 
@@ -210,13 +219,4 @@ func hoursMinutes(d time.Duration) string {
 		return "00:00"
 	}
 	return fmt.Sprintf("%02d:%02d", minutes/60, minutes%60)
-}
-
-// hostname is the host of a base URL, without port.
-func hostname(base string) string {
-	u, err := url.Parse(base)
-	if err != nil {
-		return ""
-	}
-	return u.Hostname()
 }

@@ -1,4 +1,4 @@
-package mockserver
+package database
 
 import (
 	"bytes"
@@ -14,8 +14,7 @@ import (
 	"strings"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
-	"github.com/upgrademock/upgrademock/mockserver/internal/redact"
-	"github.com/upgrademock/upgrademock/mockserver/internal/sshkeys"
+	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 )
 
 // maxParameters bounds the parameters of one call, in bytes of its body. Longer query strings never get here: net/http
@@ -29,7 +28,8 @@ type params struct {
 	names map[string]bool // nil while there are few
 }
 
-const few = 16
+// mapFrom is how many parameters a list finds sooner than a map.
+const mapFrom = 16
 
 // get returns the value of a parameter; "" when it is absent.
 func (p *params) get(name string) string {
@@ -173,8 +173,8 @@ func (p *params) add(name, value string) {
 		return
 	}
 	p.list = append(p.list, eventlog.Param{Name: name, Value: strings.ToValidUTF8(value, "\uFFFD")})
-	if p.names == nil && len(p.list) > few {
-		p.names = make(map[string]bool, 2*few)
+	if p.names == nil && len(p.list) > mapFrom {
+		p.names = make(map[string]bool, 2*mapFrom)
 		for _, have := range p.list {
 			p.names[have.Name] = true
 		}
@@ -184,32 +184,20 @@ func (p *params) add(name, value string) {
 	}
 }
 
-// redacted is what the journal shows of the parameters, in their place, cut by shorten. Keys are shortened, whatever they are called, so that a journal handed
-// around opens nothing.
-func (p *params) redacted(shorten func(string, int) string) []eventlog.Param {
-	list := p.list
-	if n := len(list) - maxShownParams; n > 0 {
-		slices.SortFunc(list, func(a, b eventlog.Param) int { return strings.Compare(a.Name, b.Name) })
-		list = append(list[:maxShownParams], eventlog.Param{Name: "…", Value: fmt.Sprintf("%d more parameters", n)})
-	}
-	for i := range list {
-		name, value := list[i].Name, list[i].Value
-		switch {
-		case name == "ssh_keys":
-			value = sshkeys.Show(value)
-		case redact.IsSecret(name):
-			value = redact.Short(value)
-		}
-		list[i] = eventlog.Param{Name: shorten(name, maxShown), Value: shorten(value, maxShown)}
-	}
-	return list
-}
-
 // emptied are no parameters, with the memory for the next ones.
 func (p *params) emptied() params {
-	if cap(p.list) > few {
+	if cap(p.list) > mapFrom {
 		return params{}
 	}
 	clear(p.list)
 	return params{list: p.list[:0]}
+}
+
+func badParameters(err error) platform.Failures {
+	reason := "PARAMETERS:INVALID"
+	if errors.Is(err, errParametersTooLarge) {
+		reason = "PARAMETERS:TOO_LARGE"
+	}
+	message := err.Error()
+	return platform.Failures{{Reason: reason, Message: strings.ToUpper(message[:1]) + message[1:], Why: message}}
 }

@@ -1,0 +1,109 @@
+package api
+
+import (
+	"cmp"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+)
+
+// Answer is an answer that does not depend on the API. It is an error so that handlers may return it.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+func (a *Answer) Error() string { return strconv.Itoa(a.Status) + " " + http.StatusText(a.Status) }
+
+func (a *Answer) write(c *Call) {
+	header := c.W.Header()
+	for name, values := range a.Header {
+		header[name] = values
+	}
+	c.W.WriteHeader(a.Status)
+	io.WriteString(&c.W, a.Body)
+}
+
+// Text is an answer in plain text, as http.Error gives it.
+func Text(status int, text string) *Answer {
+	return &Answer{Status: status, Body: text + "\n", Header: http.Header{
+		"Content-Type": {"text/plain; charset=utf-8"}, "X-Content-Type-Options": {"nosniff"},
+	}}
+}
+
+// NotFound is the plain 404 that explains nothing (row 8.1); the journal gets why.
+func (c *Call) NotFound(why string) *Answer {
+	c.Event.Why = why
+	return Text(http.StatusNotFound, "404 page not found")
+}
+
+// shortAnswer is the size up to which net/http itself writes a Content-Length, and more cheaply.
+const shortAnswer = 2 << 10
+
+// Send writes a whole answer, spoiled if the scenario says so. net/http only reads contentType.
+func (c *Call) Send(status int, contentType []string, body []byte) {
+	header := c.W.Header()
+	header["Content-Type"] = contentType
+	if c.fault != nil && c.fault.Garbage {
+		body = []byte(garbage)
+		c.fired(0)
+	}
+	if len(body) > shortAnswer || c.fault != nil {
+		header.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	c.W.WriteHeader(status)
+	c.W.Write(body)
+}
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status   int
+	sent     int64    // bytes of the body that went out
+	bodiless bool     // it is the answer to a HEAD
+	spoiler  *spoiler // what a fault does to the answer; nil: nothing
+}
+
+// WriteHeader is http.ResponseWriter's.
+func (w *recorder) WriteHeader(status int) {
+	if w.spoiler != nil && w.status == 0 {
+		w.spoiler.aim(w.Header())
+	}
+	w.status = cmp.Or(w.status, status)
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write is http.ResponseWriter's.
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.spoiler != nil {
+		return w.spoiler.write(b)
+	}
+	return w.send(b)
+}
+
+// send is Write without a fault.
+func (w *recorder) send(b []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(b)
+	if !w.bodiless {
+		w.sent += int64(n)
+	}
+	return n, err
+}
+
+// CopyBuffers are large: bytes go between a socket and a file, and each round costs two system calls.
+var CopyBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+
+// ReadFrom is io.ReaderFrom's.
+func (w *recorder) ReadFrom(r io.Reader) (int64, error) {
+	buffer := CopyBuffers.Get().(*[256 << 10]byte)
+	defer CopyBuffers.Put(buffer)
+	return io.CopyBuffer(struct{ io.Writer }{w}, r, buffer[:])
+}
+
+// Unwrap is for http.ResponseController.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
