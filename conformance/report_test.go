@@ -77,36 +77,62 @@ func TestReport_JSON(t *testing.T) {
 	}
 }
 
+// Whatever a server sends, CI systems can read the report: each test once, with its suite, its verdict and the reason.
 func TestReport_JUnit(t *testing.T) {
 	t.Parallel()
 	rep := &conformance.Report{Failed: 1, Passed: 1, Skipped: 1, Errors: 1, Results: []conformance.Result{
 		{ID: "a/one", Verdict: conformance.Pass},
-		{ID: "a/two", Verdict: conformance.Fail, Message: "came \x00\x1b[31m & <b>"},
+		{ID: "a/two", Verdict: conformance.Fail, Rows: []string{"2"}, Evidence: "D", Message: "came \x00\x1b[31m\xff & <b> ]]>"},
 		{ID: "b/three", Verdict: conformance.Skip, Message: "why"},
-		{ID: "b/four", Verdict: conformance.Error, Message: "trouble"},
+		{ID: "a/later", Verdict: conformance.Error, Message: "no answer"},
 	}}
 	var buf bytes.Buffer
 	if err := rep.WriteJUnit(&buf); err != nil {
 		t.Fatal(err)
 	}
-	var got struct {
-		Tests  int `xml:"tests,attr"`
-		Suites []struct {
-			Name     string `xml:"name,attr"`
-			Failures int    `xml:"failures,attr"`
-			Cases    []struct {
-				Name    string `xml:"name,attr"`
-				Failure *struct {
-					Message string `xml:"message,attr"`
-				} `xml:"failure"`
-			} `xml:"testcase"`
-		} `xml:"testsuite"`
+	type note struct {
+		Message string `xml:"message,attr"`
+		Text    string `xml:",chardata"`
 	}
+	type test struct {
+		Class   string `xml:"classname,attr"`
+		Name    string `xml:"name,attr"`
+		Failure *note  `xml:"failure"`
+		Error   *note  `xml:"error"`
+		Skipped *note  `xml:"skipped"`
+	}
+	type suite struct {
+		Name     string `xml:"name,attr"`
+		Tests    int    `xml:"tests,attr"`
+		Failures int    `xml:"failures,attr"`
+		Errors   int    `xml:"errors,attr"`
+		Skipped  int    `xml:"skipped,attr"`
+		Cases    []test `xml:"testcase"`
+	}
+	type suites struct {
+		XMLName  xml.Name `xml:"testsuites"`
+		Tests    int      `xml:"tests,attr"`
+		Failures int      `xml:"failures,attr"`
+		Errors   int      `xml:"errors,attr"`
+		Skipped  int      `xml:"skipped,attr"`
+		Suites   []suite  `xml:"testsuite"`
+	}
+	var got suites
 	if err := xml.Unmarshal(buf.Bytes(), &got); err != nil {
 		t.Fatalf("%v in\n%s", err, buf.String())
 	}
-	if got.Tests != 4 || len(got.Suites) != 2 || got.Suites[0].Failures != 1 || got.Suites[0].Cases[1].Failure == nil || !strings.Contains(got.Suites[0].Cases[1].Failure.Message, "& <b>") {
-		t.Errorf("got %+v", got)
+	want := suites{XMLName: xml.Name{Local: "testsuites"}, Tests: 4, Failures: 1, Errors: 1, Skipped: 1, Suites: []suite{
+		{Name: "a", Tests: 3, Failures: 1, Errors: 1, Cases: []test{
+			{Class: "conformance.a", Name: "one"},
+			{Class: "conformance.a", Name: "two", Failure: &note{"came \uFFFD\uFFFD[31m\uFFFD & <b> ]]>", "row 2, documented"}},
+			{Class: "conformance.a", Name: "later", Error: &note{"no answer", "evidence "}},
+		}},
+		{Name: "b", Tests: 1, Skipped: 1, Cases: []test{
+			{Class: "conformance.b", Name: "three", Skipped: &note{"why", "evidence "}},
+		}},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -9,7 +9,10 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 	"unicode/utf8"
+
+	"github.com/jstemmer/go-junit-report/v2/junit"
 )
 
 // WriteJSON writes the report for programs.
@@ -103,66 +106,41 @@ func (r *Result) lastWords(indent string) string {
 	return b.String()
 }
 
-// The XML form of JUnit's, as CI systems read it.
-type (
-	junitSuite struct {
-		XMLName  xml.Name    `xml:"testsuite"`
-		Name     string      `xml:"name,attr"`
-		Tests    int         `xml:"tests,attr"`
-		Failures int         `xml:"failures,attr"`
-		Errors   int         `xml:"errors,attr"`
-		Skipped  int         `xml:"skipped,attr"`
-		Time     string      `xml:"time,attr"`
-		Cases    []junitCase `xml:"testcase"`
-	}
-	junitCase struct {
-		Name    string        `xml:"name,attr"`
-		Class   string        `xml:"classname,attr"`
-		Time    string        `xml:"time,attr"`
-		Failure *junitProblem `xml:"failure,omitempty"`
-		Error   *junitProblem `xml:"error,omitempty"`
-		Skipped *junitProblem `xml:"skipped,omitempty"`
-	}
-	junitProblem struct {
-		Message string `xml:"message,attr"`
-		Text    string `xml:",chardata"`
-	}
-)
-
-// WriteJUnit writes the report for CI systems.
+// WriteJUnit writes the report in the XML form that CI systems read.
 func (rep *Report) WriteJUnit(w io.Writer) error {
 	const class = "upgrademock.certify"
-	suite := junitSuite{Name: "upgrademock certify", Tests: len(rep.Results) + len(rep.Skipped), Skipped: len(rep.Skipped)}
-	total := 0.0
+	suite := junit.Testsuite{Name: "upgrademock certify"}
+	var total time.Duration
 	for _, r := range rep.Results {
-		c := junitCase{Name: r.Scenario, Class: class, Time: fmt.Sprintf("%.3f", r.Took.Seconds())}
-		total += r.Took.Seconds()
-		problem := &junitProblem{Message: strings.Join(r.notMet(), ", "), Text: printable(r.Description + "\n" + r.details(""))}
+		total += r.Took
+		test := junit.Testcase{Name: r.Scenario, Classname: class, Time: seconds(r.Took)}
+		problem := &junit.Result{Message: strings.Join(r.notMet(), ", "), Data: printable(r.Description + "\n" + r.details(""))}
 		switch r.Verdict {
 		case Fail:
-			c.Failure = problem
-			suite.Failures++
+			test.Failure = problem
 		case Error:
-			c.Error = problem
-			suite.Errors++
+			test.Error = problem
 		}
-		suite.Cases = append(suite.Cases, c)
+		suite.AddTestcase(test)
 	}
 	for _, s := range rep.Skipped {
-		suite.Cases = append(suite.Cases, junitCase{Name: s.Scenario, Class: class, Time: "0", Skipped: &junitProblem{Message: s.Reason}})
+		suite.AddTestcase(junit.Testcase{Name: s.Scenario, Classname: class, Time: "0", Skipped: &junit.Result{Message: s.Reason}})
 	}
-	suite.Time = fmt.Sprintf("%.3f", total)
+	suite.Time = seconds(total)
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}
 	enc := xml.NewEncoder(w)
 	enc.Indent("", "  ")
-	if err := enc.Encode(suite); err != nil {
+	if err := enc.EncodeElement(suite, xml.StartElement{Name: xml.Name{Local: "testsuite"}}); err != nil {
 		return err
 	}
 	_, err := io.WriteString(w, "\n")
 	return err
 }
+
+// seconds is a time as JUnit's form has it.
+func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }
 
 // printable leaves out what XML cannot hold: a client may print anything.
 func printable(text string) string {
