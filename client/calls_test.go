@@ -88,15 +88,18 @@ func TestCalls_onTheWire(t *testing.T) {
 		want recorded
 	}{
 		{"create", func(c *client.Client) error {
-			_, err := c.Create(t.Context(), client.CreateParams{Contract: "M1", Email: "a+b@c.d", Target: "8.0", Aim: "test", Filename: "x y.dump"}, nil)
+			_, err := c.Create(t.Context(), client.CreateParams{Contract: "M1", Email: "a+b@c.d", Target: "8.0", Aim: "test",
+				Filename: "x y.dump"}, nil)
 			return err
 		}, recorded{Path: "/database/v1/create", Type: form, Query: url.Values{},
-			Form: url.Values{"contract": {"M1"}, "email": {"a+b@c.d"}, "target": {"8.0"}, "aim": {"test"}, "filename": {"x y.dump"}}}},
+			Form: url.Values{"contract": {"M1"}, "email": {"a+b@c.d"}, "target": {"8.0"}, "aim": {"test"},
+				"filename": {"x y.dump"}}}},
 		{"create with timezone", func(c *client.Client) error {
 			_, err := c.Create(t.Context(), client.CreateParams{Timezone: "Europe/Brussels"}, nil)
 			return err
 		}, recorded{Path: "/database/v1/create", Type: form, Query: url.Values{},
-			Form: url.Values{"contract": {""}, "email": {""}, "target": {""}, "aim": {""}, "filename": {""}, "timezone": {"Europe/Brussels"}}}},
+			Form: url.Values{"contract": {""}, "email": {""}, "target": {""}, "aim": {""}, "filename": {""},
+				"timezone": {"Europe/Brussels"}}}},
 		{"process", func(c *client.Client) error { return c.Process(t.Context(), sampleRef) },
 			recorded{Path: "/database/v1/process", Type: form, Query: url.Values{}, Form: both}},
 		{"skip_test", func(c *client.Client) error { return c.SkipTest(t.Context(), sampleRef) },
@@ -130,8 +133,9 @@ func TestCalls_onTheWire(t *testing.T) {
 
 func TestRequestSFTPAccess(t *testing.T) {
 	t.Parallel()
-	const access = `{"hostname": "upgrade.odoo.com", "sftp_port": %s, "sftp_user": "user_10534", "shared_file": "openchs.70.cdump",
-		"request_id": 10534, "sample_command": "sftp -P 2200 user_10534@upgrade.odoo.com", "expires": "tomorrow"}`
+	const access = `{"hostname": "upgrade.odoo.com", "sftp_port": %s, "sftp_user": "user_10534",
+		"shared_file": "openchs.70.cdump", "request_id": 10534,
+		"sample_command": "sftp -P 2200 user_10534@upgrade.odoo.com", "expires": "tomorrow"}`
 	for _, port := range []string{`2200`, `"2200"`, `2200.0`} {
 		var form *http.Request
 		var keys string
@@ -149,19 +153,23 @@ func TestRequestSFTPAccess(t *testing.T) {
 		if err != nil {
 			t.Fatalf("port %s: %v", port, err)
 		}
-		if got.Addr() != "upgrade.odoo.com:2200" || got.User != "user_10534" || got.SharedFile != "openchs.70.cdump" || got.RequestID != 10534 {
+		if got.Addr() != "upgrade.odoo.com:2200" || got.User != "user_10534" || got.SharedFile != "openchs.70.cdump" ||
+			got.RequestID != 10534 {
 			t.Errorf("port %s: got %+v", port, got)
 		}
 		if diff := cmp.Diff(map[string]json.RawMessage{"expires": []byte(`"tomorrow"`)}, got.Extra); diff != "" {
 			t.Errorf("unknown keys (-want +got):\n%s", diff)
 		}
-		if keys != "ssh-ed25519 AAAA\n" || form.FormValue("key") != string(sampleKey) || form.FormValue("request") != "10534" || form.URL.RawQuery != "" {
+		if keys != "ssh-ed25519 AAAA\n" || form.FormValue("key") != string(sampleKey) ||
+			form.FormValue("request") != "10534" || form.URL.RawQuery != "" {
 			t.Errorf("sent keys %q, form %v, query %q", keys, form.Form, form.URL.RawQuery)
 		}
 	}
-	for _, bad := range []string{`{"hostname": "h", "sftp_port": 0, "sftp_user": "u"}`, `{"sftp_port": 22, "sftp_user": "u"}`, `[]`, `null`} {
+	for _, bad := range []string{`{"hostname": "h", "sftp_port": 0, "sftp_user": "u"}`,
+		`{"sftp_port": 22, "sftp_user": "u"}`, `[]`, `null`} {
 		srv, _ := answering(t, 200, nil, ok(bad))
-		if _, err := newClient(t, srv.URL).RequestSFTPAccess(t.Context(), sampleRef, nil); !errors.Is(err, client.ErrNotJSON) {
+		if _, err := newClient(t, srv.URL).RequestSFTPAccess(t.Context(), sampleRef, nil); !errors.Is(err,
+			client.ErrNotJSON) {
 			t.Errorf("%s: got %v, want ErrNotJSON", bad, err)
 		}
 	}
@@ -206,11 +214,15 @@ func TestStatus_isTolerant(t *testing.T) {
 		{"filestore as string", `{"filestore": "true"}`, func(r *client.Request) bool { return r.Filestore }},
 		{"filestore as number", `{"filestore": 1}`, func(r *client.Request) bool { return r.Filestore }},
 		{"compressions null", `{"compressions": null}`, func(r *client.Request) bool { return r.Compressions == nil }},
-		{"compressions as string", `{"compressions": "sql"}`, func(r *client.Request) bool { return len(r.Compressions) == 1 }},
+		{"compressions as string", `{"compressions": "sql"}`,
+			func(r *client.Request) bool { return len(r.Compressions) == 1 }},
 		{"time as nonsense", `{"created_at": "yesterday"}`, func(r *client.Request) bool { return r.CreatedAt.IsZero() }},
-		{"time with zone", `{"created_at": "2015-09-09T07:13:49+02:00"}`, func(r *client.Request) bool { return r.CreatedAt.Hour() == 5 }},
-		{"message as object", `{"customer_message": {"a": 1}}`, func(r *client.Request) bool { return r.CustomerMessage == `{"a": 1}` }},
-		{"unknown key", `{"migrated_sql_url": "u"}`, func(r *client.Request) bool { return string(r.Extra["migrated_sql_url"]) == `"u"` }},
+		{"time with zone", `{"created_at": "2015-09-09T07:13:49+02:00"}`,
+			func(r *client.Request) bool { return r.CreatedAt.Hour() == 5 }},
+		{"message as object", `{"customer_message": {"a": 1}}`,
+			func(r *client.Request) bool { return r.CustomerMessage == `{"a": 1}` }},
+		{"unknown key", `{"migrated_sql_url": "u"}`,
+			func(r *client.Request) bool { return string(r.Extra["migrated_sql_url"]) == `"u"` }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -230,8 +242,10 @@ func TestStatus_isTolerant(t *testing.T) {
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	const documented = `{"failures": [
-		{"expected": ["6.0", "6.1", "7.0", "8.0"], "message": "Invalid value \"5.0\"", "reason": "TARGET:INVALID", "value": "5.0"},
-		{"code": "M123456-abcxyz", "message": "Can not find contract M123456-abcxyz", "reason": "CONTRACT:NOT_FOUND", "since": 3}]}`
+		{"expected": ["6.0", "6.1", "7.0", "8.0"], "message": "Invalid value \"5.0\"",
+			"reason": "TARGET:INVALID", "value": "5.0"},
+		{"code": "M123456-abcxyz", "message": "Can not find contract M123456-abcxyz",
+			"reason": "CONTRACT:NOT_FOUND", "since": 3}]}`
 	tests := []struct {
 		name   string
 		status int
@@ -246,36 +260,52 @@ func TestFailures(t *testing.T) {
 			is: []error{client.ErrNotFound}, isNot: []error{client.ErrTransient, client.ErrUncertain, client.ErrInvalidState},
 			text: []string{`TARGET:INVALID: Invalid value "5.0" (expected 6.0, 6.1, 7.0, 8.0)`, "CONTRACT:NOT_FOUND"},
 			list: []client.Failure{
-				{Reason: client.ReasonTargetInvalid, Message: `Invalid value "5.0"`, Value: "5.0", Expected: []string{"6.0", "6.1", "7.0", "8.0"}},
+				{Reason: client.ReasonTargetInvalid, Message: `Invalid value "5.0"`, Value: "5.0",
+					Expected: []string{"6.0", "6.1", "7.0", "8.0"}},
 				{Reason: client.ReasonContractNotFound, Message: "Can not find contract M123456-abcxyz", Code: "M123456-abcxyz",
 					Extra: map[string]json.RawMessage{"since": []byte("3")}},
 			}},
-		{name: "with a 4xx status", status: 422, body: documented, is: []error{client.ErrNotFound}, isNot: []error{client.ErrTransient}},
+		{name: "with a 4xx status", status: 422, body: documented, is: []error{client.ErrNotFound},
+			isNot: []error{client.ErrTransient}},
 		{name: "server error", status: 200, body: `{"failures":[{"reason":"SERVER:ERROR","message":"try again"}]}`,
 			is: []error{client.ErrTransient}, isNot: []error{client.ErrUncertain}},
 		{name: "server error among others", status: 200, isNot: []error{client.ErrTransient},
 			body: `{"failures":[{"reason":"SERVER:ERROR"},{"reason":"AIM:INVALID"}]}`},
-		{name: "invalid state", status: 200, body: `{"failures":[{"reason":"STATE:INVALID"}]}`, is: []error{client.ErrInvalidState}},
-		{name: "unknown reason", status: 200, body: `{"failures":[{"reason":"MOON:FULL","message":"wait"}]}`, text: []string{"MOON:FULL: wait"}},
+		{name: "invalid state", status: 200, body: `{"failures":[{"reason":"STATE:INVALID"}]}`,
+			is: []error{client.ErrInvalidState}},
+		{name: "unknown reason", status: 200, body: `{"failures":[{"reason":"MOON:FULL","message":"wait"}]}`,
+			text: []string{"MOON:FULL: wait"}},
 		{name: "a string for a failure", status: 200, body: `{"failures":["oops"]}`, text: []string{"oops"}},
 		{name: "an object for the list", status: 200, body: `{"failures":{"reason":"X:Y"}}`, text: []string{"X:Y"}},
-		{name: "the key inside", status: 200, body: `{"failures":[{"reason":"X:Y","message":"see /Aw7pItGVKFuZ_FOR3U8VFQ==/status"}]}`, text: []string{"[key]"}},
-		{name: "a page", status: 200, header: http.Header{"Content-Type": {"text/html"}}, body: "\n\n<html><title>Hotel Wi-Fi</title>\nlog in",
-			is: []error{client.ErrNotJSON, client.ErrTransient}, isNot: []error{client.ErrUncertain}, text: []string{"HTML page", "<html><title>Hotel Wi-Fi</title>"}},
+		{name: "the key inside", status: 200, text: []string{"[key]"},
+			body: `{"failures":[{"reason":"X:Y","message":"see /Aw7pItGVKFuZ_FOR3U8VFQ==/status"}]}`},
+		{name: "a page", status: 200, header: http.Header{"Content-Type": {"text/html"}},
+			body: "\n\n<html><title>Hotel Wi-Fi</title>\nlog in",
+			is:   []error{client.ErrNotJSON, client.ErrTransient}, isNot: []error{client.ErrUncertain},
+			text: []string{"HTML page", "<html><title>Hotel Wi-Fi</title>"}},
 		{name: "a page with a control character", status: 200, body: "<html>\x1b[31mred", text: []string{"<html>[31mred"}},
-		{name: "bad gateway", status: 502, body: "<html>502</html>", is: []error{client.ErrNotJSON, client.ErrTransient}, isNot: []error{client.ErrUncertain}, text: []string{"502 Bad Gateway"}},
-		{name: "gateway timeout", status: 504, body: "<html>504</html>", is: []error{client.ErrTransient, client.ErrUncertain}},
-		{name: "internal error", status: 500, body: "oops", is: []error{client.ErrTransient, client.ErrUncertain}, text: []string{`"oops"`}},
-		{name: "unavailable", status: 503, header: http.Header{"Retry-After": {"7"}}, body: "later", is: []error{client.ErrTransient}},
-		{name: "damaged", status: 200, body: `{"failures": [], "requ`, is: []error{client.ErrTransient, client.ErrUncertain}, text: []string{"damaged JSON"}},
-		{name: "empty", status: 200, body: "", is: []error{client.ErrTransient, client.ErrUncertain}, text: []string{"empty body"}},
+		{name: "bad gateway", status: 502, body: "<html>502</html>", is: []error{client.ErrNotJSON, client.ErrTransient},
+			isNot: []error{client.ErrUncertain}, text: []string{"502 Bad Gateway"}},
+		{name: "gateway timeout", status: 504, body: "<html>504</html>",
+			is: []error{client.ErrTransient, client.ErrUncertain}},
+		{name: "internal error", status: 500, body: "oops", is: []error{client.ErrTransient, client.ErrUncertain},
+			text: []string{`"oops"`}},
+		{name: "unavailable", status: 503, header: http.Header{"Retry-After": {"7"}}, body: "later",
+			is: []error{client.ErrTransient}},
+		{name: "damaged", status: 200, body: `{"failures": [], "requ`, is: []error{client.ErrTransient, client.ErrUncertain},
+			text: []string{"damaged JSON"}},
+		{name: "empty", status: 200, body: "", is: []error{client.ErrTransient, client.ErrUncertain},
+			text: []string{"empty body"}},
 		{name: "not an object", status: 200, body: `[1]`, is: []error{client.ErrNotJSON}},
 		{name: "null", status: 200, body: `null`, is: []error{client.ErrNotJSON}},
 		{name: "neither request nor failures", status: 200, body: `{}`, is: []error{client.ErrNotJSON, client.ErrUncertain}},
 		{name: "elsewhere", status: 301, header: http.Header{"Location": {"https://upgrade.example.com/x?key=s"}},
-			is: []error{client.ErrNotJSON}, isNot: []error{client.ErrTransient}, text: []string{"https://upgrade.example.com/x;"}},
-		{name: "not there", status: 404, body: "404 page not found", is: []error{client.ErrNotFound}, isNot: []error{client.ErrTransient}},
-		{name: "status without failure", status: 403, body: `{"failures":[]}`, isNot: []error{client.ErrTransient}, text: []string{"403 Forbidden"}},
+			is: []error{client.ErrNotJSON}, isNot: []error{client.ErrTransient},
+			text: []string{"https://upgrade.example.com/x;"}},
+		{name: "not there", status: 404, body: "404 page not found", is: []error{client.ErrNotFound},
+			isNot: []error{client.ErrTransient}},
+		{name: "status without failure", status: 403, body: `{"failures":[]}`, isNot: []error{client.ErrTransient},
+			text: []string{"403 Forbidden"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -342,7 +372,8 @@ func TestCreate_beforeSend(t *testing.T) {
 		}
 	}
 	told := false
-	if _, err := c.Create(t.Context(), client.CreateParams{}, &client.CreateOptions{BeforeSend: func() error { told = true; return nil }}); err != nil || !told {
+	if _, err := c.Create(t.Context(), client.CreateParams{},
+		&client.CreateOptions{BeforeSend: func() error { told = true; return nil }}); err != nil || !told {
 		t.Errorf("told %v, error %v", told, err)
 	}
 }

@@ -122,14 +122,16 @@ func parseBase(s string) (*url.URL, error) {
 	case err != nil:
 		return nil, fmt.Errorf("client: the URL of the platform cannot be read; expected one such as %s", ProductionURL)
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("client: the URL %q must begin with https:// (or http://), as %s does", u.Redacted(), ProductionURL)
+		return nil, fmt.Errorf("client: the URL %q must begin with https:// (or http://), as %s does",
+			u.Redacted(), ProductionURL)
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("client: the URL %q names no host; an example: %s", u.Redacted(), ProductionURL)
 	case u.Port() != "" && !validPort(u.Port()):
 		return nil, fmt.Errorf("client: the URL %q has the port %s; expected one from 1 to 65535, or none, as in %s",
 			u.Redacted(), u.Port(), ProductionURL)
 	case u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("client: the URL of the platform must end before %q: methods and parameters are added to it", "?")
+		return nil, errors.New("client: the URL of the platform must end before \"?\": " +
+			"methods and parameters are added to it")
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	// The documentation shows URLs of methods, of which people take the beginning.
@@ -244,10 +246,12 @@ func (c *Client) exchange(hr *http.Request, op string, key Key, body *sentinelBo
 	if err == nil && len(raw) > maxAnswer {
 		err = fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
 	}
-	c.log.DebugContext(ctx, "call answered", "op", op, "status", resp.StatusCode, "bytes", len(raw), "took", time.Since(began))
+	c.log.DebugContext(ctx, "call answered",
+		"op", op, "status", resp.StatusCode, "bytes", len(raw), "took", time.Since(began))
 	if err != nil {
 		return nil, &Error{Op: op, Status: resp.StatusCode, Raw: raw, uncertain: true,
-			Err: fmt.Errorf("the answer broke off after %d bytes: %w", len(raw), redacted(explain(cause(ctx, err), hr.URL), key))}
+			Err: fmt.Errorf("the answer broke off after %d bytes: %w",
+				len(raw), redacted(explain(cause(ctx, err), hr.URL), key))}
 	}
 	a, e := readAnswer(op, resp, raw, key)
 	if e != nil {

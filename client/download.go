@@ -59,7 +59,9 @@ func (c *Client) Download(ctx context.Context, rawURL, filename string, opts *Do
 // The URL holds the request's key. A URL of another server than the platform's is accepted only if it is https, or if
 // platform and URL are both http and on this machine. A redirection is followed only if it does not carry the key to
 // another server and does not lead from https to http. No Referer is sent.
-func (c *Client) DownloadTo(ctx context.Context, rawURL string, out *Output, opts *DownloadOptions) (*Downloaded, error) {
+func (c *Client) DownloadTo(
+	ctx context.Context, rawURL string, out *Output, opts *DownloadOptions,
+) (*Downloaded, error) {
 	const op = "download"
 	var o DownloadOptions
 	if opts != nil {
@@ -101,7 +103,8 @@ func (c *Client) DownloadTo(ctx context.Context, rawURL string, out *Output, opt
 		return nil, &Error{Op: op, Err: err}
 	}
 	d.done.Size, d.done.SHA256 = out.size, out.digest()
-	c.log.InfoContext(ctx, "downloaded", "what", whatOf(u), "bytes", d.done.Size, "from", d.done.From, "tries", d.done.Tries)
+	c.log.InfoContext(ctx, "downloaded",
+		"what", whatOf(u), "bytes", d.done.Size, "from", d.done.From, "tries", d.done.Tries)
 	return &d.done, nil
 }
 
@@ -251,7 +254,8 @@ func (d *download) beginAnew(resp *http.Response, ranged bool) error {
 	case coding != "" && ranged:
 		return d.contradiction("the answer has the content coding %s", coding)
 	case coding != "":
-		e.Err = &permanentError{fmt.Errorf("%w: the answer has the content coding %s, though the file as it is was asked for. "+
+		e.Err = &permanentError{fmt.Errorf("%w: the answer has the content coding %s, "+
+			"though the file as it is was asked for. "+
 			"Nothing was saved: what came may be the dump packed once more by something in front of the platform",
 			ErrContradiction, coding)}
 		return e
@@ -299,22 +303,6 @@ func (d *download) another(resp *http.Response, last, total int64) string {
 	return ""
 }
 
-func rangeLength(h http.Header) int64 {
-	first, last, _, _ := contentRange(h.Get("Content-Range"))
-	return last - first + 1
-}
-
-// contentCoding returns the content codings of an answer, for messages; empty if there are none.
-func contentCoding(h http.Header) string {
-	var codings []string
-	for _, c := range strings.Split(strings.Join(h.Values("Content-Encoding"), ","), ",") {
-		if c = strings.TrimSpace(c); c != "" && !strings.EqualFold(c, "identity") {
-			codings = append(codings, printable(c, 40))
-		}
-	}
-	return strings.Join(codings, ", ")
-}
-
 // contradiction throws the part away, since asking for the whole file may help. It returns a transient error, or,
 // after maxContradictions of them, a permanent one.
 func (d *download) contradiction(format string, args ...any) error {
@@ -327,38 +315,6 @@ func (d *download) contradiction(format string, args ...any) error {
 		return &Error{Op: "download", Err: &permanentError{err}}
 	}
 	return &Error{Op: "download", Err: fmt.Errorf("%w: beginning again", err)}
-}
-
-// contentRange parses "bytes 0-99/1234", "bytes 0-99/*" and "bytes */1234". A number that is not given is -1.
-func contentRange(s string) (first, last, total int64, ok bool) {
-	first, last, total = -1, -1, -1
-	spec, found := strings.CutPrefix(strings.TrimSpace(s), "bytes ")
-	if !found {
-		return first, last, total, false
-	}
-	span, size, found := strings.Cut(spec, "/")
-	if !found {
-		return first, last, total, false
-	}
-	var err error
-	if size != "*" {
-		if total, err = strconv.ParseInt(size, 10, 64); err != nil || total < 0 {
-			return -1, -1, -1, false
-		}
-	}
-	if span == "*" {
-		return first, last, total, size != "*"
-	}
-	a, b, found := strings.Cut(span, "-")
-	if !found {
-		return -1, -1, -1, false
-	}
-	f, err1 := strconv.ParseInt(a, 10, 64)
-	l, err2 := strconv.ParseInt(b, 10, 64)
-	if err1 != nil || err2 != nil || f < 0 || l < f || (total >= 0 && l >= total) {
-		return -1, -1, -1, false
-	}
-	return f, l, total, true
 }
 
 // errTooLong means that more was received than was announced.

@@ -89,11 +89,14 @@ func TestDownload(t *testing.T) {
 		{name: "whole", srv: &archive{etag: `"a"`, ranges: true}, asked: []string{""}},
 		{name: "cut, continued", srv: &archive{etag: `"a"`, ranges: true, cuts: []int64{1 << 20, 1 << 19}},
 			asked: []string{"", "bytes=1048576-", "bytes=1572864-"}},
-		{name: "cut, continued by date", srv: &archive{modtime: noon, ranges: true, cuts: []int64{1 << 20}}, asked: []string{"", "bytes=1048576-"}},
-		{name: "cut, weak tag and date", srv: &archive{etag: `W/"a"`, modtime: noon, ranges: true, cuts: []int64{1 << 20}}, asked: []string{"", ""}},
+		{name: "cut, continued by date", srv: &archive{modtime: noon, ranges: true, cuts: []int64{1 << 20}},
+			asked: []string{"", "bytes=1048576-"}},
+		{name: "cut, weak tag and date", srv: &archive{etag: `W/"a"`, modtime: noon, ranges: true, cuts: []int64{1 << 20}},
+			asked: []string{"", ""}},
 		{name: "cut, no ranges", srv: &archive{etag: `"a"`, cuts: []int64{1 << 20}}, asked: []string{"", "bytes=1048576-"}},
 		{name: "cut, nothing to tell it by", srv: &archive{ranges: true, cuts: []int64{1 << 20}}, asked: []string{"", ""}},
-		{name: "trouble first", srv: &archive{etag: `"a"`, ranges: true, status: []int{502, 503, 200}}, asked: []string{"", "", ""}},
+		{name: "trouble first", srv: &archive{etag: `"a"`, ranges: true, status: []int{502, 503, 200}},
+			asked: []string{"", "", ""}},
 		{name: "an earlier run's part", first: &archive{data: file, etag: `"a"`, ranges: true, cuts: []int64{1 << 20}},
 			srv: &archive{etag: `"a"`, ranges: true}, from: 1 << 20, asked: []string{"bytes=1048576-"}},
 		{name: "another file meanwhile", first: &archive{data: earlier, etag: `"b"`, ranges: true, cuts: []int64{1 << 20}},
@@ -206,7 +209,8 @@ func TestDownload_pagesWhenAllowed(t *testing.T) {
 	}))
 	defer srv.Close()
 	out := filepath.Join(t.TempDir(), "notes.html")
-	if _, err := newClient(t, srv.URL).Download(t.Context(), srv.URL+"/x", out, &client.DownloadOptions{AllowHTML: true}); err != nil {
+	if _, err := newClient(t, srv.URL).Download(t.Context(), srv.URL+"/x", out,
+		&client.DownloadOptions{AllowHTML: true}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -223,7 +227,8 @@ func TestDownload_neverWhole(t *testing.T) {
 	defer srv.Close()
 	out := filepath.Join(t.TempDir(), "out")
 	_, err := newClient(t, srv.URL).Download(t.Context(), srv.URL+archivePath, out,
-		&client.DownloadOptions{Retry: &client.RetryOptions{Min: time.Millisecond, Max: time.Millisecond, Limit: 50 * time.Millisecond}})
+		&client.DownloadOptions{Retry: &client.RetryOptions{Min: time.Millisecond, Max: time.Millisecond,
+			Limit: 50 * time.Millisecond}})
 	if !errors.Is(err, client.ErrTransient) || !strings.Contains(err.Error(), "given up") {
 		t.Errorf("got %v", err)
 	}

@@ -14,7 +14,8 @@ import (
 )
 
 // errWrongProtocol means that the server does not speak TLS.
-var errWrongProtocol = errors.New("the server does not speak TLS there; if it is meant so, write http:// instead of https://")
+var errWrongProtocol = errors.New("the server does not speak TLS there; " +
+	"if it is meant so, write http:// instead of https://")
 
 // TrustError reports a TLS certificate that is not trusted. A certificate authority is trusted by Options.RootCAs.
 type TrustError struct {
@@ -26,7 +27,8 @@ type TrustError struct {
 // Error describes the certificate in one line.
 func (e *TrustError) Error() string {
 	c := e.Certificate
-	return fmt.Sprintf("the TLS certificate of %s is not trusted: %v. It is for %s, issued by %s, valid from %s to %s, SHA-256 %s. "+
+	return fmt.Sprintf("the TLS certificate of %s is not trusted: %v. "+
+		"It is for %s, issued by %s, valid from %s to %s, SHA-256 %s. "+
 		"If that is right, its authority must be trusted",
 		e.Host, strings.TrimPrefix(e.Err.Error(), "x509: "), certNames(c), c.Issuer,
 		c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly), fingerprint(c.Raw))

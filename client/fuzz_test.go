@@ -19,8 +19,10 @@ import (
 // FuzzStatus: whatever a platform answers, the outcome is a request with an id and a key or an *Error without the key.
 func FuzzStatus(f *testing.F) {
 	for _, body := range []string{
-		ok(sampleRequest), `{"failures": [{"reason": "TARGET:INVALID", "expected": ["6.0"]}]}`, `{"failures": "x"}`, `{"failures": {}}`, "<html>", "", "null", "[",
-		`{"request": {"id": 1e99}}`, `{"request": {"id": "` + string(sampleKey) + `"}}`, `{"failures": [1, null, {"reason": 1, "expected": {"a": 1}}]}`,
+		ok(sampleRequest), `{"failures": [{"reason": "TARGET:INVALID", "expected": ["6.0"]}]}`, `{"failures": "x"}`,
+		`{"failures": {}}`, "<html>", "", "null", "[",
+		`{"request": {"id": 1e99}}`, `{"request": {"id": "` + string(sampleKey) + `"}}`,
+		`{"failures": [1, null, {"reason": 1, "expected": {"a": 1}}]}`,
 		`{"failures": [{"message": "\u001b[31m` + string(sampleKey) + `"}]}`,
 	} {
 		f.Add(200, body)
@@ -71,7 +73,8 @@ func FuzzDownload(f *testing.F) {
 			status = 206
 		}
 		out := filepath.Join(t.TempDir(), "out")
-		for name, text := range map[string]string{".part": "0123", ".part.json": `{"via": "https", "size": 8, "etag": "\"a\""}`} {
+		for name, text := range map[string]string{".part": "0123",
+			".part.json": `{"via": "https", "size": 8, "etag": "\"a\""}`} {
 			if err := os.WriteFile(out+name, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -149,7 +152,8 @@ func FuzzSFTPServer(f *testing.F) {
 		o := sftpOptions(t, key)
 		o.Retry = &client.RetryOptions{Min: time.Second, Limit: time.Millisecond}
 		_, err = newClient(t, "http://unused.invalid").UploadSFTP(t.Context(),
-			&client.SFTPAccess{Hostname: "127.0.0.1", Port: addr.Port, User: "u", SharedFile: "f"}, strings.NewReader("dump"), 4, o)
+			&client.SFTPAccess{Hostname: "127.0.0.1", Port: addr.Port, User: "u", SharedFile: "f"}, strings.NewReader("dump"),
+			4, o)
 		if err == nil {
 			t.Error("a server that hung up took the dump")
 		}

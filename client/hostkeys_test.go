@@ -35,12 +35,15 @@ func TestHostKeys(t *testing.T) {
 		{name: "known among others", known: line("elsewhere", other) + knownhosts.Line([]string{addr}, host), ok: true},
 		{name: "unknown", says: "is not a known SSH host"},
 		{name: "unknown, accepted", accept: client.AcceptNew, ok: true, after: knownhosts.Line([]string{addr}, host) + "\n"},
-		{name: "unknown, accepted, no last newline", known: strings.TrimSpace(line("elsewhere", other)), accept: client.AcceptNew, ok: true,
+		{name: "unknown, accepted, no last newline", known: strings.TrimSpace(line("elsewhere", other)),
+			accept: client.AcceptNew, ok: true,
 			after: line("elsewhere", other) + knownhosts.Line([]string{addr}, host) + "\n"},
-		{name: "unknown, not accepted", accept: func(string, ssh.PublicKey) error { return no }, says: ssh.FingerprintSHA256(host)},
+		{name: "unknown, not accepted", accept: func(string, ssh.PublicKey) error { return no },
+			says: ssh.FingerprintSHA256(host)},
 		{name: "changed", known: line(knownhosts.Normalize(addr), other), accept: client.AcceptNew, says: "has changed"},
 		{name: "revoked", known: "@revoked " + line("*", host), accept: client.AcceptNew, says: "revoked"},
-		{name: "another line is damaged", known: "!!! nonsense\n", accept: client.AcceptNew, says: "expected lines as ssh-keyscan prints them"},
+		{name: "another line is damaged", known: "!!! nonsense\n", accept: client.AcceptNew,
+			says: "expected lines as ssh-keyscan prints them"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -97,7 +100,8 @@ func TestHostKeys_severalKinds(t *testing.T) {
 		}
 		o := sftpOptions(t, key)
 		o.HostKeys = &client.HostKeys{Files: []string{file}}
-		if _, err := newClient(t, "http://unused.invalid").UploadSFTP(t.Context(), d.access(), strings.NewReader("dump"), 4, o); err != nil {
+		if _, err := newClient(t, "http://unused.invalid").UploadSFTP(t.Context(), d.access(), strings.NewReader("dump"), 4,
+			o); err != nil {
 			t.Errorf("with the %s key known: %v", known.Type(), err)
 		}
 	}

@@ -58,7 +58,8 @@ func TestDownload_touchesNothingElse(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out")
-	for _, name := range []string{"out.part", "out.part.json", "out.new", "out.tmp", "out.lock", "out.0123456789ab.part", "out~", "precious"} {
+	for _, name := range []string{"out.part", "out.part.json", "out.new", "out.tmp", "out.lock", "out.0123456789ab.part",
+		"out~", "precious"} {
 		write(t, filepath.Join(dir, name), "of the user: "+name)
 	}
 	for _, name := range []string{"out.1", "out.download"} {
@@ -71,7 +72,8 @@ func TestDownload_touchesNothingElse(t *testing.T) {
 	a := &archive{data: file, etag: `"a"`, ranges: true, cuts: []int64{1 << 19, 1 << 18}}
 	srv := httptest.NewServer(a)
 	defer srv.Close()
-	got, err := newClient(t, srv.URL).Download(t.Context(), srv.URL+archivePath, out, &client.DownloadOptions{Retry: impatient})
+	got, err := newClient(t, srv.URL).Download(t.Context(), srv.URL+archivePath, out,
+		&client.DownloadOptions{Retry: impatient})
 	if err != nil || len(got.SHA256) != 64 {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -92,11 +94,14 @@ func TestOpenOutput_refuses(t *testing.T) {
 			write(t, filepath.Join(dir, "target"), "precious")
 			return link(t, "target", filepath.Join(dir, "out"))
 		}, "is a link to target"},
-		{"a link to nothing", func(t *testing.T, dir string) string { return link(t, "nothing", filepath.Join(dir, "out")) }, "is a link to nothing"},
+		{"a link to nothing", func(t *testing.T, dir string) string { return link(t, "nothing", filepath.Join(dir, "out")) },
+			"is a link to nothing"},
 		{"a folder", func(_ *testing.T, dir string) string { return dir }, "is a folder"},
-		{"a folder's name", func(_ *testing.T, dir string) string { return filepath.Join(dir, "out") + "/" }, "the name of a folder"},
+		{"a folder's name", func(_ *testing.T, dir string) string { return filepath.Join(dir, "out") + "/" },
+			"the name of a folder"},
 		{"no name", func(*testing.T, string) string { return "" }, "the name of a folder"},
-		{"no such folder", func(_ *testing.T, dir string) string { return filepath.Join(dir, "no", "out") }, "there is no such file or folder"},
+		{"no such folder", func(_ *testing.T, dir string) string { return filepath.Join(dir, "no", "out") },
+			"there is no such file or folder"},
 		{"below a file", func(t *testing.T, dir string) string {
 			write(t, filepath.Join(dir, "file"), "precious")
 			return filepath.Join(dir, "file", "out")
@@ -175,7 +180,8 @@ func TestOpenOutput_locks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if second, err := client.OpenOutput(filepath.Join(dir, "linked", "out")); err == nil || !strings.Contains(err.Error(), "another odoo-upgrade is at work") {
+	if second, err := client.OpenOutput(filepath.Join(dir, "linked", "out")); err == nil ||
+		!strings.Contains(err.Error(), "another odoo-upgrade is at work") {
 		if err == nil {
 			second.Close()
 		}
@@ -224,8 +230,9 @@ func TestDownload_afterAKill(t *testing.T) {
 	defer srv.Close()
 	c := newClient(t, srv.URL)
 	var left []map[string]string
-	_, err := c.Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"), &client.DownloadOptions{Retry: impatient,
-		Progress: func(client.Progress) { left = append(left, folder(t, dir)) }})
+	_, err := c.Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"),
+		&client.DownloadOptions{Retry: impatient,
+			Progress: func(client.Progress) { left = append(left, folder(t, dir)) }})
 	if err != nil || len(left) < 3 {
 		t.Fatalf("%v after %d steps", err, len(left))
 	}
@@ -262,7 +269,8 @@ func TestDownload_afterAKill(t *testing.T) {
 						kept[name] = text
 					}
 				}
-				got, err := c.Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"), &client.DownloadOptions{Retry: impatient})
+				got, err := c.Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"),
+					&client.DownloadOptions{Retry: impatient})
 				if err != nil {
 					t.Fatalf("step %d: %v", i, err)
 				}
@@ -307,7 +315,8 @@ func TestDownload_partIsWhole(t *testing.T) {
 	t.Parallel()
 	// The process ended after the last byte and before the renaming.
 	file := noise(1 << 20)
-	for name, data := range map[string][]byte{"the same file": file, "another one of that size": append(bytes.Clone(file[:len(file)-1]), file[len(file)-1]^1)} {
+	for name, data := range map[string][]byte{"the same file": file,
+		"another one of that size": append(bytes.Clone(file[:len(file)-1]), file[len(file)-1]^1)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var left map[string]string
@@ -321,11 +330,12 @@ func TestDownload_partIsWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			// An order to the disk that fails keeps the part: the file's name is a folder's in the end.
-			_, err = c.DownloadTo(t.Context(), srv.URL+archivePath, o, &client.DownloadOptions{Retry: impatient, Progress: func(p client.Progress) {
-				if p.Done == p.Total {
-					_ = os.Mkdir(filepath.Join(dir, "out"), 0o700)
-				}
-			}})
+			_, err = c.DownloadTo(t.Context(), srv.URL+archivePath, o,
+				&client.DownloadOptions{Retry: impatient, Progress: func(p client.Progress) {
+					if p.Done == p.Total {
+						_ = os.Mkdir(filepath.Join(dir, "out"), 0o700)
+					}
+				}})
 			if err == nil || !strings.Contains(err.Error(), "is a folder") {
 				t.Fatalf("got %v", err)
 			}
@@ -342,14 +352,16 @@ func TestDownload_partIsWhole(t *testing.T) {
 			a.mu.Lock()
 			a.data, a.asked = data, nil
 			a.mu.Unlock()
-			got, err := c.Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"), &client.DownloadOptions{Retry: impatient})
+			got, err := c.Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"),
+				&client.DownloadOptions{Retry: impatient})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(map[string]string{"out": string(data)}, folder(t, dir)); diff != "" {
 				t.Errorf("the folder is wrong: %.300s", diff)
 			}
-			if want := "bytes=1048575-"; a.asked[0] != want || (name == "the same file" && (len(a.asked) != 1 || got.From != int64(len(file)-1))) {
+			if want := "bytes=1048575-"; a.asked[0] != want ||
+				(name == "the same file" && (len(a.asked) != 1 || got.From != int64(len(file)-1))) {
 				t.Errorf("asked for %q, took up at %d", a.asked, got.From)
 			}
 		})
@@ -403,24 +415,35 @@ func TestDownload_contradictions(t *testing.T) {
 		{name: "another date", answer: rest(map[string]string{"Last-Modified": "Wed, 01 Jan 2020 12:00:01 GMT"}, 206, tail)},
 		{name: "by date, another date", header: map[string]string{"Last-Modified": modified},
 			answer: rest(map[string]string{"ETag": "", "Last-Modified": "Wed, 01 Jan 2020 12:00:01 GMT"}, 206, tail)},
-		{name: "by date, no date", header: map[string]string{"Last-Modified": modified}, answer: rest(map[string]string{"ETag": ""}, 206, tail)},
-		{name: "by date, a tag", header: map[string]string{"Last-Modified": modified}, answer: rest(map[string]string{"Last-Modified": modified}, 206, tail)},
-		{name: "another size", answer: rest(map[string]string{"Content-Range": fmt.Sprintf("bytes %d-%d/%d", half, len(file)-1, len(file)+1)}, 206, tail)},
-		{name: "beyond the size", answer: rest(map[string]string{"Content-Range": fmt.Sprintf("bytes %d-%d/*", half, len(file))}, 206, append(bytes.Clone(tail), 0))},
-		{name: "another beginning", answer: rest(map[string]string{"Content-Range": fmt.Sprintf("bytes %d-%d/%d", half-1, len(file)-1, len(file))}, 206, other[half-1:])},
-		{name: "from the beginning", answer: rest(map[string]string{"Content-Range": fmt.Sprintf("bytes 0-%d/%d", len(file)-1, len(file))}, 206, other)},
+		{name: "by date, no date", header: map[string]string{"Last-Modified": modified},
+			answer: rest(map[string]string{"ETag": ""}, 206, tail)},
+		{name: "by date, a tag", header: map[string]string{"Last-Modified": modified},
+			answer: rest(map[string]string{"Last-Modified": modified}, 206, tail)},
+		{name: "another size", answer: rest(map[string]string{"Content-Range": fmt.Sprintf("bytes %d-%d/%d", half,
+			len(file)-1, len(file)+1)}, 206, tail)},
+		{name: "beyond the size", answer: rest(map[string]string{"Content-Range": fmt.Sprintf("bytes %d-%d/*", half,
+			len(file))}, 206, append(bytes.Clone(tail), 0))},
+		{name: "another beginning", answer: rest(map[string]string{"Content-Range": fmt.Sprintf("bytes %d-%d/%d", half-1,
+			len(file)-1, len(file))}, 206, other[half-1:])},
+		{name: "from the beginning", answer: rest(map[string]string{"Content-Range": fmt.Sprintf("bytes 0-%d/%d",
+			len(file)-1, len(file))}, 206, other)},
 		{name: "no range", answer: rest(map[string]string{"Content-Range": ""}, 206, tail)},
 		{name: "a range in lines", answer: rest(map[string]string{"Content-Range": "lines 1-2/3"}, 206, tail)},
 		{name: "gzip", answer: rest(map[string]string{"Content-Encoding": "gzip"}, 206, tail)},
-		{name: "several parts", answer: rest(map[string]string{"Content-Type": "multipart/byteranges; boundary=x"}, 206, tail)},
+		{name: "several parts", answer: rest(map[string]string{"Content-Type": "multipart/byteranges; boundary=x"}, 206,
+			tail)},
 		{name: "a page", answer: rest(map[string]string{"Content-Type": "text/html"}, 206, tail)},
 		{name: "longer than its range", answer: rest(nil, 206, append(bytes.Clone(tail), 1, 2, 3))},
-		{name: "a length that is not its range's", answer: rest(map[string]string{"Content-Length": fmt.Sprint(half - 1)}, 206, tail[:half-1])},
+		{name: "a length that is not its range's", answer: rest(map[string]string{"Content-Length": fmt.Sprint(half - 1)},
+			206, tail[:half-1])},
 		{name: "a whole answer with a range", answer: rest(nil, 200, tail)},
-		{name: "a whole answer, gzip", answer: rest(map[string]string{"Content-Range": "", "Content-Encoding": "gzip"}, 200, tail)},
-		{name: "an empty whole answer", answer: rest(map[string]string{"Content-Range": "", "Content-Length": "0"}, 200, nil)},
+		{name: "a whole answer, gzip", answer: rest(map[string]string{"Content-Range": "", "Content-Encoding": "gzip"}, 200,
+			tail)},
+		{name: "an empty whole answer", answer: rest(map[string]string{"Content-Range": "", "Content-Length": "0"}, 200,
+			nil)},
 		{name: "an empty whole answer without length", answer: rest(map[string]string{"Content-Range": ""}, 200, nil)},
-		{name: "not satisfiable", answer: rest(map[string]string{"Content-Range": fmt.Sprintf("bytes */%d", half)}, 416, nil)},
+		{name: "not satisfiable", answer: rest(map[string]string{"Content-Range": fmt.Sprintf("bytes */%d", half)}, 416,
+			nil)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -442,7 +465,8 @@ func TestDownload_contradictions(t *testing.T) {
 			}))
 			defer srv.Close()
 			dir := t.TempDir()
-			_, err := newClient(t, srv.URL).Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"), &client.DownloadOptions{Retry: impatient})
+			_, err := newClient(t, srv.URL).Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"),
+				&client.DownloadOptions{Retry: impatient})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -491,7 +515,8 @@ func TestDownload_neverAsTold(t *testing.T) {
 			defer srv.Close()
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "out"), "before")
-			_, err := newClient(t, srv.URL).Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"), &client.DownloadOptions{Retry: impatient})
+			_, err := newClient(t, srv.URL).Download(t.Context(), srv.URL+archivePath, filepath.Join(dir, "out"),
+				&client.DownloadOptions{Retry: impatient})
 			if !errors.Is(err, client.ErrContradiction) || !strings.Contains(err.Error(), tt.says) || n != tt.calls {
 				t.Errorf("%d calls, %v; want %d and %q", n, err, tt.calls, tt.says)
 			}

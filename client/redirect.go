@@ -19,7 +19,8 @@ func checkURL(base, u *url.URL) error {
 	case base.Scheme == "http" && onThisMachine(base) && onThisMachine(u):
 		return nil
 	}
-	return refuse("the URL to download from leads by http to %s, where everybody on the way could read the request's key; "+
+	return refuse("the URL to download from leads by http to %s, "+
+		"where everybody on the way could read the request's key; "+
 		"for another server than %s, the platform must name an https URL", Redact(u.Host, keyIn(u)), base)
 }
 
@@ -38,9 +39,11 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 	case next.URL.Scheme != "http" && next.URL.Scheme != "https":
 		return refuse("the server sends us on to a URL that is not http or https")
 	case last.Scheme == "https" && next.URL.Scheme == "http":
-		return refuse("the server sends us on from https to http (%s), where everybody on the way could read along", next.URL.Host)
+		return refuse("the server sends us on from https to http (%s), where everybody on the way could read along",
+			next.URL.Host)
 	case !sameServer(first, next.URL) && carries(next.URL, keyIn(first)):
-		return refuse("the server sends us on to %s with the request's key, which is nobody else's", Redact(next.URL.Host, keyIn(first)))
+		return refuse("the server sends us on to %s with the request's key, which is nobody else's",
+			Redact(next.URL.Host, keyIn(first)))
 	case len(via) >= 10:
 		return refuse("the server sent us on 10 times")
 	}

@@ -40,12 +40,18 @@ func TestDownload_redirected(t *testing.T) {
 		{"to storage", func(_, other string) string { return other + "/bucket/1?signature=x" }, true, ""},
 		{"to itself", func(first, _ string) string { return first + "/elsewhere" + archivePath }, true, ""},
 		{"to itself, relative", func(string, string) string { return "/elsewhere" + archivePath }, true, ""},
-		{"the same path elsewhere", func(_, other string) string { return other + archivePath }, false, "with the request's key"},
-		{"escaped", func(_, other string) string { return other + "/" + url.QueryEscape(key) }, false, "with the request's key"},
-		{"all escaped", func(_, other string) string { return other + "/%41%77%37%70ItGVKFuZ_FOR3U8VFQ" }, false, "with the request's key"},
-		{"escaped twice", func(_, other string) string { return other + "/%2541w7pItGVKFuZ_FOR3U8VFQ" }, false, "with the request's key"},
-		{"in the query", func(_, other string) string { return other + "/x?k=" + url.QueryEscape(key) }, false, "with the request's key"},
-		{"as a user", func(_, other string) string { return strings.Replace(other, "://", "://"+key+":x@", 1) }, false, "with the request's key"},
+		{"the same path elsewhere", func(_, other string) string { return other + archivePath }, false,
+			"with the request's key"},
+		{"escaped", func(_, other string) string { return other + "/" + url.QueryEscape(key) }, false,
+			"with the request's key"},
+		{"all escaped", func(_, other string) string { return other + "/%41%77%37%70ItGVKFuZ_FOR3U8VFQ" }, false,
+			"with the request's key"},
+		{"escaped twice", func(_, other string) string { return other + "/%2541w7pItGVKFuZ_FOR3U8VFQ" }, false,
+			"with the request's key"},
+		{"in the query", func(_, other string) string { return other + "/x?k=" + url.QueryEscape(key) }, false,
+			"with the request's key"},
+		{"as a user", func(_, other string) string { return strings.Replace(other, "://", "://"+key+":x@", 1) }, false,
+			"with the request's key"},
 		{"as a password", func(_, other string) string {
 			return strings.Replace(other, "://", "://x:"+url.QueryEscape(key)+"@", 1)
 		}, false, "with the request's key"},
@@ -129,7 +135,8 @@ type recorder struct {
 
 func (t *recorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.requests = append(t.requests, r)
-	return &http.Response{StatusCode: 200, ContentLength: 4, Body: io.NopCloser(strings.NewReader("dump")), Request: r}, nil
+	return &http.Response{StatusCode: 200, ContentLength: 4, Body: io.NopCloser(strings.NewReader("dump")), Request: r},
+		nil
 }
 
 // TestDownload_elsewhere: a URL of the platform's may lead to another server only over https.

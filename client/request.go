@@ -99,9 +99,11 @@ func (r *Request) LogValue() slog.Value {
 	return slog.GroupValue(slog.Int64("id", r.ID), slog.String("state", string(r.State)))
 }
 
-var requestKeys = strings.Fields(`id key email target aim filename timezone state issue_stage issue status_url notes_url
-	original_sql_url original_dump_url upgraded_sql_url upgraded_dump_url modules_url filesize database_uuid created_at
-	processed_at estimated_time elapsed filestore customer_message database_version postgresql compressions`)
+// requestKeys are the keys of a request that have a field of Request.
+var requestKeys = strings.Fields(`id key email target aim filename timezone state issue_stage issue
+	status_url notes_url original_sql_url original_dump_url upgraded_sql_url upgraded_dump_url modules_url
+	filesize database_uuid created_at processed_at estimated_time elapsed filestore customer_message
+	database_version postgresql compressions`)
 
 // readRequest decodes the request object of an answer. An id or key that it lacks is taken from known.
 func (a *answer) readRequest(op string, known Ref) (*Request, error) {

@@ -85,8 +85,10 @@ func TestUploadSFTP(t *testing.T) {
 		{name: "something else of the same size", server: func(d *sshd) { d.data = bytes.Clone(other) }},
 		{name: "something longer", server: func(d *sshd) { d.data = append(bytes.Clone(dump), 1, 2, 3) }},
 		{name: "not readable", server: func(d *sshd) { d.data, d.unreadable = bytes.Clone(holed), true }},
-		{name: "not readable, another dump of the same size", server: func(d *sshd) { d.data, d.unreadable = bytes.Clone(other), true }},
-		{name: "not readable and cut", server: func(d *sshd) { d.cutAt, d.unreadable = 1<<20, true }, tries: 2, rewritten: window},
+		{name: "not readable, another dump of the same size",
+			server: func(d *sshd) { d.data, d.unreadable = bytes.Clone(other), true }},
+		{name: "not readable and cut", server: func(d *sshd) { d.cutAt, d.unreadable = 1<<20, true }, tries: 2,
+			rewritten: window},
 		{name: "not readable, confirmed earlier", server: func(d *sshd) { d.data, d.unreadable = bytes.Clone(holed), true },
 			options: func(o *client.SFTPOptions) { o.Confirmed = 1 << 20 }, from: 1 << 20},
 		{name: "confirmed earlier", server: func(d *sshd) { d.data = bytes.Clone(holed) },
@@ -116,7 +118,8 @@ func TestUploadSFTP(t *testing.T) {
 				}
 				last = p
 			}
-			got, err := newClient(t, "http://unused.invalid").UploadSFTP(t.Context(), d.access(), bytes.NewReader(dump), int64(len(dump)), o)
+			got, err := newClient(t, "http://unused.invalid").UploadSFTP(t.Context(), d.access(), bytes.NewReader(dump),
+				int64(len(dump)), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,7 +160,8 @@ func TestUploadSFTP_errors(t *testing.T) {
 			mangle: func(_ *testing.T, o *client.SFTPOptions, _ *client.SFTPAccess) { o.HostKeys.Accept = nil }},
 		{name: "changed host key", want: client.ErrHostKey, text: "ssh-keygen",
 			mangle: func(t *testing.T, o *client.SFTPOptions, a *client.SFTPAccess) {
-				line := "[127.0.0.1]:" + strings.TrimPrefix(a.Addr(), "127.0.0.1:") + " " + string(client.AuthorizedKeys(newSigner(t).PublicKey()))
+				line := "[127.0.0.1]:" + strings.TrimPrefix(a.Addr(), "127.0.0.1:") + " " +
+					string(client.AuthorizedKeys(newSigner(t).PublicKey()))
 				if err := os.WriteFile(o.HostKeys.Files[0], []byte(line), 0o600); err != nil {
 					t.Fatal(err)
 				}
@@ -196,7 +200,8 @@ func TestUploadSFTP_errors(t *testing.T) {
 			if src == nil {
 				src = dump
 			}
-			_, err := newClient(t, "http://unused.invalid").UploadSFTP(t.Context(), a, bytes.NewReader(src), int64(len(dump)), o)
+			_, err := newClient(t, "http://unused.invalid").UploadSFTP(t.Context(), a, bytes.NewReader(src), int64(len(dump)),
+				o)
 			var e *client.Error
 			if !errors.As(err, &e) {
 				t.Fatalf("got %v, want a *client.Error", err)
@@ -222,7 +227,8 @@ func TestUploadSFTP_renews(t *testing.T) {
 		renewed++
 		return d.access(), nil
 	}
-	if _, err := newClient(t, "http://unused.invalid").UploadSFTP(t.Context(), d.access(), strings.NewReader("dump"), 4, o); err != nil {
+	if _, err := newClient(t, "http://unused.invalid").UploadSFTP(t.Context(), d.access(), strings.NewReader("dump"), 4,
+		o); err != nil {
 		t.Fatal(err)
 	}
 	if renewed != 1 {
@@ -243,7 +249,8 @@ func TestUploadSFTP_cancelled(t *testing.T) {
 		}
 	}
 	dump := noise(16 << 20)
-	_, err := newClient(t, "http://unused.invalid").UploadSFTP(ctx, d.access(), bytes.NewReader(dump), int64(len(dump)), o)
+	_, err := newClient(t, "http://unused.invalid").UploadSFTP(ctx, d.access(), bytes.NewReader(dump), int64(len(dump)),
+		o)
 	if !errors.Is(err, why) {
 		t.Fatalf("got %v, want %v", err, why)
 	}
@@ -263,7 +270,8 @@ func TestDownloadSFTP(t *testing.T) {
 	}{
 		{name: "fresh", cut: -1, from: func(n int64) bool { return n == 0 }},
 		{name: "cut", cut: -1, server: func(d *sshd) { d.cutAt = 1 << 20 }, from: func(n int64) bool { return n == 0 }},
-		{name: "continues an earlier run", cut: 2 << 20, from: func(n int64) bool { return n > 2<<20-2*window && n <= 2<<20 }},
+		{name: "continues an earlier run", cut: 2 << 20,
+			from: func(n int64) bool { return n > 2<<20-2*window && n <= 2<<20 }},
 		{name: "another file meanwhile", cut: 2 << 20, from: func(n int64) bool { return n == 0 },
 			change: func(d *sshd) { d.mtime = d.mtime.Add(time.Hour) }},
 		{name: "another file of the same time", cut: 2 << 20, from: func(n int64) bool { return n == 0 },
@@ -385,7 +393,9 @@ func TestDownloadSFTP_contradictions(t *testing.T) {
 			d.stat = func(n int, size int64, m time.Time) (int64, time.Time) { return size - max(0, int64(3-n)), m }
 		}, ""},
 		{"empty", func(d *sshd) { d.data = nil }, "is empty"},
-		{"a size below nothing", func(d *sshd) { d.stat = stat(func(_ int, _ int64, m time.Time) (int64, time.Time) { return -1, m }) }, "is empty"},
+		{"a size below nothing", func(d *sshd) {
+			d.stat = stat(func(_ int, _ int64, m time.Time) (int64, time.Time) { return -1, m })
+		}, "is empty"},
 		{"always changing", func(d *sshd) {
 			d.stat = func(n int, size int64, m time.Time) (int64, time.Time) {
 				return size, m.Add(time.Duration(n) * time.Second)
@@ -417,7 +427,8 @@ func TestDownloadSFTP_contradictions(t *testing.T) {
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "out"), "before")
 			want := map[string]string{"out": "before"}
-			tr, err := newClient(t, "http://unused.invalid").DownloadSFTP(t.Context(), d.access(), filepath.Join(dir, "out"), sftpOptions(t, key))
+			tr, err := newClient(t, "http://unused.invalid").DownloadSFTP(t.Context(), d.access(), filepath.Join(dir, "out"),
+				sftpOptions(t, key))
 			switch {
 			case tt.says == "" && err != nil:
 				t.Fatal(err)
@@ -442,7 +453,8 @@ func TestDownloadSFTP_notDone(t *testing.T) {
 	t.Parallel()
 	key := newSigner(t)
 	d := newSSHD(t, key.PublicKey())
-	_, err := newClient(t, "http://unused.invalid").DownloadSFTP(t.Context(), d.access(), filepath.Join(t.TempDir(), "out"), sftpOptions(t, key))
+	_, err := newClient(t, "http://unused.invalid").DownloadSFTP(t.Context(), d.access(),
+		filepath.Join(t.TempDir(), "out"), sftpOptions(t, key))
 	if err == nil || !strings.Contains(err.Error(), "not one upgraded file") {
 		t.Errorf("got %v", err)
 	}

@@ -42,12 +42,13 @@ type sshd struct {
 	forgetful  bool // what a broken connection brought is dropped, and every connection breaks at cutAt
 	appends    bool // bytes appear that nobody sent
 	stats      int
-	stat       func(n int, size int64, mtime time.Time) (int64, time.Time) // what the nth look at the file is told; nil tells the truth
-	read       func(p []byte, off int64) (int, error)                      // nil reads data
-	allowed    ssh.PublicKey
-	program    []string // speaks SFTP instead of us
-	conns      map[net.Conn]bool
-	wg         sync.WaitGroup
+	// stat returns what the nth STAT of the file is answered with; nil is the truth.
+	stat    func(n int, size int64, mtime time.Time) (int64, time.Time)
+	read    func(p []byte, off int64) (int, error) // nil reads data
+	allowed ssh.PublicKey
+	program []string // speaks SFTP instead of us
+	conns   map[net.Conn]bool
+	wg      sync.WaitGroup
 }
 
 type span struct{ From, To int64 }

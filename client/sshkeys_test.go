@@ -43,7 +43,9 @@ func keyFile(t *testing.T, key any, passphrase string) string {
 func TestLoadSSHKey(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for name, want := range map[string]string{"ed25519": "ssh-ed25519", "ecdsa": "ecdsa-sha2-nistp256", "rsa": "ssh-rsa"} {
+	for name, want := range map[string]string{
+		"ed25519": "ssh-ed25519", "ecdsa": "ecdsa-sha2-nistp256", "rsa": "ssh-rsa",
+	} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, fixtures.Key(name), 0o600); err != nil {
 			t.Fatal(err)
@@ -57,7 +59,10 @@ func TestLoadSSHKey(t *testing.T) {
 	_, ed, _ := ed25519.GenerateKey(rand.Reader)
 	locked := keyFile(t, ed, "open sesame")
 	asked := ""
-	s, err := client.LoadSSHKey(locked, func(path string) ([]byte, error) { asked = path; return []byte("open sesame"), nil })
+	s, err := client.LoadSSHKey(locked, func(path string) ([]byte, error) {
+		asked = path
+		return []byte("open sesame"), nil
+	})
 	if err != nil || asked != locked || s.PublicKey().Type() != "ssh-ed25519" {
 		t.Errorf("encrypted: got %v, %v after asking for %q", s, err, asked)
 	}
@@ -68,7 +73,8 @@ func TestLoadSSHKey(t *testing.T) {
 	}
 	public := filepath.Join(t.TempDir(), "id.pub")
 	garbage := filepath.Join(t.TempDir(), "garbage")
-	if err := errors.Join(os.WriteFile(public, client.AuthorizedKeys(s.PublicKey()), 0o600), os.WriteFile(garbage, []byte("hello"), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(public, client.AuthorizedKeys(s.PublicKey()), 0o600),
+		os.WriteFile(garbage, []byte("hello"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	away := errors.New("nobody at home")
@@ -101,10 +107,12 @@ func TestGenerateSSHKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := ssh.ParsePrivateKey(file)
-	if err != nil || again.PublicKey().Type() != "ssh-ed25519" || ssh.FingerprintSHA256(again.PublicKey()) != ssh.FingerprintSHA256(s.PublicKey()) {
+	if err != nil || again.PublicKey().Type() != "ssh-ed25519" ||
+		ssh.FingerprintSHA256(again.PublicKey()) != ssh.FingerprintSHA256(s.PublicKey()) {
 		t.Errorf("the file is not the key: %v", err)
 	}
-	if line := string(client.AuthorizedKeys(s.PublicKey())); !strings.HasPrefix(line, "ssh-ed25519 AAAA") || !strings.HasSuffix(line, "\n") {
+	if line := string(client.AuthorizedKeys(s.PublicKey())); !strings.HasPrefix(line, "ssh-ed25519 AAAA") ||
+		!strings.HasSuffix(line, "\n") {
 		t.Errorf("got %q", line)
 	}
 }
@@ -150,7 +158,8 @@ func TestAgentSigners(t *testing.T) {
 	// With these one can log in.
 	d := newSSHD(t, signers[0].PublicKey())
 	o := sftpOptions(t, signers[0])
-	if _, err := newClient(t, "http://unused.invalid").UploadSFTP(t.Context(), d.access(), strings.NewReader("dump"), 4, o); err != nil {
+	if _, err := newClient(t, "http://unused.invalid").UploadSFTP(t.Context(), d.access(), strings.NewReader("dump"), 4,
+		o); err != nil {
 		t.Error(err)
 	}
 	conn.Close()

@@ -36,7 +36,8 @@ func TestTrust(t *testing.T) {
 	if !errors.As(err, &trust) || errors.Is(err, client.ErrTransient) {
 		t.Fatalf("got %v, want a TrustError that does not pass", err)
 	}
-	for _, want := range []string{"127.0.0.1", "Acme Co", "SHA-256", "its authority must be trusted", "unknown authority"} {
+	for _, want := range []string{"127.0.0.1", "Acme Co", "SHA-256", "its authority must be trusted",
+		"unknown authority"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}
@@ -50,7 +51,8 @@ func TestTrust(t *testing.T) {
 		t.Errorf("https to an http port: got %v", err)
 	}
 	_, err = newClient(t, "http://127.0.0.1:1").Status(t.Context(), sampleRef)
-	if err == nil || !strings.Contains(err.Error(), "nothing answers") || !errors.Is(err, client.ErrTransient) || errors.Is(err, client.ErrUncertain) {
+	if err == nil || !strings.Contains(err.Error(), "nothing answers") || !errors.Is(err, client.ErrTransient) ||
+		errors.Is(err, client.ErrUncertain) {
 		t.Errorf("a closed port: got %v", err)
 	}
 	_, err = newClient(t, "http://no-such-host.invalid").Status(t.Context(), sampleRef)

@@ -54,8 +54,10 @@ func TestUpload_errors(t *testing.T) {
 		is      []error
 		isNot   []error
 	}{
-		{name: "the dump cannot be read", dump: iotest.ErrReader(broken), size: 10, is: []error{broken}, isNot: []error{client.ErrTransient}},
-		{name: "the dump is shorter", dump: strings.NewReader("abc"), size: 10, is: []error{client.ErrChanged}, isNot: []error{client.ErrTransient}},
+		{name: "the dump cannot be read", dump: iotest.ErrReader(broken), size: 10, is: []error{broken},
+			isNot: []error{client.ErrTransient}},
+		{name: "the dump is shorter", dump: strings.NewReader("abc"), size: 10, is: []error{client.ErrChanged},
+			isNot: []error{client.ErrTransient}},
 		{name: "refused before the body", size: 1 << 30, dump: io.LimitReader(zeros{}, 1<<30),
 			handler: func(w http.ResponseWriter, _ *http.Request) {
 				_, _ = io.WriteString(w, `{"failures": [{"reason": "STATE:INVALID"}]}`)

@@ -36,11 +36,13 @@ func reply(status int, body string, header ...string) (*http.Response, error) {
 	for i := 0; i+1 < len(header); i += 2 {
 		h.Set(header[i], header[i+1])
 	}
-	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}, nil
+	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body)),
+		ContentLength: int64(len(body))}, nil
 }
 
 func state(s string) (*http.Response, error) {
-	return reply(200, fmt.Sprintf(`{"failures": [], "request": {"id": 10534, "key": "Aw7pItGVKFuZ_FOR3U8VFQ==", "state": %q,
+	return reply(200, fmt.Sprintf(`{"failures": [], "request": {
+		"id": 10534, "key": "Aw7pItGVKFuZ_FOR3U8VFQ==", "state": %q,
 		"customer_message": "see https://h/database/eu1/10534/Aw7pItGVKFuZ_FOR3U8VFQ==/status"}}`, s))
 }
 
@@ -87,7 +89,8 @@ func TestWait_ends(t *testing.T) {
 				if r.State != tt.state || len(rt.at) != tt.polls {
 					t.Errorf("state %s after %d polls, want %s after %d", r.State, len(rt.at), tt.state, tt.polls)
 				}
-				if err != nil && (!strings.Contains(err.Error(), "see https://h/") || strings.Contains(err.Error(), string(sampleKey))) {
+				if err != nil && (!strings.Contains(err.Error(), "see https://h/") ||
+					strings.Contains(err.Error(), string(sampleKey))) {
 					t.Errorf("the reason is not told, or with the key: %v", err)
 				}
 			})
@@ -164,9 +167,11 @@ func TestWait_givesUp(t *testing.T) {
 	}{
 		{name: "nothing but trouble", within: 31 * time.Minute, is: client.ErrTransient, text: "given up",
 			answer: func(int, *http.Request) (*http.Response, error) { return reply(502, "") }},
-		{name: "impatient", opts: client.WaitOptions{MaxOutage: 10 * time.Second}, within: 11 * time.Second, is: client.ErrTransient,
+		{name: "impatient", opts: client.WaitOptions{MaxOutage: 10 * time.Second}, within: 11 * time.Second,
+			is:     client.ErrTransient,
 			answer: func(int, *http.Request) (*http.Response, error) { return nil, syscall.ECONNRESET }},
-		{name: "a longer Retry-After than the limit", opts: client.WaitOptions{MaxOutage: time.Minute}, within: time.Second, text: "1h0m0s",
+		{name: "a longer Retry-After than the limit", opts: client.WaitOptions{MaxOutage: time.Minute}, within: time.Second,
+			text:   "1h0m0s",
 			answer: func(int, *http.Request) (*http.Response, error) { return reply(503, "", "Retry-After", "3600") }},
 		{name: "unknown request", within: time.Second, is: client.ErrNotFound,
 			answer: func(int, *http.Request) (*http.Response, error) {

@@ -35,45 +35,63 @@ func TestUsage(t *testing.T) {
 		{none, []string{"--url", "upgrade.odoo.com", "status", "--request", "1", "--key", "k"}, "must begin with https://"},
 		{none, []string{"--call-timeout", "0s", "status", "--request", "1", "--key", "k"}, "--call-timeout"},
 		{none, []string{"create"}, "--contract is missing"},
-		{none, []string{"create", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test"}, "--filename is missing"},
-		{none, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test"}, "--dump is missing"},
-		{none, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test", "--dump", "d", "--via", "pigeon"}, "choose auto, https or sftp"},
-		{none, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test", "--dump", "d", "--interval", "1ms"}, "no way to treat"},
-		{none, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test", "--ssh-key", "k", "--generate-key"}, "cannot go with --ssh-key"},
+		{none, []string{"create", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test"},
+			"--filename is missing"},
+		{none, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test"},
+			"--dump is missing"},
+		{none, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test", "--dump", "d",
+			"--via", "pigeon"}, "choose auto, https or sftp"},
+		{none, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test", "--dump", "d",
+			"--interval", "1ms"}, "no way to treat"},
+		{none, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test", "--ssh-key", "k",
+			"--generate-key"}, "cannot go with --ssh-key"},
 		{none, []string{"download", "--request", "1", "--key", "k", "--what", "moon"}, "choose one of upgraded,"},
-		{none, []string{"download", "--request", "1", "--key", "k", "--what", "notes", "--via", "sftp"}, "only the upgraded dump"},
+		{none, []string{"download", "--request", "1", "--key", "k", "--what", "notes", "--via", "sftp"},
+			"only the upgraded dump"},
 		{none, []string{"sftp-access", "--request", "1", "--key", "k"}, "which keys may log in?"},
 		{map[string]string{"UPGRADE_REQUEST": "1", "UPGRADE_KEY": "k"}, []string{"upload"}, "--dump is missing"},
 
 		// Values that the library would complain of in Go's words.
 		{none, []string{"wait", "--request", "1", "--key", "k", "--interval", "1day"}, "such as 500ms, 30s, 5m or 1h30m"},
-		{none, []string{"wait", "--request", "1", "--key", "k", "--timeout", "30"}, `--timeout "30": expected a number with its unit`},
+		{none, []string{"wait", "--request", "1", "--key", "k", "--timeout", "30"},
+			`--timeout "30": expected a number with its unit`},
 		{none, []string{"wait", "--request", "1", "--key", "k", "--max-outage", ""}, "expected a number with its unit"},
 		{none, []string{"run", "--sftp-from", "many"}, `--sftp-from "many": expected a whole number, such as 256`},
 		{none, []string{"run", "--sftp-from", "99999999999999999999"}, "expected a whole number"},
 		{none, []string{"run", "--yes=perhaps"}, `--yes "perhaps": expected true or false`},
-		{none, []string{"--url", "https://upgrade.odoo.com:99999", "status", "--request", "1", "--key", "k"}, "expected one from 1 to 65535"},
-		{none, []string{"--url", "https://upgrade.odoo.com:0", "status", "--request", "1", "--key", "k"}, "expected one from 1 to 65535"},
-		{none, []string{"--url", "https://upgrade.odoo.com:port", "status", "--request", "1", "--key", "k"}, "such as https://upgrade.odoo.com"},
-		{none, []string{"--url", "https://%zz", "status", "--request", "1", "--key", "k"}, "such as https://upgrade.odoo.com"},
+		{none, []string{"--url", "https://upgrade.odoo.com:99999", "status", "--request", "1", "--key", "k"},
+			"expected one from 1 to 65535"},
+		{none, []string{"--url", "https://upgrade.odoo.com:0", "status", "--request", "1", "--key", "k"},
+			"expected one from 1 to 65535"},
+		{none, []string{"--url", "https://upgrade.odoo.com:port", "status", "--request", "1", "--key", "k"},
+			"such as https://upgrade.odoo.com"},
+		{none, []string{"--url", "https://%zz", "status", "--request", "1", "--key", "k"},
+			"such as https://upgrade.odoo.com"},
 		{none, []string{"--url", ":", "status", "--request", "1", "--key", "k"}, "such as https://upgrade.odoo.com"},
 		{none, []string{"status", "--request", "99999999999999999999", "--key", "k"}, "an id is a number, such as 10534"},
 
 		// Files that are not there, or cannot be used.
 		{none, []string{"status", "--state", "missing.json"}, "there is no state file"},
-		{none, []string{"status", "--request", "1", "--key", "k", "--ca-file", "missing.pem"}, "--ca-file missing.pem cannot be read"},
+		{none, []string{"status", "--request", "1", "--key", "k", "--ca-file", "missing.pem"},
+			"--ca-file missing.pem cannot be read"},
 		{none, []string{"status", "--request", "1", "--key", "k", "--ca-file", os.Args[0]}, "no certificate in PEM form"},
 		{none, []string{"upload", "--request", "1", "--key", "k", "--dump", "missing.dump"}, "missing.dump does not exist"},
 		{none, []string{"upload", "--request", "1", "--key", "k", "--dump", "."}, "is a folder"},
 		{none, []string{"upload", "--request", "1", "--key", "k", "--dump", os.DevNull}, "no regular file"},
-		{none, []string{"sftp-upload", "--request", "1", "--key", "k", "--dump", "missing.dump"}, "missing.dump does not exist"},
-		{none, []string{"sftp-upload", "--request", "1", "--key", "k", "--dump", "main.go", "--ssh-key", "missing"}, "missing"},
-		{none, []string{"sftp-upload", "--request", "1", "--key", "k", "--dump", "main.go", "--known-hosts", "main.go"}, "--dump and --known-hosts are one file"},
-		{none, []string{"sftp-access", "--request", "1", "--key", "k", "--authorized-keys", "missing.pub"}, "missing.pub cannot be read"},
-		{none, []string{"sftp-access", "--request", "1", "--key", "k", "--generate-key", "main.go"}, "main.go cannot be made"},
+		{none, []string{"sftp-upload", "--request", "1", "--key", "k", "--dump", "missing.dump"},
+			"missing.dump does not exist"},
+		{none, []string{"sftp-upload", "--request", "1", "--key", "k", "--dump", "main.go", "--ssh-key", "missing"},
+			"missing"},
+		{none, []string{"sftp-upload", "--request", "1", "--key", "k", "--dump", "main.go", "--known-hosts", "main.go"},
+			"--dump and --known-hosts are one file"},
+		{none, []string{"sftp-access", "--request", "1", "--key", "k", "--authorized-keys", "missing.pub"},
+			"missing.pub cannot be read"},
+		{none, []string{"sftp-access", "--request", "1", "--key", "k", "--generate-key", "main.go"},
+			"main.go cannot be made"},
 		{none, []string{"download", "--request", "1", "--key", "k", "--out", "."}, "the name of a folder"},
 		{none, []string{"download", "--request", "1", "--key", "k", "--out", os.DevNull}, "no regular file"},
-		{none, []string{"download", "--request", "1", "--key", "k", "--out", "missing/out"}, "there is no such file or folder"},
+		{none, []string{"download", "--request", "1", "--key", "k", "--out", "missing/out"},
+			"there is no such file or folder"},
 	}
 	for _, tt := range tests {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
@@ -82,7 +100,8 @@ func TestUsage(t *testing.T) {
 			if r.code != 2 || !strings.Contains(r.stderr, tt.says) || !strings.Contains(r.stderr, "--help") {
 				t.Errorf("%+v, want code 2 and %q", r, tt.says)
 			}
-			for _, raw := range []string{"strconv", "time: ", "parse ", "net/url", "invalid argument", "x509: ", "asn1", "ssh: ", "open "} {
+			for _, raw := range []string{"strconv", "time: ", "parse ", "net/url", "invalid argument", "x509: ", "asn1",
+				"ssh: ", "open "} {
 				if strings.Contains(r.stderr, raw) {
 					t.Errorf("a library's words, %q, in %q", raw, r.stderr)
 				}
@@ -140,7 +159,8 @@ func TestStepByStep(t *testing.T) {
 	}
 	r = step(platformKey, "status", "--json")
 	var status map[string]any
-	if err := json.Unmarshal([]byte(r.stdout), &status); err != nil || status["state"] != "done" || status["key"] != platformKey {
+	if err := json.Unmarshal([]byte(r.stdout), &status); err != nil || status["state"] != "done" ||
+		status["key"] != platformKey {
 		t.Errorf("status --json: %v, %v", status, err)
 	}
 }
@@ -148,7 +168,8 @@ func TestStepByStep(t *testing.T) {
 func TestFromAPipe(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t, "done")
-	if r := command(t, p.env(), "piped", "upload", "--dump", "-", "--json"); r.code != 0 || !strings.Contains(r.stdout, `"bytes": 5`) || string(p.dump) != "piped" {
+	if r := command(t, p.env(), "piped", "upload", "--dump", "-", "--json"); r.code != 0 ||
+		!strings.Contains(r.stdout, `"bytes": 5`) || string(p.dump) != "piped" {
 		t.Errorf("%+v, the platform has %q", r, p.dump)
 	}
 }
@@ -176,7 +197,8 @@ func TestTrouble(t *testing.T) {
 		{"a closed port", "http://127.0.0.1:1", []string{"status"}, []string{"nothing answers"}},
 		{"a closed port, for a download", "http://127.0.0.1:1", []string{"download"}, []string{"nothing answers"}},
 		{"an unknown request", p.URL, []string{"status", "--request", "78"}, []string{"REQUEST:NOT_FOUND"}},
-		{"no such file yet", p.URL, []string{"download", "--out", filepath.Join(t.TempDir(), "x")}, []string{"the file upgraded is not there (yet)"}},
+		{"no such file yet", p.URL, []string{"download", "--out", filepath.Join(t.TempDir(), "x")},
+			[]string{"the file upgraded is not there (yet)"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -196,7 +218,8 @@ func TestTrouble(t *testing.T) {
 	}
 	// And with its authority trusted, the certificate is no trouble.
 	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600); err != nil {
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	env := p.env()
@@ -225,7 +248,8 @@ func TestProductionAsks(t *testing.T) {
 	}
 	// Elsewhere nobody is asked.
 	p := newPlatform(t, "done")
-	if r := command(t, p.env(), "", "create", "--target", "8.0", "--aim", "production", "--filename", "db.dump"); r.code != 0 {
+	if r := command(t, p.env(), "", "create", "--target", "8.0", "--aim", "production", "--filename",
+		"db.dump"); r.code != 0 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -235,7 +259,8 @@ func TestSFTP_stepByStep(t *testing.T) {
 	srv := mockservertest.New(t, nil)
 	dir := t.TempDir()
 	dump := noise(t, dir, "db.dump", 3<<20+1)
-	env := map[string]string{"UPGRADE_URL": srv.HTTPSURL(), "UPGRADE_CONTRACT": "M123456-abcdef", "UPGRADE_EMAIL": "a@b.cd"}
+	env := map[string]string{"UPGRADE_URL": srv.HTTPSURL(), "UPGRADE_CONTRACT": "M123456-abcdef",
+		"UPGRADE_EMAIL": "a@b.cd"}
 	do := func(args ...string) ran {
 		t.Helper()
 		return command(t, env, "", append(args, "--ca-file", srv.CAFile())...)
@@ -263,14 +288,17 @@ func TestSFTP_stepByStep(t *testing.T) {
 	}
 
 	hosts := filepath.Join(dir, "hosts")
-	if r := do("sftp-upload", "--dump", dump, "--ssh-key", key, "--known-hosts", hosts); r.code != 1 || !strings.Contains(r.stderr, "--accept-new-host-key") {
+	if r := do("sftp-upload", "--dump", dump, "--ssh-key", key, "--known-hosts", hosts); r.code != 1 ||
+		!strings.Contains(r.stderr, "--accept-new-host-key") {
 		t.Errorf("an unknown host: %+v", r)
 	}
-	if r := do("sftp-upload", "--dump", dump, "--ssh-key", key, "--known-hosts", hosts, "--accept-new-host-key"); r.code != 0 {
+	if r := do("sftp-upload", "--dump", dump, "--ssh-key", key, "--known-hosts", hosts,
+		"--accept-new-host-key"); r.code != 0 {
 		t.Fatalf("%+v", r)
 	}
 	// Now it is known; and everything is there already.
-	if r := do("sftp-upload", "--dump", dump, "--known-hosts", hosts, "--json"); r.code != 0 || !strings.Contains(r.stdout, `"sent": 0`) {
+	if r := do("sftp-upload", "--dump", dump, "--known-hosts", hosts, "--json"); r.code != 0 ||
+		!strings.Contains(r.stdout, `"sent": 0`) {
 		t.Errorf("%+v", r)
 	}
 	if r := do("process"); r.code != 0 {
@@ -280,7 +308,8 @@ func TestSFTP_stepByStep(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	out := filepath.Join(dir, "out")
-	if r := do("download", "--via", "sftp", "--known-hosts", hosts, "--out", out); r.code != 0 || !sameFiles(t, dump, out) {
+	if r := do("download", "--via", "sftp", "--known-hosts", hosts, "--out", out); r.code != 0 ||
+		!sameFiles(t, dump, out) {
 		t.Errorf("%+v", r)
 	}
 	for _, what := range []string{"notes", "original", "status"} {
@@ -301,15 +330,19 @@ func jsonNumber(n int64) string {
 // TestRun_humanTests: the request stays in testing until skip_test, which only platforms since 13.0 have.
 func TestRun_humanTests(t *testing.T) {
 	t.Parallel()
-	script, err := scenario.Parse("held.yaml", []byte("name: held\nsteps:\n  - {state: testing, for: released, set: {filestore: false}}\n  - {state: done}\n"))
+	script, err := scenario.Parse("held.yaml", []byte("name: held\nsteps:\n"+
+		"  - {state: testing, for: released, set: {filestore: false}}\n  - {state: done}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := mockservertest.New(t, &mockserver.Options{Edition: mockserver.Edition13, Scenarios: []*scenario.Scenario{script}})
+	srv := mockservertest.New(t, &mockserver.Options{Edition: mockserver.Edition13,
+		Scenarios: []*scenario.Scenario{script}})
 	dir := t.TempDir()
 	dump, out := noise(t, dir, "db.dump", 1000), filepath.Join(dir, "out")
-	r := command(t, map[string]string{}, "", "run", "--url", srv.URL(), "--contract", "M1-a", "--email", "a@b.cd", "--target", "13.0", "--aim", "production",
-		"--dump", dump, "--out", out, "--interval", "100ms", "--skip-test", "--download-via", "sftp", "--known-hosts", srv.KnownHostsFile())
+	r := command(t, map[string]string{}, "", "run", "--url", srv.URL(), "--contract", "M1-a", "--email", "a@b.cd",
+		"--target", "13.0", "--aim", "production",
+		"--dump", dump, "--out", out, "--interval", "100ms", "--skip-test", "--download-via", "sftp", "--known-hosts",
+		srv.KnownHostsFile())
 	if r.code != 0 || !sameFiles(t, dump, out) {
 		t.Errorf("%+v", r)
 	}
@@ -318,19 +351,21 @@ func TestRun_humanTests(t *testing.T) {
 	}
 }
 
-// TestRun_fallsBack: what stands against SFTP on the way there sends a run without --via over HTTPS, but a host key that has
-// changed does not.
+// TestRun_fallsBack: what stands against SFTP on the way there sends a run without --via over HTTPS, but a host key
+// that has changed does not.
 func TestRun_fallsBack(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	dump := noise(t, dir, "db.dump", 1<<20)
 	srv := mockservertest.New(t, nil)
 	args := func(out, hosts string) []string {
-		return []string{"run", "--url", srv.URL(), "--contract", "M1-a", "--email", "a@b.cd", "--target", "8.0", "--aim", "test", "--sftp-from", "0",
+		return []string{"run", "--url", srv.URL(), "--contract", "M1-a", "--email", "a@b.cd", "--target", "8.0", "--aim",
+			"test", "--sftp-from", "0",
 			"--dump", dump, "--out", filepath.Join(dir, out), "--interval", "100ms", "--known-hosts", hosts}
 	}
 	r := command(t, nil, "", args("unknown", filepath.Join(dir, "hosts"))...)
-	if r.code != 0 || !strings.Contains(r.stderr, "Going over HTTPS instead") || !sameFiles(t, dump, filepath.Join(dir, "unknown")) {
+	if r.code != 0 || !strings.Contains(r.stderr, "Going over HTTPS instead") ||
+		!sameFiles(t, dump, filepath.Join(dir, "unknown")) {
 		t.Errorf("unknown host: %+v", r)
 	}
 	known, err := os.ReadFile(srv.KnownHostsFile())
@@ -344,7 +379,8 @@ func TestRun_fallsBack(t *testing.T) {
 	// The names of the one with the key of the other.
 	wrong := filepath.Join(dir, "wrong")
 	names, keys := strings.Fields(string(known)), strings.Fields(string(other))
-	if err := os.WriteFile(wrong, []byte(strings.Join([]string{names[0], keys[1], keys[2]}, " ")+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(wrong, []byte(strings.Join([]string{names[0], keys[1], keys[2]}, " ")+"\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	r = command(t, nil, "", args("changed", wrong)...)
@@ -353,23 +389,26 @@ func TestRun_fallsBack(t *testing.T) {
 	}
 }
 
-// TestRun_brokenBeforeClose: when the connection breaks after the last byte and before the file was closed, the server has every
-// byte and, by 5.17, still no complete dump. Only opening and closing the file again makes it one.
+// TestRun_brokenBeforeClose: when the connection breaks after the last byte and before the file was closed, the
+// server has every byte and, by 5.17, still no complete dump. Only opening and closing the file again makes it one.
 func TestRun_brokenBeforeClose(t *testing.T) {
 	t.Parallel()
 	const size = 1 << 20
 	for _, action := range []string{"disconnect: true", "reset: true", "revoke: true"} {
 		t.Run(action, func(t *testing.T) {
 			t.Parallel()
-			script, err := scenario.Parse("close.yaml", []byte("name: close\nfaults:\n  - {on: sftp.close, "+action+", times: 1}\nsteps:\n  - {state: done}\n"))
+			script, err := scenario.Parse("close.yaml",
+				[]byte("name: close\nfaults:\n  - {on: sftp.close, "+action+", times: 1}\nsteps:\n  - {state: done}\n"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			srv := mockservertest.New(t, &mockserver.Options{Scenarios: []*scenario.Scenario{script}})
 			dir := t.TempDir()
 			dump, out := noise(t, dir, "db.dump", size), filepath.Join(dir, "out")
-			r := command(t, nil, "", "run", "--url", srv.URL(), "--contract", "M1-a", "--email", "a@b.cd", "--target", "8.0", "--aim", "test",
-				"--dump", dump, "--out", out, "--interval", "100ms", "--via", "sftp", "--download-via", "https", "--known-hosts", srv.KnownHostsFile())
+			r := command(t, nil, "", "run", "--url", srv.URL(), "--contract", "M1-a", "--email", "a@b.cd", "--target", "8.0",
+				"--aim", "test",
+				"--dump", dump, "--out", out, "--interval", "100ms", "--via", "sftp", "--download-via", "https", "--known-hosts",
+				srv.KnownHostsFile())
 			if r.code != 0 || !sameFiles(t, dump, out) {
 				t.Errorf("%+v", r)
 			}

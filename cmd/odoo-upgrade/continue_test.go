@@ -31,7 +31,8 @@ func interrupted(t *testing.T, p *platform, at string, args []string) ran {
 	defer func() { p.before = nil }()
 	var out, errs strings.Builder
 	env := p.env()
-	code := execute(ctx, args, environment{stdin: strings.NewReader("piped dump"), stdout: &out, stderr: &errs, getenv: func(n string) string { return env[n] }})
+	code := execute(ctx, args, environment{stdin: strings.NewReader("piped dump"), stdout: &out, stderr: &errs,
+		getenv: func(n string) string { return env[n] }})
 	return ran{code, out.String(), errs.String()}
 }
 
@@ -63,7 +64,8 @@ func TestRun_interruptedAndContinued(t *testing.T) {
 					t.Fatalf("continued: %+v, %d times create", r, p.count("create"))
 				}
 				got, err := os.ReadFile(out)
-				if err != nil || (source == "pipe" && string(got) != "piped dump") || (source == "file" && !sameFiles(t, dump, out)) {
+				if err != nil || (source == "pipe" && string(got) != "piped dump") ||
+					(source == "file" && !sameFiles(t, dump, out)) {
 					t.Errorf("the upgraded dump: %d bytes, %v", len(got), err)
 				}
 				// Nothing is left but the result and the note of it.
@@ -99,8 +101,10 @@ func TestRun_refusesToGuess(t *testing.T) {
 			}
 			return nil
 		}, "has changed since request 77"},
-		{"another target", func(*testing.T, string, string) []string { return []string{"--target", "7.0"} }, `--target "8.0"`},
-		{"another platform", func(*testing.T, string, string) []string { return []string{"--url", "http://127.0.0.1:1"} }, "--url"},
+		{"another target", func(*testing.T, string, string) []string { return []string{"--target", "7.0"} },
+			`--target "8.0"`},
+		{"another platform", func(*testing.T, string, string) []string { return []string{"--url", "http://127.0.0.1:1"} },
+			"--url"},
 		{"a damaged note", func(t *testing.T, _, state string) []string {
 			if err := os.WriteFile(state, []byte("{"), 0o600); err != nil {
 				t.Fatal(err)
@@ -165,13 +169,15 @@ func TestRun_nextDump(t *testing.T) {
 	if err := os.Remove(out); err != nil {
 		t.Fatal(err)
 	}
-	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) || p.count("create") != 1 || p.count("upload") != 1 {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) ||
+		p.count("create") != 1 || p.count("upload") != 1 {
 		t.Fatalf("%+v, calls %v", r, p.calls)
 	}
 	// The next night's dump is another upgrade.
 	noise(t, dir, "db.dump", 100_001)
 	p.state = "draft"
-	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) || p.count("create") != 2 {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) ||
+		p.count("create") != 2 {
 		t.Fatalf("%+v, calls %v", r, p.calls)
 	}
 }
@@ -210,11 +216,13 @@ func TestRun_dumpChangesMeanwhile(t *testing.T) {
 		}
 		return false
 	}
-	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 1 || !strings.Contains(r.stderr, "changed while it was uploaded") || p.count("process") > 0 {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 1 ||
+		!strings.Contains(r.stderr, "changed while it was uploaded") || p.count("process") > 0 {
 		t.Fatalf("%+v, calls %v", r, p.calls)
 	}
 	p.before = nil
-	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || p.count("create") != 1 || !sameFiles(t, dump, out) {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || p.count("create") != 1 ||
+		!sameFiles(t, dump, out) {
 		t.Errorf("it was only touched: %+v", r)
 	}
 }

@@ -96,7 +96,8 @@ func ways(s *scenario.Scenario) (https, sftp bool) {
 
 func underScenario(t *testing.T, s *scenario.Scenario, via, dump string) (problems []string, log string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	srv, err := mockserver.New(&mockserver.Options{Scenarios: []*scenario.Scenario{s}, Logger: slog.New(slog.DiscardHandler)})
+	srv, err := mockserver.New(&mockserver.Options{Scenarios: []*scenario.Scenario{s},
+		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return []string{err.Error()}, ""
 	}
@@ -110,7 +111,8 @@ func underScenario(t *testing.T, s *scenario.Scenario, via, dump string) (proble
 	if len(s.Expect.Interval) > 0 {
 		interval = "1s"
 	}
-	r := command(t, map[string]string{"UPGRADE_URL": srv.HTTPSURL(), "UPGRADE_CONTRACT": "M123456-abcdef", "UPGRADE_EMAIL": "a@b.cd"}, "",
+	r := command(t, map[string]string{"UPGRADE_URL": srv.HTTPSURL(), "UPGRADE_CONTRACT": "M123456-abcdef",
+		"UPGRADE_EMAIL": "a@b.cd"}, "",
 		"run", "--ca-file", srv.CAFile(), "--known-hosts", srv.KnownHostsFile(), "--target", "8.0", "--aim", "test",
 		"--dump", dump, "--out", out, "--via", via, "--interval", interval, "--call-timeout", "10s", "--max-outage", "20s")
 	log = r.stdout + r.stderr

@@ -20,8 +20,10 @@ func plant(t *testing.T, out string) {
 	t.Helper()
 	dir := filepath.Dir(out)
 	state := out + ".upgrade-state.json"
-	for _, name := range []string{out + ".part", out + ".part.json", out + ".tmp", out + ".lock", out + ".new", out + "~", out + ".0123456789ab.part",
-		state + ".lock", state + ".new", state + ".dump", state + ".dump.part", state + ".old", state + ".77.old", state + ".0123456789ab.new",
+	for _, name := range []string{out + ".part", out + ".part.json", out + ".tmp", out + ".lock", out + ".new", out + "~",
+		out + ".0123456789ab.part",
+		state + ".lock", state + ".new", state + ".dump", state + ".dump.part", state + ".old", state + ".77.old",
+		state + ".0123456789ab.new",
 		filepath.Join(dir, ".odoo-upgrade-1"), filepath.Join(dir, "precious")} {
 		if err := os.WriteFile(name, []byte("of the user: "+name), 0o640); err != nil {
 			t.Fatal(err)
@@ -115,7 +117,8 @@ func TestRun_ownNamesAreTaken(t *testing.T) {
 			before := files(t, dir)
 			p := newPlatform(t, "done")
 			r := command(t, p.env(), "", runArgs(dump, out)...)
-			if r.code != 1 || !strings.Contains(r.stderr, out+suffix) || !strings.Contains(r.stderr, "move") || len(p.calls) > 0 {
+			if r.code != 1 || !strings.Contains(r.stderr, out+suffix) || !strings.Contains(r.stderr, "move") ||
+				len(p.calls) > 0 {
 				t.Errorf("%+v, calls %v", r, p.calls)
 			}
 			if diff := cmp.Diff(before, files(t, dir)); diff != "" {
@@ -192,10 +195,12 @@ func TestRun_outputIsChanged(t *testing.T) {
 		_, _ = w.Write(p.dump[1<<19:])
 		return true
 	}
-	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 1 || !strings.Contains(r.stderr, "is not what was downloaded") || r.stdout != "" {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 1 ||
+		!strings.Contains(r.stderr, "is not what was downloaded") || r.stdout != "" {
 		t.Errorf("%+v", r)
 	}
-	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) || p.count("create") != 1 {
+	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || !sameFiles(t, dump, out) ||
+		p.count("create") != 1 {
 		t.Errorf("once more: %+v", r)
 	}
 }
@@ -207,7 +212,9 @@ func TestDownload_defaultName(t *testing.T) {
 	p := newPlatform(t, "done")
 	p.state, p.dump = "done", []byte("dump")
 	p.extra["original_dump_url"] = p.URL + "/database/eu1/77/" + platformKey + "/original"
-	for filename, want := range map[string]string{".bashrc": "bashrc", "../../etc/passwd": "_.._etc_passwd", "-rf": "rf", "": "download", "db.dump": "db.dump"} {
+	for filename, want := range map[string]string{
+		".bashrc": "bashrc", "../../etc/passwd": "_.._etc_passwd", "-rf": "rf", "": "download", "db.dump": "db.dump",
+	} {
 		p.extra["filename"] = filename
 		if r := command(t, p.env(), "", "download", "--what", "original"); r.code != 0 {
 			t.Errorf("%q: %+v", filename, r)
@@ -216,7 +223,8 @@ func TestDownload_defaultName(t *testing.T) {
 		if before[want] == "" || len(before) != 1 {
 			t.Errorf("%q became %v, want %s", filename, before, want)
 		}
-		if r := command(t, p.env(), "", "download", "--what", "original"); r.code != 2 || !strings.Contains(r.stderr, "is there already") {
+		if r := command(t, p.env(), "", "download", "--what", "original"); r.code != 2 ||
+			!strings.Contains(r.stderr, "is there already") {
 			t.Errorf("%q once more: %+v", filename, r)
 		}
 		if diff := cmp.Diff(before, files(t, dir)); diff != "" {
@@ -233,11 +241,13 @@ func TestRun_defaultName(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	noise(t, dir, "db.dump", 1000)
-	args := []string{"run", "--target", "8.0", "--aim", "test", "--dump", "db.dump", "--via", "https", "--interval", "100ms"}
+	args := []string{"run", "--target", "8.0", "--aim", "test", "--dump", "db.dump", "--via", "https", "--interval",
+		"100ms"}
 	p := newPlatform(t, "done")
 	noise(t, dir, "upgraded_db.dump", 20)
 	before := files(t, dir)
-	if r := command(t, p.env(), "", args...); r.code != 2 || !strings.Contains(r.stderr, "is there already") || len(p.calls) > 0 {
+	if r := command(t, p.env(), "", args...); r.code != 2 || !strings.Contains(r.stderr, "is there already") ||
+		len(p.calls) > 0 {
 		t.Errorf("%+v, calls %v", r, p.calls)
 	}
 	if diff := cmp.Diff(before, files(t, dir)); diff != "" {
@@ -277,9 +287,12 @@ func TestStandardStreams(t *testing.T) {
 	defer printed.Close()
 	p := newPlatform(t, "done")
 	env := p.env()
-	for out, says := range map[string]string{dump: "standard input and --out are one file", printed.Name(): "--out and standard output are one file"} {
+	for out, says := range map[string]string{
+		dump: "standard input and --out are one file", printed.Name(): "--out and standard output are one file",
+	} {
 		var stderr strings.Builder
-		code := execute(t.Context(), runArgs("-", out), environment{stdin: in, stdout: printed, stderr: &stderr, getenv: func(n string) string { return env[n] }})
+		code := execute(t.Context(), runArgs("-", out),
+			environment{stdin: in, stdout: printed, stderr: &stderr, getenv: func(n string) string { return env[n] }})
 		if code != 2 || !strings.Contains(stderr.String(), says) || len(p.calls) > 0 {
 			t.Errorf("code %d: %s, want %q", code, stderr.String(), says)
 		}
@@ -289,7 +302,9 @@ func TestStandardStreams(t *testing.T) {
 // TestTune: the collector's settings are the user's, where there are any.
 func TestTune(t *testing.T) {
 	t.Parallel()
-	for env, want := range map[string]string{"": "200 50331648", "GOGC=77": "77 50331648", "GOGC=off": "-1 50331648", "GOMEMLIMIT=1GiB": "200 1073741824"} {
+	for env, want := range map[string]string{
+		"": "200 50331648", "GOGC=77": "77 50331648", "GOGC=off": "-1 50331648", "GOMEMLIMIT=1GiB": "200 1073741824",
+	} {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), childVariable+"=tune")
 		if env != "" {

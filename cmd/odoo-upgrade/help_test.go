@@ -11,7 +11,8 @@ import (
 // TestHelp_placeholders: what stands behind a flag in the help is a noun, and not a type of Go's.
 func TestHelp_placeholders(t *testing.T) {
 	t.Parallel()
-	root := newApp(environment{stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }}).rootCommand()
+	root := newApp(environment{stdout: io.Discard, stderr: io.Discard,
+		getenv: func(string) string { return "" }}).rootCommand()
 	flags := 0
 	check := func(cmd *cobra.Command) func(*pflag.Flag) {
 		return func(f *pflag.Flag) {

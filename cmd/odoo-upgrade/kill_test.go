@@ -63,7 +63,8 @@ func TestRun_killed(t *testing.T) {
 // moments are when the command ends: what is in flight, and how far.
 var moments = func() []string {
 	out := []string{"at any time", "sftp up", "sftp down", "no room"}
-	for _, method := range []string{"create", "upload", "request_sftp_access", "process", "status", "skip_test", "download"} {
+	for _, method := range []string{"create", "upload", "request_sftp_access", "process", "status", "skip_test",
+		"download"} {
 		for _, phase := range phases {
 			if method != "download" || phase != "half sent" { // a GET has no body
 				out = append(out, method+" "+phase)
@@ -110,12 +111,16 @@ type victim struct {
 
 func newVictim(t *testing.T, size int) *victim {
 	t.Helper()
-	script, err := scenario.Parse("tested.yaml", []byte("name: tested\nsteps:\n  - {state: pending, for: 1 poll}\n  - {state: testing, for: released, set: {filestore: false}}\n  - {state: done}\n"))
+	script, err := scenario.Parse("tested.yaml",
+		[]byte("name: tested\nsteps:\n  - {state: pending, for: 1 poll}\n"+
+			"  - {state: testing, for: released, set: {filestore: false}}\n  - {state: done}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &victim{size: size, hosts: filepath.Join(t.TempDir(), "known_hosts"), moved: map[string]int64{}, passed: map[string]int64{}}
-	v.srv = mockservertest.New(t, &mockserver.Options{JournalSize: 1 << 20, Edition: mockserver.Edition13, Scenarios: []*scenario.Scenario{script}})
+	v := &victim{size: size, hosts: filepath.Join(t.TempDir(), "known_hosts"), moved: map[string]int64{},
+		passed: map[string]int64{}}
+	v.srv = mockservertest.New(t, &mockserver.Options{JournalSize: 1 << 20, Edition: mockserver.Edition13,
+		Scenarios: []*scenario.Scenario{script}})
 	v.front = httptest.NewUnstartedServer(v)
 	v.front.Config.ErrorLog = quiet
 	v.front.Start()
@@ -134,7 +139,8 @@ func newVictim(t *testing.T, size int) *victim {
 		}
 	})
 	t.Cleanup(func() { v.relay.Close(); relays.Wait() })
-	if err := v.srv.SetAdvertise(mockserver.Advertise{SFTPHost: "127.0.0.1", SFTPPort: v.relay.Addr().(*net.TCPAddr).Port}); err != nil {
+	if err := v.srv.SetAdvertise(mockserver.Advertise{SFTPHost: "127.0.0.1",
+		SFTPPort: v.relay.Addr().(*net.TCPAddr).Port}); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
@@ -227,7 +233,8 @@ func (v *victim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the platform never acts on it
 	}
 	r.Body = &struckBody{r.Body, max(r.ContentLength/2, 1), func() { v.strike(method + " half sent") }}
-	s := &struckWriter{ResponseWriter: w, before: func() { v.strike(method + " acted") }, middle: func() { v.strike(method + " half answered") }}
+	s := &struckWriter{ResponseWriter: w, before: func() { v.strike(method + " acted") },
+		middle: func() { v.strike(method + " half answered") }}
 	v.srv.ServeHTTP(s, r)
 	s.end()
 	if f, ok := w.(http.Flusher); ok {
@@ -297,7 +304,9 @@ var lies = []struct {
 	tell func(w http.ResponseWriter, r *http.Request, dump []byte)
 }{
 	{"the truth", nil},
-	{"the rest of another file", func(w http.ResponseWriter, r *http.Request, dump []byte) { rest(w, r, dump, `"another"`, "") }},
+	{"the rest of another file", func(w http.ResponseWriter, r *http.Request, dump []byte) {
+		rest(w, r, dump, `"another"`, "")
+	}},
 	{"a rest without tag", func(w http.ResponseWriter, r *http.Request, dump []byte) { rest(w, r, dump, "", "") }},
 	{"a packed rest", func(w http.ResponseWriter, r *http.Request, dump []byte) {
 		rest(w, r, dump, r.Header.Get("If-Range"), "gzip")
@@ -316,7 +325,8 @@ func rest(w http.ResponseWriter, r *http.Request, dump []byte, tag, coding strin
 	if err != nil || from >= len(dump) {
 		from = len(dump) / 2
 	}
-	for k, v := range map[string]string{"ETag": tag, "Content-Encoding": coding, "Content-Range": fmt.Sprintf("bytes %d-%d/%d", from, len(dump)-1, len(dump))} {
+	for k, v := range map[string]string{"ETag": tag, "Content-Encoding": coding,
+		"Content-Range": fmt.Sprintf("bytes %d-%d/%d", from, len(dump)-1, len(dump))} {
 		if v != "" {
 			w.Header().Set(k, v)
 		}
@@ -334,8 +344,10 @@ func (v *victim) run(t *testing.T, dir, out, contract, via, back, source string,
 	if source == "pipe" {
 		dump = "-"
 	}
-	cmd := exec.CommandContext(ctx, os.Args[0], append([]string{"run", "--url", v.front.URL, "--known-hosts", v.hosts, "--accept-new-host-key",
-		"--contract", contract, "--email", "a@b.cd", "--target", "13.0", "--aim", "test", "--filename", "db.dump", "--dump", dump, "--out", filepath.Join(dir, out),
+	cmd := exec.CommandContext(ctx, os.Args[0], append([]string{"run", "--url", v.front.URL, "--known-hosts", v.hosts,
+		"--accept-new-host-key",
+		"--contract", contract, "--email", "a@b.cd", "--target", "13.0", "--aim", "test", "--filename", "db.dump", "--dump",
+		dump, "--out", filepath.Join(dir, out),
 		"--via", via, "--download-via", back, "--interval", "100ms", "--skip-test"}, more...)...)
 	cmd.Env = append(append(os.Environ(), childVariable+"=1"), env...)
 	if source == "pipe" {
@@ -364,7 +376,8 @@ func (v *victim) run(t *testing.T, dir, out, contract, via, back, source string,
 // round is one kill and what comes after. It returns what happened.
 func (v *victim) round(t *testing.T, random *rand.Rand, moment string, i int) map[string]int {
 	contract := fmt.Sprintf("M%d-kill", i+1)
-	via, back, source := pick(random, "https", "sftp"), pick(random, "https", "sftp"), pick(random, "file", "file", "pipe")
+	via, back, source := pick(random, "https", "sftp"), pick(random, "https", "sftp"),
+		pick(random, "file", "file", "pipe")
 	switch method, _, _ := strings.Cut(moment, " "); {
 	case method == "upload":
 		via = "https"
@@ -443,7 +456,8 @@ func (v *victim) round(t *testing.T, random *rand.Rand, moment string, i int) ma
 	after := files(t, dir)
 	result, err := os.ReadFile(out)
 	if second.code != 0 || err != nil || !bytes.Equal(result, v.dump) {
-		t.Errorf("%s, %s up, %s down, from a %s, then %s: code %d, the result is right: %v\n%s---\n%s", moment, via, back, source, lie.name,
+		t.Errorf("%s, %s up, %s down, from a %s, then %s: code %d, the result is right: %v\n%s---\n%s", moment, via, back,
+			source, lie.name,
 			second.code, bytes.Equal(result, v.dump), first.stderr, second.stderr)
 	}
 	if diff := cmp.Diff(before, without(after, left...)); diff != "" {
@@ -466,7 +480,8 @@ func (v *victim) stateOfFolder(t *testing.T, dir string, before map[string]strin
 		delete(now, name)
 	}
 	for name := range now {
-		own := name == filepath.Base(state) || name == filepath.Base(claim.Name(state)) || name == filepath.Base(claim.Name(out)) ||
+		own := name == filepath.Base(state) || name == filepath.Base(claim.Name(state)) ||
+			name == filepath.Base(claim.Name(out)) ||
 			claim.Own(out, name) || claim.Own(state, name)
 		if name == "out" {
 			raw, err := os.ReadFile(out)

@@ -61,7 +61,8 @@ func noise(tb testing.TB, dir, name string, n int) string {
 	return path
 }
 
-// files returns what is in a folder, with everything that tells whether it was touched: kind and mode, which file it is, contents.
+// files returns what is in a folder, with everything that tells whether it was touched: kind and mode, which file it
+// is, contents.
 func files(tb testing.TB, dir string) map[string]string {
 	tb.Helper()
 	entries, err := os.ReadDir(dir)

@@ -42,7 +42,8 @@ func newPlatform(tb testing.TB, states ...string) *platform {
 }
 
 func (p *platform) env() map[string]string {
-	return map[string]string{"UPGRADE_URL": p.URL, "UPGRADE_CONTRACT": "M1-a", "UPGRADE_EMAIL": "a@b.cd", "UPGRADE_REQUEST": "77", "UPGRADE_KEY": platformKey}
+	return map[string]string{"UPGRADE_URL": p.URL, "UPGRADE_CONTRACT": "M1-a", "UPGRADE_EMAIL": "a@b.cd",
+		"UPGRADE_REQUEST": "77", "UPGRADE_KEY": platformKey}
 }
 
 // count returns how often a method was called.
@@ -102,7 +103,8 @@ func (p *platform) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch method {
 	case "create":
 		if r.Form.Get("target") == "5.0" {
-			_, _ = io.WriteString(w, `{"failures": [{"reason": "TARGET:INVALID", "message": "Invalid value \"5.0\"", "value": "5.0", "expected": ["8.0"]}]}`)
+			_, _ = io.WriteString(w, `{"failures": [{"reason": "TARGET:INVALID", "message": "Invalid value \"5.0\"",
+				"value": "5.0", "expected": ["8.0"]}]}`)
 			return
 		}
 		p.answer(w)
@@ -136,8 +138,10 @@ func (p *platform) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (p *platform) answer(w io.Writer) {
 	base := p.URL + "/database/eu1/77/" + platformKey + "/"
-	request := map[string]any{"id": 77, "key": platformKey, "state": p.state, "email": "a@b.cd", "target": "8.0", "aim": "test", "filename": "db.dump",
-		"upgraded_dump_url": base + "upgraded/archive", "upgraded_sql_url": base + "upgraded/sql", "notes_url": base + "upgraded/notes", "customer_message": nil}
+	request := map[string]any{"id": 77, "key": platformKey, "state": p.state, "email": "a@b.cd", "target": "8.0",
+		"aim": "test", "filename": "db.dump",
+		"upgraded_dump_url": base + "upgraded/archive", "upgraded_sql_url": base + "upgraded/sql",
+		"notes_url": base + "upgraded/notes", "customer_message": nil}
 	if p.dump != nil {
 		request["filesize"] = fmt.Sprintf("%.2f b", float64(len(p.dump)))
 	}

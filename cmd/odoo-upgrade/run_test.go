@@ -16,7 +16,8 @@ import (
 
 // runArgs is a run's command line.
 func runArgs(dump, out string, more ...string) []string {
-	return append([]string{"run", "--target", "8.0", "--aim", "test", "--dump", dump, "--out", out, "--via", "https", "--interval", "100ms"}, more...)
+	return append([]string{"run", "--target", "8.0", "--aim", "test", "--dump", dump, "--out", out, "--via", "https",
+		"--interval", "100ms"}, more...)
 }
 
 func TestRun_independentPlatform(t *testing.T) {
@@ -36,17 +37,23 @@ func TestRun_independentPlatform(t *testing.T) {
 		{name: "delivered", states: []string{"testing", "delivered"}, out: true, says: []string{"odoo-upgrade skip-test"}},
 		{name: "test phase skipped", states: []string{"testing"}, args: []string{"--skip-test"}, out: true,
 			calls: []string{"create", "upload", "process", "status", "skip_test", "status", "download"}},
-		{name: "a state nobody knows", states: []string{"on_holiday", "done"}, out: true, says: []string{"does not know that state"}},
-		{name: "the dump is refused", states: []string{"pending", "invalid"}, code: 1, calls: []string{"create", "upload", "process", "status"},
-			extra: map[string]any{"customer_message": "see /77/" + platformKey + "/notes"}, says: []string{"see /77/[key]/notes"}},
-		{name: "the target is refused", args: []string{"--target", "5.0"}, code: 1, calls: []string{"create"}, says: []string{"TARGET:INVALID", "expected 8.0"}},
-		{name: "a page for create", code: 1, calls: []string{"create"}, says: []string{"HTML page", "<html><title>Hotel</title>"},
+		{name: "a state nobody knows", states: []string{"on_holiday", "done"}, out: true,
+			says: []string{"does not know that state"}},
+		{name: "the dump is refused", states: []string{"pending", "invalid"}, code: 1,
+			calls: []string{"create", "upload", "process", "status"},
+			extra: map[string]any{"customer_message": "see /77/" + platformKey + "/notes"},
+			says:  []string{"see /77/[key]/notes"}},
+		{name: "the target is refused", args: []string{"--target", "5.0"}, code: 1, calls: []string{"create"},
+			says: []string{"TARGET:INVALID", "expected 8.0"}},
+		{name: "a page for create", code: 1, calls: []string{"create"},
+			says: []string{"HTML page", "<html><title>Hotel</title>"},
 			before: func(method string, _ int, w http.ResponseWriter, _ *http.Request) bool {
 				w.Header().Set("Content-Type", "text/html")
 				_, _ = io.WriteString(w, "<html><title>Hotel</title>\n")
 				return true
 			}},
-		{name: "create out of order for a moment", states: []string{"done"}, out: true, says: []string{"503", "trying again"},
+		{name: "create out of order for a moment", states: []string{"done"}, out: true,
+			says: []string{"503", "trying again"},
 			before: func(method string, n int, w http.ResponseWriter, _ *http.Request) bool {
 				if method == "create" && n < 2 {
 					http.Error(w, "later", http.StatusServiceUnavailable)
@@ -123,7 +130,8 @@ func TestRun_independentPlatform(t *testing.T) {
 			if tt.code == 0 {
 				// Once more does nothing.
 				before := len(p.calls)
-				if r := command(t, p.env(), "", append(runArgs(dump, out), tt.args...)...); r.code != 0 || !strings.Contains(r.stdout, "an earlier run") {
+				if r := command(t, p.env(), "", append(runArgs(dump, out), tt.args...)...); r.code != 0 ||
+					!strings.Contains(r.stdout, "an earlier run") {
 					t.Errorf("the second time: %+v", r)
 				}
 				if len(p.calls) != before {
@@ -200,7 +208,8 @@ func TestRun_json(t *testing.T) {
 			t.Errorf("%q", line)
 		}
 	}
-	want := []string{"created", "uploading", "uploaded", "processing", "state", "state", "downloading", "downloaded", "finished"}
+	want := []string{"created", "uploading", "uploaded", "processing", "state", "state", "downloading", "downloaded",
+		"finished"}
 	if diff := cmp.Diff(want, events); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -212,7 +221,8 @@ func TestRun_json(t *testing.T) {
 		Event    string
 		Failures []struct{ Reason string }
 	}
-	if err := json.Unmarshal([]byte(r.stdout), &e); err != nil || r.code != 1 || e.Event != "error" || len(e.Failures) != 1 || e.Failures[0].Reason != "TARGET:INVALID" {
+	if err := json.Unmarshal([]byte(r.stdout), &e); err != nil || r.code != 1 || e.Event != "error" ||
+		len(e.Failures) != 1 || e.Failures[0].Reason != "TARGET:INVALID" {
 		t.Errorf("%+v: %+v, %v", r, e, err)
 	}
 }
@@ -253,19 +263,27 @@ func TestRun_nothingIsAskedForInVain(t *testing.T) {
 		{"an authority that is none", runArgs(dump, in("o7"), "--ca-file", key), 2, "no certificate in PEM form"},
 
 		{"the dump is the result", runArgs(dump, dump), 2, "--dump and --out are one file"},
-		{"the dump is the result, by another way", runArgs(dump, filepath.Join(dir, "..", filepath.Base(dir), "db.dump")), 2, "--dump and --out are one file"},
+		{"the dump is the result, by another way", runArgs(dump, filepath.Join(dir, "..", filepath.Base(dir), "db.dump")), 2,
+			"--dump and --out are one file"},
 		{"the dump is the result, by a link", runArgs(in("link"), dump), 2, "--dump and --out are one file"},
 		{"the dump is the result, by a hard link", runArgs(dump, in("hard")), 2, "--dump and --out are one file"},
 		{"the dump is the state", runArgs(dump, in("o8"), "--state", dump), 2, "--dump and --state are one file"},
 		{"the result is the state", runArgs(dump, in("o8"), "--state", in("o8")), 2, "--out and --state are one file"},
-		{"the result is the state but for its case", runArgs(dump, in("o8"), "--state", in("O8")), 2, "--out and --state are one file"},
-		{"the lock is the dump", runArgs(noise(t, dir, "o9.odoo-upgrade", 10), in("o9")), 2, "--dump and the lock of --out are one file"},
-		{"the lock is the state", runArgs(dump, in("o9"), "--state", in("o9.odoo-upgrade")), 2, "--state and the lock of --out are one file"},
-		{"the result is the lock of the state", runArgs(dump, in("o9.odoo-upgrade"), "--state", in("o9")), 2, "--out and the lock of --state are one file"},
+		{"the result is the state but for its case", runArgs(dump, in("o8"), "--state", in("O8")), 2,
+			"--out and --state are one file"},
+		{"the lock is the dump", runArgs(noise(t, dir, "o9.odoo-upgrade", 10), in("o9")), 2,
+			"--dump and the lock of --out are one file"},
+		{"the lock is the state", runArgs(dump, in("o9"), "--state", in("o9.odoo-upgrade")), 2,
+			"--state and the lock of --out are one file"},
+		{"the result is the lock of the state", runArgs(dump, in("o9.odoo-upgrade"), "--state", in("o9")), 2,
+			"--out and the lock of --state are one file"},
 		{"the result is a key", runArgs(dump, key, "--ssh-key", key), 2, "--out and --ssh-key are one file"},
-		{"the state is a key", runArgs(dump, in("o9"), "--ssh-key", key, "--state", key), 2, "--state and --ssh-key are one file"},
-		{"the result is the known hosts", runArgs(dump, key, "--known-hosts", key), 2, "--out and --known-hosts are one file"},
-		{"the dump is the known hosts", runArgs(dump, in("o9"), "--known-hosts", dump), 2, "--dump and --known-hosts are one file"},
+		{"the state is a key", runArgs(dump, in("o9"), "--ssh-key", key, "--state", key), 2,
+			"--state and --ssh-key are one file"},
+		{"the result is the known hosts", runArgs(dump, key, "--known-hosts", key), 2,
+			"--out and --known-hosts are one file"},
+		{"the dump is the known hosts", runArgs(dump, in("o9"), "--known-hosts", dump), 2,
+			"--dump and --known-hosts are one file"},
 		{"the result is the authority", runArgs(dump, key, "--ca-file", key), 2, "--out and --ca-file are one file"},
 	}
 	before := files(t, dir)

@@ -17,8 +17,8 @@ func (a *app) uploadCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "upload",
 		Short: "Upload the dump over HTTPS",
-		Long: `Upload the dump over HTTPS, in one piece. "-" reads standard input. For big dumps sftp-upload is better: it can
-resume.`,
+		Long: `Upload the dump over HTTPS, in one piece. "-" reads standard input. For big dumps sftp-upload is better:
+it can resume.`,
 	}
 	cmd.Flags().StringVar(&dump, "dump", "", "the `file` with the dump, or - for standard input")
 	return a.refCommand(cmd, func(cmd *cobra.Command, c *client.Client, ref client.Ref) error {

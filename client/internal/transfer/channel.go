@@ -49,8 +49,8 @@ type request struct {
 	err  error
 }
 
-// ask sends a request of a type with the fields that are added to it, and waits for the answer. Data go to into. It may
-// be called by several goroutines at the same time.
+// ask sends a request of a type with the fields that are added to it, and waits for the answer. Data go to into.
+// It may be called by several goroutines at the same time.
 func (c *Channel) ask(typ byte, into []byte, fields func(*sftpwire.Encoder)) (*request, error) {
 	r := &request{into: into, done: make(chan struct{})}
 	c.mu.Lock()
