@@ -57,14 +57,6 @@ func (s *Server) Verify(f journal.Filter) []Outcome { return s.Judge(f, nil) }
 
 // Judge is Verify for a client that the caller ran. If run is nil, they are the same.
 func (s *Server) Judge(f journal.Filter, run *Run) []Outcome {
-	var outcomes []Outcome
-	for _, result := range s.judge(f, run) {
-		outcomes = append(outcomes, Outcome(result))
-	}
-	return outcomes
-}
-
-func (s *Server) judge(f journal.Filter, run *Run) []verify.Result {
 	if f.Request != 0 && f.Contract == "" {
 		if r, ok := s.platform.Get(f.Request); ok {
 			f.Contract = r.Contract()
@@ -97,15 +89,17 @@ func (s *Server) judge(f journal.Filter, run *Run) []verify.Result {
 			its.Requests = append(its.Requests, s.asEvidence(r))
 		}
 	}
-	var results []verify.Result
+	var outcomes []Outcome
 	for _, script := range scripts {
 		its := evidence[script.Name]
 		if its != normal { // a wrong value may have kept a scenario from being chosen
 			its.Creates = append(its.Creates, normal.Creates...)
 		}
-		results = append(results, verify.Judge(script, *its)...)
+		for _, result := range verify.Judge(script, *its) {
+			outcomes = append(outcomes, Outcome(result))
+		}
 	}
-	return results
+	return outcomes
 }
 
 // stray reports whether a call was made for no request, or with a wrong key.

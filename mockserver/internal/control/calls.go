@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -17,61 +18,22 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// Emulator is what is looked into and steered. Errors that have a status of their own are made with Refused.
-type Emulator interface {
-	Health() map[string]bool
-	OnDisk() error // why what is acknowledged now would be lost
-	Requests() []any
-	Request(id int64) (any, error)
-	SetState(id int64, state string, set map[string]any) (any, error)
-	Release(id int64) (any, error)
-	Kinds() []string // of events
-	Events(journal.Filter) []journal.Event
-	Dropped() uint64
-	// Next waits for events; it may return neither events nor an error, to be called again.
-	Next(context.Context, journal.Filter) ([]journal.Event, error)
-	ClearJournal(journal.Filter)
-	Scenarios() []*scenario.Scenario
-	AddScenario(*scenario.Scenario) error
-	RemoveScenario(name string) int
-	Verify(journal.Filter) []verify.Result
-	Advance(time.Duration) (time.Time, error)
-	Reset(Scope) error
-	Advertise() Advertise
-	SetAdvertise(Advertise) error
-	Metrics() http.Handler
-	Done() <-chan struct{} // closed when the emulator is about to stop
-}
-
-// Scope is what a reset is about: a request, a contract, or everything, for the zero value.
-type Scope struct {
-	Request  int64
-	Contract string
-}
-
-// Advertise is what answers tell clients of how to reach the emulator.
-type Advertise struct {
-	URL      string `json:"url,omitempty"`
-	SFTPHost string `json:"sftp_host,omitempty"`
-	SFTPPort int    `json:"sftp_port,omitempty"`
-}
-
 // errWritten says that a handler has answered by itself.
 var errWritten = errors.New("control: answered")
 
-type api struct{ e Emulator }
+type api struct{ Config }
 
-// otherwise gives an error a status, unless the emulator gave it one.
-func otherwise(status int, err error) error {
-	var p problem
-	if err == nil || errors.As(err, &p) {
-		return err
+// failed gives an error of the emulator its status, and that one if it has none of its own.
+func (a api) failed(status int, err error) error {
+	if err == nil {
+		return nil
 	}
-	return problem{status, err}
+	return problem{cmp.Or(a.Status(err), status), err}
 }
 
 func (a api) health(w http.ResponseWriter, _ *http.Request, _ query) (any, error) {
-	health, code := a.e.Health(), http.StatusOK
+	health, lost := a.Emulator.Health()
+	code := http.StatusOK
 	body := map[string]any{"status": "ok"}
 	for name, ok := range health {
 		body[name] = ok
@@ -79,15 +41,15 @@ func (a api) health(w http.ResponseWriter, _ *http.Request, _ query) (any, error
 			body["status"], code = "starting or stopping", http.StatusServiceUnavailable
 		}
 	}
-	if err := a.e.OnDisk(); err != nil {
-		body["status"], code = err.Error(), http.StatusServiceUnavailable
+	if lost != nil {
+		body["status"], code = lost.Error(), http.StatusServiceUnavailable
 	}
 	answer(w, code, body)
 	return nil, errWritten
 }
 
 func (a api) requests(http.ResponseWriter, *http.Request, query) (any, error) {
-	return map[string]any{"requests": a.e.Requests()}, nil
+	return map[string]any{"requests": a.Requests.Requests()}, nil
 }
 
 func (a api) request(_ http.ResponseWriter, r *http.Request, _ query) (any, error) {
@@ -95,8 +57,8 @@ func (a api) request(_ http.ResponseWriter, r *http.Request, _ query) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	request, err := a.e.Request(id)
-	return request, otherwise(http.StatusInternalServerError, err)
+	request, err := a.Requests.Request(id)
+	return request, a.failed(http.StatusInternalServerError, err)
 }
 
 func (a api) setState(_ http.ResponseWriter, r *http.Request, _ query) (any, error) {
@@ -117,8 +79,8 @@ func (a api) setState(_ http.ResponseWriter, r *http.Request, _ query) (any, err
 	for key, value := range body.Set {
 		body.Set[key] = plain(value)
 	}
-	request, err := a.e.SetState(id, body.State, body.Set)
-	return request, otherwise(http.StatusBadRequest, err)
+	request, err := a.Requests.SetState(id, body.State, body.Set)
+	return request, a.failed(http.StatusBadRequest, err)
 }
 
 // plain turns what a decoder that keeps numbers as text returns into the values scripts have.
@@ -147,25 +109,25 @@ func (a api) release(_ http.ResponseWriter, r *http.Request, _ query) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	request, err := a.e.Release(id)
-	return request, otherwise(http.StatusInternalServerError, err)
+	request, err := a.Requests.Release(id)
+	return request, a.failed(http.StatusInternalServerError, err)
 }
 
 func (a api) journal(_ http.ResponseWriter, _ *http.Request, q query) (any, error) {
-	events := a.e.Events(q.Filter)
+	events := a.Journal.Events(q.Filter)
 	if events == nil {
 		events = []journal.Event{}
 	}
-	return map[string]any{"events": events, "dropped": a.e.Dropped()}, nil
+	return map[string]any{"events": events, "dropped": a.Journal.Dropped()}, nil
 }
 
 func (a api) clearJournal(_ http.ResponseWriter, _ *http.Request, q query) (any, error) {
-	a.e.ClearJournal(q.Filter)
+	a.Journal.ClearJournal(q.Filter)
 	return map[string]any{}, nil
 }
 
 func (a api) scenarios(http.ResponseWriter, *http.Request, query) (any, error) {
-	list := a.e.Scenarios()
+	list := a.Scenarios.Scenarios()
 	if list == nil {
 		list = []*scenario.Scenario{}
 	}
@@ -183,11 +145,11 @@ func (a api) addScenario(w http.ResponseWriter, r *http.Request, _ query) (any, 
 		return nil, problem{http.StatusBadRequest, err}
 	}
 	if u := script.Upgraded; u.Archive+u.SQL+u.Notes+u.Modules != "" && !fromHere(r) {
-		return nil, Refused(http.StatusForbidden, errors.New("this scenario names files of the emulator's machine, which can be asked for from that machine only; "+
-			"give it to the emulator when it starts (--scenario)"))
+		return nil, problem{http.StatusForbidden, errors.New("this scenario names files of the emulator's machine, which can be asked for from that machine only; " +
+			"give it to the emulator when it starts (--scenario)")}
 	}
-	if err := a.e.AddScenario(script); err != nil {
-		return nil, otherwise(http.StatusBadRequest, err)
+	if err := a.Scenarios.AddScenario(script); err != nil {
+		return nil, a.failed(http.StatusBadRequest, err)
 	}
 	answer(w, http.StatusCreated, script)
 	return nil, errWritten
@@ -201,10 +163,10 @@ func fromHere(r *http.Request) bool {
 }
 
 func (a api) removeScenarios(_ http.ResponseWriter, _ *http.Request, q query) (any, error) {
-	removed := a.e.RemoveScenario(q.name)
+	removed := a.Scenarios.RemoveScenario(q.name)
 	if q.name != "" && removed == 0 {
 		var have []string
-		for _, script := range a.e.Scenarios() {
+		for _, script := range a.Scenarios.Scenarios() {
 			have = append(have, script.Name)
 		}
 		return nil, problem{http.StatusNotFound, fmt.Errorf("no scenario in use is called %q; in use: %s", q.name, strings.Join(have, ", "))}
@@ -226,21 +188,21 @@ func (a api) advance(_ http.ResponseWriter, r *http.Request, _ query) (any, erro
 	if d <= 0 {
 		return nil, badRequest(`"by" is %q: time only goes forward`, body.By)
 	}
-	now, err := a.e.Advance(d)
+	now, err := a.Emulator.Advance(d)
 	if err != nil {
-		return nil, otherwise(http.StatusBadRequest, err)
+		return nil, a.failed(http.StatusBadRequest, err)
 	}
 	return map[string]any{"now": now}, nil
 }
 
 func (a api) verify(_ http.ResponseWriter, _ *http.Request, q query) (any, error) {
-	results := a.e.Verify(q.Filter)
+	results := a.Emulator.Verify(q.Filter)
 	count := make(map[string]int)
 	for _, r := range results {
 		count[r.Verdict]++
 	}
 	if results == nil {
-		results = []verify.Result{}
+		results = []Outcome{}
 	}
 	return map[string]any{
 		"results": results, "passed": count[verify.Pass], "failed": count[verify.Fail], "unjudged": count[verify.Unjudged],
@@ -252,7 +214,7 @@ func (a api) wait(_ http.ResponseWriter, r *http.Request, q query) (any, error) 
 	ctx, cancel := context.WithTimeout(r.Context(), q.timeout)
 	defer cancel()
 	for {
-		events, err := a.e.Next(ctx, q.Filter)
+		events, err := a.Journal.Next(ctx, q.Filter)
 		switch {
 		case len(events) > 0:
 			return map[string]any{"event": events[0]}, nil
@@ -265,14 +227,14 @@ func (a api) wait(_ http.ResponseWriter, r *http.Request, q query) (any, error) 
 }
 
 func (a api) reset(_ http.ResponseWriter, _ *http.Request, q query) (any, error) {
-	if err := a.e.Reset(Scope{Request: q.Request, Contract: q.Contract}); err != nil {
+	if err := a.Emulator.Reset(Scope{Request: q.Request, Contract: q.Contract}); err != nil {
 		return nil, err
 	}
 	return map[string]any{}, nil
 }
 
 func (a api) advertised(http.ResponseWriter, *http.Request, query) (any, error) {
-	return a.e.Advertise(), nil
+	return a.Emulator.Advertise(), nil
 }
 
 func (a api) advertise(_ http.ResponseWriter, r *http.Request, _ query) (any, error) {
@@ -280,14 +242,14 @@ func (a api) advertise(_ http.ResponseWriter, r *http.Request, _ query) (any, er
 	if err := decode(r, &body, `{"url": "http://127.0.0.1:8480", "sftp_host": "127.0.0.1", "sftp_port": 2200}, each key optional`); err != nil {
 		return nil, err
 	}
-	if err := a.e.SetAdvertise(body); err != nil {
+	if err := a.Emulator.SetAdvertise(body); err != nil {
 		return nil, problem{http.StatusBadRequest, err}
 	}
-	return a.e.Advertise(), nil
+	return a.Emulator.Advertise(), nil
 }
 
 func (a api) metrics(w http.ResponseWriter, r *http.Request, _ query) (any, error) {
-	a.e.Metrics().ServeHTTP(w, r)
+	a.Metrics().ServeHTTP(w, r)
 	return nil, errWritten
 }
 
@@ -303,7 +265,7 @@ func (a api) events(w http.ResponseWriter, r *http.Request, q query) (any, error
 	defer cancel()
 	go func() { // an emulator that stops does not wait for its audience
 		select {
-		case <-a.e.Done():
+		case <-a.Done:
 			cancel()
 		case <-ctx.Done():
 		}
@@ -317,7 +279,7 @@ func (a api) events(w http.ResponseWriter, r *http.Request, q query) (any, error
 		return nil, errWritten
 	}
 	for {
-		events, err := a.e.Next(ctx, q.Filter)
+		events, err := a.Journal.Next(ctx, q.Filter)
 		for i := range events {
 			data, err := json.Marshal(events[i])
 			if err != nil {

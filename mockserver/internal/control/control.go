@@ -28,16 +28,13 @@ type problem struct {
 func (p problem) Error() string { return p.err.Error() }
 func (p problem) Unwrap() error { return p.err }
 
-// Refused is an error that answers with the status.
-func Refused(status int, err error) error { return problem{status, err} }
-
 func badRequest(format string, args ...any) error {
 	return problem{http.StatusBadRequest, fmt.Errorf(format, args...)}
 }
 
-// Handler serves the API for an emulator.
-func Handler(e Emulator) http.Handler {
-	a := api{e}
+// Handler serves the API.
+func Handler(config Config) http.Handler {
+	a := api{config}
 	r := mux.NewRouter().SkipClean(true)
 	for _, route := range a.routes() {
 		methods := []string{route.method}
@@ -59,7 +56,7 @@ func Handler(e Emulator) http.Handler {
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusForbidden, problemBody{"a page of another site may not steer the emulator; open " + Base + "/ of the emulator's own address, or call it from a program"})
 	}))
-	return protection.Handler(r)
+	return a.keepPagesOut(protection.Handler(r))
 }
 
 // serve reads a call's parameters, has it handled, and writes the answer.
@@ -140,9 +137,6 @@ func answerProblem(w http.ResponseWriter, err error) {
 	}
 	answer(w, status, problemBody{err.Error()})
 }
-
-// Refuse answers a call that does not come to the handler.
-func Refuse(w http.ResponseWriter, status int, err error) { answerProblem(w, Refused(status, err)) }
 
 func answer(w http.ResponseWriter, status int, value any) {
 	var b bytes.Buffer

@@ -69,7 +69,7 @@ func (a api) readParameter(q *query, name, text string) (err error) {
 	case "contract":
 		q.Contract = text
 	case "on":
-		kinds := a.e.Kinds()
+		kinds := a.Kinds
 		if !slices.ContainsFunc(kinds, func(kind string) bool { return kind == text || strings.HasPrefix(kind, text+".") }) {
 			return badRequest("on=%s: %s", text, unknown("kind of event", text, kinds))
 		}

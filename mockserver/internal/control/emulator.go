@@ -1,0 +1,96 @@
+package control
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/upgrademock/upgrademock/mockserver/journal"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// Config is what the API looks into and steers. All fields are required.
+type Config struct {
+	Requests  Requests
+	Journal   Journal
+	Scenarios Scenarios
+	Emulator  Emulator
+
+	Metrics func() http.Handler
+	Kinds   []string        // of events, as an event's On has them
+	Hosts   func() []string // names of the emulator's own, with or without port, beside addresses and local names
+	Status  func(error) int // the HTTP status that an error of the emulator answers; 0: it depends on the call
+	Done    <-chan struct{} // closed when the emulator is about to stop
+}
+
+// Requests are the emulator's requests.
+type Requests interface {
+	Requests() []Request
+	Request(id int64) (Request, error)
+	SetState(id int64, state string, set map[string]any) (Request, error)
+	Release(id int64) (Request, error)
+}
+
+// Journal is the emulator's journal.
+type Journal interface {
+	Events(journal.Filter) []journal.Event
+	ClearJournal(journal.Filter)
+	Dropped() uint64
+	// Next waits for events. It may return neither events nor an error, to be called again.
+	Next(context.Context, journal.Filter) ([]journal.Event, error)
+}
+
+// Scenarios are the scenarios in use.
+type Scenarios interface {
+	Scenarios() []*scenario.Scenario
+	AddScenario(*scenario.Scenario) error
+	RemoveScenario(name string) int
+}
+
+// Emulator is what concerns the emulator as a whole.
+type Emulator interface {
+	// Health says of each part whether it works; the error, why what is acknowledged now would be lost.
+	Health() (map[string]bool, error)
+	Verify(journal.Filter) []Outcome
+	Advance(time.Duration) (time.Time, error)
+	Reset(Scope) error
+	Advertise() Advertise
+	SetAdvertise(Advertise) error
+}
+
+// Request is a request as the emulator sees it.
+type Request struct {
+	ID            int64          `json:"id"`
+	Key           string         `json:"key"`
+	Contract      string         `json:"contract"`
+	State         string         `json:"state"`
+	Scenario      string         `json:"scenario"`
+	Status        map[string]any `json:"status"`
+	SharedSize    int64          `json:"shared_size"`
+	Contiguous    int64          `json:"contiguous"`
+	AccessExpires *time.Time     `json:"access_expires"`
+}
+
+// Outcome is what came of one expectation of a scenario.
+type Outcome struct {
+	Scenario string `json:"scenario"`
+	Expect   string `json:"expect"`
+	Verdict  string `json:"verdict"`
+	Wanted   string `json:"wanted"`
+	Saw      string `json:"saw,omitempty"`
+	Hint     string `json:"hint,omitempty"`
+	Nearest  uint64 `json:"nearest,omitempty"`
+}
+
+// Scope is what a reset is about: a request, a contract, or everything, for the zero value.
+type Scope struct {
+	Request  int64
+	Contract string
+}
+
+// Advertise is what answers say of how to reach the emulator.
+type Advertise struct {
+	URL      string `json:"url,omitempty"`
+	SFTPHost string `json:"sftp_host,omitempty"`
+	SFTPPort int    `json:"sftp_port,omitempty"`
+}
