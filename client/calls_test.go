@@ -371,10 +371,10 @@ func TestCreate_beforeSend(t *testing.T) {
 			t.Errorf("parameters were sent all the same: %+v", call)
 		}
 	}
-	told := false
+	called := false
 	if _, err := c.Create(t.Context(), client.CreateParams{},
-		&client.CreateOptions{BeforeSend: func() error { told = true; return nil }}); err != nil || !told {
-		t.Errorf("told %v, error %v", told, err)
+		&client.CreateOptions{BeforeSend: func() error { called = true; return nil }}); err != nil || !called {
+		t.Errorf("called %v, error %v", called, err)
 	}
 }
 

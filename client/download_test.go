@@ -16,7 +16,7 @@ import (
 	"github.com/upgrademock/upgrademock/client"
 )
 
-// archive serves one file at a URL of the platform's form. It cuts the first answers as told.
+// archive serves one file at a URL of the platform's form. It cuts the first answers as cuts says.
 type archive struct {
 	mu      sync.Mutex
 	data    []byte
@@ -38,7 +38,7 @@ func (a *archive) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s := a.status[0]
 		a.status = a.status[1:]
 		if s != 200 {
-			http.Error(w, "trouble", s)
+			http.Error(w, "failure", s)
 			return
 		}
 	}
@@ -86,7 +86,7 @@ func TestDownload(t *testing.T) {
 		from  int64
 		asked []string
 	}{
-		{name: "whole", srv: &archive{etag: `"a"`, ranges: true}, asked: []string{""}},
+		{name: "complete", srv: &archive{etag: `"a"`, ranges: true}, asked: []string{""}},
 		{name: "cut, continued", srv: &archive{etag: `"a"`, ranges: true, cuts: []int64{1 << 20, 1 << 19}},
 			asked: []string{"", "bytes=1048576-", "bytes=1572864-"}},
 		{name: "cut, continued by date", srv: &archive{modtime: noon, ranges: true, cuts: []int64{1 << 20}},
@@ -94,8 +94,8 @@ func TestDownload(t *testing.T) {
 		{name: "cut, weak tag and date", srv: &archive{etag: `W/"a"`, modtime: noon, ranges: true, cuts: []int64{1 << 20}},
 			asked: []string{"", ""}},
 		{name: "cut, no ranges", srv: &archive{etag: `"a"`, cuts: []int64{1 << 20}}, asked: []string{"", "bytes=1048576-"}},
-		{name: "cut, nothing to tell it by", srv: &archive{ranges: true, cuts: []int64{1 << 20}}, asked: []string{"", ""}},
-		{name: "trouble first", srv: &archive{etag: `"a"`, ranges: true, status: []int{502, 503, 200}},
+		{name: "cut, no validator", srv: &archive{ranges: true, cuts: []int64{1 << 20}}, asked: []string{"", ""}},
+		{name: "failures first", srv: &archive{etag: `"a"`, ranges: true, status: []int{502, 503, 200}},
 			asked: []string{"", "", ""}},
 		{name: "an earlier run's part", first: &archive{data: file, etag: `"a"`, ranges: true, cuts: []int64{1 << 20}},
 			srv: &archive{etag: `"a"`, ranges: true}, from: 1 << 20, asked: []string{"bytes=1048576-"}},

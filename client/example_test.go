@@ -11,7 +11,7 @@ import (
 	"github.com/upgrademock/upgrademock/client"
 )
 
-// The whole way over HTTPS, without patience for failures.
+// An upgrade over HTTPS, from the request to the upgraded dump.
 func Example() {
 	platform := httptest.NewServer(examplePlatform())
 	defer platform.Close()

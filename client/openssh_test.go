@@ -11,7 +11,7 @@ import (
 	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
-// TestSFTP_openSSH holds the transfers against the SFTP server that most of the world runs, which tells its limits
+// TestSFTP_openSSH holds the transfers against the SFTP server that most of the world runs, which says its limits
 // and so gets packets of another size than the other tests' server.
 func TestSFTP_openSSH(t *testing.T) {
 	t.Parallel()

@@ -280,7 +280,7 @@ func TestDownload_afterAKill(t *testing.T) {
 					t.Errorf("step %d: began again", i)
 				}
 				for name, text := range now {
-					// Without a sum, this part cannot be told from a file of the user's: as a copy it is not the
+					// Without a sum, this part cannot be distinguished from a file of the user's: as a copy it is not the
 					// file that was made.
 					if strings.HasPrefix(tt.name, "the note is cut") && strings.HasSuffix(name, ".part") && text == files[name] {
 						kept[name] = text

@@ -16,13 +16,13 @@ import (
 	"github.com/upgrademock/upgrademock/client"
 )
 
-// listener records whatever is said to it, and answers with a dump.
+// listener records its requests, and answers with a dump.
 type listener struct {
-	heard []string
+	requests []string
 }
 
 func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	l.heard = append(l.heard, fmt.Sprint(r.Method, r.URL, r.Host, r.Header))
+	l.requests = append(l.requests, fmt.Sprint(r.Method, r.URL, r.Host, r.Header))
 	_, _ = w.Write([]byte("dump"))
 }
 
@@ -86,9 +86,9 @@ func TestDownload_redirected(t *testing.T) {
 			dir := t.TempDir()
 			_, err := newClient(t, first.URL).Download(t.Context(), first.URL+archivePath, filepath.Join(dir, "out"),
 				&client.DownloadOptions{Retry: &client.RetryOptions{Limit: 1}})
-			for _, said := range other.heard {
-				if strings.Contains(said, "Referer") || strings.Contains(strings.ToLower(said), strings.ToLower(key[:8])) {
-					t.Errorf("the other server was told: %s", said)
+			for _, sent := range other.requests {
+				if strings.Contains(sent, "Referer") || strings.Contains(strings.ToLower(sent), strings.ToLower(key[:8])) {
+					t.Errorf("the other server got: %s", sent)
 				}
 			}
 			want := map[string]string{}
@@ -97,8 +97,8 @@ func TestDownload_redirected(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-			} else if err == nil || !strings.Contains(err.Error(), tt.says) || len(other.heard) > 0 {
-				t.Errorf("got %v, want %q; the other server heard %v", err, tt.says, other.heard)
+			} else if err == nil || !strings.Contains(err.Error(), tt.says) || len(other.requests) > 0 {
+				t.Errorf("got %v, want %q; the other server got %v", err, tt.says, other.requests)
 			}
 			if err != nil && strings.Contains(strings.ToLower(err.Error()), strings.ToLower(key[:8])) {
 				t.Errorf("%q holds the key", err)
@@ -123,8 +123,8 @@ func TestDownload_redirectedToPlainText(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = c.Download(t.Context(), first.URL+archivePath, filepath.Join(t.TempDir(), "out"), nil)
-	if err == nil || !strings.Contains(err.Error(), "from https to http") || len(other.heard) > 0 {
-		t.Errorf("got %v; the other server heard %v", err, other.heard)
+	if err == nil || !strings.Contains(err.Error(), "from https to http") || len(other.requests) > 0 {
+		t.Errorf("got %v; the other server got %v", err, other.requests)
 	}
 }
 

@@ -79,7 +79,7 @@ func TestUploadSFTP(t *testing.T) {
 		{name: "a write fails once", server: func(d *sshd) { d.failAt = 2 << 20 }, rewritten: window, tries: 2},
 		{name: "login refused once", server: func(d *sshd) { d.refuse = 1 }, tries: 2},
 		{name: "continues an earlier run", server: func(d *sshd) { d.data = bytes.Clone(dump[:2<<20]) }, from: 2 << 20},
-		{name: "is whole already", server: func(d *sshd) { d.data = bytes.Clone(dump) }, from: int64(len(dump))},
+		{name: "is complete already", server: func(d *sshd) { d.data = bytes.Clone(dump) }, from: int64(len(dump))},
 		{name: "a hole in the last window", server: func(d *sshd) { d.data = bytes.Clone(holed) }, from: 2<<20 - 100_000},
 		{name: "damage in the middle", server: func(d *sshd) { d.data = bytes.Clone(bad) }, from: 1 << 20},
 		{name: "something else of the same size", server: func(d *sshd) { d.data = bytes.Clone(other) }},
@@ -127,7 +127,7 @@ func TestUploadSFTP(t *testing.T) {
 				t.Error("the server has something else than the dump")
 			}
 			if !d.lastOpen().Write {
-				t.Error("the file was not opened for writing in the end, so nothing closed it as a whole dump")
+				t.Error("the file was not opened for writing in the end, so nothing closed it as a complete dump")
 			}
 			if got.From != tt.from {
 				t.Errorf("took up at %d, want %d", got.From, tt.from)
@@ -307,7 +307,7 @@ func TestDownloadSFTP(t *testing.T) {
 				}
 				cancel()
 				if _, err := os.Stat(out); err == nil {
-					t.Fatal("the file is there before it is whole")
+					t.Fatal("the file is there before it is complete")
 				}
 			}
 			if tt.change != nil {

@@ -14,11 +14,11 @@ import (
 func TestTrust(t *testing.T) {
 	t.Parallel()
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(ok(sampleRequest))) })
-	secure, plain := httptest.NewUnstartedServer(h), httptest.NewServer(h)
+	secure, insecure := httptest.NewUnstartedServer(h), httptest.NewServer(h)
 	secure.Config.ErrorLog = quiet
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
-	t.Cleanup(plain.Close)
+	t.Cleanup(insecure.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(secure.Certificate())
 
@@ -46,7 +46,7 @@ func TestTrust(t *testing.T) {
 		t.Errorf("a library's words: %v", err)
 	}
 
-	_, err = newClient(t, strings.Replace(plain.URL, "http:", "https:", 1)).Status(t.Context(), sampleRef)
+	_, err = newClient(t, strings.Replace(insecure.URL, "http:", "https:", 1)).Status(t.Context(), sampleRef)
 	if err == nil || !strings.Contains(err.Error(), "does not speak TLS") || errors.Is(err, client.ErrTransient) {
 		t.Errorf("https to an http port: got %v", err)
 	}

@@ -91,7 +91,7 @@ func TestWait_ends(t *testing.T) {
 				}
 				if err != nil && (!strings.Contains(err.Error(), "see https://h/") ||
 					strings.Contains(err.Error(), string(sampleKey))) {
-					t.Errorf("the reason is not told, or with the key: %v", err)
+					t.Errorf("the reason is not there, or with the key: %v", err)
 				}
 			})
 		})
@@ -100,7 +100,7 @@ func TestWait_ends(t *testing.T) {
 
 func TestWait_livesThrough(t *testing.T) {
 	t.Parallel()
-	troubles := map[string]transport{
+	failures := map[string]transport{
 		"server error": func(int, *http.Request) (*http.Response, error) {
 			return reply(200, `{"failures":[{"reason":"SERVER:ERROR","message":"try again"}]}`)
 		},
@@ -118,23 +118,23 @@ func TestWait_livesThrough(t *testing.T) {
 			return nil, r.Context().Err()
 		},
 	}
-	for name, trouble := range troubles {
+	for name, failure := range failures {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c, rt := inMemory(t, func(n int, r *http.Request) (*http.Response, error) {
 					if n >= 1 && n <= 6 {
-						return trouble(n, r)
+						return failure(n, r)
 					}
 					return states("pending", "", "", "", "", "", "", "processing", "done")(n, r)
 				})
-				told := 0
-				r, err := c.Wait(t.Context(), sampleRef, &client.WaitOptions{OnRetry: func(error, time.Duration) { told++ }})
+				retries := 0
+				r, err := c.Wait(t.Context(), sampleRef, &client.WaitOptions{OnRetry: func(error, time.Duration) { retries++ }})
 				if err != nil || r.State != client.StateDone {
 					t.Fatalf("got %v, %v", r, err)
 				}
-				if told != 6 {
-					t.Errorf("told of %d troubles, want 6", told)
+				if retries != 6 {
+					t.Errorf("%d retries, want 6", retries)
 				}
 				for i := 1; i < len(rt.at); i++ {
 					if d := rt.at[i].Sub(rt.at[i-1]); d < time.Second {
@@ -165,7 +165,7 @@ func TestWait_givesUp(t *testing.T) {
 		is     error
 		text   string
 	}{
-		{name: "nothing but trouble", within: 31 * time.Minute, is: client.ErrTransient, text: "given up",
+		{name: "nothing but failure", within: 31 * time.Minute, is: client.ErrTransient, text: "given up",
 			answer: func(int, *http.Request) (*http.Response, error) { return reply(502, "") }},
 		{name: "impatient", opts: client.WaitOptions{MaxOutage: 10 * time.Second}, within: 11 * time.Second,
 			is:     client.ErrTransient,

@@ -51,7 +51,7 @@ func (a *app) askPassphrase(path string) ([]byte, error) {
 	return pass, err
 }
 
-// askHost asks about an SSH host that is met for the first time.
+// askHost asks whether to trust an SSH host of which no key is known.
 func (a *app) askHost(addr string, key ssh.PublicKey) error {
 	ok, err := a.ask(fmt.Sprintf("The SSH host %s is not known. Its %s key has the fingerprint %s. Trust it?",
 		addr, key.Type(), ssh.FingerprintSHA256(key)))

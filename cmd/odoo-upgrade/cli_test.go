@@ -21,76 +21,76 @@ import (
 
 func TestUsage(t *testing.T) {
 	t.Parallel()
-	none := map[string]string{}
+	noEnv := map[string]string{}
 	tests := []struct {
 		env  map[string]string
 		args []string
 		says string
 	}{
-		{none, []string{"nonsense"}, `unknown command "nonsense"`},
-		{none, []string{"status", "extra"}, "unknown command"},
-		{none, []string{"--nonsense"}, "unknown flag: --nonsense"},
-		{none, []string{"status"}, "which request?"},
-		{none, []string{"status", "--request", "ten", "--key", "k"}, "an id is a number"},
-		{none, []string{"--url", "upgrade.odoo.com", "status", "--request", "1", "--key", "k"}, "must begin with https://"},
-		{none, []string{"--call-timeout", "0s", "status", "--request", "1", "--key", "k"}, "--call-timeout"},
-		{none, []string{"create"}, "--contract is missing"},
-		{none, []string{"create", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test"},
+		{noEnv, []string{"nonsense"}, `unknown command "nonsense"`},
+		{noEnv, []string{"status", "extra"}, "unknown command"},
+		{noEnv, []string{"--nonsense"}, "unknown flag: --nonsense"},
+		{noEnv, []string{"status"}, "which request?"},
+		{noEnv, []string{"status", "--request", "ten", "--key", "k"}, "an id is a number"},
+		{noEnv, []string{"--url", "upgrade.odoo.com", "status", "--request", "1", "--key", "k"}, "must begin with https://"},
+		{noEnv, []string{"--call-timeout", "0s", "status", "--request", "1", "--key", "k"}, "--call-timeout"},
+		{noEnv, []string{"create"}, "--contract is missing"},
+		{noEnv, []string{"create", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test"},
 			"--filename is missing"},
-		{none, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test"},
+		{noEnv, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test"},
 			"--dump is missing"},
-		{none, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test", "--dump", "d",
+		{noEnv, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test", "--dump", "d",
 			"--via", "pigeon"}, "choose auto, https or sftp"},
-		{none, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test", "--dump", "d",
+		{noEnv, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test", "--dump", "d",
 			"--interval", "1ms"}, "no way to treat"},
-		{none, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test", "--ssh-key", "k",
+		{noEnv, []string{"run", "--contract", "M1", "--email", "a@b.cd", "--target", "8.0", "--aim", "test", "--ssh-key", "k",
 			"--generate-key"}, "cannot go with --ssh-key"},
-		{none, []string{"download", "--request", "1", "--key", "k", "--what", "moon"}, "choose one of upgraded,"},
-		{none, []string{"download", "--request", "1", "--key", "k", "--what", "notes", "--via", "sftp"},
+		{noEnv, []string{"download", "--request", "1", "--key", "k", "--what", "moon"}, "choose one of upgraded,"},
+		{noEnv, []string{"download", "--request", "1", "--key", "k", "--what", "notes", "--via", "sftp"},
 			"only the upgraded dump"},
-		{none, []string{"sftp-access", "--request", "1", "--key", "k"}, "which keys may log in?"},
+		{noEnv, []string{"sftp-access", "--request", "1", "--key", "k"}, "which keys may log in?"},
 		{map[string]string{"UPGRADE_REQUEST": "1", "UPGRADE_KEY": "k"}, []string{"upload"}, "--dump is missing"},
 
 		// Values that the library would complain of in Go's words.
-		{none, []string{"wait", "--request", "1", "--key", "k", "--interval", "1day"}, "such as 500ms, 30s, 5m or 1h30m"},
-		{none, []string{"wait", "--request", "1", "--key", "k", "--timeout", "30"},
+		{noEnv, []string{"wait", "--request", "1", "--key", "k", "--interval", "1day"}, "such as 500ms, 30s, 5m or 1h30m"},
+		{noEnv, []string{"wait", "--request", "1", "--key", "k", "--timeout", "30"},
 			`--timeout "30": expected a number with its unit`},
-		{none, []string{"wait", "--request", "1", "--key", "k", "--max-outage", ""}, "expected a number with its unit"},
-		{none, []string{"run", "--sftp-from", "many"}, `--sftp-from "many": expected a whole number, such as 256`},
-		{none, []string{"run", "--sftp-from", "99999999999999999999"}, "expected a whole number"},
-		{none, []string{"run", "--yes=perhaps"}, `--yes "perhaps": expected true or false`},
-		{none, []string{"--url", "https://upgrade.odoo.com:99999", "status", "--request", "1", "--key", "k"},
+		{noEnv, []string{"wait", "--request", "1", "--key", "k", "--max-outage", ""}, "expected a number with its unit"},
+		{noEnv, []string{"run", "--sftp-from", "many"}, `--sftp-from "many": expected a whole number, such as 256`},
+		{noEnv, []string{"run", "--sftp-from", "99999999999999999999"}, "expected a whole number"},
+		{noEnv, []string{"run", "--yes=perhaps"}, `--yes "perhaps": expected true or false`},
+		{noEnv, []string{"--url", "https://upgrade.odoo.com:99999", "status", "--request", "1", "--key", "k"},
 			"expected one from 1 to 65535"},
-		{none, []string{"--url", "https://upgrade.odoo.com:0", "status", "--request", "1", "--key", "k"},
+		{noEnv, []string{"--url", "https://upgrade.odoo.com:0", "status", "--request", "1", "--key", "k"},
 			"expected one from 1 to 65535"},
-		{none, []string{"--url", "https://upgrade.odoo.com:port", "status", "--request", "1", "--key", "k"},
+		{noEnv, []string{"--url", "https://upgrade.odoo.com:port", "status", "--request", "1", "--key", "k"},
 			"such as https://upgrade.odoo.com"},
-		{none, []string{"--url", "https://%zz", "status", "--request", "1", "--key", "k"},
+		{noEnv, []string{"--url", "https://%zz", "status", "--request", "1", "--key", "k"},
 			"such as https://upgrade.odoo.com"},
-		{none, []string{"--url", ":", "status", "--request", "1", "--key", "k"}, "such as https://upgrade.odoo.com"},
-		{none, []string{"status", "--request", "99999999999999999999", "--key", "k"}, "an id is a number, such as 10534"},
+		{noEnv, []string{"--url", ":", "status", "--request", "1", "--key", "k"}, "such as https://upgrade.odoo.com"},
+		{noEnv, []string{"status", "--request", "99999999999999999999", "--key", "k"}, "an id is a number, such as 10534"},
 
 		// Files that are not there, or cannot be used.
-		{none, []string{"status", "--state", "missing.json"}, "there is no state file"},
-		{none, []string{"status", "--request", "1", "--key", "k", "--ca-file", "missing.pem"},
+		{noEnv, []string{"status", "--state", "missing.json"}, "there is no state file"},
+		{noEnv, []string{"status", "--request", "1", "--key", "k", "--ca-file", "missing.pem"},
 			"--ca-file missing.pem cannot be read"},
-		{none, []string{"status", "--request", "1", "--key", "k", "--ca-file", os.Args[0]}, "no certificate in PEM form"},
-		{none, []string{"upload", "--request", "1", "--key", "k", "--dump", "missing.dump"}, "missing.dump does not exist"},
-		{none, []string{"upload", "--request", "1", "--key", "k", "--dump", "."}, "is a folder"},
-		{none, []string{"upload", "--request", "1", "--key", "k", "--dump", os.DevNull}, "no regular file"},
-		{none, []string{"sftp-upload", "--request", "1", "--key", "k", "--dump", "missing.dump"},
+		{noEnv, []string{"status", "--request", "1", "--key", "k", "--ca-file", os.Args[0]}, "no certificate in PEM form"},
+		{noEnv, []string{"upload", "--request", "1", "--key", "k", "--dump", "missing.dump"}, "missing.dump does not exist"},
+		{noEnv, []string{"upload", "--request", "1", "--key", "k", "--dump", "."}, "is a folder"},
+		{noEnv, []string{"upload", "--request", "1", "--key", "k", "--dump", os.DevNull}, "no regular file"},
+		{noEnv, []string{"sftp-upload", "--request", "1", "--key", "k", "--dump", "missing.dump"},
 			"missing.dump does not exist"},
-		{none, []string{"sftp-upload", "--request", "1", "--key", "k", "--dump", "main.go", "--ssh-key", "missing"},
+		{noEnv, []string{"sftp-upload", "--request", "1", "--key", "k", "--dump", "main.go", "--ssh-key", "missing"},
 			"missing"},
-		{none, []string{"sftp-upload", "--request", "1", "--key", "k", "--dump", "main.go", "--known-hosts", "main.go"},
+		{noEnv, []string{"sftp-upload", "--request", "1", "--key", "k", "--dump", "main.go", "--known-hosts", "main.go"},
 			"--dump and --known-hosts are one file"},
-		{none, []string{"sftp-access", "--request", "1", "--key", "k", "--authorized-keys", "missing.pub"},
+		{noEnv, []string{"sftp-access", "--request", "1", "--key", "k", "--authorized-keys", "missing.pub"},
 			"missing.pub cannot be read"},
-		{none, []string{"sftp-access", "--request", "1", "--key", "k", "--generate-key", "main.go"},
+		{noEnv, []string{"sftp-access", "--request", "1", "--key", "k", "--generate-key", "main.go"},
 			"main.go cannot be made"},
-		{none, []string{"download", "--request", "1", "--key", "k", "--out", "."}, "the name of a folder"},
-		{none, []string{"download", "--request", "1", "--key", "k", "--out", os.DevNull}, "no regular file"},
-		{none, []string{"download", "--request", "1", "--key", "k", "--out", "missing/out"},
+		{noEnv, []string{"download", "--request", "1", "--key", "k", "--out", "."}, "the name of a folder"},
+		{noEnv, []string{"download", "--request", "1", "--key", "k", "--out", os.DevNull}, "no regular file"},
+		{noEnv, []string{"download", "--request", "1", "--key", "k", "--out", "missing/out"},
 			"there is no such file or folder"},
 	}
 	for _, tt := range tests {
@@ -140,7 +140,7 @@ func TestStepByStep(t *testing.T) {
 	}
 	r := step("key", "create", "--target", "8.0", "--aim", "test", "--filename", "db.dump")
 	if !strings.Contains(r.stdout, platformKey) {
-		t.Errorf("create does not tell the key: %s", r.stdout)
+		t.Errorf("create does not print the key: %s", r.stdout)
 	}
 	step("Uploaded", "upload", "--dump", dump)
 	step("has begun", "process")
@@ -174,8 +174,8 @@ func TestFromAPipe(t *testing.T) {
 	}
 }
 
-// TestTrouble holds each kind of trouble to a sentence, code 1, and no key.
-func TestTrouble(t *testing.T) {
+// TestErrors: each kind of error is a sentence, with exit code 1 and without the key.
+func TestErrors(t *testing.T) {
 	t.Parallel()
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -216,7 +216,7 @@ func TestTrouble(t *testing.T) {
 			}
 		})
 	}
-	// And with its authority trusted, the certificate is no trouble.
+	// With its authority trusted, the certificate is accepted.
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}),
 		0o600); err != nil {
@@ -229,8 +229,8 @@ func TestTrouble(t *testing.T) {
 	}
 }
 
-// TestProductionAsks: nothing reaches the real platform with the aim production unless somebody said so. No call may
-// leave in this test, so the confirmation must come before the first.
+// TestProductionAsks: nothing reaches the real platform with the aim production unless it was confirmed. No call may
+// be made in this test, so the confirmation must come before the first.
 func TestProductionAsks(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -246,7 +246,7 @@ func TestProductionAsks(t *testing.T) {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}
-	// Elsewhere nobody is asked.
+	// Other platforms need no confirmation.
 	p := newPlatform(t, "done")
 	if r := command(t, p.env(), "", "create", "--target", "8.0", "--aim", "production", "--filename",
 		"db.dump"); r.code != 0 {

@@ -17,7 +17,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// TestRun_builtInScenarios runs the whole way under every built-in scenario of the emulator, over each wire that
+// TestRun_builtInScenarios does an upgrade under every built-in scenario of the emulator, over each wire that
 // the scenario's faults leave open, and asks the scenario whether that is what a good client does.
 //
 // All runs go on at once, since they mostly wait.
@@ -72,7 +72,8 @@ func TestRun_builtInScenarios(t *testing.T) {
 	}
 }
 
-// ways tells over which wires a dump can go such that the scenario's faults are met and its expectations can be.
+// ways returns over which protocols a dump can go so that the scenario's faults are triggered and its expectations
+// met.
 func ways(s *scenario.Scenario) (https, sftp bool) {
 	https, sftp = true, true
 	on := map[string]bool{}

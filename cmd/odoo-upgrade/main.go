@@ -1,5 +1,4 @@
-// Command odoo-upgrade has a database upgraded by the Odoo upgrade platform: step by step, or the whole way with
-// "run".
+// Command odoo-upgrade has a database upgraded by the Odoo upgrade platform: step by step, or all at once with "run".
 //
 // Exit codes: 0 all went well; 1 the platform or the way to it failed, or the database was not upgraded; 2 the
 // command line is wrong, or names files that cannot be used; 130 interrupted (SIGINT), 143 ended (SIGTERM). What

@@ -38,7 +38,7 @@ type ran struct {
 	stdout, stderr string
 }
 
-// command runs the command in this process, with env as its environment and nobody at the terminal.
+// command runs the command in this process, with env as its environment and no terminal.
 func command(tb testing.TB, env map[string]string, stdin string, args ...string) ran {
 	tb.Helper()
 	var out, errs bytes.Buffer
@@ -61,7 +61,7 @@ func noise(tb testing.TB, dir, name string, n int) string {
 	return path
 }
 
-// files returns what is in a folder, with everything that tells whether it was touched: kind and mode, which file it
+// files returns what is in a folder, with everything that shows whether it was touched: kind and mode, which file it
 // is, contents.
 func files(tb testing.TB, dir string) map[string]string {
 	tb.Helper()

@@ -88,7 +88,7 @@ func table(w io.Writer, rows ...[2]string) error {
 	return t.Flush()
 }
 
-// requestRows is a request for people. The key is in none of them.
+// requestRows describes a request for people, without its key.
 func requestRows(r *client.Request) [][2]string {
 	moment := func(t time.Time) string {
 		if t.IsZero() {

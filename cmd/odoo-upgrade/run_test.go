@@ -75,7 +75,7 @@ func TestRun_independentPlatform(t *testing.T) {
 				return method == "process" && n == 0
 			}, calls: []string{"create", "upload", "process", "upload", "process", "status", "download"}},
 		{name: "the upload's answer is lost", states: []string{"done"}, out: true,
-			// The dump has arrived whole; it must not be sent again.
+			// The whole dump has arrived; it must not be sent again.
 			calls: []string{"create", "upload", "status", "process", "status", "download"}},
 		{name: "the file is late", states: []string{"done"}, out: true, says: []string{"not there yet"},
 			before: func(method string, n int, w http.ResponseWriter, r *http.Request) bool {

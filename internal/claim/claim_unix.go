@@ -56,7 +56,7 @@ func openRegular(name string, flags int) (*os.File, error) {
 	return f, nil
 }
 
-// identity returns what tells an open file from all others that exist.
+// identity returns what identifies an open file among all that exist.
 func identity(f *os.File) string {
 	info, err := f.Stat()
 	if err != nil {

@@ -175,7 +175,8 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// The library's packets pass, whole and in order, between the answers to ours, in whatever order those come.
+// TestChannel_shared: the library's packets pass complete and in order between the answers to File, in whatever order
+// those come.
 func TestChannel_shared(t *testing.T) {
 	t.Parallel()
 	const readers = 8
