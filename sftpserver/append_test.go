@@ -79,7 +79,8 @@ func TestAsyncSSH(t *testing.T) {
 				"async def main():\n" +
 				"  before, tail, name = open('before', 'rb').read(), open('tail', 'rb').read(), '" + h.share.name + "'\n" +
 				"  pieces = [tail[i:i + 3001] for i in range(0, len(tail), 3001)]\n" +
-				"  async with asyncssh.connect('127.0.0.1', " + h.port() + ", username='" + user + "', client_keys=['id'], known_hosts=None, config=None) as c:\n" +
+				"  async with asyncssh.connect('127.0.0.1', " + h.port() + ", username='" + user +
+				"', client_keys=['id'], known_hosts=None, config=None) as c:\n" +
 				"    async with c.start_sftp_client() as sftp:\n" +
 				"      " + strings.Join(lines, "\n      ") + "\n" +
 				"asyncio.run(main())\n"

@@ -126,7 +126,7 @@ func TestShellAndExec_refused(t *testing.T) {
 	}
 	s.Close()
 	var ops []string
-	for _, e := range h.told.all(sftpserver.EventDenied) {
+	for _, e := range h.events.all(sftpserver.EventDenied) {
 		ops = append(ops, e.Op+" "+e.Path)
 	}
 	if want := []string{"exec scp -t /", "shell "}; !slices.Equal(ops, want) {
@@ -138,7 +138,8 @@ func TestRequests_refused(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	c := h.dial()
-	for _, kind := range []string{"direct-tcpip", "direct-streamlocal@openssh.com", "x11", "auth-agent@openssh.com", "tun@openssh.com", "nonsense"} {
+	for _, kind := range []string{"direct-tcpip", "direct-streamlocal@openssh.com", "x11", "auth-agent@openssh.com",
+		"tun@openssh.com", "nonsense"} {
 		payload := gossh.Marshal(struct {
 			Host  string
 			Port  uint32
@@ -149,7 +150,8 @@ func TestRequests_refused(t *testing.T) {
 			t.Errorf("a channel %s was opened", kind)
 		}
 	}
-	for _, kind := range []string{"tcpip-forward", "streamlocal-forward@openssh.com", "keepalive@openssh.com", "nonsense"} {
+	for _, kind := range []string{"tcpip-forward", "streamlocal-forward@openssh.com", "keepalive@openssh.com",
+		"nonsense"} {
 		if ok, _, err := c.SendRequest(kind, true, gossh.Marshal(struct {
 			Host string
 			Port uint32
@@ -162,7 +164,8 @@ func TestRequests_refused(t *testing.T) {
 		t.Fatal(err)
 	}
 	go gossh.DiscardRequests(reqs)
-	for _, kind := range []string{"pty-req", "x11-req", "auth-agent-req@openssh.com", "env", "window-change", "break", "signal", "nonsense", "subsystem"} {
+	for _, kind := range []string{"pty-req", "x11-req", "auth-agent-req@openssh.com", "env", "window-change", "break",
+		"signal", "nonsense", "subsystem"} {
 		if ok, err := ch.SendRequest(kind, true, []byte{0, 0, 0, 3, 'x', 'y', 'z'}); ok || err != nil {
 			t.Errorf("request %s: %v, %v", kind, ok, err)
 		}
@@ -172,7 +175,8 @@ func TestRequests_refused(t *testing.T) {
 	}
 	// And still the subsystem works, once.
 	for _, want := range []bool{true, false} {
-		if ok, err := ch.SendRequest("subsystem", true, gossh.Marshal(struct{ Name string }{"sftp"})); ok != want || err != nil {
+		if ok, err := ch.SendRequest("subsystem", true, gossh.Marshal(struct{ Name string }{"sftp"})); ok != want ||
+			err != nil {
 			t.Errorf("subsystem sftp: %v, %v, want %v", ok, err, want)
 		}
 	}
@@ -180,10 +184,11 @@ func TestRequests_refused(t *testing.T) {
 		t.Errorf("exec beside sftp: %v, %v", ok, err)
 	}
 	got := make(map[string]int)
-	for _, e := range h.told.all(sftpserver.EventDenied) {
+	for _, e := range h.events.all(sftpserver.EventDenied) {
 		got[e.Op]++
 	}
-	for _, op := range []string{"direct-tcpip", "x11", "auth-agent@openssh.com", "tcpip-forward", "streamlocal-forward@openssh.com", "pty-req", "x11-req", "auth-agent-req@openssh.com", "exec"} {
+	for _, op := range []string{"direct-tcpip", "x11", "auth-agent@openssh.com", "tcpip-forward",
+		"streamlocal-forward@openssh.com", "pty-req", "x11-req", "auth-agent-req@openssh.com", "exec"} {
 		if got[op] == 0 {
 			t.Errorf("%s is not in the journal: %v", op, got)
 		}

@@ -75,7 +75,7 @@ func TestCorrections(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(*testing.T, *bare, *raw, <-chan error){
 		"inOrder": func(t *testing.T, b *bare, r *raw, _ <-chan error) {
-			r.hello()
+			r.version()
 			b.second = make(chan struct{})
 			handle := r.open(name, fWrite)
 			r.send(sftpwire.Write, handle, uint64(0), "first")
@@ -84,40 +84,40 @@ func TestCorrections(t *testing.T) {
 			r.receive()
 		},
 		"refuseLong": func(t *testing.T, _ *bare, r *raw, ended <-chan error) {
-			r.hello()
+			r.version()
 			r.write(binary.BigEndian.AppendUint32(nil, maxPacket+1))
 			if err := <-ended; err == nil || errors.Is(err, io.EOF) {
 				t.Errorf("the session ended with %v", err)
 			}
 		},
 		"refuseUnknown": func(t *testing.T, _ *bare, r *raw, ended <-chan error) {
-			r.hello()
+			r.version()
 			r.send(99)
 			if err := <-ended; err == nil || errors.Is(err, io.EOF) {
 				t.Errorf("the session ended with %v", err)
 			}
 		},
 		"serveExtension": func(t *testing.T, _ *bare, r *raw, _ <-chan error) {
-			r.hello()
+			r.version()
 			if kind, _ := r.ask(sftpwire.Extended, sftpwire.LimitsExtension); kind == sftpwire.ExtendedReply {
 				t.Error("limits are served")
 			}
 		},
 		"openToRead": func(t *testing.T, _ *bare, r *raw, _ <-chan error) {
-			r.hello()
+			r.version()
 			if kind, _ := r.ask(sftpwire.Open, name, 0, 0); kind == sftpwire.Handle {
 				t.Error("a file is opened without flags")
 			}
 		},
 		"checkHandle": func(t *testing.T, b *bare, r *raw, _ <-chan error) {
-			r.hello()
+			r.version()
 			r.ask(sftpwire.Read, r.open(name, fWrite), uint64(0), 4)
 			if b.writes != 1 {
 				t.Error("reading from a file that is open to be written does not write")
 			}
 		},
 		"handleOf": func(t *testing.T, b *bare, r *raw, _ <-chan error) {
-			r.hello()
+			r.version()
 			size := []any{sftpwire.AttrSize, uint64(1)}
 			r.ask(sftpwire.Fsetstat, append([]any{r.open(name, fWrite)}, size...)...)
 			r.ask(sftpwire.Setstat, append([]any{name}, size...)...)
@@ -126,7 +126,7 @@ func TestCorrections(t *testing.T) {
 				return ok && strings.ToLower(field.Name()[:1]) == field.Name()[:1]
 			}, cmp.Ignore())
 			if len(b.asked) != 2 || !cmp.Equal(b.asked[0], b.asked[1], public) {
-				t.Errorf("FSETSTAT and SETSTAT are told apart: %+v", b.asked)
+				t.Errorf("FSETSTAT and SETSTAT differ: %+v", b.asked)
 			}
 		},
 		"announce": func(t *testing.T, _ *bare, r *raw, _ <-chan error) {
@@ -136,7 +136,7 @@ func TestCorrections(t *testing.T) {
 			}
 		},
 		"withLongNames": func(t *testing.T, _ *bare, r *raw, _ <-chan error) {
-			r.hello()
+			r.version()
 			_, handle := r.ask(11, "/")
 			if _, fields := r.ask(sftpwire.Readdir, handle); !bytes.Contains(fields, []byte("0 Jan 2  2015 ")) {
 				t.Errorf("listed: %q", fields)

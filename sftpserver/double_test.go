@@ -47,7 +47,7 @@ type share struct {
 
 	mu      sync.Mutex
 	data    []byte
-	holes   []sftpserver.Range // what nobody has written, though the file is longer
+	holes   []sftpserver.Range // what was never written, though the file is longer
 	revoked bool
 	fail    error // what every write answers
 	unfit   error // what every STAT and OPEN answers
@@ -123,7 +123,7 @@ func (s *share) protect(readOnly bool) {
 	s.readOnly = readOnly
 }
 
-// ended counts opens that were not closed or aborted, and tells the causes of aborts.
+// ended counts opens that were not closed or aborted, and returns the causes of aborts.
 func (s *share) ended() (open int, aborts []error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

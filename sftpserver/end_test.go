@@ -39,24 +39,34 @@ func TestEnd_orderlyOrBroken(t *testing.T) {
 		kind sftpserver.EventKind
 		want string // in the reason
 	}{
-		{"the channel's input ends with a hole left", func(_ *host, r *raw, _ *net.TCPConn) { r.ch.CloseWrite() }, sftpserver.EventAbort, "a hole"},
-		{"the channel is closed with a hole left", func(_ *host, r *raw, _ *net.TCPConn) { r.ch.Close() }, sftpserver.EventAbort, "a hole"},
+		{"the channel's input ends with a hole left", func(_ *host, r *raw, _ *net.TCPConn) { r.ch.CloseWrite() },
+			sftpserver.EventAbort, "a hole"},
+		{"the channel is closed with a hole left", func(_ *host, r *raw, _ *net.TCPConn) { r.ch.Close() },
+			sftpserver.EventAbort, "a hole"},
 		{"the channel's input ends", func(_ *host, r *raw, _ *net.TCPConn) { r.ch.CloseWrite() }, sftpserver.EventClose, ""},
 		{"the channel is closed", func(_ *host, r *raw, _ *net.TCPConn) { r.ch.Close() }, sftpserver.EventClose, ""},
-		{"the channel's input ends, and at once the connection", func(_ *host, r *raw, tcp *net.TCPConn) { r.ch.CloseWrite(); tcp.Close() }, sftpserver.EventClose, ""},
+		{"the channel's input ends, and at once the connection", func(_ *host, r *raw,
+			tcp *net.TCPConn) {
+			r.ch.CloseWrite()
+			tcp.Close()
+		}, sftpserver.EventClose, ""},
 		{"the channel is closed, and at once the connection reset", func(_ *host, r *raw, tcp *net.TCPConn) {
 			r.ch.Close()
 			tcp.CloseWrite()
 		}, sftpserver.EventClose, ""},
-		{"FIN", func(_ *host, _ *raw, tcp *net.TCPConn) { tcp.CloseWrite() }, sftpserver.EventAbort, "without ending the session"},
+		{"FIN", func(_ *host, _ *raw, tcp *net.TCPConn) { tcp.CloseWrite() }, sftpserver.EventAbort,
+			"without ending the session"},
 		{"RST", func(_ *host, _ *raw, tcp *net.TCPConn) { tcp.SetLinger(0); tcp.Close() }, sftpserver.EventAbort, "reset"},
 		{"the input ends within a message", func(_ *host, r *raw, _ *net.TCPConn) {
 			r.write(message(16, 9, "/path")[:12])
 			r.ch.CloseWrite()
 		}, sftpserver.EventAbort, "unexpected EOF"},
-		{"a broken message", func(_ *host, r *raw, _ *net.TCPConn) { r.write(make([]byte, 9)) }, sftpserver.EventAbort, "message of 0 bytes"},
-		{"the server disconnects the user", func(h *host, _ *raw, _ *net.TCPConn) { h.srv.Disconnect(user) }, sftpserver.EventAbort, "access has ended"},
-		{"the server is closed", func(h *host, _ *raw, _ *net.TCPConn) { h.srv.Close() }, sftpserver.EventAbort, "server closed"},
+		{"a broken message", func(_ *host, r *raw, _ *net.TCPConn) { r.write(make([]byte, 9)) }, sftpserver.EventAbort,
+			"message of 0 bytes"},
+		{"the server disconnects the user", func(h *host, _ *raw, _ *net.TCPConn) { h.srv.Disconnect(user) },
+			sftpserver.EventAbort, "access has ended"},
+		{"the server is closed", func(h *host, _ *raw, _ *net.TCPConn) { h.srv.Close() }, sftpserver.EventAbort,
+			"server closed"},
 		{"the server is shut down in no time", func(h *host, _ *raw, _ *net.TCPConn) {
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
@@ -77,7 +87,7 @@ func TestEnd_orderlyOrBroken(t *testing.T) {
 			}
 			r.writeAt(handle, later, []byte("later"))
 			test.end(h, r, tcp)
-			e := h.told.await(t, 1, test.kind)[0]
+			e := h.events.await(t, 1, test.kind)[0]
 			if !strings.Contains(e.Reason, test.want) || test.want == "" && e.Reason != "" {
 				t.Errorf("reason %q, want %q", e.Reason, test.want)
 			}
@@ -111,7 +121,7 @@ func TestEnd_orderlyWithMuchUnderWay(t *testing.T) {
 		}
 		r.ch.CloseWrite()
 		tcp.CloseWrite()
-		if e := h.told.await(t, 1, sftpserver.EventClose)[0]; e.Size != int64(len(want)) {
+		if e := h.events.await(t, 1, sftpserver.EventClose)[0]; e.Size != int64(len(want)) {
 			t.Errorf("closed at %d bytes", e.Size)
 		}
 		h.wants(want)
@@ -133,14 +143,14 @@ func TestRevoked_inTheMiddle(t *testing.T) {
 	if _, _, _, err := r.tryReceive(); err == nil {
 		t.Error("the session was not closed")
 	}
-	e := h.told.await(t, 1, sftpserver.EventDisconnect)[0]
+	e := h.events.await(t, 1, sftpserver.EventDisconnect)[0]
 	if e.Reason != sftpserver.ErrRevoked.Error() {
 		t.Errorf("disconnected because: %q", e.Reason)
 	}
 	if _, aborts := h.share.ended(); len(aborts) != 1 || !errors.Is(aborts[0], sftpserver.ErrRevoked) {
 		t.Errorf("aborted with %v", aborts)
 	}
-	// Every operation tells it.
+	// Every operation learns of it.
 	for kind, fields := range map[byte][]any{
 		3: {"/" + name, fRead, 0}, 7: {"/"}, 9: {"/" + name, 0}, 11: {"/"}, 13: {"/x"}, 16: {"."}, 17: {"/" + name},
 	} {
@@ -192,14 +202,14 @@ func TestClose_halfOpenConnections(t *testing.T) {
 	}
 	defer halfway.Close()
 	halfway.Write([]byte("SSH-2.0-x\r\n\x00\x00\x01"))
-	h.told.await(t, 2, sftpserver.EventConnect)
+	h.events.await(t, 2, sftpserver.EventConnect)
 	if err := h.srv.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.srv.Close(); err != nil {
 		t.Errorf("closed again: %v", err)
 	}
-	h.told.await(t, 2, sftpserver.EventDisconnect)
+	h.events.await(t, 2, sftpserver.EventDisconnect)
 	if c, err := net.Dial("tcp", h.addr); err == nil {
 		c.Close()
 		t.Error("a closed server still listens")
@@ -220,7 +230,7 @@ func TestShutdown_waitsForTransfers(t *testing.T) {
 	handle := r.open(name, fWrite|fCreate|fTrunc)
 	done := make(chan error, 1)
 	go func() { done <- h.srv.Shutdown(t.Context()) }()
-	// Nobody new gets in, while the one who is there goes on.
+	// No further client gets in, while the one that is connected goes on.
 	for {
 		c, err := net.Dial("tcp", h.addr)
 		if err != nil {
@@ -252,7 +262,7 @@ func TestTimeouts(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if e := h.told.await(t, 1, sftpserver.EventDisconnect)[0]; !strings.Contains(e.Reason, "in time") {
+		if e := h.events.await(t, 1, sftpserver.EventDisconnect)[0]; !strings.Contains(e.Reason, "in time") {
 			t.Errorf("disconnected because: %q", e.Reason)
 		}
 	})
@@ -262,7 +272,7 @@ func TestTimeouts(t *testing.T) {
 		r := h.raw()
 		handle := r.open(name, fWrite|fCreate)
 		r.writeAt(handle, 0, []byte("dump"))
-		if e := h.told.await(t, 1, sftpserver.EventDisconnect)[0]; !strings.Contains(e.Reason, "idle") {
+		if e := h.events.await(t, 1, sftpserver.EventDisconnect)[0]; !strings.Contains(e.Reason, "idle") {
 			t.Errorf("disconnected because: %q", e.Reason)
 		}
 		if _, aborts := h.share.ended(); len(aborts) != 1 {
@@ -281,7 +291,7 @@ func TestMaxSessions(t *testing.T) {
 		t.Fatal("a third connection was let in")
 	}
 	one.Close()
-	h.told.await(t, 1, sftpserver.EventDisconnect)
+	h.events.await(t, 1, sftpserver.EventDisconnect)
 	// The place is free a moment after the last event.
 	for {
 		if c, err := gossh.Dial("tcp", h.addr, clientConfig(user, gossh.PublicKeys(h.key))); err == nil {

@@ -2,20 +2,14 @@ package sftpserver_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/pkg/sftp"
-	gossh "golang.org/x/crypto/ssh"
 
 	"github.com/upgrademock/upgrademock/sftpserver"
 )
@@ -55,12 +49,14 @@ func TestFault_isAskedAtEachMoment(t *testing.T) {
 	r.close(r.open(name, fRead|fWrite))
 	var got []string
 	for _, op := range f.asked {
-		if op.Session != 1 || op.Remote == "" || (op.User == user && strings.HasPrefix(op.Key, "SHA256:")) != (op.Kind != sftpserver.OpConnect && op.Kind != sftpserver.OpHostKey) {
+		if op.Session != 1 || op.Remote == "" || (op.User == user && strings.HasPrefix(op.Key,
+			"SHA256:")) != (op.Kind != sftpserver.OpConnect && op.Kind != sftpserver.OpHostKey) {
 			t.Errorf("asked %+v", op)
 		}
 		got = append(got, strings.TrimSpace(string(op.Kind)+" "+op.Flags.String()))
 	}
-	want := []string{"connect", "hostkey", "login", "open read", "read read", "close read", "open write", "write write", "close write",
+	want := []string{"connect", "hostkey", "login", "open read", "read read", "close read", "open write", "write write",
+		"close write",
 		"open read|write", "write read|write", "read read|write", "close read|write"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
@@ -78,7 +74,8 @@ func TestFault_writeFiresAtTheOffset(t *testing.T) {
 		"shuffled":   func(i, n int) int { return i * 37 % n },
 		"pairs swap": func(i, n int) int { return min(i^1, n-1) },
 	}
-	for _, fault := range []sftpserver.Fault{{Disconnect: true}, {Reset: true}, {Error: "no space left on device"}, {Refuse: true}, {Revoke: true}} {
+	for _, fault := range []sftpserver.Fault{{Disconnect: true}, {Reset: true}, {Error: "no space left on device"},
+		{Refuse: true}, {Revoke: true}} {
 		for order, at := range orders {
 			for _, after := range []int{0, 1, 4096, 4097, 299_999} {
 				if order != "in order" && after < 4097 && !fault.Disconnect {
@@ -120,18 +117,20 @@ func TestFault_writeFiresAtTheOffset(t *testing.T) {
 						t.Errorf("%d writes failed", failed)
 					}
 					if ends {
-						h.told.await(t, 1, sftpserver.EventDisconnect)
+						h.events.await(t, 1, sftpserver.EventDisconnect)
 					} else if s := r.status(4, handle); s != "0 " {
 						t.Errorf("CLOSE: %q", s)
 					}
 					h.wants(data[:after])
-					fired := h.told.all(sftpserver.EventFault)
-					if len(fired) != 1 || fired[0].Offset != int64(after) || fired[0].Name != "ordered" || fired[0].Op != "write" || fired[0].Received != int64(after) {
+					fired := h.events.all(sftpserver.EventFault)
+					if len(fired) != 1 || fired[0].Offset != int64(after) || fired[0].Name != "ordered" || fired[0].Op != "write" ||
+						fired[0].Received != int64(after) {
 						t.Errorf("journalled %+v", fired)
 					}
-					for _, e := range h.told.all(sftpserver.EventClose, sftpserver.EventAbort) {
-						if e.Name != "ordered" || e.Offset != int64(after) || e.Received != int64(after) || e.Sent != 0 || len(e.Spared) > 0 {
-							t.Errorf("the end of the handle is told as %+v", e)
+					for _, e := range h.events.all(sftpserver.EventClose, sftpserver.EventAbort) {
+						if e.Name != "ordered" || e.Offset != int64(after) || e.Received != int64(after) || e.Sent != 0 ||
+							len(e.Spared) > 0 {
+							t.Errorf("the end of the handle is reported as %+v", e)
 						}
 					}
 				})
@@ -158,7 +157,8 @@ func what(f sftpserver.Fault) string {
 func TestFault_readFiresAtTheOffset(t *testing.T) {
 	t.Parallel()
 	data := pattern(300_000)
-	for _, fault := range []sftpserver.Fault{{Disconnect: true}, {Reset: true}, {Error: "bad sector"}, {Refuse: true}, {Revoke: true}} {
+	for _, fault := range []sftpserver.Fault{{Disconnect: true}, {Reset: true}, {Error: "bad sector"}, {Refuse: true},
+		{Revoke: true}} {
 		for _, after := range []int{0, 1, 4096, 100_001, 299_999} {
 			fault := fault
 			fault.After = int64(after)
@@ -203,10 +203,11 @@ func TestFault_readFiresAtTheOffset(t *testing.T) {
 					t.Errorf("%d reads failed", failed)
 				}
 				r.conn.Close()
-				h.told.await(t, 1, sftpserver.EventDisconnect)
-				for _, e := range h.told.all(sftpserver.EventFault, sftpserver.EventClose, sftpserver.EventAbort) {
-					if e.Name != "ordered" || e.Offset != int64(after) || e.Sent != int64(after) || e.Received != 0 || len(e.Spared) > 0 {
-						t.Errorf("told as %+v", e)
+				h.events.await(t, 1, sftpserver.EventDisconnect)
+				for _, e := range h.events.all(sftpserver.EventFault, sftpserver.EventClose, sftpserver.EventAbort) {
+					if e.Name != "ordered" || e.Offset != int64(after) || e.Sent != int64(after) || e.Received != 0 ||
+						len(e.Spared) > 0 {
+						t.Errorf("reported as %+v", e)
 					}
 				}
 			})
@@ -233,13 +234,14 @@ func TestFault_neverReached(t *testing.T) {
 			t.Errorf("read %d of %d bytes, %v", len(got), size, err)
 		}
 		f.Close()
-		if e := h.told.await(t, 1, sftpserver.EventClose)[0]; e.Name != "" || len(e.Spared) != 1 || e.Spared[0] != "ordered" || e.Sent != int64(size) {
-			t.Errorf("told as %+v", e)
+		if e := h.events.await(t, 1, sftpserver.EventClose)[0]; e.Name != "" || len(e.Spared) != 1 ||
+			e.Spared[0] != "ordered" || e.Sent != int64(size) {
+			t.Errorf("reported as %+v", e)
 		}
 	}
 }
 
-// TestFault_resume: what was there before counts; a transfer that begins beyond After meets the fault at once, and
+// TestFault_resume: what was there before counts; a transfer that begins beyond After triggers the fault at once, and
 // leaves the file as it was.
 func TestFault_resume(t *testing.T) {
 	t.Parallel()
@@ -257,17 +259,18 @@ func TestFault_resume(t *testing.T) {
 			r.id++
 			r.ch.Write(message(6, r.id, handle, uint64(at), string(data[at:at+100])))
 		}
-		h.told.await(t, 1, sftpserver.EventDisconnect)
+		h.events.await(t, 1, sftpserver.EventDisconnect)
 		h.wants(data[:test.want])
 	}
 }
 
-// TestFault_append: for an append, too, After is an offset in the file, whatever the client's offsets say, and whoever
-// wrote what lies before.
+// TestFault_append: for an append, too, After is an offset in the file, whatever the client's offsets say, and
+// whatever client wrote what lies before.
 func TestFault_append(t *testing.T) {
 	t.Parallel()
 	data := pattern(3000)
-	for _, fault := range []sftpserver.Fault{{Disconnect: true}, {Reset: true}, {Error: "no space left on device"}, {Refuse: true}, {Revoke: true}} {
+	for _, fault := range []sftpserver.Fault{{Disconnect: true}, {Reset: true}, {Error: "no space left on device"},
+		{Refuse: true}, {Revoke: true}} {
 		for _, after := range []int{0, 499, 500, 1200, 1201, 2999, 3000} {
 			t.Run(fmt.Sprintf("%s at %d", what(fault), after), func(t *testing.T) {
 				t.Parallel()
@@ -279,7 +282,7 @@ func TestFault_append(t *testing.T) {
 				fired := r.open(name, fWrite|fAppend)
 				other := r.open(name, fWrite|fAppend|fCreate)
 				r.writeAt(other, 0, data[500:1000])
-				r.writeAt(fired, 7, nil) // no byte: nothing that could meet the fault
+				r.writeAt(fired, 7, nil) // no byte: nothing that could trigger the fault
 				n := 0
 				for at := 1000; at < len(data); at += 100 {
 					r.id++
@@ -298,12 +301,14 @@ func TestFault_append(t *testing.T) {
 				}
 				beyond := after < len(data)
 				if beyond && (fault.Disconnect || fault.Reset || fault.Revoke) {
-					h.told.await(t, 1, sftpserver.EventDisconnect)
+					h.events.await(t, 1, sftpserver.EventDisconnect)
 				} else if want := map[bool]int{true: 20 - max(after-1000, 0)/100, false: 0}[beyond]; failed != want {
 					t.Errorf("%d writes failed, want %d", failed, want)
 				}
 				h.wants(data[:max(after, 1000)])
-				if events := h.told.all(sftpserver.EventFault); beyond && (len(events) != 1 || events[0].Offset != int64(after) || events[0].Received != int64(max(after-1000, 0))) || !beyond && len(events) > 0 {
+				if events := h.events.all(sftpserver.EventFault); beyond && (len(events) != 1 ||
+					events[0].Offset != int64(after) || events[0].Received != int64(max(after-1000, 0))) || !beyond &&
+					len(events) > 0 {
 					t.Errorf("journalled %+v", events)
 				}
 			})
@@ -311,8 +316,8 @@ func TestFault_append(t *testing.T) {
 	}
 }
 
-// TestFault_noByteMeetsIt: a WRITE without data changes nothing, wherever it is.
-func TestFault_noByteMeetsIt(t *testing.T) {
+// TestFault_emptyWrite: a WRITE without data changes nothing, wherever it is.
+func TestFault_emptyWrite(t *testing.T) {
 	t.Parallel()
 	h := startFaulty(t, sftpserver.OpWrite, sftpserver.Fault{Disconnect: true, After: 10})
 	r := h.raw()
@@ -350,198 +355,5 @@ func TestFault_truncationIsNoWayAround(t *testing.T) {
 	}
 	if n := len(h.share.bytes()); n != 1000 {
 		t.Errorf("the file has %d bytes", n)
-	}
-}
-
-func TestFault_connect(t *testing.T) {
-	t.Parallel()
-	for _, fault := range []sftpserver.Fault{{Refuse: true}, {Disconnect: true}, {Reset: true}} {
-		h := startFaulty(t, sftpserver.OpConnect, fault)
-		n, c, err := 0, net.Conn(nil), error(nil)
-		if c, err = net.Dial("tcp", h.addr); err == nil { // a reset may come as early as that
-			defer c.Close()
-			n, err = c.Read(make([]byte, 1))
-		}
-		if want := map[bool]error{false: io.EOF, true: syscall.ECONNRESET}[fault.Reset]; n != 0 || !errors.Is(err, want) {
-			t.Errorf("%s: read %d bytes, %v, want %v", what(fault), n, err, want)
-		}
-		h.dial() // once only
-	}
-}
-
-func TestFault_login(t *testing.T) {
-	t.Parallel()
-	second := freshKey(t)
-	for _, fault := range []sftpserver.Fault{{Refuse: true}, {Error: "maintenance"}, {Disconnect: true}, {Reset: true}} {
-		h := startFaulty(t, sftpserver.OpLogin, fault)
-		// Another key of the same user in the same connection does not use up the next login.
-		h.share.keys = append(h.share.keys, second.PublicKey())
-		if c, err := gossh.Dial("tcp", h.addr, clientConfig(user, gossh.PublicKeys(h.key, second))); err == nil {
-			c.Close()
-			t.Errorf("%s: logged in", what(fault))
-		}
-		h.dial()
-		if n := len(h.told.all(sftpserver.EventLogin)); n != 1 {
-			t.Errorf("%s: %d logins in the journal", what(fault), n)
-		}
-		for _, e := range h.told.all(sftpserver.EventRefused) {
-			if !strings.Contains(e.Reason, "ordered") {
-				t.Errorf("%s: refused because %q", what(fault), e.Reason)
-			}
-		}
-	}
-}
-
-func TestFault_openAndClose(t *testing.T) {
-	t.Parallel()
-	for _, kind := range []sftpserver.OpKind{sftpserver.OpOpen, sftpserver.OpClose} {
-		for _, fault := range []sftpserver.Fault{{Refuse: true}, {Error: "no more inodes"}, {Disconnect: true}, {Reset: true}} {
-			h := startFaulty(t, kind, fault)
-			c := h.client()
-			f, err := c.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
-			if kind == sftpserver.OpClose {
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err := f.Write([]byte("dump")); err != nil {
-					t.Fatal(err)
-				}
-				err = f.Close()
-			}
-			switch {
-			case err == nil:
-				t.Errorf("%s %s: went well", kind, what(fault))
-			case fault.Refuse && !os.IsPermission(err):
-				t.Errorf("%s: %v", kind, err)
-			case fault.Error != "" && !strings.Contains(err.Error(), fault.Error):
-				t.Errorf("%s: %v", kind, err)
-			case fault.Disconnect || fault.Reset:
-				h.told.await(t, 1, sftpserver.EventDisconnect)
-				c = h.client()
-			}
-			if _, aborts := h.share.ended(); len(aborts) != map[sftpserver.OpKind]int{sftpserver.OpClose: 1}[kind] {
-				t.Errorf("%s %s: aborts %v", kind, what(fault), aborts)
-			}
-			put(t, c, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, []byte("again"))
-			h.wants([]byte("again"))
-		}
-	}
-}
-
-func TestFault_revokeCallsFirst(t *testing.T) {
-	t.Parallel()
-	var h *host
-	fired := 0
-	fault := sftpserver.Fault{Revoke: true, After: 10, Fired: func() {
-		fired++
-		h.share.mu.Lock()
-		h.share.revoked = true
-		h.share.mu.Unlock()
-		h.srv.Disconnect(user) // as the platform does when an access ends
-	}}
-	h = startFaulty(t, sftpserver.OpWrite, fault)
-	bystander := h.raw()
-	r := h.raw()
-	handle := r.open(name, fWrite|fCreate)
-	r.send(6, handle, uint64(0), "0123456789abcdef")
-	for _, r := range []*raw{r, bystander} {
-		if _, _, _, err := r.tryReceive(); err == nil {
-			t.Error("a session of the user lives on")
-		}
-	}
-	for _, e := range h.told.await(t, 2, sftpserver.EventDisconnect) {
-		if e.Reason != sftpserver.ErrRevoked.Error() {
-			t.Errorf("disconnected because: %q", e.Reason)
-		}
-	}
-	h.wants([]byte("0123456789"))
-	if fired != 1 {
-		t.Errorf("Fired was called %d times", fired)
-	}
-}
-
-// TestFault_delay measures lower bounds only: nothing is promised about how fast it is otherwise.
-func TestFault_delay(t *testing.T) {
-	t.Parallel()
-	const delay = 150 * time.Millisecond
-	for _, kind := range []sftpserver.OpKind{sftpserver.OpConnect, sftpserver.OpLogin, sftpserver.OpOpen, sftpserver.OpRead, sftpserver.OpWrite, sftpserver.OpClose} {
-		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel()
-			h := startFaulty(t, kind, sftpserver.Fault{Delay: delay, After: 2})
-			h.share.set([]byte("dump"))
-			began := time.Now()
-			r := h.raw()
-			handle := r.open(name, fRead|fWrite)
-			if kind, _ := r.ask(5, handle, uint64(0), 4); kind != 103 {
-				t.Errorf("READ: type %d", kind)
-			}
-			r.writeAt(handle, 0, []byte("DUMP"))
-			r.close(handle)
-			if took := time.Since(began); took < delay {
-				t.Errorf("took %v, want at least %v", took, delay)
-			}
-			h.wants([]byte("DUMP"))
-		})
-	}
-}
-
-func TestFault_rate(t *testing.T) {
-	t.Parallel()
-	data := pattern(60_000)
-	for _, kind := range []sftpserver.OpKind{sftpserver.OpLogin, sftpserver.OpRead, sftpserver.OpWrite} {
-		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel()
-			h := startFaulty(t, kind, sftpserver.Fault{Rate: 200_000})
-			h.share.set(data)
-			c := h.client()
-			began := time.Now()
-			if kind == sftpserver.OpRead {
-				f, err := c.Open(name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err := io.Copy(io.Discard, f); err != nil {
-					t.Error(err)
-				}
-				f.Close()
-			} else {
-				put(t, c, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, data)
-			}
-			// The first tenth of a second's worth is free.
-			if took := time.Since(began); took < 150*time.Millisecond {
-				t.Errorf("60 kB at 200 kB/s took %v", took)
-			}
-			h.wants(data)
-		})
-	}
-}
-
-// TestFault_slownessEndsWithTheServer: nobody waits for an ordered delay or rate when the server closes.
-func TestFault_slownessEndsWithTheServer(t *testing.T) {
-	t.Parallel()
-	for _, fault := range []sftpserver.Fault{{Delay: time.Hour}, {Rate: 1}, {Delay: time.Hour, Disconnect: true}} {
-		for _, kind := range []sftpserver.OpKind{sftpserver.OpConnect, sftpserver.OpLogin, sftpserver.OpWrite, sftpserver.OpClose} {
-			h := startFaulty(t, kind, fault)
-			go func() {
-				c, err := gossh.Dial("tcp", h.addr, clientConfig(user, gossh.PublicKeys(h.key)))
-				if err != nil {
-					return
-				}
-				defer c.Close()
-				s, err := sftp.NewClient(c)
-				if err != nil {
-					return
-				}
-				defer s.Close()
-				if f, err := s.OpenFile(name, os.O_WRONLY|os.O_CREATE); err == nil {
-					f.Write(pattern(1 << 20))
-					f.Close()
-				}
-			}()
-			h.told.await(t, 1, sftpserver.EventFault)
-			if err := h.srv.Close(); err != nil {
-				t.Error(err)
-			}
-		}
 	}
 }

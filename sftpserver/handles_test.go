@@ -68,7 +68,7 @@ func TestHandles_otherWay(t *testing.T) {
 		r.close(handle)
 	}
 	h.wants([]byte("dump"))
-	if n := len(h.told.all(sftpserver.EventDenied)); n != 12 {
+	if n := len(h.events.all(sftpserver.EventDenied)); n != 12 {
 		t.Errorf("%d refusals in the journal, want 12", n)
 	}
 	handle := r.open(name, fRead|fTrunc) // empties the file, as it does for OpenSSH's server
@@ -93,7 +93,7 @@ func TestHandles_areBounded(t *testing.T) {
 	}
 	r.close("1")
 	if got := r.open(name, fRead); got == "" {
-		t.Error("a closed handle made no room")
+		t.Error("a closed handle made no place")
 	}
 }
 
@@ -106,7 +106,8 @@ func TestLimits(t *testing.T) {
 	if kind != 201 || len(rest) != 32 {
 		t.Fatalf("answered with type %d, %d bytes", kind, len(rest))
 	}
-	longest, read, write := binary.BigEndian.Uint64(rest), binary.BigEndian.Uint64(rest[8:]), binary.BigEndian.Uint64(rest[16:])
+	longest, read, write := binary.BigEndian.Uint64(rest), binary.BigEndian.Uint64(rest[8:]),
+		binary.BigEndian.Uint64(rest[16:])
 	if longest != 256<<10 || read != 255<<10 || write != 255<<10 {
 		t.Errorf("limits: message %d, read %d, write %d", longest, read, write)
 	}

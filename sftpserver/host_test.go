@@ -23,7 +23,7 @@ import (
 	"github.com/upgrademock/upgrademock/sftpserver"
 )
 
-// host is a running server with one user, what it told, and a directory for the real programs.
+// host is a running server with one user, what it has reported, and a directory for the real programs.
 type host struct {
 	tb     testing.TB
 	srv    *sftpserver.Server
@@ -32,7 +32,7 @@ type host struct {
 	shares *shares
 	key    gossh.Signer
 	dir    string // holds the private key "id"
-	told   *journal
+	events *journal
 
 	paramikoKey string // the Python expression that loads "id"
 }
@@ -65,12 +65,13 @@ func signer(tb testing.TB, kind string) gossh.Signer {
 // start serves one user whose ed25519 key is known; change may alter the options.
 func start(tb testing.TB, change ...func(*sftpserver.Options)) *host {
 	tb.Helper()
-	h := &host{tb: tb, dir: tb.TempDir(), told: newJournal(), key: signer(tb, "ed25519")}
-	h.share = &share{name: name, keys: []gossh.PublicKey{h.key.PublicKey()}, mtime: time.Date(2015, 8, 30, 15, 58, 0, 0, time.UTC)}
+	h := &host{tb: tb, dir: tb.TempDir(), events: newJournal(), key: signer(tb, "ed25519")}
+	h.share = &share{name: name, keys: []gossh.PublicKey{h.key.PublicKey()},
+		mtime: time.Date(2015, 8, 30, 15, 58, 0, 0, time.UTC)}
 	h.shares = &shares{users: map[string]*share{user: h.share}}
 	opts := &sftpserver.Options{
 		Shares:  h.shares,
-		Observe: h.told.add,
+		Observe: h.events.add,
 		Now:     func() time.Time { return now },
 		Logger:  slog.New(slog.NewTextHandler(tb.Output(), nil)),
 	}
@@ -141,7 +142,8 @@ func (h *host) read(file string) []byte {
 }
 
 func clientConfig(login string, auth ...gossh.AuthMethod) *gossh.ClientConfig {
-	return &gossh.ClientConfig{User: login, Auth: auth, HostKeyCallback: gossh.InsecureIgnoreHostKey(), Timeout: 20 * time.Second}
+	return &gossh.ClientConfig{User: login, Auth: auth, HostKeyCallback: gossh.InsecureIgnoreHostKey(),
+		Timeout: 20 * time.Second}
 }
 
 // dial logs in; the connection is closed at the end of the test.
@@ -175,7 +177,7 @@ func pattern(n int) []byte {
 	return b
 }
 
-// journal keeps what the server told.
+// journal keeps what the server reports.
 type journal struct {
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -232,7 +234,7 @@ func (j *journal) await(tb testing.TB, n int, kind sftpserver.EventKind) []sftps
 	}
 }
 
-// freshKey is a key that nobody knows.
+// freshKey is a key that is not known.
 func freshKey(tb testing.TB) gossh.Signer {
 	tb.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)

@@ -21,7 +21,7 @@ import (
 // attempts is what the journal says about logins, as short lines.
 func (h *host) attempts() []string {
 	var list []string
-	for _, e := range h.told.all(sftpserver.EventOffered, sftpserver.EventRefused, sftpserver.EventLogin) {
+	for _, e := range h.events.all(sftpserver.EventOffered, sftpserver.EventRefused, sftpserver.EventLogin) {
 		line := fmt.Sprintf("%s %s %s", e.Kind, e.User, e.Method)
 		if e.Reason != "" {
 			line += ": " + e.Reason
@@ -34,12 +34,12 @@ func (h *host) attempts() []string {
 // login tries to log in, and waits until the server has seen the end of it.
 func (h *host) login(config *gossh.ClientConfig) error {
 	h.tb.Helper()
-	before := len(h.told.all(sftpserver.EventDisconnect))
+	before := len(h.events.all(sftpserver.EventDisconnect))
 	c, err := gossh.Dial("tcp", h.addr, config)
 	if err == nil {
 		c.Close()
 	}
-	h.told.await(h.tb, before+1, sftpserver.EventDisconnect)
+	h.events.await(h.tb, before+1, sftpserver.EventDisconnect)
 	return err
 }
 
@@ -52,9 +52,9 @@ func TestLogin_everyKeyType(t *testing.T) {
 		if err := h.login(clientConfig(user, gossh.PublicKeys(key))); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
-		logins := h.told.all(sftpserver.EventLogin)
+		logins := h.events.all(sftpserver.EventLogin)
 		if len(logins) != 1 || logins[0].User != user || logins[0].Key != gossh.FingerprintSHA256(key.PublicKey()) {
-			t.Errorf("%s: told %+v", kind, logins)
+			t.Errorf("%s: reported %+v", kind, logins)
 		}
 	}
 }
@@ -63,6 +63,7 @@ func TestLogin_everyKeyType(t *testing.T) {
 func TestLogin_refused(t *testing.T) {
 	t.Parallel()
 	stranger := signer(t, "ecdsa")
+	const noKey = "refused user_10534 none: the client had no key to offer: only public keys are accepted"
 	never := func(string, string, []string, []bool) ([]string, error) { return []string{"secret"}, nil }
 	for _, test := range []struct {
 		name string
@@ -70,10 +71,12 @@ func TestLogin_refused(t *testing.T) {
 		auth []gossh.AuthMethod
 		want []string
 	}{
-		{"nothing", user, nil, []string{"refused user_10534 none: the client had no key to offer: only public keys are accepted"}},
+		{"nothing", user, nil, []string{noKey}},
 		// The client does not try what the server does not offer.
-		{"password", user, []gossh.AuthMethod{gossh.Password("secret")}, []string{"refused user_10534 none: the client had no key to offer: only public keys are accepted"}},
-		{"keyboard-interactive", user, []gossh.AuthMethod{gossh.KeyboardInteractive(never)}, []string{"refused user_10534 none: the client had no key to offer: only public keys are accepted"}},
+		{"password", user, []gossh.AuthMethod{gossh.Password("secret")},
+			[]string{noKey}},
+		{"keyboard-interactive", user, []gossh.AuthMethod{gossh.KeyboardInteractive(never)},
+			[]string{noKey}},
 		{"another key", user, []gossh.AuthMethod{gossh.PublicKeys(stranger)}, []string{
 			`offered user_10534 publickey: the key is not one of "user_10534": sftpserver: permission denied`,
 			`refused user_10534 publickey: the key is not one of "user_10534": sftpserver: permission denied`}},
@@ -113,8 +116,8 @@ func TestLogin_keyThatIsOnlyOffered(t *testing.T) {
 	if err := h.login(clientConfig(user, gossh.PublicKeys(forged{h.key.PublicKey(), other}))); err == nil {
 		t.Error("logged in with somebody else's public key")
 	}
-	if logins := h.told.all(sftpserver.EventLogin); len(logins) != 0 {
-		t.Errorf("told %+v", logins)
+	if logins := h.events.all(sftpserver.EventLogin); len(logins) != 0 {
+		t.Errorf("reported %+v", logins)
 	}
 
 	// A user who has two keys accepted, offering one and signing with the other.
@@ -122,9 +125,9 @@ func TestLogin_keyThatIsOnlyOffered(t *testing.T) {
 	if err := h.login(clientConfig(user, offerOnly{h.key.PublicKey(), other}.method())); err != nil {
 		t.Fatal(err)
 	}
-	logins := h.told.all(sftpserver.EventLogin)
+	logins := h.events.all(sftpserver.EventLogin)
 	if len(logins) != 1 || logins[0].Key != gossh.FingerprintSHA256(other.PublicKey()) {
-		t.Errorf("told %+v, want the key that signed", logins)
+		t.Errorf("reported %+v, want the key that signed", logins)
 	}
 }
 
@@ -178,9 +181,9 @@ func TestLogin_sha1(t *testing.T) {
 		if (err == nil) != allow {
 			t.Errorf("AllowSHA1 %v: %v", allow, err)
 		}
-		refused := h.told.all(sftpserver.EventRefused)
+		refused := h.events.all(sftpserver.EventRefused)
 		if !allow && (len(refused) != 1 || !strings.Contains(refused[0].Reason, "rsa-sha2-256")) {
-			t.Errorf("told %+v, want what to do instead", refused)
+			t.Errorf("reported %+v, want what to do instead", refused)
 		}
 	}
 }
@@ -281,7 +284,8 @@ func TestHostKeys(t *testing.T) {
 			}
 		}
 	}
-	if _, err := sftpserver.New(&sftpserver.Options{Shares: new(shares), HostKeys: []gossh.Signer{given[0], given[0]}}); err == nil || !strings.Contains(err.Error(), "nistp256") {
+	if _, err := sftpserver.New(&sftpserver.Options{Shares: new(shares), HostKeys: []gossh.Signer{given[0],
+		given[0]}}); err == nil || !strings.Contains(err.Error(), "nistp256") {
 		t.Errorf("two keys of one type: %v", err)
 	}
 }
@@ -291,25 +295,28 @@ func TestFault_hostKeys(t *testing.T) {
 	t.Parallel()
 	other := []gossh.Signer{freshKey(t)}
 	begin := func() *host {
-		f := &faults{once: map[sftpserver.OpKind]*sftpserver.Fault{sftpserver.OpHostKey: {Name: "ordered", HostKeys: other, User: user}}}
+		f := &faults{once: map[sftpserver.OpKind]*sftpserver.Fault{sftpserver.OpHostKey: {Name: "ordered", HostKeys: other,
+			User: user}}}
 		return start(t, func(o *sftpserver.Options) {
 			o.HostKeys, o.Fault = []gossh.Signer{signer(t, "ecdsa"), signer(t, "ed25519")}, f.ask
 		})
 	}
 	fired := func(h *host) {
 		t.Helper()
-		if list := h.told.all(sftpserver.EventFault); len(list) != 1 || list[0].Op != "hostkey" || list[0].Name != "ordered" || list[0].User != user {
+		if list := h.events.all(sftpserver.EventFault); len(list) != 1 || list[0].Op != "hostkey" ||
+			list[0].Name != "ordered" || list[0].User != user {
 			t.Errorf("journalled %+v", list)
 		}
 	}
 	last := func(h *host, want string) {
 		t.Helper()
-		e := h.told.await(t, 1, sftpserver.EventDisconnect)[0]
+		e := h.events.await(t, 1, sftpserver.EventDisconnect)[0]
 		if e.Name != "ordered" || e.User != user || !strings.HasPrefix(e.Reason, want) {
 			t.Errorf("the last event is %+v, want reason %q", e, want)
 		}
 	}
-	const accepted, refused = "the client accepted a host key that is not the server's", "the client refused the host key, which is not the server's"
+	const accepted, refused = "the client accepted a host key that is not the server's",
+		"the client refused the host key, which is not the server's"
 
 	h := begin()
 	config := clientConfig(user, gossh.PublicKeys(h.key))
@@ -330,8 +337,9 @@ func TestFault_hostKeys(t *testing.T) {
 	}
 	last(h, accepted)
 	fired(h)
-	if list := h.told.all(sftpserver.EventLogin); len(list) != 1 || list[0].Name != "ordered" || list[0].Reason != accepted {
-		t.Errorf("the login is told as %+v", list)
+	if list := h.events.all(sftpserver.EventLogin); len(list) != 1 || list[0].Name != "ordered" ||
+		list[0].Reason != accepted {
+		t.Errorf("the login is reported as %+v", list)
 	}
 
 	h = begin()
@@ -345,7 +353,8 @@ func TestFault_hostKeys(t *testing.T) {
 	ssh := testprog.Need(t, "ssh", "openssh-client")
 	line := knownhosts.Line([]string{"[127.0.0.1]:" + h.port()}, signer(t, "ed25519").PublicKey())
 	known := h.write("known", []byte(line+"\n"))
-	if _, errs, err := h.run("", ssh, "-F", "/dev/null", "-oBatchMode=yes", "-oStrictHostKeyChecking=yes", "-oUserKnownHostsFile="+known, "-i", "id", "-p", h.port(), user+"@127.0.0.1"); err == nil ||
+	if _, errs, err := h.run("", ssh, "-F", "/dev/null", "-oBatchMode=yes", "-oStrictHostKeyChecking=yes",
+		"-oUserKnownHostsFile="+known, "-i", "id", "-p", h.port(), user+"@127.0.0.1"); err == nil ||
 		!strings.Contains(errs, "HAS CHANGED") {
 		t.Errorf("ssh: %v\n%s", err, errs)
 	}
@@ -356,7 +365,8 @@ func TestFault_hostKeys(t *testing.T) {
 func TestLogin_certificate(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	cert := &gossh.Certificate{Key: h.key.PublicKey(), CertType: gossh.UserCert, ValidPrincipals: []string{user}, ValidBefore: gossh.CertTimeInfinity}
+	cert := &gossh.Certificate{Key: h.key.PublicKey(), CertType: gossh.UserCert, ValidPrincipals: []string{user},
+		ValidBefore: gossh.CertTimeInfinity}
 	if err := cert.SignCert(rand.Reader, signer(t, "ecdsa")); err != nil {
 		t.Fatal(err)
 	}
@@ -365,7 +375,7 @@ func TestLogin_certificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := h.login(clientConfig(user, gossh.PublicKeys(s))); err == nil {
-		t.Error("logged in with a certificate that nobody knows")
+		t.Error("logged in with an unknown certificate")
 	}
 }
 

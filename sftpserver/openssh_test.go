@@ -36,14 +36,15 @@ func (h *host) must(stdin, program string, args ...string) string {
 	h.tb.Helper()
 	out, errs, err := h.run(stdin, program, args...)
 	if err != nil {
-		h.tb.Fatalf("%s %s: %v\n%s\n%s\njournal: %+v", program, strings.Join(args, " "), err, out, errs, h.told.all())
+		h.tb.Fatalf("%s %s: %v\n%s\n%s\njournal: %+v", program, strings.Join(args, " "), err, out, errs, h.events.all())
 	}
 	return out
 }
 
 // sshOptions keep OpenSSH's programs away from the developer's own configuration.
 func (h *host) sshOptions() []string {
-	return []string{"-F", "/dev/null", "-oIdentityFile=" + h.dir + "/id", "-oIdentitiesOnly=yes", "-oStrictHostKeyChecking=no",
+	return []string{"-F", "/dev/null", "-oIdentityFile=" + h.dir + "/id", "-oIdentitiesOnly=yes",
+		"-oStrictHostKeyChecking=no",
 		"-oUserKnownHostsFile=" + h.dir + "/known_hosts", "-oConnectTimeout=20", "-oLogLevel=ERROR", "-oBatchMode=yes"}
 }
 
@@ -59,7 +60,7 @@ func (h *host) mustSFTP(batch string, more ...string) string {
 	h.tb.Helper()
 	out, errs, err := h.sftp(batch, more...)
 	if err != nil {
-		h.tb.Fatalf("sftp: %v\n%s\n%s\njournal: %+v", err, out, errs, h.told.all())
+		h.tb.Fatalf("sftp: %v\n%s\n%s\njournal: %+v", err, out, errs, h.events.all())
 	}
 	return out
 }
@@ -81,7 +82,7 @@ func TestOpenSSH_putAndList(t *testing.T) {
 			t.Errorf("printed\n%s, which has not\n%s", out, line)
 		}
 	}
-	if errs := h.told.all(sftpserver.EventDenied, sftpserver.EventAbort); len(errs) > 0 {
+	if errs := h.events.all(sftpserver.EventDenied, sftpserver.EventAbort); len(errs) > 0 {
 		t.Errorf("journalled %+v", errs)
 	}
 }
@@ -107,8 +108,9 @@ func TestOpenSSH_resumeOverwriteTimes(t *testing.T) {
 	h.share.set(long[:1<<20+5])
 	h.mustSFTP("put -a long " + name)
 	h.wants(long)
-	if e := h.told.all(sftpserver.EventClose); len(e) != 1 || cmp.Diff([]sftpserver.Range{{From: 1<<20 + 5, To: 3<<20 + 11}}, e[0].Written) != "" {
-		t.Errorf("the resume is told as %+v", e)
+	if e := h.events.all(sftpserver.EventClose); len(e) != 1 || cmp.Diff([]sftpserver.Range{{From: 1<<20 + 5, To: 3<<20 +
+		11}}, e[0].Written) != "" {
+		t.Errorf("the resume is reported as %+v", e)
 	}
 	h.mustSFTP("put -p short /" + name)
 	h.wants(short)
@@ -161,7 +163,8 @@ func TestOpenSSH_blocks(t *testing.T) {
 func TestOpenSSH_ciphers(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	for _, cipher := range []string{"chacha20-poly1305@openssh.com", "aes128-ctr", "aes256-ctr", "aes128-gcm@openssh.com", "aes256-gcm@openssh.com"} {
+	for _, cipher := range []string{"chacha20-poly1305@openssh.com", "aes128-ctr", "aes256-ctr",
+		"aes128-gcm@openssh.com", "aes256-gcm@openssh.com"} {
 		want := pattern(100_000 + len(cipher))
 		h.write("dump", want)
 		h.mustSFTP("put dump "+name, "-oCiphers="+cipher)
@@ -181,8 +184,10 @@ func TestOpenSSH_refused(t *testing.T) {
 	h.share.set([]byte("dump"))
 	h.write("dump", []byte("other"))
 	out, errs, err := h.sftp(strings.Join([]string{
-		"-put dump other.dump", "-put dump ../other.dump", "-mkdir dir", "-rmdir /", "-rm " + name, "-rename " + name + " other", "-ln -s " + name + " link",
-		"-ln " + name + " hard", "-get /etc/passwd", "-get ../../etc/passwd", "-cd /etc", "-df", "ls", "get " + name + " back", ""}, "\n"))
+		"-put dump other.dump", "-put dump ../other.dump", "-mkdir dir", "-rmdir /", "-rm " + name, "-rename " + name +
+			" other", "-ln -s " + name + " link",
+		"-ln " + name + " hard", "-get /etc/passwd", "-get ../../etc/passwd", "-cd /etc", "-df", "ls", "get " + name +
+			" back", ""}, "\n"))
 	if err != nil {
 		t.Fatalf("%v\n%s%s", err, out, errs)
 	}
@@ -194,7 +199,8 @@ func TestOpenSSH_refused(t *testing.T) {
 		t.Errorf("permission denied %d times:\n%s", n, errs)
 	}
 	h.share.protect(true)
-	if _, errs, err := h.sftp("put dump " + name); err == nil || !strings.Contains(strings.ToLower(errs), "permission denied") {
+	if _, errs, err := h.sftp("put dump " + name); err == nil || !strings.Contains(strings.ToLower(errs),
+		"permission denied") {
 		t.Errorf("put to a read-only file: %v\n%s", err, errs)
 	}
 	h.wants([]byte("dump"))
@@ -203,7 +209,7 @@ func TestOpenSSH_refused(t *testing.T) {
 func TestOpenSSH_login(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	h.writeKey("id", "ecdsa") // which nobody knows
+	h.writeKey("id", "ecdsa") // which is not known
 	_, errs, err := h.sftp("ls")
 	if err == nil || !strings.Contains(errs, "Permission denied (publickey)") {
 		t.Errorf("another key: %v\n%s", err, errs)
@@ -212,7 +218,7 @@ func TestOpenSSH_login(t *testing.T) {
 	if err == nil || !strings.Contains(errs, "Permission denied (publickey)") {
 		t.Errorf("no key: %v\n%s", err, errs)
 	}
-	refused := h.told.await(t, 2, sftpserver.EventRefused)
+	refused := h.events.await(t, 2, sftpserver.EventRefused)
 	if refused[0].Method != "publickey" || refused[1].Method != "none" {
 		t.Errorf("journalled %+v", refused)
 	}
@@ -233,7 +239,8 @@ func TestOpenSSH_scp(t *testing.T) {
 		t.Error("what scp brought back differs")
 	}
 	_, errs, err := h.run("", scp, args("-O", "dump", remote)...)
-	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 || !strings.Contains(errs, "only the sftp subsystem") {
+	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 || !strings.Contains(errs,
+		"only the sftp subsystem") {
 		t.Errorf("scp -O: %v\n%s", err, errs)
 	}
 	h.wants(want)
@@ -245,15 +252,18 @@ func TestOpenSSH_shell(t *testing.T) {
 	ssh := testprog.Need(t, "ssh", "openssh-client")
 	for _, more := range [][]string{nil, {"id"}, {"-A", "-X", "id"}} {
 		_, errs, err := h.run("", ssh, append(append(h.sshOptions(), "-p", h.port(), user+"@127.0.0.1"), more...)...)
-		if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 || !strings.Contains(errs, "only the sftp subsystem") {
+		if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 ||
+			!strings.Contains(errs, "only the sftp subsystem") {
 			t.Errorf("ssh %v: %v\n%s", more, err, errs)
 		}
 	}
-	if _, errs, err := h.run("", ssh, append(h.sshOptions(), "-tt", "-p", h.port(), user+"@127.0.0.1")...); err == nil || !strings.Contains(errs, "PTY") {
+	if _, errs, err := h.run("", ssh, append(h.sshOptions(), "-tt", "-p", h.port(), user+"@127.0.0.1")...); err == nil ||
+		!strings.Contains(errs, "PTY") {
 		t.Errorf("ssh -tt: %v\n%s", err, errs)
 	}
-	// A forwarding that the server refuses ends the client, if it is told to.
-	_, _, err := h.run("", ssh, append(h.sshOptions(), "-oExitOnForwardFailure=yes", "-N", "-R", "0:127.0.0.1:1", "-p", h.port(), user+"@127.0.0.1")...)
+	// A forwarding that the server refuses ends the client, if its options say so.
+	_, _, err := h.run("", ssh, append(h.sshOptions(), "-oExitOnForwardFailure=yes", "-N", "-R", "0:127.0.0.1:1", "-p",
+		h.port(), user+"@127.0.0.1")...)
 	if err == nil {
 		t.Error("a remote forwarding was accepted")
 	}
@@ -275,7 +285,8 @@ func TestOpenSSH_brokenAndResumed(t *testing.T) {
 			if !strings.Contains(errs, "Failure") {
 				t.Errorf("%s: the user reads\n%s", what(fault), errs)
 			}
-		} else if !strings.Contains(errs, "closed") && !strings.Contains(errs, "reset by peer") && !strings.Contains(errs, "Broken pipe") &&
+		} else if !strings.Contains(errs, "closed") && !strings.Contains(errs, "reset by peer") &&
+			!strings.Contains(errs, "Broken pipe") &&
 			err.Error() != "signal: broken pipe" { // now and then sftp dies of the pipe to its ssh, before either says a word
 			t.Errorf("%s: sftp ended with %v, the user reads\n%s%s", what(fault), err, out, errs)
 		}
@@ -304,7 +315,8 @@ func TestOpenSSH_killed(t *testing.T) {
 	h := startFaulty(t, sftpserver.OpWrite, sftpserver.Fault{Rate: 4 << 20})
 	want := pattern(3 << 20)
 	h.write("dump", want)
-	cmd := exec.Command(testprog.Need(t, "sftp", "openssh-client"), append(h.sshOptions(), "-b", "-", "-P", h.port(), user+"@127.0.0.1")...)
+	cmd := exec.Command(testprog.Need(t, "sftp", "openssh-client"), append(h.sshOptions(), "-b", "-", "-P", h.port(),
+		user+"@127.0.0.1")...)
 	cmd.Dir = h.dir
 	cmd.Env = append(cmd.Environ(), "HOME="+h.dir, "SSH_AUTH_SOCK=")
 	cmd.Stdin = strings.NewReader("put dump " + name + "\n")
@@ -312,13 +324,13 @@ func TestOpenSSH_killed(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	h.told.await(t, 1, sftpserver.EventFault) // fired when the file was opened
+	h.events.await(t, 1, sftpserver.EventFault) // fired when the file was opened
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	cmd.Wait()
-	h.told.await(t, 1, sftpserver.EventDisconnect)
-	if ends := h.told.all(sftpserver.EventClose, sftpserver.EventAbort); len(ends) != 1 {
+	h.events.await(t, 1, sftpserver.EventDisconnect)
+	if ends := h.events.all(sftpserver.EventClose, sftpserver.EventAbort); len(ends) != 1 {
 		t.Errorf("the file ended as %+v", ends)
 	}
 	h.wants(want[:len(h.share.bytes())])

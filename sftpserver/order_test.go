@@ -61,7 +61,7 @@ func openSSH(t *testing.T, base []byte) *side {
 		io.Reader
 		io.Writer
 	}{out, in}}
-	r.hello()
+	r.version()
 	return &side{raw: r, content: func() []byte {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -160,7 +160,8 @@ func TestAppend_manyAtOnce(t *testing.T) {
 		s.wantOK("write")
 	}
 	if got := s.content(); !bytes.Equal(got, want) {
-		t.Errorf("seed %d: the file has %d bytes, want %d; they differ from %d on", seed, len(got), len(want), differ(got, want))
+		t.Errorf("seed %d: the file has %d bytes, want %d; they differ from %d on", seed, len(got), len(want),
+			differ(got, want))
 	}
 }
 
@@ -328,7 +329,8 @@ func compareAnswers(t *testing.T, sides [2]*side, log []string) (handles [2]stri
 		}
 	}
 	if said[0] != said[1] {
-		t.Fatalf("to %q we answer %s, OpenSSH's server %s, after\n%s", log[sides[0].got-1], said[0], said[1], strings.Join(log, "\n"))
+		t.Fatalf("to %q we answer %s, OpenSSH's server %s, after\n%s", log[sides[0].got-1], said[0], said[1],
+			strings.Join(log, "\n"))
 	}
 	return handles, isHandle
 }

@@ -115,7 +115,8 @@ func TestRefused(t *testing.T) {
 		want   string
 	}{
 		{"open another file for reading", "open read", 3, []any{"/other", fRead, attrs}, noFile},
-		{"open another file for writing", "open write|create|truncate", 3, []any{"/other", fWrite | fCreate | fTrunc, attrs}, denied},
+		{"open another file for writing", "open write|create|truncate", 3, []any{"/other", fWrite | fCreate | fTrunc,
+			attrs}, denied},
 		{"open another file for writing without creating", "open write", 3, []any{"/other", fWrite, attrs}, denied},
 		{"create another file for reading", "open read|create", 3, []any{"/other", fRead | fCreate, attrs}, denied},
 		{"open the root for writing", "open write", 3, []any{"/", fWrite, attrs}, denied},
@@ -125,13 +126,15 @@ func TestRefused(t *testing.T) {
 		{"open with a NUL", "open read", 3, []any{file + "\x00", fRead, attrs}, noFile},
 		{"open what may be a marked path", "open read", 3, []any{"/\x001", fRead, attrs}, noFile},
 		{"open with another case", "open read", 3, []any{strings.ToUpper(file), fRead, attrs}, noFile},
-		{"open for exclusive creation", "open write|create|exclusive", 3, []any{file, fWrite | fCreate | fExcl, attrs}, "4 File already exists"},
+		{"open for exclusive creation", "open write|create|exclusive", 3, []any{file, fWrite | fCreate | fExcl, attrs},
+			"4 File already exists"},
 		{"stat another file", "stat", 17, []any{"/other"}, noFile},
 		{"lstat another file", "lstat", 7, []any{"/other"}, noFile},
 		{"setstat another file", "setstat", 9, []any{"/other", size}, noFile},
 		{"setstat the root", "setstat", 9, []any{"/", size}, denied},
 		{"setstat of broken attributes", "setstat", 9, []any{file, size[:6]}, "4 Failure"},
-		{"setstat of a negative size", "truncate", 9, []any{file, []byte{0, 0, 0, 1, 255, 255, 255, 255, 0, 0, 0, 0}}, "4 File too large"},
+		{"setstat of a negative size", "truncate", 9, []any{file, []byte{0, 0, 0, 1, 255, 255, 255, 255, 0, 0, 0, 0}},
+			"4 File too large"},
 		{"setstat of what may be a marked path", "setstat", 9, []any{"/\x0077", size}, noFile},
 		{"opendir of the file", "opendir", 11, []any{file}, noFile},
 		{"opendir of nothing", "opendir", 11, []any{"/other"}, noFile},
@@ -163,8 +166,8 @@ func TestRefused(t *testing.T) {
 				t.Errorf("the file is now %q", got)
 			}
 			r.conn.Close()
-			h.told.await(t, 1, sftpserver.EventDisconnect)
-			list := h.told.all(sftpserver.EventDenied)
+			h.events.await(t, 1, sftpserver.EventDisconnect)
+			list := h.events.all(sftpserver.EventDenied)
 			if len(list) != 1 || list[0].Op != test.op || list[0].Reason == "" {
 				t.Errorf("journalled %+v, want one %q with a reason", list, test.op)
 			}
@@ -254,20 +257,22 @@ func TestTemporaryNames(t *testing.T) {
 		{"other.sql", ""},
 		{"template", ""},
 	} {
-		h.told.reset()
-		if _, err := c.OpenFile(test.base, os.O_WRONLY|os.O_CREATE|os.O_TRUNC); !os.IsPermission(err) || strings.Contains(err.Error(), "option") {
+		h.events.reset()
+		if _, err := c.OpenFile(test.base, os.O_WRONLY|os.O_CREATE|os.O_TRUNC); !os.IsPermission(err) ||
+			strings.Contains(err.Error(), "option") {
 			t.Errorf("%s: %v, want permission denied and no more", test.base, err)
 		}
 		if err := c.Rename("/"+test.base, "/"+name); !os.IsPermission(err) {
 			t.Errorf("renaming %s: %v", test.base, err)
 		}
-		list := h.told.all(sftpserver.EventDenied)
+		list := h.events.all(sftpserver.EventDenied)
 		if len(list) != 2 {
 			t.Fatalf("%s: journalled %+v", test.base, list)
 		}
 		for _, e := range list {
 			why := "only /" + name + " can be written"
-			if test.want == "" && e.Reason != why || !strings.HasPrefix(e.Reason, why) || !strings.Contains(e.Reason, test.want) {
+			if test.want == "" && e.Reason != why || !strings.HasPrefix(e.Reason, why) ||
+				!strings.Contains(e.Reason, test.want) {
 				t.Errorf("%s: the journal says %q, want something with %q", test.base, e.Reason, test.want)
 			}
 		}
@@ -299,7 +304,7 @@ func TestShareFails(t *testing.T) {
 				t.Errorf("%v: %s was answered %q, want %q", test.err, what, got, test.want)
 			}
 		}
-		list := h.told.all(sftpserver.EventDenied)
+		list := h.events.all(sftpserver.EventDenied)
 		if len(list) != 3 || list[0].Reason != test.err.Error() {
 			t.Errorf("%v: journalled %+v", test.err, list)
 		}

@@ -51,7 +51,8 @@ func TestParamiko_putGetStat(t *testing.T) {
 		out := h.paramiko(
 			"sftp.put('dump', name)", // which stats the file afterwards
 			"sftp.get('/' + name, 'back')",
-			"print(sftp.listdir('.'), sftp.normalize('.'), oct(sftp.stat(name).st_mode), sftp.stat(name).st_size, sftp.stat(name).st_uid)",
+			"s = sftp.stat(name)",
+			"print(sftp.listdir('.'), sftp.normalize('.'), oct(s.st_mode), s.st_size, s.st_uid)",
 			"print(sftp.listdir_attr('/')[0].longname)",
 			"sftp.chmod(name, 0o600); sftp.utime(name, None); sftp.chown(name, 1, 1)",
 		)
@@ -59,7 +60,8 @@ func TestParamiko_putGetStat(t *testing.T) {
 		if !bytes.Equal(h.read("back"), want) {
 			t.Errorf("%s: what came back differs", kind)
 		}
-		wantOut := "['" + name + "'] / 0o100666 2097157 0\n-rw-rw-rw-    1 0        0         2097157 Aug 30 15:58 " + name + "\n"
+		wantOut := "['" + name + "'] / 0o100666 2097157 0\n-rw-rw-rw-    1 0        0         2097157 Aug 30 15:58 " +
+			name + "\n"
 		if diff := cmp.Diff(wantOut, out); diff != "" {
 			t.Errorf("%s: printed (-want +got):\n%s", kind, diff)
 		}
@@ -92,18 +94,22 @@ func TestParamiko_modes(t *testing.T) {
 	h.share.set(pattern(1000))
 	out := h.paramiko(
 		"with sftp.open(name, 'r+') as f:",
-		"  f.seek(500); f.write(b'middle'); f.seek(0); print(len(f.read())); f.truncate(800); print(f.stat().st_size); f.chmod(0o600); f.utime(None)",
+		"  f.seek(500); f.write(b'middle'); f.seek(0); print(len(f.read()))",
+		"  f.truncate(800); print(f.stat().st_size); f.chmod(0o600); f.utime(None)",
 		"with sftp.open(name, 'rb') as f:",
 		"  f.prefetch(); print(len(f.read())); print(f.readv([(10, 20), (700, 50)]).__class__.__name__)",
-		"for what in ['sftp.open(name, \"x\")', 'sftp.open(\"other\", \"w\")', 'sftp.mkdir(\"d\")', 'sftp.remove(name)', 'sftp.rename(name, \"o\")', 'sftp.posix_rename(name, \"o\")',",
-		"             'sftp.symlink(name, \"o\")', 'sftp.rmdir(\"/\")', 'sftp.open(\"/etc/passwd\")', 'sftp.stat(\"nothing\")', 'sftp.listdir(\"/etc\")']:",
+		"for what in ['sftp.open(name, \"x\")', 'sftp.open(\"other\", \"w\")', 'sftp.mkdir(\"d\")', 'sftp.remove(name)',",
+		"             'sftp.rename(name, \"o\")', 'sftp.posix_rename(name, \"o\")', 'sftp.symlink(name, \"o\")',",
+		"             'sftp.rmdir(\"/\")', 'sftp.open(\"/etc/passwd\")', 'sftp.stat(\"nothing\")',",
+		"             'sftp.listdir(\"/etc\")']:",
 		"  try: eval(what); print(what, 'went well')",
 		"  except PermissionError as e: print('denied', e.errno)",
 		"  except FileNotFoundError as e: print('nothing there', e.errno)",
 		"  except IOError as e: print(e)",
 		"with sftp.open(name, 'w') as f: f.write(b'short')",
 	)
-	want := "1000\n800\n800\ngenerator\n" + "File already exists\n" + strings.Repeat("denied 13\n", 7) + strings.Repeat("nothing there 2\n", 3)
+	want := "1000\n800\n800\ngenerator\n" + "File already exists\n" + strings.Repeat("denied 13\n", 7) +
+		strings.Repeat("nothing there 2\n", 3)
 	if diff := cmp.Diff(want, out); diff != "" {
 		t.Errorf("printed (-want +got):\n%s", diff)
 	}
@@ -120,9 +126,9 @@ func TestParamiko_leavesWithoutClosing(t *testing.T) {
 		"f.write(b'x' * 100000); f.flush()",
 		"os._exit(0)",
 	)
-	e := h.told.await(t, 1, sftpserver.EventAbort)[0]
+	e := h.events.await(t, 1, sftpserver.EventAbort)[0]
 	if n := len(h.share.bytes()); int64(n) != e.Size {
-		t.Errorf("%d bytes are there, %d were told", n, e.Size)
+		t.Errorf("%d bytes are there, %d were reported", n, e.Size)
 	}
 }
 
@@ -133,7 +139,8 @@ func TestParamiko_otherLogins(t *testing.T) {
 	script := h.write("login.py", []byte(`
 import warnings; warnings.simplefilter('ignore')
 import paramiko
-for how in ["auth_password('user_10534', 'secret')", "auth_interactive('user_10534', lambda *a: ['secret'])", "auth_none('user_10534')"]:
+for how in ["auth_password('user_10534', 'secret')", "auth_interactive('user_10534', lambda *a: ['secret'])",
+            "auth_none('user_10534')"]:
     t = paramiko.Transport(('127.0.0.1', `+h.port()+`))
     t.start_client(timeout=20)
     try: eval('t.' + how); print('in')
@@ -144,9 +151,9 @@ for how in ["auth_password('user_10534', 'secret')", "auth_interactive('user_105
 	if diff := cmp.Diff(strings.Repeat("['publickey']\n", 3), out); diff != "" {
 		t.Errorf("printed (-want +got):\n%s", diff)
 	}
-	h.told.await(t, 3, sftpserver.EventDisconnect)
+	h.events.await(t, 3, sftpserver.EventDisconnect)
 	var methods []string
-	for _, e := range h.told.all(sftpserver.EventRefused) {
+	for _, e := range h.events.all(sftpserver.EventRefused) {
 		methods = append(methods, e.Method)
 	}
 	if diff := cmp.Diff([]string{"password", "keyboard-interactive", "none"}, methods); diff != "" {
@@ -161,8 +168,8 @@ func (h *host) lftp(commands string) string {
 
 func (h *host) lftpArgs(commands string) []string {
 	connect := "ssh " + strings.Join(h.sshOptions(), " ") + " -a -x"
-	return []string{"--norc", "-c", fmt.Sprintf(
-		"set cmd:fail-exit yes; set net:max-retries 2; set net:timeout 20; set sftp:connect-program '%s'; open -p %s sftp://%s:@127.0.0.1; %s", connect, h.port(), user, commands)}
+	return []string{"--norc", "-c", fmt.Sprintf("set cmd:fail-exit yes; set net:max-retries 2; set net:timeout 20; "+
+		"set sftp:connect-program '%s'; open -p %s sftp://%s:@127.0.0.1; %s", connect, h.port(), user, commands)}
 }
 
 func TestLFTP(t *testing.T) {
@@ -183,10 +190,12 @@ func TestLFTP(t *testing.T) {
 	if !bytes.Equal(h.read("part"), want) {
 		t.Error("what was resumed differs")
 	}
-	if out, errs, err := h.run("", testprog.Need(t, "lftp", "lftp"), h.lftpArgs("set xfer:use-temp-file yes; put dump -o "+name)...); err == nil {
+	if out, errs, err := h.run("", testprog.Need(t, "lftp", "lftp"),
+		h.lftpArgs("set xfer:use-temp-file yes; put dump -o "+name)...); err == nil {
 		t.Errorf("a temporary name was taken:\n%s%s", out, errs)
 	}
-	if list := h.told.all(sftpserver.EventDenied); !slices.ContainsFunc(list, func(e sftpserver.Event) bool { return strings.Contains(e.Reason, "set xfer:use-temp-file no") }) {
+	if list := h.events.all(sftpserver.EventDenied); !slices.ContainsFunc(list,
+		func(e sftpserver.Event) bool { return strings.Contains(e.Reason, "set xfer:use-temp-file no") }) {
 		t.Errorf("the journal says %+v", list)
 	}
 	h.wants(want)
@@ -252,9 +261,19 @@ func TestRclone(t *testing.T) {
 	rclone := testprog.Need(t, "rclone", "rclone")
 	want := pattern(2<<20 + 1)
 	h.write("dump", want)
-	h.write("rclone.conf", []byte("[host]\ntype = sftp\nhost = 127.0.0.1\nport = "+h.port()+"\nuser = "+user+"\nkey_file = "+h.dir+"/id\nshell_type = none\nmd5sum_command = none\nsha1sum_command = none\n"))
+	h.write("rclone.conf", fmt.Appendf(nil, `[host]
+type = sftp
+host = 127.0.0.1
+port = %s
+user = %s
+key_file = %s/id
+shell_type = none
+md5sum_command = none
+sha1sum_command = none
+`, h.port(), user, h.dir))
 	run := func(args ...string) string {
-		return h.must("", rclone, append([]string{"--config", h.dir + "/rclone.conf", "--retries", "1", "--low-level-retries", "1", "--timeout", "20s"}, args...)...)
+		return h.must("", rclone, append([]string{"--config", h.dir + "/rclone.conf", "--retries", "1",
+			"--low-level-retries", "1", "--timeout", "20s"}, args...)...)
 	}
 	run("copyto", "dump", "host:"+name)
 	h.wants(want)

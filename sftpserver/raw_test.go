@@ -38,11 +38,11 @@ func newRaw(tb testing.TB, conn *gossh.Client) *raw {
 	if ok, err := ch.SendRequest("subsystem", true, gossh.Marshal(struct{ Name string }{"sftp"})); !ok || err != nil {
 		tb.Fatalf("subsystem sftp: %v, %v", ok, err)
 	}
-	r.hello()
+	r.version()
 	return r
 }
 
-func (r *raw) hello() {
+func (r *raw) version() {
 	r.tb.Helper()
 	r.write(message(1, 3))
 	if kind, _, _ := r.receive(); kind != 2 {

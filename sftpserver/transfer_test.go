@@ -81,9 +81,10 @@ func TestWrite_wholeShorterResumedReadBack(t *testing.T) {
 	copy(long[500:], "middle")
 	h.wants(long)
 
-	var told []string
-	for _, e := range h.told.all(sftpserver.EventOpen, sftpserver.EventClose) {
-		told = append(told, fmt.Sprintf("%s %d %s size %d wrote %v read %v", e.Kind, e.Handle, e.Flags, e.Size, e.Written, e.Read))
+	var reported []string
+	for _, e := range h.events.all(sftpserver.EventOpen, sftpserver.EventClose) {
+		reported = append(reported, fmt.Sprintf("%s %d %s size %d wrote %v read %v",
+			e.Kind, e.Handle, e.Flags, e.Size, e.Written, e.Read))
 	}
 	want := []string{
 		"open 1 write|create|truncate size 0 wrote [] read []",
@@ -95,13 +96,13 @@ func TestWrite_wholeShorterResumedReadBack(t *testing.T) {
 		"open 4 read|write size 1048579 wrote [] read []",
 		"close 4 read|write size 1048579 wrote [{500 506}] read [{0 1048579}]",
 	}
-	if diff := cmp.Diff(want, told); diff != "" {
+	if diff := cmp.Diff(want, reported); diff != "" {
 		t.Errorf("journal (-want +got):\n%s", diff)
 	}
 }
 
 // TestAppend covers both ways in which clients count after opening with the append flag, in orders in which the
-// workers may meet the packets.
+// workers may get the packets.
 func TestAppend(t *testing.T) {
 	t.Parallel()
 	tail := pattern(300_000)
@@ -232,11 +233,11 @@ func TestSetstat_size(t *testing.T) {
 	h.wants(append(pattern(20), make([]byte, 10)...))
 	r.Close()
 	w.Close()
-	var told []string
-	for _, e := range h.told.all(sftpserver.EventTruncate) {
-		told = append(told, fmt.Sprintf("handle %d size %d", e.Handle, e.Size))
+	var got []string
+	for _, e := range h.events.all(sftpserver.EventTruncate) {
+		got = append(got, fmt.Sprintf("handle %d size %d", e.Handle, e.Size))
 	}
-	if diff := cmp.Diff([]string{"handle 0 size 50", "handle 2 size 20", "handle 2 size 30"}, told); diff != "" {
+	if diff := cmp.Diff([]string{"handle 0 size 50", "handle 2 size 20", "handle 2 size 30"}, got); diff != "" {
 		t.Errorf("journal (-want +got):\n%s", diff)
 	}
 }
@@ -252,7 +253,8 @@ func TestReadOnly(t *testing.T) {
 	if err != nil || st.Mode() != 0o444 {
 		t.Errorf("Stat: %v, %v, want -r--r--r--", st.Mode(), err)
 	}
-	for _, flags := range []int{os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC, os.O_WRONLY | os.O_APPEND, os.O_RDONLY | os.O_TRUNC, os.O_WRONLY | os.O_CREATE | os.O_TRUNC} {
+	for _, flags := range []int{os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC, os.O_WRONLY | os.O_APPEND,
+		os.O_RDONLY | os.O_TRUNC, os.O_WRONLY | os.O_CREATE | os.O_TRUNC} {
 		if _, err := c.OpenFile(name, flags); !os.IsPermission(err) {
 			t.Errorf("open with flags %#x: %v, want permission denied", flags, err)
 		}
@@ -354,7 +356,7 @@ func TestStorageFails(t *testing.T) {
 		if got := r.status(9, "/"+name, []byte{0, 0, 0, 1}, uint64(0)); got != test.want {
 			t.Errorf("%v: SETSTAT was answered %q, want %q", test.err, got, test.want)
 		}
-		list := h.told.all(sftpserver.EventDenied)
+		list := h.events.all(sftpserver.EventDenied)
 		if len(list) != 2 || list[0].Op != "write" || list[0].Reason != test.err.Error() {
 			t.Errorf("journalled %+v", list)
 		}

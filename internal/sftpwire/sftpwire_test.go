@@ -41,7 +41,8 @@ func TestLimits(t *testing.T) {
 	t.Parallel()
 	want := sftpwire.Limits{Packet: 1, Read: 2, Write: 3, Handles: 1 << 40}
 	packet := want.Reply(5)
-	if diff := cmp.Diff(sftpwire.Head{Length: 37, Type: sftpwire.ExtendedReply, ID: 5}, sftpwire.ParseHead(packet)); diff != "" {
+	if diff := cmp.Diff(sftpwire.Head{Length: 37, Type: sftpwire.ExtendedReply, ID: 5},
+		sftpwire.ParseHead(packet)); diff != "" {
 		t.Errorf("head (-want +got):\n%s", diff)
 	}
 	for n := sftpwire.HeadSize; n <= len(packet); n++ {

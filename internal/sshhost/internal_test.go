@@ -12,7 +12,8 @@ import (
 func FuzzKexPeek(f *testing.F) {
 	kexInit := []byte{20}
 	kexInit = append(kexInit, make([]byte, 16)...)
-	for _, list := range []string{"curve25519-sha256", "ecdsa-sha2-nistp256", "aes128-ctr,aes128-gcm@openssh.com", "aes128-gcm@openssh.com"} {
+	for _, list := range []string{"curve25519-sha256", "ecdsa-sha2-nistp256", "aes128-ctr,aes128-gcm@openssh.com",
+		"aes128-gcm@openssh.com"} {
 		kexInit = append(kexInit, gossh.Marshal(struct{ List string }{list})...)
 	}
 	packet := append([]byte{0, 0, 0, byte(len(kexInit) + 1 + 4), 4}, append(kexInit, 0, 0, 0, 0)...)

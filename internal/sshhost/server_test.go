@@ -119,7 +119,7 @@ func TestShutdown(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- h.srv.Shutdown(t.Context(), errStopped) }()
-	for { // until nobody new gets in
+	for { // until no further client gets in
 		c, err := net.Dial("tcp", h.addr)
 		if err != nil {
 			break
@@ -217,13 +217,17 @@ func TestFaults(t *testing.T) {
 		client string // in the client's error; empty: it gets in
 		reason string // of the last event
 	}{
-		"connection refused":  {sshhost.OnConnect, sshhost.Fault{Refuse: refused}, "EOF", "a fault ended the connection (test)"},
-		"connection reset":    {sshhost.OnConnect, sshhost.Fault{Ends: true, Reset: true}, "reset", "a fault ended the connection (test)"},
-		"connection delayed":  {sshhost.OnConnect, sshhost.Fault{Delay: 50 * time.Millisecond, Rate: 1 << 20}, "", ""},
-		"connection ended":    {sshhost.OnConnect, sshhost.Fault{Ends: true, Cause: errStopped}, "EOF", "stopped"},
-		"login refused":       {sshhost.OnLogin, sshhost.Fault{Refuse: refused}, "unable to authenticate", "without logging in"},
-		"login ends":          {sshhost.OnLogin, sshhost.Fault{Ends: true, Cause: errStopped}, "", "stopped"},
-		"another host key":    {sshhost.OnHostKeys, sshhost.Fault{HostKeys: []gossh.Signer{other}}, "mismatch", "refused the host key"},
+		"connection refused": {sshhost.OnConnect, sshhost.Fault{Refuse: refused}, "EOF",
+			"a fault ended the connection (test)"},
+		"connection reset": {sshhost.OnConnect, sshhost.Fault{Ends: true, Reset: true}, "reset",
+			"a fault ended the connection (test)"},
+		"connection delayed": {sshhost.OnConnect, sshhost.Fault{Delay: 50 * time.Millisecond, Rate: 1 << 20}, "", ""},
+		"connection ended":   {sshhost.OnConnect, sshhost.Fault{Ends: true, Cause: errStopped}, "EOF", "stopped"},
+		"login refused": {sshhost.OnLogin, sshhost.Fault{Refuse: refused}, "unable to authenticate",
+			"without logging in"},
+		"login ends": {sshhost.OnLogin, sshhost.Fault{Ends: true, Cause: errStopped}, "", "stopped"},
+		"another host key": {sshhost.OnHostKeys, sshhost.Fault{HostKeys: []gossh.Signer{other}}, "mismatch",
+			"refused the host key"},
 		"nothing goes wrong":  {sshhost.OnLogin, sshhost.Fault{}, "", ""},
 		"login with a delay":  {sshhost.OnLogin, sshhost.Fault{Delay: 50 * time.Millisecond}, "", ""},
 		"login, another user": {sshhost.OnLogin, sshhost.Fault{Refuse: refused, User: "x"}, "unable to authenticate", ""},

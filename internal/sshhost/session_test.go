@@ -154,13 +154,15 @@ func TestSession_end(t *testing.T) {
 			tcp.Close()
 		}, true, ""},
 		"close of the channel": {func(_ *host, ch gossh.Channel, _ *net.TCPConn) { ch.Close() }, true, ""},
-		"FIN":                  {func(_ *host, _ gossh.Channel, tcp *net.TCPConn) { tcp.CloseWrite() }, false, "without ending the session"},
+		"FIN": {func(_ *host, _ gossh.Channel, tcp *net.TCPConn) { tcp.CloseWrite() }, false,
+			"without ending the session"},
 		"RST": {func(_ *host, _ gossh.Channel, tcp *net.TCPConn) {
 			tcp.SetLinger(0)
 			tcp.Close()
 		}, false, "reset"},
-		"Disconnect": {func(h *host, _ gossh.Channel, _ *net.TCPConn) { h.srv.Disconnect(user, errStopped) }, false, "stopped"},
-		"Close":      {func(h *host, _ gossh.Channel, _ *net.TCPConn) { h.srv.Close(errStopped) }, false, "stopped"},
+		"Disconnect": {func(h *host, _ gossh.Channel, _ *net.TCPConn) { h.srv.Disconnect(user, errStopped) }, false,
+			"stopped"},
+		"Close": {func(h *host, _ gossh.Channel, _ *net.TCPConn) { h.srv.Close(errStopped) }, false, "stopped"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
