@@ -7,20 +7,14 @@
 // # What a client sees
 //
 // After a login with an accepted key only the subsystem "sftp" (version 3, draft-ietf-secsh-filexfer-02) can be used;
-// shells, commands, terminals and forwarding are refused. The root directory lists the one file and nothing
-// else. It can be read, written, overwritten, truncated, appended to and resumed, by any number of sessions at once;
-// if it is read-only, just read. Times and permissions may be set, without effect. Everything else is refused, and the
+// shells, commands, terminals and forwarding are refused. The root directory lists the one file and nothing else. The
+// file can be read, written, overwritten, truncated, appended to and resumed, by any number of sessions at once; if it
+// is read-only, only read. Times and permissions may be set, without effect. Everything else is refused, and the
 // session goes on.
-//
-// # The way of a request
-//
-// SSH connection and login (internal/sshhost) → session → filter, which sees one SFTP packet at a time and corrects
-// pkg/sftp → pkg/sftp's RequestServer (several workers, answers in order) → files (which path is what) → handle (one
-// open file: ranges, append, faults) → the [File] of the share.
 //
 // # Decisions
 //
-// Unverified: nobody outside knows what production's SFTP server is. Apart from what the documentation shows (the mode
+// Unverified: production's SFTP server is not known. Apart from what the documentation shows (the mode
 // in listings, one file only, resuming) the answers follow OpenSSH's server, since that is what clients are tested
 // with.
 //

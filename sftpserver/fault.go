@@ -9,9 +9,10 @@ import (
 	"github.com/upgrademock/upgrademock/internal/sshhost"
 )
 
-// OpKind is a moment at which [Options.Fault] is asked.
+// OpKind is a moment at which [Options.Fault] is called.
 type OpKind string
 
+// Moments at which Options.Fault is called.
 const (
 	OpConnect OpKind = "connect" // a connection was accepted, and nothing has been sent; the user is not known yet
 	OpHostKey OpKind = "hostkey" // the host keys are about to be shown; only HostKeys has a meaning
@@ -24,7 +25,7 @@ const (
 
 // Op is what is about to happen.
 type Op struct {
-	Kind    OpKind
+	Kind    OpKind // the moment
 	Session uint64 // the connection's number, as in [Event]
 	Remote  string // the client's address
 	User    string // empty for OpConnect and OpHostKey
@@ -53,9 +54,9 @@ type Fault struct {
 	Revoke bool
 
 	// After, for OpRead and OpWrite, is the offset in the file at which the fault is triggered. It is exact whatever the
-	// order of the packets: all bytes before After are transferred, none at or beyond it is, and only then does the fault
-	// fire. It does not if the file ends at or before After. A fault that only delays or slows and has no After fires when
-	// the file is opened.
+	// order of the packets: all bytes before After are transferred, no byte at or beyond it is, and only then the fault
+	// fires. It does not if the file ends at or before After. A fault that only delays or slows and has no After fires
+	// when the file is opened.
 	After int64
 
 	// Delay holds up all traffic of the connection for this long.
@@ -69,7 +70,7 @@ type Fault struct {
 	// client refused them.
 	HostKeys []gossh.Signer
 
-	// User is whose fault it is, for the events of a connection on which nobody has logged in. Empty means unknown.
+	// User is whose fault it is, for the events of a connection without a login. Empty means unknown.
 	User string
 
 	// Fired, if not nil, is called once, when the fault is triggered; if it ends the connection, as soon as nothing can
@@ -111,8 +112,8 @@ func (f *Fault) onConn(s *Server, kind OpKind, user string) *sshhost.Fault {
 
 // connFault asks for a fault on the way to the login.
 func (s *Server) connFault(at sshhost.Moment, p sshhost.Peer) *sshhost.Fault {
-	kind := OpKind(at)
-	return s.opts.Fault(Op{Kind: kind, Session: p.Conn, Remote: p.Remote, User: p.User, Key: p.Key}).onConn(s, kind, p.User)
+	op := Op{Kind: OpKind(at), Session: p.Conn, Remote: p.Remote, User: p.User, Key: p.Key}
+	return s.opts.Fault(op).onConn(s, op.Kind, p.User)
 }
 
 // ask asks what shall go wrong with what is about to happen to the file.

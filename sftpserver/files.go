@@ -15,10 +15,10 @@ import (
 // files is the file system of one session as pkg/sftp asks for it: a root directory with one file.
 type files struct{ *session }
 
-// maxHandles bounds what a session may have open.
+// maxHandles bounds how many files and directories a session may have open.
 const maxHandles = 256
 
-// cleanPath makes of what a client sent an absolute path without "." and "..", which cannot lead out of "/".
+// cleanPath turns what a client sent into an absolute path without "." and "..", which cannot lead out of "/".
 func cleanPath(p string) string { return path.Clean("/" + p) }
 
 // place is where a path leads.
@@ -30,7 +30,7 @@ const (
 	theFile
 )
 
-// find says where the path leads, and what the file is like now.
+// find returns where the path leads, and what the file is now.
 func (s *session) find(p string) (place, Info, error) {
 	info, err := s.share.Stat()
 	if err != nil {
@@ -148,8 +148,8 @@ func (f files) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 // Lstat is Stat: there are no links.
 func (f files) Lstat(r *sftp.Request) (sftp.ListerAt, error) { return f.Filelist(r) }
 
-// RealPath works for paths that lead nowhere, too: clients ask it for a file they are about to make, and before
-// anything else. So what is wrong with the file does not matter here; only an access that has ended does.
+// RealPath works also for paths that lead nowhere: clients ask for that of a file they are about to make, and before
+// anything else. So it only fails if the access has ended.
 func (f files) RealPath(p string) (string, error) {
 	if _, err := f.share.Stat(); errors.Is(err, ErrRevoked) {
 		return "", f.refuse("realpath", p, err)

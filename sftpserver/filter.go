@@ -10,7 +10,7 @@ import (
 	"github.com/upgrademock/upgrademock/internal/sftpwire"
 )
 
-// Sizes that limits@openssh.com tells the client. OpenSSH's sftp then sends blocks of maxTransfer instead of 32 KiB.
+// Sizes in the answer to limits@openssh.com. OpenSSH's sftp then sends blocks of maxTransfer instead of 32 KiB.
 const (
 	maxPacket   = 256 << 10 // a packet, type included; pkg/sftp ends the session at a longer one
 	maxTransfer = 255 << 10 // the data of one READ or WRITE
@@ -41,7 +41,8 @@ type filter struct {
 }
 
 func newFilter(s *session) *filter {
-	f := &filter{session: s, handles: make(map[string]*handle), in: bufio.NewReaderSize(s.ssh, 4096), out: newWriter(s.ssh)}
+	f := &filter{session: s, handles: make(map[string]*handle)}
+	f.in, f.out = bufio.NewReaderSize(s.ssh, 4096), newWriter(s.ssh)
 	f.changed = sync.NewCond(&f.mu)
 	return f
 }
@@ -155,7 +156,7 @@ func (f *filter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// answer sends one whole answer, corrected.
+// answer sends one answer, corrected.
 func (f *filter) answer(answer sftpwire.Head, head, body []byte) {
 	if answer.Type == sftpwire.Data {
 		f.out.put(head, body)

@@ -24,11 +24,10 @@ type handle struct {
 
 	nameOnWire string // what the client calls it; under filter.mu
 
-	mu      sync.Mutex
-	written ranges
-	read    ranges
-	// How many bytes were stored and were read, each time they were.
-	received, sent int64
+	mu             sync.Mutex
+	written        ranges
+	read           ranges
+	received, sent int64 // how many bytes were stored and read, counted again each time
 
 	stored  ranges // only with a failing write fault: what is there without a hole
 	crossed bool   // likewise: bytes beyond the fault were sent
@@ -87,8 +86,7 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// append puts p at the end of the file, wherever the client wanted it: with the flag APPEND, as with O_APPEND, offsets
-// mean nothing.
+// append puts p at the end of the file. With the flag APPEND offsets mean nothing, as with O_APPEND.
 func (h *handle) append(p []byte) (int, error) {
 	limit := int64(math.MaxInt64)
 	if h.onWrite.fails() {
@@ -159,7 +157,7 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// noteWritten remembers n bytes that were stored, and fails when a client scatters more than can be remembered.
+// noteWritten remembers n bytes that were stored. It fails if they are scattered over too many ranges.
 func (h *handle) noteWritten(off int64, n int) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -170,7 +168,7 @@ func (h *handle) noteWritten(off int64, n int) error {
 	return nil
 }
 
-// noteRead remembers n bytes that were read. Ranges that are too scattered are not told.
+// noteRead remembers n bytes that were read. It forgets them if they are scattered over too many ranges.
 func (h *handle) noteRead(off int64, n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -243,7 +241,7 @@ func (h *handle) Close() error {
 	cause := h.lost
 	var answer error
 	if cause == nil && h.onWrite.fails() && h.crossed && !h.onWrite.fired {
-		// The bytes beyond the fault were dropped, and nothing has told the client so yet.
+		// The bytes beyond the fault were dropped, and no answer has said so yet.
 		answer = h.onWrite.trigger(h)
 		cause = fmt.Errorf("%w (%s)", sshhost.ErrFault, h.onWrite.fault.Name)
 	}

@@ -8,7 +8,7 @@ const maxRanges = 1 << 16
 // ranges is a set of bytes, as ascending ranges that neither touch nor overlap. The zero value is empty.
 type ranges struct{ list []Range }
 
-// add puts the bytes from up to to into the set. It reports false, and changes nothing, when the set is too scattered.
+// add puts the bytes from up to to into the set. If the set is too scattered, it changes nothing and returns false.
 func (r *ranges) add(from, to int64) bool {
 	if from >= to {
 		return true

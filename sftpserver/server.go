@@ -18,9 +18,9 @@ var ErrServerClosed = errors.New("sftpserver: server closed")
 
 // Defaults of [Options].
 const (
-	DefaultHandshakeTimeout = sshhost.DefaultHandshakeTimeout
-	DefaultIdleTimeout      = sshhost.DefaultIdleTimeout
-	DefaultMaxSessions      = sshhost.DefaultMaxConns
+	DefaultHandshakeTimeout = 2 * time.Minute // long enough to type the passphrase of a key
+	DefaultIdleTimeout      = 30 * time.Minute
+	DefaultMaxSessions      = 1024
 )
 
 // Options say what a [Server] is to be. They must not be changed once New was called.
@@ -66,8 +66,8 @@ type Server struct {
 	host *sshhost.Server
 }
 
-// New returns a server. It has nothing to be closed until it serves. New fails if there are no Shares, or two host keys
-// of one type.
+// New returns a server, which needs no Close before it serves. New fails if there are no Shares, or two host keys of
+// one type.
 func New(opts *Options) (*Server, error) {
 	if opts == nil || opts.Shares == nil {
 		return nil, errors.New("sftpserver: Options.Shares is missing: it decides who may log in")
@@ -87,12 +87,21 @@ func New(opts *Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.HandshakeTimeout <= 0 {
+		o.HandshakeTimeout = DefaultHandshakeTimeout
+	}
+	if o.IdleTimeout <= 0 {
+		o.IdleTimeout = DefaultIdleTimeout
+	}
+	if o.MaxSessions <= 0 {
+		o.MaxSessions = DefaultMaxSessions
+	}
 	s.host = sshhost.New(sshhost.Options{
 		Name:             "temporary SFTP server",
 		Serves:           "the sftp subsystem",
 		HostKeys:         func(sshhost.Peer) []gossh.Signer { return keys },
 		Login:            s.login,
-		Accepts:          func(r sshhost.Request) bool { return r == sshhost.Request{Kind: sshhost.Subsystem, Command: "sftp"} },
+		Accepts:          func(r sshhost.Request) bool { return r == sftpSubsystem },
 		Logger:           o.Logger,
 		Observe:          s.observe,
 		Fault:            s.connFault,
@@ -103,6 +112,8 @@ func New(opts *Options) (*Server, error) {
 	})
 	return s, nil
 }
+
+var sftpSubsystem = sshhost.Request{Kind: sshhost.Subsystem, Command: "sftp"}
 
 // Serve accepts connections on l until the server is closed, and then returns [ErrServerClosed]; any other error is
 // the listener's. It closes l. Several listeners may be served at once.
@@ -119,8 +130,8 @@ func (s *Server) ServeConn(raw net.Conn) { s.host.ServeConn(raw) }
 // Disconnect closes all of user's connections at once: the access has ended. Files that are open are aborted.
 func (s *Server) Disconnect(user string) { s.host.Disconnect(user, ErrRevoked) }
 
-// Shutdown stops accepting connections and waits until those there are have ended by themselves or ctx is done. Then it
-// closes the server. It returns ctx's error if it had to end any.
+// Shutdown stops accepting connections and waits until all connections have ended by themselves or ctx is done. Then
+// it closes the server. It returns ctx's error if it had to end any connection.
 func (s *Server) Shutdown(ctx context.Context) error { return s.host.Shutdown(ctx, ErrServerClosed) }
 
 // Close stops listening, drops every connection, also those that are not logged in, and returns when all of them have

@@ -32,7 +32,9 @@ func (s *Server) login(_ sshhost.Peer, user string, key gossh.PublicKey) (sshhos
 	return func(ssh *sshhost.Session) uint32 { return newSession(l, ssh).serve() }, nil
 }
 
-// session is one SFTP session.
+// session is one SFTP session. The way of a request in it: filter, which sees one packet at a time and corrects what
+// pkg/sftp gets wrong → pkg/sftp's RequestServer (several workers, answers in order) → files (what a path leads to) →
+// handle (one open file: ranges, append, faults) → the File of the share.
 type session struct {
 	*login
 	ssh    *sshhost.Session
@@ -55,8 +57,8 @@ func newSession(l *login, ssh *sshhost.Session) *session {
 // serve runs the session to its end and returns its exit status.
 func (s *session) serve() uint32 {
 	f := files{s}
-	// The allocator saves an allocation of 256 KiB for each packet. It asks of the storage what io.WriterAt does: to
-	// keep nothing of what it got.
+	// The allocator saves an allocation of 256 KiB for each packet. It uses them again, so the storage must not keep what
+	// it was given, as with any io.WriterAt.
 	server := sftp.NewRequestServer(s.filter, sftp.Handlers{FileGet: f, FilePut: f, FileCmd: f, FileList: f},
 		sftp.WithRSMaxTxPacket(maxTransfer), sftp.WithRSAllocator())
 	err := server.Serve()
@@ -87,7 +89,7 @@ func (s *session) clean() bool {
 	return s.whole && s.ssh.EndedInOrder()
 }
 
-// brokenBy is why the connection is broken, or else: what the session says.
+// brokenBy is why the connection is broken, or otherwise if it is not.
 func (s *session) brokenBy(otherwise error) error {
 	if cause := s.ssh.Broken(); cause != nil {
 		return cause
@@ -104,7 +106,8 @@ func (s *session) endWith(f *Fault) error {
 	return statusEnding
 }
 
-// ending is a fault that is to end the connection; nil: the access has ended.
+// ending is the end of the connection that is to come: because of a fault or, if it is nil, of an access that has
+// ended.
 type ending struct {
 	fault *Fault
 	once  sync.Once
@@ -129,7 +132,7 @@ func (s *session) answer(err error) error {
 	return toStatus(err)
 }
 
-// refuse journals a failed operation and returns what the client is answered.
+// refuse reports a failed operation and returns what the client is answered.
 func (s *session) refuse(op, path string, err error) error {
 	if !errors.Is(err, statusEnding) {
 		s.deny(op, path, err.Error())

@@ -8,27 +8,25 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// What an implementation of [Shares], [Share] and [File] may answer, to be tested with errors.Is.
+// Errors that an implementation of [Shares], [Share] and [File] may return, alone or wrapped.
 var (
-	// ErrDenied refuses a login, or an operation of one: the client reads "permission denied".
+	// ErrDenied refuses a login or an operation. The client gets "permission denied".
 	ErrDenied = errors.New("sftpserver: permission denied")
 
-	// ErrRevoked says that the user's access has ended. Whatever operation meets it is refused, and the connection
-	// closed.
+	// ErrRevoked means that the user's access has ended. The operation is refused, and the connection closed.
 	ErrRevoked = errors.New("sftpserver: access has ended")
 
-	// ErrUnreadable says that the file is there and what it holds cannot be read: the client is told so when it opens the
-	// file.
+	// ErrUnreadable means that the file exists and cannot be read. The client gets a text that says so.
 	ErrUnreadable = errors.New("sftpserver: the file cannot be read")
 )
 
 // Shares decides who may log in and what each of them sees. It is called concurrently.
 type Shares interface {
-	// Share returns what user sees when logging in with key. [ErrDenied], or any other error, refuses;
-	// the error's text goes to the journal and never to the client.
+	// Share returns what user sees when logging in with key. An error, such as [ErrDenied], refuses; its text stands in
+	// the events, and the client never sees it.
 	//
-	// It is also asked for keys that are merely offered, and asked again when a login is complete, so it must have no
-	// side effects: a completed login is told by [Options.Observe].
+	// Share is also called for keys that are only offered, and again when the login is complete, so it must have no side
+	// effects. [Options.Observe] learns of a login.
 	Share(user string, key gossh.PublicKey) (Share, error)
 }
 
@@ -45,8 +43,8 @@ type Share interface {
 	// never os.O_APPEND, os.O_CREATE or os.O_EXCL.
 	Open(flag int) (File, error)
 
-	// Truncate sets the file's size: a SETSTAT with a size, which names the file by its path. It is not asked of a
-	// read-only file.
+	// Truncate sets the file's size, after a SETSTAT, which names the file by its path. It is not called for a read-only
+	// file.
 	Truncate(size int64) error
 }
 
@@ -59,26 +57,24 @@ type Info struct {
 }
 
 // File is an open file. Several goroutines call its methods at once, with offsets in any order; Close or Abort is
-// called once, as the last call, when no other is running. As with every io.WriterAt, what WriteAt and Append were
-// given must not be kept.
+// called once, as the last call, when no other is running. WriteAt and Append must not keep the slice they are given.
 type File interface {
 	io.ReaderAt
 	io.WriterAt
 
-	// Append writes p at the end of the file, but for what would lie at the offset limit or beyond, and returns where the
-	// end was and how many bytes were written. The end is that of the moment of writing: no other write or truncation, of
-	// whatever session, comes in between.
-	Append(p []byte, limit int64) (off int64, n int, err error)
+	// Append writes p at the end of the file, but nothing at the offset limit or beyond. It returns the offset at which
+	// the end was and how many bytes were written. No other write or truncation, of any session, may come in between.
+	Append(p []byte, limit int64) (int64, int, error)
 
-	// Truncate sets the file's size: an FSETSTAT with a size.
+	// Truncate sets the file's size, after an FSETSTAT.
 	Truncate(size int64) error
 
 	// Close ends the file in order: the client closed its handle, or ended its session in order while the handle was
 	// open.
 	Close() error
 
-	// Abort ends the file after the session broke with the handle open; cause tells how. Since the client may have sent
-	// later bytes before earlier ones, the storage cuts the file to its contiguous beginning, so that a client that
-	// resumes by size leaves no hole.
+	// Abort ends the file after the session broke with the handle open, because of cause. Since the client may have sent
+	// later bytes before earlier ones, Abort should cut the file to its beginning without holes, so that a client that
+	// resumes by size leaves none.
 	Abort(cause error) error
 }

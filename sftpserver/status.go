@@ -9,8 +9,8 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// status is an answer with a fixed text: what the storage says may hold local paths, and is nobody's business but the
-// journal's.
+// status is an answer with a fixed text. The texts of the storage's errors may hold local paths, so only events have
+// them.
 type status struct {
 	text string
 	code error // one of pkg/sftp's, which takes the number from it
@@ -19,7 +19,7 @@ type status struct {
 func (s *status) Error() string { return s.text }
 func (s *status) Unwrap() error { return s.code }
 
-// The texts are those of OpenSSH's server, which clients have been seen to compare.
+// The texts are those of OpenSSH's server, since some clients compare them.
 var (
 	statusDenied      = &status{"Permission denied", sftp.ErrSSHFxPermissionDenied}
 	statusNoFile      = &status{"No such file", sftp.ErrSSHFxNoSuchFile}
@@ -35,7 +35,7 @@ var (
 	statusUnsupported = &status{"Operation unsupported", sftp.ErrSSHFxOpUnsupported}
 )
 
-// toStatus gives an error of the storage, or of ours, the form in which the client may see it. It keeps io.EOF.
+// toStatus returns the status for an error of the storage or of ours. It keeps io.EOF.
 func toStatus(err error) error {
 	var known *status
 	switch {

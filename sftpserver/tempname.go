@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// refusal is a status of which the journal says more than the client is told.
+// refusal is a status whose event says more than the client gets.
 type refusal struct {
 	*status
 	why string
@@ -44,8 +44,8 @@ var temporaryNames = []struct {
 const anyOption = "switch off the client's option for temporary names " +
 	"(Cyberduck: Preferences, Transfers, Uploads; Apache NiFi: Dot Rename)"
 
-// againstTemporaryName says how a client is kept from writing to base in place of name; "" if base does not look like
-// a temporary name.
+// againstTemporaryName returns how to keep a client from writing to base in place of name, or "" if base does not look
+// like a temporary name.
 func againstTemporaryName(base, name string) string {
 	for _, t := range temporaryNames {
 		if t.name.MatchString(base) {

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// writerBuffer is how much waits to be sent before those who answer have to wait, too. One answer more may be on top.
+// writerBuffer is how much may wait to be sent, give or take one answer, before put waits.
 const writerBuffer = 128 << 10
 
 // writer sends answers from a goroutine of its own. What comes while a piece is being sent goes out together as the

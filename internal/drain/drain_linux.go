@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Wait waits until the other side has acknowledged all that was written to raw, for a second at most. It returns at once where raw is no
-// connection of the system's.
+// Wait waits until the other side has acknowledged all that was written to raw, for a second at most. It returns at
+// once where raw is no connection of the system's.
 func Wait(ctx context.Context, raw net.Conn) {
 	tcp, ok := raw.(syscall.Conn)
 	if !ok {

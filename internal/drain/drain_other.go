@@ -8,5 +8,6 @@ import (
 	"net"
 )
 
-// Wait does nothing where the system does not say whether what was written has arrived: a reset may overtake the last bytes.
+// Wait does nothing where the system does not say whether what was written has arrived: a reset may overtake the last
+// bytes.
 func Wait(context.Context, net.Conn) {}

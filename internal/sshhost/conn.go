@@ -17,8 +17,8 @@ import (
 // readBuffer makes one system call of what the SSH library asks for in pieces of 4 KiB.
 const readBuffer = 64 << 10
 
-// conn is one connection, from accepting it to its last byte: the stream that the SSH library reads and writes, and who
-// is logged in.
+// conn is one connection, from accepting it to its last byte: the stream that the SSH library reads and writes, and
+// who is logged in.
 type conn struct {
 	host     *Server
 	id       uint64

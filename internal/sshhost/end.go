@@ -33,9 +33,9 @@ func (c *conn) cause() error {
 
 // lost is called when nothing more can be read, before the SSH library learns of it.
 //
-// For a session the library makes no difference between a lost connection and a channel that the client ended in order:
-// its input ends. To tell them apart, lost waits until each session has either met the end of its input, which then was
-// in order, or has nothing left to do. Only then is the connection marked as broken, and the library may go on.
+// For a session the library makes no difference between a lost connection and a channel that the client ended in
+// order: its input ends. So lost waits until each session has either reached the end of its input, which then was in
+// order, or has nothing left to do. Only then is the connection marked as broken, and the library may go on.
 func (c *conn) lost(err error) {
 	if c.broken.Load() != nil {
 		return
@@ -86,8 +86,8 @@ func (c *conn) sessionEnded() {
 	c.mu.Unlock()
 }
 
-// drop ends the connection from our side, at once and without a goodbye. Only the first cause counts. What was sent last
-// may be lost: the kernel answers with a reset if something that came in was not read.
+// drop ends the connection from our side, at once and without a goodbye. Only the first cause counts. What was sent
+// last may be lost: the kernel answers with a reset if something that came in was not read.
 func (c *conn) drop(cause error) {
 	c.broken.CompareAndSwap(nil, &breakage{cause})
 	c.cancel()
@@ -95,10 +95,10 @@ func (c *conn) drop(cause error) {
 	c.wake()
 }
 
-// finish ends the connection without any SSH goodbye, once the client has what was sent: with a TCP RST, or with a FIN.
-// In the latter case what still comes in is read over until the client has gone, too, since closing with something
-// unread would be a reset. certain, if not nil, is called as soon as nothing can prevent the end; a Disconnect from there
-// does not cut it short.
+// finish ends the connection without any SSH goodbye, once the client has what was sent: with a TCP RST, or with a
+// FIN. After a FIN, what still comes in is read over until the client has gone, too, since closing with something
+// unread would be a reset. If certain is not nil, it is called as soon as nothing can prevent the end; a Disconnect
+// from there does not cut it short.
 func (c *conn) finish(cause error, reset bool, certain func()) {
 	c.mu.Lock()
 	held := !c.ended

@@ -15,9 +15,10 @@ type Peer struct {
 // EventKind says what happened.
 type EventKind string
 
+// Kinds of events.
 const (
 	EventConnect    EventKind = "connect"    // a connection was accepted
-	EventOffered    EventKind = "offered"    // a key was offered, which proves nothing yet; Reason is set if it is refused
+	EventOffered    EventKind = "offered"    // a key was offered, but not proved; Reason if it is refused
 	EventRefused    EventKind = "refused"    // an attempt to log in was refused: Method, Reason
 	EventLogin      EventKind = "login"      // the login is complete: Method; Name and Reason if it saw other host keys
 	EventDenied     EventKind = "denied"     // a channel or request was refused: Op, Command, Reason

@@ -26,7 +26,7 @@ type Fault struct {
 	// Name stands in the events.
 	Name string
 
-	// User is whose fault it is, for the events of a connection on which nobody has logged in. Empty means unknown.
+	// User is whose fault it is, for the events of a connection without a login. Empty means unknown.
 	User string
 
 	// Refuse, if not nil, is why the login is refused. On OnConnect the connection ends instead.
@@ -46,8 +46,8 @@ type Fault struct {
 	// the client refused them.
 	HostKeys []gossh.Signer
 
-	// Fired, if not nil, is called once: when the fault is triggered, or if it ends the connection as soon as nothing can
-	// prevent the end.
+	// Fired, if not nil, is called once, when the fault is triggered; if it ends the connection, as soon as nothing can
+	// prevent that.
 	Fired func()
 }
 
@@ -70,8 +70,8 @@ func (c *conn) trigger(f *Fault, at Moment, ends bool) {
 	}
 }
 
-// apply triggers a fault on the way to the login, where nothing else is under way, and carries it out. The error is why
-// the connection or the login must not go on.
+// apply triggers a fault on the way to the login, where nothing else is under way, and carries it out. The error is
+// why the connection or the login must not go on.
 func (c *conn) apply(f *Fault, at Moment) error {
 	ends := f.Ends || at == OnConnect && f.Refuse != nil
 	c.trigger(f, at, ends)

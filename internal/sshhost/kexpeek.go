@@ -59,8 +59,8 @@ func (c *conn) peekKex() (toServer, toClient []string) {
 	return nil, nil
 }
 
-// kexInitEnd returns how many bytes the client's version line and its KEXINIT take (RFC 4253, sections 4.2, 6 and 7.1),
-// as far as the bytes seen tell; 0 if there is no KEXINIT.
+// kexInitEnd returns how many bytes the client's version line and its KEXINIT take (RFC 4253, sections 4.2, 6 and
+// 7.1), or at least take, as far as the bytes seen show; 0 if there is no KEXINIT.
 func kexInitEnd(seen []byte) int {
 	end := bytes.IndexByte(seen, '\n')
 	if end < 0 {
@@ -80,7 +80,7 @@ func kexInitEnd(seen []byte) int {
 	return end + 1 + 4 + int(length)
 }
 
-// kexCiphers takes the ciphers out of a whole version line and KEXINIT.
+// kexCiphers takes the ciphers out of a version line and a KEXINIT.
 func kexCiphers(seen []byte) (toServer, toClient []string) {
 	const lengths = 4 + 1 // of the packet and of its padding
 	packet := seen[bytes.IndexByte(seen, '\n')+1:]

@@ -178,7 +178,8 @@ func (l *login) decided(meta gossh.ConnMetadata, method string, err error) {
 	case method != "publickey":
 		reason = "only public keys are accepted"
 	case reason == "" && strings.Contains(err.Error(), `"ssh-rsa" not accepted`):
-		reason = "RSA keys must sign with SHA-2 (rsa-sha2-256 or rsa-sha2-512): take a newer client, or an ecdsa or ed25519 key"
+		reason = "RSA keys must sign with SHA-2 (rsa-sha2-256 or rsa-sha2-512): " +
+			"take a newer client, or an ecdsa or ed25519 key"
 	case reason == "":
 		reason = strings.TrimPrefix(err.Error(), "ssh: ")
 	}
@@ -200,22 +201,22 @@ const (
 	refusedOtherKeys  = "the client refused the host key, which is not the server's"
 )
 
-// complete adds to the last event of the connection what the client made of other host keys. It returns whose
-// connection it was, if nobody has logged in and the fault knows.
+// complete adds to the last event of the connection whether the client accepted other host keys. It returns whose
+// connection it was, if there was no login and the fault knows.
 func (l *login) complete(e *Event) string {
 	fault := l.otherKeys
 	if fault == nil {
 		return ""
 	}
 	e.Name = fault.Name
-	said := acceptedOtherKeys
+	what := acceptedOtherKeys
 	if l.meta == nil { // it never began to log in
-		said = refusedOtherKeys
+		what = refusedOtherKeys
 	}
 	if e.Reason != "" {
-		said += ": " + e.Reason
+		what += ": " + e.Reason
 	}
-	e.Reason = said
+	e.Reason = what
 	if l.conn.loggedIn.Load() {
 		return ""
 	}

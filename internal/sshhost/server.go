@@ -12,13 +12,6 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// Defaults of [Options].
-const (
-	DefaultHandshakeTimeout = 2 * time.Minute // long enough to type the passphrase of a key
-	DefaultIdleTimeout      = 30 * time.Minute
-	DefaultMaxConns         = 1024
-)
-
 // Options say what a [Server] is to be. HostKeys, Login and Accepts are required.
 type Options struct {
 	// Name and Serves stand in refusals: "this is a <Name>, it serves only <Serves>".
@@ -46,13 +39,13 @@ type Options struct {
 	// Fault returns what shall go wrong, or nil. It is called concurrently. If nil, nothing goes wrong.
 	Fault func(Moment, Peer) *Fault
 
-	// HandshakeTimeout bounds the time from the connection to the login. Zero means DefaultHandshakeTimeout.
+	// HandshakeTimeout bounds the time from the connection to the login. Zero means 2 minutes.
 	HandshakeTimeout time.Duration
 
-	// IdleTimeout ends a connection on which nothing has moved for so long. Zero means DefaultIdleTimeout.
+	// IdleTimeout ends a connection on which nothing has moved for so long. Zero means 30 minutes.
 	IdleTimeout time.Duration
 
-	// MaxConns bounds the connections at one time; further ones are closed at once. Zero means DefaultMaxConns.
+	// MaxConns bounds the connections at one time; further ones are closed at once. Zero means 1024.
 	MaxConns int
 
 	// AllowSHA1 accepts RSA keys that sign with SHA-1 (the algorithm "ssh-rsa").
@@ -91,13 +84,13 @@ func New(opts Options) *Server {
 		o.Fault = func(Moment, Peer) *Fault { return nil }
 	}
 	if o.HandshakeTimeout <= 0 {
-		o.HandshakeTimeout = DefaultHandshakeTimeout
+		o.HandshakeTimeout = 2 * time.Minute
 	}
 	if o.IdleTimeout <= 0 {
-		o.IdleTimeout = DefaultIdleTimeout
+		o.IdleTimeout = 30 * time.Minute
 	}
 	if o.MaxConns <= 0 {
-		o.MaxConns = DefaultMaxConns
+		o.MaxConns = 1024
 	}
 	return s
 }
@@ -210,8 +203,8 @@ func (s *Server) Disconnect(user string, cause error) {
 	}
 }
 
-// Shutdown stops accepting connections and waits until those there are have ended by themselves or ctx is done. Then it
-// closes the server. It returns ctx's error if it had to end any.
+// Shutdown stops accepting connections and waits until all connections have ended by themselves or ctx is done. Then
+// it closes the server because of cause. It returns ctx's error if it had to end any connection.
 func (s *Server) Shutdown(ctx context.Context, cause error) error {
 	s.stopListening()
 	stop := context.AfterFunc(ctx, func() {

@@ -79,15 +79,15 @@ func (s *Session) Context() context.Context { return s.conn.ctx }
 // Peer returns who the client is.
 func (s *Session) Peer() Peer { return s.conn.peer() }
 
-// Report calls f with who the client is, in order with [Options.Observe] for the same connection, and under the same
-// rules. After the last event of the connection it does nothing.
+// Report calls f with who the client is, in order with the calls of [Options.Observe] for the connection. It does
+// nothing after the last of them.
 func (s *Session) Report(f func(Peer)) { s.conn.report(f) }
 
 // Stall holds up all traffic of the connection for d from now.
 func (s *Session) Stall(d time.Duration) { s.conn.stall(d) }
 
-// Limit sets the rate that who asks for, in bytes a second each way; nil is the connection itself. A rate of 0 takes it
-// back. Of several rates the lowest is in force.
+// Limit sets the rate that who asks for, in bytes a second each way; nil is the connection itself. A rate of 0 takes
+// it back. Of several rates the lowest is in force.
 func (s *Session) Limit(who any, perSecond int64) {
 	if who == nil {
 		who = s.conn
@@ -95,8 +95,8 @@ func (s *Session) Limit(who any, perSecond int64) {
 	s.conn.throttle.Limit(who, perSecond)
 }
 
-// EndConn ends the connection as the fault says, after its delay and once the client has what was sent. It returns when
-// the connection has ended.
+// EndConn ends the connection as the fault says, after its delay and once the client has what was sent. It returns
+// when the connection has ended.
 func (s *Session) EndConn(f *Fault) { s.conn.endWith(f) }
 
 // inputEnded notes that nothing more can be read, once.

@@ -1,4 +1,5 @@
-// Package throttle slows a connection down, or holds it up, to the byte: what a scripted delay or rate does to HTTP and to SSH alike.
+// Package throttle slows a connection down, or holds it up, to the byte: what a scripted delay or rate does to HTTP
+// and to SSH alike.
 package throttle
 
 import (
@@ -10,8 +11,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Throttle limits the traffic of one connection, each direction by itself. The zero value limits nothing, and then each call costs one
-// atomic load. Stall and Limit may be called at any time; the methods that wait, by one reader and one writer at a time.
+// Throttle limits the traffic of one connection, each direction by itself. The zero value limits nothing, and then
+// each call costs one atomic load. Stall and Limit may be called at any time; the methods that wait, by one reader and
+// one writer at a time.
 type Throttle struct {
 	now atomic.Pointer[limits]
 
@@ -37,7 +39,8 @@ func (t *Throttle) Stall(d time.Duration) {
 	t.now.Store(&next)
 }
 
-// Limit sets the rate that who asks for, in bytes a second each way. A rate of 0 takes it back. Of several rates the lowest is in force.
+// Limit sets the rate that who asks for, in bytes a second each way. A rate of 0 takes it back. Of several rates the
+// lowest is in force.
 func (t *Throttle) Limit(who any, perSecond int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -104,7 +107,8 @@ func (l *limits) hold(ctx context.Context) error {
 	}
 }
 
-// BeforeRead waits until something may be read, and returns as much of buf as may be filled at once. It fails when ctx is done.
+// BeforeRead waits until something may be read, and returns as much of buf as may be filled at once. It fails when ctx
+// is done.
 func (t *Throttle) BeforeRead(ctx context.Context, buf []byte) ([]byte, error) {
 	now := t.now.Load()
 	if now == nil {
@@ -131,7 +135,8 @@ func (t *Throttle) AfterRead(ctx context.Context, n int) error {
 	return spend(ctx, now.read, n)
 }
 
-// BeforeWrite waits until something may be written, and returns as much of buf as may be written at once. It fails when ctx is done.
+// BeforeWrite waits until something may be written, and returns as much of buf as may be written at once. It fails
+// when ctx is done.
 func (t *Throttle) BeforeWrite(ctx context.Context, buf []byte) ([]byte, error) {
 	now := t.now.Load()
 	if now == nil {

@@ -49,7 +49,8 @@ func TestLimit(t *testing.T) {
 	for _, perSecond := range []int64{1, 100, 1 << 10, 100_000, 10 << 20, 100 << 20} {
 		for _, size := range []int{1 << 10, 4 << 10, 256 << 10} {
 			synctest.Test(t, func(t *testing.T) {
-				for name, move := range map[string]func(*testing.T, *throttle.Throttle, int, int) time.Duration{"read": read, "write": write} {
+				type move func(*testing.T, *throttle.Throttle, int, int) time.Duration
+				for name, move := range map[string]move{"read": read, "write": write} {
 					var th throttle.Throttle
 					th.Limit("somebody", perSecond)
 					if got := move(t, &th, int(2*perSecond), size); got < 1990*time.Millisecond || got > 2010*time.Millisecond {
