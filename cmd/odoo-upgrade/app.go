@@ -21,14 +21,14 @@ import (
 	"github.com/upgrademock/upgrademock/client"
 )
 
-// environment is what a command has of its process.
+// environment is what the command uses of its process.
 type environment struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
 }
 
-// app holds the flags that all commands share, and what is made of them.
+// app holds the flags that all commands have, and what is made of them.
 type app struct {
 	environment
 	secrets *redactor // behind stderr, and behind stdout where a command shows no key
@@ -67,8 +67,8 @@ func usagef(cmd *cobra.Command, format string, args ...any) error {
 	return usageError{fmt.Errorf(format, args...), cmd.CommandPath()}
 }
 
-// flagError says in words of ours what the library says in Go's: which value is wrong, what was expected, and an
-// example.
+// flagError describes a value that the flag library refused in Go's terms: which flag and value, what was expected,
+// and an example.
 func flagError(err error) error {
 	var invalid *pflag.InvalidValueError
 	if !errors.As(err, &invalid) {
@@ -86,7 +86,7 @@ func flagError(err error) error {
 	return err
 }
 
-// reason takes operation and path off an error of the file system.
+// reason returns an error of the file system without operation and path.
 func reason(err error) error {
 	var e *fs.PathError
 	if errors.As(err, &e) {
@@ -174,7 +174,7 @@ func (a *app) production() bool {
 	return err == nil && strings.EqualFold(u.Hostname(), real.Hostname())
 }
 
-// confirm asks before something that cannot be undone is asked of the real platform.
+// confirm asks the user before a call of the real platform that cannot be undone.
 func (a *app) confirm(aim string, yes bool, what string) error {
 	if aim != "production" || yes || !a.production() {
 		return nil
@@ -199,7 +199,7 @@ func defaultKnownHosts() string {
 	return filepath.Join(home, ".ssh", "known_hosts")
 }
 
-// withTimeout bounds a command; zero does not.
+// withTimeout returns a context that ends after d; if d is zero, it does not.
 func withTimeout(ctx context.Context, d time.Duration, what string) (context.Context, context.CancelFunc) {
 	if d <= 0 {
 		return context.WithCancel(ctx)

@@ -168,7 +168,7 @@ func (a *app) downloadHTTPS(
 	})
 }
 
-// free refuses a file to download to that cannot be written, or is another of the command's files.
+// free refuses an --out that cannot be written, or is another of the command's files.
 func (a *app) free(cmd *cobra.Command, flags *sshFlags, out string) error {
 	state, _ := cmd.Flags().GetString("state")
 	err := a.distinct(cmd, flags,
@@ -179,7 +179,7 @@ func (a *app) free(cmd *cobra.Command, flags *sshFlags, out string) error {
 	return claim.Check(out)
 }
 
-// safeName makes a name that came over the network one that stays in this folder.
+// safeName returns a name that came over the network as one of a file in this folder.
 func safeName(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r == '/' || r == '\\' || r == ':' {

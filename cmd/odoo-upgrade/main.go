@@ -32,16 +32,16 @@ func Main() int {
 	go func() {
 		s := <-signals
 		cancel(signalError{s.(syscall.Signal)})
-		signal.Stop(signals) // a second one ends us at once
+		signal.Stop(signals) // a second one ends the process at once
 	}()
 	return execute(ctx, os.Args[1:], environment{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv,
 	})
 }
 
-// tune sets the collector, unless the user did. What is live is some megabytes, and a transfer makes much garbage:
-// half as many collections are felt, fewer are not. The limit is twice what is live in a download, which has the
-// most.
+// tune sets the garbage collector, unless the user did. A transfer makes much garbage beside some megabytes that are
+// live: half as many collections make it faster, still fewer do not. The limit is twice what is live in a download,
+// which has the most.
 func tune(getenv func(string) string) {
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(200)
@@ -56,7 +56,7 @@ type signalError struct{ syscall.Signal }
 
 func (e signalError) Error() string { return "interrupted (" + e.Signal.String() + ")" }
 
-// execute is the command without the process around it.
+// execute runs the command and returns its exit code. Tests call it in their own process.
 func execute(ctx context.Context, args []string, env environment) int {
 	a := newApp(env)
 	root := a.rootCommand()

@@ -43,7 +43,7 @@ func (a *app) reportError(err error) {
 	}
 }
 
-// forPeople takes the package's name off an error, and adds the flag that helps.
+// forPeople returns the text of an error without the package's name, and with the flag that helps.
 func forPeople(err error) string {
 	text := clean(strings.ReplaceAll(err.Error(), "client: ", ""))
 	if _, ok := errors.AsType[*client.TrustError](err); ok {
@@ -52,7 +52,7 @@ func forPeople(err error) string {
 	return text
 }
 
-// clean drops what could steer a terminal from a text that came over the network.
+// clean returns a text that came over the network without control characters for a terminal.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {

@@ -9,7 +9,7 @@ import (
 	"github.com/upgrademock/upgrademock/internal/claim"
 )
 
-// namedFile is a file that a command line names, or that follows from one that it names.
+// namedFile is a file that a command line names, directly or by naming another.
 type namedFile struct {
 	what    string // as the user knows it: the flag
 	path    string // empty: not given
@@ -17,7 +17,7 @@ type namedFile struct {
 	written bool
 }
 
-// same reports whether two are one file.
+// same reports whether f and g are one file.
 func (f namedFile) same(g namedFile) bool {
 	if f.path != "" && g.path != "" {
 		return claim.Same(f.path, g.path)
@@ -41,7 +41,7 @@ func (f namedFile) info() (os.FileInfo, bool) {
 	return info, err == nil && info.Mode().IsRegular()
 }
 
-// distinct refuses a command line under which a file would be written that is another of the command's files, too.
+// distinct refuses a command line by which one file would have two roles of which at least one is written.
 func (a *app) distinct(cmd *cobra.Command, ssh *sshFlags, files ...namedFile) error {
 	files = append(files, namedFile{what: "--ca-file", path: a.caFile})
 	for _, name := range ssh.keyFiles {

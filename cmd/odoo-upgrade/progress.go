@@ -59,7 +59,7 @@ func (b *bars) draw(what string, p client.Progress) {
 	b.bar.SetCurrent(p.Done)
 }
 
-// line writes at each tenth of the way, and otherwise every ten seconds.
+// line writes a line at each tenth of the file, and otherwise every ten seconds.
 func (b *bars) line(what string, p client.Progress) {
 	if b.what != what {
 		b.what, b.at, b.percent = what, time.Now(), -1
@@ -80,7 +80,7 @@ func (b *bars) line(what string, p client.Progress) {
 	}
 }
 
-// end takes the bar away, so that a line can follow.
+// end removes the bar, so that a line can follow.
 func (b *bars) end() {
 	if b.bar != nil {
 		b.bar.Abort(!b.bar.Completed())

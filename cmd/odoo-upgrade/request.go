@@ -14,7 +14,7 @@ import (
 	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/workflow"
 )
 
-// refFlags name a request that exists.
+// refFlags are the flags that name a request that exists.
 type refFlags struct {
 	request string
 	key     string
@@ -64,7 +64,7 @@ func (r *refFlags) ref(a *app, cmd *cobra.Command) (client.Ref, error) {
 	return client.Ref{ID: id, Key: client.Key(key)}, nil
 }
 
-// refCommand fills in what the commands for one request have in common.
+// refCommand adds to cmd what all commands for a request have: the flags that name it, and the calls that find it.
 func (a *app) refCommand(
 	cmd *cobra.Command, do func(*cobra.Command, *client.Client, client.Ref) error,
 ) *cobra.Command {
@@ -193,7 +193,7 @@ func (a *app) statusCommand() *cobra.Command {
 		})
 }
 
-// waitFlags say how to poll.
+// waitFlags are the flags that say how to poll.
 type waitFlags struct {
 	interval time.Duration
 	outage   time.Duration
@@ -253,7 +253,7 @@ func (a *app) waitCommand() *cobra.Command {
 	})
 }
 
-// done ends a command that has nothing to show but that it went well.
+// done writes the result of a command: text for people, details for programs.
 func (a *app) done(text string, details map[string]any) error {
 	if a.json {
 		return writeJSON(a.stdout, details)

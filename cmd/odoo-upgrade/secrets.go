@@ -7,8 +7,8 @@ import (
 	"github.com/upgrademock/upgrademock/client"
 )
 
-// redactor keeps keys out of what is written through it, whatever wrote it. It is the last net: nothing should
-// come here with a key in it. Writers must write whole lines.
+// redactor takes keys out of everything that is written through it. It is a second defence, since what is written
+// should have no key in it. Each write must be of whole lines.
 type redactor struct {
 	mu   sync.Mutex
 	keys []client.Key
