@@ -15,7 +15,7 @@ func (s *Server) controlHandler() http.Handler {
 	e := steered{s}
 	return control.Handler(control.Config{
 		Requests: e, Journal: e, Scenarios: s, Emulator: e,
-		Metrics: s.metrics.handler, Kinds: kinds(), Hosts: s.hosts, Status: controlStatus, Done: s.ctx.Done(),
+		Metrics: s.observer.metrics.handler, Kinds: kinds(), Hosts: s.hosts, Status: controlStatus, Done: s.ctx.Done(),
 	})
 }
 
@@ -80,7 +80,7 @@ func (s steered) Verify(f journal.Filter) []control.Outcome {
 func (s steered) Next(ctx context.Context, f journal.Filter) ([]journal.Event, error) {
 	return s.next(ctx, f)
 }
-func (s steered) Dropped() uint64                        { return s.journal.Dropped() }
+func (s steered) Dropped() uint64                        { return s.observer.journal.Dropped() }
 func (s steered) Health() (map[string]bool, error)       { return s.Server.Health(), s.platform.OnDisk() }
 func (s steered) Reset(of control.Scope) error           { return s.Server.Reset(Scope(of)) }
 func (s steered) Advertise() control.Advertise           { return control.Advertise(s.Server.Advertise()) }

@@ -51,11 +51,11 @@ var ErrConflict = platform.ErrConflict
 // Events returns the events of the journal that pass, oldest first, as far as they are remembered (Options.JournalSize).
 func (s *Server) Events(f journal.Filter) []journal.Event {
 	s.platform.Evaluate() // a change of state is journalled when somebody looks
-	return s.journal.Events(f)
+	return s.observer.journal.Events(f)
 }
 
 // ClearJournal forgets the events that pass.
-func (s *Server) ClearJournal(f journal.Filter) { s.journal.Clear(f) }
+func (s *Server) ClearJournal(f journal.Filter) { s.observer.journal.Clear(f) }
 
 // Requests returns all requests, in the order of their ids.
 func (s *Server) Requests() []Request {
@@ -190,7 +190,7 @@ func (s *Server) next(ctx context.Context, f journal.Filter) ([]journal.Event, e
 		until, cancel = context.WithDeadline(ctx, due)
 		defer cancel()
 	}
-	events, err := s.journal.Next(until, f)
+	events, err := s.observer.journal.Next(until, f)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, eventlog.ErrClosed) {
 		err = nil
 	}
@@ -200,7 +200,7 @@ func (s *Server) next(ctx context.Context, f journal.Filter) ([]journal.Event, e
 // Advance lets time pass on the ManualClock of the options, evaluates what that changes, and returns what the clock says then. It
 // fails with ErrRealClock if there is none.
 func (s *Server) Advance(d time.Duration) (time.Time, error) {
-	clock := s.manual()
+	clock := s.opts.manual()
 	if clock == nil {
 		return time.Time{}, ErrRealClock
 	}
@@ -227,8 +227,8 @@ func (s *Server) Reset(of Scope) error {
 	case of.Request == 0:
 		s.scripts.Forget(of.Contract)
 	}
-	s.journal.Clear(journal.Filter{Request: of.Request, Contract: of.Contract})
-	s.keys.Forget(s.everyKey)
+	s.observer.journal.Clear(journal.Filter{Request: of.Request, Contract: of.Contract})
+	s.keys.Forget(func() []string { return keysOf(s.platform) })
 	return err
 }
 
@@ -257,7 +257,10 @@ func (s *Server) SetAdvertise(a Advertise) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.advertise.Store(&a)
-	return s.writeKnownHostsLocked()
+	if l := s.listeners["sftp"]; l != nil {
+		return writeKnownHosts(s.home.Dir, l.Addr().String(), a, s.trust.hostKeys)
+	}
+	return nil
 }
 
 // Advertise returns what SetAdvertise, or else the options, have set.

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/upgrademock/upgrademock/mockserver/internal/api/database"
+	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
@@ -24,7 +25,7 @@ type metrics struct {
 	handler  func() http.Handler // made when first asked: most servers in tests never are
 }
 
-func newMetrics(s *Server) *metrics {
+func newMetrics(requests func() []platform.Snapshot) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "upgrademock", Name: name, Help: help}, labels)
 	}
@@ -42,7 +43,7 @@ func newMetrics(s *Server) *metrics {
 	}
 	m.handler = sync.OnceValue(func() http.Handler {
 		registry := prometheus.NewRegistry()
-		registry.MustRegister(m.calls, m.failures, m.faults, m.sftp, m.received, m.sent, requestCollector{s}, collectors.NewGoCollector())
+		registry.MustRegister(m.calls, m.failures, m.faults, m.sftp, m.received, m.sent, requestCollector{requests}, collectors.NewGoCollector())
 		return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	})
 	return m
@@ -80,7 +81,7 @@ func (m *metrics) count(e *journal.Event) {
 }
 
 // requestCollector counts requests by state when somebody looks.
-type requestCollector struct{ s *Server }
+type requestCollector struct{ requests func() []platform.Snapshot }
 
 var requestsDesc = prometheus.NewDesc("upgrademock_requests", "Requests, by state.", []string{"state"}, nil)
 
@@ -90,7 +91,7 @@ func (c requestCollector) Describe(ch chan<- *prometheus.Desc) { ch <- requestsD
 // Collect is prometheus.Collector's.
 func (c requestCollector) Collect(ch chan<- prometheus.Metric) {
 	states := make(map[string]int)
-	for _, r := range c.s.platform.All() {
+	for _, r := range c.requests() {
 		states[r.State]++
 	}
 	for state, n := range states {

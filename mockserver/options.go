@@ -231,3 +231,9 @@ func checkBase(base string) error {
 	}
 	return nil
 }
+
+// manual is the clock if it can be advanced, else nil.
+func (o *Options) manual() *ManualClock {
+	clock, _ := o.Clock.(*ManualClock)
+	return clock
+}

@@ -111,7 +111,7 @@ func TestPatience_answers(t *testing.T) {
 				return conn, in
 			}
 
-			last := srv.journal.Last()
+			last := srv.observer.journal.Last()
 			dial()
 			e, err := srv.Await(t.Context(), journal.Filter{On: "download", After: last})
 			if err != nil || e.Sent >= size {

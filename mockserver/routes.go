@@ -14,8 +14,8 @@ import (
 // newAPI makes the emulated API.
 func (s *Server) newAPI() *database.API {
 	return database.New(api.New(api.Config{
-		Platform: s.platform, Scripts: s.scripts, Keys: &s.keys, Logger: s.log, Record: s.record,
-		Now: s.now, Timed: s.timed, Stall: s.patience.stall,
+		Platform: s.platform, Scripts: s.scripts, Keys: &s.keys, Logger: s.log, Record: s.observer.record,
+		Now: s.opts.Clock.Now, Timed: s.timed, Stall: s.patience.stall,
 		Closing: s.ctx, Conns: &s.conns,
 		Region: s.opts.Region, MaxDump: s.opts.MaxDump, PublicURL: func() string { return s.advertise.Load().URL },
 		BeforeProcess: s.opts.BeforeProcess, OnUpload: s.opts.OnUpload,

@@ -10,15 +10,60 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/upgrademock/upgrademock/internal/localca"
 	"github.com/upgrademock/upgrademock/internal/safefile"
 	"github.com/upgrademock/upgrademock/mockserver/internal/datadir"
 	gossh "golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
+
+// trust is what clients must trust: the CA, and the SSH host keys.
+type trust struct {
+	ca       *localca.CA
+	caFile   string
+	hostKeys []gossh.Signer
+}
+
+// openTrust gets the CA and the SSH host key, from the data directory if there is one.
+func openTrust(opts *Options, home *home) (trust, error) {
+	var t trust
+	var err error
+	caDir := opts.CADir
+	if caDir == "" && !home.temporary {
+		caDir = home.Path()
+	}
+	if caDir != "" {
+		t.ca, err = localca.Open(caDir, opts.CAHosts...)
+		t.caFile = filepath.Join(caDir, localca.CertFile)
+	} else if t.ca, err = localca.New(opts.CAHosts...); err == nil {
+		t.caFile = home.File(localca.CertFile)
+		err = safefile.Create(home.Root(), localca.CertFile, t.ca.PEM(), 0o644)
+	}
+	if err != nil {
+		return t, fmt.Errorf("mockserver: %w", err)
+	}
+	if note := t.ca.Note(); note != "" {
+		home.Note("%s", note)
+	}
+	switch {
+	case len(opts.SFTPHostKeys) > 0:
+		t.hostKeys = opts.SFTPHostKeys
+	case home.temporary:
+		t.hostKeys, err = alone(newHostKey())
+	default:
+		t.hostKeys, err = alone(keptHostKey(home.Dir))
+	}
+	if err != nil {
+		return t, fmt.Errorf("mockserver: SSH host key: %w", err)
+	}
+	_, err = readKnownHosts(home.Dir)
+	return t, err
+}
 
 // newHostKey makes a key of the type that known clients pin (row 5.9).
 func newHostKey() (gossh.Signer, error) {
@@ -61,24 +106,19 @@ func makeHostKey(dir *datadir.Dir) (gossh.Signer, error) {
 	return gossh.NewSignerFromKey(key)
 }
 
-// writeKnownHostsLocked writes the host keys beside every name and port under which the SFTP server may be called.
-func (s *Server) writeKnownHostsLocked() error {
-	l := s.listeners["sftp"]
-	if l == nil {
-		return nil
-	}
-	host, port, err := net.SplitHostPort(l.Addr().String())
+// writeKnownHosts writes the host keys beside every name and port under which the SFTP server that listens at addr may be called.
+func writeKnownHosts(dir *datadir.Dir, addr string, advertised Advertise, keys []gossh.Signer) error {
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("mockserver: %w", err)
 	}
-	advertise := s.advertise.Load()
-	names := []string{host, "127.0.0.1", "localhost", "::1", advertise.SFTPHost}
-	if u, err := url.Parse(advertise.URL); err == nil {
+	names := []string{host, "127.0.0.1", "localhost", "::1", advertised.SFTPHost}
+	if u, err := url.Parse(advertised.URL); err == nil {
 		names = append(names, u.Hostname())
 	}
 	ports := []string{port}
-	if advertise.SFTPPort != 0 {
-		ports = append(ports, strconv.Itoa(advertise.SFTPPort))
+	if advertised.SFTPPort != 0 {
+		ports = append(ports, strconv.Itoa(advertised.SFTPPort))
 	}
 	var addrs []string
 	for _, name := range names {
@@ -92,10 +132,10 @@ func (s *Server) writeKnownHostsLocked() error {
 		}
 	}
 	var lines []string
-	for _, key := range s.HostKeys() {
-		lines = append(lines, knownhosts.Line(addrs, key)+"\n")
+	for _, key := range keys {
+		lines = append(lines, knownhosts.Line(addrs, key.PublicKey())+"\n")
 	}
-	return replaceKnownHosts(s.dir, lines)
+	return replaceKnownHosts(dir, lines)
 }
 
 // replaceKnownHosts puts ours in the place of the lines with the same keys. Lines that others added, such as ssh itself, stay.

@@ -86,7 +86,7 @@ func (s *Server) Judge(f journal.Filter, run *Run) []Outcome {
 	}
 	for _, r := range s.platform.All() {
 		if its := evidence[r.Scenario]; its != nil && (f.Request == 0 || f.Request == r.ID) && (f.Contract == "" || f.Contract == r.Contract) {
-			its.Requests = append(its.Requests, s.asEvidence(r))
+			its.Requests = append(its.Requests, evidenceOf(s.platform, r, s.request(r).Status))
 		}
 	}
 	var outcomes []Outcome
@@ -111,9 +111,10 @@ func stray(e *journal.Event) bool {
 	return false
 }
 
-func (s *Server) asEvidence(r platform.Snapshot) verify.Request {
+// evidenceOf is a request as the judge sees it.
+func evidenceOf(p *platform.Platform, r platform.Snapshot, status map[string]any) verify.Request {
 	open := func(open func(*platform.Request) (*platform.Content, error)) (*platform.Content, error) {
-		request, ok := s.platform.Get(r.ID)
+		request, ok := p.Get(r.ID)
 		if !ok {
 			return nil, platform.ErrNoContent // it was forgotten meanwhile
 		}
@@ -129,7 +130,7 @@ func (s *Server) asEvidence(r platform.Snapshot) verify.Request {
 		}
 	}
 	return verify.Request{
-		ID: r.ID, Key: r.Key, Processed: r.ProcessedAt != nil, Status: s.request(r).Status,
+		ID: r.ID, Key: r.Key, Processed: r.ProcessedAt != nil, Status: status,
 		Original: opened((*platform.Request).Original), Upgraded: opened((*platform.Request).Upgraded),
 		UpgradedSQL: func() (*verify.Content, error) { return spooled(open((*platform.Request).UpgradedSQL)) },
 	}

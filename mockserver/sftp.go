@@ -2,6 +2,7 @@ package mockserver
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 
@@ -17,14 +18,17 @@ import (
 
 // newSFTP makes the temporary SFTP host, which asks the platform for everything.
 func (s *Server) newSFTP() (*sftpserver.Server, error) {
-	s.otherHostKeys = sync.OnceValues(func() ([]gossh.Signer, error) { return othersLike(s.hostKeys) })
+	host := &sftpHost{
+		platform: s.platform, observer: &s.observer, log: s.log, uploaded: s.api.Uploaded,
+		otherKeys: sync.OnceValues(func() ([]gossh.Signer, error) { return othersLike(s.trust.hostKeys) }),
+	}
 	return sftpserver.New(&sftpserver.Options{
-		Shares:   shares{s},
-		HostKeys: s.hostKeys,
+		Shares:   host,
+		HostKeys: s.trust.hostKeys,
 		Logger:   s.log,
-		Observe:  s.noteSFTP,
-		Fault:    s.sftpFault,
-		Now:      s.now,
+		Observe:  host.observe,
+		Fault:    host.fault,
+		Now:      s.opts.Clock.Now,
 
 		MaxSessions: s.opts.MaxSessions,
 
@@ -34,20 +38,27 @@ func (s *Server) newSFTP() (*sftpserver.Server, error) {
 	})
 }
 
-// shares answers sftpserver from the platform.
-type shares struct{ s *Server }
+// sftpHost answers sftpserver from the platform.
+type sftpHost struct {
+	platform  *platform.Platform
+	observer  *observer
+	log       *slog.Logger
+	uploaded  func(id int64)
+	otherKeys func() ([]gossh.Signer, error) // makes, once, what a scenario shows in place of the host keys
+}
 
-func (sh shares) Share(user string, key gossh.PublicKey) (sftpserver.Share, error) {
-	p, err := sh.s.platform.Share(user, sshkeys.Wire(key))
+// Share is sftpserver.Shares'.
+func (h *sftpHost) Share(user string, key gossh.PublicKey) (sftpserver.Share, error) {
+	p, err := h.platform.Share(user, sshkeys.Wire(key))
 	if err != nil {
 		return nil, err
 	}
-	return share{s: sh.s, Share: p}, nil
+	return share{host: h, Share: p}, nil
 }
 
 // share puts platform's errors into sftpserver's words.
 type share struct {
-	s *Server
+	host *sftpHost
 	*platform.Share
 }
 
@@ -61,7 +72,7 @@ func (sh share) Open(flag int) (sftpserver.File, error) {
 	if err != nil {
 		return nil, inSFTPWords(err)
 	}
-	return &file{ShareFile: f, s: sh.s, id: sh.ID()}, nil
+	return &file{ShareFile: f, host: sh.host, id: sh.ID()}, nil
 }
 
 func (sh share) Truncate(size int64) error { return inSFTPWords(sh.Share.Truncate(size)) }
@@ -89,7 +100,7 @@ func inSFTPWords(err error) error {
 // file tells the hook when a dump is complete, and the journal which one it is.
 type file struct {
 	platform.ShareFile
-	s         *Server
+	host      *sftpHost
 	id        int64
 	completed *platform.Completed // by Close; nil: nothing was
 }
@@ -98,19 +109,9 @@ func (f *file) Close() error {
 	completed, err := f.Finish()
 	if completed != nil && err == nil {
 		f.completed = completed
-		f.s.api.Uploaded(f.id)
+		f.host.uploaded(f.id)
 	}
 	return err
-}
-
-// accessEnded is told by the platform, under its lock: it only closes connections.
-func (s *Server) accessEnded(id int64) { s.sftp.Disconnect(platform.SFTPUser(id)) }
-
-// noteChange journals a change of state. It is called under the platform's lock.
-func (s *Server) noteChange(change platform.Change) {
-	s.record(&journal.Event{
-		On: journal.OnState, At: change.At, Request: change.ID, Contract: change.Contract, From: change.From, To: change.To,
-	})
 }
 
 // sftpPlaces are the scenarios' names for the moments at which sftpserver asks.
@@ -122,17 +123,17 @@ var sftpPlaces = map[sftpserver.OpKind]string{
 	sftpserver.OpClose: scenario.OnSFTPClose,
 }
 
-// sftpFault asks the scenario of the user's request what shall go wrong.
-func (s *Server) sftpFault(op sftpserver.Op) *sftpserver.Fault {
+// fault asks the scenario of the user's request what shall go wrong.
+func (h *sftpHost) fault(op sftpserver.Op) *sftpserver.Fault {
 	if op.Kind == sftpserver.OpHostKey {
-		return s.hostKeyFault()
+		return h.hostKeyFault()
 	}
 	on, ok := sftpPlaces[op.Kind]
 	id, known := platform.UserID(op.User)
 	if !ok || !known {
 		return nil
 	}
-	r, there := s.platform.Get(id)
+	r, there := h.platform.Get(id)
 	if !there {
 		return nil
 	}
@@ -151,22 +152,22 @@ func (s *Server) sftpFault(op sftpserver.Op) *sftpserver.Fault {
 }
 
 // hostKeyFault is the fault by which a connection that begins sees other host keys than before.
-func (s *Server) hostKeyFault() *sftpserver.Fault {
-	f, r := s.platform.PickHostKey()
+func (h *sftpHost) hostKeyFault() *sftpserver.Fault {
+	f, r := h.platform.PickHostKey()
 	if f == nil {
 		return nil
 	}
-	keys, err := s.otherHostKeys()
+	keys, err := h.otherKeys()
 	if err != nil {
-		s.log.Error("no other host keys can be made; the usual ones are shown", "err", err)
+		h.log.Error("no other host keys can be made; the usual ones are shown", "err", err)
 		return nil
 	}
 	return &sftpserver.Fault{Name: scripts.Describe(f), HostKeys: keys, User: platform.SFTPUser(r.ID())}
 }
 
-// noteSFTP journals what sftpserver tells. A file that was written, or read, and closed in order is an event of its
+// observe journals what sftpserver reports. A file that was written, or read, and closed in order is an event of its
 // own.
-func (s *Server) noteSFTP(e sftpserver.Event) {
+func (h *sftpHost) observe(e sftpserver.Event) {
 	event := journal.Event{
 		At: e.Time, On: sftpPrefix + string(e.Kind),
 		Session: e.Session, User: shortUser(e.User), Client: e.Client, Auth: e.Method, PubKey: e.Key,
@@ -187,11 +188,11 @@ func (s *Server) noteSFTP(e sftpserver.Event) {
 	}
 	if id, ok := platform.UserID(e.User); ok {
 		event.Request = id
-		if r, ok := s.platform.Get(id); ok {
+		if r, ok := h.platform.Get(id); ok {
 			event.Contract, event.Scenario = r.Contract(), r.Scenario()
 		}
 	}
-	s.record(&event)
+	h.observer.record(&event)
 	if e.Kind != sftpserver.EventClose || e.Reason != "" || e.Incomplete {
 		return
 	}
@@ -206,7 +207,7 @@ func (s *Server) noteSFTP(e sftpserver.Event) {
 	default:
 		return
 	}
-	s.record(&event)
+	h.observer.record(&event)
 }
 
 func ranges(list []sftpserver.Range) []journal.Range {

@@ -4,13 +4,35 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
+	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
+// observer gets every event: it counts it, keeps it in the journal, and logs it.
+type observer struct {
+	journal *eventlog.Log
+	metrics *metrics
+	log     *slog.Logger
+}
+
+func (o *observer) record(e *journal.Event, params ...eventlog.Param) {
+	o.metrics.count(e)
+	o.journal.Add(e, params...)
+	o.logEvent(e)
+}
+
+// changed journals a change of state. It is called under the platform's lock.
+func (o *observer) changed(c platform.Change) {
+	o.record(&journal.Event{
+		On: journal.OnState, At: c.At, Request: c.ID, Contract: c.Contract, From: c.From, To: c.To,
+	})
+}
+
 // logEvent writes an event of the journal to the log, as one line of level debug. Keys were shortened by the journal.
-func (s *Server) logEvent(e *journal.Event) {
+func (o *observer) logEvent(e *journal.Event) {
 	ctx := context.Background()
-	if !s.log.Enabled(ctx, slog.LevelDebug) { // making the attributes costs more than a poll
+	if !o.log.Enabled(ctx, slog.LevelDebug) { // making the attributes costs more than a poll
 		return
 	}
 	attrs := []slog.Attr{slog.String("on", e.On)}
@@ -56,5 +78,5 @@ func (s *Server) logEvent(e *journal.Event) {
 	if e.Duration != 0 {
 		attrs = append(attrs, slog.Duration("took", e.Duration))
 	}
-	s.log.LogAttrs(ctx, slog.LevelDebug, "event", attrs...)
+	o.log.LogAttrs(ctx, slog.LevelDebug, "event", attrs...)
 }

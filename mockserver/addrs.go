@@ -1,0 +1,76 @@
+package mockserver
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+
+	"github.com/upgrademock/upgrademock/mockserver/internal/datadir"
+	gossh "golang.org/x/crypto/ssh"
+)
+
+// addr is where the named listener listens, "" if it does not.
+func (s *Server) addr(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.listeners[name]; l != nil {
+		return l.Addr().String()
+	}
+	return ""
+}
+
+// URL is the base URL over HTTP, such as http://127.0.0.1:8480; "" without an HTTP listener.
+func (s *Server) URL() string { return withScheme("http", s.addr("http")) }
+
+// HTTPSURL is the base URL over HTTPS; "" without an HTTPS listener.
+func (s *Server) HTTPSURL() string { return withScheme("https", s.addr("https")) }
+
+// SFTPAddr is the host:port of the SFTP server; "" without one.
+func (s *Server) SFTPAddr() string { return s.addr("sftp") }
+
+// AdminURL is the base URL of the control API: of its own listener where Options.ControlAddr names one, else of the HTTP listener, else of the HTTPS listener.
+// It is "" when nothing serves it.
+func (s *Server) AdminURL() string {
+	base := withScheme("http", s.addr("control"))
+	if base == "" {
+		base = s.URL()
+	}
+	if base == "" {
+		base = s.HTTPSURL()
+	}
+	if base == "" {
+		return ""
+	}
+	return base + "/_mock"
+}
+
+func withScheme(scheme, addr string) string {
+	if addr == "" {
+		return ""
+	}
+	return scheme + "://" + addr
+}
+
+// CAFile is a PEM file with the CA that HTTPS clients must trust.
+func (s *Server) CAFile() string { return s.trust.caFile }
+
+// Certificate is the certificate of the CA in CAFile.
+func (s *Server) Certificate() *x509.Certificate { return s.trust.ca.Certificate() }
+
+// CertPool returns a pool that holds Certificate and nothing else.
+func (s *Server) CertPool() *x509.CertPool { return s.trust.ca.Pool() }
+
+// CertificateFor returns a certificate of the CA to show as host, a DNS name or an IP address. It is for a program that leads
+// connections to the server in another way than its listeners, as a proxy does.
+func (s *Server) CertificateFor(host string) (*tls.Certificate, error) { return s.trust.ca.Leaf(host) }
+
+// KnownHostsFile is a known_hosts file for the SFTP server.
+func (s *Server) KnownHostsFile() string { return s.home.File(datadir.KnownHosts) }
+
+// HostKeys are the public keys that the SFTP server shows, one of each type that it has.
+func (s *Server) HostKeys() []gossh.PublicKey {
+	keys := make([]gossh.PublicKey, len(s.trust.hostKeys))
+	for i, key := range s.trust.hostKeys {
+		keys[i] = key.PublicKey()
+	}
+	return keys
+}
