@@ -41,7 +41,8 @@ func ReadBaseline(r io.Reader) (*Baseline, error) {
 		const wanted = "wanted known: [{id: create/target-invalid, reason: why, expires: 2026-12-31}]"
 		if e, ok := errors.AsType[yaml.Error](err); ok && e.GetToken() != nil {
 			at := e.GetToken().Position
-			return nil, fmt.Errorf("conformance: baseline: line %d, column %d: %s; %s", at.Line, at.Column, e.GetMessage(), wanted)
+			return nil, fmt.Errorf("conformance: baseline: line %d, column %d: %s; %s",
+				at.Line, at.Column, e.GetMessage(), wanted)
 		}
 		return nil, fmt.Errorf("conformance: baseline: %w; %s", err, wanted)
 	}
@@ -76,7 +77,8 @@ func (b *Baseline) apply(rep *Report, now time.Time) {
 			}
 			switch {
 			case res.Verdict == Pass:
-				res.Message = fmt.Sprintf("passes, though the baseline knows it as failing (%s): take the entry out", d.Reason)
+				res.Message = fmt.Sprintf("passes, though the baseline knows it as failing (%s): take the entry out",
+					d.Reason)
 			case res.Verdict == Fail && d.expired(now):
 				res.Message += fmt.Sprintf(" [the baseline's entry (%s) expired on %s]", d.Reason, d.Expires)
 			case res.Verdict == Fail:

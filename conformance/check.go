@@ -137,7 +137,8 @@ func allChecks() []*check {
 		answerChecks(), paramChecks(), createChecks(), createRefusalChecks(), keyChecks(),
 		statusChecks(), urlFormChecks(), accessRuleChecks(),
 		uploadChecks(), describeChecks(),
-		sftpAccessChecks(), sftpLoginChecks(), sftpListingChecks(), sftpWriteChecks(), sftpForbiddenChecks(), sftpSessionChecks(),
+		sftpAccessChecks(), sftpLoginChecks(), sftpListingChecks(), sftpWriteChecks(), sftpForbiddenChecks(),
+		sftpSessionChecks(),
 		processChecks(), doneChecks(), downloadChecks(), skipTestChecks(), upgradeChecks(),
 	}
 	var all []*check

@@ -18,7 +18,9 @@ type authMethod struct {
 var authMethods = []authMethod{
 	{"status", func(b *checker, p params) reply { return b.api("status", b.way("status"), p) }},
 	{"upload", func(b *checker, p params) reply {
-		return readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("upload") + "?" + p.encode(), ContentType: "application/octet-stream", Body: []byte("-- PostgreSQL database dump\n-- an intruder's\n"), What: "POST upload " + p.String()}))
+		return readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("upload") + "?" + p.encode(),
+			ContentType: "application/octet-stream", Body: []byte("-- PostgreSQL database dump\n-- an intruder's\n"),
+			What: "POST upload " + p.String()}))
 	}},
 	{"request_sftp_access", func(b *checker, p params) reply {
 		return readReply(b.must(b.composeAccess(p, raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
@@ -85,15 +87,17 @@ func accessRuleChecks() []check {
 			check{id: group(m.name) + "/requires-key", rows: rows("2"), evidence: EvidenceDocumented, needs: needs,
 				says: m.name + " is refused without key and without request.",
 				run:  func(b *checker) { checkRequiresKey(b, m) }},
-			check{id: group(m.name) + "/unknown-request", rows: rows("2"), evidence: EvidenceDocumented, gentle: m.name == "status",
-				says: m.name + " is refused for a request that does not exist, in order.",
-				run:  func(b *checker) { checkUnknownRequest(b, m) }},
+			check{id: group(m.name) + "/unknown-request", rows: rows("2"), evidence: EvidenceDocumented,
+				gentle: m.name == "status",
+				says:   m.name + " is refused for a request that does not exist, in order.",
+				run:    func(b *checker) { checkUnknownRequest(b, m) }},
 			check{id: group(m.name) + "/not-found", rows: rows("2"), evidence: EvidenceAssumed,
 				says: m.name + " answers a wrong key and an unknown id with the same REQUEST:NOT_FOUND.",
 				run:  func(b *checker) { checkNotFound(b, m) }},
-			check{id: group(m.name) + "/all-problems", rows: rows("1.8"), evidence: EvidenceDocumented, gentle: m.name == "status",
-				says: m.name + " without request and key reports each of the two.",
-				run:  func(b *checker) { checkAllProblems(b, m) }},
+			check{id: group(m.name) + "/all-problems", rows: rows("1.8"), evidence: EvidenceDocumented,
+				gentle: m.name == "status",
+				says:   m.name + " without request and key reports each of the two.",
+				run:    func(b *checker) { checkAllProblems(b, m) }},
 			check{id: group(m.name) + "/missing", rows: rows("2"), evidence: EvidenceAssumed,
 				says: m.name + " names missing parameters with REQUEST:MISSING and KEY:MISSING, together.",
 				run:  func(b *checker) { checkMissing(b, m) }})
@@ -123,7 +127,8 @@ func checkOtherKey(b *checker, m authMethod) {
 func checkRequiresKey(b *checker, m authMethod) {
 	req, _ := b.uploaded()
 	before := b.status(req)
-	for _, p := range []params{{"request", req.id}, {"key", req.key}, {"request", req.id, "key", ""}, {"request", "", "key", req.key}} {
+	for _, p := range []params{{"request", req.id}, {"key", req.key}, {"request", req.id, "key", ""},
+		{"request", "", "key", req.key}} {
 		r := m.call(b, p)
 		b.refusesAccess(m.name+" "+p.String(), r)
 	}
@@ -155,7 +160,8 @@ func checkNotFound(b *checker, m authMethod) {
 	b.notFound(m.call(b, params{"request", req.id, "key", other.key}), req.id)
 	x := strings.ReplaceAll(string(wrong.Body), req.id, "999999999")
 	if x != string(unknown.Body) || wrong.Status != unknown.Status {
-		b.wrong(m.name+" with a wrong key, and with an unknown id", "the same answer", wrong.Summary()+" and "+unknown.Summary())
+		b.wrong(m.name+" with a wrong key, and with an unknown id", "the same answer",
+			wrong.Summary()+" and "+unknown.Summary())
 	}
 }
 
@@ -171,11 +177,12 @@ func checkMissing(b *checker, m authMethod) {
 	b.missing(m.call(b, nil), "request", "key")
 }
 
-// bothMissing ends the check unless a call without request and key has a failure for each. A server to which a call without
-// them is one with an unknown request sees one problem, and says so by the same reason.
+// bothMissing ends the check unless a call without request and key has a failure for each. A server to which a call
+// without them is one with an unknown request sees one problem, and says so by the same reason.
 func (b *checker) bothMissing(call func(p params) reply) {
 	r := b.refusal(call(nil), "request and key are missing")
-	unknown := call(params{"request", "999999999", "key", base64.URLEncoding.EncodeToString([]byte("sixteen byte key"))})
+	unknown := call(params{"request", "999999999", "key",
+		base64.URLEncoding.EncodeToString([]byte("sixteen byte key"))})
 	if fs := unknown.failures(); len(fs) == 1 && len(r.failures()) == 1 && fs[0].reason() == r.failures()[0].reason() {
 		return
 	}

@@ -46,7 +46,9 @@ func (b *checker) refusedCall(method string) reply {
 	case "create":
 		return b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
 	case "upload":
-		return readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("upload"), ContentType: "application/octet-stream", Body: []byte("--\n"), What: "POST upload without request and key"}))
+		return readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("upload"),
+			ContentType: "application/octet-stream", Body: []byte("--\n"),
+			What: "POST upload without request and key"}))
 	case "request_sftp_access":
 		return readReply(b.must(b.composeAccess(nil, raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
 	}
@@ -114,18 +116,22 @@ func answerChecks() []check {
 				run:  func(b *checker) { checkFailureObject(b, m) }})
 	}
 	return append(checks,
-		check{id: "answers/success-status", rows: rows("1.6", "1.7"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsSFTP,
-			says: "A success answers an HTTP status below 300: known clients take 400 and above for an error, and the samples follow no redirect.",
-			run:  checkAnswersSuccessStatus},
-		check{id: "answers/success-200", rows: rows("1.7"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsSFTP,
-			says: "A success answers HTTP 200.",
-			run:  checkAnswersSuccess200},
+		check{id: "answers/success-status", rows: rows("1.6", "1.7"), evidence: EvidenceObserved,
+			needs: needsWrites | needsProcess | needsSFTP,
+			says: "A success answers an HTTP status below 300: known clients take 400 and above for an error, and " +
+				"the samples follow no redirect.",
+			run: checkAnswersSuccessStatus},
+		check{id: "answers/success-200", rows: rows("1.7"), evidence: EvidenceAssumed,
+			needs: needsWrites | needsProcess | needsSFTP,
+			says:  "A success answers HTTP 200.",
+			run:   checkAnswersSuccess200},
 		check{id: "answers/failure-200", rows: rows("1.7"), evidence: EvidenceAssumed,
 			says: "Failures answer HTTP 200, too.",
 			run:  checkAnswersFailure200},
-		check{id: "answers/content-type", rows: rows("1.6"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsSFTP,
-			says: "Answers have the Content-Type application/json.",
-			run:  checkAnswersContentType},
+		check{id: "answers/content-type", rows: rows("1.6"), evidence: EvidenceAssumed,
+			needs: needsWrites | needsProcess | needsSFTP,
+			says:  "Answers have the Content-Type application/json.",
+			run:   checkAnswersContentType},
 		check{id: "answers/failure-without-request", rows: rows("1.10"), evidence: EvidenceAssumed,
 			says: "A refused call's answer does not have the key request.",
 			run:  checkAnswersFailureWithoutRequest},
@@ -217,7 +223,8 @@ func checkAnswersTrailingSlash(b *checker) {
 		}
 	}
 	for _, m := range []string{"upload", "request_sftp_access"} {
-		r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL(m) + "/", What: "POST " + m + "/ without parameters", Body: []byte{}}))
+		r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL(m) + "/",
+			What: "POST " + m + "/ without parameters", Body: []byte{}}))
 		b.reasoned(r, "REQUEST:MISSING")
 	}
 }
@@ -242,7 +249,8 @@ func checkAnswersHTTPMethods(b *checker) {
 	}
 	a := b.must(b.compose("status", byHead, req.auth()))
 	if a.Status != want.Status || a.Header.Get("Content-Type") != want.Header.Get("Content-Type") || a.Size != 0 {
-		b.wrong(a.What, fmt.Sprintf("HTTP %d, %s as to GET, and no body", want.Status, want.Header.Get("Content-Type")),
+		b.wrong(a.What, fmt.Sprintf("HTTP %d, %s as to GET, and no body",
+			want.Status, want.Header.Get("Content-Type")),
 			fmt.Sprintf("HTTP %d, %s, %d bytes", a.Status, a.Header.Get("Content-Type"), a.Size))
 	}
 }
@@ -253,8 +261,10 @@ func checkAnswersHTTPMethodRefused(b *checker) {
 		c := b.compose("status", byQuery, req.auth())
 		c.Method, c.What = verb, verb+" status"
 		a := b.must(c)
-		if a.Status != 405 || !strings.Contains(a.Header.Get("Allow"), "GET") || !strings.Contains(a.Header.Get("Allow"), "POST") {
-			b.wrong(c.What, "HTTP 405 with Allow naming GET and POST", fmt.Sprintf("%s, Allow: %q", a.Summary(), a.Header.Get("Allow")))
+		if a.Status != 405 || !strings.Contains(a.Header.Get("Allow"), "GET") ||
+			!strings.Contains(a.Header.Get("Allow"), "POST") {
+			b.wrong(c.What, "HTTP 405 with Allow naming GET and POST",
+				fmt.Sprintf("%s, Allow: %q", a.Summary(), a.Header.Get("Allow")))
 		}
 	}
 }

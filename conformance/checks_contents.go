@@ -13,13 +13,16 @@ import (
 	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
+// textual ends the check unless the answer is plain SQL.
 func (b *checker) textual(a raw.Answer) {
 	plain := string(a.Body)
-	isSQL := strings.Contains(plain, "CREATE TABLE") || strings.Contains(plain, "SET ") || strings.Contains(plain, "INSERT ") || strings.Contains(plain, "COPY ")
+	isSQL := strings.Contains(plain, "CREATE TABLE") || strings.Contains(plain, "SET ") ||
+		strings.Contains(plain, "INSERT ") || strings.Contains(plain, "COPY ")
 	if !a.OK() || a.Broken != "" {
 		b.wrong(a.What, "the database as SQL text", a.Summary())
 	}
-	if !isSQL || a.Size <= raw.KeptBody && !utf8.Valid(a.Body) || strings.HasPrefix(plain, "PGDMP") || strings.HasPrefix(plain, "PK\x03\x04") {
+	if !isSQL || a.Size <= raw.KeptBody && !utf8.Valid(a.Body) || strings.HasPrefix(plain, "PGDMP") ||
+		strings.HasPrefix(plain, "PK\x03\x04") {
 		b.wrong(a.What, "plain SQL text", a.Summary())
 	}
 }
@@ -113,17 +116,21 @@ func checkURLsFilestoreZip(b *checker) {
 			b.wrong(a.What, "a zip that can be unpacked", f.Name+" can't be read")
 		}
 	}
-	if !slices.Contains(names, "dump.sql") || !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "filestore/") }) {
+	if !slices.Contains(names, "dump.sql") ||
+		!slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "filestore/") }) {
 		b.wrong(a.What+" with filestore true", "a zip with dump.sql and filestore/…", fmt.Sprintf("%q", names))
 	}
 }
 
+// notCut ends the check when what was got is the beginning of what was uploaded, and no more.
 func (b *checker) notCut(sent string, got, uploaded []byte) {
 	if len(got) < len(uploaded) && bytes.HasPrefix(uploaded, got) {
-		b.wrong(sent, "all of the upgraded database", fmt.Sprintf("the first %d of the %d bytes that were uploaded", len(got), len(uploaded)))
+		b.wrong(sent, "all of the upgraded database",
+			fmt.Sprintf("the first %d of the %d bytes that were uploaded", len(got), len(uploaded)))
 	}
 }
 
+// unpacks returns why data that begins as a gzip or zip file cannot be unpacked to its end.
 func unpacks(data []byte) error {
 	switch {
 	case bytes.HasPrefix(data, []byte("\x1f\x8b")):
@@ -147,6 +154,7 @@ func unpacks(data []byte) error {
 	return nil
 }
 
+// unzip returns one file of a zip, nil if it is not there or broken.
 func unzip(data []byte, name string) []byte {
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {

@@ -45,11 +45,14 @@ func createChecks() []check {
 			says: "A file name of any script is kept as it is.",
 			run:  checkCreateFilenameAnyScript},
 		{id: "create/draft-values", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
-			says: "Of a new request, what is not known yet is null as in the documented sample: processed_at, estimated_time, customer_message; elapsed is 00:00, and filestore false in the edition of the sample.",
-			run:  checkCreateDraftValues},
+			says: "Of a new request, what is not known yet is null as in the documented sample: processed_at, " +
+				"estimated_time, customer_message; elapsed is 00:00, and filestore false in the edition of " +
+				"the sample.",
+			run: checkCreateDraftValues},
 		{id: "create/no-dump-yet", rows: rows("7"), evidence: EvidenceAssumed,
-			says: "Before an upload filesize, postgresql, database_version and database_uuid are null and compressions is empty.",
-			run:  checkCreateNoDumpYet},
+			says: "Before an upload filesize, postgresql, database_version and database_uuid are null and " +
+				"compressions is empty.",
+			run: checkCreateNoDumpYet},
 		{id: "create/created-now", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
 			says: "created_at is the time of the creation, in UTC.",
 			run:  checkCreateCreatedNow},
@@ -189,7 +192,8 @@ func checkCreateFilenameAnyScript(b *checker) {
 func checkCreateDraftValues(b *checker) {
 	req := b.draft()
 	m := req.reply.request()
-	sample := map[string]any{"processed_at": nil, "estimated_time": nil, "customer_message": nil, "filestore": false, "elapsed": "00:00"}
+	sample := map[string]any{"processed_at": nil, "estimated_time": nil, "customer_message": nil, "filestore": false,
+		"elapsed": "00:00"}
 	if compareRows(b.learned.target, "8.0") > 0 {
 		delete(sample, "filestore") // later editions make files of attachments
 	}
@@ -203,7 +207,8 @@ func checkCreateDraftValues(b *checker) {
 func checkCreateNoDumpYet(b *checker) {
 	req := b.create()
 	m := req.reply.request()
-	for key, want := range map[string]string{"filesize": "null", "postgresql": "null", "database_version": "null", "database_uuid": "null", "compressions": "[]"} {
+	for key, want := range map[string]string{"filesize": "null", "postgresql": "null", "database_version": "null",
+		"database_uuid": "null", "compressions": "[]"} {
 		if v := m[key]; show(v) != want {
 			b.wrong(req.reply.What, key+" "+want, show(v))
 		}
@@ -249,7 +254,8 @@ func checkCreateContractsKnown(b *checker) {
 		p := b.createParams().set("contract", ref)
 		b.readRequest(b.accepted(b.api("create", b.way("create"), p)), p)
 	}
-	b.reasoned(b.api("create", b.way("create"), b.createParams().set("contract", "M123456-abcxyz")), "CONTRACT:NOT_FOUND")
+	b.reasoned(b.api("create", b.way("create"), b.createParams().set("contract", "M123456-abcxyz")),
+		"CONTRACT:NOT_FOUND")
 }
 
 var contractForms = []string{"M123456-abcdef", "M123-abc", "M19061711465334", "M120123123-abcd"}
@@ -263,6 +269,7 @@ func (b *checker) allKeys(r reply) {
 		}
 	}
 	if len(missing) > 0 {
-		b.wrong(r.What, "every key of status, null where the value is unknown", "a request without "+strings.Join(missing, ", "))
+		b.wrong(r.What, "every key of status, null where the value is unknown",
+			"a request without "+strings.Join(missing, ", "))
 	}
 }

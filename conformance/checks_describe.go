@@ -66,11 +66,13 @@ func checkUploadFilesize(b *checker) {
 		got := text(r.request()["filesize"])
 		m := filesizeForm.FindStringSubmatch(got)
 		if m == nil {
-			b.wrong(fmt.Sprintf("upload of %d bytes and then status", n), fmt.Sprintf(`filesize in the form "%.2f Kb"`, float64(n)/1024), show(r.request()["filesize"]))
+			b.wrong(fmt.Sprintf("upload of %d bytes and then status", n),
+				fmt.Sprintf(`filesize in the form "%.2f Kb"`, float64(n)/1024), show(r.request()["filesize"]))
 		}
 		v, _ := strconv.ParseFloat(m[1], 64)
 		if math.Abs(v-float64(n)/1024) > 0.011 && math.Abs(v-float64(n)/1000) > 0.011 {
-			b.wrong(fmt.Sprintf("upload of %d bytes and then status", n), fmt.Sprintf(`filesize "%.2f Kb"`, float64(n)/1024), got)
+			b.wrong(fmt.Sprintf("upload of %d bytes and then status", n),
+				fmt.Sprintf(`filesize "%.2f Kb"`, float64(n)/1024), got)
 		}
 	}
 }
@@ -79,37 +81,44 @@ func checkUploadFilesizeUnits(b *checker) {
 	for _, d := range []struct {
 		n    int
 		want string
-	}{{512, `"512.00 b"`}, {1023, `"1023.00 b"`}, {1024, `"1.00 Kb"`}, {205678, `"200.86 Kb"`}, {2621440, `"2.50 Mb"`}} {
-		b.shows(b.described("sized.sql", sized(d.n)), fmt.Sprintf("upload of %d bytes and then status", d.n), "filesize", d.want)
+	}{{512, `"512.00 b"`}, {1023, `"1023.00 b"`}, {1024, `"1.00 Kb"`}, {205678, `"200.86 Kb"`},
+		{2621440, `"2.50 Mb"`}} {
+		b.shows(b.described("sized.sql", sized(d.n)), fmt.Sprintf("upload of %d bytes and then status", d.n),
+			"filesize", d.want)
 	}
 }
 
 func checkUploadCompressions(b *checker) {
-	b.shows(b.described("openchs.70.cdump", fixture("openchs.cdump")), "upload of a custom format dump and then status", "compressions", `["pgdmp_custom","sql"]`)
+	b.shows(b.described("openchs.70.cdump", fixture("openchs.cdump")),
+		"upload of a custom format dump and then status", "compressions", `["pgdmp_custom","sql"]`)
 }
 
 func checkUploadCompressionsByContent(b *checker) {
 	for _, name := range []string{"backup.zip", "backup.sql"} {
-		b.shows(b.described(name, fixture("openchs.cdump")), "upload of a custom format dump as "+name+" and then status", "compressions", `["pgdmp_custom","sql"]`)
+		b.shows(b.described(name, fixture("openchs.cdump")),
+			"upload of a custom format dump as "+name+" and then status", "compressions", `["pgdmp_custom","sql"]`)
 	}
 }
 
 func checkUploadCompressionsOthers(b *checker) {
-	for _, d := range [][2]string{{"openchs.sql", `["sql"]`}, {"openchs.sql.gz", `["gzip","sql"]`}, {"openchs.zip", `["zip","sql"]`}} {
+	for _, d := range [][2]string{{"openchs.sql", `["sql"]`}, {"openchs.sql.gz", `["gzip","sql"]`},
+		{"openchs.zip", `["zip","sql"]`}} {
 		b.shows(b.described(d[0], fixture(d[0])), "upload of "+d[0]+" and then status", "compressions", d[1])
 	}
 }
 
 func checkUploadPostgresql(b *checker) {
 	for _, d := range [][2]string{{"9.4.5", `"9.4"`}, {"9.6.24", `"9.6"`}} {
-		b.shows(b.described("some.sql", sqlDump(d[0], nil)), "upload of a dump made from PostgreSQL "+d[0]+" and then status", "postgresql", d[1])
+		b.shows(b.described("some.sql", sqlDump(d[0], nil)),
+			"upload of a dump made from PostgreSQL "+d[0]+" and then status", "postgresql", d[1])
 	}
 }
 
 func checkUploadPostgresqlCustom(b *checker) {
 	r := b.described("openchs.70.cdump", fixture("openchs.cdump"))
 	if v := text(r.request()["postgresql"]); v != fixturePostgres && !strings.HasPrefix(v, fixturePostgres+".") {
-		b.wrong("upload of a dump made from PostgreSQL "+fixturePostgres+" and then status", "postgresql "+fixturePostgres, show(r.request()["postgresql"]))
+		b.wrong("upload of a dump made from PostgreSQL "+fixturePostgres+" and then status",
+			"postgresql "+fixturePostgres, show(r.request()["postgresql"]))
 	}
 }
 

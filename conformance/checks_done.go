@@ -52,7 +52,8 @@ func (b *checker) upgradedShare() (*session, *lifecycle, string) {
 	return b.session(acc, j.doneKey), j, upgradedName(j.req.filename(), j.field("filestore") == true)
 }
 
-// upgradedFile is upgradedShare with the name that the listing has: whether it is the right one is judged by a check of its own.
+// upgradedFile is upgradedShare with the name that the listing has: whether it is the right one is judged by a check
+// of its own.
 func (b *checker) upgradedFile() (*session, *lifecycle, string) {
 	c, j, name := b.upgradedShare()
 	if list, err := c.List("/"); err == nil && len(list) > 0 {
@@ -72,8 +73,9 @@ func doneChecks() []check {
 			says: "In done / shows only one file, and it isn't the uploaded one.",
 			run:  checkSFTPDoneOneFile},
 		{id: "sftp/done-name", rows: rows("5.15"), evidence: EvidenceDocumented, needs: needs, gentle: true,
-			says: "The upgraded file is called upgraded_<filename>; with a filestore, upgraded_<name without dump extensions>.zip.",
-			run:  checkSFTPDoneName},
+			says: "The upgraded file is called upgraded_<filename>; with a filestore, upgraded_<name without dump " +
+				"extensions>.zip.",
+			run: checkSFTPDoneName},
 		{id: "sftp/done-get", rows: rows("5.16"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "get of the upgraded file gives a file of the size that is listed.",
 			run:  checkSFTPDoneGet},
@@ -83,9 +85,10 @@ func doneChecks() []check {
 		{id: "sftp/done-read-only", rows: rows("5.16"), evidence: EvidenceDocumented, needs: needs, gentle: true,
 			says: "Nothing can be written in done: neither the upgraded file nor the uploaded one.",
 			run:  checkSFTPDoneReadOnly},
-		{id: "sftp/done-no-change", rows: rows("5.13", "5.16"), evidence: EvidenceDocumented, needs: needs, gentle: true,
-			says: "In done nothing can be made, removed or renamed, and the session goes on.",
-			run:  checkSFTPDoneNoChange},
+		{id: "sftp/done-no-change", rows: rows("5.13", "5.16"), evidence: EvidenceDocumented, needs: needs,
+			gentle: true,
+			says:   "In done nothing can be made, removed or renamed, and the session goes on.",
+			run:    checkSFTPDoneNoChange},
 		{id: "sftp/done-longname", rows: rows("5.21", "5.15"), evidence: EvidenceObserved, needs: needs, gentle: true,
 			says: "In done, too, the long name is a proper line of ls -l with the size.",
 			run:  checkSFTPDoneLongname},
@@ -130,7 +133,8 @@ func checkSFTPDoneName(b *checker) {
 		for _, e := range list {
 			names = append(names, e.Name)
 		}
-		b.wrong(fmt.Sprintf("ls / in done, filestore %v", j.field("filestore")), want, fmt.Sprintf("%q %v", names, err))
+		b.wrong(fmt.Sprintf("ls / in done, filestore %v", j.field("filestore")), want,
+			fmt.Sprintf("%q %v", names, err))
 	}
 }
 
@@ -141,7 +145,8 @@ func checkSFTPDoneGet(b *checker) {
 	got, err := c.Get(name, 0)
 	b.wrote("get "+name, err)
 	if !a.Has(raw.AttrSize) || uint64(len(got)) != a.Size && len(got) <= raw.KeptBody || len(got) == 0 {
-		b.wrong("stat and get "+name, "a file with content, of the size told", fmt.Sprintf("%v, and %d bytes", a, len(got)))
+		b.wrong("stat and get "+name, "a file with content, of the size told",
+			fmt.Sprintf("%v, and %d bytes", a, len(got)))
 	}
 	b.notCut("get "+name, got, j.dump)
 }
@@ -172,14 +177,16 @@ func checkSFTPDoneReadOnly(b *checker) {
 				b.wrong("put to "+path+" in done, opened"+raw.FlagNames(flags), "permission denied", "success")
 			}
 			if !raw.IsStatus(err) {
-				b.wrong("put to "+path+" in done, opened"+raw.FlagNames(flags), "permission denied, and the session to go on", err.Error())
+				b.wrong("put to "+path+" in done, opened"+raw.FlagNames(flags),
+					"permission denied, and the session to go on", err.Error())
 			}
 		}
 	}
 	for what, err := range map[string]error{
 		"rm " + name:     c.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)),
 		"rename " + name: c.Do("rename", raw.FxpRename, raw.Packet(nil).Str(name).Str("other")),
-		"truncate":       c.Do("setstat", raw.FxpSetstat, raw.Packet(nil).Str(name).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 1})),
+		"truncate": c.Do("setstat", raw.FxpSetstat,
+			raw.Packet(nil).Str(name).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 1})),
 	} {
 		if err != nil && !raw.IsStatus(err) {
 			b.wrong(what+" in done", "a status, and the session to go on", err.Error())
@@ -196,8 +203,14 @@ func checkSFTPDoneNoChange(b *checker) {
 		do   func() error
 	}{
 		{"put other.dump", func() error { return c.Put("other.dump", raw.OpenPut, raw.Blocks([]byte("x"), 0)) }},
-		{"mkdir sub", func() error { return c.Do("mkdir", raw.FxpMkdir, raw.Packet(nil).Str("/sub").Attrs(raw.Attrs{})) }},
-		{"rename " + name, func() error { return c.Do("rename", raw.FxpRename, raw.Packet(nil).Str(name).Str("other.dump")) }},
+		{"mkdir sub", func() error {
+			return c.Do("mkdir", raw.FxpMkdir,
+				raw.Packet(nil).Str("/sub").Attrs(raw.Attrs{}))
+		}},
+		{"rename " + name, func() error {
+			return c.Do("rename",
+				raw.FxpRename, raw.Packet(nil).Str(name).Str("other.dump"))
+		}},
 		{"rm " + name, func() error { return c.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)) }},
 	} {
 		switch err := op.do(); {
@@ -208,7 +221,8 @@ func checkSFTPDoneNoChange(b *checker) {
 		}
 	}
 	if after := c.names(); !slices.Equal(before, after) {
-		b.wrong("put, mkdir, rename and rm in done", fmt.Sprintf("the listing as before, %q", before), fmt.Sprintf("%q", after))
+		b.wrong("put, mkdir, rename and rm in done", fmt.Sprintf("the listing as before, %q", before),
+			fmt.Sprintf("%q", after))
 	}
 }
 
@@ -221,7 +235,8 @@ func checkSFTPDoneLongname(b *checker) {
 	e := list[0]
 	m := longParts(e.Long)
 	if m == nil || m[5] != fmt.Sprint(e.Attrs.Size) || m[9] != e.Name || !strings.HasPrefix(m[1], "-r") {
-		b.wrong("ls / in done", "a long name like -r--r--r--    1 0        0          849920 Aug 30 15:58 "+e.Name, fmt.Sprintf("%q", e.Long))
+		b.wrong("ls / in done", "a long name like -r--r--r--    1 0        0          849920 Aug 30 15:58 "+e.Name,
+			fmt.Sprintf("%q", e.Long))
 	}
 }
 

@@ -34,8 +34,10 @@ func (b *checker) archive(key, u string) raw.Answer {
 }
 
 // eachArchive makes a check that is asked of both archives of a finished request.
-func eachArchive(id string, evidence Evidence, says string, judge func(b *checker, j *lifecycle, u string, whole raw.Answer)) check {
-	return check{id: "urls/" + id, rows: rows("8.3"), evidence: evidence, says: says, gentle: evidence != EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
+func eachArchive(id string, evidence Evidence, says string,
+	judge func(b *checker, j *lifecycle, u string, whole raw.Answer)) check {
+	return check{id: "urls/" + id, rows: rows("8.3"), evidence: evidence, says: says,
+		gentle: evidence != EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
 		run: func(b *checker) {
 			j := b.lifecycle("main")
 			j.doneOrStop(b)
@@ -60,7 +62,6 @@ func (b *checker) part(a raw.Answer, whole []byte, from, to int) {
 	}
 }
 
-// textual ends the check unless the answer is plain SQL.
 func downloadChecks() []check {
 	const needs = needsWrites | needsProcess | needsWait
 	checks := []check{
@@ -79,9 +80,10 @@ func downloadChecks() []check {
 		{id: "urls/upgraded-as-uploaded", rows: rows("9"), evidence: EvidenceAssumed, needs: needs,
 			says: "An emulator's upgraded dump is the uploaded one.",
 			run:  checkURLsUpgradedAsUploaded},
-		{id: "urls/upgraded-only-done", rows: rows("8.2"), evidence: EvidenceDocumented, needs: needsWrites | needsProcess,
-			says: "Before done there is nothing under upgraded/*.",
-			run:  checkURLsUpgradedOnlyDone},
+		{id: "urls/upgraded-only-done", rows: rows("8.2"), evidence: EvidenceDocumented,
+			needs: needsWrites | needsProcess,
+			says:  "Before done there is nothing under upgraded/*.",
+			run:   checkURLsUpgradedOnlyDone},
 		{id: "urls/upgraded-404", rows: rows("8.2"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess,
 			says: "Before done upgraded/* is 404.",
 			run:  checkURLsUpgraded404},
@@ -92,14 +94,16 @@ func downloadChecks() []check {
 			says: "In done modules_url gives the custom modules, also where there are none.",
 			run:  checkURLsModules},
 		{id: "urls/answered", rows: rows("7"), evidence: EvidenceDocumented, needs: needs, gentle: true,
-			says: "Each URL of a request is answered in draft and in done, if by a refusal: never by an error of the server.",
-			run:  checkURLsAnswered},
+			says: "Each URL of a request is answered in draft and in done, if by a refusal: never by an error of " +
+				"the server.",
+			run: checkURLsAnswered},
 		{id: "urls/sql-is-text", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs,
 			says: "What the two SQL URLs give is plain SQL text, whatever was uploaded.",
 			run:  checkURLsSQLIsText},
 		{id: "urls/upgraded-whole", rows: rows("7", "8.2"), evidence: EvidenceDocumented, needs: needs,
-			says: "What was upgraded is not cut: what is packed with gzip or zip can be unpacked to its end, and nothing is just the beginning of what was uploaded.",
-			run:  checkURLsUpgradedWhole},
+			says: "What was upgraded is not cut: what is packed with gzip or zip can be unpacked to its end, and " +
+				"nothing is just the beginning of what was uploaded.",
+			run: checkURLsUpgradedWhole},
 		{id: "urls/original-sql", rows: rows("7", "8.6"), evidence: EvidenceDocumented, needs: needs,
 			says: "original_sql_url gives a gzip'ed dump's text decompressed.",
 			run:  checkURLsOriginalSQL},
@@ -307,7 +311,3 @@ func (b *checker) closedURLs(closed func(a raw.Answer) bool, want string) {
 		}
 	}
 }
-
-// notCut ends the check when what was got is the beginning of what was uploaded, and no more.
-// unpacks tells why data that begins as a gzip or zip file cannot be unpacked to its end.
-// unzip is one file of a zip; nil when it isn't there or broken.

@@ -42,7 +42,9 @@ func checkCreateKeyForm(b *checker) {
 	for _, k := range seenKeys(b) {
 		raw, err := base64.URLEncoding.Strict().DecodeString(k.key)
 		if err != nil || len(raw) != 16 || len(k.key) != 24 {
-			b.wrong("create, for request "+k.id, "a key of 24 characters of URL-safe base64 with padding, such as Aw7pItGVKFuZ_FOR3U8VFQ==", fmt.Sprintf("one of %d characters, %.4s…%.4s", len(k.key), k.key, k.key[max(0, len(k.key)-4):]))
+			b.wrong("create, for request "+k.id,
+				"a key of 24 characters of URL-safe base64 with padding, such as Aw7pItGVKFuZ_FOR3U8VFQ==",
+				fmt.Sprintf("one of %d characters, %.4s…%.4s", len(k.key), k.key, k.key[max(0, len(k.key)-4):]))
 		}
 	}
 }
@@ -81,7 +83,8 @@ func checkCreateKeyUnguessable(b *checker) {
 			same = same && i < len(raw) && raw[i] == raws[0][i]
 		}
 		if same {
-			b.wrong(fmt.Sprintf("create, %d times", len(raws)), "random keys", fmt.Sprintf("keys whose byte %d is the same in all", i+1))
+			b.wrong(fmt.Sprintf("create, %d times", len(raws)), "random keys",
+				fmt.Sprintf("keys whose byte %d is the same in all", i+1))
 		}
 	}
 }

@@ -29,8 +29,10 @@ func (b *checker) hasMethod(method string) bool {
 				continue
 			}
 			r := readReply(a)
-			same := strings.ReplaceAll(string(a.Body), m, "no_such_method") == string(none.Body) && a.Status == none.Status
-			b.later.has[m] = r.object != nil && !same && len(r.failures()) > 0 && !(a.Status == 404 && none.Status == 404 && !namesMissing(r))
+			same := strings.ReplaceAll(string(a.Body), m, "no_such_method") == string(none.Body) &&
+				a.Status == none.Status
+			b.later.has[m] = r.object != nil && !same && len(r.failures()) > 0 &&
+				!(a.Status == 404 && none.Status == 404 && !namesMissing(r))
 		}
 	})
 	return b.later.has[method]
@@ -54,7 +56,8 @@ func skipTest(b *checker, p params) reply {
 
 // delivers makes the check of skip_test that takes its parameters in one way.
 func delivers(id string, w way, rows []string, says string) check {
-	return check{id: "skip-test/" + id, rows: rows, evidence: EvidenceDocumentedLater, needs: needsWrites | needsProcess | needsWait, says: says,
+	return check{id: "skip-test/" + id, rows: rows, evidence: EvidenceDocumentedLater,
+		needs: needsWrites | needsProcess | needsWait, says: says,
 		run: func(b *checker) {
 			b.needsMethod("skip_test")
 			req, _ := b.uploadedAs("aim", "production")
@@ -81,9 +84,10 @@ func skipTestChecks() []check {
 		{id: "skip-test/refused-in-draft", rows: rows("6.5"), evidence: EvidenceDocumentedLater, needs: needsWrites,
 			says: "skip_test in draft is refused and changes nothing: it is for the state testing.",
 			run:  checkSkipTestRefusedInDraft},
-		{id: "skip-test/only-in-testing", rows: rows("6.5"), evidence: EvidenceDocumentedLater, needs: needsWrites | needsProcess | needsWait,
-			says: "skip_test is refused before testing, while the upgrade goes on, and when it is done.",
-			run:  checkSkipTestOnlyInTesting},
+		{id: "skip-test/only-in-testing", rows: rows("6.5"), evidence: EvidenceDocumentedLater,
+			needs: needsWrites | needsProcess | needsWait,
+			says:  "skip_test is refused before testing, while the upgrade goes on, and when it is done.",
+			run:   checkSkipTestOnlyInTesting},
 		{id: "skip-test/state-invalid", rows: rows("6.5", "2"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "skip_test in draft is refused with STATE:INVALID.",
 			run:  checkSkipTestStateInvalid},
@@ -96,12 +100,15 @@ func skipTestChecks() []check {
 		{id: "skip-test/not-found", rows: rows("2", "6.5"), evidence: EvidenceAssumed,
 			says: "skip_test answers a wrong key and an unknown id with REQUEST:NOT_FOUND.",
 			run:  checkSkipTestNotFound},
-		delivers("delivers", byQuery, rows("6.5"), "skip_test in testing succeeds; the state becomes delivered and the upgraded database is handed over."),
+		delivers("delivers", byQuery, rows("6.5"),
+			"skip_test in testing succeeds; the state becomes delivered and the upgraded database is handed over."),
 		delivers("form", byForm, rows("6.5", "1.1"), "skip_test takes its parameters in an urlencoded form."),
-		delivers("get-body", byGetBody, rows("6.5", "1.2"), "skip_test takes its parameters in an urlencoded body of a GET, as the 13.0 samples send it."),
-		{id: "skip-test/sftp-delivered", rows: rows("5.3", "6.5"), evidence: EvidenceDocumentedLater, needs: needsSFTP | needsWrites | needsProcess | needsWait,
-			says: "SFTP access is also given in delivered.",
-			run:  checkSkipTestSFTPDelivered},
+		delivers("get-body", byGetBody, rows("6.5", "1.2"),
+			"skip_test takes its parameters in an urlencoded body of a GET, as the 13.0 samples send it."),
+		{id: "skip-test/sftp-delivered", rows: rows("5.3", "6.5"), evidence: EvidenceDocumentedLater,
+			needs: needsSFTP | needsWrites | needsProcess | needsWait,
+			says:  "SFTP access is also given in delivered.",
+			run:   checkSkipTestSFTPDelivered},
 	}
 }
 
@@ -140,7 +147,8 @@ func checkSkipTestStateInvalid(b *checker) {
 func checkSkipTestWrongKey(b *checker) {
 	b.needsMethod("skip_test")
 	req := b.create()
-	for _, k := range append(wrongKeys(req.key)[:2], struct{ what, key string }{"another request's key", b.create().key}) {
+	for _, k := range append(wrongKeys(req.key)[:2],
+		struct{ what, key string }{"another request's key", b.create().key}) {
 		r := skipTest(b, params{"request", req.id, "key", k.key})
 		b.failureList(r, false)
 		b.failureFields(r)
@@ -184,7 +192,8 @@ func (b *checker) uploadedAs(kv ...string) (request, []byte) {
 
 // callUpgrade asks for everything in one call: the parameters in the query, the dump as the body.
 func callUpgrade(b *checker, p params, dump []byte) reply {
-	return readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(), ContentType: "application/octet-stream", Body: dump,
+	return readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(),
+		ContentType: "application/octet-stream", Body: dump,
 		What: fmt.Sprintf("POST upgrade %s with %d bytes", p, len(dump))}))
 }
 
@@ -212,15 +221,18 @@ func upgradeChecks() []check {
 		{id: "upgrade/processes", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "upgrade processes the dump at once: status is out of draft.",
 			run:  checkUpgradeProcesses},
-		{id: "upgrade/bytes", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsWait,
-			says: "upgrade's body is the dump, byte for byte, also when it is sent as a form.",
-			run:  checkUpgradeBytes},
-		{id: "upgrade/multipart-body", rows: rows("6.6", "4.2"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsWait,
-			says: "upgrade's body is the dump also when it is a multipart body: it is not unwrapped.",
-			run:  checkUpgradeMultipartBody},
-		{id: "upgrade/migrated-sql-url", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
-			says: "Such a request's status has migrated_sql_url, equal to upgraded_sql_url.",
-			run:  checkUpgradeMigratedSQLURL},
+		{id: "upgrade/bytes", rows: rows("6.6"), evidence: EvidenceObserved,
+			needs: needsWrites | needsProcess | needsWait,
+			says:  "upgrade's body is the dump, byte for byte, also when it is sent as a form.",
+			run:   checkUpgradeBytes},
+		{id: "upgrade/multipart-body", rows: rows("6.6", "4.2"), evidence: EvidenceObserved,
+			needs: needsWrites | needsProcess | needsWait,
+			says:  "upgrade's body is the dump also when it is a multipart body: it is not unwrapped.",
+			run:   checkUpgradeMultipartBody},
+		{id: "upgrade/migrated-sql-url", rows: rows("6.6"), evidence: EvidenceObserved,
+			needs: needsWrites | needsProcess,
+			says:  "Such a request's status has migrated_sql_url, equal to upgraded_sql_url.",
+			run:   checkUpgradeMigratedSQLURL},
 		{id: "upgrade/postgresql", rows: rows("6.6"), evidence: EvidenceObserved, needs: needsWrites | needsProcess,
 			says: "Such a request's postgresql is never null: what the dump says, else the parameter.",
 			run:  checkUpgradePostgresql},
@@ -233,9 +245,10 @@ func upgradeChecks() []check {
 		{id: "upgrade/all-problems", rows: rows("6.6", "1.8"), evidence: EvidenceObserved,
 			says: "upgrade reports each missing and each invalid parameter.",
 			run:  checkUpgradeAllProblems},
-		{id: "upgrade/done", rows: rows("6.6", "8.2"), evidence: EvidenceObserved, needs: needsWrites | needsProcess | needsWait,
-			says: "The upgrade ends in done, and migrated_sql_url gives SQL text.",
-			run:  checkUpgradeDone},
+		{id: "upgrade/done", rows: rows("6.6", "8.2"), evidence: EvidenceObserved,
+			needs: needsWrites | needsProcess | needsWait,
+			says:  "The upgrade ends in done, and migrated_sql_url gives SQL text.",
+			run:   checkUpgradeDone},
 		{id: "upgrade/plain-status", rows: rows("6.6"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "migrated_sql_url belongs to upgrade's requests only.",
 			run:  checkUpgradePlainStatus},
@@ -259,7 +272,8 @@ func checkUpgradeBytes(b *checker) {
 	b.needsMethod("upgrade")
 	dump := sqlDump("9.4.5", everyByte())
 	p := upgradeParams(b)
-	c := raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(), ContentType: formType, Body: dump, What: "POST upgrade " + p.String() + " with the Content-Type of a form"}
+	c := raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(), ContentType: formType, Body: dump,
+		What: "POST upgrade " + p.String() + " with the Content-Type of a form"}
 	r := b.accepted(readReply(b.must(c)))
 	req, ok := b.readRequest(r, p)
 	if !ok {
@@ -271,8 +285,10 @@ func checkUpgradeBytes(b *checker) {
 func checkUpgradeMultipartBody(b *checker) {
 	b.needsMethod("upgrade")
 	p := upgradeParams(b)
-	c := raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(), What: "POST upgrade " + p.String() + " with a multipart body"}
-	c.ContentType, c.Body = multipartBody(nil, &filePart{field: "dump", filename: "x.sql", ctype: "application/octet-stream", data: sqlDump("9.4.5", nil)})
+	c := raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(),
+		What: "POST upgrade " + p.String() + " with a multipart body"}
+	c.ContentType, c.Body = multipartBody(nil,
+		&filePart{field: "dump", filename: "x.sql", ctype: "application/octet-stream", data: sqlDump("9.4.5", nil)})
 	r := b.accepted(readReply(b.must(c)))
 	req, ok := b.readRequest(r, p)
 	if !ok {
@@ -285,12 +301,14 @@ func checkUpgradeMigratedSQLURL(b *checker) {
 	req, _ := beginUpgrade(b, upgradeParams(b), b.dump())
 	m := b.status(req).request()
 	if v := text(m["migrated_sql_url"]); v == "" || v != text(m["upgraded_sql_url"]) {
-		b.wrong("upgrade and then status", "migrated_sql_url equal to upgraded_sql_url, "+show(m["upgraded_sql_url"]), show(m["migrated_sql_url"]))
+		b.wrong("upgrade and then status", "migrated_sql_url equal to upgraded_sql_url, "+show(m["upgraded_sql_url"]),
+			show(m["migrated_sql_url"]))
 	}
 }
 
 func checkUpgradePostgresql(b *checker) {
-	dumps := map[string][]byte{`"9.4"`: sqlDump("9.4.5", nil), `"9.3"`: []byte("-- a dump that does not tell its version\nCREATE TABLE res_users (id integer);\n")}
+	dumps := map[string][]byte{`"9.4"`: sqlDump("9.4.5", nil),
+		`"9.3"`: []byte("-- a dump that does not tell its version\nCREATE TABLE res_users (id integer);\n")}
 	for _, want := range sortedKeys(dumps) {
 		req, r := beginUpgrade(b, upgradeParams(b), dumps[want])
 		b.shows(r, "upgrade with postgresql=9.3", "postgresql", want)
@@ -316,7 +334,8 @@ func checkUpgradeAllProblems(b *checker) {
 	b.needsMethod("upgrade")
 	for _, c := range []problems{
 		{params: nil, least: 4},
-		{params: upgradeParams(b).without("email").set("target", "5.0"), least: 2, reasons: []string{"TARGET:INVALID"}},
+		{params: upgradeParams(b).without("email").set("target", "5.0"), least: 2,
+			reasons: []string{"TARGET:INVALID"}},
 	} {
 		b.counted(callUpgrade(b, c.params, b.dump()), c)
 	}

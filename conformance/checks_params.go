@@ -111,7 +111,8 @@ func checkProcessByWay(b *checker, w paramWay) {
 
 func checkParamsQueryAndForm(b *checker) {
 	splitParams(b, "query and form", func(q, rest params) raw.Call {
-		return raw.Call{Method: "POST", URL: b.methodURL("create") + "?" + q.encode(), ContentType: formType, Body: []byte(rest.encode()),
+		return raw.Call{Method: "POST", URL: b.methodURL("create") + "?" + q.encode(), ContentType: formType,
+			Body: []byte(rest.encode()),
 			What: "POST create " + q.String() + " in the query and " + rest.String() + " as a form"}
 	})
 }
@@ -138,7 +139,8 @@ func checkParamsFormCharset(b *checker) {
 
 func checkParamsKeyUnescaped(b *checker) {
 	req := b.draft()
-	c := raw.Call{Method: "GET", URL: b.methodURL("status") + "?key=" + req.key + "&request=" + req.id, What: "GET status?key=" + req.key + "&request=" + req.id}
+	c := raw.Call{Method: "GET", URL: b.methodURL("status") + "?key=" + req.key + "&request=" + req.id,
+		What: "GET status?key=" + req.key + "&request=" + req.id}
 	r := b.accepted(readReply(b.must(c)))
 	if number(r.request()["id"]) != req.id {
 		b.wrong(r.What, "the request "+req.id, r.Summary())
@@ -185,7 +187,8 @@ func checkParamsExtraIgnoredUpload(b *checker) {
 
 func checkParamsBodyBeatsQuery(b *checker) {
 	p := b.createParams()
-	r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("create") + "?email=query%40example.com", ContentType: formType, Body: []byte(p.set("email", "body@example.com").encode()),
+	r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("create") + "?email=query%40example.com",
+		ContentType: formType, Body: []byte(p.set("email", "body@example.com").encode()),
 		What: "POST create with email=query@example.com in the query and email=body@example.com in the form"}))
 	b.readRequest(b.accepted(r), p)
 	if got := text(r.request()["email"]); got != "body@example.com" {
@@ -205,8 +208,10 @@ func checkParamsFirstCounts(b *checker) {
 }
 
 func checkParamsBadMultipart(b *checker) {
-	r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("create"), ContentType: "multipart/form-data; boundary=x", Body: []byte("--x\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\njohn"),
-		What: "POST create with a multipart body that breaks off"}))
+	r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("create"),
+		ContentType: "multipart/form-data; boundary=x",
+		Body:        []byte("--x\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\njohn"),
+		What:        "POST create with a multipart body that breaks off"}))
 	if r.object == nil || !r.refused() {
 		b.wrong(r.What, "a JSON object with failures", r.Summary())
 	}

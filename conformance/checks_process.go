@@ -17,54 +17,67 @@ func processChecks() []check {
 		{id: "process/answer", rows: rows("6.1"), evidence: EvidenceDocumented, needs: needsWrites | needsProcess,
 			says: "process of an uploaded dump succeeds.",
 			run:  checkProcessAnswer},
-		{id: "process/leaves-draft", rows: rows("6.1"), evidence: EvidenceDocumented, needs: needsWrites | needsProcess,
-			says: "process moves the request out of draft at once.",
-			run:  checkProcessLeavesDraft},
+		{id: "process/leaves-draft", rows: rows("6.1"), evidence: EvidenceDocumented,
+			needs: needsWrites | needsProcess,
+			says:  "process moves the request out of draft at once.",
+			run:   checkProcessLeavesDraft},
 		{id: "process/own-request", rows: rows("6.1"), evidence: EvidenceDocumented, needs: needsWrites | needsProcess,
 			says: "process moves its own request only.",
 			run:  checkProcessOwnRequest},
-		{id: "process/state-names", rows: rows("6.2"), evidence: EvidenceObserved, gentle: true, needs: needsWrites | needsProcess | needsWait,
-			says: "The states have the names that clients know.",
-			run:  checkProcessStateNames},
-		{id: "process/never-draft-again", rows: rows("6.1", "6.2"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
-			says: "A request that was processed is never in draft again.",
-			run:  checkProcessNeverDraftAgain},
-		{id: "process/state-order", rows: rows("6.2"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
-			says: "The states come in the order pending, processing, testing, done.",
-			run:  checkProcessStateOrder},
-		{id: "process/reaches-done", rows: rows("6.2"), evidence: EvidenceObserved, gentle: true, needs: needsWrites | needsProcess | needsWait,
-			says: "The upgrade of a good dump ends in done.",
-			run:  checkProcessReachesDone},
-		{id: "process/stays-done", rows: rows("6.2"), evidence: EvidenceObserved, gentle: true, needs: needsWrites | needsProcess | needsWait,
-			says: "done stays done.",
-			run:  checkProcessStaysDone},
-		{id: "process/processed-at", rows: rows("6.3"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
-			says: "processed_at is the time the upgrade began: set when it has ended, and not before created_at.",
-			run:  checkProcessProcessedAt},
-		{id: "process/processed-at-begins", rows: rows("6.3"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
-			says: "processed_at is set while the upgrade goes on.",
-			run:  checkProcessProcessedAtBegins},
-		{id: "process/processed-at-stays", rows: rows("6.3"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
-			says: "Once set, processed_at stays.",
-			run:  checkProcessProcessedAtStays},
-		{id: "process/estimated-time", rows: rows("7", "6.3"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
-			says: "estimated_time is null or HH:MM.",
-			run:  checkProcessEstimatedTime},
-		{id: "process/stage-follows", rows: rows("7"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
-			says: "issue_stage follows the state: it is new no more when the upgrade has ended.",
-			run:  checkProcessStageFollows},
-		{id: "process/description-stays", rows: rows("7", "4.7"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
-			says: "filesize, postgresql and compressions describe the uploaded dump to the end.",
-			run:  checkProcessDescriptionStays},
+		{id: "process/state-names", rows: rows("6.2"), evidence: EvidenceObserved, gentle: true,
+			needs: needsWrites | needsProcess | needsWait,
+			says:  "The states have the names that clients know.",
+			run:   checkProcessStateNames},
+		{id: "process/never-draft-again", rows: rows("6.1", "6.2"), evidence: EvidenceDocumented, gentle: true,
+			needs: needsWrites | needsProcess | needsWait,
+			says:  "A request that was processed is never in draft again.",
+			run:   checkProcessNeverDraftAgain},
+		{id: "process/state-order", rows: rows("6.2"), evidence: EvidenceAssumed,
+			needs: needsWrites | needsProcess | needsWait,
+			says:  "The states come in the order pending, processing, testing, done.",
+			run:   checkProcessStateOrder},
+		{id: "process/reaches-done", rows: rows("6.2"), evidence: EvidenceObserved, gentle: true,
+			needs: needsWrites | needsProcess | needsWait,
+			says:  "The upgrade of a good dump ends in done.",
+			run:   checkProcessReachesDone},
+		{id: "process/stays-done", rows: rows("6.2"), evidence: EvidenceObserved, gentle: true,
+			needs: needsWrites | needsProcess | needsWait,
+			says:  "done stays done.",
+			run:   checkProcessStaysDone},
+		{id: "process/processed-at", rows: rows("6.3"), evidence: EvidenceDocumented, gentle: true,
+			needs: needsWrites | needsProcess | needsWait,
+			says:  "processed_at is the time the upgrade began: set when it has ended, and not before created_at.",
+			run:   checkProcessProcessedAt},
+		{id: "process/processed-at-begins", rows: rows("6.3"), evidence: EvidenceAssumed,
+			needs: needsWrites | needsProcess | needsWait,
+			says:  "processed_at is set while the upgrade goes on.",
+			run:   checkProcessProcessedAtBegins},
+		{id: "process/processed-at-stays", rows: rows("6.3"), evidence: EvidenceDocumented, gentle: true,
+			needs: needsWrites | needsProcess | needsWait,
+			says:  "Once set, processed_at stays.",
+			run:   checkProcessProcessedAtStays},
+		{id: "process/estimated-time", rows: rows("7", "6.3"), evidence: EvidenceAssumed,
+			needs: needsWrites | needsProcess | needsWait,
+			says:  "estimated_time is null or HH:MM.",
+			run:   checkProcessEstimatedTime},
+		{id: "process/stage-follows", rows: rows("7"), evidence: EvidenceAssumed,
+			needs: needsWrites | needsProcess | needsWait,
+			says:  "issue_stage follows the state: it is new no more when the upgrade has ended.",
+			run:   checkProcessStageFollows},
+		{id: "process/description-stays", rows: rows("7", "4.7"), evidence: EvidenceDocumented, gentle: true,
+			needs: needsWrites | needsProcess | needsWait,
+			says:  "filesize, postgresql and compressions describe the uploaded dump to the end.",
+			run:   checkProcessDescriptionStays},
 		{id: "process/twice", rows: rows("6.4", "2"), evidence: EvidenceAssumed, needs: needsWrites | needsProcess,
 			says: "A second process is refused with STATE:INVALID.",
 			run:  checkProcessTwice},
 		{id: "process/needs-dump", rows: rows("2"), evidence: EvidenceAssumed, needs: needsProcess,
 			says: "process without a dump, or with an empty one, is refused with DUMP:MISSING and stays in draft.",
 			run:  checkProcessNeedsDump},
-		{id: "process/sftp-dump", rows: rows("5.12", "6.1"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites | needsProcess | needsWait,
-			says: "A dump that came over SFTP is processed, and is the original afterwards, byte for byte.",
-			run:  checkProcessSFTPDump},
+		{id: "process/sftp-dump", rows: rows("5.12", "6.1"), evidence: EvidenceDocumented,
+			needs: needsSFTP | needsWrites | needsProcess | needsWait,
+			says:  "A dump that came over SFTP is processed, and is the original afterwards, byte for byte.",
+			run:   checkProcessSFTPDump},
 	}
 }
 
@@ -99,7 +112,8 @@ func checkProcessStateNames(b *checker) {
 	j.finished(b)
 	for _, state := range j.states {
 		if state != "invalid" && !slices.Contains(stateNames, state) {
-			b.wrong("process and then status", fmt.Sprintf("one of the states %v or invalid", stateNames), fmt.Sprintf("%q", j.states))
+			b.wrong("process and then status", fmt.Sprintf("one of the states %v or invalid", stateNames),
+				fmt.Sprintf("%q", j.states))
 		}
 	}
 }
@@ -107,7 +121,8 @@ func checkProcessStateNames(b *checker) {
 func checkProcessNeverDraftAgain(b *checker) {
 	j := b.lifecycle("main")
 	j.finished(b)
-	if i := slices.Index(j.states, "draft"); i > 0 || i == 0 && len(j.states) > 1 && slices.Contains(j.states[1:], "draft") {
+	if i := slices.Index(j.states, "draft"); i > 0 || i == 0 && len(j.states) > 1 &&
+		slices.Contains(j.states[1:], "draft") {
 		b.wrong("process and then status", "no state draft", fmt.Sprintf("%q", j.states))
 	}
 }
@@ -136,7 +151,8 @@ func checkProcessReachesDone(b *checker) {
 	case b.opts.Production && state != "invalid" || b.opts.Wait == 0:
 		b.skipf("the upgrade has not ended, its state is %q: resume the run later, or wait longer", state)
 	default:
-		b.wrong("process and then status, again and again for "+b.opts.Wait.String(), "state done", fmt.Sprintf("%q, customer_message %s", j.states, show(j.field("customer_message"))))
+		b.wrong("process and then status, again and again for "+b.opts.Wait.String(), "state done",
+			fmt.Sprintf("%q, customer_message %s", j.states, show(j.field("customer_message"))))
 	}
 }
 
@@ -160,7 +176,8 @@ func checkProcessProcessedAt(b *checker) {
 	if isTime(created) == "" && at < created {
 		b.wrong("status in state done", "processed_at not before created_at, "+created, at)
 	}
-	if x, err := time.Parse(time.DateTime, at); err == nil && isTime(created) == "" && b.opts.Resume == nil && !b.opts.Production {
+	if x, err := time.Parse(time.DateTime, at); err == nil && isTime(created) == "" && b.opts.Resume == nil &&
+		!b.opts.Production {
 		// Both come from one clock and lie within this run: hours apart is a time zone.
 		y, _ := time.Parse(time.DateTime, created)
 		if d := x.Sub(y); d > b.opts.Wait+10*time.Minute && d < 15*time.Hour {
@@ -248,6 +265,7 @@ func checkProcessSFTPDump(b *checker) {
 	j.doneOrStop(b)
 	u := text(j.field("original_dump_url"))
 	if a := b.fetch(b.reachable(u)); !a.OK() || !a.Is(j.dump) {
-		b.wrong("put over SFTP, process, and original_dump_url", "the dump byte for byte", a.Summary()+", "+a.Diff(j.dump))
+		b.wrong("put over SFTP, process, and original_dump_url", "the dump byte for byte",
+			a.Summary()+", "+a.Diff(j.dump))
 	}
 }

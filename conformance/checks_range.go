@@ -13,29 +13,40 @@ import (
 func rangeChecks() []check {
 	return []check{
 		eachArchive("length", EvidenceObserved, "Archives come with their Content-Length.", checkURLsLength),
-		eachArchive("head", EvidenceObserved, "HEAD of an archive tells its size, and what else GET does.", checkURLsHead),
-		eachArchive("range", EvidenceObserved, "A Range in the middle gives HTTP 206 with just those bytes.", checkURLsRange),
+		eachArchive("head", EvidenceObserved, "HEAD of an archive tells its size, and what else GET does.",
+			checkURLsHead),
+		eachArchive("range", EvidenceObserved, "A Range in the middle gives HTTP 206 with just those bytes.",
+			checkURLsRange),
 		eachArchive("range-rest", EvidenceObserved, "A Range without an end gives the rest.", checkURLsRangeRest),
 		eachArchive("range-last", EvidenceObserved, "A Range of the last bytes gives those.", checkURLsRangeLast),
-		eachArchive("range-behind", EvidenceObserved, "A Range behind the end is HTTP 416: what wget --continue gets for a complete file.", checkURLsRangeBehind),
+		eachArchive("range-behind", EvidenceObserved,
+			"A Range behind the end is HTTP 416: what wget --continue gets for a complete file.",
+			checkURLsRangeBehind),
 		eachArchive("etag", EvidenceObserved, "Archives have an ETag that stays the same.", checkURLsETag),
-		eachArchive("last-modified", EvidenceObserved, "Archives have a Last-Modified that stays the same.", checkURLsLastModified),
-		eachArchive("if-range", EvidenceObserved, "If-Range with the ETag gives the part; with another ETag, the whole.", checkURLsIfRange),
-		eachArchive("content-disposition", EvidenceObserved, "Content-Disposition has a file's name; for the original, the one given to create.", checkURLsContentDisposition),
-		eachArchive("upgraded-filename", EvidenceAssumed, "Content-Disposition of the upgraded archive has the name it has over SFTP.", checkURLsUpgradedFilename),
+		eachArchive("last-modified", EvidenceObserved, "Archives have a Last-Modified that stays the same.",
+			checkURLsLastModified),
+		eachArchive("if-range", EvidenceObserved,
+			"If-Range with the ETag gives the part; with another ETag, the whole.", checkURLsIfRange),
+		eachArchive("content-disposition", EvidenceObserved,
+			"Content-Disposition has a file's name; for the original, the one given to create.",
+			checkURLsContentDisposition),
+		eachArchive("upgraded-filename", EvidenceAssumed,
+			"Content-Disposition of the upgraded archive has the name it has over SFTP.", checkURLsUpgradedFilename),
 	}
 }
 
 func checkURLsLength(b *checker, _ *lifecycle, _ string, whole raw.Answer) {
 	if whole.Length != whole.Size {
-		b.wrong(whole.What, fmt.Sprintf("Content-Length: %d", whole.Size), fmt.Sprintf("%q", whole.Header.Get("Content-Length")))
+		b.wrong(whole.What, fmt.Sprintf("Content-Length: %d", whole.Size),
+			fmt.Sprintf("%q", whole.Header.Get("Content-Length")))
 	}
 }
 
 func checkURLsHead(b *checker, _ *lifecycle, u string, whole raw.Answer) {
 	a := b.request("HEAD", u)
 	if a.Status != 200 || a.Length != whole.Size || a.Size != 0 {
-		b.wrong(a.What, fmt.Sprintf("HTTP 200, Content-Length: %d and no body", whole.Size), fmt.Sprintf("HTTP %d, Content-Length: %d, %d bytes", a.Status, a.Length, a.Size))
+		b.wrong(a.What, fmt.Sprintf("HTTP 200, Content-Length: %d and no body", whole.Size),
+			fmt.Sprintf("HTTP %d, Content-Length: %d, %d bytes", a.Status, a.Length, a.Size))
 	}
 	for _, h := range []string{"Etag", "Last-Modified"} {
 		if a.Header.Get(h) != whole.Header.Get(h) {

@@ -22,8 +22,9 @@ func createRefusalChecks() []check {
 			says: "An unknown contract is refused with CONTRACT:NOT_FOUND, its code and the documented message.",
 			run:  checkCreateContractUnknown},
 		{id: "create/all-problems", rows: rows("1.8"), evidence: EvidenceDocumented, gentle: true,
-			says: "All problems of a call are reported together: an invalid target and an unknown contract give two objects.",
-			run:  checkCreateAllProblems},
+			says: "All problems of a call are reported together: an invalid target and an unknown contract give two " +
+				"objects.",
+			run: checkCreateAllProblems},
 		{id: "create/all-problems-counted", rows: rows("1.8", "3.1"), evidence: EvidenceDocumented, gentle: true,
 			says: "Each problem of a call is a failure of its own, whether a parameter is missing or invalid.",
 			run:  checkCreateAllProblemsCounted},
@@ -123,7 +124,8 @@ func checkCreateContractUnknown(b *checker) {
 }
 
 func checkCreateAllProblems(b *checker) {
-	r := b.object(b.api("create", b.way("create"), b.createParams().set("target", "5.0").set("contract", b.target.UnknownContract)))
+	r := b.object(b.api("create", b.way("create"),
+		b.createParams().set("target", "5.0").set("contract", b.target.UnknownContract)))
 	var reasons []string
 	for _, f := range r.failures() {
 		reasons = append(reasons, f.reason())
@@ -138,10 +140,12 @@ func checkCreateAllProblemsCounted(b *checker) {
 	usual := b.createParams()
 	cases := []problems{
 		{params: nil, least: 5},
-		{params: usual.without("email", "filename").set("target", "5.0").set("contract", b.target.UnknownContract), least: 4, reasons: []string{"TARGET:INVALID", "CONTRACT:NOT_FOUND"}},
+		{params: usual.without("email", "filename").set("target", "5.0").set("contract", b.target.UnknownContract),
+			least: 4, reasons: []string{"TARGET:INVALID", "CONTRACT:NOT_FOUND"}},
 		{params: usual.without("email", "aim"), least: 2},
 		{params: usual.without("email").set("target", "5.0"), least: 2, reasons: []string{"TARGET:INVALID"}},
-		{params: usual.without("filename").set("contract", b.target.UnknownContract), least: 2, reasons: []string{"CONTRACT:NOT_FOUND"}},
+		{params: usual.without("filename").set("contract", b.target.UnknownContract), least: 2,
+			reasons: []string{"CONTRACT:NOT_FOUND"}},
 		{params: usual.without("target").set("aim", "prod"), least: 2},
 	}
 	if b.opts.Production {
@@ -201,7 +205,8 @@ func checkCreateEmailBlank(b *checker) {
 }
 
 func checkCreateFilenameInvalid(b *checker) {
-	for _, name := range []string{".", "..", strings.Repeat("n", 256), "a/b.dump", "../b.dump", `a\b.dump`, "a\x00b", "a\nb", "a\x7fb", "a\x1bb"} {
+	for _, name := range []string{".", "..", strings.Repeat("n", 256), "a/b.dump", "../b.dump", `a\b.dump`, "a\x00b",
+		"a\nb", "a\x7fb", "a\x1bb"} {
 		r := b.api("create", b.way("create"), b.createParams().set("filename", name))
 		b.readRequest(r, nil)
 		f := b.reasoned(r, "FILENAME:INVALID")
@@ -237,9 +242,11 @@ func checkCreateMissing(b *checker, name string) {
 }
 
 // releases are the targets that clients have offered, and those after them.
-var releases = []string{"6.0", "6.1", "7.0", "8.0", "9.0", "10.0", "11.0", "12.0", "13.0", "14.0", "15.0", "16.0", "17.0", "18.0", "19.0"}
+var releases = []string{"6.0", "6.1", "7.0", "8.0", "9.0", "10.0", "11.0", "12.0", "13.0", "14.0", "15.0", "16.0",
+	"17.0", "18.0", "19.0"}
 
-// problems are a call's parameters, with what is wrong with them: how many things at least, and reasons that must be among them.
+// problems are a call's parameters, with what is wrong with them: how many things at least, and reasons that must be
+// among them.
 type problems struct {
 	params  params
 	least   int
@@ -250,7 +257,8 @@ type problems struct {
 func (b *checker) counted(r reply, p problems) {
 	b.object(r)
 	if n := len(r.failures()); n < p.least {
-		b.wrong(r.What, fmt.Sprintf("%d failures, one object for each problem", p.least), fmt.Sprintf("%d: %s", n, r.Summary()))
+		b.wrong(r.What, fmt.Sprintf("%d failures, one object for each problem", p.least),
+			fmt.Sprintf("%d: %s", n, r.Summary()))
 	}
 	for _, reason := range p.reasons {
 		b.reasoned(r, reason)

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,10 +22,14 @@ type keyWay struct {
 var keyWays = []keyWay{
 	{"keys-file", "5.1", EvidenceDocumented, "ssh_keys may be a multipart file, with request and key in the query.",
 		func(b *checker, auth params, keys string) raw.Call { return b.composeAccess(auth, keys) }},
-	{"keys-file-and-fields", "5.1", EvidenceDocumented, "ssh_keys may be a multipart file beside the fields request and key.",
+	{"keys-file-and-fields", "5.1", EvidenceDocumented,
+		"ssh_keys may be a multipart file beside the fields request and key.",
 		func(b *checker, auth params, keys string) raw.Call {
-			c := raw.Call{Method: "POST", URL: b.methodURL("request_sftp_access"), What: "POST request_sftp_access " + auth.String() + " with ssh_keys as a file, all multipart"}
-			c.ContentType, c.Body = multipartBody(auth, &filePart{field: "ssh_keys", filename: "id.pub", ctype: "application/octet-stream", data: []byte(keys)})
+			c := raw.Call{Method: "POST", URL: b.methodURL("request_sftp_access"),
+				What: "POST request_sftp_access " + auth.String() + " with ssh_keys as a file, all multipart"}
+			c.ContentType, c.Body = multipartBody(auth,
+				&filePart{field: "ssh_keys", filename: "id.pub", ctype: "application/octet-stream",
+					data: []byte(keys)})
 			return c
 		}},
 	{"keys-multipart-field", "5.1", EvidenceObserved, "ssh_keys may be a plain multipart field.",
@@ -60,7 +63,8 @@ func (b *checker) opensWith(req request, sent string, r reply, key ssh.Signer) {
 	conn := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login with the key sent"})
 	b.reached(a.addr(), conn)
 	if !conn.Login.OK {
-		b.wrong(sent+" and then a login with the "+key.PublicKey().Type()+" key", "the server to let "+a.user+" in at "+a.addr(), conn.Login.Err)
+		b.wrong(sent+" and then a login with the "+key.PublicKey().Type()+" key",
+			"the server to let "+a.user+" in at "+a.addr(), conn.Login.Err)
 	}
 }
 
@@ -71,8 +75,10 @@ func (b *checker) accessReply() (request, reply) {
 }
 
 // answerKey makes the check of one key of the answer; judge says what is wanted in place of a wrong value.
-func answerKey(name, row string, evidence Evidence, says string, judge func(v any, req request, m map[string]any) string) check {
-	return check{id: "sftp-access/" + strings.ReplaceAll(name, "_", "-"), rows: rows("5.4", row), evidence: evidence, says: says, needs: needsSFTP, gentle: evidence != EvidenceAssumed,
+func answerKey(name, row string, evidence Evidence, says string,
+	judge func(v any, req request, m map[string]any) string) check {
+	return check{id: "sftp-access/" + strings.ReplaceAll(name, "_", "-"), rows: rows("5.4", row), evidence: evidence,
+		says: says, needs: needsSFTP, gentle: evidence != EvidenceAssumed,
 		run: func(b *checker) {
 			req, r := b.accessReply()
 			if want := judge(r.request()[name], req, r.request()); want != "" {
@@ -83,15 +89,23 @@ func answerKey(name, row string, evidence Evidence, says string, judge func(v an
 
 func sftpAccessChecks() []check {
 	checks := []check{
-		{id: "sftp-access/answer", rows: rows("5.3", "5.4"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: true,
-			says: "request_sftp_access in draft answers the object request with all that a login needs.",
-			run:  checkSFTPAccessAnswer},
-		answerKey("hostname", "5.6", EvidenceObserved, "hostname is the host's name or address, without a port.", checkSFTPAccessHostname),
-		answerKey("sftp_port", "5.6", EvidenceObserved, "sftp_port is a port number, or a string of its digits: known clients use int(sftp_port).", checkSFTPAccessSFTPPort),
+		{id: "sftp-access/answer", rows: rows("5.3", "5.4"), evidence: EvidenceDocumented, needs: needsSFTP,
+			gentle: true,
+			says:   "request_sftp_access in draft answers the object request with all that a login needs.",
+			run:    checkSFTPAccessAnswer},
+		answerKey("hostname", "5.6", EvidenceObserved, "hostname is the host's name or address, without a port.",
+			checkSFTPAccessHostname),
+		answerKey("sftp_port", "5.6", EvidenceObserved,
+			"sftp_port is a port number, or a string of its digits: known clients use int(sftp_port).",
+			checkSFTPAccessSFTPPort),
 		answerKey("sftp_user", "5.5", EvidenceDocumented, "sftp_user is user_<id>.", checkSFTPAccessSFTPUser),
-		answerKey("shared_file", "5.5", EvidenceDocumented, "shared_file is the filename given to create.", checkSFTPAccessSharedFile),
-		answerKey("request_id", "5.4", EvidenceDocumented, "request_id is the request's id.", checkSFTPAccessRequestID),
-		answerKey("sample_command", "5.5", EvidenceDocumented, "sample_command is sftp -P <port> <user>@<hostname>, with what the answer itself has.", checkSFTPAccessSampleCommand),
+		answerKey("shared_file", "5.5", EvidenceDocumented, "shared_file is the filename given to create.",
+			checkSFTPAccessSharedFile),
+		answerKey("request_id", "5.4", EvidenceDocumented, "request_id is the request's id.",
+			checkSFTPAccessRequestID),
+		answerKey("sample_command", "5.5", EvidenceDocumented,
+			"sample_command is sftp -P <port> <user>@<hostname>, with what the answer itself has.",
+			checkSFTPAccessSampleCommand),
 		{id: "sftp-access/number-types", rows: rows("5.6"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "sftp_port is a number and request_id an integer.",
 			run:  checkSFTPAccessNumberTypes},
@@ -102,14 +116,16 @@ func sftpAccessChecks() []check {
 			says: "Without ssh_keys, or with nothing in it, the failure is SSH_KEYS:MISSING.",
 			run:  checkSFTPAccessMissingKeys},
 		{id: "sftp-access/keys-invalid", rows: rows("2"), evidence: EvidenceAssumed, needs: needsSFTP,
-			says: "A line that is no key is refused with SSH_KEYS:INVALID, its number and itself, cut at 80 characters.",
-			run:  checkSFTPAccessKeysInvalid},
+			says: "A line that is no key is refused with SSH_KEYS:INVALID, its number and itself, cut at 80 " +
+				"characters.",
+			run: checkSFTPAccessKeysInvalid},
 		{id: "sftp-access/keys-with-comments", rows: rows("5.1"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "ssh_keys may have blank lines and lines that begin with #.",
 			run:  checkSFTPAccessKeysWithComments},
-		{id: "sftp-access/no-key-in-comments", rows: rows("5.1", "5.10"), evidence: EvidenceDocumented, needs: needsSFTP,
-			says: "A key in a line that begins with # opens nothing.",
-			run:  checkSFTPAccessNoKeyInComments},
+		{id: "sftp-access/no-key-in-comments", rows: rows("5.1", "5.10"), evidence: EvidenceDocumented,
+			needs: needsSFTP,
+			says:  "A key in a line that begins with # opens nothing.",
+			run:   checkSFTPAccessNoKeyInComments},
 		{id: "sftp-access/several-keys", rows: rows("5.1"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "Each of several keys opens the share.",
 			run:  checkSFTPAccessSeveralKeys},
@@ -119,22 +135,27 @@ func sftpAccessChecks() []check {
 		{id: "sftp-access/replaces-keys", rows: rows("5.7"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "A second call replaces the keys: the first ones open nothing any more.",
 			run:  checkSFTPAccessReplacesKeys},
-		{id: "sftp-access/only-draft-and-done", rows: rows("5.3"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites | needsProcess,
-			says: "While the upgrade goes on, request_sftp_access is refused.",
-			run:  checkSFTPAccessOnlyDraftAndDone},
-		{id: "sftp-access/state-invalid", rows: rows("2", "5.3"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites | needsProcess,
-			says: "While the upgrade goes on, request_sftp_access is refused with STATE:INVALID.",
-			run:  checkSFTPAccessStateInvalid},
-		{id: "sftp-access/ends", rows: rows("5.18"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites | needsProcess,
-			says: "When the request leaves draft the access ends: open sessions are closed, and login is refused.",
-			run:  checkSFTPAccessEnds},
+		{id: "sftp-access/only-draft-and-done", rows: rows("5.3"), evidence: EvidenceDocumented,
+			needs: needsSFTP | needsWrites | needsProcess,
+			says:  "While the upgrade goes on, request_sftp_access is refused.",
+			run:   checkSFTPAccessOnlyDraftAndDone},
+		{id: "sftp-access/state-invalid", rows: rows("2", "5.3"), evidence: EvidenceAssumed,
+			needs: needsSFTP | needsWrites | needsProcess,
+			says:  "While the upgrade goes on, request_sftp_access is refused with STATE:INVALID.",
+			run:   checkSFTPAccessStateInvalid},
+		{id: "sftp-access/ends", rows: rows("5.18"), evidence: EvidenceAssumed,
+			needs: needsSFTP | needsWrites | needsProcess,
+			says:  "When the request leaves draft the access ends: open sessions are closed, and login is refused.",
+			run:   checkSFTPAccessEnds},
 	}
 	for _, w := range keyWays {
-		checks = append(checks, check{id: "sftp-access/" + w.id, rows: rows(w.row), evidence: w.evidence, says: w.says, needs: needsSFTP,
-			run: func(b *checker) { checkSFTPAccessKeyWay(b, w) }})
+		checks = append(checks, check{id: "sftp-access/" + w.id, rows: rows(w.row), evidence: w.evidence, says: w.says,
+			needs: needsSFTP,
+			run:   func(b *checker) { checkSFTPAccessKeyWay(b, w) }})
 	}
 	for _, kind := range []string{"rsa", "ecdsa", "ed25519"} {
-		checks = append(checks, check{id: "sftp/login-" + kind, rows: rows("5.2", "5.10"), evidence: EvidenceDocumented, needs: needsSFTP, gentle: kind == "ed25519",
+		checks = append(checks, check{id: "sftp/login-" + kind, rows: rows("5.2", "5.10"),
+			evidence: EvidenceDocumented, needs: needsSFTP, gentle: kind == "ed25519",
 			says: "A listed " + kind + " key opens the share.",
 			run:  func(b *checker) { checkSFTPLogin(b, kind) }})
 	}
@@ -190,7 +211,8 @@ func checkSFTPAccessRequestID(v any, req request, _ map[string]any) string {
 }
 
 func checkSFTPAccessSampleCommand(v any, _ request, m map[string]any) string {
-	if want := fmt.Sprintf("sftp -P %s %s@%s", number(m["sftp_port"]), text(m["sftp_user"]), text(m["hostname"])); v != want {
+	if want := fmt.Sprintf("sftp -P %s %s@%s", number(m["sftp_port"]), text(m["sftp_user"]),
+		text(m["hostname"])); v != want {
 		return show(want)
 	}
 	return ""
@@ -220,11 +242,14 @@ func checkSFTPAccessKeysInvalid(b *checker) {
 	req := b.create()
 	long := strings.Repeat("x", 100)
 	for _, line := range []string{"not a key", "ssh-ed25519 AAAA", long} {
-		r := readReply(b.must(b.composeAccess(req.auth(), "# keys\n"+raw.KeyLine(raw.NewKey("ed25519"))+"\n"+line+"\n")))
+		r := readReply(b.must(b.composeAccess(req.auth(),
+			"# keys\n"+raw.KeyLine(raw.NewKey("ed25519"))+"\n"+line+"\n")))
 		f := b.reasoned(r, "SSH_KEYS:INVALID")
 		value := text(f["value"])
-		if number(f["line"]) != "3" || !strings.HasPrefix(value, line[:min(len(line), 79)]) || len([]rune(value)) > 81 {
-			b.wrong(fmt.Sprintf("request_sftp_access with the third line %.20q…", line), "SSH_KEYS:INVALID with line 3 and the value", show(map[string]any(f)))
+		if number(f["line"]) != "3" || !strings.HasPrefix(value, line[:min(len(line), 79)]) ||
+			len([]rune(value)) > 81 {
+			b.wrong(fmt.Sprintf("request_sftp_access with the third line %.20q…", line),
+				"SSH_KEYS:INVALID with line 3 and the value", show(map[string]any(f)))
 		}
 	}
 	r := readReply(b.must(b.composeAccess(req.auth(), "# no key at all\n\n")))
@@ -307,7 +332,8 @@ func checkSFTPAccessEnds(b *checker) {
 		entered = b.entranceProblem(a, a.user, key, "the listed key after process", false)
 	})
 	if alive == nil || raw.IsStatus(alive) {
-		b.wrong("stat in a session opened before process", "the session closed by the server", fmt.Sprintf("an answer (%v)", alive))
+		b.wrong("stat in a session opened before process", "the session closed by the server",
+			fmt.Sprintf("an answer (%v)", alive))
 	}
 	if entered != "" {
 		b.failf("%s", entered)
@@ -322,55 +348,4 @@ func checkSFTPAccessKeyWay(b *checker, w keyWay) {
 func checkSFTPLogin(b *checker, kind string) {
 	req, key := b.draft(), raw.NewKey(kind)
 	b.opens(req, b.composeAccess(req.auth(), raw.KeyLine(key)+"\n"), key)
-}
-
-// whileUpgrading has a request processed, after before, and does f in a state between draft and the end. It returns when
-// f was done in such a state; a server that is never seen in one can't be judged.
-func (b *checker) whileUpgrading(before, f func(req request)) {
-	between := func(req request) bool {
-		state := text(b.status(req).request()["state"])
-		return state != "" && state != "draft" && !slices.Contains(finalStates, state)
-	}
-	// The state may move on with every status call, or with time: f counts when the state is still one between
-	// afterwards. Where each call moves it on, that is so only if none was made before.
-	for _, look := range []bool{false, true} {
-		req, _ := b.uploaded()
-		before(req)
-		b.mustProcess(req)
-		if look && !between(req) {
-			continue
-		}
-		if f(req); between(req) {
-			return
-		}
-	}
-	b.skipf("the upgrade is over at once: the server is never seen between draft and the end")
-}
-
-// entrance ends the check unless the login succeeds or is refused, as it should.
-func (b *checker) entrance(a access, user string, key ssh.Signer, what string, in bool) {
-	if problem := b.entranceProblem(a, user, key, what, in); problem != "" {
-		b.failf("%s", problem)
-	}
-}
-
-func (b *checker) entranceProblem(a access, user string, key ssh.Signer, what string, in bool) string {
-	c := b.enter(raw.Login{Addr: a.addr(), User: user, Auth: raw.WithKey(key), Who: "login with " + what})
-	b.reached(a.addr(), c)
-	switch {
-	case in && !c.Login.OK:
-		return fmt.Sprintf("sent a login as %s with %s; expected to be let in; came %s", user, what, c.Login.Err)
-	case !in && c.Login.OK:
-		return fmt.Sprintf("sent a login as %s with %s; expected to be refused; came the server let it in", user, what)
-	case !in && !c.Login.Refused:
-		return fmt.Sprintf("sent a login as %s with %s; expected a refusal in order; came %s", user, what, c.Login.Err)
-	}
-	return ""
-}
-
-// reached ends the check when there was nobody to log in to.
-func (b *checker) reached(addr string, c *raw.Conn) {
-	if !c.Login.OK && c.Login.HostKey == "" {
-		b.blocked("sftp/port", "no SSH server at %s: %s", addr, c.Login.Err)
-	}
 }

@@ -28,46 +28,60 @@ var forbidden = []forbiddenOp{
 
 func forbiddenCreate(c *session, name string) map[string]func() error {
 	ops := map[string]func() error{}
-	for _, path := range []string{"other.dump", "/other.dump", name + ".part", name + ".filepart", "." + name, "authorized_keys"} {
+	for _, path := range []string{"other.dump", "/other.dump", name + ".part", name + ".filepart",
+		"." + name, "authorized_keys"} {
 		ops["put "+path] = func() error { return c.Put(path, raw.OpenPut, raw.Blocks([]byte("x"), 0)) }
 	}
 	return ops
 }
 
 func forbiddenMkdir(c *session, name string) map[string]func() error {
-	return map[string]func() error{"mkdir sub": func() error { return c.Do("mkdir", raw.FxpMkdir, raw.Packet(nil).Str("/sub").Attrs(raw.Attrs{})) }}
+	return map[string]func() error{"mkdir sub": func() error {
+		return c.Do("mkdir",
+			raw.FxpMkdir, raw.Packet(nil).Str("/sub").Attrs(raw.Attrs{}))
+	}}
 }
 
 func forbiddenRmdir(c *session, name string) map[string]func() error {
-	return map[string]func() error{"rmdir /": func() error { return c.Do("rmdir", raw.FxpRmdir, raw.Packet(nil).Str("/")) }}
+	return map[string]func() error{"rmdir /": func() error {
+		return c.Do("rmdir",
+			raw.FxpRmdir, raw.Packet(nil).Str("/"))
+	}}
 }
 
 func forbiddenRemove(c *session, name string) map[string]func() error {
-	return map[string]func() error{"rm " + name: func() error { return c.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)) }}
+	return map[string]func() error{"rm " +
+		name: func() error { return c.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)) }}
 }
 
 func forbiddenRename(c *session, name string) map[string]func() error {
 	return map[string]func() error{
 		"rename": func() error { return c.Do("rename", raw.FxpRename, raw.Packet(nil).Str(name).Str("other.dump")) },
 		"posix-rename": func() error {
-			return c.Do("posix-rename", raw.FxpExtended, raw.Packet(nil).Str("posix-rename@openssh.com").Str(name).Str("/other.dump"))
+			return c.Do("posix-rename", raw.FxpExtended,
+				raw.Packet(nil).Str("posix-rename@openssh.com").Str(name).Str("/other.dump"))
 		},
 	}
 }
 
 func forbiddenLink(c *session, name string) map[string]func() error {
 	return map[string]func() error{"link": func() error {
-		return c.Do("hardlink", raw.FxpExtended, raw.Packet(nil).Str("hardlink@openssh.com").Str("/"+name).Str("/link"))
+		return c.Do("hardlink", raw.FxpExtended,
+			raw.Packet(nil).Str("hardlink@openssh.com").Str("/"+name).Str("/link"))
 	}}
 }
 
 func forbiddenSymlink(c *session, name string) map[string]func() error {
-	return map[string]func() error{"symlink": func() error { return c.Do("symlink", raw.FxpSymlink, raw.Packet(nil).Str("/etc/passwd").Str("/link")) }}
+	return map[string]func() error{"symlink": func() error {
+		return c.Do("symlink",
+			raw.FxpSymlink, raw.Packet(nil).Str("/etc/passwd").Str("/link"))
+	}}
 }
 
 func forbiddenWayOut(c *session, name string) map[string]func() error {
 	ops := map[string]func() error{}
-	for _, path := range []string{"/etc/passwd", "../../../../../../etc/passwd", "/../../../../etc/passwd", "..\\..\\etc\\passwd", "/proc/self/environ", "other.dump"} {
+	for _, path := range []string{"/etc/passwd", "../../../../../../etc/passwd", "/../../../../etc/passwd",
+		"..\\..\\etc\\passwd", "/proc/self/environ", "other.dump"} {
 		ops["get "+path] = func() error { _, err := c.Get(path, 0); return err }
 		ops["stat "+path] = func() error { _, err := c.Stat(raw.FxpStat, path); return err }
 	}
@@ -93,8 +107,8 @@ func (c *session) names() []string {
 	return names
 }
 
-// forbids ends the check unless the server denies each operation and the session goes on. If strict is true, the status
-// must be one that says so.
+// forbids ends the check unless the server denies each operation and the session goes on. If strict is true, the
+// status must be one that says so.
 func forbids(b *checker, f forbiddenOp, strict bool) {
 	data := someDump(1000)
 	c, name := b.filled(data)
@@ -115,7 +129,8 @@ func forbids(b *checker, f forbiddenOp, strict bool) {
 	}
 	// The session goes on, and nothing has changed.
 	if after := c.names(); !slices.Equal(before, after) {
-		b.wrong(strings.Join(sortedKeys(ops), ", "), fmt.Sprintf("the listing as before, %q", before), fmt.Sprintf("%q", after))
+		b.wrong(strings.Join(sortedKeys(ops), ", "), fmt.Sprintf("the listing as before, %q", before),
+			fmt.Sprintf("%q", after))
 	}
 	c.has(name, f.id, data)
 }
@@ -126,12 +141,15 @@ func sftpForbiddenChecks() []check {
 		checks = append(checks,
 			check{id: "sftp/" + f.id, rows: rows("5.13"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
 				says: f.says + " The session goes on.", run: func(b *checker) { forbids(b, f, false) }},
-			check{id: "sftp/" + f.id + "-status", rows: rows("5.13"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites,
-				says: f.says + " The status is permission denied, or no such file.", run: func(b *checker) { forbids(b, f, true) }})
+			check{id: "sftp/" + f.id + "-status", rows: rows("5.13"), evidence: EvidenceAssumed,
+				needs: needsSFTP | needsWrites,
+				says:  f.says + " The status is permission denied, or no such file.",
+				run:   func(b *checker) { forbids(b, f, true) }})
 	}
-	return append(checks, check{id: "sftp/no-such-file", rows: rows("5.13"), evidence: EvidenceObserved, needs: needsSFTP,
-		says: "What isn't there is reported as no such file or permission denied, in an open session.",
-		run:  checkSFTPNoSuchFile},
+	return append(checks, check{id: "sftp/no-such-file", rows: rows("5.13"), evidence: EvidenceObserved,
+		needs: needsSFTP,
+		says:  "What isn't there is reported as no such file or permission denied, in an open session.",
+		run:   checkSFTPNoSuchFile},
 		check{id: "sftp/no-paths-told", rows: rows("5.13"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "Error texts don't tell the server's own paths.",
 			run:  checkSFTPNoPathsTold})
@@ -150,7 +168,8 @@ func checkSFTPNoSuchFile(b *checker) {
 func checkSFTPNoPathsTold(b *checker) {
 	c, _ := b.filled(someDump(1000))
 	_, err := c.Open("/other/x.dump", raw.OpenPut)
-	if err != nil && (strings.Contains(err.Error(), "/tmp") || strings.Contains(err.Error(), "/var") || strings.Contains(err.Error(), "/home")) {
+	if err != nil && (strings.Contains(err.Error(), "/tmp") || strings.Contains(err.Error(), "/var") ||
+		strings.Contains(err.Error(), "/home")) {
 		b.wrong("put /other/x.dump", "a text without local paths", err.Error())
 	}
 }

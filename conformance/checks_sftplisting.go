@@ -67,18 +67,21 @@ func (c *session) has(name, did string, data []byte) {
 
 func (c *session) same(did string, got, data []byte) {
 	if d := raw.FirstDifference(got, data); d >= 0 || len(got) != len(data) {
-		c.b.wrong(did, fmt.Sprintf("the file to be the %d bytes written", len(data)), fmt.Sprintf("%d bytes, different from offset %d", len(got), d))
+		c.b.wrong(did, fmt.Sprintf("the file to be the %d bytes written", len(data)),
+			fmt.Sprintf("%d bytes, different from offset %d", len(got), d))
 	}
 }
 
 var (
-	longForm = regexp.MustCompile(`^(\S{10})[.+@]? +(\d+) +(\S+) +(\S+) +(\d+) +([A-Z][a-z]{2}) +(\d{1,2}) +(\d{2}:\d{2}|\d{4}) (.+)$`)
+	longForm = regexp.MustCompile(`^(\S{10})[.+@]? +(\d+) +(\S+) +(\S+) +(\d+) ` +
+		`+([A-Z][a-z]{2}) +(\d{1,2}) +(\d{2}:\d{2}|\d{4}) (.+)$`)
 	// dayFirst is the order that a widely used server library writes; clients read both.
 	dayFirst = regexp.MustCompile(` (\d{1,2}) +([A-Z][a-z]{2}) +(\d{2}:\d{2}|\d{4}) `)
 	months   = "JanFebMarAprMayJunJulAugSepOctNovDec"
 )
 
-// longParts are the fields of a line of ls -l: mode, links, owner, group, size, month, day, time, name; nil when it is none.
+// longParts are the fields of a line of ls -l: mode, links, owner, group, size, month, day, time, name; nil when it is
+// none.
 func longParts(line string) []string {
 	return longForm.FindStringSubmatch(dayFirst.ReplaceAllString(line, " $2 $1 $3 "))
 }
@@ -115,8 +118,9 @@ func sftpListingChecks() []check {
 			says: "The shared file is there from the start, with size 0.",
 			run:  checkSFTPListFromStart},
 		{id: "sftp/longname", rows: rows("5.21"), evidence: EvidenceObserved, needs: needsSFTP,
-			says: "The long name of a listing is a proper line of ls -l: several clients read size and mode only from it.",
-			run:  checkSFTPLongname},
+			says: "The long name of a listing is a proper line of ls -l: several clients read size and mode only " +
+				"from it.",
+			run: checkSFTPLongname},
 		{id: "sftp/unicode-name", rows: rows("5.5", "5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "A shared file with spaces and letters of any script in its name can be listed, written and read.",
 			run:  checkSFTPUnicodeName},
@@ -238,9 +242,11 @@ func checkSFTPLongname(b *checker) {
 	e := c.entry("/", name)
 	m := longParts(e.Long)
 	if m == nil {
-		b.wrong("ls /", "a long name like -rw-rw-rw-    1 0        0          849920 Aug 30 15:58 "+name, fmt.Sprintf("%q", e.Long))
+		b.wrong("ls /", "a long name like -rw-rw-rw-    1 0        0          849920 Aug 30 15:58 "+name,
+			fmt.Sprintf("%q", e.Long))
 	}
-	want := map[string][2]string{"mode": {m[1], "-rw-rw-rw-"}, "size": {m[5], strconv.Itoa(listedSize)}, "name": {m[9], name}}
+	want := map[string][2]string{"mode": {m[1], "-rw-rw-rw-"}, "size": {m[5], strconv.Itoa(listedSize)},
+		"name": {m[9], name}}
 	for what, v := range want {
 		if v[0] != v[1] {
 			b.wrong("ls /", "a long name with the "+what+" "+v[1], fmt.Sprintf("%q", e.Long))
@@ -262,7 +268,8 @@ func checkSFTPUnicodeName(b *checker) {
 	if err := c.Put(req.filename(), raw.OpenPut, raw.Blocks(data, 0)); err != nil {
 		b.wrong("put "+req.filename(), "success", err.Error())
 	}
-	if list, err := c.List("/"); err != nil || !slices.ContainsFunc(list, func(e raw.Entry) bool { return e.Name == req.filename() }) {
+	if list, err := c.List("/"); err != nil ||
+		!slices.ContainsFunc(list, func(e raw.Entry) bool { return e.Name == req.filename() }) {
 		b.wrong("ls /", "the file "+req.filename(), fmt.Sprintf("%v %v", list, err))
 	}
 	c.has(req.filename(), "put "+req.filename(), data)

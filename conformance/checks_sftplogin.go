@@ -61,7 +61,8 @@ func sftpLoginChecks() []check {
 
 func checkSFTPForeignKey(b *checker) {
 	a := b.access(b.draft(), raw.NewKey("ed25519"))
-	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(raw.NewKey("ed25519")), Who: "login with a key that was not listed"})
+	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(raw.NewKey("ed25519")),
+		Who: "login with a key that was not listed"})
 }
 
 func checkSFTPCrossRequest(b *checker) {
@@ -77,20 +78,24 @@ func checkSFTPNoAccessAsked(b *checker) {
 	a := b.access(b.create(), key)
 	quiet := b.create()
 	for _, user := range []string{"user_" + quiet.id, "user_999999999", "root", a.user + "0", "user_", ""} {
-		b.refusedLogin(raw.Login{Addr: a.addr(), User: user, Auth: raw.WithKey(key), Who: "login with another request's key"})
+		b.refusedLogin(raw.Login{Addr: a.addr(), User: user, Auth: raw.WithKey(key),
+			Who: "login with another request's key"})
 	}
 }
 
 func checkSFTPPassword(b *checker) {
 	a := b.access(b.draft(), raw.NewKey("ed25519"))
-	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.Password("conformance")}, Who: "login with a password"})
-	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.Password("")}, Who: "login with an empty password"})
+	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.Password("conformance")},
+		Who: "login with a password"})
+	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.Password("")},
+		Who: "login with an empty password"})
 }
 
 func checkSFTPPasswordKey(b *checker) {
 	req := b.create()
 	a := b.access(req, raw.NewKey("ed25519"))
-	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.Password(req.key)}, Who: "login with the request's key as password"})
+	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.Password(req.key)},
+		Who: "login with the request's key as password"})
 }
 
 func checkSFTPKeyboardInteractive(b *checker) {
@@ -98,7 +103,8 @@ func checkSFTPKeyboardInteractive(b *checker) {
 	answer := func(_, _ string, questions []string, _ []bool) ([]string, error) {
 		return make([]string, len(questions)), nil
 	}
-	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.KeyboardInteractive(answer)}, Who: "keyboard-interactive login"})
+	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.KeyboardInteractive(answer)},
+		Who: "keyboard-interactive login"})
 }
 
 func checkSFTPNoAuthentication(b *checker) {
@@ -121,10 +127,12 @@ func checkSFTPLoginAmongOthers(b *checker) {
 func checkSFTPHostKey(b *checker) {
 	key := raw.NewKey("ed25519")
 	a := b.access(b.draft(), key)
-	c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), HostKeys: []string{ssh.KeyAlgoECDSA256}, Who: "login accepting ecdsa-sha2-nistp256 only"})
+	c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key),
+		HostKeys: []string{ssh.KeyAlgoECDSA256}, Who: "login accepting ecdsa-sha2-nistp256 only"})
 	if !c.Login.OK || c.Login.KeyType != ssh.KeyAlgoECDSA256 {
 		b.session(a, key) // blocked if nothing gets in
-		b.wrong("a connection that accepts host keys of type ecdsa-sha2-nistp256 only", "such a host key", strings.TrimSpace(c.Login.KeyType+" "+c.Login.Err))
+		b.wrong("a connection that accepts host keys of type ecdsa-sha2-nistp256 only", "such a host key",
+			strings.TrimSpace(c.Login.KeyType+" "+c.Login.Err))
 	}
 }
 

@@ -56,8 +56,9 @@ func sftpSessionChecks() []check {
 			says: "When the SFTP session ends the server sends exit-status 0: some clients report failure without it.",
 			run:  checkSFTPExitStatus},
 		{id: "sftp/exec-refused", rows: rows("5.20", "5.19"), evidence: EvidenceObserved, needs: needsSFTP,
-			says: "exec is refused cleanly, and SFTP goes on afterwards on the same connection: some clients try it first.",
-			run:  checkSFTPExecRefused},
+			says: "exec is refused cleanly, and SFTP goes on afterwards on the same connection: some clients try it " +
+				"first.",
+			run: checkSFTPExecRefused},
 		{id: "sftp/shell-refused", rows: rows("5.19"), evidence: EvidenceAssumed, needs: needsSFTP,
 			says: "A shell is refused, and the server goes on.",
 			run:  checkSFTPShellRefused},
@@ -79,7 +80,8 @@ func checkSFTPExitStatus(b *checker) {
 	c.mustPut(req.filename(), someDump(1000))
 	out := c.End()
 	if !out.Closed || out.Status != 0 {
-		b.wrong("the end of an SFTP session", "exit-status 0 and the channel closed", fmt.Sprintf("status %d, closed %v (-1: none was sent)", out.Status, out.Closed))
+		b.wrong("the end of an SFTP session", "exit-status 0 and the channel closed",
+			fmt.Sprintf("status %d, closed %v (-1: none was sent)", out.Status, out.Closed))
 	}
 }
 
@@ -127,5 +129,6 @@ func checkSFTPForwardingRefused(b *checker) {
 }
 
 func checkSFTPOtherSubsystem(b *checker) {
-	refusedRun(b, "the subsystem netconf", loggedIn(b).Request("subsystem", ssh.Marshal(struct{ Name string }{"netconf"})))
+	refusedRun(b, "the subsystem netconf",
+		loggedIn(b).Request("subsystem", ssh.Marshal(struct{ Name string }{"netconf"})))
 }

@@ -16,31 +16,6 @@ func (b *checker) wrote(did string, err error) {
 	}
 }
 
-const appendBase = 100_003 // bytes that are there before the checks append
-
-// appends makes the check of appending with the flag APPEND in many writes at once, whose offsets are offset's: given each
-// write's number and where in the appended bytes it begins. Whatever they say, each write goes to the end.
-func appends(id, how string, offset func(i int, at int64) int64) check {
-	return check{id: "sftp/" + id, rows: rows("5.12"), evidence: EvidenceObserved, needs: needsSFTP | needsWrites,
-		says: "With the flag APPEND each write goes to the end, in the order in which they come: " + how + ".",
-		run: func(b *checker) {
-			req := b.create()
-			c, data := b.sftp(req), someDump(300_001)
-			c.mustPut(req.filename(), data[:appendBase])
-			c.appends(data[appendBase:], req.filename(), how, offset)
-			c.has(req.filename(), "put of 100003 bytes and appending the rest with "+how, data)
-		}}
-}
-
-// appends ends the check unless the server takes the writes that append data.
-func (c *session) appends(data []byte, name, how string, offset func(i int, at int64) int64) {
-	bs := raw.Blocks(data, 0)
-	for i := range bs {
-		bs[i].Offset = offset(i, bs[i].Offset)
-	}
-	c.b.wrote("appending with "+how, c.Put(name, raw.OpenResume, bs))
-}
-
 const writtenSize = 300_001 // bytes of most files that are written: ten blocks, the last one short
 
 // writeCheck makes a check of writing to the shared file of a draft.
@@ -55,31 +30,55 @@ func writeCheck(id, row string, evidence Evidence, says string, run func(b *chec
 func sftpWriteChecks() []check {
 	return []check{
 		writeCheck("put", "5.12", EvidenceDocumented, "put writes the shared file whole.", checkSFTPPut),
-		writeCheck("put-path", "5.12", EvidenceDocumented, "The shared file may be called name, /name and ./name.", checkSFTPPutPath),
-		writeCheck("put-bytes", "5.12", EvidenceDocumented, "Whatever bytes are written, are kept.", checkSFTPPutBytes),
-		writeCheck("put-without-creat", "5.12", EvidenceDocumented, "The shared file may be opened for writing without asking to create it.", checkSFTPPutWithoutCreat),
-		writeCheck("large", "5.12", EvidenceDocumented, "A file of some megabytes is taken, with many writes on their way at once.", checkSFTPLarge),
-		writeCheck("overwrite", "5.12", EvidenceDocumented, "put over a longer file leaves only the new one.", checkSFTPOverwrite),
-		writeCheck("truncate", "5.12", EvidenceDocumented, "Opening for writing with truncation empties the file.", checkSFTPTruncate),
-		writeCheck("truncate-setstat", "5.12", EvidenceAssumed, "Setting the size cuts the shared file.", checkSFTPTruncateSetstat),
-		writeCheck("no-truncate", "5.12", EvidenceDocumented, "Opening for writing without truncation keeps what is there.", checkSFTPNoTruncate),
-		writeCheck("resume", "5.12", EvidenceDocumented, "put -a goes on at the file's present size.", checkSFTPResume),
-		writeCheck("resume-append", "5.12", EvidenceObserved, "Appending with the flag APPEND, with many writes at once, gives the file once: with offsets from the present size on, and with offset 0 in each.", checkSFTPResumeAppend),
+		writeCheck("put-path", "5.12", EvidenceDocumented, "The shared file may be called name, /name and ./name.",
+			checkSFTPPutPath),
+		writeCheck("put-bytes", "5.12", EvidenceDocumented, "Whatever bytes are written, are kept.",
+			checkSFTPPutBytes),
+		writeCheck("put-without-creat", "5.12", EvidenceDocumented,
+			"The shared file may be opened for writing without asking to create it.", checkSFTPPutWithoutCreat),
+		writeCheck("large", "5.12", EvidenceDocumented,
+			"A file of some megabytes is taken, with many writes on their way at once.", checkSFTPLarge),
+		writeCheck("overwrite", "5.12", EvidenceDocumented, "put over a longer file leaves only the new one.",
+			checkSFTPOverwrite),
+		writeCheck("truncate", "5.12", EvidenceDocumented, "Opening for writing with truncation empties the file.",
+			checkSFTPTruncate),
+		writeCheck("truncate-setstat", "5.12", EvidenceAssumed, "Setting the size cuts the shared file.",
+			checkSFTPTruncateSetstat),
+		writeCheck("no-truncate", "5.12", EvidenceDocumented,
+			"Opening for writing without truncation keeps what is there.", checkSFTPNoTruncate),
+		writeCheck("resume", "5.12", EvidenceDocumented, "put -a goes on at the file's present size.",
+			checkSFTPResume),
+		writeCheck("resume-append", "5.12", EvidenceObserved,
+			"Appending with the flag APPEND, with many writes at once, gives the file once: with offsets from the "+
+				"present size on, and with offset 0 in each.", checkSFTPResumeAppend),
 		appends("append", "offsets counted from 0", func(_ int, at int64) int64 { return at }),
-		appends("append-same-offset", "the size at the beginning as the offset of each write", func(int, int64) int64 { return appendBase }),
+		appends("append-same-offset", "the size at the beginning as the offset of each write",
+			func(int, int64) int64 { return appendBase }),
 		appends("append-out-of-order", "offsets in another order than the writes come in", func(i int, _ int64) int64 {
 			return appendBase + []int64{3, 0, 2, 1, 6, 5, 4}[i%7]*raw.BlockSize
 		}),
-		appends("append-backwards", "offsets that go down to 0", func(i int, _ int64) int64 { return max(0, appendBase-int64(i)*raw.BlockSize) }),
-		appends("append-behind", "offsets far behind the end", func(i int, at int64) int64 { return appendBase + 1<<20 + int64(i)<<30 + at }),
-		writeCheck("append-two-handles", "5.12", EvidenceObserved, "Writes through two handles opened with the flag APPEND each go to the end, in the order in which they come.", checkSFTPAppendTwoHandles),
-		writeCheck("resume-twice", "5.12", EvidenceDocumented, "A transfer may be resumed again and again.", checkSFTPResumeTwice),
-		writeCheck("out-of-order", "5.12", EvidenceObserved, "Writes in any order go to their offsets.", checkSFTPOutOfOrder),
-		writeCheck("rewrite-middle", "5.12", EvidenceDocumented, "A write in the middle changes that part only.", checkSFTPRewriteMiddle),
-		writeCheck("padded-write", "5.22", EvidenceObserved, "Bytes after the fields of a packet are ignored, as a widely used client pads WRITE.", checkSFTPPaddedWrite),
-		writeCheck("read-and-write", "5.12", EvidenceAssumed, "The shared file can be opened for reading and writing at once.", checkSFTPReadAndWrite),
-		writeCheck("read-back", "5.12", EvidenceDocumented, "The shared file can be read: parts, the end, and nothing behind it.", checkSFTPReadBack),
-		writeCheck("setstat", "5.14", EvidenceAssumed, "Setting times and permissions is accepted, and the mode stays.", checkSFTPSetstat),
+		appends("append-backwards", "offsets that go down to 0",
+			func(i int, _ int64) int64 { return max(0, appendBase-int64(i)*raw.BlockSize) }),
+		appends("append-behind", "offsets far behind the end",
+			func(i int, at int64) int64 { return appendBase + 1<<20 + int64(i)<<30 + at }),
+		writeCheck("append-two-handles", "5.12", EvidenceObserved,
+			"Writes through two handles opened with the flag APPEND each go to the end, in the order in which they "+
+				"come.", checkSFTPAppendTwoHandles),
+		writeCheck("resume-twice", "5.12", EvidenceDocumented, "A transfer may be resumed again and again.",
+			checkSFTPResumeTwice),
+		writeCheck("out-of-order", "5.12", EvidenceObserved, "Writes in any order go to their offsets.",
+			checkSFTPOutOfOrder),
+		writeCheck("rewrite-middle", "5.12", EvidenceDocumented, "A write in the middle changes that part only.",
+			checkSFTPRewriteMiddle),
+		writeCheck("padded-write", "5.22", EvidenceObserved,
+			"Bytes after the fields of a packet are ignored, as a widely used client pads WRITE.",
+			checkSFTPPaddedWrite),
+		writeCheck("read-and-write", "5.12", EvidenceAssumed,
+			"The shared file can be opened for reading and writing at once.", checkSFTPReadAndWrite),
+		writeCheck("read-back", "5.12", EvidenceDocumented,
+			"The shared file can be read: parts, the end, and nothing behind it.", checkSFTPReadBack),
+		writeCheck("setstat", "5.14", EvidenceAssumed,
+			"Setting times and permissions is accepted, and the mode stays.", checkSFTPSetstat),
 		{id: "sftp/next-session", rows: rows("5.12"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
 			says: "What one session has written, the next one sees and can resume.",
 			run:  checkSFTPNextSession},
@@ -89,9 +88,10 @@ func sftpWriteChecks() []check {
 		{id: "sftp/two-sessions", rows: rows("5.12"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites,
 			says: "Two sessions may be open on one share.",
 			run:  checkSFTPTwoSessions},
-		{id: "sftp/own-share", rows: rows("5.10", "5.11"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
-			says: "Each request's share is its own, also where two shared files have the same name.",
-			run:  checkSFTPOwnShare},
+		{id: "sftp/own-share", rows: rows("5.10", "5.11"), evidence: EvidenceDocumented,
+			needs: needsSFTP | needsWrites,
+			says:  "Each request's share is its own, also where two shared files have the same name.",
+			run:   checkSFTPOwnShare},
 		{id: "sftp/same-dump", rows: rows("5.17"), evidence: EvidenceAssumed, needs: needsSFTP | needsWrites,
 			says: "SFTP and HTTPS upload the same dump: the last completed write wins, and status describes it.",
 			run:  checkSFTPSameDump},
@@ -150,11 +150,13 @@ func checkSFTPTruncate(b *checker, c *session, name string) {
 func checkSFTPTruncateSetstat(b *checker, c *session, name string) {
 	data := someDump(writtenSize)
 	c.mustPut(name, data)
-	b.wrote("setstat size 5000", c.Do("setstat size", raw.FxpSetstat, raw.Packet(nil).Str(name).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 5000})))
+	b.wrote("setstat size 5000", c.Do("setstat size", raw.FxpSetstat,
+		raw.Packet(nil).Str(name).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 5000})))
 	c.has(name, "setstat size 5000", data[:5000])
 	h, err := c.Open(name, raw.FlagWrite)
 	b.wrote("open", err)
-	b.wrote("fsetstat size 1000", c.Do("fsetstat size", raw.FxpFsetstat, raw.Packet(nil).Str(h).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 1000})))
+	b.wrote("fsetstat size 1000", c.Do("fsetstat size", raw.FxpFsetstat,
+		raw.Packet(nil).Str(h).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 1000})))
 	b.wrote("close", c.CloseHandle(h))
 	c.has(name, "fsetstat size 1000", data[:1000])
 }
@@ -162,59 +164,13 @@ func checkSFTPTruncateSetstat(b *checker, c *session, name string) {
 func checkSFTPNoTruncate(b *checker, c *session, name string) {
 	data := someDump(writtenSize)
 	c.mustPut(name, data)
-	for _, flags := range []uint32{raw.FlagWrite, raw.FlagWrite | raw.FlagCreat, raw.FlagRead | raw.FlagWrite | raw.FlagCreat} {
+	for _, flags := range []uint32{raw.FlagWrite, raw.FlagWrite | raw.FlagCreat,
+		raw.FlagRead | raw.FlagWrite | raw.FlagCreat} {
 		h, err := c.Open(name, flags)
 		b.wrote("open"+raw.FlagNames(flags), err)
 		b.wrote("close", c.CloseHandle(h))
 		c.has(name, "open"+raw.FlagNames(flags)+", close", data)
 	}
-}
-
-func checkSFTPResume(b *checker, c *session, name string) {
-	data := someDump(writtenSize)
-	c.mustPut(name, data[:100_003])
-	b.wrote("put -a from 100003", c.Put(name, raw.FlagWrite|raw.FlagCreat, raw.Blocks(data[100_003:], 100_003)))
-	c.has(name, "put of 100003 bytes and put -a of the rest", data)
-}
-
-func checkSFTPResumeAppend(b *checker, c *session, name string) {
-	data := someDump(writtenSize)
-	const first, second = 100_003, 200_007
-	c.mustPut(name, data[:first])
-	b.wrote("appending from 100003", c.Put(name, raw.OpenResume, raw.Blocks(data[first:second], first)))
-	c.has(name, "put of 100003 bytes and appending with offsets from there", data[:second])
-	c.appends(data[second:], name, "offset 0 in each write", func(int, int64) int64 { return 0 })
-	c.has(name, "appending with offset 0 in each write", data)
-}
-
-func checkSFTPAppendTwoHandles(b *checker, c *session, name string) {
-	data := someDump(writtenSize)
-	c.mustPut(name, data[:appendBase])
-	var handles []string
-	for range 2 {
-		h, err := c.Open(name, raw.OpenResume)
-		b.wrote("open"+raw.FlagNames(raw.OpenResume), err)
-		handles = append(handles, h)
-	}
-	for i, bl := range raw.Blocks(data[appendBase:], 0) {
-		b.wrote("a write through one of two handles that append", c.Write(handles[i%2], []raw.Block{bl}))
-	}
-	for _, h := range handles {
-		b.wrote("close", c.CloseHandle(h))
-	}
-	c.has(name, "Writes through two handles that append", data)
-}
-
-func checkSFTPResumeTwice(b *checker, c *session, name string) {
-	data := someDump(writtenSize)
-	for from, step := 0, 77_777; from < len(data); from += step {
-		to := min(from+step, len(data))
-		b.wrote("put -a", c.Put(name, raw.FlagWrite|raw.FlagCreat, raw.Blocks(data[from:to], int64(from))))
-		if a, err := c.Stat(raw.FxpStat, name); err != nil || a.Size != uint64(to) {
-			b.wrong("put -a up to "+fmt.Sprint(to)+" and stat", "that size", fmt.Sprintf("%v %v", a, err))
-		}
-	}
-	c.has(name, "put -a in four parts", data)
 }
 
 func checkSFTPOutOfOrder(b *checker, c *session, name string) {
@@ -282,7 +238,8 @@ func checkSFTPSetstat(b *checker, c *session, name string) {
 	a := raw.Attrs{Flags: raw.AttrMode | raw.AttrTimes, Mode: 0o600, Atime: 1441782829, Mtime: 1441782829}
 	b.wrote("fsetstat of mode and times", c.Do("fsetstat", raw.FxpFsetstat, raw.Packet(nil).Str(h).Attrs(a)))
 	b.wrote("close", c.CloseHandle(h))
-	for _, a := range []raw.Attrs{{Flags: raw.AttrMode, Mode: 0o600}, {Flags: raw.AttrTimes, Mtime: 1441782829}, {Flags: raw.AttrOwner}} {
+	for _, a := range []raw.Attrs{{Flags: raw.AttrMode, Mode: 0o600}, {Flags: raw.AttrTimes, Mtime: 1441782829},
+		{Flags: raw.AttrOwner}} {
 		b.wrote("setstat of "+a.String(), c.Do("setstat", raw.FxpSetstat, raw.Packet(nil).Str(name).Attrs(a)))
 	}
 	if got, err := c.Stat(raw.FxpStat, name); err != nil || got.Mode&0o7777 != 0o666 {
@@ -302,7 +259,8 @@ func checkSFTPNextSession(b *checker) {
 	if got, err := c.Stat(raw.FxpStat, a.file); err != nil || got.Size != 200_000 {
 		b.wrong("put of 200000 bytes, and stat in the next session", "size 200000", fmt.Sprintf("%v %v", got, err))
 	}
-	b.wrote("put -a in the next session", c.Put(a.file, raw.FlagWrite|raw.FlagCreat, raw.Blocks(data[200_000:], 200_000)))
+	b.wrote("put -a in the next session",
+		c.Put(a.file, raw.FlagWrite|raw.FlagCreat, raw.Blocks(data[200_000:], 200_000)))
 	c.has(a.file, "put and, in the next session, put -a", data)
 }
 
@@ -329,7 +287,8 @@ func checkSFTPInterrupted(b *checker) {
 		b.pause(50 * time.Millisecond)
 	}
 	if err != nil || got.Size != sent {
-		b.wrong(fmt.Sprintf("%d bytes, all acknowledged, then the connection broken; stat in the next session", sent), "that size", fmt.Sprintf("%v %v", got, err))
+		b.wrong(fmt.Sprintf("%d bytes, all acknowledged, then the connection broken; stat in the next session", sent),
+			"that size", fmt.Sprintf("%v %v", got, err))
 	}
 	b.wrote("put -a after the break", c.Put(a.file, raw.OpenResume, raw.Blocks(data[sent:], sent)))
 	c.has(a.file, "put -a after a broken connection", data)

@@ -113,18 +113,21 @@ func isSizeOrNull(v any) string {
 	return ""
 }
 
-// unknownYet reports whether the value of a key may be null because nothing was uploaded yet. That it is [] instead is an assumption.
+// unknownYet reports whether the value of a key may be null because nothing was uploaded yet. That it is [] instead is
+// an assumption.
 func unknownYet(key string, m map[string]any) bool {
 	return key == "compressions" && m[key] == nil && m["filesize"] == nil
 }
 
 // statusKeys are the keys of the documented sample, in its order.
 var statusKeys = []statusKey{
-	{"id", isInt}, {"key", isString}, {"email", isString}, {"target", isString}, {"aim", isString}, {"filename", isString},
+	{"id", isInt}, {"key", isString}, {"email", isString}, {"target", isString}, {"aim", isString},
+	{"filename", isString},
 	{"timezone", isStringOrNull}, {"state", isString}, {"issue_stage", isString}, {"issue", isInt},
 	{"status_url", isURL}, {"notes_url", isURL}, {"original_sql_url", isURL}, {"original_dump_url", isURL},
 	{"upgraded_sql_url", isURL}, {"upgraded_dump_url", isURL}, {"modules_url", isURL},
-	{"filesize", isSizeOrNull}, {"database_uuid", isStringOrNull}, {"created_at", isTime}, {"estimated_time", isStringOrNull},
+	{"filesize", isSizeOrNull}, {"database_uuid", isStringOrNull}, {"created_at", isTime},
+	{"estimated_time", isStringOrNull},
 	{"processed_at", isTimeOrNull}, {"elapsed", isClock}, {"filestore", isBool}, {"customer_message", isStringOrNull},
 	{"database_version", isStringOrNull}, {"postgresql", isVersionOrNull}, {"compressions", isStrings},
 }
@@ -150,14 +153,17 @@ func statusChecks() []check {
 			run:  checkStatusOwnRequest},
 	}
 	for _, k := range statusKeys {
-		checks = append(checks, check{id: "status/" + k.name, rows: rows("7"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
+		checks = append(checks, check{id: "status/" + k.name, rows: rows("7"), evidence: EvidenceDocumented,
+			gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "status always has " + k.name + ", with a value of its type, from draft to the end.",
 			run:  func(b *checker) { checkStatusKey(b, k) }})
 	}
 	return append(checks,
-		check{id: "status/unchanging", rows: rows("7"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites | needsProcess | needsWait,
-			says: "id, key, email, target, aim, filename, timezone, created_at and the URLs stay the same from create to the end.",
-			run:  checkStatusUnchanging})
+		check{id: "status/unchanging", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
+			needs: needsWrites | needsProcess | needsWait,
+			says: "id, key, email, target, aim, filename, timezone, created_at and the URLs stay the same from " +
+				"create to the end.",
+			run: checkStatusUnchanging})
 }
 
 func checkStatusAnswer(b *checker) {
@@ -214,7 +220,9 @@ func checkStatusUnchanging(b *checker) {
 		first = saved.Status
 	}
 	for _, r := range append([]reply{j.atUpload}, j.polls...) {
-		for _, key := range []string{"id", "key", "email", "target", "aim", "filename", "timezone", "created_at", "issue", "status_url", "notes_url", "original_sql_url", "original_dump_url", "upgraded_sql_url", "upgraded_dump_url", "modules_url"} {
+		for _, key := range []string{"id", "key", "email", "target", "aim", "filename", "timezone", "created_at",
+			"issue", "status_url", "notes_url", "original_sql_url", "original_dump_url", "upgraded_sql_url",
+			"upgraded_dump_url", "modules_url"} {
 			if x, y := show(first[key]), show(r.request()[key]); r.object != nil && x != y {
 				b.wrong(fmt.Sprintf("status in state %s", text(r.request()["state"])), key+" unchanged: "+x, y)
 			}
@@ -257,7 +265,8 @@ func (b *checker) createdNow(req request) {
 	}
 	if least := slices.Min(off); least > 5*time.Minute {
 		if least < 15*time.Hour {
-			b.wrong(r.What, "created_at as the present time in UTC, "+r.At.UTC().Format(time.DateTime), show(r.request()["created_at"]))
+			b.wrong(r.What, "created_at as the present time in UTC, "+r.At.UTC().Format(time.DateTime),
+				show(r.request()["created_at"]))
 		}
 		b.skipf("the server's clock is another one: created_at is %s", created.Format(time.DateTime))
 	}
@@ -268,8 +277,10 @@ type urlForm struct{ key, path string }
 
 // urlForms are the URLs of a request.
 var urlForms = []urlForm{
-	{"status_url", "status"}, {"notes_url", "upgraded/notes"}, {"original_sql_url", "original/sql"}, {"original_dump_url", "original/archive"},
-	{"upgraded_sql_url", "upgraded/sql"}, {"upgraded_dump_url", "upgraded/archive"}, {"modules_url", "modules/archive"},
+	{"status_url", "status"}, {"notes_url", "upgraded/notes"}, {"original_sql_url", "original/sql"},
+	{"original_dump_url", "original/archive"},
+	{"upgraded_sql_url", "upgraded/sql"}, {"upgraded_dump_url", "upgraded/archive"},
+	{"modules_url", "modules/archive"},
 }
 
 // requestURL is the form of a request's URLs: base, region, id, key, path.
@@ -294,9 +305,10 @@ func urlPart(id, says string, wrong func(b *checker, req request, m []string) st
 func urlFormChecks() []check {
 	var checks []check
 	for _, f := range urlForms {
-		checks = append(checks, check{id: "url-form/" + f.key, rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
-			says: f.key + " is <base>/database/<region>/<id>/<key>/" + f.path + ".",
-			run:  func(b *checker) { checkURLForm(b, f) }})
+		checks = append(checks, check{id: "url-form/" + f.key, rows: rows("7"), evidence: EvidenceDocumented,
+			gentle: true,
+			says:   f.key + " is <base>/database/<region>/<id>/<key>/" + f.path + ".",
+			run:    func(b *checker) { checkURLForm(b, f) }})
 	}
 	return append(checks,
 		urlPart("base", "The URLs lead to the server that was asked, by its public base.", checkURLFormBase),
@@ -310,7 +322,8 @@ func checkURLForm(b *checker, f urlForm) {
 	got := text(r.request()[f.key])
 	m := requestURL.FindStringSubmatch(got)
 	if m == nil || m[3] != req.id || m[5] != f.path || m[4] != req.key && !sameEscaped(m[4], req.key) {
-		b.wrong(r.What, fmt.Sprintf("%s in the form %s/database/%s/%s/%s/%s", f.key, b.public, b.target.Region, req.id, req.key, f.path), show(r.request()[f.key]))
+		b.wrong(r.What, fmt.Sprintf("%s in the form %s/database/%s/%s/%s/%s",
+			f.key, b.public, b.target.Region, req.id, req.key, f.path), show(r.request()[f.key]))
 	}
 }
 

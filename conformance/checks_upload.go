@@ -30,7 +30,8 @@ func (b *checker) stored(req request) (raw.Answer, string) {
 	j := &lifecycle{b: b, req: req, ended: map[string]stop{}}
 	j.follow()
 	if a = b.fetch(b.reachable(u)); !a.OK() {
-		return a, fmt.Sprintf("nothing at original_dump_url, neither in draft (%s) nor in state %s (%s)", first, text(j.field("state")), a.Summary())
+		return a, fmt.Sprintf("nothing at original_dump_url, neither in draft (%s) nor in state %s (%s)",
+			first, text(j.field("state")), a.Summary())
 	}
 	return a, ""
 }
@@ -59,7 +60,8 @@ func (b *checker) holds(req request, sent string, dump []byte) {
 }
 
 // exact makes the check of one dump that goes up in one way and must arrive byte for byte.
-func exact(id, row string, evidence Evidence, says string, dump func(b *checker) []byte, change func(c *raw.Call)) check {
+func exact(id, row string, evidence Evidence, says string, dump func(b *checker) []byte,
+	change func(c *raw.Call)) check {
 	return check{id: "upload/" + id, rows: rows(row), evidence: evidence, says: says, needs: needsWrites,
 		run: func(b *checker) {
 			req := b.create()
@@ -89,46 +91,64 @@ func uploadChecks() []check {
 		{id: "upload/answer", rows: rows("4.1", "4.6"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "upload of a dump, with key and request in the query, succeeds.",
 			run:  checkUploadAnswer},
-		exact("bytes", "4.1", EvidenceDocumented, "The body is the dump, byte for byte, whatever bytes it has.", smallDump, nil),
-		exact("custom-format", "4.1", EvidenceDocumented, "A dump made by pg_dump -Fc arrives byte for byte.", (*checker).dump, nil),
+		exact("bytes", "4.1", EvidenceDocumented, "The body is the dump, byte for byte, whatever bytes it has.",
+			smallDump, nil),
+		exact("custom-format", "4.1", EvidenceDocumented, "A dump made by pg_dump -Fc arrives byte for byte.",
+			(*checker).dump, nil),
 		exact("line-ends", "4.1", EvidenceDocumented, "Line ends are kept: CRLF, CR, and the last one.",
 			func(*checker) []byte {
 				return sqlDump("9.4.5", []byte("-- one\r\n-- two\r-- three\n\r\n-- four\r\n\r\n"))
 			}, nil),
-		exact("first-and-last-bytes", "4.1", EvidenceDocumented, "Nothing is cut from the beginning or the end: spaces, line ends, NUL bytes.",
+		exact("first-and-last-bytes", "4.1", EvidenceDocumented,
+			"Nothing is cut from the beginning or the end: spaces, line ends, NUL bytes.",
 			func(*checker) []byte {
-				return append(append([]byte(" \t\r\n\n"), sqlDump("9.4.5", nil)...), "-- end \x00\x00 \t\r\n\r\n \n\x00\x1a"...)
+				return append(append([]byte(" \t\r\n\n"), sqlDump("9.4.5", nil)...),
+					"-- end \x00\x00 \t\r\n\r\n \n\x00\x1a"...)
 			}, nil),
 		exact("no-last-line-end", "4.1", EvidenceDocumented, "No line end is added at the end.",
 			func(*checker) []byte { return sqlDump("9.4.5", []byte("-- no line end")) }, nil),
 		exact("large", "4.1", EvidenceDocumented, "A dump of some megabytes arrives whole.",
 			func(*checker) []byte { return manyMiB(33) }, nil),
-		exact("form-looking", "4.2", EvidenceDocumented, "A body that looks like a form, sent as one, is still the dump.",
+		exact("form-looking", "4.2", EvidenceDocumented,
+			"A body that looks like a form, sent as one, is still the dump.",
 			func(*checker) []byte {
-				return append([]byte("request=1&key=x&a=%41+b&"), sqlDump("9.4.5", []byte("&request=2&key=y%3D%3D&c=+%2B"))...)
+				return append([]byte("request=1&key=x&a=%41+b&"),
+					sqlDump("9.4.5", []byte("&request=2&key=y%3D%3D&c=+%2B"))...)
 			}, withContentType(formType)),
-		exact("form-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of a form (curl's default) is taken as it is.", smallDump, withContentType(formType)),
-		exact("no-type", "4.2", EvidenceDocumented, "A dump without Content-Type is taken as it is.", smallDump, withContentType("")),
-		exact("odd-type", "4.2", EvidenceDocumented, "A dump with some other Content-Type is taken as it is.", smallDump, withContentType("application/x-gzip; charset=binary")),
-		exact("json-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of JSON is taken as it is.", smallDump, withContentType("application/json")),
-		exact("multipart-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of a multipart body is taken as it is.", smallDump, withContentType("multipart/form-data; boundary=dump")),
+		exact("form-type", "4.2", EvidenceDocumented,
+			"A dump with the Content-Type of a form (curl's default) is taken as it is.",
+			smallDump, withContentType(formType)),
+		exact("no-type", "4.2", EvidenceDocumented, "A dump without Content-Type is taken as it is.",
+			smallDump, withContentType("")),
+		exact("odd-type", "4.2", EvidenceDocumented, "A dump with some other Content-Type is taken as it is.",
+			smallDump, withContentType("application/x-gzip; charset=binary")),
+		exact("json-type", "4.2", EvidenceDocumented, "A dump with the Content-Type of JSON is taken as it is.",
+			smallDump, withContentType("application/json")),
+		exact("multipart-type", "4.2", EvidenceDocumented,
+			"A dump with the Content-Type of a multipart body is taken as it is.",
+			smallDump, withContentType("multipart/form-data; boundary=dump")),
 		{id: "upload/wrapped", rows: rows("4.1", "4.2"), evidence: EvidenceDocumented, needs: needsWrites,
-			says: "A body that a Content-Type calls a wrapping of something is stored as it came: a multipart form, gzip, zip, a form.",
-			run:  checkUploadWrapped},
-		exact("chunked", "4.3", EvidenceObserved, "A dump sent in chunks, without Content-Length, arrives whole.", func(b *checker) []byte { return sqlDump("9.4.5", b.random(300<<10)) },
+			says: "A body that a Content-Type calls a wrapping of something is stored as it came: a multipart form, " +
+				"gzip, zip, a form.",
+			run: checkUploadWrapped},
+		exact("chunked", "4.3", EvidenceObserved, "A dump sent in chunks, without Content-Length, arrives whole.",
+			func(b *checker) []byte { return sqlDump("9.4.5", b.random(300<<10)) },
 			func(c *raw.Call) { c.Chunked = true; c.What += " in chunks" }),
-		exact("expect-continue", "4.3", EvidenceDocumented, "A dump announced with Expect: 100-continue is taken.", func(b *checker) []byte { return sqlDump("9.4.5", b.random(100<<10)) },
+		exact("expect-continue", "4.3", EvidenceDocumented, "A dump announced with Expect: 100-continue is taken.",
+			func(b *checker) []byte { return sqlDump("9.4.5", b.random(100<<10)) },
 			func(c *raw.Call) {
 				c.Header = map[string][]string{"Expect": {"100-continue"}}
 				c.What += " with Expect: 100-continue"
 			}),
-		exact("put", "1.5", EvidenceAssumed, "A dump sent with PUT (curl -T) is taken.", smallDump, func(c *raw.Call) { c.Method = "PUT"; c.What = strings.Replace(c.What, "POST", "PUT", 1) }),
+		exact("put", "1.5", EvidenceAssumed, "A dump sent with PUT (curl -T) is taken.",
+			smallDump, func(c *raw.Call) { c.Method = "PUT"; c.What = strings.Replace(c.What, "POST", "PUT", 1) }),
 		{id: "upload/http-1.0", rows: rows("4.3"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A dump sent with HTTP/1.0 is taken.",
 			run:  checkUploadHTTP10},
-		{id: "upload/still-draft", rows: rows("4.7", "6.1"), evidence: EvidenceDocumented, gentle: true, needs: needsWrites,
-			says: "After an upload the state is still draft.",
-			run:  checkUploadStillDraft},
+		{id: "upload/still-draft", rows: rows("4.7", "6.1"), evidence: EvidenceDocumented, gentle: true,
+			needs: needsWrites,
+			says:  "After an upload the state is still draft.",
+			run:   checkUploadStillDraft},
 		{id: "upload/own-request", rows: rows("4.1"), evidence: EvidenceDocumented, needs: needsWrites,
 			says: "A dump belongs to its request: another request's upload doesn't touch it.",
 			run:  checkUploadOwnRequest},
@@ -158,7 +178,8 @@ func checkUploadAnswer(b *checker) {
 func checkUploadWrapped(b *checker) {
 	dump := sqlDump("9.4.5", []byte("-- wrapped\n"))
 	file, field := raw.Call{}, raw.Call{}
-	file.ContentType, file.Body = multipartBody(nil, &filePart{field: "dump", filename: "backup.sql", ctype: "application/octet-stream", data: dump})
+	file.ContentType, file.Body = multipartBody(nil,
+		&filePart{field: "dump", filename: "backup.sql", ctype: "application/octet-stream", data: dump})
 	field.ContentType, field.Body = multipartBody(params{"dump", string(dump)}, nil)
 	for _, c := range []raw.Call{file, field,
 		{ContentType: "application/gzip", Body: fixture("openchs.sql.gz")},
@@ -268,7 +289,8 @@ func (b *checker) mustRaw(c raw.Call, data []byte, half bool) raw.Answer {
 func (b *checker) rawUpload(c raw.Call, version, header string, sent []byte) []byte {
 	_, rest, _ := strings.Cut(c.URL, "://")
 	host, path, _ := strings.Cut(rest, "/")
-	head := fmt.Sprintf("POST /%s HTTP/%s\r\nHost: %s\r\nContent-Type: application/octet-stream\r\n%s\r\nConnection: close\r\n\r\n", path, version, host, header)
+	head := fmt.Sprintf("POST /%s HTTP/%s\r\nHost: %s\r\nContent-Type: application/octet-stream\r\n%s\r\n"+
+		"Connection: close\r\n\r\n", path, version, host, header)
 	return append([]byte(head), sent...)
 }
 

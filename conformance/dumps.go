@@ -28,12 +28,14 @@ func (b *checker) dump() []byte {
 	return fixture("openchs.cdump")
 }
 
-// sqlDump makes a plain dump of a database of the given PostgreSQL version that ends in the bytes of tail: a server that
-// looks at dumps finds one, whatever the tail holds. The pg_dump that made it is of another version.
+// sqlDump makes a plain dump of a database of the given PostgreSQL version that ends in the bytes of tail: a server
+// that looks at dumps finds one, whatever the tail holds. The pg_dump that made it is of another version.
 func sqlDump(version string, tail []byte) []byte {
 	var buf bytes.Buffer
-	fmt.Fprintf(&buf, "--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version %s\n-- Dumped by pg_dump version 10.23\n\n", version)
-	buf.WriteString("SET client_encoding = 'UTF8';\n\nCREATE TABLE res_users (id integer, login text);\n\nCOPY res_users (id, login) FROM stdin;\n1\tadmin\n\\.\n\n")
+	fmt.Fprintf(&buf, "--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version %s\n-- Dumped by "+
+		"pg_dump version 10.23\n\n", version)
+	buf.WriteString("SET client_encoding = 'UTF8';\n\nCREATE TABLE res_users (id integer, login text);\n\nCOPY " +
+		"res_users (id, login) FROM stdin;\n1\tadmin\n\\.\n\n")
 	buf.Write(tail)
 	return buf.Bytes()
 }

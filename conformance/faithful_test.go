@@ -8,8 +8,8 @@ import (
 	"github.com/upgrademock/upgrademock/conformance/internal/refserver"
 )
 
-// A faithful server that is not the emulator passes at every level, and one that chose otherwise wherever the contract leaves a
-// choice passes below assumed.
+// A faithful server that is not the emulator passes at every level, and one that chose otherwise wherever the contract
+// leaves a choice passes below assumed.
 func TestFaithful(t *testing.T) {
 	t.Parallel()
 	for i, tt := range []struct {
@@ -21,15 +21,18 @@ func TestFaithful(t *testing.T) {
 		{name: "as assumed", level: conformance.LevelAssumed},
 		{name: "with testing", level: conformance.LevelAssumed, steps: []string{"pending", "processing", "testing"}},
 		{name: "differently", level: conformance.LevelObserved, mutations: []string{"differently"}},
-		{name: "at once", level: conformance.LevelObserved, mutations: []string{"differently"}, steps: []string{"done"}},
-		{name: "slowly", level: conformance.LevelObserved, mutations: []string{"differently"}, steps: []string{"processing", "processing", "processing", "processing", "processing", "done"}},
+		{name: "at once", level: conformance.LevelObserved, mutations: []string{"differently"},
+			steps: []string{"done"}},
+		{name: "slowly", level: conformance.LevelObserved, mutations: []string{"differently"},
+			steps: []string{"processing", "processing", "processing", "processing", "processing", "done"}},
 		{name: "with a filestore", level: conformance.LevelObserved, mutations: []string{"filestore"}},
-		{name: "with one from the start", level: conformance.LevelObserved, mutations: []string{"filestore", "edition 13.0"}},
+		{name: "with one from the start", level: conformance.LevelObserved,
+			mutations: []string{"filestore", "edition 13.0"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			opts := &conformance.Options{Level: tt.level}
-			if raceEnabled && i > 0 { // everything takes several times as long: one whole run, and of the others what they differ in
+			if raceEnabled && i > 0 { // only what they differ in: each takes several times as long
 				opts.Run = regexp.MustCompile("^(process|urls|skip-test|sftp-access)/|done")
 			}
 			s := refserver.New(t, tt.mutations...)

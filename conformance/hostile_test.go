@@ -23,13 +23,27 @@ func TestRun_noSuchServer(t *testing.T) {
 		h    http.HandlerFunc
 		says string
 	}{
-		"a web site":    {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>Welcome to nginx!</html>") }, "Welcome to nginx"},
-		"not found":     {http.NotFound, "404"},
-		"a list":        {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "[]") }, "a list"},
-		"invalid UTF-8": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{\"failures\": [\"\xff\"]}") }, "UTF-8"},
-		"a redirect":    {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, "/login"},
-		"hangs":         {func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body); <-r.Context().Done() }, "no answer"},
-		"resets":        {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "closed the connection"},
+		"a web site": {func(w http.ResponseWriter,
+			_ *http.Request) {
+			io.WriteString(w, "<html>Welcome to nginx!</html>")
+		}, "Welcome to nginx"},
+		"not found": {http.NotFound, "404"},
+		"a list":    {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "[]") }, "a list"},
+		"invalid UTF-8": {func(w http.ResponseWriter,
+			_ *http.Request) {
+			io.WriteString(w, "{\"failures\": [\"\xff\"]}")
+		}, "UTF-8"},
+		"a redirect": {func(w http.ResponseWriter,
+			r *http.Request) {
+			http.Redirect(w, r, "/login", http.StatusFound)
+		}, "/login"},
+		"hangs": {func(_ http.ResponseWriter,
+			r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+		}, "no answer"},
+		"resets": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+			"closed the connection"},
 		"floods": {func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
 				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
@@ -55,11 +69,13 @@ func TestRun_noSuchServer(t *testing.T) {
 			if name == "hangs" || name == "flows for ever" {
 				limit = 300 * time.Millisecond // no call ends before, on whatever machine
 			}
-			rep, err := conformance.Run(t.Context(), conformance.Target{URL: srv.URL, Contract: contract}, &conformance.Options{CallTimeout: limit})
+			rep, err := conformance.Run(t.Context(), conformance.Target{URL: srv.URL, Contract: contract},
+				&conformance.Options{CallTimeout: limit})
 			if !errors.Is(err, conformance.ErrNoServer) || len(rep.Results) != 1 || rep.OK() {
 				t.Fatalf("error %v and %d results, want ErrNoServer and one", err, len(rep.Results))
 			}
-			if res := rep.Results[0]; !strings.Contains(res.Message, tt.says) || !strings.Contains(res.Message, srv.URL) {
+			if res := rep.Results[0]; !strings.Contains(res.Message, tt.says) ||
+				!strings.Contains(res.Message, srv.URL) {
 				t.Errorf("the message lacks %q or the URL: %s", tt.says, res.Message)
 			}
 		})
@@ -71,8 +87,10 @@ func TestRun_noSuchServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.Close()
-		rep, err := conformance.Run(t.Context(), conformance.Target{URL: "http://" + l.Addr().String(), Contract: contract}, nil)
-		if !errors.Is(err, conformance.ErrNoServer) || len(rep.Results) != 1 || rep.Results[0].Verdict != conformance.Error || !strings.Contains(rep.Results[0].Message, "refused") {
+		rep, err := conformance.Run(t.Context(),
+			conformance.Target{URL: "http://" + l.Addr().String(), Contract: contract}, nil)
+		if !errors.Is(err, conformance.ErrNoServer) || len(rep.Results) != 1 ||
+			rep.Results[0].Verdict != conformance.Error || !strings.Contains(rep.Results[0].Message, "refused") {
 			t.Errorf("error %v, results %+v", err, rep.Results)
 		}
 	})
@@ -84,19 +102,25 @@ func TestRun_noSuchServer(t *testing.T) {
 	}
 }
 
-// callTime is what a call may take in these tests: so much that a good answer is never late, also on a busy machine, and the tests
-// wait for few calls that hang.
+// callTime is what a call may take in these tests: so much that a good answer is never late, also on a busy machine,
+// and the tests wait for few calls that hang.
 const callTime = 10 * time.Second
 
 // A server that goes wrong in one place only: each check ends by itself and has a verdict of its own.
 func TestRun_goesWrongInPlaces(t *testing.T) {
 	t.Parallel()
 	for name, wrong := range map[string]func(w http.ResponseWriter, r *http.Request){
-		"status hangs":      func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"status is reset":   func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		"status floods":     func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 3<<20)) },
-		"status is garbage": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{\"failures\": \xff\xfe}") },
-		"status is deep":    func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Repeat("[", 100_000)) },
+		"status hangs":    func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"status is reset": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"status floods":   func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 3<<20)) },
+		"status is garbage": func(w http.ResponseWriter,
+			_ *http.Request) {
+			io.WriteString(w, "{\"failures\": \xff\xfe}")
+		},
+		"status is deep": func(w http.ResponseWriter,
+			_ *http.Request) {
+			io.WriteString(w, strings.Repeat("[", 100_000))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -111,9 +135,11 @@ func TestRun_goesWrongInPlaces(t *testing.T) {
 			}))
 			defer front.Close()
 			rep := run(t, conformance.Target{URL: front.URL, Contract: contract, PublicURL: s.URL()},
-				&conformance.Options{CallTimeout: callTime, Wait: time.Second, Run: regexp.MustCompile("^(status|create|process)/")})
+				&conformance.Options{CallTimeout: callTime, Wait: time.Second,
+					Run: regexp.MustCompile("^(status|create|process)/")})
 			if rep.Failed == 0 || rep.Passed == 0 || len(rep.Results) < 80 {
-				t.Errorf("%d passed, %d failed, %d errors, %d skipped", rep.Passed, rep.Failed, rep.Errors, rep.Skipped)
+				t.Errorf("%d passed, %d failed, %d errors, %d skipped",
+					rep.Passed, rep.Failed, rep.Errors, rep.Skipped)
 			}
 			for _, res := range rep.Results {
 				if res.ID == "status/answer" && res.Verdict != conformance.Fail {
@@ -131,7 +157,8 @@ func TestRun_goesWrongInPlaces(t *testing.T) {
 func TestRun_stopped(t *testing.T) {
 	t.Parallel()
 	s := refserver.New(t)
-	rep, _ := conformance.Run(t.Context(), conformance.Target{URL: s.URL(), Contract: contract}, &conformance.Options{Timeout: 100 * time.Millisecond})
+	rep, _ := conformance.Run(t.Context(), conformance.Target{URL: s.URL(), Contract: contract},
+		&conformance.Options{Timeout: 100 * time.Millisecond})
 	if rep.OK() || rep.Errors == 0 {
 		t.Errorf("%d passed, %d errors", rep.Passed, rep.Errors)
 	}
@@ -143,12 +170,14 @@ func TestRun_sftpHangs(t *testing.T) {
 	s := refserver.New(t, "sftp hangs")
 	begin := time.Now()
 	rep := run(t, conformance.Target{URL: s.URL(), Contract: contract},
-		&conformance.Options{CallTimeout: callTime, Run: regexp.MustCompile("^sftp/(session|root|put|exit-status|login-ed25519|exec-refused)$")})
+		&conformance.Options{CallTimeout: callTime,
+			Run: regexp.MustCompile("^sftp/(session|root|put|exit-status|login-ed25519|exec-refused)$")})
 	verdicts := map[string]conformance.Verdict{}
 	for _, res := range rep.Results {
 		verdicts[res.ID] = res.Verdict
 	}
-	if verdicts["sftp/session"] != conformance.Fail || verdicts["sftp/login-ed25519"] != conformance.Pass || verdicts["sftp/root"] != conformance.Skip {
+	if verdicts["sftp/session"] != conformance.Fail || verdicts["sftp/login-ed25519"] != conformance.Pass ||
+		verdicts["sftp/root"] != conformance.Skip {
 		t.Errorf("after %v: %v", time.Since(begin), verdicts)
 	}
 }
@@ -157,19 +186,22 @@ func TestRun_sftpHangs(t *testing.T) {
 func TestRun_endsBeforeTheChecks(t *testing.T) {
 	t.Parallel()
 	mock := mockservertest.New(t, nil)
-	plain, careful := refserver.New(t), refserver.New(t, "create/all-problems") // which names the contract only when nothing else is wrong
+	plain, careful := refserver.New(t), refserver.New(t,
+		"create/all-problems") // which names the contract only when nothing else is wrong
 	const unknown = "M123456-abcxyz"
 	for name, tt := range map[string]struct {
 		url, contract string
 		want          error
 	}{
-		"the methods' path":                 {plain.URL() + "/database/v1", contract, conformance.ErrURL},
-		"a query":                           {plain.URL() + "?a=b", contract, conformance.ErrURL},
-		"a contract that is unknown":        {plain.URL(), unknown, conformance.ErrContract},
-		"one that is said last":             {careful.URL(), unknown, conformance.ErrContract},
-		"a certificate":                     {mock.HTTPSURL(), contract, conformance.ErrCertificate},
-		"https where http is spoken":        {strings.Replace(mock.URL(), "http:", "https:", 1), contract, conformance.ErrScheme},
-		"http where https is spoken":        {strings.Replace(mock.HTTPSURL(), "https:", "http:", 1), contract, conformance.ErrScheme},
+		"the methods' path":          {plain.URL() + "/database/v1", contract, conformance.ErrURL},
+		"a query":                    {plain.URL() + "?a=b", contract, conformance.ErrURL},
+		"a contract that is unknown": {plain.URL(), unknown, conformance.ErrContract},
+		"one that is said last":      {careful.URL(), unknown, conformance.ErrContract},
+		"a certificate":              {mock.HTTPSURL(), contract, conformance.ErrCertificate},
+		"https where http is spoken": {strings.Replace(mock.URL(), "http:", "https:", 1), contract,
+			conformance.ErrScheme},
+		"http where https is spoken": {strings.Replace(mock.HTTPSURL(), "https:", "http:", 1), contract,
+			conformance.ErrScheme},
 		"another path than that of the API": {plain.URL() + "/elsewhere", contract, conformance.ErrNoServer},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
-// A lifecycle is one request from its beginning to its end: created, given a dump, processed, and followed until its upgrade
-// has ended. Several checks look at one lifecycle; it goes on only as far as the furthest of them needs.
+// A lifecycle is one request from its beginning to its end: created, given a dump, processed, and followed until its
+// upgrade has ended. Several checks look at one lifecycle; it goes on only as far as the furthest of them needs.
 type lifecycle struct {
 	name string
 	b    *checker
@@ -50,10 +50,15 @@ var lifecyclePlans = map[string]struct {
 	kv   []string // changed parameters of create
 }{
 	"main": {via: "http", form: "a dump in the custom format", dump: (*checker).dump},
-	"sftp": {via: "sftp", form: "a plain dump", dump: func(*checker) []byte { return sqlDump("9.6.2", []byte("-- by SFTP\n")) }, kv: []string{"filename", "by_sftp.sql"}},
-	"gzip": {via: "http", form: "a gzip'ed dump", dump: func(*checker) []byte { return fixture("openchs.sql.gz") }, kv: []string{"filename", "openchs.sql.gz"}},
-	"zip":  {via: "http", form: "an Odoo zip", dump: func(*checker) []byte { return fixture("openchs.zip") }, kv: []string{"filename", "openchs.zip"}},
-	"live": {via: "http", form: "a dump in the custom format", dump: (*checker).dump, kv: []string{"aim", "production", "filename", "live.dump"}},
+	"sftp": {via: "sftp", form: "a plain dump",
+		dump: func(*checker) []byte { return sqlDump("9.6.2", []byte("-- by SFTP\n")) },
+		kv:   []string{"filename", "by_sftp.sql"}},
+	"gzip": {via: "http", form: "a gzip'ed dump", dump: func(*checker) []byte { return fixture("openchs.sql.gz") },
+		kv: []string{"filename", "openchs.sql.gz"}},
+	"zip": {via: "http", form: "an Odoo zip", dump: func(*checker) []byte { return fixture("openchs.zip") },
+		kv: []string{"filename", "openchs.zip"}},
+	"live": {via: "http", form: "a dump in the custom format",
+		dump: (*checker).dump, kv: []string{"aim", "production", "filename", "live.dump"}},
 }
 
 // lifecyclePrefix stands before the name of a lifecycle in recordings.
@@ -87,8 +92,8 @@ func (j *lifecycle) wait() {
 	j.done()
 }
 
-// once runs f as the phase of that name, for the first check that needs it. If f ends with a verdict, all checks that need
-// the phase end with it.
+// once runs f as the phase of that name, for the first check that needs it. If f ends with a verdict, all checks that
+// need the phase end with it.
 func (j *lifecycle) once(b *checker, name string, f func()) {
 	b.release()
 	j.mu.Lock()
@@ -187,7 +192,8 @@ func (j *lifecycle) follow() {
 			if state == j.until || slices.Contains(finalStates, state) {
 				return
 			}
-			if state == "testing" && !skipped && (time.Since(begin) > min(b.opts.Wait/4, patience) || j.name == "live") && b.hasMethod("skip_test") {
+			if state == "testing" && !skipped &&
+				(time.Since(begin) > min(b.opts.Wait/4, patience) || j.name == "live") && b.hasMethod("skip_test") {
 				skipped = true
 				j.b.tryAPI("skip_test", j.req.auth())
 				continue
@@ -220,7 +226,8 @@ func (j *lifecycle) doneOrStop(b *checker) request {
 	switch state := j.finished(b); state {
 	case "done", "delivered":
 	case "invalid":
-		b.blocked("process/reaches-done", "the server found the dump invalid: %s", show(j.last.request()["customer_message"]))
+		b.blocked("process/reaches-done", "the server found the dump invalid: %s",
+			show(j.last.request()["customer_message"]))
 	default:
 		if b.opts.Production || b.opts.Wait == 0 {
 			b.skipf("the upgrade has not ended, its state is %q: resume the run later, or wait longer", state)
@@ -263,7 +270,8 @@ func (j *lifecycle) saved() Saved {
 // request is the saved request, for a lifecycle that has the same dump.
 func (s *Saved) request(j *lifecycle) request {
 	if s.DumpSum != raw.Sum(j.dump) {
-		panic(stop{verdict: Error, message: fmt.Sprintf("the request to resume was given another dump (%d bytes, SHA-256 %s): give the same one", s.DumpSize, s.DumpSum)})
+		panic(stop{verdict: Error, message: fmt.Sprintf("the request to resume was given another dump (%d bytes, "+
+			"SHA-256 %s): give the same one", s.DumpSize, s.DumpSum)})
 	}
 	j.b.remember(s.ID, s.Key, text(s.Status["status_url"]))
 	return request{id: s.ID, key: s.Key, params: s.Params}

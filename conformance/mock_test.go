@@ -40,7 +40,8 @@ func judged(t *testing.T, target conformance.Target, opts *conformance.Options) 
 	return rep
 }
 
-// The emulator passes its own suite at every level, over HTTP and HTTPS, in both editions, and whatever a script makes of the outcome.
+// The emulator passes its own suite at every level, over HTTP and HTTPS, in both editions, and whatever a script makes
+// of the outcome.
 func TestMock(t *testing.T) {
 	t.Parallel()
 	steps := func(filestore bool, states ...string) []*scenario.Scenario {
@@ -70,17 +71,22 @@ func TestMock(t *testing.T) {
 		noSkips []string // checks that this server must be judged by
 	}{
 		{name: "profile 11.0", level: conformance.LevelAssumed},
-		{name: "profile 13.0 https", opts: mockserver.Options{Edition: mockserver.Edition13}, https: true, level: conformance.LevelAssumed, noSkips: []string{"skip-test/wrong-key"}},
-		{name: "testing", opts: mockserver.Options{Edition: mockserver.Edition13, Scenarios: steps(false, "pending", "processing", "testing", "done")},
-			level: conformance.LevelObserved, run: "skip-test/|urls/|process/", noSkips: []string{"skip-test/delivers", "skip-test/sftp-delivered"}},
+		{name: "profile 13.0 https", opts: mockserver.Options{Edition: mockserver.Edition13}, https: true,
+			level: conformance.LevelAssumed, noSkips: []string{"skip-test/wrong-key"}},
+		{name: "testing", opts: mockserver.Options{Edition: mockserver.Edition13,
+			Scenarios: steps(false, "pending", "processing", "testing", "done")},
+			level: conformance.LevelObserved, run: "skip-test/|urls/|process/",
+			noSkips: []string{"skip-test/delivers", "skip-test/sftp-delivered"}},
 		{name: "filestore", opts: mockserver.Options{Scenarios: steps(true, "pending", "processing", "done")},
 			level: conformance.LevelAssumed, run: "done|urls/|status/", noSkips: []string{"urls/filestore-zip"}},
-		{name: "failure status", opts: mockserver.Options{FailureStatus: 400}, level: conformance.LevelObserved, run: "create/|status/|sftp-access/"},
+		{name: "failure status", opts: mockserver.Options{FailureStatus: 400}, level: conformance.LevelObserved,
+			run: "create/|status/|sftp-access/"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			srv := mockservertest.New(t, &tt.opts)
-			target, opts := conformance.Target{URL: srv.URL(), Contract: contract}, &conformance.Options{Level: tt.level, Run: regexp.MustCompile(tt.run)}
+			target, opts := conformance.Target{URL: srv.URL(), Contract: contract},
+				&conformance.Options{Level: tt.level, Run: regexp.MustCompile(tt.run)}
 			if tt.https {
 				target.URL = srv.HTTPSURL()
 				pem, err := os.ReadFile(srv.CAFile())

@@ -13,13 +13,15 @@ import (
 // The error wraps [ErrURL].
 func BaseURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" ||
+		u.Fragment != "" {
 		return nil, fmt.Errorf("%w: %q: want the server's address, as http://127.0.0.1:8480", ErrURL, raw)
 	}
 	if before, _, has := strings.Cut(u.Path+"/", "/database/"); has {
 		base := *u
 		base.Path, base.RawPath = before, ""
-		return nil, fmt.Errorf("%w: %q: leave out the path of the methods, which each call adds: want %s", ErrURL, raw, base.String())
+		return nil, fmt.Errorf("%w: %q: leave out the path of the methods, which each call adds: want %s",
+			ErrURL, raw, base.String())
 	}
 	return u, nil
 }
@@ -36,7 +38,8 @@ func (o *Options) fill(u *url.URL, t *Target) error {
 	}
 	if o.Production {
 		if o.Level == LevelAssumed {
-			return fmt.Errorf("%w: what is only assumed is never judged there; the level must be observed or documented", ErrProduction)
+			return fmt.Errorf("%w: what is only assumed is never judged there; the level must be observed or "+
+				"documented", ErrProduction)
 		}
 		if t.Email == "" {
 			return fmt.Errorf("%w: it needs an address of yours, to which it writes", ErrProduction)

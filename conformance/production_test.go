@@ -17,7 +17,8 @@ func TestProduction(t *testing.T) {
 	s.Steps = []string{"pending", "pending", "pending", "done"}
 	target := conformance.Target{URL: s.URL(), Contract: contract, Email: "someone@example.com"}
 	var saved *conformance.Saved
-	opts := &conformance.Options{Production: true, Pause: time.Millisecond, Save: func(s conformance.Saved) { saved = &s }}
+	opts := &conformance.Options{Production: true, Pause: time.Millisecond,
+		Save: func(s conformance.Saved) { saved = &s }}
 	first := judged(t, target, opts)
 
 	requests := s.Created()
@@ -44,12 +45,14 @@ func TestProduction(t *testing.T) {
 	if err := json.Unmarshal(data, &resume); err != nil {
 		t.Fatal(err)
 	}
-	second := judged(t, target, &conformance.Options{Production: true, Pause: time.Millisecond, Resume: &resume, Wait: 30 * time.Second})
+	second := judged(t, target, &conformance.Options{Production: true, Pause: time.Millisecond, Resume: &resume,
+		Wait: 30 * time.Second})
 	verdicts := map[string]conformance.Verdict{}
 	for _, res := range second.Results {
 		verdicts[res.ID] = res.Verdict
 	}
-	for _, id := range []string{"process/reaches-done", "urls/upgraded-archive", "urls/range", "sftp/done-name", "status/unchanging"} {
+	for _, id := range []string{"process/reaches-done", "urls/upgraded-archive", "urls/range", "sftp/done-name",
+		"status/unchanging"} {
 		if verdicts[id] != conformance.Pass {
 			t.Errorf("%s: %q after resuming, want pass", id, verdicts[id])
 		}

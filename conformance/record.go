@@ -48,13 +48,14 @@ type transcript struct {
 	keep  bool   // record them
 }
 
-// Exchange does one thing with the server: do, which stores in *out what came of it. In a replay it takes that from the
-// recording. Everything that a check learns of a server goes through here.
+// Exchange does one thing with the server: do, which stores in *out what came of it. In a replay it takes that from
+// the recording. Everything that a check learns of a server goes through here.
 func (b *checker) Exchange(kind, what string, out any, do func() error) error {
 	t := b.transcript
 	if !t.live {
 		if len(t.steps) == 0 || t.steps[0].Kind != kind {
-			b.errorf("the recording has no %s here (%s): the run was stopped, or another version of the suite made it", kind, what)
+			b.errorf("the recording has no %s here (%s): the run was stopped, or another version of the suite made it",
+				kind, what)
 		}
 		st := t.steps[0]
 		t.steps = t.steps[1:]
@@ -156,7 +157,8 @@ func disguise(salt []byte, key string) string {
 
 // Replay judges a recording again, offline. Of the options only Level, Run, Baseline, FailFast and Observe count;
 // a nil opts is the same as the zero Options, whose Level is the recorded run's. Checks that the recorded run did
-// not make are skipped. The error is that of [Run], or says that the recording cannot be read; then there is no report.
+// not make are skipped. The error is that of [Run], or says that the recording cannot be read; then there is no
+// report.
 func Replay(ctx context.Context, recording io.Reader, opts *Options) (*Report, error) {
 	in := bufio.NewReader(recording)
 	var h heading
@@ -165,7 +167,8 @@ func Replay(ctx context.Context, recording io.Reader, opts *Options) (*Report, e
 		return nil, errors.New("conformance: not a recording of this suite: its first line is no heading")
 	}
 	if h.Version != recordingVersion {
-		return nil, fmt.Errorf("conformance: the recording has version %d, this suite reads version %d", h.Version, recordingVersion)
+		return nil, fmt.Errorf("conformance: the recording has version %d, this suite reads version %d",
+			h.Version, recordingVersion)
 	}
 	recorded := map[string][]step{}
 	for {

@@ -16,9 +16,10 @@ import (
 // A recording is judged offline as the server was, and the keys in it cannot be used.
 func TestReplay(t *testing.T) {
 	t.Parallel()
-	srv := mockservertest.New(t, &mockserver.Options{FailureStatus: 400}) // so that there is something to complain about
+	srv := mockservertest.New(t, &mockserver.Options{FailureStatus: 400}) // so that some checks fail
 	var recording bytes.Buffer
-	opts := &conformance.Options{Level: conformance.LevelAssumed, Record: &recording, Skip: regexp.MustCompile("^upload/large$")}
+	opts := &conformance.Options{Level: conformance.LevelAssumed, Record: &recording,
+		Skip: regexp.MustCompile("^upload/large$")}
 	if raceEnabled {
 		opts.Run = regexp.MustCompile("^(answers|process|sftp-access|urls)/|done")
 	}
@@ -32,7 +33,8 @@ func TestReplay(t *testing.T) {
 		}
 	}
 	srv.Close() // offline is offline
-	again, err := conformance.Replay(t.Context(), bytes.NewReader(recording.Bytes()), &conformance.Options{Run: opts.Run})
+	again, err := conformance.Replay(t.Context(), bytes.NewReader(recording.Bytes()),
+		&conformance.Options{Run: opts.Run})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +55,8 @@ func TestReplay(t *testing.T) {
 		half, _, _ := bytes.Cut(recording.Bytes()[:recording.Len()/2], []byte("\n{\"lane\":\"process/"))
 		short, err := conformance.Replay(t.Context(), bytes.NewReader(append(half, '\n')), nil)
 		if err == nil && (short.OK() || short.Errors == 0) {
-			t.Errorf("a recording that is broken off was judged whole: %d passed, %d errors", short.Passed, short.Errors)
+			t.Errorf("a recording that is broken off was judged whole: %d passed, %d errors",
+				short.Passed, short.Errors)
 		}
 	})
 	t.Run("something else", func(t *testing.T) {

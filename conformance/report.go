@@ -137,7 +137,8 @@ func Diff(a, b *Report) []Difference {
 	}
 	add := func(x, y Result, rows []string) {
 		for _, row := range rows {
-			diffs = append(diffs, Difference{Row: row, ID: cmp.Or(x.ID, y.ID), A: x.Verdict, B: y.Verdict, MessageA: x.Message, MessageB: y.Message})
+			diffs = append(diffs, Difference{Row: row, ID: cmp.Or(x.ID, y.ID), A: x.Verdict, B: y.Verdict,
+				MessageA: x.Message, MessageB: y.Message})
 		}
 	}
 	for _, x := range a.Results {

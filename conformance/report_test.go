@@ -42,7 +42,8 @@ func TestChecks_areWellFormed(t *testing.T) {
 func TestReport_JSON(t *testing.T) {
 	t.Parallel()
 	s := refserver.New(t, "create/target-invalid")
-	rep := run(t, conformance.Target{URL: s.URL(), Contract: contract}, &conformance.Options{Run: regexp.MustCompile("^create/target-(invalid|expected)$")})
+	rep := run(t, conformance.Target{URL: s.URL(), Contract: contract},
+		&conformance.Options{Run: regexp.MustCompile("^create/target-(invalid|expected)$")})
 	var buf bytes.Buffer
 	if err := rep.WriteJSON(&buf); err != nil {
 		t.Fatal(err)
@@ -61,8 +62,10 @@ func TestReport_JSON(t *testing.T) {
 	want := map[string]any{
 		"target": s.URL(), "level": "observed", "passed": 1.0, "failed": 1.0, "skipped": 0.0, "errors": 0.0,
 		"results": []any{
-			map[string]any{"id": "create/target-invalid", "verdict": "fail", "rows": []any{"2"}, "evidence": "D", "message": message},
-			map[string]any{"id": "create/target-expected", "verdict": "pass", "rows": []any{"2", "3.2", "3.3"}, "evidence": "D", "message": ""},
+			map[string]any{"id": "create/target-invalid", "verdict": "fail", "rows": []any{"2"}, "evidence": "D",
+				"message": message},
+			map[string]any{"id": "create/target-expected", "verdict": "pass",
+				"rows": []any{"2", "3.2", "3.3"}, "evidence": "D", "message": ""},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -82,7 +85,8 @@ func TestReport_JUnit(t *testing.T) {
 	t.Parallel()
 	rep := &conformance.Report{Failed: 1, Passed: 1, Skipped: 1, Errors: 1, Results: []conformance.Result{
 		{ID: "a/one", Verdict: conformance.Pass},
-		{ID: "a/two", Verdict: conformance.Fail, Rows: []string{"2"}, Evidence: "D", Message: "came \x00\x1b[31m\xff & <b> ]]>"},
+		{ID: "a/two", Verdict: conformance.Fail, Rows: []string{"2"}, Evidence: "D",
+			Message: "came \x00\x1b[31m\xff & <b> ]]>"},
 		{ID: "b/three", Verdict: conformance.Skip, Message: "why"},
 		{ID: "a/later", Verdict: conformance.Error, Message: "no answer"},
 	}}
@@ -121,16 +125,18 @@ func TestReport_JUnit(t *testing.T) {
 	if err := xml.Unmarshal(buf.Bytes(), &got); err != nil {
 		t.Fatalf("%v in\n%s", err, buf.String())
 	}
-	want := suites{XMLName: xml.Name{Local: "testsuites"}, Tests: 4, Failures: 1, Errors: 1, Skipped: 1, Suites: []suite{
-		{Name: "a", Tests: 3, Failures: 1, Errors: 1, Cases: []test{
-			{Class: "conformance.a", Name: "one"},
-			{Class: "conformance.a", Name: "two", Failure: &note{"came \uFFFD\uFFFD[31m\uFFFD & <b> ]]>", "row 2, documented"}},
-			{Class: "conformance.a", Name: "later", Error: &note{"no answer", "evidence "}},
-		}},
-		{Name: "b", Tests: 1, Skipped: 1, Cases: []test{
-			{Class: "conformance.b", Name: "three", Skipped: &note{"why", "evidence "}},
-		}},
-	}}
+	want := suites{XMLName: xml.Name{Local: "testsuites"}, Tests: 4, Failures: 1, Errors: 1, Skipped: 1,
+		Suites: []suite{
+			{Name: "a", Tests: 3, Failures: 1, Errors: 1, Cases: []test{
+				{Class: "conformance.a", Name: "one"},
+				{Class: "conformance.a", Name: "two",
+					Failure: &note{"came \uFFFD\uFFFD[31m\uFFFD & <b> ]]>", "row 2, documented"}},
+				{Class: "conformance.a", Name: "later", Error: &note{"no answer", "evidence "}},
+			}},
+			{Name: "b", Tests: 1, Skipped: 1, Cases: []test{
+				{Class: "conformance.b", Name: "three", Skipped: &note{"why", "evidence "}},
+			}},
+		}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -152,13 +158,15 @@ func TestBaseline(t *testing.T) {
 	got := map[string]string{}
 	for _, res := range rep.Results {
 		got[res.ID] = string(res.Verdict)
-		for word, id := range map[string]string{"the old front-end": "create/target-invalid", "expired on 2020-01-01": "create/contract-unknown", "take the entry out": "create/target-expected"} {
+		for word, id := range map[string]string{"the old front-end": "create/target-invalid",
+			"expired on 2020-01-01": "create/contract-unknown", "take the entry out": "create/target-expected"} {
 			if id == res.ID && !strings.Contains(res.Message, word) {
 				t.Errorf("%s: the message lacks %q: %s", id, word, res.Message)
 			}
 		}
 	}
-	if diff := cmp.Diff(map[string]string{"create/target-invalid": "skip", "create/contract-unknown": "fail", "create/target-expected": "pass"}, got); diff != "" {
+	if diff := cmp.Diff(map[string]string{"create/target-invalid": "skip", "create/contract-unknown": "fail",
+		"create/target-expected": "pass"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	for _, bad := range []string{
@@ -215,7 +223,8 @@ func TestRun_nothingIsNoSuccess(t *testing.T) {
 			t.Errorf("%s: %+v", name, rep)
 		}
 	}
-	rep, err := conformance.Run(t.Context(), conformance.Target{URL: "https://upgrade.odoo.example", Contract: contract}, nil)
+	rep, err := conformance.Run(t.Context(),
+		conformance.Target{URL: "https://upgrade.odoo.example", Contract: contract}, nil)
 	if rep.OK() || !errors.Is(err, conformance.ErrProduction) {
 		t.Errorf("a shared platform was asked like any other server: error %v, %+v", err, rep)
 	}
@@ -224,7 +233,8 @@ func TestRun_nothingIsNoSuccess(t *testing.T) {
 func TestRun_failFast(t *testing.T) {
 	t.Parallel()
 	s := refserver.New(t, "create/target-invalid", "create/contract-unknown")
-	rep := run(t, conformance.Target{URL: s.URL(), Contract: contract}, &conformance.Options{FailFast: true, Parallel: 1})
+	rep := run(t, conformance.Target{URL: s.URL(), Contract: contract},
+		&conformance.Options{FailFast: true, Parallel: 1})
 	if rep.Failed != 1 || rep.Skipped < 200 {
 		t.Errorf("%d failed, %d skipped, want 1 and the rest", rep.Failed, rep.Skipped)
 	}

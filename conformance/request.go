@@ -35,7 +35,8 @@ func (r request) auth() params { return params{"request", r.id, "key", r.key} }
 
 // createParams are what create is asked with; the filename is the documented session's.
 func (b *checker) createParams() params {
-	return params{"contract", b.target.Contract, "email", b.target.Email, "target", b.learned.target, "aim", "test", "filename", "openchs.70.cdump"}
+	return params{"contract", b.target.Contract, "email", b.target.Email, "target", b.learned.target, "aim", "test",
+		"filename", "openchs.70.cdump"}
 }
 
 // readRequest takes the request out of create's answer.
@@ -102,7 +103,8 @@ func (b *checker) put(req request, dump []byte) {
 }
 
 func (b *checker) composeUpload(req request, dump []byte) raw.Call {
-	return raw.Call{Method: "POST", URL: b.methodURL("upload") + "?" + req.auth().encode(), ContentType: "application/octet-stream", Body: dump,
+	return raw.Call{Method: "POST", URL: b.methodURL("upload") + "?" + req.auth().encode(),
+		ContentType: "application/octet-stream", Body: dump,
 		What: fmt.Sprintf("POST upload {request=%s} with %d bytes", req.id, len(dump))}
 }
 
@@ -118,8 +120,8 @@ func (b *checker) status(req request) reply {
 	return r
 }
 
-// preflight finds out whether this is such a server at all, its targets, how it takes parameters, and whether it knows the
-// contract. Where no check could be made it returns why, and the one result that says so.
+// preflight finds out whether this is such a server at all, its targets, how it takes parameters, and whether it knows
+// the contract. Where no check could be made it returns why, and the one result that says so.
 func (s *suite) preflight(ctx context.Context) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, 4*s.opts.CallTimeout)
 	defer cancel()
@@ -141,7 +143,8 @@ func (s *suite) preflight(ctx context.Context) (Result, error) {
 	case p.err != nil:
 		return trouble("suite/target", Error, p.err)
 	case p.unknown != "":
-		return trouble("suite/contract", Error, fmt.Errorf("%w %s: create answers %s", ErrContract, s.target.Contract, p.unknown))
+		return trouble("suite/contract", Error,
+			fmt.Errorf("%w %s: create answers %s", ErrContract, s.target.Contract, p.unknown))
 	case p.talks:
 		return Result{}, nil
 	}
@@ -149,8 +152,9 @@ func (s *suite) preflight(ctx context.Context) (Result, error) {
 	if len(p.saw) > 0 && strings.Contains(p.saw[0], "HTTP 2") {
 		verdict = Fail // it answers the method, but not as it should
 	}
-	res, err := trouble("answers/json", verdict, fmt.Errorf("%w at %s: sent create with the target 5.0; expected a JSON object with failures; came %s",
-		ErrNoServer, s.base, s.redact(strings.Join(slices.Compact(p.saw), "; then "))))
+	res, err := trouble("answers/json", verdict,
+		fmt.Errorf("%w at %s: sent create with the target 5.0; expected a JSON object with failures; came %s",
+			ErrNoServer, s.base, s.redact(strings.Join(slices.Compact(p.saw), "; then "))))
 	res.Rows = rows("1.6")
 	return res, err
 }
@@ -196,7 +200,8 @@ func (p *scout) learn() {
 	}
 	if len(p.learned.targets) > 0 {
 		p.learned.target = slices.MaxFunc(p.learned.targets, compareRows)
-		if !p.opts.Production && p.hangs.Load() == 0 { // a server may look at the contract only when nothing else is wrong
+		if !p.opts.Production && p.hangs.Load() == 0 {
+			// A server may look at the contract only when nothing else is wrong.
 			p.creates(p.learned.ways["create"], p.createParams())
 		}
 		return
@@ -231,7 +236,8 @@ func (p *scout) probe(method string, w way, params params) (reply, bool) {
 		p.err = fmt.Errorf("%w: %s: %w", ErrCertificate, p.base, untrusted.Err)
 	case errors.As(err, &noTLS):
 		p.err = fmt.Errorf("%w: want %s", ErrScheme, strings.Replace(p.base, "https:", "http:", 1))
-	case a.Status == http.StatusBadRequest && strings.Contains(string(a.Body), "HTTP request") && strings.Contains(string(a.Body), "HTTPS"):
+	case a.Status == http.StatusBadRequest && strings.Contains(string(a.Body), "HTTP request") &&
+		strings.Contains(string(a.Body), "HTTPS"):
 		p.err = fmt.Errorf("%w: want %s", ErrScheme, strings.Replace(p.base, "http:", "https:", 1))
 	}
 	if err != nil {

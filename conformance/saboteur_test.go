@@ -14,7 +14,8 @@ import (
 	"github.com/upgrademock/upgrademock/conformance/internal/refserver"
 )
 
-var wholeSuite = flag.Bool("whole-suite", false, "hold every saboteur against the whole suite, not only the checks of its group (takes minutes)")
+var wholeSuite = flag.Bool("whole-suite", false,
+	"hold every saboteur against the whole suite, not only the checks of its group (takes minutes)")
 
 // saboteur is a server that breaks exactly one thing.
 type saboteur struct {
@@ -24,7 +25,7 @@ type saboteur struct {
 	front     func(w http.ResponseWriter, r *http.Request, next http.Handler)
 	packet    func(f *refserver.Session, kind byte, p *refserver.Packet) (byte, []byte)
 	steps     []string
-	also      string // a regular expression: the checks that can't help noticing, too, since the broken thing is theirs as well
+	also      string // a regular expression: the other checks that fail, since the broken thing is theirs as well
 }
 
 type edit = func(method string, ok bool, answer map[string]any)
@@ -167,17 +168,23 @@ func saboteurs() map[string]saboteur {
 		"upload/filesize-units":          {also: "upload/describes-the-last"},
 		"upload/compressions":            {also: "upload/compressions-others"},
 		"upload/compressions-by-content": {also: "upload/compressions-others"},
-		"upload/postgresql":              {also: "upload/(postgresql-custom|describes-the-last)|upgrade/postgresql|sftp/same-dump"},
-		"upload/database":                {also: "upload/database-read"},
-		"upload/chunked":                 {also: "upload/broken-keeps-earlier"},
+		"upload/postgresql": {also: "upload/(postgresql-custom|describes-the-last)|upgrade/postgresql|" +
+			"sftp/same-dump"},
+		"upload/database": {also: "upload/database-read"},
+		"upload/chunked":  {also: "upload/broken-keeps-earlier"},
 
-		"sftp-access/answer":              {edit: drop("request_id", "request_sftp_access"), also: "sftp-access/(request-id|number-types)"},
-		"sftp-access/hostname":            {edit: set("hostname", "127.0.0.1:22", "request_sftp_access"), also: everything},
-		"sftp-access/sftp-port":           {edit: set("sftp_port", "ssh", "request_sftp_access"), also: everything},
-		"sftp-access/sftp-user":           {edit: set("sftp_user", "odoo", "request_sftp_access"), also: "sftp-access/sample-command"},
-		"sftp-access/shared-file":         {edit: set("shared_file", "dump", "request_sftp_access"), also: "sftp/unicode-name"},
-		"sftp-access/request-id":          {edit: set("request_id", 1, "request_sftp_access")},
-		"sftp-access/sample-command":      {edit: set("sample_command", "sftp -p 2200 localhost", "request_sftp_access")},
+		"sftp-access/answer": {edit: drop("request_id", "request_sftp_access"),
+			also: "sftp-access/(request-id|number-types)"},
+		"sftp-access/hostname": {edit: set("hostname", "127.0.0.1:22", "request_sftp_access"),
+			also: everything},
+		"sftp-access/sftp-port": {edit: set("sftp_port", "ssh", "request_sftp_access"), also: everything},
+		"sftp-access/sftp-user": {edit: set("sftp_user", "odoo", "request_sftp_access"),
+			also: "sftp-access/sample-command"},
+		"sftp-access/shared-file": {edit: set("shared_file", "dump", "request_sftp_access"),
+			also: "sftp/unicode-name"},
+		"sftp-access/request-id": {edit: set("request_id", 1, "request_sftp_access")},
+		"sftp-access/sample-command": {edit: set("sample_command", "sftp -p 2200 localhost",
+			"request_sftp_access")},
 		"sftp-access/requires-keys":       {also: "sftp-access/(missing-keys|keys-invalid)"},
 		"sftp-access/keys-with-comments":  {also: "sftp-access/(keys-(invalid|crlf)|no-key-in-comments)"},
 		"sftp-access/several-keys":        {also: "sftp-access/keys-crlf|sftp/login-among-others"},
@@ -185,19 +192,23 @@ func saboteurs() map[string]saboteur {
 		"sftp-access/only-draft-and-done": {also: "sftp-access/state-invalid"},
 		"sftp-access/keys-file":           {also: everything},
 
-		"sftp/login-ed25519":      {also: "^sftp/|^sftp-access/keys|^sftp-access/several|done-access|skip-test/sftp-delivered"},
-		"sftp/foreign-key":        {also: "sftp/(done-old-keys|cross-request)|replaces-keys|sftp-access/ends"},
-		"sftp/cross-request":      {also: "sftp/no-access-asked"},
-		"sftp/no-authentication":  {also: "sftp/(foreign-key|cross-request|no-access-asked|password|password-key|keyboard-interactive|done-old-keys)|sftp-access/(replaces-keys|ends)"},
-		"sftp/port":               {also: "^skip-test/sftp-delivered$"},
-		"sftp/list-only-shared":   {also: "sftp/done-one-file"},
-		"sftp/list-mode":          {also: "sftp/setstat"},
-		"sftp/list-size":          {also: "sftp/(done-longname|longname)"},
-		"sftp/stat-size":          {also: "sftp/(list-from-start|truncate|resume-twice|next-session|interrupted|done-get)$"},
-		"sftp/put-path":           {also: "sftp/stat-size"},
-		"sftp/overwrite":          {also: "sftp/truncate"},
-		"sftp/truncate":           {also: "sftp/overwrite"},
-		"sftp/no-truncate":        {also: "sftp/(truncate-setstat|resume|resume-twice|rewrite-middle|setstat|next-session)"},
+		"sftp/login-ed25519": {also: "^sftp/|^sftp-access/keys|^sftp-access/several|done-access|" +
+			"skip-test/sftp-delivered"},
+		"sftp/foreign-key":   {also: "sftp/(done-old-keys|cross-request)|replaces-keys|sftp-access/ends"},
+		"sftp/cross-request": {also: "sftp/no-access-asked"},
+		"sftp/no-authentication": {also: "sftp/(foreign-key|cross-request|no-access-asked|password|password-key|" +
+			"keyboard-interactive|done-old-keys)|sftp-access/(replaces-keys|ends)"},
+		"sftp/port":             {also: "^skip-test/sftp-delivered$"},
+		"sftp/list-only-shared": {also: "sftp/done-one-file"},
+		"sftp/list-mode":        {also: "sftp/setstat"},
+		"sftp/list-size":        {also: "sftp/(done-longname|longname)"},
+		"sftp/stat-size": {also: "sftp/(list-from-start|truncate|resume-twice|next-session|interrupted|" +
+			"done-get)$"},
+		"sftp/put-path":  {also: "sftp/stat-size"},
+		"sftp/overwrite": {also: "sftp/truncate"},
+		"sftp/truncate":  {also: "sftp/overwrite"},
+		"sftp/no-truncate": {also: "sftp/(truncate-setstat|resume|resume-twice|rewrite-middle|setstat|" +
+			"next-session)"},
 		"sftp/resume-append":      {also: "sftp/(append|interrupted)"},
 		"sftp/append":             {also: "sftp/append-two-handles"},
 		"sftp/append-same-offset": {also: "sftp/append-out-of-order"},
@@ -211,31 +222,35 @@ func saboteurs() map[string]saboteur {
 		"sftp/no-such-file":       {also: "sftp/no-way-out-status"},
 		"sftp/done-name":          {also: "urls/content-disposition"},
 
-		"sftp/done-read-only":         {also: "sftp/done-one-file"},
-		"sftp-access/keys-form":       {also: "sftp-access/keys-get-body"},
-		"process/processed-at":        {also: "process/processed-at-begins"},
-		"process/answer":              {also: everything},
-		"process/leaves-draft":        {also: everything},
-		"process/state-names":         {steps: []string{"queued", "done"}},
-		"process/never-draft-again":   {steps: []string{"pending", "draft", "done"}, also: "process/state-order"},
-		"process/state-order":         {steps: []string{"processing", "pending", "done"}},
-		"process/reaches-done":        {steps: []string{"pending"}, also: "upgrade/done"},
-		"process/description-stays":   {edit: pending("filesize", nil)},
-		"urls/original-archive":       {also: "urls/(original-sql|sql-is-text)|process/sftp-dump"},
-		"urls/upgraded-archive":       {also: "urls/(upgraded-as-uploaded|same-over-sftp)|skip-test/delivers"},
-		"urls/upgraded-only-done":     {also: "urls/upgraded-404"},
-		"urls/filestore-zip":          {mutations: []string{"filestore", "urls/filestore-zip"}, also: "urls/(upgraded-sql|sql-is-text|upgraded-whole)|upgrade/done"},
-		"urls/wrong-key":              {also: "urls/wrong-key-404"},
-		"urls/content-disposition":    {also: "urls/upgraded-filename"},
-		"urls/length":                 {also: "urls/(head|range|if-range|last-modified)"},
-		"urls/etag":                   {also: "urls/(head|if-range)"},
-		"urls/last-modified":          {also: "urls/head"},
-		"urls/original-sql":           {also: "urls/sql-is-text"},
-		"skip-test/wrong-key":         {mutations: []string{"skip-test/other-key"}},
-		"skip-test/delivers":          {steps: []string{"pending", "testing", "done"}, mutations: []string{"skip-test/delivers"}, also: "skip-test/(form|get-body)"},
-		"skip-test/form":              {steps: []string{"pending", "testing"}, mutations: []string{"skip-test/form"}},
-		"skip-test/get-body":          {steps: []string{"pending", "testing"}, mutations: []string{"skip-test/get-body"}},
-		"skip-test/sftp-delivered":    {steps: []string{"pending", "testing"}, mutations: []string{"skip-test/sftp-delivered"}},
+		"sftp/done-read-only":       {also: "sftp/done-one-file"},
+		"sftp-access/keys-form":     {also: "sftp-access/keys-get-body"},
+		"process/processed-at":      {also: "process/processed-at-begins"},
+		"process/answer":            {also: everything},
+		"process/leaves-draft":      {also: everything},
+		"process/state-names":       {steps: []string{"queued", "done"}},
+		"process/never-draft-again": {steps: []string{"pending", "draft", "done"}, also: "process/state-order"},
+		"process/state-order":       {steps: []string{"processing", "pending", "done"}},
+		"process/reaches-done":      {steps: []string{"pending"}, also: "upgrade/done"},
+		"process/description-stays": {edit: pending("filesize", nil)},
+		"urls/original-archive":     {also: "urls/(original-sql|sql-is-text)|process/sftp-dump"},
+		"urls/upgraded-archive":     {also: "urls/(upgraded-as-uploaded|same-over-sftp)|skip-test/delivers"},
+		"urls/upgraded-only-done":   {also: "urls/upgraded-404"},
+		"urls/filestore-zip": {mutations: []string{"filestore", "urls/filestore-zip"},
+			also: "urls/(upgraded-sql|sql-is-text|upgraded-whole)|upgrade/done"},
+		"urls/wrong-key":           {also: "urls/wrong-key-404"},
+		"urls/content-disposition": {also: "urls/upgraded-filename"},
+		"urls/length":              {also: "urls/(head|range|if-range|last-modified)"},
+		"urls/etag":                {also: "urls/(head|if-range)"},
+		"urls/last-modified":       {also: "urls/head"},
+		"urls/original-sql":        {also: "urls/sql-is-text"},
+		"skip-test/wrong-key":      {mutations: []string{"skip-test/other-key"}},
+		"skip-test/delivers": {steps: []string{"pending", "testing", "done"},
+			mutations: []string{"skip-test/delivers"}, also: "skip-test/(form|get-body)"},
+		"skip-test/form": {steps: []string{"pending", "testing"}, mutations: []string{"skip-test/form"}},
+		"skip-test/get-body": {steps: []string{"pending", "testing"},
+			mutations: []string{"skip-test/get-body"}},
+		"skip-test/sftp-delivered": {steps: []string{"pending", "testing"},
+			mutations: []string{"skip-test/sftp-delivered"}},
 		"skip-test/refused-in-draft":  {also: "skip-test/state-invalid"},
 		"upgrade/answer":              {edit: drop("modules_url", "upgrade")},
 		"upgrade/processes":           {also: "upgrade/done"},
@@ -257,7 +272,8 @@ func saboteurs() map[string]saboteur {
 				delete(answer, "failures")
 			}
 		}}
-		out[g+"/failure-object"] = saboteur{edit: onFailures(m, func(list []any) any { return append(list, "and something else") }), also: g + "/unknown-request"}
+		out[g+"/failure-object"] = saboteur{edit: onFailures(m,
+			func(list []any) any { return append(list, "and something else") }), also: g + "/unknown-request"}
 		if m != "create" {
 			out[g+"/other-key"] = saboteur{also: g + "/not-found"}
 			out[g+"/requires-key"] = saboteur{also: g + "/missing"}
@@ -271,14 +287,19 @@ func saboteurs() map[string]saboteur {
 	for _, op := range []string{"mkdir", "rmdir", "remove", "rename", "link", "symlink"} {
 		out["sftp/no-"+op] = saboteur{also: "sftp/done-no-change"}
 	}
-	// Keys of status: a value of another type while the request is pending. What a client reads out of them goes wrong with them.
-	for key, bad := range map[string]any{"id": "10534", "key": nil, "email": 7, "target": 8.0, "aim": nil, "filename": []any{}, "timezone": 2, "issue_stage": nil, "issue": "648398",
-		"filesize": "912,99 Kb", "database_uuid": 5, "created_at": "2015-09-09T07:13:49Z", "estimated_time": 30, "processed_at": "09/09/2015", "elapsed": 0, "filestore": "false",
+	// Keys of status: a value of another type while the request is pending. What a client reads out of them goes wrong
+	// with them.
+	for key, bad := range map[string]any{"id": "10534", "key": nil, "email": 7, "target": 8.0, "aim": nil,
+		"filename": []any{}, "timezone": 2, "issue_stage": nil, "issue": "648398",
+		"filesize": "912,99 Kb", "database_uuid": 5, "created_at": "2015-09-09T07:13:49Z",
+		"estimated_time": 30, "processed_at": "09/09/2015", "elapsed": 0, "filestore": "false",
 		"customer_message": false, "database_version": 8.0, "postgresql": 9.4, "compressions": "pgdmp_custom,sql"} {
-		out["status/"+key] = saboteur{edit: pending(key, bad), also: "^status/unchanging$|^process/(processed-at-stays|estimated-time)$"}
+		out["status/"+key] = saboteur{edit: pending(key, bad),
+			also: "^status/unchanging$|^process/(processed-at-stays|estimated-time)$"}
 	}
 	out["status/state"] = saboteur{edit: set("state", 3, "status"), also: everything}
-	for _, key := range []string{"status_url", "notes_url", "original_sql_url", "original_dump_url", "upgraded_sql_url", "upgraded_dump_url", "modules_url"} {
+	for _, key := range []string{"status_url", "notes_url", "original_sql_url", "original_dump_url",
+		"upgraded_sql_url", "upgraded_dump_url", "modules_url"} {
 		out["status/"+key] = saboteur{edit: pending(key, nil), also: "^status/unchanging$"}
 		out["url-form/"+key] = saboteur{edit: replace(key, "/database/", "/databases/"), also: everything}
 	}

@@ -85,12 +85,14 @@ func newSuite(target Target, opts Options) (*suite, error) {
 		s.limiter = rate.NewLimiter(rate.Every(opts.Pause), 1)
 	}
 	for _, c := range allChecks() {
-		if opts.Level.Covers(c.evidence) && (opts.Run == nil || opts.Run.MatchString(c.id)) && (opts.Skip == nil || !opts.Skip.MatchString(c.id)) {
+		if opts.Level.Covers(c.evidence) && (opts.Run == nil || opts.Run.MatchString(c.id)) &&
+			(opts.Skip == nil || !opts.Skip.MatchString(c.id)) {
 			s.checks = append(s.checks, c)
 		}
 	}
 	if opts.Record != nil {
-		h := heading{Version: recordingVersion, Target: target, Level: opts.Level, Seed: opts.Seed, Wait: opts.Wait.String(), Shared: opts.Production}
+		h := heading{Version: recordingVersion, Target: target, Level: opts.Level, Seed: opts.Seed,
+			Wait: opts.Wait.String(), Shared: opts.Production}
 		for _, c := range s.checks {
 			h.Checks = append(h.Checks, c.id)
 		}
@@ -159,7 +161,8 @@ func (s *suite) judge(ctx context.Context) (*Report, error) {
 	s.mu.Unlock()
 	rep.count()
 	if s.rec != nil && s.rec.err != nil {
-		rep.Results = append(rep.Results, runError("suite/record", "the recording could not be written: "+s.rec.err.Error()))
+		rep.Results = append(rep.Results,
+			runError("suite/record", "the recording could not be written: "+s.rec.err.Error()))
 		rep.count()
 	}
 	return rep, nil
@@ -232,9 +235,11 @@ func (s *suite) runOne(ctx context.Context, c *check) stop {
 	defer b.release()
 	switch {
 	case s.opts.FailFast && s.failed.Load():
-		return stop{verdict: Skip, message: "not asked: another check has failed, and the run ends with the first failure"}
+		return stop{verdict: Skip, message: "not asked: another check has failed, and the run ends with the first " +
+			"failure"}
 	case s.opts.Production && !c.gentle:
-		return stop{verdict: Skip, message: "not asked of production: it would make more requests, or trouble a shared platform"}
+		return stop{verdict: Skip, message: "not asked of production: it would make more requests, or trouble a " +
+			"shared platform"}
 	case s.opts.Resume != nil && c.needs&needsWait == 0:
 		return stop{verdict: Skip, message: "judged in the run that is resumed"}
 	case s.recording != nil && !s.recorded[c.id]:
@@ -267,7 +272,8 @@ func (b *checker) guard(f func()) (st stop) {
 		case stop:
 			st = v
 		default:
-			st = stop{verdict: Error, message: fmt.Sprintf("the suite has a mistake, please report it: %v at %s", v, panicPlace())}
+			st = stop{verdict: Error, message: fmt.Sprintf("the suite has a mistake, please report it: %v at %s",
+				v, panicPlace())}
 		}
 	}()
 	f()
@@ -277,7 +283,8 @@ func (b *checker) guard(f func()) (st stop) {
 // panicPlace is the line of this package that panicked.
 func panicPlace() string {
 	for _, line := range strings.Split(string(debug.Stack()), "\n") {
-		if i := strings.LastIndex(line, "/conformance/"); i >= 0 && !strings.Contains(line, "suite.go") && strings.Contains(line, ".go:") {
+		if i := strings.LastIndex(line, "/conformance/"); i >= 0 && !strings.Contains(line, "suite.go") &&
+			strings.Contains(line, ".go:") {
 			place, _, _ := strings.Cut(line[i+1:], " ")
 			return place
 		}
@@ -294,8 +301,9 @@ func (s *suite) result(c *check, all []stop, st stop) Result {
 	return res
 }
 
-// unblocked is the verdict on a check that was blocked. Where the check that is there to name the trouble names it, the blocked
-// one is skipped. Where that one passes, or was not run, a documented way did not work here: the server fails the blocked one.
+// unblocked is the verdict on a check that was blocked. Where the check that is there to name the trouble names it,
+// the blocked one is skipped. Where that one passes, or was not run, a documented way did not work here: the server
+// fails the blocked one.
 func (s *suite) unblocked(c *check, all []stop, st stop) (Verdict, string) {
 	message := s.redact(st.message)
 	i := slices.IndexFunc(s.checks, func(other *check) bool { return other.id == st.by })
@@ -353,7 +361,8 @@ func (s *suite) keyStrings() []string {
 	return keys
 }
 
-// newChecker returns a checker for the check or lifecycle of that name. Its random choices depend on the name and the seed.
+// newChecker returns a checker for the check or lifecycle of that name. Its random choices depend on the name and the
+// seed.
 func (s *suite) newChecker(ctx context.Context, name string) *checker {
 	h := fnv.New64a()
 	h.Write([]byte(name))

@@ -18,7 +18,8 @@ func wrongCalls() map[string]wrong {
 			if ok {
 				answer["failures"] = nil
 			}
-		}}, "create/failures-list upload/failures-list process/failures-list status/failures-list sftp-access/failures-list"},
+		}}, "create/failures-list upload/failures-list process/failures-list status/failures-list " +
+			"sftp-access/failures-list"},
 		"failures is an object": {"1.6",
 			createFailures(func(list []any) any { return map[string]any{"0": list[0]} }),
 			"create/failure-object create/target-invalid"},
@@ -78,14 +79,15 @@ func wrongCalls() map[string]wrong {
 				return bytes.ReplaceAll(body, []byte("é"), []byte("\xe9"))
 			}),
 			"create/filename-any-script"},
-		"a success with HTTP 500": {"1.6", saboteur{front: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-			rec := httptest.NewRecorder()
-			next.ServeHTTP(rec, r)
-			if strings.HasSuffix(r.URL.Path, "/process") {
-				rec.Code = 500
-			}
-			sends(w, rec.Code, rec.Body.Bytes())
-		}}, "answers/success-status process/answer"},
+		"a success with HTTP 500": {"1.6",
+			saboteur{front: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				rec := httptest.NewRecorder()
+				next.ServeHTTP(rec, r)
+				if strings.HasSuffix(r.URL.Path, "/process") {
+					rec.Code = 500
+				}
+				sends(w, rec.Code, rec.Body.Bytes())
+			}}, "answers/success-status process/answer"},
 
 		// Parameters.
 		"GET never has a body": {"1.2", inTesting(before("", func(_ http.ResponseWriter, r *http.Request) bool {
@@ -114,7 +116,8 @@ func wrongCalls() map[string]wrong {
 			return false
 		}), "status/post-query"},
 		"no multipart": {"1.1", before("", func(w http.ResponseWriter, r *http.Request) bool {
-			no := strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") && !strings.HasSuffix(r.URL.Path, "/upload")
+			no := strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") &&
+				!strings.HasSuffix(r.URL.Path, "/upload")
 			if no {
 				http.Error(w, "no", http.StatusUnsupportedMediaType)
 			}

@@ -40,7 +40,8 @@ func wrongOutcomes() map[string]wrong {
 		"upgrade wants a filename": {"6.6", before("upgrade", func(w http.ResponseWriter, r *http.Request) bool {
 			no := !r.URL.Query().Has("filename")
 			if no {
-				io.WriteString(w, `{"failures": [{"reason": "FILENAME:MISSING", "message": "Missing parameter \"filename\""}]}`)
+				io.WriteString(w, `{"failures": [{"reason": "FILENAME:MISSING",
+					"message": "Missing parameter \"filename\""}]}`)
 			}
 			return no
 		}), "upgrade/answer upgrade/filename upgrade/postgresql upgrade/migrated-sql-url"},
@@ -125,18 +126,19 @@ func wrongOutcomes() map[string]wrong {
 			}
 			sends(d.w, d.got.Code, b)
 		}), "urls/range urls/range-rest urls/range-last"},
-		"206 with the whole file": {"8.3", saboteur{front: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-			ranged := r.Header.Get("Range") != "" && strings.HasSuffix(r.URL.Path, "/archive")
-			r.Header.Del("Range")
-			rec := httptest.NewRecorder()
-			next.ServeHTTP(rec, r)
-			maps.Copy(w.Header(), rec.Header())
-			if ranged && rec.Code == 200 {
-				rec.Code = 206
-			}
-			w.WriteHeader(rec.Code)
-			w.Write(rec.Body.Bytes())
-		}}, "urls/range urls/range-rest urls/range-last"},
+		"206 with the whole file": {"8.3",
+			saboteur{front: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				ranged := r.Header.Get("Range") != "" && strings.HasSuffix(r.URL.Path, "/archive")
+				r.Header.Del("Range")
+				rec := httptest.NewRecorder()
+				next.ServeHTTP(rec, r)
+				maps.Copy(w.Header(), rec.Header())
+				if ranged && rec.Code == 200 {
+					rec.Code = 206
+				}
+				w.WriteHeader(rec.Code)
+				w.Write(rec.Body.Bytes())
+			}}, "urls/range urls/range-rest urls/range-last"},
 		"206 without Content-Range": {"8.3",
 			header("Content-Range", same("")),
 			"urls/range urls/range-rest urls/range-last"},

@@ -67,7 +67,8 @@ func eachFailure(f func(m map[string]any)) saboteur {
 // before does something with the calls of a method, or of all with "", and reports whether that was all.
 func before(method string, f func(w http.ResponseWriter, r *http.Request) bool) saboteur {
 	return saboteur{front: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if !strings.HasSuffix(r.URL.Path, "/v1/"+method) && (method != "" || !strings.Contains(r.URL.Path, "/v1/")) || !f(w, r) {
+		if !strings.HasSuffix(r.URL.Path, "/v1/"+method) && (method != "" || !strings.Contains(r.URL.Path, "/v1/")) ||
+			!f(w, r) {
 			next.ServeHTTP(w, r)
 		}
 	}}
@@ -164,7 +165,8 @@ func longname(f func(long string) string) saboteur {
 		in := refserver.Packet{Rest: out}
 		in.Uint32()
 		shown, long := in.Str(), in.Str()
-		return typ, append(refserver.AppendString(refserver.AppendString([]byte{0, 0, 0, 1}, shown), f(long)), in.Rest...)
+		return typ, append(refserver.AppendString(refserver.AppendString([]byte{0, 0, 0, 1}, shown), f(long)),
+			in.Rest...)
 	}, 12)
 }
 
@@ -186,7 +188,8 @@ func writes(f func(w *write)) saboteur {
 		}
 		w := &write{files, h, off, data}
 		f(w)
-		return files.Write(&refserver.Packet{Rest: refserver.AppendString(binary.BigEndian.AppendUint64(refserver.AppendString(nil, handle), uint64(w.off)), w.data)})
+		out := binary.BigEndian.AppendUint64(refserver.AppendString(nil, handle), uint64(w.off))
+		return files.Write(&refserver.Packet{Rest: refserver.AppendString(out, w.data)})
 	}, 6)
 }
 

@@ -65,12 +65,15 @@ func wrongShares() map[string]wrong {
 			"sftp-access/answer"},
 
 		// SFTP.
-		"a dump sent over SFTP is not the request's": {"5.12, 6.1", saboteur{mutations: []string{"SFTP apart"}}, "process/sftp-dump"},
+		"a dump sent over SFTP is not the request's": {"5.12, 6.1",
+			saboteur{mutations: []string{"SFTP apart"}}, "process/sftp-dump"},
 		"ignores APPEND": {"5.12", saboteur{mutations: []string{"ignores APPEND"}}, "sftp/resume-append sftp/append " +
-			"sftp/append-same-offset sftp/append-out-of-order sftp/append-backwards sftp/append-behind sftp/append-two-handles"},
+			"sftp/append-same-offset sftp/append-out-of-order sftp/append-backwards sftp/append-behind " +
+			"sftp/append-two-handles"},
 		"SFTP of another version": {"5.5", saboteur{mutations: []string{"SFTP 6"}}, "sftp/session"},
 		"a session begins at home": {"5.11", packets(func(*refserver.Session, *refserver.Packet) (byte, []byte) {
-			return 104, append(refserver.AppendString(refserver.AppendString([]byte{0, 0, 0, 1}, "/home/user"), ""), 0, 0, 0, 0)
+			return 104, append(refserver.AppendString(refserver.AppendString([]byte{0, 0, 0, 1}, "/home/user"), ""), 0,
+				0, 0, 0)
 		}, 16), "sftp/root"},
 		"no fstat": {"5.12", refuses(8, 8), "sftp/stat-size"},
 		"no lstat": {"5.12", refuses(8, 7), "sftp/stat-size"},
@@ -86,9 +89,10 @@ func wrongShares() map[string]wrong {
 		"an error at the end": {"5.12",
 			atTheEnd(func(f *refserver.Session) (byte, []byte) { return f.Status(4) }),
 			"sftp/read-back"},
-		"every read is the beginning": {"5.12", packets(func(f *refserver.Session, p *refserver.Packet) (byte, []byte) {
-			return readAt(f, p, func(int64) int64 { return 0 })
-		}, 5), "sftp/read-back sftp/put sftp/done-get-resume"},
+		"every read is the beginning": {"5.12",
+			packets(func(f *refserver.Session, p *refserver.Packet) (byte, []byte) {
+				return readAt(f, p, func(int64) int64 { return 0 })
+			}, 5), "sftp/read-back sftp/put sftp/done-get-resume"},
 		"a listing without size": {"5.21",
 			longname(func(l string) string { return regexp.MustCompile(` +\d+ ([A-Z])`).ReplaceAllString(l, " $1") }),
 			"sftp/longname"},
@@ -173,7 +177,8 @@ func wrongShares() map[string]wrong {
 			}, 11),
 			"sftp/no-way-out"},
 		"what is denied ends the session": {"5.13",
-			packets(func(*refserver.Session, *refserver.Packet) (byte, []byte) { return 255, nil }, 13, 14, 15, 18, 20),
+			packets(func(*refserver.Session, *refserver.Packet) (byte, []byte) { return 255, nil }, 13, 14, 15, 18,
+				20),
 			"sftp/no-mkdir sftp/no-remove sftp/no-rename sftp/no-rmdir sftp/no-symlink"},
 		"the shared file can be removed": {"5.13",
 			packets(func(f *refserver.Session, _ *refserver.Packet) (byte, []byte) {
@@ -181,8 +186,9 @@ func wrongShares() map[string]wrong {
 				return f.Status(0)
 			}, 13),
 			"sftp/no-remove sftp/done-no-change"},
-		"the upgraded file is cut": {"5.16", saboteur{mutations: []string{"SFTP cuts what was upgraded"}}, "sftp/done-get"},
-		"an empty password opens":  {"5.10", saboteur{mutations: []string{"empty password"}}, "sftp/password"},
+		"the upgraded file is cut": {"5.16", saboteur{mutations: []string{"SFTP cuts what was upgraded"}},
+			"sftp/done-get"},
+		"an empty password opens": {"5.10", saboteur{mutations: []string{"empty password"}}, "sftp/password"},
 		"an end with status 1": {"5.20",
 			saboteur{mutations: []string{"exit status 1"}},
 			"sftp/exit-status"},

@@ -28,41 +28,42 @@ var notAsked = map[string]string{
 // namedRows are the checks of rows that have a name beside their section's number, as a regular expression; of the
 // section 7, beside those that are called after the key. All other rows stand in the checks themselves.
 var namedRows = map[string]string{
-	"2 TARGET:INVALID":     `^create/target-|^(create|upgrade)/(all-problems|all-problems-counted|refusals)$`,
-	"2 CONTRACT:NOT_FOUND": `^create/contract-unknown$|^(create|upgrade)/(all-problems|all-problems-counted|refusals)$`,
-	"2 EMAIL:INVALID":      `^create/email-blank$`,
-	"7 order":              `^create/all-keys$`, // beside status/<key> of each; the order itself means nothing in JSON
-	"7 id":                 `^create/id-integer$`,
-	"7 key":                `^create/key-form$`,
-	"7 email":              `^create/echo$`,
-	"7 target":             `^create/(echo|targets)$`,
-	"7 aim":                `^create/(echo|aims)$`,
-	"7 filename":           `^create/(echo|filename-any-script)$`,
-	"7 timezone":           `^create/timezone$`,
-	"7 state":              `^create/state-draft$|^process/state-names$`,
-	"7 issue_stage":        `^create/stage-new$`,
-	"7 status_url":         `^url-form/(base|region|key)$|^urls/status-page$`,
-	"7 notes_url":          `^url-form/(base|region|key)$|^urls/notes$`,
-	"7 original_sql_url":   `^url-form/(base|region|key)$|^urls/(original-sql|sql-is-text)`,
-	"7 original_dump_url":  `^url-form/(base|region|key)$|^urls/original-archive$`,
-	"7 upgraded_sql_url":   `^url-form/(base|region|key)$|^urls/(upgraded-sql|sql-is-text)$`,
-	"7 upgraded_dump_url":  `^url-form/(base|region|key)$|^urls/upgraded-(archive|whole)$`,
-	"7 modules_url":        `^url-form/(base|region|key)$|^urls/answered$`,
-	"7 URLs":               `^url-form/(base|region|key)$|^urls/answered$`,
-	"7 filesize":           `^upload/filesize$|^process/description-stays$`,
-	"7 database_uuid":      `^upload/database$`,
-	"7 created_at":         `^create/created-now$`,
-	"7 processed_at":       `^create/draft-values$|^process/processed-at`,
-	"7 estimated_time":     `^create/draft-values$`,
-	"7 elapsed":            `^create/draft-values$`,
-	"7 filestore":          `^create/draft-values$|^urls/filestore-zip$`,
-	"7 customer_message":   `^create/draft-values$`,
-	"7 database_version":   `^upload/database$`,
-	"7 postgresql":         `^upload/postgresql|^process/description-stays$`,
-	"7 compressions":       `^upload/compressions|^process/description-stays$`,
-	"9 formats":            `^upload/compressions`,
-	"9 postgresql":         `^upload/postgresql`,
-	"9 upgraded":           `^urls/filestore-zip$`,
+	"2 TARGET:INVALID": `^create/target-|^(create|upgrade)/(all-problems|all-problems-counted|refusals)$`,
+	"2 CONTRACT:NOT_FOUND": `^create/contract-unknown$|` +
+		`^(create|upgrade)/(all-problems|all-problems-counted|refusals)$`,
+	"2 EMAIL:INVALID":     `^create/email-blank$`,
+	"7 order":             `^create/all-keys$`, // beside status/<key> of each; the order itself means nothing in JSON
+	"7 id":                `^create/id-integer$`,
+	"7 key":               `^create/key-form$`,
+	"7 email":             `^create/echo$`,
+	"7 target":            `^create/(echo|targets)$`,
+	"7 aim":               `^create/(echo|aims)$`,
+	"7 filename":          `^create/(echo|filename-any-script)$`,
+	"7 timezone":          `^create/timezone$`,
+	"7 state":             `^create/state-draft$|^process/state-names$`,
+	"7 issue_stage":       `^create/stage-new$`,
+	"7 status_url":        `^url-form/(base|region|key)$|^urls/status-page$`,
+	"7 notes_url":         `^url-form/(base|region|key)$|^urls/notes$`,
+	"7 original_sql_url":  `^url-form/(base|region|key)$|^urls/(original-sql|sql-is-text)`,
+	"7 original_dump_url": `^url-form/(base|region|key)$|^urls/original-archive$`,
+	"7 upgraded_sql_url":  `^url-form/(base|region|key)$|^urls/(upgraded-sql|sql-is-text)$`,
+	"7 upgraded_dump_url": `^url-form/(base|region|key)$|^urls/upgraded-(archive|whole)$`,
+	"7 modules_url":       `^url-form/(base|region|key)$|^urls/answered$`,
+	"7 URLs":              `^url-form/(base|region|key)$|^urls/answered$`,
+	"7 filesize":          `^upload/filesize$|^process/description-stays$`,
+	"7 database_uuid":     `^upload/database$`,
+	"7 created_at":        `^create/created-now$`,
+	"7 processed_at":      `^create/draft-values$|^process/processed-at`,
+	"7 estimated_time":    `^create/draft-values$`,
+	"7 elapsed":           `^create/draft-values$`,
+	"7 filestore":         `^create/draft-values$|^urls/filestore-zip$`,
+	"7 customer_message":  `^create/draft-values$`,
+	"7 database_version":  `^upload/database$`,
+	"7 postgresql":        `^upload/postgresql|^process/description-stays$`,
+	"7 compressions":      `^upload/compressions|^process/description-stays$`,
+	"9 formats":           `^upload/compressions`,
+	"9 postgresql":        `^upload/postgresql`,
+	"9 upgraded":          `^urls/filestore-zip$`,
 }
 
 // fidelityRows are the rows of docs/fidelity.md and their evidence.
@@ -155,7 +156,8 @@ func TestRows_nothingAssumed(t *testing.T) {
 		rests[section] = rests[section] || known(evidence)
 	}
 	for _, c := range conformance.Checks() {
-		if !conformance.LevelObserved.Covers(c.Evidence) || slices.ContainsFunc(c.Rows, func(row string) bool { return rests[row] }) {
+		if !conformance.LevelObserved.Covers(c.Evidence) ||
+			slices.ContainsFunc(c.Rows, func(row string) bool { return rests[row] }) {
 			continue
 		}
 		t.Errorf("%s is made at the default level, and all of its rows %v are assumed", c.ID, c.Rows)
@@ -170,7 +172,8 @@ func TestWrongServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ids := strings.Fields(w.fails)
-			opts := &conformance.Options{Wait: 2 * time.Second, Run: regexp.MustCompile(fmt.Sprintf("^(%s)$", strings.Join(ids, "|")))}
+			opts := &conformance.Options{Wait: 2 * time.Second,
+				Run: regexp.MustCompile(fmt.Sprintf("^(%s)$", strings.Join(ids, "|")))}
 			rep := run(t, conformance.Target{URL: sabotaged(t, w.server).URL(), Contract: contract}, opts)
 			if len(rep.Results) != len(ids) {
 				t.Errorf("%d checks were made, want %v", len(rep.Results), ids)

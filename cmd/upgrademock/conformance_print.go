@@ -134,7 +134,8 @@ func printTree(w io.Writer, rep *conformance.Report, p paint) {
 				}
 				skips[res.Message] = append(skips[res.Message], res.ID)
 			default:
-				fmt.Fprintf(w, "  %s %s: %s (%s)\n", p.verdict(res.Verdict), p.as("1", res.ID), oneLine(res.Message), res.Source())
+				fmt.Fprintf(w, "  %s %s: %s (%s)\n", p.verdict(res.Verdict), p.as("1", res.ID), oneLine(res.Message),
+					res.Source())
 			}
 		}
 		for _, reason := range reasons {
@@ -165,7 +166,8 @@ func lastLine(rep *conformance.Report, p paint) string {
 }
 
 func rank(v conformance.Verdict) int {
-	return map[conformance.Verdict]int{conformance.Pass: 0, conformance.Skip: 1, conformance.Error: 2, conformance.Fail: 3}[v]
+	return map[conformance.Verdict]int{conformance.Pass: 0, conformance.Skip: 1, conformance.Error: 2,
+		conformance.Fail: 3}[v]
 }
 
 // oneLine keeps what a server sent from making lines or colours of its own.

@@ -12,8 +12,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
-// TestConformanceCommand runs testdata/conformance/*.txtar, each beside an emulator of its own at $URL, and one at $BENT that
-// answers failures with HTTP 400.
+// TestConformanceCommand runs testdata/conformance/*.txtar, each beside an emulator of its own at $URL, and one at
+// $BENT that answers failures with HTTP 400.
 func TestConformanceCommand(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -49,7 +49,8 @@ func TestConformanceCommand(t *testing.T) {
 	})
 }
 
-// withFiles makes the scripts' own files absolute: the command runs in the test's process, not in the script's directory.
+// withFiles makes the scripts' own files absolute: the command runs in the test's process, not in the script's
+// directory.
 func withFiles(ts *testscript.TestScript, args []string) []string {
 	made := make([]string, len(args))
 	for i, arg := range args {

@@ -39,6 +39,7 @@ func TestWrong(t *testing.T) {
 		t.Skip("TestRun_fails runs this")
 	}
 	srv := mockservertest.New(t, &mockserver.Options{FailureStatus: 400})
-	opts := &conformance.Options{Run: regexp.MustCompile("^answers/(failure-200|content-type)$"), Level: conformance.LevelAssumed}
+	opts := &conformance.Options{Run: regexp.MustCompile("^answers/(failure-200|content-type)$"),
+		Level: conformance.LevelAssumed}
 	conformancetest.Run(t, conformance.Target{URL: srv.URL(), Contract: "M123456-abcdef"}, opts)
 }

@@ -61,7 +61,8 @@ func Check(t *testing.T) {
 		t.Fatalf("%v; go test -run %s -update writes it", err, t.Name())
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("the API is not that of %s; if it should change, go test -run %s -update rewrites the file (-file +package):\n%s",
+		t.Errorf("the API is not that of %s; if it should change, go test -run %s -update rewrites the file (-file "+
+			"+package):\n%s",
 			golden, t.Name(), diff)
 	}
 }
@@ -87,7 +88,8 @@ func load(dir string) (*pkg, error) {
 	p := &pkg{fset: token.NewFileSet(), internal: map[string]map[string]string{}, hidden: map[string]bool{}}
 	var files []*ast.File
 	for _, name := range built.GoFiles {
-		file, err := parser.ParseFile(p.fset, filepath.Join(dir, name), nil, parser.ParseComments|parser.SkipObjectResolution)
+		file, err := parser.ParseFile(p.fset, filepath.Join(dir, name), nil,
+			parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			return nil, err
 		}

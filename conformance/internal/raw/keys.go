@@ -12,8 +12,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// NewKey makes a key pair: "ed25519", "ecdsa" (P-256) or "rsa" (2048 bits). Keys are made for each run, since a key that
-// stands in some repository must not open a share on a real platform.
+// NewKey makes a key pair: "ed25519", "ecdsa" (P-256) or "rsa" (2048 bits). Keys are made for each run, since a key
+// that stands in some repository must not open a share on a real platform.
 func NewKey(kind string) ssh.Signer {
 	var private any
 	var err error

@@ -76,7 +76,8 @@ type Status struct {
 
 // Error says the number in words, and what the server says of it.
 func (s *Status) Error() string {
-	names := map[uint32]string{1: "end of file", 2: "no such file", 3: "permission denied", 4: "failure", 5: "bad message", 6: "no connection", 7: "connection lost", 8: "operation unsupported"}
+	names := map[uint32]string{1: "end of file", 2: "no such file", 3: "permission denied", 4: "failure",
+		5: "bad message", 6: "no connection", 7: "connection lost", 8: "operation unsupported"}
 	return fmt.Sprintf("SFTP status %d (%s) %q", s.Code, cmp.Or(names[s.Code], "unknown"), s.Text)
 }
 

@@ -50,7 +50,8 @@ func (c *Conn) StartSFTP() (*Session, error) {
 		return nil, err
 	}
 	if msg.Type != FxpVersion || msg.ID != 3 {
-		return nil, fmt.Errorf("the server's SFTP begins with packet type %d, version %d: expected version 3", msg.Type, msg.ID)
+		return nil, fmt.Errorf("the server's SFTP begins with packet type %d, version %d: expected version 3",
+			msg.Type, msg.ID)
 	}
 	return s, nil
 }
@@ -90,7 +91,8 @@ type Request struct {
 	Data Packet
 }
 
-// Batch sends the requests without waiting for an answer in between, and returns the answers in the order of the requests.
+// Batch sends the requests without waiting for an answer in between, and returns the answers in the order of the
+// requests.
 func (s *Session) Batch(what string, reqs []Request) ([]Message, error) {
 	var answers []Message
 	err := s.link.Exchange("sftp", what, &answers, func() error {
@@ -206,11 +208,13 @@ func Blocks(data []byte, offset int64) []Block {
 	return out
 }
 
-// Write sends all blocks without waiting for an answer in between. The error is that of the first block that was not taken.
+// Write sends all blocks without waiting for an answer in between. The error is that of the first block that was not
+// taken.
 func (s *Session) Write(h string, bs []Block) error {
 	var reqs []Request
 	for _, b := range bs {
-		reqs = append(reqs, Request{FxpWrite, append(Packet(nil).Str(h).Uint64(uint64(b.Offset)).Bytes(b.Data), b.Pad...)})
+		reqs = append(reqs, Request{FxpWrite,
+			append(Packet(nil).Str(h).Uint64(uint64(b.Offset)).Bytes(b.Data), b.Pad...)})
 	}
 	answers, err := s.Batch(fmt.Sprintf("%d writes", len(bs)), reqs)
 	if err != nil {
@@ -264,7 +268,8 @@ func (s *Session) Get(name string, from int64) ([]byte, error) {
 		var reqs []Request
 		at := from + int64(len(out))
 		for i := range int64(ahead) {
-			reqs = append(reqs, Request{FxpRead, Packet(nil).Str(h).Uint64(uint64(at + i*BlockSize)).Uint32(BlockSize)})
+			reqs = append(reqs, Request{FxpRead,
+				Packet(nil).Str(h).Uint64(uint64(at + i*BlockSize)).Uint32(BlockSize)})
 		}
 		answers, err := s.Batch("reads", reqs)
 		if err != nil {
@@ -283,7 +288,8 @@ func (s *Session) Get(name string, from int64) ([]byte, error) {
 			}
 			piece := d.Str()
 			if len(piece) == 0 || len(piece) > BlockSize {
-				return nil, fmt.Errorf("a read of %d bytes at offset %d gave %d", BlockSize, at+int64(i)*BlockSize, len(piece))
+				return nil, fmt.Errorf("a read of %d bytes at offset %d gave %d",
+					BlockSize, at+int64(i)*BlockSize, len(piece))
 			}
 			out = append(out, piece...)
 			if len(piece) < BlockSize {

@@ -46,15 +46,16 @@ type Link interface {
 	// Hung is called when a call was not answered in time.
 	Hung()
 
-	// Exchange does one thing with the server: it calls do, which stores in *out what came of it. For a recording that is
-	// judged again it stores there what was recorded, and does not call do. It returns the error of do.
+	// Exchange does one thing with the server: it calls do, which stores in *out what came of it. For a recording that
+	// is judged again it stores there what was recorded, and does not call do. It returns the error of do.
 	Exchange(kind, what string, out any, do func() error) error
 
 	// OnEnd registers a function to be called when the check ends, the last one first.
 	OnEnd(func())
 }
 
-// Dial connects to the server and tries to log in. The result says what came of it, also if the server cannot be reached.
+// Dial connects to the server and tries to log in. The result says what came of it, also if the server cannot be
+// reached.
 func Dial(link Link, l Login) *Conn {
 	c := &Conn{link: link}
 	link.Exchange("login", l.Who+" as "+l.User, &c.Login, func() error {

@@ -31,7 +31,8 @@ func (s *Server) access(req *Request, p map[string]string) (map[string]any, []fa
 	default:
 		return nil, stateFailure(req, "draft", "done", "delivered")
 	}
-	if s.is("sftp/done-access") && req.state == "done" || s.is("skip-test/sftp-delivered") && req.state == "delivered" {
+	if s.is("sftp/done-access") && req.state == "done" || s.is("skip-test/sftp-delivered") &&
+		req.state == "delivered" {
 		return nil, stateFailure(req, "draft")
 	}
 	keys, fails := s.readKeys(lines)
@@ -51,7 +52,8 @@ func (s *Server) access(req *Request, p map[string]string) (map[string]any, []fa
 		port = s.ssh.deadPort()
 	}
 	user := "user_" + strconv.Itoa(req.id)
-	out := map[string]any{"hostname": host, "sftp_port": port, "sftp_user": user, "shared_file": req.name, "request_id": req.id,
+	out := map[string]any{"hostname": host, "sftp_port": port, "sftp_user": user, "shared_file": req.name,
+		"request_id":     req.id,
 		"sample_command": fmt.Sprintf("sftp -P %d %s@%s", port, user, host)}
 	if s.is("sftp-access/number-types") || s.is("differently") {
 		out["sftp_port"], out["request_id"] = strconv.Itoa(port), strconv.Itoa(req.id)

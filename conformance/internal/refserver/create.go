@@ -100,7 +100,8 @@ func (s *Server) wrongTarget(method string, p map[string]string) []failure {
 		for _, v := range targets {
 			expected = append(expected, v)
 		}
-		f := failure{"reason": "TARGET:INVALID", "message": fmt.Sprintf("Invalid value %q", t), "value": t, "expected": expected}
+		f := failure{"reason": "TARGET:INVALID", "message": fmt.Sprintf("Invalid value %q", t), "value": t,
+			"expected": expected}
 		if s.is("create/target-expected") {
 			slices.Reverse(expected)
 		}
@@ -129,7 +130,8 @@ func (s *Server) wrongContract(c string, others int) []failure {
 		fails = append(fails, failure{"reason": "CONTRACT:INVALID", "message": "no"})
 	}
 	if s.is("create/contracts-known") && c != "" && c != Contract && c != "M123456-abcxyz" {
-		fails = append(fails, failure{"reason": "CONTRACT:NOT_FOUND", "message": "Can not find contract " + c, "code": c})
+		fails = append(fails, failure{"reason": "CONTRACT:NOT_FOUND",
+			"message": "Can not find contract " + c, "code": c})
 	}
 	return fails
 }
@@ -138,7 +140,8 @@ func (s *Server) wrongContract(c string, others int) []failure {
 func (s *Server) wrongAim(a string, others int) []failure {
 	var fails []failure
 	if a != "" && a != "test" && a != "production" && !(s.is("create/aim-checked") && a == "tests") {
-		f := failure{"reason": "AIM:INVALID", "message": fmt.Sprintf("Invalid value %q", a), "value": a, "expected": []string{"test", "production"}}
+		f := failure{"reason": "AIM:INVALID", "message": fmt.Sprintf("Invalid value %q", a), "value": a,
+			"expected": []string{"test", "production"}}
 		if s.is("create/aim-invalid") {
 			f["reason"] = "AIM:WRONG"
 		}
@@ -164,7 +167,8 @@ func (s *Server) wrongValues(p map[string]string) []failure {
 			add(failure{"reason": "EMAIL:INVALID", "message": fmt.Sprintf("Invalid value %q", e), "value": e})
 		}
 	}
-	if n := p["filename"]; n == "." || n == ".." || len(n) > 255 || strings.ContainsAny(n, "/\\") || strings.ContainsFunc(n, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if n := p["filename"]; n == "." || n == ".." || len(n) > 255 || strings.ContainsAny(n, "/\\") ||
+		strings.ContainsFunc(n, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		if !s.is("create/filename-invalid") || n != `a\b.dump` {
 			add(failure{"reason": "FILENAME:INVALID", "message": "no", "value": n})
 		}
@@ -218,7 +222,8 @@ func (s *Server) newRequest(p map[string]string) *Request {
 	if s.is("create/key-new") && s.next%2 == 0 {
 		copy(raw, "sixteen byte key")
 	}
-	req := &Request{id: id, key: base64.URLEncoding.EncodeToString(raw), Params: maps.Clone(p), created: time.Now(), state: "draft", mtime: time.Now(), name: p["filename"]}
+	req := &Request{id: id, key: base64.URLEncoding.EncodeToString(raw), Params: maps.Clone(p), created: time.Now(),
+		state: "draft", mtime: time.Now(), name: p["filename"]}
 	switch {
 	case s.is("create/key-form"):
 		req.key = strings.TrimRight(req.key, "=")

@@ -87,7 +87,8 @@ func plainSQL(dump []byte) []byte {
 		text, _ := io.ReadAll(f)
 		return text
 	case bytes.HasPrefix(dump, []byte("PGDMP")):
-		return []byte("--\n-- PostgreSQL database dump\n--\nSET client_encoding = 'UTF8';\nCREATE TABLE res_users (id integer);\n")
+		return []byte("--\n-- PostgreSQL database dump\n--\nSET client_encoding = 'UTF8';\nCREATE TABLE res_users " +
+			"(id integer);\n")
 	}
 	return dump
 }

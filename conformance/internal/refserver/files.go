@@ -73,7 +73,8 @@ func (s *Server) serveOriginal(w http.ResponseWriter, r *http.Request, req *Requ
 	}
 	if path == "original/sql" {
 		sql := plainSQL(data)
-		if s.is("urls/original-sql-plain") && bytes.Contains(data, []byte("by SFTP")) || s.is("urls/original-sql") && data[0] == 0x1f || s.is("urls/original-sql-zip") && data[0] == 'P' && data[1] == 'K' ||
+		if s.is("urls/original-sql-plain") && bytes.Contains(data, []byte("by SFTP")) || s.is("urls/original-sql") &&
+			data[0] == 0x1f || s.is("urls/original-sql-zip") && data[0] == 'P' && data[1] == 'K' ||
 			s.is("urls/original-sql-custom") && bytes.HasPrefix(data, []byte("PGDMP")) {
 			sql = append(data, '\n')
 		}
@@ -185,7 +186,8 @@ func (s *Server) archive(w http.ResponseWriter, r *http.Request, req *Request, w
 		w.WriteHeader(http.StatusPartialContent)
 		w.Write(data[:1])
 		return
-	case s.is("urls/range-rest") && strings.HasSuffix(rng, "-") && r.Header.Get("If-Range") == "" && rng != fmt.Sprintf("bytes=%d-", len(data)),
+	case s.is("urls/range-rest") && strings.HasSuffix(rng, "-") && r.Header.Get("If-Range") == "" &&
+		rng != fmt.Sprintf("bytes=%d-", len(data)),
 		s.is("urls/range-last") && strings.HasPrefix(rng, "bytes=-"),
 		s.is("urls/range-behind") && rng == fmt.Sprintf("bytes=%d-", len(data)):
 		r.Header.Del("Range")

@@ -101,7 +101,8 @@ func (s *Server) skipTest(req *Request) (map[string]any, []failure) {
 		return nil, []failure{{"reason": "STATE:WRONG", "message": "no"}}
 	}
 	if req.state != "testing" {
-		if s.is("skip-test/refused-in-draft") && req.state == "draft" || s.is("skip-test/only-in-testing") && req.state != "draft" && req.state != "delivered" {
+		if s.is("skip-test/refused-in-draft") && req.state == "draft" || s.is("skip-test/only-in-testing") &&
+			req.state != "draft" && req.state != "delivered" {
 			return map[string]any{}, nil
 		}
 		return nil, stateFailure(req, "testing")

@@ -28,7 +28,8 @@ func (s *Server) params(r *http.Request, method string) (map[string]string, []fa
 			return
 		}
 		q := r.URL.Query()
-		if s.is("params/key-unescaped") && strings.HasSuffix(r.URL.RawQuery, "==&request="+q.Get("request")) || s.is("params/key-unescaped") && strings.Contains(r.URL.RawQuery, "==&") {
+		if s.is("params/key-unescaped") && strings.HasSuffix(r.URL.RawQuery, "==&request="+q.Get("request")) ||
+			s.is("params/key-unescaped") && strings.Contains(r.URL.RawQuery, "==&") {
 			q.Del("key")
 		}
 		add(q)
@@ -46,7 +47,9 @@ func (s *Server) params(r *http.Request, method string) (map[string]string, []fa
 		}
 		switch {
 		case ctype == "application/x-www-form-urlencoded":
-			if r.Method == "GET" && (s.is(method+"/get-body") || s.is("sftp-access/keys-get-body") && method == "request_sftp_access") || s.is(Group(method)+"/get-body") && r.Method == "GET" || s.is(Group(method)+"/form") && r.Method == "POST" || r.Method == "POST" && s.is(method+"/form") {
+			if r.Method == "GET" && (s.is(method+"/get-body") || s.is("sftp-access/keys-get-body") &&
+				method == "request_sftp_access") || s.is(Group(method)+"/get-body") && r.Method == "GET" ||
+				s.is(Group(method)+"/form") && r.Method == "POST" || r.Method == "POST" && s.is(method+"/form") {
 				break
 			}
 			v, fails := s.readForm(r)
@@ -147,11 +150,14 @@ func (s *Server) readMultipart(r *http.Request, boundary string) (url.Values, []
 // body reads a dump.
 func (s *Server) body(r *http.Request) ([]byte, error) {
 	ctype := r.Header.Get("Content-Type")
-	refuse := s.is("upload/no-type") && ctype == "" || s.is("upload/odd-type") && strings.Contains(ctype, "gzip") || s.is("upload/json-type") && strings.Contains(ctype, "json")
+	refuse := s.is("upload/no-type") && ctype == "" || s.is("upload/odd-type") && strings.Contains(ctype, "gzip") ||
+		s.is("upload/json-type") && strings.Contains(ctype, "json")
 	if refuse {
 		return nil, nil
 	}
-	if s.is("upload/chunked") && r.ContentLength < 0 || s.is("upload/expect-continue") && r.Header.Get("Expect") != "" || s.is("upload/http-1.0") && r.ProtoMinor == 0 || s.is("upload/put") && r.Method == "PUT" {
+	if s.is("upload/chunked") && r.ContentLength < 0 || s.is("upload/expect-continue") &&
+		r.Header.Get("Expect") != "" || s.is("upload/http-1.0") && r.ProtoMinor == 0 || s.is("upload/put") &&
+		r.Method == "PUT" {
 		io.Copy(io.Discard, r.Body)
 		return []byte("--"), nil
 	}
@@ -160,12 +166,14 @@ func (s *Server) body(r *http.Request) ([]byte, error) {
 		return body, err
 	}
 	if strings.Contains(ctype, "form-urlencoded") {
-		if s.is("upload/form-looking") && bytes.HasPrefix(body, []byte("request=")) || s.is("upload/form-type") && !bytes.HasPrefix(body, []byte("request=")) {
+		if s.is("upload/form-looking") && bytes.HasPrefix(body, []byte("request=")) || s.is("upload/form-type") &&
+			!bytes.HasPrefix(body, []byte("request=")) {
 			v, _ := url.ParseQuery(string(body))
 			return []byte(v.Encode()), nil
 		}
 	}
-	unwraps := s.is("upload/wrapped") && strings.HasSuffix(r.URL.Path, "/upload") || s.is("upgrade/multipart-body") && strings.HasSuffix(r.URL.Path, "/upgrade")
+	unwraps := s.is("upload/wrapped") && strings.HasSuffix(r.URL.Path, "/upload") || s.is("upgrade/multipart-body") &&
+		strings.HasSuffix(r.URL.Path, "/upgrade")
 	if _, p, err := mime.ParseMediaType(ctype); unwraps && err == nil && strings.HasPrefix(ctype, "multipart/") {
 		if part, err := multipart.NewReader(bytes.NewReader(body), p["boundary"]).NextPart(); err == nil {
 			return io.ReadAll(part)
@@ -175,7 +183,8 @@ func (s *Server) body(r *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	switch {
-	case s.is("upload/bytes") && bytes.Contains(body, []byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}) && ctype == "application/octet-stream" && r.ProtoMinor == 1 && r.Method == "POST":
+	case s.is("upload/bytes") && bytes.Contains(body, []byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}) &&
+		ctype == "application/octet-stream" && r.ProtoMinor == 1 && r.Method == "POST":
 		body = bytes.ReplaceAll(body, []byte{0}, nil)
 	case s.is("upload/custom-format") && bytes.HasPrefix(body, []byte("PGDMP")):
 		body = body[:len(body)-1]
@@ -183,7 +192,8 @@ func (s *Server) body(r *http.Request) ([]byte, error) {
 		body = bytes.ReplaceAll(body, []byte("\r\n"), []byte("\n"))
 	case s.is("upload/first-and-last-bytes") && bytes.HasSuffix(body, []byte("\x1a")):
 		body = bytes.TrimSpace(body)
-	case s.is("upload/no-last-line-end") && !bytes.HasSuffix(body, []byte("\n")) && bytes.HasSuffix(body, []byte("no line end")):
+	case s.is("upload/no-last-line-end") && !bytes.HasSuffix(body, []byte("\n")) &&
+		bytes.HasSuffix(body, []byte("no line end")):
 		body = append(body, '\n')
 	case s.is("upload/large") && len(body) > 32<<20:
 		body = body[:32<<20]

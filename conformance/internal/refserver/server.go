@@ -31,7 +31,8 @@ type Server struct {
 	// Front is called for each call in place of next, which is the server. If nil, the server is.
 	Front func(w http.ResponseWriter, r *http.Request, next http.Handler)
 
-	// Packet answers an SFTP request of a kind. With the type 0 it leaves the answer to the server. If nil, the server answers all.
+	// Packet answers an SFTP request of a kind. With the type 0 it leaves the answer to the server. If nil, the server
+	// answers all.
 	Packet func(f *Session, kind byte, p *Packet) (byte, []byte)
 
 	// Steps are the states after process, one for each poll.
@@ -74,8 +75,8 @@ type Request struct {
 // over reports whether the upgrade has ended.
 func (r *Request) over() bool { return r.state == "done" || r.state == "delivered" }
 
-// New starts a server, and closes it when the test ends. A mutation is one thing that is wrong with the server; its name is
-// that of the check that must fail, or says what is wrong.
+// New starts a server, and closes it when the test ends. A mutation is one thing that is wrong with the server; its
+// name is that of the check that must fail, or says what is wrong.
 func New(t testing.TB, mutations ...string) *Server {
 	s := &Server{mutations: map[string]bool{}, next: 10533, reqs: map[int]*Request{}, SkipTest: true,
 		Steps: []string{"pending", "processing", "done"}}
@@ -169,7 +170,8 @@ func (s *Server) serveMethod(w http.ResponseWriter, r *http.Request, method stri
 			body, err = s.body(r)
 			if err != nil && method == "upload" {
 				expected := r.ContentLength
-				fails = []failure{{"reason": "DUMP:INCOMPLETE", "message": "The upload ended early", "received": len(body), "expected_size": expected}}
+				fails = []failure{{"reason": "DUMP:INCOMPLETE", "message": "The upload ended early",
+					"received": len(body), "expected_size": expected}}
 				if s.is("upload/broken-refused") {
 					fails[0]["reason"] = "DUMP:BROKEN"
 				}
@@ -280,7 +282,8 @@ func notFoundFailure(id string) failure {
 
 // stateFailure is the failure of a method in the wrong state.
 func stateFailure(req *Request, expected ...string) []failure {
-	return []failure{{"reason": "STATE:INVALID", "message": "not in state " + req.state, "value": req.state, "expected": expected}}
+	return []failure{{"reason": "STATE:INVALID", "message": "not in state " + req.state, "value": req.state,
+		"expected": expected}}
 }
 
 // open is find with the mutations of one method.
@@ -291,7 +294,8 @@ func (s *Server) open(method string, p map[string]string) (*Request, []failure) 
 	switch {
 	case s.is(g+"/wrong-key") && known != nil && len(p["key"]) > 2 && strings.EqualFold(known.key[:2], p["key"][:2]):
 		return known, nil
-	case s.is(g+"/other-key") && known != nil && slices.ContainsFunc(slices.Collect(maps.Values(s.reqs)), func(r *Request) bool { return r.key == p["key"] }):
+	case s.is(g+"/other-key") && known != nil &&
+		slices.ContainsFunc(slices.Collect(maps.Values(s.reqs)), func(r *Request) bool { return r.key == p["key"] }):
 		return known, nil
 	case s.is(g+"/requires-key") && known != nil && p["key"] == "":
 		return known, nil

@@ -249,7 +249,8 @@ func (f *Session) handle(kind byte, p *Packet) (byte, []byte) {
 		return f.denied("sftp/no-rmdir")
 	case 16: // realpath
 		target := path.Clean("/" + p.Str())
-		return 104, append(AppendString(AppendString(binary.BigEndian.AppendUint32(nil, 1), target), target), 0, 0, 0, 0)
+		return 104, append(AppendString(AppendString(binary.BigEndian.AppendUint32(nil, 1), target), target), 0, 0, 0,
+			0)
 	case 18:
 		return f.denied("sftp/no-rename")
 	case 20:

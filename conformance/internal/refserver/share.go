@@ -40,7 +40,8 @@ func (f *Session) Open(target string, flags uint32) (byte, []byte) {
 	case s.is("sftp/put-without-creat") && flags&8 == 0 && flags&16 != 0,
 		s.is("sftp/read-and-write") && flags&1 != 0 && flags&16 != 0:
 		return f.Status(3)
-	case s.is("sftp/overwrite") && len(f.Request.Dump) == 300_001, s.is("sftp/truncate") && len(f.Request.Dump) == 300_001:
+	case s.is("sftp/overwrite") && len(f.Request.Dump) == 300_001, s.is("sftp/truncate") &&
+		len(f.Request.Dump) == 300_001:
 		flags &^= 16
 	case s.is("sftp/no-truncate") && flags&(4|16) == 0:
 		flags |= 16
@@ -174,7 +175,8 @@ func (f *Session) List(name string, size int) (byte, []byte) {
 		if f.Request.over() {
 			mode = "-r--r--r--"
 		}
-		long := fmt.Sprintf("%s %4d %-8s %-8s %8d %s %s", mode, 1, "0", "0", it.size, f.Request.mtime.Format("Jan _2 15:04"), shown)
+		long := fmt.Sprintf("%s %4d %-8s %-8s %8d %s %s", mode, 1, "0", "0",
+			it.size, f.Request.mtime.Format("Jan _2 15:04"), shown)
 		if s.is("sftp/longname") && !f.Request.over() || s.is("sftp/done-longname") && f.Request.over() {
 			long = shown
 		}

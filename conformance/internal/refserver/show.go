@@ -26,12 +26,17 @@ func (s *Server) show(req *Request) map[string]any {
 		created = created.Add(2 * time.Hour)
 	}
 	m := map[string]any{
-		"id": req.id, "key": req.key, "email": req.Params["email"], "target": req.Params["target"], "aim": req.Params["aim"], "filename": req.name,
+		"id": req.id, "key": req.key, "email": req.Params["email"], "target": req.Params["target"],
+		"aim": req.Params["aim"], "filename": req.name,
 		"timezone": timezone, "state": req.state, "issue_stage": stage, "issue": 648398 + req.id,
-		"status_url": base + "status", "notes_url": base + "upgraded/notes", "original_sql_url": base + "original/sql", "original_dump_url": base + "original/archive",
-		"upgraded_sql_url": base + "upgraded/sql", "upgraded_dump_url": base + "upgraded/archive", "modules_url": base + "modules/archive",
-		"filesize": d.filesize, "database_uuid": d.uuid, "created_at": created.Format(time.DateTime), "estimated_time": estimated, "processed_at": processed,
-		"elapsed": "00:00", "filestore": s.is("filestore") && (req.state == "done" || s.is("edition 13.0")), "customer_message": nil,
+		"status_url": base + "status", "notes_url": base + "upgraded/notes", "original_sql_url": base + "original/sql",
+		"original_dump_url": base + "original/archive",
+		"upgraded_sql_url":  base + "upgraded/sql", "upgraded_dump_url": base + "upgraded/archive",
+		"modules_url": base + "modules/archive",
+		"filesize":    d.filesize, "database_uuid": d.uuid, "created_at": created.Format(time.DateTime),
+		"estimated_time": estimated, "processed_at": processed,
+		"elapsed": "00:00", "filestore": s.is("filestore") && (req.state == "done" || s.is("edition 13.0")),
+		"customer_message": nil,
 		"database_version": d.version, "postgresql": d.postgresql, "compressions": d.compressions,
 	}
 	if req.viaUpgrade || s.is("upgrade/plain-status") {
@@ -77,10 +82,12 @@ func (s *Server) describe(req *Request) shownDump {
 			postgresql = "9.4"
 		}
 		compressions = d.compressions
-		if s.is("upload/compressions") && req.name != "backup.zip" && req.name != "backup.sql" && len(compressions) > 1 {
+		if s.is("upload/compressions") && req.name != "backup.zip" && req.name != "backup.sql" &&
+			len(compressions) > 1 {
 			slices.Reverse(compressions)
 		}
-		if s.is("upload/compressions-by-content") && (strings.HasSuffix(req.name, ".zip") || strings.HasSuffix(req.name, ".sql")) {
+		if s.is("upload/compressions-by-content") &&
+			(strings.HasSuffix(req.name, ".zip") || strings.HasSuffix(req.name, ".sql")) {
 			compressions = []string{strings.TrimPrefix(req.name[strings.LastIndex(req.name, "."):], "."), "sql"}
 		}
 		if s.is("upload/compressions-others") && compressions[0] == "gzip" {
@@ -107,7 +114,8 @@ func (s *Server) describe(req *Request) shownDump {
 // times are processed_at and estimated_time.
 func (s *Server) times(req *Request) (any, any) {
 	var processed, estimated any
-	if !req.processed.IsZero() && !s.is("process/processed-at") && !(s.is("process/processed-at-begins") && req.state != "done") {
+	if !req.processed.IsZero() && !s.is("process/processed-at") &&
+		!(s.is("process/processed-at-begins") && req.state != "done") {
 		at := req.processed.UTC()
 		if s.is("process/processed-at-stays") {
 			at = at.Add(time.Duration(req.statusCalls) * time.Second)

@@ -182,14 +182,16 @@ func (h *sshServer) loginConfig() *ssh.ServerConfig {
 	}
 	if s.is("sftp/password") || s.is("sftp/password-key") || s.is("empty password") {
 		config.PasswordCallback = func(meta ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
-			if n := len(password); s.is("sftp/password") && n != 24 || s.is("sftp/password-key") && n == 24 || s.is("empty password") && n == 0 {
+			if n := len(password); s.is("sftp/password") && n != 24 || s.is("sftp/password-key") && n == 24 ||
+				s.is("empty password") && n == 0 {
 				return in(meta)
 			}
 			return nil, errNotLetIn
 		}
 	}
 	if s.is("sftp/keyboard-interactive") {
-		config.KeyboardInteractiveCallback = func(meta ssh.ConnMetadata, _ ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+		config.KeyboardInteractiveCallback = func(meta ssh.ConnMetadata,
+			_ ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
 			return in(meta)
 		}
 	}
@@ -211,8 +213,8 @@ func (s *Server) requestOf(user string) *Request {
 	return s.reqs[id]
 }
 
-// keyOpens is the id of the request that the user's key opens, 0 for none. Offered is the first key that was offered on the
-// connection, nil for the first.
+// keyOpens is the id of the request that the user's key opens, 0 for none. Offered is the first key that was offered
+// on the connection, nil for the first.
 func (s *Server) keyOpens(user string, key ssh.PublicKey, offered []byte) int {
 	req := s.requestOf(user)
 	var from []*Request
@@ -239,7 +241,8 @@ func (s *Server) keyOpens(user string, key ssh.PublicKey, offered []byte) int {
 		}
 		return req.id
 	}
-	if s.is("sftp/foreign-key") && req != nil && len(req.keys) > 0 && user == "user_"+strconv.Itoa(req.id) && s.isForeign(key) {
+	if s.is("sftp/foreign-key") && req != nil && len(req.keys) > 0 && user == "user_"+strconv.Itoa(req.id) &&
+		s.isForeign(key) {
 		return req.id
 	}
 	return 0
