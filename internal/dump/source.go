@@ -13,15 +13,19 @@ import (
 // A source is a place where bytes are. They can be read from their beginning as often as wanted.
 type source struct {
 	at     *io.SectionReader                   // nil: they cannot be read at random
+	sum    *uint32                             // with at: their CRC-32, which open compares at the end; nil: not known
 	stream func(*grant) (io.ReadCloser, error) // used where at is nil
 }
 
 // open reads the source from its beginning.
 func (s source) open(g *grant) (io.ReadCloser, error) {
-	if s.at != nil {
-		return io.NopCloser(s.section()), nil
+	switch {
+	case s.at == nil:
+		return s.stream(g)
+	case s.sum != nil:
+		return io.NopCloser(newChecked(s.section(), s.at.Size(), *s.sum)), nil
 	}
-	return s.stream(g)
+	return io.NopCloser(s.section()), nil
 }
 
 // section is a reader of its own of a source that can be read at random.

@@ -203,6 +203,43 @@ func TestSQL_cut(t *testing.T) {
 	}
 }
 
+// A member that is cut off, or another than its archive says, is never served as if it were whole, whatever reads it.
+func TestSQL_damagedMember(t *testing.T) {
+	t.Parallel()
+	text := "-- PostgreSQL database dump\n" + strings.Repeat("INSERT INTO t VALUES (1234567);\n", 20_000)
+	for container, pack := range containers {
+		whole := pack(t, member{"dump.sql", text})
+		if got := readSQL(t, []byte(whole)); got != text {
+			t.Fatalf("%s: %d bytes of SQL, want %d", container, len(got), len(text))
+		}
+		end := len(whole) - 1
+		if begin := strings.Index(whole, text); begin >= 0 {
+			end = begin + len(text) - 1
+		}
+		for name, damaged := range map[string]string{
+			"cut":          whole[:len(whole)/2],
+			"cut early":    whole[:600],
+			"cut by one":   whole[:end],
+			"another byte": strings.Replace(whole, "1234567", "1234568", 1),
+		} {
+			if name == "another byte" && (container == "tar" || damaged == whole) {
+				continue // a tar has no checksum; what is deflated has its own test
+			}
+			t.Run(container+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				r, err := openSQL(t.Context(), strings.NewReader(damaged), int64(len(damaged)))
+				if err != nil {
+					return
+				}
+				defer r.Close()
+				if n, err := io.Copy(io.Discard, r); err == nil {
+					t.Errorf("no error, and %d of %d bytes", n, len(text))
+				}
+			})
+		}
+	}
+}
+
 // An error of the medium comes through as it is.
 func TestSQL_readError(t *testing.T) {
 	t.Parallel()

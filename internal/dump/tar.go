@@ -28,7 +28,9 @@ func tarMembers(live io.Reader, s source) iter.Seq2[*member, error] {
 			place := s.tarMember(i)
 			if random && !sparse(h) {
 				begin, _ := at.Seek(0, io.SeekCurrent)
-				place = source{at: io.NewSectionReader(at, begin, h.Size)}
+				if h.Size <= at.Size()-begin { // or it is cut off, which the stream tells
+					place = source{at: io.NewSectionReader(at, begin, h.Size)}
+				}
 			}
 			if !yield(&member{name: h.Name, live: files, locate: func() (source, error) { return place, nil }}, nil) {
 				return

@@ -183,6 +183,7 @@ func (e *zipEntry) source(zip *io.SectionReader, bound int64) (source, error) {
 	}
 	packed := source{at: io.NewSectionReader(zip, begin, e.packed)}
 	if e.method == 0 {
+		packed.sum = &e.sum
 		return packed, nil
 	}
 	m := zipMethods[e.method]
@@ -197,8 +198,7 @@ func (e *zipEntry) source(zip *io.SectionReader, bound int64) (source, error) {
 			return nil, err
 		}
 		if e.size <= bound { // or the end is not seen
-			whole := &checked{r: io.LimitReader(r, e.size), left: e.size, hash: crc32.NewIEEE(), want: e.sum}
-			return readCloser{whole, r.Close}, nil
+			return readCloser{newChecked(io.LimitReader(r, e.size), e.size, e.sum), r.Close}, nil
 		}
 		return r, nil
 	}}, nil
@@ -210,6 +210,10 @@ type checked struct {
 	left int64
 	hash hash.Hash32
 	want uint32
+}
+
+func newChecked(r io.Reader, size int64, sum uint32) *checked {
+	return &checked{r: r, left: size, hash: crc32.NewIEEE(), want: sum}
 }
 
 func (c *checked) Read(p []byte) (int, error) {
