@@ -48,6 +48,7 @@ type Server struct {
 	api      *database.API
 	handler  http.Handler
 	sftp     *sftpserver.Server
+	client   func() *http.Client
 
 	ctx    context.Context // ends when Close begins: what waits gives up
 	cancel context.CancelFunc
@@ -93,6 +94,7 @@ func newServer(opts *Options, patience patience) (*Server, error) {
 		log:     full.Logger,
 	}
 	s.advertise.Store(&Advertise{URL: strings.TrimSuffix(full.PublicURL, "/"), SFTPHost: full.SFTPHostname})
+	s.client = sync.OnceValue(s.newClient)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if s.home, err = openHome(full.DataDir); err == nil {
 		if err = s.open(); err != nil {

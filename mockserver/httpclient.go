@@ -1,0 +1,69 @@
+package mockserver
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Client returns an HTTP client for calls to the server, the same one each time. It trusts the server's CA. Calls to
+// https://upgrade.odoo.com, to any other name below odoo.com, and to Options.CAHosts come to the server's own listeners,
+// so that a program under test can keep its production URL. Calls to loopback go where they say, and those to any other
+// host fail. Close closes the client's idle connections.
+func (s *Server) Client() *http.Client { return s.client() }
+
+// newClient makes the client, once it is asked for.
+func (s *Server) newClient() *http.Client {
+	transport := &http.Transport{
+		DialContext:     s.dial,
+		TLSClientConfig: &tls.Config{RootCAs: s.CertPool()},
+	}
+	context.AfterFunc(s.ctx, transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// dial connects to the listener that stands for addr, if there is one: that for HTTP on port 80, for HTTPS on any other.
+func (s *Server) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case isLoopback(host):
+	case s.standsFor(host):
+		scheme := "https"
+		if port == "80" {
+			scheme = "http"
+		}
+		if addr = s.addr(scheme); addr == "" {
+			return nil, fmt.Errorf("mockserver: %s leads to the server's %s listener, which does not listen: "+
+				"call Start, and leave Options.%[2]sAddr on", host, strings.ToUpper(scheme))
+		}
+	default:
+		return nil, fmt.Errorf("mockserver: %s is none of the server's names, and Server.Client calls no other host; "+
+			"Options.CAHosts adds names", host)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, network, addr)
+}
+
+// standsFor reports whether calls to host are meant for the server.
+func (s *Server) standsFor(host string) bool {
+	host = bareName(host)
+	_, domain, _ := strings.Cut(platformHost, ".")
+	return host == domain || strings.HasSuffix(host, "."+domain) ||
+		slices.ContainsFunc(s.opts.CAHosts, func(own string) bool { return bareName(own) == host })
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback() || bareName(host) == "localhost"
+}
+
+// bareName is a name as it is compared.
+func bareName(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
