@@ -85,6 +85,8 @@ type Options struct {
 	// Scenarios are looked at in order; the first whose When matches a create's parameters drives that request. Where none
 	// matches, a request is pending for one poll, processing for one poll, and then done.
 	Scenarios []*scenario.Scenario
+	// Requests exist from the start, in this order. A DataDir that has requests already gets none of them.
+	Requests []NewRequest
 	// Seed makes ids and keys the same for each run; 0 takes the keys from the system's random numbers. For tests only: keys
 	// made of a seed can be guessed.
 	Seed uint64
@@ -197,6 +199,7 @@ func (o *Options) withDefaults() (Options, error) {
 			return full, &OptionError{"PublicURL", err}
 		}
 	}
+	full.Requests = slices.Clone(full.Requests)
 	full.Scenarios = slices.Clone(full.Scenarios)
 	for i, s := range full.Scenarios {
 		var err error

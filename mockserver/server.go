@@ -137,6 +137,9 @@ func (s *Server) open() error {
 	if err != nil {
 		return errors.Join(err, s.platform.Close())
 	}
+	if err := s.makeRequests(); err != nil {
+		return errors.Join(err, s.platform.Close())
+	}
 	s.keys.Forget(func() []string { return keysOf(s.platform) })
 	s.noteDirectory()
 	s.handler = endingAfterDoubt(s.routes())

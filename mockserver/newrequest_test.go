@@ -1,0 +1,88 @@
+package mockserver_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
+)
+
+func TestOptions_Requests(t *testing.T) {
+	t.Parallel()
+	opts := &mockserver.Options{
+		DataDir: t.TempDir(),
+		Requests: []mockserver.NewRequest{
+			{},
+			{Contract: "M654321-fedcba", Target: "7.0", Dump: []byte("-- a dump\n")},
+			{Dump: []byte("-- a dump\n"), Process: true},
+			{Dump: []byte("-- a dump\n"), State: "done", Set: map[string]any{"estimated_time": "00:30"}},
+			{State: "invalid"},
+		},
+	}
+	srv, err := mockserver.New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range srv.Requests() {
+		estimated, _ := r.Status["estimated_time"].(string)
+		got = append(got, strings.TrimSpace(strings.Join([]string{
+			r.Contract, r.Status["target"].(string), r.State, r.Status["issue_stage"].(string), estimated,
+		}, " ")))
+	}
+	want := []string{
+		"M123456-abcdef 8.0 draft new", "M654321-fedcba 7.0 draft new", "M123456-abcdef 8.0 pending pending",
+		"M123456-abcdef 8.0 done done 00:30", "M123456-abcdef 8.0 invalid invalid",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	if err := srv.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if again := mockservertest.New(t, opts).Requests(); len(again) != len(want) {
+		t.Errorf("%d requests after a restart, want the %d that there were", len(again), len(want))
+	}
+}
+
+// A request that is there from the start is as good as one that was created by a call.
+func TestOptions_Requests_goOn(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{Requests: []mockserver.NewRequest{{Dump: []byte("-- a dump\n"), Process: true}}})
+	r := w.srv.Requests()[0]
+	m := made{id: r.ID, key: r.Key}
+	var states []string
+	for range 3 {
+		states = append(states, w.status(m)["state"].(string))
+	}
+	if diff := cmp.Diff([]string{"pending", "processing", "done"}, states); diff != "" {
+		t.Errorf("states (-want +got):\n%s", diff)
+	}
+}
+
+func TestOptions_Requests_bad(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		request mockserver.NewRequest
+		want    string
+	}{
+		"a target that there is not": {mockserver.NewRequest{Target: "5.0"}, "TARGET:INVALID"},
+		"processed without a dump":   {mockserver.NewRequest{Process: true}, "DUMP:MISSING"},
+		"done without a dump":        {mockserver.NewRequest{State: "done"}, "has no dump"},
+		"a key that there is not":    {mockserver.NewRequest{State: "testing", Set: map[string]any{"x": 1}}, "unknown status key"},
+		"too large":                  {mockserver.NewRequest{Dump: make([]byte, 100)}, "DUMP:TOO_LARGE"},
+	} {
+		srv, err := mockserver.New(&mockserver.Options{MaxDump: 50, Requests: []mockserver.NewRequest{{}, tc.request}})
+		if err == nil {
+			srv.Close()
+		}
+		wrong, ok := errors.AsType[*mockserver.OptionError](err)
+		if !ok || wrong.Option != "Requests" || !strings.Contains(err.Error(), "number 2: ") || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %s", name, err, tc.want)
+		}
+	}
+}
