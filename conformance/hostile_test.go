@@ -185,7 +185,7 @@ func TestRun_sftpHangs(t *testing.T) {
 // What makes every check pointless ends the run before the first, and is one result.
 func TestRun_endsBeforeTheChecks(t *testing.T) {
 	t.Parallel()
-	mock := mockservertest.New(t, nil)
+	mock := mockservertest.New(t, nil, mockservertest.AllowUnknownCalls)
 	plain, careful := refserver.New(t), refserver.New(t,
 		"create/all-problems") // which names the contract only when nothing else is wrong
 	const unknown = "M123456-abcxyz"

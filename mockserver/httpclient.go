@@ -15,6 +15,9 @@ import (
 // https://upgrade.odoo.com, to any other name below odoo.com, and to Options.CAHosts come to the server's own listeners,
 // so that a program under test can keep its production URL. Calls to loopback go where they say, and those to any other
 // host fail. Close closes the client's idle connections.
+//
+// Once Client was called, answers to calls under a name below odoo.com or in Options.CAHosts give the address of the SFTP
+// listener as the hostname for SFTP clients, unless Options.SFTPHostname or SetAdvertise says otherwise.
 func (s *Server) Client() *http.Client { return s.client() }
 
 // newClient makes the client, once it is asked for.
@@ -23,6 +26,7 @@ func (s *Server) newClient() *http.Client {
 		DialContext:     s.dial,
 		TLSClientConfig: &tls.Config{RootCAs: s.CertPool()},
 	}
+	s.leads.Store(true)
 	context.AfterFunc(s.ctx, transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
@@ -50,6 +54,18 @@ func (s *Server) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	}
 	var d net.Dialer
 	return d.DialContext(ctx, network, addr)
+}
+
+// sftpHost is the host of the SFTP server for a client that called the server as host.
+func (s *Server) sftpHost(host string) string {
+	own, _, err := net.SplitHostPort(s.addr("sftp"))
+	if !s.leads.Load() || !s.standsFor(host) || err != nil {
+		return host
+	}
+	if addr, err := netip.ParseAddr(own); err == nil && addr.IsUnspecified() {
+		return "127.0.0.1"
+	}
+	return own
 }
 
 // standsFor reports whether calls to host are meant for the server.

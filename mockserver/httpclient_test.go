@@ -59,3 +59,20 @@ func TestClient_noListener(t *testing.T) {
 	}
 	resp.Body.Close()
 }
+
+// A program that was led here by its production URL must find the SFTP server, too.
+func TestClient_sftpHostname(t *testing.T) {
+	t.Parallel()
+	for _, addr := range []string{"127.0.0.1:0", "0.0.0.0:0"} {
+		srv := newServer(t, &mockserver.Options{SFTPAddr: addr})
+		w := newWire(t, "https://upgrade.odoo.com", srv)
+		w.http = srv.Client()
+		if got := w.grant(w.create(), "ed25519").Request["hostname"]; got != "127.0.0.1" {
+			t.Errorf("SFTP at %s: the hostname is %v", addr, got)
+		}
+		w = newWire(t, strings.Replace(srv.URL(), "127.0.0.1", "localhost", 1), srv)
+		if got := w.grant(w.create(), "ed25519").Request["hostname"]; got != "localhost" {
+			t.Errorf("SFTP at %s, called under another name: the hostname is %v", addr, got)
+		}
+	}
+}

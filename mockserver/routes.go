@@ -23,8 +23,11 @@ func (s *Server) newAPI() *database.API {
 		Edition: s.opts.Edition, SkipTest: profiles[s.opts.Edition].skipTest, Targets: s.opts.Targets,
 		FailureStatus: s.opts.FailureStatus,
 		SFTPAddr:      s.SFTPAddr,
-		AdvertisedSFTP: func() (string, int) {
+		AdvertisedSFTP: func(called string) (string, int) {
 			a := s.advertise.Load()
+			if a.SFTPHost == "" {
+				return s.sftpHost(called), a.SFTPPort
+			}
 			return a.SFTPHost, a.SFTPPort
 		},
 	})

@@ -49,6 +49,7 @@ type Server struct {
 	handler  http.Handler
 	sftp     *sftpserver.Server
 	client   func() *http.Client
+	leads    atomic.Bool // client leads names that are not ours to the listeners
 
 	ctx    context.Context // ends when Close begins: what waits gives up
 	cancel context.CancelFunc

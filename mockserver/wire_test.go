@@ -40,10 +40,16 @@ type wire struct {
 	sessions   *sync.Map // of *sftp.Client to the net.Conn beneath
 }
 
+// newServer starts an emulator for a test that makes wrong calls, and does what no good client does.
+func newServer(tb testing.TB, opts *mockserver.Options) *mockserver.Server {
+	tb.Helper()
+	return mockservertest.New(tb, opts, mockservertest.AllowUnknownCalls, mockservertest.AllowUnmetExpectations)
+}
+
 // onWire starts an emulator and talks to it over plain HTTP.
 func onWire(tb testing.TB, opts *mockserver.Options) *wire {
 	tb.Helper()
-	srv := mockservertest.New(tb, opts)
+	srv := newServer(tb, opts)
 	return newWire(tb, srv.URL(), srv)
 }
 
@@ -53,7 +59,7 @@ func onBothWires(t *testing.T, opts *mockserver.Options, test func(*testing.T, *
 	for _, scheme := range []string{"http", "https"} {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
-			srv := mockservertest.New(t, opts)
+			srv := newServer(t, opts)
 			base := srv.URL()
 			if scheme == "https" {
 				base = srv.HTTPSURL()

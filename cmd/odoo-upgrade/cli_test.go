@@ -256,7 +256,7 @@ func TestProductionAsks(t *testing.T) {
 
 func TestSFTP_stepByStep(t *testing.T) {
 	t.Parallel()
-	srv := mockservertest.New(t, nil)
+	srv := mockservertest.New(t, nil, mockservertest.AllowUnknownCalls) // skip_test, of another edition
 	dir := t.TempDir()
 	dump := noise(t, dir, "db.dump", 3<<20+1)
 	env := map[string]string{"UPGRADE_URL": srv.HTTPSURL(), "UPGRADE_CONTRACT": "M123456-abcdef",

@@ -20,13 +20,13 @@ func TestConformanceCommand(t *testing.T) {
 		Dir: "testdata/conformance",
 		Setup: func(env *testscript.Env) error {
 			tb := env.T().(testing.TB)
-			srv := mockservertest.New(tb, nil)
+			srv := mockservertest.New(tb, nil, mockservertest.AllowUnknownCalls)
 			env.Setenv("URL", srv.URL())
 			env.Setenv("HTTPS_URL", srv.HTTPSURL())
 			env.Setenv("CA_FILE", srv.CAFile())
 			env.Setenv("HTTP_BY_HTTPS", strings.Replace(srv.URL(), "http:", "https:", 1))
 			env.Setenv("HTTPS_BY_HTTP", strings.Replace(srv.HTTPSURL(), "https:", "http:", 1))
-			env.Setenv("BENT", mockservertest.New(tb, &mockserver.Options{FailureStatus: 400}).URL())
+			env.Setenv("BENT", mockservertest.New(tb, &mockserver.Options{FailureStatus: 400}, mockservertest.AllowUnknownCalls).URL())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

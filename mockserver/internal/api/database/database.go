@@ -21,8 +21,8 @@ type Config struct {
 	FailureStatus int      // HTTP status of answers with failures
 	// SFTPAddr is where the SFTP server listens; "" if it does not.
 	SFTPAddr func() string
-	// AdvertisedSFTP is where clients find it; "" is the host by which the call came, and 0 is the port of SFTPAddr.
-	AdvertisedSFTP func() (host string, port int)
+	// AdvertisedSFTP is where clients find it that called the server as that host; 0 is the port of SFTPAddr.
+	AdvertisedSFTP func(called string) (host string, port int)
 }
 
 // API is /database/v1. Its methods may be called concurrently.

@@ -45,13 +45,10 @@ func (a *API) requestSFTPAccess(c *api.Call) (any, error) {
 	}, nil
 }
 
-// sftpAddress is where the client finds the SFTP server: by default under the host by which it found us.
+// sftpAddress is where the client finds the SFTP server: by default under the host that it called.
 func (a *API) sftpAddress(c *api.Call) (string, int) {
-	host, port := a.AdvertisedSFTP()
-	if host == "" {
-		scheme, name := a.Base(c.R)
-		host = api.Hostname(scheme + name)
-	}
+	scheme, name := a.Base(c.R)
+	host, port := a.AdvertisedSFTP(api.Hostname(scheme + name))
 	if port == 0 {
 		if _, digits, err := net.SplitHostPort(a.SFTPAddr()); err == nil {
 			port, _ = strconv.Atoi(digits)
