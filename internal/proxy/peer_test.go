@@ -88,6 +88,31 @@ func TestProxy_loopbackIsForThisMachine(t *testing.T) {
 	}
 }
 
+// Private paths are for clients of this machine, however they are written, in a tunnel and without.
+func TestProxy_private(t *testing.T) {
+	t.Parallel()
+	for peer, here := range map[string]bool{"127.0.0.1:50000": true, "[::1]:50000": true, "192.0.2.1:50000": false, "172.17.0.1:50000": false} {
+		w := start(t, proxy.Options{
+			Private: []string{"/_mock"},
+			Guard:   func(l net.Listener) net.Listener { return from{l, peer} },
+		})
+		for path, private := range map[string]bool{
+			"/_mock": true, "/_mock/": true, "/_mock/requests": true, "/%5fmock/requests": true, "//_mock/requests": true, "/a/../_mock/requests": true,
+			"/": false, "/_mocks": false, "/a/_mock/requests": false, "/database/v1/status": false,
+		} {
+			want := http.StatusOK
+			if private && !here {
+				want = http.StatusForbidden
+			}
+			for _, scheme := range []string{"http", "https"} {
+				if status, body := get(t, w.client, scheme+"://upgrade.odoo.com"+path); status != want {
+					t.Errorf("%s asks for %s of %s: %d, want %d: %s", peer, path, scheme, status, want, body)
+				}
+			}
+		}
+	}
+}
+
 // A name that is let through is no way to loopback for clients elsewhere.
 func TestProxy_namesThatLeadToLoopback(t *testing.T) {
 	t.Parallel()

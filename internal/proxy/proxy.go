@@ -44,6 +44,9 @@ type Options struct {
 	// Certificate returns the certificate to show as host, a DNS name or an IP address.
 	Certificate func(host string) (*tls.Certificate, error)
 
+	// Private are paths of Handler's, each with all below it, that only clients of this machine get to.
+	Private []string
+
 	// Hosts are the names that Handler answers for, beside Production. A host:port is answered for in plain HTTP only.
 	Hosts []string
 	// AllowHosts are globs (as path.Match has them) of the hosts that are let through, beside loopback.
@@ -169,10 +172,20 @@ func (p *Proxy) serveOuter(w http.ResponseWriter, r *http.Request) {
 
 // serveOwn gives a call to the handler.
 func (p *Proxy) serveOwn(w http.ResponseWriter, r *http.Request) {
+	if p.private(r.URL.Path) && !fromLoopback(r) {
+		http.Error(w, "upgrademock refuses this path to clients of other machines that come through its proxy: call it from its own machine, "+
+			"or on a listener of the emulator's", http.StatusForbidden)
+		return
+	}
 	p.mu.Lock()
 	p.calls++
 	p.mu.Unlock()
 	p.opts.Handler.ServeHTTP(w, r)
+}
+
+func (p *Proxy) private(urlPath string) bool {
+	clean := path.Clean("/" + urlPath)
+	return slices.ContainsFunc(p.opts.Private, func(base string) bool { return clean == base || strings.HasPrefix(clean, base+"/") })
 }
 
 // originForm is the request as an origin server gets it (RFC 9112 section 3.2.1).

@@ -99,7 +99,8 @@ func StartProxy(addr string, srv *mockserver.Server, opts Options, log *slog.Log
 	}
 	return proxy.Start(addr, proxy.Options{
 		Handler: srv, Certificate: srv.CertificateFor, Guard: func(l net.Listener) net.Listener { return srv.Guard("proxy", l) },
-		Hosts: hosts, AllowHosts: opts.AllowHosts, Passthrough: opts.Passthrough, Logger: log,
+		Private: []string{"/_mock"}, // the control API, which shows the keys of all requests
+		Hosts:   hosts, AllowHosts: opts.AllowHosts, Passthrough: opts.Passthrough, Logger: log,
 	})
 }
 
