@@ -1,0 +1,47 @@
+package doors
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// libraries are packages for programs that may have other flags than this project's commands, or none.
+var libraries = []string{"client", "fixtures"}
+
+// TestLibraries_noFlags: no text of a library names a flag of a command.
+func TestLibraries_noFlags(t *testing.T) {
+	t.Parallel()
+	flag := regexp.MustCompile(`(^|[ (])--[a-z][a-z-]+`)
+	for _, dir := range libraries {
+		files := 0
+		err := filepath.WalkDir(filepath.Join("..", "..", dir), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			files++
+			fset := token.NewFileSet()
+			file, err := parser.ParseFile(fset, path, nil, 0)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				if text, ok := n.(*ast.BasicLit); ok && text.Kind == token.STRING {
+					if found := flag.FindString(strings.Trim(text.Value, "\"`")); found != "" {
+						t.Errorf("%s: the text %s names the flag %s", fset.Position(text.Pos()), text.Value, found)
+					}
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil || files == 0 {
+			t.Errorf("%s: %d files, %v", dir, files, err)
+		}
+	}
+}
