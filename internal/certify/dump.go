@@ -55,7 +55,10 @@ func grown(archive []byte) ([]byte, error) {
 	more := make([]byte, noise)
 	random.Read(more)
 	var packed bytes.Buffer
-	w := zlib.NewWriter(&packed)
+	w, err := zlib.NewWriterLevel(&packed, zlib.NoCompression) // random bytes get no smaller
+	if err != nil {
+		return nil, err
+	}
 	w.Write(append(object, more...)) // to memory: there is no error
 	w.Close()
 	made := append([]byte(nil), archive[:begin-integer]...)
