@@ -15,6 +15,9 @@ import (
 // carries: no zone database, no authorities, no /etc, no /proc. As an image made FROM scratch has it.
 func TestEmptyRoot(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it builds the program anew and runs the whole suite")
+	}
 	root := t.TempDir()
 	build := exec.Command("go", "build", "-o", filepath.Join(root, "upgrademock"), ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")

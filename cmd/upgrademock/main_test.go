@@ -14,6 +14,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
+
+	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
 // TestMain lets scripts run the command upgrademock, which is this test program under another name.
@@ -32,14 +34,11 @@ func (l leakless) Run() int {
 	return code
 }
 
-// raceDetector is set by race_test.go.
-var raceDetector bool
-
 // scripts are what the scripts of testdata share.
 //
 //	status CODE PROGRAM ARGUMENT...   wants that exit status
 //	[ci]                              a missing program is a failure
-//	[race]                            the race detector watches, and slows everything down
+//	[sample]                          a sample of many programs is enough; see testprog.Sample
 //	[python:MODULE]                   Debian's Python has the module
 func scripts(dir string) testscript.Params {
 	return testscript.Params{
@@ -71,8 +70,8 @@ func scripts(dir string) testscript.Params {
 			switch cond {
 			case "ci":
 				return os.Getenv("CI") == "true", nil
-			case "race":
-				return raceDetector, nil
+			case "sample":
+				return testprog.Sample(), nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
@@ -101,6 +100,11 @@ func TestExecCommand(t *testing.T) {
 func TestCertifyCommand(t *testing.T) {
 	t.Parallel()
 	params := scripts("testdata/certify")
+	setup := params.Setup
+	params.Setup = func(env *testscript.Env) error { // clients start faster without the authorities of the system
+		env.Setenv("SSL_CERT_FILE", os.DevNull)
+		return setup(env)
+	}
 	// Our own client is built once, for those scripts that ask for it.
 	build := sync.OnceValues(func() (string, error) {
 		bin := filepath.Join(t.TempDir(), "odoo-upgrade")

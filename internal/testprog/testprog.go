@@ -1,4 +1,4 @@
-// Package testprog finds the external programs that tests drive.
+// Package testprog finds the external programs that tests drive, and says how many of them to run.
 //
 // On a developer's machine a missing program skips the test with a message that says what to install.
 // In CI (CI=true) the same is a failure: a check that silently did not run is worth nothing.
@@ -7,6 +7,7 @@ package testprog
 import (
 	"os"
 	"os/exec"
+	"sync"
 	"testing"
 )
 
@@ -25,15 +26,40 @@ func Need(tb testing.TB, name, debianPackage string) string {
 // fails the test where there is none. Debian's modules belong to Debian's own interpreter, so that one is asked first.
 func NeedPython(tb testing.TB, module, debianPackage string) string {
 	tb.Helper()
+	path := pythonWith(module)
+	if path == "" {
+		missing(tb, "Python module "+module, debianPackage)
+	}
+	return path
+}
+
+// pythons has the interpreter for each module that was looked for, "" where there is none: starting Python to import
+// a module costs a good part of a second.
+var pythons = struct {
+	sync.Mutex
+	of map[string]string
+}{of: make(map[string]string)}
+
+func pythonWith(module string) string {
+	pythons.Lock()
+	defer pythons.Unlock()
+	if path, known := pythons.of[module]; known {
+		return path
+	}
+	pythons.of[module] = ""
 	for _, python := range []string{"/usr/bin/python3", "python3"} {
 		path, err := exec.LookPath(python)
 		if err == nil && exec.Command(path, "-c", "import "+module).Run() == nil {
-			return path
+			pythons.of[module] = path
+			break
 		}
 	}
-	missing(tb, "Python module "+module, debianPackage)
-	return ""
+	return pythons.of[module]
 }
+
+// Sample reports whether a test that runs many programs should run a representative sample of them: with -short, and
+// under the race detector, which slows everything down and sees this process only, not those programs.
+func Sample() bool { return testing.Short() || raceDetector }
 
 func missing(tb testing.TB, what, debianPackage string) {
 	tb.Helper()
