@@ -95,8 +95,8 @@ func (s *Session) Limit(who any, perSecond int64) {
 	s.conn.throttle.Limit(who, perSecond)
 }
 
-// EndConn ends the connection as the fault says, after its delay and once the client has what was sent. It returns
-// when the connection has ended.
+// EndConn ends the connection as the fault says, after its delay and once the client's system has what was sent. It
+// returns when the connection has ended.
 func (s *Session) EndConn(f *Fault) { s.conn.endWith(f) }
 
 // inputEnded notes that nothing more can be read, once.
