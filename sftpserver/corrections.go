@@ -140,7 +140,8 @@ func (f *filter) refuseUnknown(id uint32, kind byte) error {
 }
 
 func (f *filter) serveExtension(id uint32) error {
-	switch name := f.peek(256).Text(); name {
+	d := f.peek(256)
+	switch name := d.Text(); name {
 	case sftpwire.LimitsExtension:
 		limits := sftpwire.Limits{Packet: maxPacket, Read: maxTransfer, Write: maxTransfer, Handles: maxHandles}
 		return f.answerInstead(limits.Reply(id))
@@ -170,9 +171,8 @@ func (f *filter) checkHandle(kind byte, id uint32) error {
 	f.mu.Lock()
 	h := f.handles[string(name)]
 	f.mu.Unlock()
-	invalid := sftpwire.StatusPacket(id, sftpwire.Failure, statusHandle.text)
 	if (h != nil) == (kind == sftpwire.Readdir) {
-		return f.answerInstead(invalid)
+		return f.invalidHandle(id)
 	}
 	from := d.Uint64()
 	to := from + uint64(d.Uint32())
@@ -183,10 +183,10 @@ func (f *filter) checkHandle(kind byte, id uint32) error {
 	switch {
 	case kind == sftpwire.Read && !h.flags.Read:
 		f.session.deny("read", "/"+h.name, "the file was not opened to be read")
-		return f.answerInstead(invalid)
+		return f.invalidHandle(id)
 	case kind == sftpwire.Write && !h.writable():
 		f.session.deny("write", "/"+h.name, "the file was not opened to be written")
-		return f.answerInstead(invalid)
+		return f.invalidHandle(id)
 	case kind == sftpwire.Read:
 		r.pages = 2
 		if !h.mayFire(h.onRead, to) {
@@ -198,13 +198,18 @@ func (f *filter) checkHandle(kind byte, id uint32) error {
 	return f.admit(r)
 }
 
+func (f *filter) invalidHandle(id uint32) error {
+	return f.answerInstead(sftpwire.StatusPacket(id, sftpwire.Failure, statusHandle.text))
+}
+
 // handleOf returns the handle that an FSETSTAT is for. Such a request is served alone, so that its handler finds the
 // handle with present. Likewise opened and nameHandle bring a handle and what the client calls it together.
 func (f *filter) handleOf(kind byte) *handle {
 	if kind != sftpwire.Fsetstat {
 		return nil
 	}
-	name := f.peek(64).Text()
+	d := f.peek(64)
+	name := d.Text()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.handles[name]
@@ -256,7 +261,8 @@ func announce(version uint32) []byte {
 const listed = sftpwire.AttrSize | sftpwire.AttrUIDGID | sftpwire.AttrPermissions | sftpwire.AttrTimes
 
 // withLongNames gives the entries of a listing the lines that OpenSSH's server gives them.
-func (f *filter) withLongNames(id uint32, d *sftpwire.Decoder, packet []byte) []byte {
+func (f *filter) withLongNames(id uint32, packet []byte) []byte {
+	d := sftpwire.NewDecoder(packet[sftpwire.HeadSize:])
 	count := d.Uint32()
 	e := sftpwire.NewEncoder(sftpwire.Name, id).Uint32(count)
 	for range count {

@@ -117,7 +117,7 @@ func (f *filter) next() error {
 }
 
 // peek decodes the first n bytes of the packet's fields, or as many as there are. They stay in the buffer.
-func (f *filter) peek(n int) *sftpwire.Decoder {
+func (f *filter) peek(n int) sftpwire.Decoder {
 	b, _ := f.in.Peek(min(sftpwire.HeadSize+n, f.rest))
 	return sftpwire.NewDecoder(b[sftpwire.HeadSize:])
 }
@@ -175,7 +175,7 @@ func (f *filter) answer(answer sftpwire.Head, head, body []byte) {
 			return
 		}
 	case sftpwire.Name:
-		packet = f.withLongNames(answer.ID, fields, packet)
+		packet = f.withLongNames(answer.ID, packet)
 	}
 	f.out.put(packet)
 }

@@ -112,7 +112,7 @@ type Decoder struct {
 }
 
 // NewDecoder returns a Decoder for the fields b. The Decoder keeps b.
-func NewDecoder(b []byte) *Decoder { return &Decoder{b: b} }
+func NewDecoder(b []byte) Decoder { return Decoder{b: b} }
 
 // Bytes returns the next n bytes, which are a part of what the Decoder was given.
 func (d *Decoder) Bytes(n uint32) []byte {
