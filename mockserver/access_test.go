@@ -18,8 +18,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
-// ssh_keys comes as a multipart file, a multipart field, a form field or in the query, key and request beside it or in the query (row 5.1),
-// and what it says opens the share (row 5.2).
+// ssh_keys comes as a multipart file, a multipart field, a form field or in the query, key and request beside
+// it or in the query (row 5.1), and what it says opens the share (row 5.2).
 func TestSFTPAccess_waysOfKeys(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
@@ -103,7 +103,8 @@ func TestSFTPAccess_files(t *testing.T) {
 	}
 }
 
-// Every line that is no key is reported, with its number and the beginning of what it says (docs/fidelity.md, section 2).
+// Every line that is no key is reported, with its number and the beginning of what it says (docs/fidelity.md,
+// section 2).
 func TestSFTPAccess_badKeys(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -239,7 +240,8 @@ func TestSFTPAccess_port(t *testing.T) {
 	}
 }
 
-// A second call replaces the keys (row 5.7); a key of one request opens no other's share; only public keys open anything (row 5.10).
+// A second call replaces the keys (row 5.7); a key of one request opens no other's share; only public keys open
+// anything (row 5.10).
 func TestSFTPAccess_logins(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -297,8 +299,8 @@ func TestSFTPAccess_hostKey(t *testing.T) {
 	}
 }
 
-// A server with host keys of several types shows each client the one that it knows, and known_hosts names all; a client that pins any of them
-// notices another one (row 5.9).
+// A server with host keys of several types shows each client the one that it knows, and known_hosts names all;
+// a client that pins any of them notices another one (row 5.9).
 func TestSFTPAccess_hostKeys(t *testing.T) {
 	t.Parallel()
 	opts := mockserver.Options{Scenarios: scripted(t, "name: other\nfaults: [{on: sftp.login, skip: 4, hostkey: changed}]\n")}
@@ -341,7 +343,8 @@ func TestSFTPAccess_hostKeys(t *testing.T) {
 	}
 }
 
-// The access is temporary: it ends with its time, with the state it was for, and its open sessions end with it (rows 5.3, 5.18).
+// The access is temporary: it ends with its time, with the state it was for, and its open sessions end with it
+// (rows 5.3, 5.18).
 func TestSFTPAccess_ends(t *testing.T) {
 	t.Parallel()
 	t.Run("time", func(t *testing.T) {

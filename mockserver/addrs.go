@@ -27,8 +27,8 @@ func (s *Server) HTTPSURL() string { return withScheme("https", s.addr("https"))
 // SFTPAddr is the host:port of the SFTP server; "" without one.
 func (s *Server) SFTPAddr() string { return s.addr("sftp") }
 
-// AdminURL is the base URL of the control API: of its own listener where Options.ControlAddr names one, else of the HTTP listener, else of the HTTPS listener.
-// It is "" when nothing serves it.
+// AdminURL is the base URL of the control API: of its own listener if Options.ControlAddr names one, else of the HTTP
+// listener, else of the HTTPS listener. It is "" if nothing serves it.
 func (s *Server) AdminURL() string {
 	base := withScheme("http", s.addr("control"))
 	if base == "" {
@@ -50,7 +50,7 @@ func withScheme(scheme, addr string) string {
 	return scheme + "://" + addr
 }
 
-// CAFile is a PEM file with the CA that HTTPS clients must trust.
+// CAFile is the path of a PEM file with the certificate of the CA that HTTPS clients must trust.
 func (s *Server) CAFile() string { return s.trust.caFile }
 
 // Certificate is the certificate of the CA in CAFile.
@@ -59,11 +59,11 @@ func (s *Server) Certificate() *x509.Certificate { return s.trust.ca.Certificate
 // CertPool returns a pool that holds Certificate and nothing else.
 func (s *Server) CertPool() *x509.CertPool { return s.trust.ca.Pool() }
 
-// CertificateFor returns a certificate of the CA to show as host, a DNS name or an IP address. It is for a program that leads
-// connections to the server in another way than its listeners, as a proxy does.
+// CertificateFor returns a certificate of the CA to show as host, a DNS name or an IP address. It is for a
+// program that leads connections to the server in another way than its listeners, as a proxy does.
 func (s *Server) CertificateFor(host string) (*tls.Certificate, error) { return s.trust.ca.Leaf(host) }
 
-// KnownHostsFile is a known_hosts file for the SFTP server.
+// KnownHostsFile is the path of a known_hosts file with the keys of the SFTP server. Start writes it.
 func (s *Server) KnownHostsFile() string { return s.home.File(datadir.KnownHosts) }
 
 // HostKeys are the public keys that the SFTP server shows, one of each type that it has.

@@ -123,7 +123,8 @@ func TestBadInput_sshKeys(t *testing.T) {
 	w.login(m, "rsa")
 }
 
-// Names that lead elsewhere, as parameters, in URLs and over SFTP, open nothing: nothing appears beside what is the server's own.
+// Names that lead elsewhere, as parameters, in URLs and over SFTP, open nothing: nothing appears beside what is
+// the server's own.
 func TestBadInput_paths(t *testing.T) {
 	t.Parallel()
 	around := t.TempDir()
@@ -204,7 +205,8 @@ func TestBadInput_startingUp(t *testing.T) {
 	}
 }
 
-// A panic, here of a hook, becomes a SERVER:ERROR for the one call and nothing else; no word of it reaches the client.
+// A panic, here of a hook, becomes a SERVER:ERROR for the one call and nothing else; no word of it reaches the
+// client.
 func TestBadInput_panic(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, &mockserver.Options{

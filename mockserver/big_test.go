@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Everything works beyond 4 GiB, where 32 bits end. The dump is a hole with something in the middle, which costs neither time nor disk.
+// Everything works beyond 4 GiB, where 32 bits end. The dump is a hole with something in the middle, which
+// costs neither time nor disk.
 func TestBig(t *testing.T) {
 	t.Parallel()
 	const size, mark = int64(5<<30 + 12_345), int64(4<<30 - 10)

@@ -17,9 +17,9 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// An emulator in a process of its own, for tests that kill it or starve it: this test binary, told by a variable of the
-// environment to be one. The variable says how: "serve", with the scenario and the method that the kills need, or "starve" for one that cannot
-// write a file of more than starvedSize.
+// An emulator in a process of its own, for tests that kill it or starve it: this test binary, told by a
+// variable of the environment to be one. The variable says how: "serve", with the scenario and the method that
+// the kills need, or "starve" for one that cannot write a file of more than starvedSize.
 const (
 	childVariable  = "UPGRADEMOCK_TEST_CHILD"
 	childDirectory = "UPGRADEMOCK_TEST_DIR"

@@ -8,8 +8,8 @@ import (
 // Clock says what time it is; see Options.Clock. Now must be safe for concurrent use.
 type Clock interface{ Now() time.Time }
 
-// ManualClock is a Clock that stands still until it is advanced, so that the hours of an upgrade pass at once. The zero value
-// stands at created_at of the documented sample. Its methods may be called concurrently.
+// ManualClock is a Clock that stands still until it is advanced, so that the hours of an upgrade pass at once.
+// The zero value stands at created_at of the documented sample. Its methods may be called concurrently.
 type ManualClock struct {
 	mu  sync.Mutex
 	now time.Time

@@ -283,8 +283,9 @@ func TestControl_keepsOtherSitesOut(t *testing.T) {
 	w.status(m)
 }
 
-// A page that had a name of its own lead to us is kept out, too, whatever it calls: its browser takes us for the page's own site, and shows it what
-// we answer. Whoever calls us by an address, or a name that is ours, may look and steer.
+// A page that had a name of its own lead to us is kept out, too, whatever it calls: its browser takes us for
+// the page's own site, and shows it what we answer. Whoever calls us by an address, or a name that is ours, may
+// look and steer.
 func TestControl_keepsReboundPagesOut(t *testing.T) {
 	t.Parallel()
 	onItsOwn := onWire(t, &mockserver.Options{ControlAddr: "127.0.0.1:0"})

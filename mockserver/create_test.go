@@ -148,7 +148,8 @@ func TestCreate_accepts(t *testing.T) {
 	}
 }
 
-// Every name that was in the IANA database once is taken, whatever this machine has of it (section 2, TIMEZONE:INVALID).
+// Every name that was in the IANA database once is taken, whatever this machine has of it (section 2,
+// TIMEZONE:INVALID).
 func TestCreate_timezones(t *testing.T) {
 	t.Parallel()
 	goroot, err := exec.Command("go", "env", "GOROOT").Output()

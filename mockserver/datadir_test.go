@@ -62,8 +62,8 @@ func inventory(tb testing.TB, dirs ...string) map[string]string {
 	return files
 }
 
-// plant makes the files that are named, with their contents: a name that ends in a slash is a directory, a content that begins with "->" is the
-// target of a link.
+// plant makes the files that are named, with their contents: a name that ends in a slash is a directory, a
+// content that begins with "->" is the target of a link.
 func plant(tb testing.TB, dir string, files map[string]string) {
 	tb.Helper()
 	for name, content := range files {
@@ -85,7 +85,8 @@ func plant(tb testing.TB, dir string, files map[string]string) {
 	}
 }
 
-// refuses holds that no emulator starts on the directory, says why in one sentence, and changes nothing, in it and in others.
+// refuses holds that no emulator starts on the directory, says why in one sentence, and changes nothing, in it
+// and in others.
 func refuses(t *testing.T, opts mockserver.Options, says []string, others ...string) {
 	t.Helper()
 	dirs := append([]string{opts.DataDir}, others...)
@@ -225,7 +226,8 @@ func unmarked(t *testing.T) (dir string) {
 	return dir
 }
 
-// A directory of the time before there were marks is taken up, with a mark and a word, unless something foreign is in it.
+// A directory of the time before there were marks is taken up, with a mark and a word, unless something foreign
+// is in it.
 func TestDataDir_earlier(t *testing.T) {
 	t.Parallel()
 	dir := unmarked(t)
@@ -636,7 +638,8 @@ func TestDataDir_checkDumps(t *testing.T) {
 	})
 }
 
-// Ids, numbers, keys made of a seed, the clock and what was counted go on where they were, after a reset, a restart, and a kill.
+// Ids, numbers, keys made of a seed, the clock and what was counted go on where they were, after a reset, a
+// restart, and a kill.
 func TestDataDir_goesOn(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")

@@ -312,7 +312,8 @@ func gzipped(t *testing.T, dump []byte) []byte {
 	return b.Bytes()
 }
 
-// explained checks that the journal says why a call of the request did not get what it asked for; on "" is anything over SFTP.
+// explained checks that the journal says why a call of the request did not get what it asked for; on "" is
+// anything over SFTP.
 func (w *wire) explained(m made, on, why string) {
 	w.Helper()
 	for _, e := range w.srv.Events(journal.Filter{Request: m.id, On: on}) {
@@ -370,8 +371,8 @@ func TestDownloads_filestoreOfEditions(t *testing.T) {
 	}
 }
 
-// Where the upgraded archive would have to be made of a dump that cannot be read there is one plain failure, and the journal
-// says why (row 8.5).
+// Where the upgraded archive would have to be made of a dump that cannot be read there is one plain failure,
+// and the journal says why (row 8.5).
 func TestDownloads_filestoreOfBrokenDumps(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "steps: [{state: done, set: {filestore: true}}]")})

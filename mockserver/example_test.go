@@ -75,7 +75,8 @@ func Example() {
 	// done
 }
 
-// CI verifying a client: does it keep polling through trouble, and leave the platform time? The verdict names what is wrong.
+// CI verifying a client: does it keep polling through trouble, and leave the platform time? The verdict names
+// what is wrong.
 func ExampleServer_Verify() {
 	script, err := scenario.Parse("patience", []byte(`
 name: patience

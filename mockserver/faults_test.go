@@ -45,7 +45,8 @@ func runCurl(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// TestFaults_asCurlSeesThem holds that each fault is to a real client program what it claims to be, and that the call after it goes well.
+// TestFaults_asCurlSeesThem holds that each fault is to a real client program what it claims to be, and that
+// the call after it goes well.
 func TestFaults_asCurlSeesThem(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -106,7 +107,8 @@ func TestFaults_asCurlSeesThem(t *testing.T) {
 	}
 }
 
-// TestFaults_inAnUpload holds that an upload is broken off at the byte the script says, and that nothing is lost by it.
+// TestFaults_inAnUpload holds that an upload is broken off at the byte the script says, and that nothing is
+// lost by it.
 func TestFaults_inAnUpload(t *testing.T) {
 	t.Parallel()
 	dump := pattern(300<<10, 1)

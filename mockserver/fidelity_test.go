@@ -42,7 +42,8 @@ func TestFidelity(t *testing.T) {
 	}
 }
 
-// fidelityProblems is everything that is wrong with the table. testsOf names the tests of a folder below the module's root.
+// fidelityProblems is everything that is wrong with the table. testsOf names the tests of a folder below the
+// module's root.
 func fidelityProblems(table string, testsOf func(folder string) (map[string]bool, error)) (problems []string) {
 	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	wanted := make(map[string]bool)

@@ -15,7 +15,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
-// TestFaults_journal holds that the event of a call says of its fault which one it was, where it fired, and how many bytes really went.
+// TestFaults_journal holds that the event of a call says of its fault which one it was, where it fired, and how
+// many bytes really went.
 func TestFaults_journal(t *testing.T) {
 	t.Parallel()
 	const size = 300 << 10

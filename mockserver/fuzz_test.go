@@ -18,8 +18,9 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
-// FuzzParameters sends a target in every place a parameter may be in, and holds what the emulator takes it for against a model made of the
-// standard library's readers. A target that is not valid is quoted in the failure, so what was taken can be seen.
+// FuzzParameters sends a target in every place a parameter may be in, and holds what the emulator takes it for
+// against a model made of the standard library's readers. A target that is not valid is quoted in the failure,
+// so what was taken can be seen.
 func FuzzParameters(f *testing.F) {
 	f.Add("target=a", formType, []byte("target=b&target=c"), true)
 	f.Add("target=a&target=b", "", []byte(nil), false)
@@ -70,7 +71,8 @@ func FuzzParameters(f *testing.F) {
 	})
 }
 
-// modelTarget is what the parameter target should be; ok is false where the standard library has another idea of what is an error.
+// modelTarget is what the parameter target should be; ok is false where the standard library has another idea
+// of what is an error.
 func modelTarget(query, contentType string, body []byte) (target string, ok bool) {
 	mediaType, args, _ := mime.ParseMediaType(contentType)
 	values, err := url.ParseQuery(query)
@@ -94,7 +96,8 @@ func modelTarget(query, contentType string, body []byte) (target string, ok bool
 		for {
 			part, err := r.NextRawPart()
 			if err == io.EOF {
-				// The library takes some bodies that break off for whole ones: those whose last boundary does not say that it is.
+				// The library takes some bodies that break off for whole ones: those whose last boundary does
+				// not say that it is.
 				boundary := "--" + args["boundary"]
 				if closed := bytes.LastIndex(body, []byte(boundary+"--")); closed < 0 || closed != bytes.LastIndex(body, []byte(boundary)) {
 					return "", false
@@ -120,7 +123,8 @@ func modelTarget(query, contentType string, body []byte) (target string, ok bool
 	return strings.ToValidUTF8(all[0], "\uFFFD"), true
 }
 
-// FuzzSSHKeys sends any file as ssh_keys: it is refused with lines that are there and quoted as they stand, or a key in it was taken.
+// FuzzSSHKeys sends any file as ssh_keys: it is refused with lines that are there and quoted as they stand, or
+// a key in it was taken.
 func FuzzSSHKeys(f *testing.F) {
 	f.Add(publicKey("rsa") + "\r\n# comment\n\n" + publicKey("ecdsa"))
 	f.Add("\uFEFF" + publicKey("ed25519"))

@@ -66,9 +66,9 @@ func (s *Server) noteDirectory() {
 	s.noteDamage(s.platform.Damaged())
 }
 
-// CheckDumps reads all dumps and compares them with their checksums; what New looks at is whether they are there, files, and not cut. The calls
-// for a request whose dump differs are answered with SERVER:ERROR from then on; the log and the journal say why. The error is ctx's when
-// that ends first.
+// CheckDumps reads all dumps and compares them with their checksums. (New only looks whether they are there and
+// have their size.) From then on, the calls for a request whose dump differs are answered with SERVER:ERROR;
+// the log and the journal say why. The error is ctx's if that ends first.
 func (s *Server) CheckDumps(ctx context.Context) error {
 	before := s.platform.Damaged()
 	if err := s.platform.CheckDumps(ctx); err != nil {

@@ -11,13 +11,14 @@ import (
 	"strings"
 )
 
-// Client returns an HTTP client for calls to the server, the same one each time. It trusts the server's CA. Calls to
-// https://upgrade.odoo.com, to any other name below odoo.com, and to Options.CAHosts come to the server's own listeners,
-// so that a program under test can keep its production URL. Calls to loopback go where they say, and those to any other
-// host fail. Close closes the client's idle connections.
+// Client returns an HTTP client for calls to the server, the same one each time. It trusts the server's CA.
+// Calls to https://upgrade.odoo.com, to any other name below odoo.com, and to Options.CAHosts come to the
+// server's own listeners, so that a program under test can keep its production URL. Calls to loopback go where
+// they say, and those to any other host fail. Close closes the client's idle connections.
 //
-// Once Client was called, answers to calls under a name below odoo.com or in Options.CAHosts give the address of the SFTP
-// listener as the hostname for SFTP clients, unless Options.SFTPHostname or SetAdvertise says otherwise.
+// Once Client was called, answers to calls under a name below odoo.com or in Options.CAHosts give the address
+// of the SFTP listener as the hostname for SFTP clients, unless Options.SFTPHostname or SetAdvertise says
+// otherwise.
 func (s *Server) Client() *http.Client { return s.client() }
 
 // newClient makes the client, once it is asked for.
@@ -31,7 +32,8 @@ func (s *Server) newClient() *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// dial connects to the listener that stands for addr, if there is one: that for HTTP on port 80, for HTTPS on any other.
+// dial connects to the listener that stands for addr, if there is one: that for HTTP on port 80, for HTTPS on
+// any other.
 func (s *Server) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

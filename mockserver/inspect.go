@@ -18,19 +18,19 @@ import (
 
 // Scope is what Reset forgets: all about a request, all about a contract, or everything, for the zero value.
 type Scope struct {
-	Request  int64
-	Contract string
+	Request  int64  // 0 is every request
+	Contract string // "" is every contract
 }
 
-// Request is a request as the emulator sees it.
+// Request is a request as the emulator has it: its ID, Key and Contract as create answered or was given them.
 type Request struct {
 	ID       int64  `json:"id"`
-	Key      string `json:"key"`
+	Key      string `json:"key"` // in full: whoever has it can fetch the database
 	Contract string `json:"contract"`
-	State    string `json:"state"`
-	Scenario string `json:"scenario"`
-	// Status is what the method status would answer, without counting a poll. Its URLs begin with Advertise's URL where there is one, else with
-	// the server's URL, or HTTPSURL where it has only that.
+	State    string `json:"state"`    // now
+	Scenario string `json:"scenario"` // the name of the scenario that drives it
+	// Status is what the method status would answer, without counting a poll. Its URLs begin with Advertise's
+	// URL where there is one, else with the server's URL, or HTTPSURL where it has only that.
 	Status map[string]any `json:"status"`
 	// SharedSize is what a listing over SFTP shows, Contiguous how much of it has arrived without a hole.
 	SharedSize int64 `json:"shared_size"`
@@ -39,16 +39,17 @@ type Request struct {
 	AccessExpires *time.Time `json:"access_expires"`
 }
 
-// ErrNoRequest is returned for the id of a request that is not there.
+// ErrNoRequest is returned for an id that no request has.
 var ErrNoRequest = errors.New("no such request")
 
 // ErrRealClock is returned by Advance if Options.Clock is no ManualClock.
 var ErrRealClock = errors.New("mockserver: the clock is the real one; start with a virtual one (Options.Clock, --clock virtual)")
 
-// ErrConflict is returned for what makes no sense for a request as it is.
+// ErrConflict is returned by SetState and Release for a change that makes no sense for the request as it is.
 var ErrConflict = platform.ErrConflict
 
-// Events returns the events of the journal that pass, oldest first, as far as they are remembered (Options.JournalSize).
+// Events returns the events of the journal that pass, oldest first, as far as they are remembered
+// (Options.JournalSize).
 func (s *Server) Events(f journal.Filter) []journal.Event {
 	s.platform.Evaluate() // a change of state is journalled when somebody looks
 	return s.observer.journal.Events(f)
@@ -90,8 +91,9 @@ func (s *Server) request(r platform.Snapshot) Request {
 	}
 }
 
-// SetState puts a request in a state, outside its script, and sets keys of its status; a nil set leaves those set before. It fails with
-// ErrNoRequest, or with ErrConflict where the state makes no sense: back to draft, or something to download when there is nothing.
+// SetState puts a request in a state, outside its script, and sets keys of its status; a nil set leaves those
+// set before. It fails with ErrNoRequest, or with ErrConflict where the state makes no sense: back to draft, or
+// something to download when there is nothing.
 func (s *Server) SetState(id int64, state string, set map[string]any) (Request, error) {
 	if err := checkSet(set); err != nil {
 		return Request{}, err
@@ -111,7 +113,8 @@ func checkSet(set map[string]any) error {
 	return err
 }
 
-// Release lets a request go on that a step `for: released` holds. It fails with ErrNoRequest, or with ErrConflict where no step does.
+// Release lets a request go on that a step `for: released` holds. It fails with ErrNoRequest, or with
+// ErrConflict where no step does.
 func (s *Server) Release(id int64) (Request, error) {
 	return s.changed(id, (*platform.Request).Release)
 }
@@ -137,7 +140,8 @@ func (s *Server) Scenarios() []*scenario.Scenario {
 	return all[:len(all)-1] // without the one for what none of them matches
 }
 
-// AddScenario puts a scenario before those in use, in place of one of the same name. It drives requests created from now on.
+// AddScenario puts a scenario before those in use, in place of one of the same name. It drives requests created
+// from now on.
 func (s *Server) AddScenario(script *scenario.Scenario) error {
 	script, err := usable(script)
 	if err != nil {
@@ -147,8 +151,8 @@ func (s *Server) AddScenario(script *scenario.Scenario) error {
 	return nil
 }
 
-// RemoveScenario takes the scenario with that name out of use, or all of them for ""; it returns how many there were. Requests that it
-// drives go on.
+// RemoveScenario takes the scenario with that name out of use, or all of them for ""; it returns how many there
+// were. Requests that it drives go on.
 func (s *Server) RemoveScenario(name string) int { return s.scripts.Remove(name) }
 
 // Await returns the first event that passes, and waits for it if it has not happened yet. It returns ctx's error when
@@ -180,8 +184,8 @@ func (s *Server) AwaitState(ctx context.Context, id int64, state string) (Reques
 	}
 }
 
-// next returns events that pass, or neither events nor an error when a request may have changed its state by itself meanwhile:
-// nobody but the one who waits looks at the clock then.
+// next returns events that pass, or neither events nor an error when a request may have changed its state by
+// itself meanwhile: nobody but the one who waits looks at the clock then.
 func (s *Server) next(ctx context.Context, f journal.Filter) ([]journal.Event, error) {
 	s.platform.Evaluate()
 	until := ctx
@@ -197,8 +201,8 @@ func (s *Server) next(ctx context.Context, f journal.Filter) ([]journal.Event, e
 	return events, err
 }
 
-// Advance lets time pass on the ManualClock of the options, evaluates what that changes, and returns what the clock says then. It
-// fails with ErrRealClock if there is none.
+// Advance lets time pass on the ManualClock of the options, evaluates what that changes, and returns what the
+// clock says then. It fails with ErrRealClock if there is none.
 func (s *Server) Advance(d time.Duration) (time.Time, error) {
 	clock := s.opts.manual()
 	if clock == nil {
@@ -215,8 +219,8 @@ func (s *Server) Advance(d time.Duration) (time.Time, error) {
 	return now, nil
 }
 
-// Reset forgets requests, dumps, journal and counted faults of the scope; with the zero scope it also puts back the scenarios that the server
-// was made with. Ids go on ascending.
+// Reset forgets requests, dumps, journal and counted faults of the scope; with the zero scope it also puts back
+// the scenarios that the server was made with. Ids go on ascending.
 func (s *Server) Reset(of Scope) error {
 	err := s.platform.Reset(func(id int64, contract string) bool {
 		return (of.Request == 0 || of.Request == id) && (of.Contract == "" || of.Contract == contract)
@@ -244,7 +248,8 @@ func kinds() []string {
 // sftpPrefix begins the names of the events that sftpserver reports.
 const sftpPrefix = "sftp."
 
-// SetAdvertise changes what answers tell clients of how to reach the emulator, as when a container's ports were mapped.
+// SetAdvertise changes what answers say of how to reach the emulator, as when a container's ports were
+// mapped.
 func (s *Server) SetAdvertise(a Advertise) error {
 	if a.URL != "" {
 		if err := checkBase(a.URL); err != nil {
@@ -266,8 +271,8 @@ func (s *Server) SetAdvertise(a Advertise) error {
 // Advertise returns what SetAdvertise, or else the options, have set.
 func (s *Server) Advertise() Advertise { return *s.advertise.Load() }
 
-// Health tells of each listener that is not switched off whether it accepts; with Options.DataDir also, as "data", whether what is acknowledged
-// now will be found by the next process.
+// Health reports, for each listener that is not switched off, whether it accepts connections. With Options.DataDir
+// it also reports, as "data", whether what is acknowledged now will be found by the next process.
 func (s *Server) Health() map[string]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -25,7 +25,8 @@ import (
 // addresses are the host and port in an answer's URLs.
 var addresses = regexp.MustCompile(`https?://[0-9.]+:[0-9]+`)
 
-// kills is how often a test kills: it costs most of this package's time. UPGRADEMOCK_KILLS has it kill more often; see bench/crash.sh.
+// kills is how often a test kills: it costs most of this package's time. UPGRADEMOCK_KILLS has it kill more
+// often; see bench/crash.sh.
 func kills(t *testing.T) int {
 	text, more := os.LookupEnv("UPGRADEMOCK_KILLS")
 	if !more {
@@ -38,9 +39,9 @@ func kills(t *testing.T) int {
 	return n
 }
 
-// A kill -9 at any instant, with every kind of call, uploads and SFTP transfers under way: every answer that was given still holds in the next
-// life, nothing half-written is served, an SFTP transfer that is resumed by size leaves no hole, no id is given twice, and files of other
-// people stay as they are.
+// A kill -9 at any instant, with every kind of call, uploads and SFTP transfers under way: every answer that
+// was given still holds in the next life, nothing half-written is served, an SFTP transfer that is resumed by
+// size leaves no hole, no id is given twice, and files of other people stay as they are.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -258,7 +259,8 @@ func (a *account) upload(w *wire, r *told) error {
 	return err
 }
 
-// becomes makes a call after which the request is in other states: until it is answered, in those and in the ones before.
+// becomes makes a call after which the request is in other states: until it is answered, in those and in the
+// ones before.
 func (a *account) becomes(w *wire, r *told, states []string, call func() error) error {
 	before := r.states
 	if r.states = append(slices.Clone(before), states...); states == nil {
@@ -484,7 +486,8 @@ func (a *account) check(w *wire) {
 	}
 }
 
-// checkResets holds that a reset which was answered was done, one that was not is done as a whole or not at all, and returns what is gone.
+// checkResets holds that a reset which was answered was done, one that was not is done as a whole or not at
+// all, and returns what is gone.
 func (a *account) checkResets(w *wire) (gone map[*told]bool) {
 	gone = make(map[*told]bool)
 	for _, reset := range a.resets {
@@ -544,8 +547,8 @@ func (a *account) resume(w *wire, r *told) {
 	same(w, fmt.Sprintf("request %d, resumed at %d", r.id, info.Size()), w.fetch(w.urls(r.made)["original_dump_url"]), dump)
 }
 
-// A kill -9 while the emulator starts: the next start succeeds wherever the first would have, is refused wherever that would have been, and
-// files of other people stay as they are.
+// A kill -9 while the emulator starts: the next start succeeds wherever the first would have, is refused
+// wherever that would have been, and files of other people stay as they are.
 func TestKill_starting(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

@@ -19,7 +19,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
-// A dump of MaxDump bytes is taken, a larger one refused, however it comes over HTTP; the dump that was there before stays.
+// A dump of MaxDump bytes is taken, a larger one refused, however it comes over HTTP; the dump that was there
+// before stays.
 func TestMaxDump_http(t *testing.T) {
 	t.Parallel()
 	const limit = 300_000
@@ -57,7 +58,8 @@ func TestMaxDump_http(t *testing.T) {
 	})
 }
 
-// The same over SFTP: writing and lengthening beyond MaxDump fail with a word that says so, the session goes on, and what was complete stays.
+// The same over SFTP: writing and lengthening beyond MaxDump fail with a word that says so, the session goes
+// on, and what was complete stays.
 func TestMaxDump_sftp(t *testing.T) {
 	t.Parallel()
 	const limit = 300_000
@@ -87,7 +89,8 @@ func TestMaxDump_sftp(t *testing.T) {
 	w.good("process", m.params())
 }
 
-// Create is refused when MaxRequests are held, with the trouble that clients try again after, and works again after a reset.
+// Create is refused when MaxRequests are held, with the trouble that clients try again after, and works again
+// after a reset.
 func TestMaxRequests(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, &mockserver.Options{MaxRequests: 2})
@@ -152,7 +155,8 @@ func TestMaxSessions(t *testing.T) {
 	}
 }
 
-// An HTTP connection beyond MaxConnections of its listener is closed at once, with a word in the log; when one has ended, another may come.
+// An HTTP connection beyond MaxConnections of its listener is closed at once, with a word in the log; when one
+// has ended, another may come.
 func TestMaxConnections(t *testing.T) {
 	t.Parallel()
 	var log safeBuffer

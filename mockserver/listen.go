@@ -31,8 +31,8 @@ func (e *ListenError) Error() string {
 // Unwrap returns Err.
 func (e *ListenError) Unwrap() error { return e.Err }
 
-// Start begins to listen. When it returns nil, every listener accepts. It returns a *[ListenError] for an address at which it
-// cannot listen, and an error if the server was started or closed before.
+// Start begins to listen. When it returns nil, every listener accepts. It returns a *[ListenError] for an
+// address at which it cannot listen, and an error if the server was started or closed before.
 func (s *Server) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,16 +128,17 @@ func (s *Server) bounded(name string, l net.Listener) net.Listener {
 	})
 }
 
-// Guard returns a TCP listener with what the server's own HTTP listeners have: a bound on the number of connections (Options.MaxConnections) and on the
-// time that a client may take to read, and a warning in the log if other machines can reach it. It is for whoever leads connections to the server in
-// another way, as a proxy does. The log calls the listener by name.
+// Guard returns l with what the server's own HTTP listeners have: a bound on the number of connections
+// (Options.MaxConnections) and on the time that a client may take to read, and a warning in the log if other
+// machines can reach it. It is for a program that leads connections to the server in another way, as a proxy
+// does. The log calls the listener by name.
 func (s *Server) Guard(name string, l net.Listener) net.Listener {
 	warnIfExposed(s.log, name, l.Addr())
 	return s.bounded(name, l)
 }
 
-// countConns counts the connections of our own listeners, and so the calls that come over them. One that a fault takes over is
-// counted there.
+// countConns counts the connections of our own listeners, and so the calls that come over them. One that a
+// fault takes over is counted there.
 func countConns(conns *sync.WaitGroup) func(net.Conn, http.ConnState) {
 	return func(_ net.Conn, state http.ConnState) {
 		switch state {

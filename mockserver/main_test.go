@@ -12,6 +12,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
 		os.Exit(beChild())
 	}
-	// After a call whose headers were too long, net/http waits half a second before it closes the connection, Close or not.
+	// After a call whose headers were too long, net/http waits half a second before it closes the connection,
+	// Close or not.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }

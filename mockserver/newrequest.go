@@ -7,8 +7,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 )
 
-// NewRequest is a request that exists from the start; see Options.Requests. The zero value is a request in state draft with
-// the parameters of the documented sample.
+// NewRequest is a request that exists from the start; see Options.Requests. The zero value is a request in
+// state draft with the parameters of the documented sample.
 type NewRequest struct {
 	// Contract, Email, Target, Aim, Filename and Timezone are the parameters of create. "" is M123456-abcdef,
 	// john.doe@example.com, the last of the valid targets, test, db_name.dump, and no time zone.

@@ -13,13 +13,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
-	"github.com/upgrademock/upgrademock/sftpserver"
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// Off as an address switches a listener off.
+// Off is the address of a listener that is switched off.
 const Off = "off"
 
 // The editions of the official page that can be emulated (docs/fidelity.md, section 3).
@@ -28,13 +26,13 @@ const (
 	Edition13 = "13.0"
 )
 
-// Defaults of [Options].
+// Defaults of the bounds in [Options].
 const (
-	DefaultJournalSize    = eventlog.DefaultCapacity
+	DefaultJournalSize    = 10_000
 	DefaultMaxDump        = 64 << 30
 	DefaultMaxConnections = 4096
-	DefaultMaxSessions    = sftpserver.DefaultMaxSessions
-	DefaultMaxRequests    = 250_000 // about as many KiB of memory
+	DefaultMaxSessions    = 1024
+	DefaultMaxRequests    = 250_000 // a request takes about 1 KiB of memory
 )
 
 // profiles has what the editions of the page differ in.
@@ -47,15 +45,18 @@ var profiles = map[string]struct {
 	Edition13: {targets: []string{"11.0", "12.0", "13.0"}, skipTest: true, filestore: true},
 }
 
-// Options of a Server. The zero value is a good one for tests: all listeners on free loopback ports, nothing kept.
+// Options are the options of a Server. The zero value is a good one for tests: all listeners on free loopback
+// ports, nothing kept.
 type Options struct {
-	// HTTPAddr, HTTPSAddr and SFTPAddr are where to listen, as host:port; "" is a free port of 127.0.0.1, Off is nowhere.
+	// HTTPAddr, HTTPSAddr and SFTPAddr are where to listen, as host:port; "" is a free port of 127.0.0.1, Off
+	// is nowhere.
 	HTTPAddr, HTTPSAddr, SFTPAddr string
 	// ControlAddr moves the control API to a listener of its own; "" leaves it at /_mock/ of the HTTP listener.
 	ControlAddr string
 
-	// DataDir keeps requests, dumps, the CA and the SSH host key. It is made if need be, may be empty, or that of an earlier Server; a directory
-	// with anything else in it is refused, and stays as it is. "" keeps everything in a temporary directory that is gone after Close.
+	// DataDir keeps requests, dumps, the CA and the SSH host key. It is made if need be, may be empty, or that
+	// of an earlier Server; a directory with anything else in it is refused, and stays as it is. "" keeps
+	// everything in a temporary directory that is gone after Close.
 	DataDir string
 	// CADir keeps the CA apart from the rest, so that it stays the same for many servers; "" is DataDir.
 	CADir string
@@ -79,58 +80,64 @@ type Options struct {
 	SFTPHostname string
 	// SFTPAccessTTL is how long an SFTP access lasts; 0 is 24 hours.
 	SFTPAccessTTL time.Duration
-	// SFTPHostKeys are the SSH server's, at most one of each type; nil is an ECDSA P-256 key, made once for each DataDir.
+	// SFTPHostKeys are the SSH server's, at most one of each type; nil is an ECDSA P-256 key, made once for
+	// each DataDir.
 	SFTPHostKeys []gossh.Signer
 
-	// Scenarios are looked at in order; the first whose When matches a create's parameters drives that request. Where none
-	// matches, a request is pending for one poll, processing for one poll, and then done.
+	// Scenarios are looked at in order; the first whose When matches a create's parameters drives that request.
+	// Where none matches, a request is pending for one poll, processing for one poll, and then done.
 	Scenarios []*scenario.Scenario
 	// Requests exist from the start, in this order. A DataDir that has requests already gets none of them.
 	Requests []NewRequest
-	// Seed makes ids and keys the same for each run; 0 takes the keys from the system's random numbers. For tests only: keys
-	// made of a seed can be guessed.
+	// Seed makes ids and keys the same for each run; 0 takes the keys from the system's random numbers. For
+	// tests only: keys made of a seed can be guessed.
 	Seed uint64
 	// JournalSize is how many events are remembered; 0 is DefaultJournalSize.
 	JournalSize int
-	// MaxDump is how many bytes a dump may have; 0 is DefaultMaxDump. A larger one is refused with DUMP:TOO_LARGE, over SFTP with
-	// "File too large", and the dump that was there before stays (assumed).
+	// MaxDump is how many bytes a dump may have; 0 is DefaultMaxDump. A larger one is refused with
+	// DUMP:TOO_LARGE, over SFTP with "File too large", and the dump that was there before stays (assumed).
 	MaxDump int64
-	// MaxConnections is how many connections each HTTP listener, and each that Guard returns, has at one time; 0 is DefaultMaxConnections. Further ones are closed at once.
+	// MaxConnections is how many connections each HTTP listener, and each that Guard returns, has at one time;
+	// 0 is DefaultMaxConnections. Further ones are closed at once.
 	MaxConnections int
-	// MaxSessions is how many SFTP connections there may be at one time; 0 is DefaultMaxSessions. Further ones are closed at once.
+	// MaxSessions is how many SFTP connections there may be at one time; 0 is DefaultMaxSessions. Further ones
+	// are closed at once.
 	MaxSessions int
-	// MaxRequests is how many requests are held; 0 is DefaultMaxRequests. Then create is refused with SERVER:ERROR until some are forgotten
-	// (POST /_mock/reset).
+	// MaxRequests is how many requests are held; 0 is DefaultMaxRequests. Then create is refused with
+	// SERVER:ERROR until some are forgotten (POST /_mock/reset).
 	MaxRequests int
-	// JournalWriter gets each event as a line of JSON; nil: nobody does.
+	// JournalWriter gets each event as a line of JSON. If nil, events are not written.
 	JournalWriter io.Writer
 
 	// BeforeProcess, if not nil, is called after a process has been accepted in form and before it is carried out.
 	BeforeProcess func(requestID int64)
-	// OnUpload, if not nil, is called when a dump is complete, over either wire, before the client is told.
+	// OnUpload, if not nil, is called when a dump is complete, over either wire, before the client is answered.
 	OnUpload func(requestID int64)
 
-	// Clock is the clock of requests, accesses and journal; if nil, that of the system. Server.Advance, and the control API, need
-	// a *ManualClock.
+	// Clock is the clock of requests, accesses and journal; if nil, that of the system. Server.Advance, and the
+	// control API, need a *ManualClock.
 	Clock Clock
 	// Logger gets what an operator should know; nil discards it. It never sees a key.
 	Logger *slog.Logger
 }
 
-// OptionError is an option that cannot be as it is.
+// OptionError is an error about one field of [Options].
 type OptionError struct {
 	Option string // the name of its field
 	Err    error  // what is wrong with it, what was wanted, and an example
 }
 
+// Error names the option, and says what is wrong with it.
 func (e *OptionError) Error() string { return "mockserver: " + e.Option + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
 func (e *OptionError) Unwrap() error { return e.Err }
 
 func badOption(option, format string, args ...any) error {
 	return &OptionError{option, fmt.Errorf(format, args...)}
 }
 
-// Check tells what [New] would say of the options themselves: an *[OptionError], or nil. Nil options are those by default.
+// Check returns the *[OptionError] that [New] would return for the options, or nil. Nil options are the default ones.
 func (o *Options) Check() error {
 	_, err := o.withDefaults()
 	return err

@@ -38,7 +38,8 @@ func multipartForm(tb testing.TB, namesAndValues ...string) (contentType, body s
 	return w.FormDataContentType(), b.String()
 }
 
-// Parameters come in the query, in a form body, in multipart fields, in part here and in part there, with any HTTP method (rows 1.1, 1.2).
+// Parameters come in the query, in a form body, in multipart fields, in part here and in part there, with any
+// HTTP method (rows 1.1, 1.2).
 func TestParameters_anyWay(t *testing.T) {
 	t.Parallel()
 	all := sample().Encode()
@@ -91,7 +92,8 @@ func TestParameters_anyWay(t *testing.T) {
 	}
 }
 
-// A parameter given twice: the body beats the query, the first value of a source wins (row 1.3). The failure quotes what was taken.
+// A parameter given twice: the body beats the query, the first value of a source wins (row 1.3). The failure
+// quotes what was taken.
 func TestParameters_givenTwice(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -179,7 +181,8 @@ func TestHTTPMethods(t *testing.T) {
 	})
 }
 
-// Each method answers with a trailing slash, too (row 1.11), without a redirect, which would lose a body; nothing else is there.
+// Each method answers with a trailing slash, too (row 1.11), without a redirect, which would lose a body;
+// nothing else is there.
 func TestPaths(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
@@ -200,7 +203,8 @@ func TestPaths(t *testing.T) {
 	})
 }
 
-// Application failures have HTTP status 200, or the one that was asked for; answers without failures stay 200 (row 1.7).
+// Application failures have HTTP status 200, or the one that was asked for; answers without failures stay 200
+// (row 1.7).
 func TestFailureStatus(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ option, want int }{{0, 200}, {422, 422}, {500, 500}} {

@@ -15,8 +15,9 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
-// A client that holds a connection without using it loses it: one that never ends its headers, one whose body stops coming, one that
-// stays idle. Each is waited for a moment only, and read from until the emulator ends the connection.
+// A client that holds a connection without using it loses it: one that never ends its headers, one whose body
+// stops coming, one that stays idle. Each is waited for a moment only, and read from until the emulator ends
+// the connection.
 func TestPatience(t *testing.T) {
 	t.Parallel()
 	const moment = 50 * time.Millisecond
@@ -66,7 +67,8 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// A client that does not read a download loses its connection, also behind a proxy; one that does may go on with it, however long it paused in between.
+// A client that does not read a download loses its connection, also behind a proxy; one that does may go on
+// with it, however long it paused in between.
 func TestPatience_answers(t *testing.T) {
 	t.Parallel()
 	const size = 32 << 20 // more than the kernel takes on its way

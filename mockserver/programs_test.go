@@ -19,8 +19,8 @@ import (
 	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
-// bench is a directory where programs that nobody here wrote meet an emulator: their files, their home, and an sftp in the PATH
-// that knows the user's key and known_hosts, so that a command can be run as it stands.
+// bench is a directory where programs that nobody here wrote meet an emulator: their files, their home, and an
+// sftp in the PATH that knows the user's key and known_hosts, so that a command can be run as it stands.
 type bench struct {
 	*wire
 	dir string
@@ -101,8 +101,8 @@ func (m made) variables() []string {
 	return []string{fmt.Sprintf("REQUEST_ID=%d", m.id), "KEY=" + m.key}
 }
 
-// The calls of the page's shell samples, each with curl's options as they stand there (rows 1.1, 4.2, 5.1): the unquoted $HEADER makes
-// curl send the dump without a type, after a try at another host.
+// The calls of the page's shell samples, each with curl's options as they stand there (rows 1.1, 4.2, 5.1): the
+// unquoted $HEADER makes curl send the dump without a type, after a try at another host.
 func TestPrograms_shellSamples(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
@@ -209,7 +209,8 @@ func TestPrograms_curl(t *testing.T) {
 	})
 }
 
-// The page's sftp session: the sample command as the answer gives it, put, ls -l, put -a, get (rows 5.5, 5.11, 5.12, 5.16, 5.20, 5.21).
+// The page's sftp session: the sample command as the answer gives it, put, ls -l, put -a, get (rows 5.5, 5.11,
+// 5.12, 5.16, 5.20, 5.21).
 func TestPrograms_sftpSession(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -233,7 +234,8 @@ func TestPrograms_sftpSession(t *testing.T) {
 	}
 	out := run(`put openchs.70.cdump openchs.70.cdump\nls -l openchs.70.cdump\nls -l\n`)
 	contains(out, "Connected to 127.0.0.1.", "Uploading openchs.70.cdump to /openchs.70.cdump")
-	// For a file that is named, sftp makes the line itself, and what it writes for the number of links depends on its version.
+	// For a file that is named, sftp makes the line itself, and what it writes for the number of links depends
+	// on its version.
 	for _, line := range []string{`-rw-rw-rw-    1 0        0          849920 `, `-rw-rw-rw-    [01?] 0        0          849920 `} {
 		if !regexp.MustCompile(line + `[A-Z][a-z]{2} .* openchs\.70\.cdump\n`).MatchString(out) {
 			t.Errorf("the session has no line %s:\n%s", line, out)
@@ -275,8 +277,9 @@ func TestPrograms_sftpSession(t *testing.T) {
 	same(t, "reget", b.read("got"), dump)
 }
 
-// An sftp that is killed in the middle, and put -a by another one (rows 5.12, 4.5). When sftp alone dies, its ssh ends the session in order,
-// and what has arrived is the dump (row 5.17); when ssh dies, too, nothing is complete.
+// An sftp that is killed in the middle, and put -a by another one (rows 5.12, 4.5). When sftp alone dies, its
+// ssh ends the session in order, and what has arrived is the dump (row 5.17); when ssh dies, too, nothing is
+// complete.
 func TestPrograms_sftpResume(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

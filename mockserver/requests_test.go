@@ -40,7 +40,8 @@ func TestRequest_missing(t *testing.T) {
 	}
 }
 
-// A wrong key and an unknown id get the same answer, but for the id, in every method and at every URL (docs/fidelity.md, section 2, 8.1).
+// A wrong key and an unknown id get the same answer, but for the id, in every method and at every URL
+// (docs/fidelity.md, section 2, 8.1).
 func TestRequest_notFound(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, &mockserver.Options{Edition: mockserver.Edition13}, func(t *testing.T, w *wire) {
@@ -86,7 +87,8 @@ func swapCase(s string) string {
 	}, s)
 }
 
-// The states one after the other, as the default script has them (rows 6.1, 6.2, 6.3), and what is refused in each (rows 4.4, 5.3, 6.4).
+// The states one after the other, as the default script has them (rows 6.1, 6.2, 6.3), and what is refused in
+// each (rows 4.4, 5.3, 6.4).
 func TestProcess(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
@@ -244,7 +246,8 @@ func TestProcess_times(t *testing.T) {
 	}
 }
 
-// A dump that cannot be upgraded ends in invalid, and customer_message tells why (row 6.2, section 7); there is nothing to download.
+// A dump that cannot be upgraded ends in invalid, and customer_message tells why (row 6.2, section 7); there is
+// nothing to download.
 func TestProcess_invalid(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "steps: [{state: processing, for: 1 poll}, {state: invalid, set: {customer_message: 'The dump is cut off.'}}]")})

@@ -33,8 +33,9 @@ func (s *Server) newAPI() *database.API {
 	})
 }
 
-// routes answers every path. The methods, which are polled, are found by their path alone, and the URLs share one route: each
-// route is a regular expression, which costs time at every start and, until one fits, in every call.
+// routes answers every path. The methods are found in a map by their path, all else by gorilla/mux.
+// Deliberately not all by mux: it takes 1.4 µs and 7 allocations to find a method, the map 0.04 µs, and a whole
+// poll 3.5 µs (BenchmarkStatus).
 func (s *Server) routes() http.Handler {
 	calls := s.api.Handlers()
 	// A path is taken as it comes: a redirect to a cleaner one would turn a POST into a GET.
@@ -53,9 +54,9 @@ func (s *Server) routes() http.Handler {
 	})
 }
 
-// endingAfterDoubt has the connection of a call end with its answer where another reader may see another end of its body: the
-// call may have had both a length and chunks (RFC 9112 section 6.3), or chunks in HTTP/1.0, of which net/http leaves no trace.
-// So what follows it is never a call.
+// endingAfterDoubt has the connection of a call end with its answer where another reader may see another end of
+// its body: the call may have had both a length and chunks (RFC 9112 section 6.3), or chunks in HTTP/1.0, of
+// which net/http leaves no trace. So what follows it is never a call.
 func endingAfterDoubt(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		old := !r.ProtoAtLeast(1, 1) && (r.ContentLength != 0 || r.Method != http.MethodGet && r.Method != http.MethodHead)

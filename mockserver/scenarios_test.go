@@ -15,7 +15,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
-// TestScenario_drivesAllThreeWires follows one script over HTTP answers, SFTP access and URLs, with hours passing in no time.
+// TestScenario_drivesAllThreeWires follows one script over HTTP answers, SFTP access and URLs, with hours
+// passing in no time.
 func TestScenario_drivesAllThreeWires(t *testing.T) {
 	t.Parallel()
 	clk := new(mockserver.ManualClock)
@@ -148,7 +149,8 @@ func TestServers_doNotSeeEachOther(t *testing.T) {
 	wg.Wait()
 }
 
-// TestJournal_isTheSameForTheSameCalls holds that a script, a seed and the same calls give the same journal, byte for byte.
+// TestJournal_isTheSameForTheSameCalls holds that a script, a seed and the same calls give the same journal,
+// byte for byte.
 func TestJournal_isTheSameForTheSameCalls(t *testing.T) {
 	t.Parallel()
 	run := func() string {

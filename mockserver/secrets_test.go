@@ -67,7 +67,8 @@ func TestKeys_journal(t *testing.T) {
 		body = strings.Replace(body, "%d", fmt.Sprint(m.id), 1)
 		w.do(call.method, w.base+path, call.header, strings.NewReader(body))
 	}
-	// A server that finds its requests in the data directory knows their keys, too; and what a foreign key looks like.
+	// A server that finds its requests in the data directory knows their keys, too; and what a foreign key
+	// looks like.
 	foreign := "B7-xR2mVq_9LwZt3Ks0YhQ=="
 	w.do("GET", w.base+"/database/v1/status?a="+url.QueryEscape(foreign)+"&token=abcdefgh", nil, nil)
 	events, err := json.Marshal(w.srv.Events(journal.Filter{}))
@@ -116,7 +117,8 @@ func TestKeys_afterARestart(t *testing.T) {
 	diff(t, "what the journal shows", map[string]string{"x": key[:4] + "…"}, second.Events(journal.Filter{})[0].Params)
 }
 
-// TestLog_verbose holds that the log at level debug tells of every event: the call's path, state and fault, and all of SFTP.
+// TestLog_verbose holds that the log at level debug tells of every event: the call's path, state and fault, and
+// all of SFTP.
 func TestLog_verbose(t *testing.T) {
 	t.Parallel()
 	var log safeBuffer
@@ -169,7 +171,8 @@ func TestLog_verbose(t *testing.T) {
 	}
 }
 
-// TestPrivateKeys holds that neither an answer nor the journal nor the log has anything of a private key, wherever a client puts it.
+// TestPrivateKeys holds that neither an answer nor the journal nor the log has anything of a private key,
+// wherever a client puts it.
 func TestPrivateKeys(t *testing.T) {
 	t.Parallel()
 	var log, lines safeBuffer

@@ -33,7 +33,7 @@ var usualPatience = patience{header: 10 * time.Second, idle: 2 * time.Minute, st
 // sweep is how often it is looked whose patience has ended.
 func (p patience) sweep() time.Duration { return min(p.header/8, p.idle/8, p.stall/8, time.Second) }
 
-// Server is an emulator. Make one with New.
+// Server is an emulator. [New] makes one. Its methods may be called concurrently.
 type Server struct {
 	opts     Options
 	log      *slog.Logger
@@ -67,14 +67,15 @@ type Server struct {
 	conns     sync.WaitGroup // HTTP connections of theirs
 }
 
-// Advertise is what answers tell clients of how to reach the emulator. An empty field leaves the server's own idea.
+// Advertise is what answers say of how to reach the emulator. For an empty field, that is how the call reached it.
 type Advertise struct {
 	URL      string `json:"url,omitempty"`       // the base of the URLs
 	SFTPHost string `json:"sftp_host,omitempty"` // hostname of request_sftp_access
 	SFTPPort int    `json:"sftp_port,omitempty"` // sftp_port of request_sftp_access
 }
 
-// New makes a server that listens nowhere yet. Close it, even if it was never started.
+// New makes a server that listens nowhere yet. If opts is nil, the options are the default ones; one that is
+// wrong is an *[OptionError]. The caller must call Close, also if the server is never started.
 func New(opts *Options) (*Server, error) { return newServer(opts, usualPatience) }
 
 func newServer(opts *Options, patience patience) (*Server, error) {
@@ -147,8 +148,8 @@ func (s *Server) open() error {
 	return nil
 }
 
-// ServeHTTP answers a call as the platform would, and the control API's calls. The bounds on connections are those of our own listeners; who serves
-// with another server sets that one's.
+// ServeHTTP answers calls of the emulated API and of the control API. It does not need Start, except that there is no
+// SFTP server before. The bounds on connections are those of the server's own listeners.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.calls.enter() {
 		panic(http.ErrAbortHandler)
@@ -171,8 +172,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return s.Close()
 }
 
-// Close stops the server at once, breaking off what is under way, and waits until nothing of it is left: no goroutine, and without
-// a DataDir no file. It may be called more than once.
+// Close stops the server at once, breaking off what is under way, and waits until nothing of it is left: no
+// goroutine, and without Options.DataDir no file. It may be called more than once.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if s.closed != nil {

@@ -134,8 +134,8 @@ func TestSFTP_writesTheDump(t *testing.T) {
 	}
 }
 
-// An append goes to the end of the dump in the order of arrival, whatever its offset says (row 5.12): after an upload,
-// from several handles, at the offset of a fault, and again after it.
+// An append goes to the end of the dump in the order of arrival, whatever its offset says (row 5.12): after an
+// upload, from several handles, at the offset of a fault, and again after it.
 func TestSFTP_appends(t *testing.T) {
 	t.Parallel()
 	dump := fixtures.Dump("openchs.cdump")

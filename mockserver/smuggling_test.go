@@ -15,8 +15,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
-// A request whose length can be read in two ways is refused, or read in one way: what is behind it is never taken for a second call by
-// one reader and for a body by another.
+// A request whose length can be read in two ways is refused, or read in one way: what is behind it is never
+// taken for a second call by one reader and for a body by another.
 func TestSmuggling(t *testing.T) {
 	t.Parallel()
 	const hidden = "GET /database/v1/create?smuggled=1 HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -56,8 +56,8 @@ func TestSmuggling(t *testing.T) {
 	}
 }
 
-// Where both a length and chunks are announced, the chunks count (RFC 9112 section 6.3), and the connection carries nothing more, whatever the
-// order, the method called, and the way the body is read or refused.
+// Where both a length and chunks are announced, the chunks count (RFC 9112 section 6.3), and the connection
+// carries nothing more, whatever the order, the method called, and the way the body is read or refused.
 func TestSmuggling_lengthAndChunks(t *testing.T) {
 	t.Parallel()
 	hidden := "POST /database/v1/create?" + sample().Encode() + " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"

@@ -68,7 +68,8 @@ func TestSFTP_sparse(t *testing.T) {
 	}
 }
 
-// A scenario's file that becomes something else is not waited for: the call fails, with the reason in the journal, and the emulator ends.
+// A scenario's file that becomes something else is not waited for: the call fails, with the reason in the
+// journal, and the emulator ends.
 func TestScenario_fileBecomesAPipe(t *testing.T) {
 	t.Parallel()
 	for name, become := range map[string]func(path string) error{

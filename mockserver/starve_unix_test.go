@@ -20,8 +20,8 @@ func limitFileSize() error {
 	return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: starvedSize, Max: starvedSize})
 }
 
-// A full disk: the upload fails, the earlier dump stays, the server goes on. For everybody as a limit on the size of files, and where
-// the test may mount one, on a small file system.
+// A full disk: the upload fails, the earlier dump stays, the server goes on. For everybody as a limit on the
+// size of files, and where the test may mount one, on a small file system.
 func TestDisk_full(t *testing.T) {
 	t.Parallel()
 	t.Run("limit", func(t *testing.T) {
@@ -80,7 +80,8 @@ func fillDisk(t *testing.T, w *wire) {
 	w.finish(func() made { m := w.create(); w.upload(m, small); return m }())
 }
 
-// A kill -9 at any instant on a disk that is full: what was acknowledged is there, and nothing half-written is served.
+// A kill -9 at any instant on a disk that is full: what was acknowledged is there, and nothing half-written is
+// served.
 func TestKill_fullDisk(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

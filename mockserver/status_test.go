@@ -124,7 +124,8 @@ func TestStatus_types(t *testing.T) {
 	}
 }
 
-// The URLs lead back to whoever asked, by the name he used, unless told otherwise; region and key are in them (docs/fidelity.md, section 7).
+// The URLs lead back to whoever asked, by the name he used, unless told otherwise; region and key are in them
+// (docs/fidelity.md, section 7).
 func TestStatus_urls(t *testing.T) {
 	t.Parallel()
 	paths := map[string]string{

@@ -14,8 +14,8 @@ type endless []byte
 
 func (e endless) Read(p []byte) (int, error) { return copy(p, e), nil }
 
-// BenchmarkUpload sends one dump after the other and says how many bytes a second it takes, and what the heap grew to meanwhile, the
-// client's part of it included: it must not depend on the size.
+// BenchmarkUpload sends one dump after the other and says how many bytes a second it takes, and what the heap
+// grew to meanwhile, the client's part of it included: it must not depend on the size.
 func BenchmarkUpload(b *testing.B) {
 	block := endless(pattern(256<<10, 1))
 	for _, size := range []struct {

@@ -106,7 +106,8 @@ func makeHostKey(dir *datadir.Dir) (gossh.Signer, error) {
 	return gossh.NewSignerFromKey(key)
 }
 
-// writeKnownHosts writes the host keys beside every name and port under which the SFTP server that listens at addr may be called.
+// writeKnownHosts writes the host keys beside every name and port under which the SFTP server that listens at
+// addr may be called.
 func writeKnownHosts(dir *datadir.Dir, addr string, advertised Advertise, keys []gossh.Signer) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -138,7 +139,8 @@ func writeKnownHosts(dir *datadir.Dir, addr string, advertised Advertise, keys [
 	return replaceKnownHosts(dir, lines)
 }
 
-// replaceKnownHosts puts ours in the place of the lines with the same keys. Lines that others added, such as ssh itself, stay.
+// replaceKnownHosts puts ours in the place of the lines with the same keys. Lines that others added, such as
+// ssh itself, stay.
 func replaceKnownHosts(dir *datadir.Dir, ours []string) error {
 	have, err := readKnownHosts(dir)
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 	"github.com/upgrademock/upgrademock/fixtures"
 )
 
-// The body is the dump, byte for byte, whatever type it is said to be of and however it is sent (rows 4.1 to 4.3, 4.6, 8.2).
+// The body is the dump, byte for byte, whatever type it is said to be of and however it is sent (rows 4.1 to
+// 4.3, 4.6, 8.2).
 func TestUpload_body(t *testing.T) {
 	t.Parallel()
 	form := []byte("key=AAAA&request=1&target=5.0&%zz")
@@ -271,7 +272,8 @@ func TestUpload_refusedAfterTheBody(t *testing.T) {
 	})
 }
 
-// A body that ends early is refused with what arrived, and the dump that was there before stays, whole (row 4.5, DUMP:INCOMPLETE).
+// A body that ends early is refused with what arrived, and the dump that was there before stays, whole (row
+// 4.5, DUMP:INCOMPLETE).
 func TestUpload_incomplete(t *testing.T) {
 	t.Parallel()
 	const head = "POST %s HTTP/1.1\r\nHost: h\r\n"

@@ -17,24 +17,24 @@ import (
 
 // The values of Outcome.Verdict.
 const (
-	Pass     = verify.Pass
-	Fail     = verify.Fail
-	Unjudged = verify.Unjudged // it takes more than the emulator knows; see Server.Judge
+	Pass     = "pass"
+	Fail     = "fail"
+	Unjudged = "unjudged" // it takes more than the emulator knows; see Server.Judge
 )
 
 // Outcome is what came of one expectation of a scenario; see Server.Verify.
 type Outcome struct {
-	Scenario string `json:"scenario"`
-	Expect   string `json:"expect"`  // its place in the script, such as "calls.process"
-	Verdict  string `json:"verdict"` // Pass, Fail or Unjudged
-	Wanted   string `json:"wanted"`
-	Saw      string `json:"saw,omitempty"`
+	Scenario string `json:"scenario"`          // its name
+	Expect   string `json:"expect"`            // the place of the expectation in the scenario, such as "calls.process"
+	Verdict  string `json:"verdict"`           // Pass, Fail or Unjudged
+	Wanted   string `json:"wanted"`            // the expectation in words
+	Saw      string `json:"saw,omitempty"`     // what happened
 	Hint     string `json:"hint,omitempty"`    // what a good client would have done
 	Nearest  uint64 `json:"nearest,omitempty"` // Seq of the event that is nearest to what was wanted; 0: there is none
 }
 
-// Run is what is known of a client, beside its calls, by the program that ran it; see Server.Judge. An expectation about what is
-// zero here is Unjudged, except those about how the client ended.
+// Run is what is known of a client, beside its calls, by the program that ran it; see Server.Judge. An
+// expectation about what is zero here is Unjudged, except those about how the client ended.
 type Run struct {
 	// Status is the exit status as a shell has it. Signal is the signal that ended the client; 0: it ended by itself.
 	Status int
@@ -51,8 +51,8 @@ type Run struct {
 	Dump string
 }
 
-// Verify compares what happened with what each scenario in use expects, for the events that pass the filter. Expectations about
-// which the emulator cannot know are Unjudged.
+// Verify compares what happened with what each scenario in use expects, for the events that pass the filter.
+// Expectations about which the emulator cannot know are Unjudged.
 func (s *Server) Verify(f journal.Filter) []Outcome { return s.Judge(f, nil) }
 
 // Judge is Verify for a client that the caller ran. If run is nil, they are the same.

@@ -27,7 +27,8 @@ func verdictOn(tb testing.TB, srv *mockserver.Server, script, expect string, run
 	return mockserver.Outcome{}
 }
 
-// What a client was told is compared with what the platform got, by whoever knows; over HTTPS and over SFTP, at the moment of process.
+// What a client was told is compared with what the platform got, by whoever knows; over HTTPS and over SFTP, at
+// the moment of process.
 func TestJudge_whatThePlatformGot(t *testing.T) {
 	t.Parallel()
 	told := []byte("-- PostgreSQL database dump\n")
@@ -76,8 +77,8 @@ func TestJudge_anotherValueThanTheScenarioIsFor(t *testing.T) {
 	}
 }
 
-// A call for no request belongs to the scenario of the create before it, if there was one: who only looks whether the platform is there has done
-// no harm.
+// A call for no request belongs to the scenario of the create before it, if there was one: who only looks
+// whether the platform is there has done no harm.
 func TestJudge_strays(t *testing.T) {
 	t.Parallel()
 	const expect = "expect: {requests: known}\n"

@@ -28,7 +28,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
-// wire is how a test talks to a running emulator: over one scheme, with every answer held against the envelope of rows 1.6 to 1.10.
+// wire is how a test talks to a running emulator: over one scheme, with every answer held against the envelope
+// of rows 1.6 to 1.10.
 type wire struct {
 	testing.TB
 	srv        *mockserver.Server
@@ -194,7 +195,8 @@ func pairs(namesAndValues ...string) url.Values {
 	return v
 }
 
-// sample are the parameters of the page's create sample, changed by names and values; a value "-" takes the parameter out.
+// sample are the parameters of the page's create sample, changed by names and values; a value "-" takes the
+// parameter out.
 func sample(namesAndValues ...string) url.Values {
 	v := pairs("contract", "M123456-abcdef", "email", "john.doe@example.com", "target", "8.0", "aim", "test", "filename", "db_name.dump")
 	for i := 0; i+1 < len(namesAndValues); i += 2 {
@@ -447,8 +449,8 @@ func (w *wire) cut(c *sftp.Client) {
 	network.(net.Conn).Close()
 }
 
-// settled asks for the shared file's size until it is what is wanted, since the server learns of a cut on its own time, and
-// returns what it was at last.
+// settled asks for the shared file's size until it is what is wanted, since the server learns of a cut on its
+// own time, and returns what it was at last.
 func (w *wire) settled(c *sftp.Client, want int64) (size int64) {
 	w.Helper()
 	deadline := time.Now().Add(10 * time.Second)

@@ -1,14 +1,15 @@
-// Package journal holds the events by which the emulator tells what happened: every HTTP exchange, every event of an SFTP
-// session, every change of a request's state, in one order.
+// Package journal holds the events by which the emulator tells what happened: every HTTP exchange, every event
+// of an SFTP session, every change of a request's state, in one order.
 //
-// A journal holds sizes and checksums, never bodies, and keys only shortened, so that it can be handed around. The JSON of an
-// Event is what the control API answers, and a line of the file that mockserver.Options.JournalWriter leads to.
+// A journal holds sizes and checksums, never bodies, and keys only shortened, so that it can be handed around.
+// The JSON of an Event is what the control API answers, and a line of the file that
+// mockserver.Options.JournalWriter leads to.
 package journal
 
 import "time"
 
-// The values of Event.On that no scenario has a name for. The others are those of a scenario's faults and expectations:
-// the names of the methods, such as "create" and "status", "download", "sftp.put" and "sftp.get".
+// The values of Event.On that no scenario has a name for. The others are those of a scenario's faults and
+// expectations: the names of the methods, such as "create" and "status", "download", "sftp.put" and "sftp.get".
 const (
 	OnPage    = "page"    // the page of a request, for people
 	OnUnknown = "unknown" // a call to a path at which nothing is
@@ -18,19 +19,19 @@ const (
 
 // Event is one thing that happened. Fields that mean nothing for its On are zero, and left out of the JSON.
 type Event struct {
-	Seq      uint64    `json:"seq"` // from 1, without gaps until the journal is cleared
-	At       time.Time `json:"at"`  // by the emulator's clock; for a change of state, when it logically happened
-	On       string    `json:"on"`  // a method, "download", "page", "sftp.…" or "state"
-	Request  int64     `json:"request,omitempty"`
-	Contract string    `json:"contract,omitempty"`
-	Scenario string    `json:"scenario,omitempty"`
+	Seq      uint64    `json:"seq"`                // from 1, without gaps until the journal is cleared
+	At       time.Time `json:"at"`                 // by the emulator's clock; for a change of state, when it logically happened
+	On       string    `json:"on"`                 // a method, "download", "page", "sftp.…" or "state"
+	Request  int64     `json:"request,omitempty"`  // the id of the request
+	Contract string    `json:"contract,omitempty"` // that the request was made for, or is to be made for
+	Scenario string    `json:"scenario,omitempty"` // the name of the scenario that drives it
 
 	// An HTTP exchange.
 	Method     string            `json:"method,omitempty"`
-	Path       string            `json:"path,omitempty"`
+	Path       string            `json:"path,omitempty"`   // without the query, keys shortened; of an SFTP event, as the client sent it
 	Params     map[string]string `json:"params,omitempty"` // the key shortened, long values cut
 	Agent      string            `json:"user_agent,omitempty"`
-	Status     int               `json:"status,omitempty"`
+	Status     int               `json:"status,omitempty"`         // HTTP status; 0: the connection was broken off before
 	Received   int64             `json:"received,omitempty"`       // bytes of a dump
 	Checksum   string            `json:"checksum,omitempty"`       // "crc32c:…", of the whole dump: received, closed over SFTP, or processed
 	Sent       int64             `json:"sent,omitempty"`           // bytes of the answer's body
@@ -43,20 +44,20 @@ type Event struct {
 	// An SFTP event.
 	Session uint64  `json:"session,omitempty"`
 	User    string  `json:"user,omitempty"`
-	Client  string  `json:"client,omitempty"`
-	Auth    string  `json:"auth,omitempty"` // the authentication method
-	PubKey  string  `json:"public_key,omitempty"`
-	Handle  uint64  `json:"handle,omitempty"`
-	Op      string  `json:"op,omitempty"`
-	Flags   string  `json:"flags,omitempty"`
-	Size    int64   `json:"size,omitempty"`
+	Client  string  `json:"client,omitempty"`     // the SSH version that the client announced
+	Auth    string  `json:"auth,omitempty"`       // the authentication method
+	PubKey  string  `json:"public_key,omitempty"` // the fingerprint
+	Handle  uint64  `json:"handle,omitempty"`     // the number of the open file, unique in the session
+	Op      string  `json:"op,omitempty"`         // the operation that was refused, or met the fault
+	Flags   string  `json:"flags,omitempty"`      // with which the file was opened
+	Size    int64   `json:"size,omitempty"`       // of the file
 	Offset  int64   `json:"offset,omitempty"`
-	Written []Range `json:"written,omitempty"`
-	Read    []Range `json:"read,omitempty"`
+	Written []Range `json:"written,omitempty"` // what was written to the file, in ascending order
+	Read    []Range `json:"read,omitempty"`    // what was read of it
 
 	// A change of state.
 	From string `json:"from,omitempty"`
-	To   string `json:"to,omitempty"`
+	To   string `json:"to,omitempty"` // From and To are states
 
 	Fault string `json:"fault,omitempty"` // the scripted fault that fired: its place in the scenario, and what it does
 	Fired *Fired `json:"fired,omitempty"` // where it did; nil for faults that have no such place
@@ -65,8 +66,8 @@ type Event struct {
 
 // Fired says where a scripted fault fired, and how many bytes went before and behind it.
 type Fired struct {
-	// At is the byte at which it fired: of the call's body on upload and upgrade, of the answer's body on other calls, of the
-	// file (its offset) over SFTP. It is 0 for a fault that fired before anything went.
+	// At is the byte at which it fired: of the call's body on upload and upgrade, of the answer's body on other
+	// calls, of the file (its offset) over SFTP. It is 0 for a fault that fired before anything went.
 	At int64 `json:"at"`
 	// Received is how many bytes of the call's body, or of the file, came in.
 	Received int64 `json:"received"`
@@ -80,10 +81,11 @@ type Range struct {
 	To   int64 `json:"to"`
 }
 
-// Filter selects events. An event passes if it agrees with every field that is not zero; the zero Filter lets all pass.
+// Filter selects events. An event passes if it agrees with every field that is not zero; the zero Filter lets
+// all pass.
 type Filter struct {
-	Request  int64
-	Contract string
+	Request  int64     // an event's Request
+	Contract string    // an event's Contract
 	On       string    // an event's On, or its part before a dot: "sftp" is all of "sftp.…"
 	Since    time.Time // not earlier
 	After    uint64    // a later Seq

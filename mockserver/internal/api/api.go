@@ -1,8 +1,9 @@
-// Package api is what all emulated APIs share: the one way of a call, the faults of scenarios, the URLs in answers, and the
-// pages for people. The emulated APIs are packages below it; each adds its parameters, its answers and its methods.
+// Package api is what all emulated APIs share: the one way of a call, the faults of scenarios, the URLs in
+// answers, and the pages for people. The emulated APIs are packages below it; each adds its parameters, its
+// answers and its methods.
 //
-// A call is an Endpoint's. Serve notes it, lets the endpoint read its parameters, lets the request's scenario choose a fault,
-// has the endpoint carry it out, writes the answer, and gives the journal one event.
+// A call is an Endpoint's. Serve notes it, lets the endpoint read its parameters, lets the request's scenario
+// choose a fault, has the endpoint carry it out, writes the answer, and gives the journal one event.
 package api
 
 import (
@@ -61,7 +62,8 @@ func (a *API) Uploaded(id int64) {
 	}
 }
 
-// Base is the base of the URLs in an answer to r, which must lead back here for the client that sent it; in two parts.
+// Base is the base of the URLs in an answer to r, which must lead back here for the client that sent it; in two
+// parts.
 func (a *API) Base(r *http.Request) (scheme, host string) {
 	if base := a.PublicURL(); base != "" {
 		return base, ""

@@ -44,11 +44,13 @@ func (c *Call) BodyRead() int64 {
 	return 0
 }
 
-// lingerTimeout is how long the rest of a refused body is read for, so that the client gets to read the answer: many look at it
-// only when they have sent everything, and closing before would reset the connection under them.
+// lingerTimeout is how long the rest of a refused body is read for, so that the client gets to read the answer:
+// many look at it only when they have sent everything, and closing before would reset the connection under
+// them.
 const lingerTimeout = 30 * time.Second
 
-// Discard reads what is left of the body. Serve does it before it answers. A client that waits for "100 Continue" sends none.
+// Discard reads what is left of the body. Serve does it before it answers. A client that waits for "100
+// Continue" sends none.
 func (c *Call) Discard() {
 	body, ok := c.R.Body.(*patientBody)
 	if !ok || body.ended || strings.EqualFold(c.R.Header.Get("Expect"), "100-continue") {

@@ -23,8 +23,8 @@ type Endpoint struct {
 	Read func(*Call) error
 	// Handle does what the call asks for.
 	Handle func(*Call) (any, error)
-	// Write answers with what Handle returned, or with the error of Read, of Handle, or of a scripted fault. An error that is
-	// an *Answer does not come to it.
+	// Write answers with what Handle returned, or with the error of Read, of Handle, or of a scripted fault. An
+	// error that is an *Answer does not come to it.
 	Write func(*Call, any, error)
 }
 
@@ -32,12 +32,14 @@ type Endpoint struct {
 type Call struct {
 	R *http.Request
 	W recorder
-	// Request is the request that the call names, and Fails says why there is none. Both are nil for a call that makes one.
+	// Request is the request that the call names, and Fails says why there is none. Both are nil for a call
+	// that makes one.
 	Request *platform.Request
 	Fails   platform.Failures
 	Params  []eventlog.Param // for the journal, which redacts them
 	Event   journal.Event    // what the journal will say
-	// Own is what the endpoint's API keeps with the call. Later calls get it again when it was reset, to use its memory.
+	// Own is what the endpoint's API keeps with the call. Later calls get it again when it was reset, to use
+	// its memory.
 	Own interface{ Reset() }
 
 	api      *API
@@ -98,8 +100,8 @@ func (a *API) begin(e *Endpoint, w http.ResponseWriter, r *http.Request) *Call {
 	return c
 }
 
-// end gives the account to the journal, and ends the use of c. It runs when the handler panics, too: that is how a connection
-// is broken off.
+// end gives the account to the journal, and ends the use of c. It runs when the handler panics, too: that is
+// how a connection is broken off.
 func (a *API) end(c *Call) {
 	panicked := recover()
 	if panicked != nil && panicked != http.ErrAbortHandler {
@@ -125,7 +127,8 @@ func (a *API) end(c *Call) {
 	a.calls.Put(c)
 }
 
-// log gives the account to the journal, once; before the client can see that the call has ended, where that is possible.
+// log gives the account to the journal, once; before the client can see that the call has ended, where that is
+// possible.
 func (c *Call) log() {
 	if c.logged {
 		return
@@ -153,7 +156,8 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return 0
 }
 
-// ForRequest finds the request of the call, if ref has the right key, and chooses the fault that its script has for the call.
+// ForRequest finds the request of the call, if ref has the right key, and chooses the fault that its script has
+// for the call.
 func (c *Call) ForRequest(ref platform.Ref) {
 	r, fails := c.api.Platform.Find(ref)
 	c.Request, c.Fails = r, fails

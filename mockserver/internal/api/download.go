@@ -16,8 +16,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// Downloads are the URLs below /database/<region>/{id}/{key}/ that hand out files, by their path (docs/fidelity.md, section 8).
-// Failures of scenarios are written by fail.
+// Downloads are the URLs below /database/<region>/{id}/{key}/ that hand out files, by their path
+// (docs/fidelity.md, section 8). Failures of scenarios are written by fail.
 func (a *API) Downloads(fail func(*Call, error)) map[string]http.HandlerFunc {
 	handlers := make(map[string]http.HandlerFunc)
 	for path, handle := range map[string]func(*Call) (any, error){
@@ -157,8 +157,8 @@ func (a *API) modules(c *Call) (any, error) {
 	})
 }
 
-// scriptedOr hands out the file that a scenario names, or else what the emulator has of its own; nothing before the request is
-// done.
+// scriptedOr hands out the file that a scenario names, or else what the emulator has of its own; nothing before
+// the request is done.
 func (c *Call) scriptedOr(open func(*platform.Request) (*platform.Content, error), contentType string, own func(platform.Snapshot)) (any, error) {
 	content, err := open(c.Request)
 	if err != nil {

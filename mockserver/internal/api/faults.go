@@ -17,11 +17,11 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// A fault of a scenario is triggered in one of three places: before the work is done (triggerFirst), in the body of a dump
-// (Body, TriggerInBody), or in the answer to work that was done (spoiler, and garbage in Send).
+// A fault of a scenario is triggered in one of three places: before the work is done (triggerFirst), in the
+// body of a dump (Body, TriggerInBody), or in the answer to work that was done (spoiler, and garbage in Send).
 
-// triggerFirst does what the fault does before the platform's work, and returns its answer in place of the work's, if it has
-// one. It does not return if it breaks the connection off.
+// triggerFirst does what the fault does before the platform's work, and returns its answer in place of the
+// work's, if it has one. It does not return if it breaks the connection off.
 func (c *Call) triggerFirst() error {
 	if c.fault.Delay > 0 {
 		c.fired(0)
@@ -39,8 +39,8 @@ func (c *Call) triggerFirst() error {
 // firesInBody reports whether the fault waits for a byte of the body that comes in.
 func (c *Call) firesInBody() bool { return c.fault.After > 0 && c.endpoint.Dump }
 
-// trigger returns what the fault answers in place of the platform, or breaks the connection off and does not return. It returns
-// nil for faults of another kind.
+// trigger returns what the fault answers in place of the platform, or breaks the connection off and does not
+// return. It returns nil for faults of another kind.
 func (c *Call) trigger(at int64) error {
 	switch f := c.fault; {
 	case f.Failure != nil:
@@ -79,8 +79,8 @@ func (c *Call) drop(reset bool) {
 // hangUpTimeout is how long a client may go on sending to a connection that has been closed for it.
 const hangUpTimeout = 2 * time.Second
 
-// hangUp closes a connection with a RST, or so that the client sees an orderly end of the stream. The kernel would turn that
-// into a RST, too, if anything that was sent stayed unread.
+// hangUp closes a connection with a RST, or so that the client sees an orderly end of the stream. The kernel
+// would turn that into a RST, too, if anything that was sent stayed unread.
 func (a *API) hangUp(conn net.Conn, reset bool) {
 	defer conn.Close()
 	tcp, ok := conn.(interface {
@@ -123,7 +123,8 @@ func (c *Call) Body() io.Reader {
 	return body
 }
 
-// TriggerInBody returns what the fault answers that fired in the body. It does not return if the connection is broken off.
+// TriggerInBody returns what the fault answers that fired in the body. It does not return if the connection is
+// broken off.
 func (c *Call) TriggerInBody() error {
 	err := c.trigger(c.fault.After)
 	if err == nil {
@@ -166,8 +167,8 @@ func (r *slowReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// slowly is the context of what a fault makes slow in a call: done when the client goes or the server is closed. It ends with
-// the call.
+// slowly is the context of what a fault makes slow in a call: done when the client goes or the server is
+// closed. It ends with the call.
 func (c *Call) slowly() context.Context {
 	ctx, cancel := context.WithCancel(c.R.Context())
 	stop := context.AfterFunc(c.api.Closing, cancel)

@@ -27,7 +27,8 @@ func Shorten(s string, n int) string {
 // Hide returns a text without the keys of requests, and nothing of one that may be a private key.
 func (a *API) Hide(text string) string { return sshkeys.Hide(a.Keys.Hide(text)) }
 
-// Shorten cuts a text for the journal, which hides what is secret in it. It hides that before cutting, or a part would be left.
+// Shorten cuts a text for the journal, which hides what is secret in it. It hides that before cutting, or a
+// part would be left.
 func (a *API) Shorten(text string, n int) string {
 	if len(text) <= n {
 		return text
@@ -42,8 +43,8 @@ func (a *API) shownPath(path string) string {
 	return Shorten(sshkeys.Hide(a.Keys.Path(path)), 2*maxShown)
 }
 
-// redacted is what the journal shows of the parameters; it takes the memory of list. Keys are shortened, whatever they are
-// called, so that a journal that is handed around opens nothing.
+// redacted is what the journal shows of the parameters; it takes the memory of list. Keys are shortened,
+// whatever they are called, so that a journal that is handed around opens nothing.
 func (a *API) redacted(list []eventlog.Param) []eventlog.Param {
 	if n := len(list) - maxShownParams; n > 0 {
 		slices.SortFunc(list, func(a, b eventlog.Param) int { return strings.Compare(a.Name, b.Name) })

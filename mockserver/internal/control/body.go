@@ -14,7 +14,8 @@ import (
 
 const maxBody = 1 << 20 // of a call
 
-// decode reads a JSON body strictly into a struct; where it is wrong, the error says so with the position and an example.
+// decode reads a JSON body strictly into a struct; where it is wrong, the error says so with the position and
+// an example.
 func decode(r *http.Request, into any, example string) error {
 	data, err := readBody(r)
 	if err != nil {

@@ -253,7 +253,8 @@ func (a api) metrics(w http.ResponseWriter, r *http.Request, _ query) (any, erro
 	return nil, errWritten
 }
 
-// events sends the journal as it grows, as server-sent events. A client that lost the connection goes on with Last-Event-ID.
+// events sends the journal as it grows, as server-sent events. A client that lost the connection goes on with
+// Last-Event-ID.
 func (a api) events(w http.ResponseWriter, r *http.Request, q query) (any, error) {
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		var err error

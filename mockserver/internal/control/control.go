@@ -1,7 +1,8 @@
-// Package control is the API below /_mock/: it looks into the emulator and steers it. It is apart from the emulated API, and
-// may have a listener of its own.
+// Package control is the API below /_mock/: it looks into the emulator and steers it. It is apart from the
+// emulated API, and may have a listener of its own.
 //
-// JSON in and out; problems are {"error": "…"} with a 4xx status. openapi.yaml describes it, and a test holds the two together.
+// JSON in and out; problems are {"error": "…"} with a 4xx status. openapi.yaml describes it, and a test holds
+// the two together.
 package control
 
 import (

@@ -16,7 +16,8 @@ type parameter struct {
 	In   string `yaml:"in"`
 }
 
-// TestOpenAPI_describesEveryRoute holds the document and the routes together, with their query parameters, in both directions.
+// TestOpenAPI_describesEveryRoute holds the document and the routes together, with their query parameters, in
+// both directions.
 func TestOpenAPI_describesEveryRoute(t *testing.T) {
 	t.Parallel()
 	var doc struct {

@@ -29,7 +29,8 @@ var (
 	byEvent = []string{"request", "contract", "on", "since"}
 )
 
-// readQuery reads the parameters that a call has. Whatever it does not have is refused: a misspelt one would widen what the call is about.
+// readQuery reads the parameters that a call has. Whatever it does not have is refused: a misspelt one would
+// widen what the call is about.
 func (a api) readQuery(r *http.Request, known []string) (query, error) {
 	q := query{timeout: defaultWait}
 	values, err := url.ParseQuery(r.URL.RawQuery)

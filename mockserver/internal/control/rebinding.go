@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// keepPagesOut refuses the calls of web pages that came here under a name of their own, which they had made to lead to loopback (DNS
-// rebinding): to their browser we are then the page's own site. It says so in no header of a call that only reads, so the name itself decides.
+// keepPagesOut refuses the calls of web pages that came here under a name of their own, which they had made to
+// lead to loopback (DNS rebinding): to their browser we are then the page's own site. It says so in no header
+// of a call that only reads, so the name itself decides.
 func (a api) keepPagesOut(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isOurs(r.Host, a.Hosts()) {
@@ -23,8 +24,8 @@ func (a api) keepPagesOut(next http.Handler) http.Handler {
 	})
 }
 
-// isOurs tells whether host, with or without a port, is an address, a name that no stranger can own, or one of our own.
-// A browser always names one.
+// isOurs tells whether host, with or without a port, is an address, a name that no stranger can own, or one of
+// our own. A browser always names one.
 func isOurs(host string, own []string) bool {
 	name := hostName(host)
 	if _, err := netip.ParseAddr(name); err == nil || name == "" {
@@ -39,7 +40,8 @@ func isOurs(host string, own []string) bool {
 	return slices.ContainsFunc(own, func(o string) bool { return o != "" && hostName(o) == name })
 }
 
-// hostName is the name or address in a Host header, as it is compared: without the port, brackets, and the dot that may end a name.
+// hostName is the name or address in a Host header, as it is compared: without the port, brackets, and the dot
+// that may end a name.
 func hostName(host string) string {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return host // an IPv6 address whose brackets were forgotten

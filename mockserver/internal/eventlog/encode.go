@@ -7,11 +7,11 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
-// encoded is an event in memory. There are thousands of events: as structures, each with a dozen strings, they would be most of
-// what the garbage collector scans.
+// encoded is an event in memory. There are thousands of events: as structures, each with a dozen strings, they
+// would be most of what the garbage collector scans.
 //
-// It begins with Request and On. Then come a bit set of the other fields that are not zero, and those fields in order. Seq is
-// kept beside it.
+// It begins with Request and On. Then come a bit set of the other fields that are not zero, and those fields in
+// order. Seq is kept beside it.
 type encoded []byte
 
 // usualSize is a size that most encoded events do not exceed.

@@ -1,5 +1,5 @@
-// Package eventlog keeps the emulator's journal in memory: the latest events, in one order, and how many older ones were
-// dropped. Next waits for an event.
+// Package eventlog keeps the emulator's journal in memory: the latest events, in one order, and how many older
+// ones were dropped. Next waits for an event.
 package eventlog
 
 import (
@@ -45,8 +45,9 @@ type Log struct {
 // DefaultCapacity is how many events a Log holds by default.
 const DefaultCapacity = 10_000
 
-// New makes a log of capacity events; 0 is DefaultCapacity. Each event is also written to out as one line of JSON; if out is
-// nil, events are not written. Each text that came from outside is kept as hide returns it; if hide is nil, as it is.
+// New makes a log of capacity events; 0 is DefaultCapacity. Each event is also written to out as one line of
+// JSON; if out is nil, events are not written. Each text that came from outside is kept as hide returns it; if
+// hide is nil, as it is.
 func New(capacity int, out io.Writer, hide func(string) string) *Log {
 	if capacity <= 0 {
 		capacity = DefaultCapacity
@@ -59,8 +60,8 @@ func New(capacity int, out io.Writer, hide func(string) string) *Log {
 	return j
 }
 
-// Add appends the event, sets its Seq, and hides what is to be hidden in its texts. Its Params come beside it, as a list, which
-// is made sooner than a map. Add keeps neither.
+// Add appends the event, sets its Seq, and hides what is to be hidden in its texts. Its Params come beside it,
+// as a list, which is made sooner than a map. Add keeps neither.
 func (j *Log) Add(e *journal.Event, params ...Param) {
 	if j.hide != nil {
 		j.redact(e, params)

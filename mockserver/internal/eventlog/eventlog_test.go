@@ -138,7 +138,8 @@ func TestJournal_bounded(t *testing.T) {
 	}
 }
 
-// Whoever has seen some events finds exactly the later ones, wherever they are kept: behind thousands of others, large ones, dropped ones, and gaps.
+// Whoever has seen some events finds exactly the later ones, wherever they are kept: behind thousands of
+// others, large ones, dropped ones, and gaps.
 func TestJournal_later(t *testing.T) {
 	t.Parallel()
 	const added, room = 1500, 500

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// queue is encoded events, oldest first, one behind the other on pages: memory that is written in order is written fast. Dropping
-// an event does not touch its memory. The zero value is empty.
+// queue is encoded events, oldest first, one behind the other on pages: memory that is written in order is
+// written fast. Dropping an event does not touch its memory. The zero value is empty.
 type queue struct {
 	total   int    // events on the pages
 	dropped int    // those of them, at the beginning, that were dropped
@@ -56,7 +56,8 @@ func (q *queue) turn(size int) {
 	}
 }
 
-// drop removes the oldest event of a queue that has one. A page whose events were all dropped is the next to be written on.
+// drop removes the oldest event of a queue that has one. A page whose events were all dropped is the next to be
+// written on.
 func (q *queue) drop() {
 	q.dropped++
 	if len(q.full) == 0 || q.dropped < q.full[0].n {

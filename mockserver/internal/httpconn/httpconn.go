@@ -1,8 +1,8 @@
 // Package httpconn bounds the HTTP connections of the emulator: how many there are, and how long each is waited for.
 //
-// net/http sets a handful of deadlines for each call, and each of them is a timer of the runtime: together they cost about as much as a short
-// answer. Hardly one ever strikes. Here a deadline that lies ahead is only written down, and one sweep looks now and then whose has passed;
-// so it strikes late by up to a sweep.
+// net/http sets a handful of deadlines for each call, and each of them is a timer of the runtime: together they
+// cost about as much as a short answer. Hardly one ever strikes. Here a deadline that lies ahead is only
+// written down, and one sweep looks now and then whose has passed; so it strikes late by up to a sweep.
 package httpconn
 
 import (
@@ -22,7 +22,8 @@ type Options struct {
 	Refused func(net.Addr) // told of each connection beyond Max; nil: nobody is
 }
 
-// Listen makes l, a listener for TCP, bound the connections it accepts. They go on being watched when it is closed, until they are closed themselves.
+// Listen makes l, a listener for TCP, bound the connections it accepts. They go on being watched when it is
+// closed, until they are closed themselves.
 func Listen(l net.Listener, opts Options) net.Listener {
 	if opts.Refused == nil {
 		opts.Refused = func(net.Addr) {}

@@ -1,7 +1,9 @@
-// Package redact shortens the keys of requests wherever they stand in a text, so that a journal or log that is handed around opens nothing.
+// Package redact shortens the keys of requests wherever they stand in a text, so that a journal or log that is
+// handed around opens nothing.
 //
-// Three things are taken for a key: one that is known, also without its padding or cut short; a word in the form of one; and the value behind
-// a name such as key, token or password. Percent-encoding, also of what was encoded already, and the escapes of JSON and HTML hide none of them.
+// Three things are taken for a key: one that is known, also without its padding or cut short; a word in the
+// form of one; and the value behind a name such as key, token or password. Percent-encoding, also of what was
+// encoded already, and the escapes of JSON and HTML hide none of them.
 package redact
 
 import (
@@ -152,8 +154,8 @@ func (k *Keys) known(word string) int {
 	return -1
 }
 
-// LooksLikeKey reports whether a word is in the form of a key without its padding: 22 characters of URL-safe base64 that alternate between kinds as only
-// random ones do.
+// LooksLikeKey reports whether a word is in the form of a key without its padding: 22 characters of URL-safe
+// base64 that alternate between kinds as only random ones do.
 func LooksLikeKey(word string) bool {
 	if len(word) != core {
 		return false
@@ -182,7 +184,8 @@ func kind(c byte) int {
 	return 3
 }
 
-// isEdge reports whether a word may begin behind that byte, or end before it. "+" and "/" are no edges: longer base64 has them inside.
+// isEdge reports whether a word may begin behind that byte, or end before it. "+" and "/" are no edges: longer
+// base64 has them inside.
 func isEdge(text string, at int) bool {
 	return at < 0 || at >= len(text) || text[at] != '+' && text[at] != '/'
 }
@@ -203,7 +206,8 @@ var (
 	named  = regexp.MustCompile(`(?i)([a-z0-9_.\[\]-]*(?:` + strings.Join(secretNames, "|") + `)[a-z0-9_.\[\]-]*)["']?[=:]["']?([^\s&;,"'<>(){}]+)`)
 )
 
-// IsSecret reports whether the value of a parameter with this name is taken for a key, as that of key, KEY, key[] or token. ssh_keys, which are public, are not.
+// IsSecret reports whether the value of a parameter with this name is taken for a key, as that of key, KEY,
+// key[] or token. ssh_keys, which are public, are not.
 func IsSecret(name string) bool {
 	if name == "key" { // of every poll: the expression below would cost as much as the rest of its journal
 		return true
@@ -226,8 +230,8 @@ func namedValues(text string) []span {
 	return spans
 }
 
-// Path returns a path as Hide does, and with the parts shortened that are in a key's place: behind a number, as in the URLs of an answer. A method behind a
-// number is too short for that.
+// Path returns a path as Hide does, and with the parts shortened that are in a key's place: behind a number, as
+// in the URLs of an answer. A method behind a number is too short for that.
 func (k *Keys) Path(path string) string {
 	if len(path) < core {
 		return path

@@ -17,8 +17,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// Set is the scenarios in use. A request keeps the one it was created with; a change here is for later ones. The methods may be
-// called concurrently.
+// Set is the scenarios in use. A request keeps the one it was created with; a change here is for later ones.
+// The methods may be called concurrently.
 type Set struct {
 	mu     sync.Mutex
 	first  []*scenario.Scenario // as the server was made
@@ -28,7 +28,8 @@ type Set struct {
 	kept   *platform.Platform // where the counts are kept; nil: nowhere
 }
 
-// countKey is whose faults are counted where there is no request yet. Its JSON is the name under which the counts are kept.
+// countKey is whose faults are counted where there is no request yet. Its JSON is the name under which the
+// counts are kept.
 type countKey struct {
 	Script string // its fingerprint
 	Who    string // a contract
@@ -97,7 +98,8 @@ func (s *Set) KeepIn(p *platform.Platform) error {
 	})
 }
 
-// keepLocked keeps counts; nil forgets them. What cannot be kept is no reason to answer otherwise than the script says.
+// keepLocked keeps counts; nil forgets them. What cannot be kept is no reason to answer otherwise than the
+// script says.
 func (s *Set) keepLocked(key countKey, counts machine.Counts) {
 	name, err := json.Marshal(key)
 	var value []byte

@@ -43,8 +43,8 @@ func times(n int) string {
 	return fmt.Sprint(n)
 }
 
-// order looks for each event behind the one before. What changes nothing may have happened earlier, too; of everything else the
-// first must be there.
+// order looks for each event behind the one before. What changes nothing may have happened earlier, too; of
+// everything else the first must be there.
 func (j *judge) order(want []string) {
 	wanted := strings.Join(want, " → ")
 	last, lastName := -1, ""
@@ -81,7 +81,8 @@ func (j *judge) order(want []string) {
 	j.add("order", wanted, true, wanted, "", -1)
 }
 
-// enoughForAverage is how many calls there must be before their average says anything: retrying at once, once, is no haste.
+// enoughForAverage is how many calls there must be before their average says anything: retrying at once, once,
+// is no haste.
 const enoughForAverage = 6
 
 func (j *judge) interval(name string, want scenario.Interval) {
@@ -117,8 +118,9 @@ func (j *judge) interval(name string, want scenario.Interval) {
 	j.add("interval."+name, wanted, true, saw, "", -1)
 }
 
-// successive returns the pairs of events of that name, as indexes, between which the client only waited: it called nothing else for the
-// request, and did not know that there was nothing to wait for. Several attempts in one SSH connection are one.
+// successive returns the pairs of events of that name, as indexes, between which the client only waited: it
+// called nothing else for the request, and did not know that there was nothing to wait for. Several attempts in
+// one SSH connection are one.
 func (j *judge) successive(name string) (pairs [][2]int) {
 	last := make(map[int64]int)
 	for i := range j.events {

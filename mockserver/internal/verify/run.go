@@ -18,10 +18,11 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// Run is what only the one who ran the client knows. An expectation about what is zero here is not judged, but for those
-// about the client's end.
+// Run is what only the one who ran the client knows. An expectation about what is zero here is not judged, but
+// for those about the client's end.
 type Run struct {
-	// Status is the exit status as a shell has it, and Signal the signal that ended the client; 0: it ended by itself.
+	// Status is the exit status as a shell has it, and Signal the signal that ended the client; 0: it ended by
+	// itself.
 	Status int
 	Signal syscall.Signal
 	// Took is how long the client ran, and TimedOut whether it had to be ended for that.
@@ -205,8 +206,8 @@ func contains(printed, text string) bool {
 	return err == nil && strings.Contains(oneLine(printed), strings.Trim(string(escaped), `"`))
 }
 
-// hides looks for the requests' keys in what the client printed, as they are, without their padding, and URL-encoded, and in the headers
-// of its calls.
+// hides looks for the requests' keys in what the client printed, as they are, without their padding, and
+// URL-encoded, and in the headers of its calls.
 func (j *judge) hides() {
 	const expect, wanted = "hides", scenario.HidesKey
 	for i := range j.events {

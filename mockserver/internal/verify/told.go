@@ -53,8 +53,8 @@ func (j *judge) params() {
 // packedExtensions are what the name of a file that was packed may have more.
 var packedExtensions = []string{".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".tar", ".tgz", ".tar.gz"}
 
-// asTold reports whether a value is what was told. Blanks around it mean nothing, the journal may have cut it, and the name
-// of a file may be that of the dump, or say that it was packed.
+// asTold reports whether a value is what was told. Blanks around it mean nothing, the journal may have cut it,
+// and the name of a file may be that of the dump, or say that it was packed.
 func (j *judge) asTold(name, told, got string) bool {
 	told, got = strings.TrimSpace(told), strings.TrimSpace(got)
 	if cut, ok := strings.CutSuffix(got, "…"); ok && strings.HasPrefix(told, cut) && len(cut) > 100 {
@@ -114,8 +114,8 @@ func (j *judge) uploadOf(id int64) *journal.Event {
 	return nil
 }
 
-// compared compares the local file with a file of the platform: the local one is what arrived if local is true, and what was wanted
-// otherwise.
+// compared compares the local file with a file of the platform: the local one is what arrived if local is true,
+// and what was wanted otherwise.
 func compared(path string, open func() (*Content, error), local bool, name string) (likeness.Likeness, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -1,8 +1,8 @@
-// Package verify holds what happened against what a scenario expects of a good client. It is the one judge of that: for
-// Server.Verify, for exec and for certify.
+// Package verify holds what happened against what a scenario expects of a good client. It is the one judge of
+// that: for Server.Verify, for exec and for certify.
 //
-// It is a function of the script, the journal, the requests and, where the client was run by somebody, what that one knows
-// about it; see Run.
+// It is a function of the script, the journal, the requests and, where the client was run by somebody, what
+// that one knows about it; see Run.
 package verify
 
 import (
@@ -39,7 +39,8 @@ type Result struct {
 type Evidence struct {
 	// Events are those of the script's requests, in order.
 	Events []journal.Event
-	// Creates are the calls of create and upgrade that were meant for the script: its own, and those that no script is for.
+	// Creates are the calls of create and upgrade that were meant for the script: its own, and those that no
+	// script is for.
 	Creates []journal.Event
 	// Strays are calls that name no request, or one with a wrong key.
 	Strays []journal.Event
@@ -148,7 +149,8 @@ func names(e *journal.Event) []string {
 // overHTTPS reports whether the dump went up over HTTPS, and no other way.
 func (j *judge) overHTTPS() bool { return sentOver(j.events) == "https" }
 
-// sentOver tells which way a dump went up: "https", "sftp", or "" when none was sent. Who tried both ways went over SFTP.
+// sentOver tells which way a dump went up: "https", "sftp", or "" when none was sent. Who tried both ways went
+// over SFTP.
 func sentOver(events []journal.Event) (way string) {
 	for i := range events {
 		switch e := &events[i]; {
@@ -161,8 +163,8 @@ func sentOver(events []journal.Event) (way string) {
 	return way
 }
 
-// find returns the events that count as name. A dump can go either way: what is said of upload is met by sftp.put, and the other way
-// round, by a client that uses the other way only.
+// find returns the events that count as name. A dump can go either way: what is said of upload is met by
+// sftp.put, and the other way round, by a client that uses the other way only.
 func (j *judge) find(name string) []int {
 	found := j.byName[name]
 	switch {

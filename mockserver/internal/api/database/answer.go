@@ -17,7 +17,8 @@ var answerBuffers = sync.Pool{New: func() any {
 // jsonType is the Content-Type of all answers.
 var jsonType = []string{"application/json"}
 
-// write encodes an answer: the only place where the envelope is made (row 1.6). A value of nil leaves the request out.
+// write encodes an answer: the only place where the envelope is made (row 1.6). A value of nil leaves the
+// request out.
 func (a *API) write(c *api.Call, value any, err error) {
 	buffer := answerBuffers.Get().(*[]byte)
 	defer answerBuffers.Put(buffer)

@@ -1,5 +1,5 @@
-// Package database is the emulated API of the official page, /database/v1: its methods, parameters and answers, and the page of
-// a request. A method's file is named for it.
+// Package database is the emulated API of the official page, /database/v1: its methods, parameters and answers,
+// and the page of a request. A method's file is named for it.
 package database
 
 import (

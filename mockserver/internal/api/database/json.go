@@ -6,7 +6,8 @@ import (
 	"strconv"
 )
 
-// object is a JSON object whose keys keep their order (docs/fidelity.md, section 7). Its keys are ours: they need no escape.
+// object is a JSON object whose keys keep their order (docs/fidelity.md, section 7). Its keys are ours: they
+// need no escape.
 type object []field
 
 type field struct {
@@ -17,9 +18,9 @@ type field struct {
 // MarshalJSON is for objects within values that encoding/json writes.
 func (o object) MarshalJSON() ([]byte, error) { return appendJSON(nil, o) }
 
-// appendJSON appends what [json.Marshal] would make of v, without the escapes for HTML: the page's URLs and messages come as people
-// read them. The few types that a status is made of are written here, because clients poll and json takes most of the time of a poll; all
-// else goes through encoding/json.
+// appendJSON appends what [json.Marshal] would make of v, without the escapes for HTML: the page's URLs and
+// messages come as people read them. The few types that a status is made of are written here, because clients
+// poll and json takes most of the time of a poll; all else goes through encoding/json.
 func appendJSON(b []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:

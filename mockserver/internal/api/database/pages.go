@@ -67,8 +67,8 @@ func (a *API) frontPage(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// NotFound answers a path at which nothing is (docs/fidelity.md, section 1). The journal says so: a misspelt method is a bug of
-// the client.
+// NotFound answers a path at which nothing is (docs/fidelity.md, section 1). The journal says so: a misspelt
+// method is a bug of the client.
 func (a *API) NotFound() http.HandlerFunc {
 	return a.Serve(api.Endpoint{
 		On: journal.OnUnknown,

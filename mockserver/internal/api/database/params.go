@@ -17,12 +17,12 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 )
 
-// maxParameters bounds the parameters of one call, in bytes of its body. Longer query strings never get here: net/http
-// answers 431 for headers of more than a megabyte.
+// maxParameters bounds the parameters of one call, in bytes of its body. Longer query strings never get here:
+// net/http answers 431 for headers of more than a megabyte.
 const maxParameters = 1 << 20
 
-// params are the parameters of one call (rows 1.1 to 1.4), each the first value of its source, the body before the query. There are mostly
-// few of them, and those a list finds sooner than a map.
+// params are the parameters of one call (rows 1.1 to 1.4), each the first value of its source, the body before
+// the query. There are mostly few of them, and those a list finds sooner than a map.
 type params struct {
 	list  []eventlog.Param
 	names map[string]bool // nil while there are few
@@ -95,7 +95,8 @@ func (p *params) read(r *http.Request) error {
 	return nil
 }
 
-// addForm adds what is not there yet. Scripts paste values into URLs unescaped, so what is no escape is taken as it stands.
+// addForm adds what is not there yet. Scripts paste values into URLs unescaped, so what is no escape is taken
+// as it stands.
 func (p *params) addForm(encoded string) {
 	for pair := range strings.SplitSeq(encoded, "&") {
 		if pair == "" {
@@ -136,7 +137,8 @@ func (p *params) addMultipart(body io.Reader, boundary string) error {
 		return err
 	}
 	body = bytes.NewReader(data)
-	// The library takes a body that ends within a part's header for one that is over. Here, only the last boundary ends it, with a line end or without.
+	// The library takes a body that ends within a part's header for one that is over. Here, only the last
+	// boundary ends it, with a line end or without.
 	end, last := "--"+boundary+"--", bytes.TrimRight(data, " \t")
 	if string(last) != end && !bytes.HasSuffix(last, []byte("\n"+end)) {
 		body = io.MultiReader(body, brokenOff{})
@@ -166,8 +168,8 @@ type brokenOff struct{}
 
 func (brokenOff) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// add keeps the first value. JSON cannot carry what is not UTF-8, so that is replaced here, once. Whoever remembers a value copies it: it may be
-// part of a whole body.
+// add keeps the first value. JSON cannot carry what is not UTF-8, so that is replaced here, once. Whoever
+// remembers a value copies it: it may be part of a whole body.
 func (p *params) add(name, value string) {
 	if p.has(name) {
 		return

@@ -93,7 +93,8 @@ func (d *described) encode(to *fields) {
 	}
 }
 
-// appendRoot appends what the request's URLs begin with. Deliberately not escaped: the sample's end in …==/status (docs/fidelity.md, section 7).
+// appendRoot appends what the request's URLs begin with. Deliberately not escaped: the sample's end in
+// …==/status (docs/fidelity.md, section 7).
 func (d *described) appendRoot(b []byte) []byte {
 	b = append(b, d.scheme...)
 	b = append(b, d.host...)
@@ -204,7 +205,8 @@ func appendKey(b []byte, key string) []byte {
 	return append(b, '"', ':')
 }
 
-// appendTimestamp is UTC, as the sample's created_at: [time.DateTime], by way of RFC 3339, which the library formats three times as fast.
+// appendTimestamp is UTC, as the sample's created_at: [time.DateTime], by way of RFC 3339, which the library
+// formats three times as fast.
 func appendTimestamp(b []byte, t time.Time) []byte {
 	from := len(b)
 	b = t.UTC().AppendFormat(b, time.RFC3339)
