@@ -28,9 +28,9 @@ type Event struct {
 
 	// An HTTP exchange.
 	Method     string            `json:"method,omitempty"`
-	Path       string            `json:"path,omitempty"`   // without the query, keys shortened; of an SFTP event, as the client sent it
-	Params     map[string]string `json:"params,omitempty"` // the key shortened, long values cut
-	Agent      string            `json:"user_agent,omitempty"`
+	Path       string            `json:"path,omitempty"`           // without the query, keys shortened; of an SFTP event, as the client sent it
+	Params     map[string]string `json:"params,omitempty"`         // the key shortened, long values cut
+	Agent      string            `json:"user_agent,omitempty"`     // the header User-Agent
 	Status     int               `json:"status,omitempty"`         // HTTP status; 0: the connection was broken off before
 	Received   int64             `json:"received,omitempty"`       // bytes of a dump
 	Checksum   string            `json:"checksum,omitempty"`       // "crc32c:…", of the whole dump: received, closed over SFTP, or processed
@@ -43,7 +43,7 @@ type Event struct {
 
 	// An SFTP event.
 	Session uint64  `json:"session,omitempty"`
-	User    string  `json:"user,omitempty"`
+	User    string  `json:"user,omitempty"`       // the login name
 	Client  string  `json:"client,omitempty"`     // the SSH version that the client announced
 	Auth    string  `json:"auth,omitempty"`       // the authentication method
 	PubKey  string  `json:"public_key,omitempty"` // the fingerprint
@@ -51,9 +51,9 @@ type Event struct {
 	Op      string  `json:"op,omitempty"`         // the operation that was refused, or met the fault
 	Flags   string  `json:"flags,omitempty"`      // with which the file was opened
 	Size    int64   `json:"size,omitempty"`       // of the file
-	Offset  int64   `json:"offset,omitempty"`
-	Written []Range `json:"written,omitempty"` // what was written to the file, in ascending order
-	Read    []Range `json:"read,omitempty"`    // what was read of it
+	Offset  int64   `json:"offset,omitempty"`     // in the file, of the operation or the fault
+	Written []Range `json:"written,omitempty"`    // what was written to the file, in ascending order
+	Read    []Range `json:"read,omitempty"`       // what was read of it
 
 	// A change of state.
 	From string `json:"from,omitempty"`
