@@ -173,8 +173,8 @@ type permanentError struct{ error }
 func (e *permanentError) Unwrap() error { return e.error }
 
 func isPermanent(err error) bool {
-	var p *permanentError
-	return errors.As(err, &p)
+	_, ok := errors.AsType[*permanentError](err)
+	return ok
 }
 
 // local returns err, which is one of this machine's files, as a permanent error, with what to do about it if that is

@@ -82,8 +82,7 @@ func (b *backoff) pause(ctx context.Context, err error) error {
 	// Up to a fifth more, so that many clients that failed at the same time do not retry at the same time.
 	d := b.next + rand.N(b.next/5+1)
 	b.next = min(2*b.next, b.Max)
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		d = max(d, e.RetryAfter)
 	}
 	if lasted := now.Sub(b.since); lasted+d > b.Limit {

@@ -33,8 +33,7 @@ func LoadSSHKey(path string, passphrase func(path string) ([]byte, error)) (ssh.
 		return nil, fmt.Errorf("client: SSH key: %w", err)
 	}
 	signer, err := ssh.ParsePrivateKey(text)
-	var locked *ssh.PassphraseMissingError
-	if errors.As(err, &locked) {
+	if _, ok := errors.AsType[*ssh.PassphraseMissingError](err); ok {
 		if passphrase == nil {
 			return nil, fmt.Errorf("client: the SSH key %s is encrypted and there is nobody to ask for its passphrase; "+
 				"use ssh-agent or another key", path)

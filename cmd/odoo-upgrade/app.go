@@ -70,8 +70,8 @@ func usagef(cmd *cobra.Command, format string, args ...any) error {
 // flagError describes a value that the flag library refused in Go's terms: which flag and value, what was expected,
 // and an example.
 func flagError(err error) error {
-	var invalid *pflag.InvalidValueError
-	if !errors.As(err, &invalid) {
+	invalid, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
 		return err
 	}
 	expected := map[string]string{
@@ -88,8 +88,7 @@ func flagError(err error) error {
 
 // reason returns an error of the file system without operation and path.
 func reason(err error) error {
-	var e *fs.PathError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
 	}
 	return err

@@ -390,7 +390,8 @@ func TestRun_fallsBack(t *testing.T) {
 }
 
 // TestRun_brokenBeforeClose: when the connection breaks after the last byte and before the file was closed, the
-// server has every byte and, by 5.17, still no complete dump. Only opening and closing the file again makes it one.
+// server has every byte and, by row 5.17, still no complete dump. Only opening and closing the file again makes it
+// one.
 func TestRun_brokenBeforeClose(t *testing.T) {
 	t.Parallel()
 	const size = 1 << 20

@@ -31,8 +31,7 @@ func (a *app) reportError(err error) {
 		Error    string    `json:"error"`
 		Failures []failure `json:"failures"`
 	}{"error", forPeople(err), []failure{}}
-	var e *client.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*client.Error](err); ok {
 		for _, f := range e.Failures {
 			out.Failures = append(out.Failures, failure{f.Reason, f.Message, f.Code, f.Value, f.Expected})
 		}

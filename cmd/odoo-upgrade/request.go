@@ -172,7 +172,7 @@ func (a *app) skipTestCommand() *cobra.Command {
 		&cobra.Command{Use: "skip-test", Short: "End the test phase and have the upgraded database delivered"},
 		func(cmd *cobra.Command, c *client.Client, ref client.Ref) error {
 			err := c.SkipTest(cmd.Context(), ref)
-			if e := (*client.Error)(nil); errors.As(err, &e) && e.Status == 404 {
+			if e, ok := errors.AsType[*client.Error](err); ok && e.Status == 404 {
 				return fmt.Errorf("%w. Platforms before 13.0 have no skip_test", err)
 			}
 			if err != nil {
@@ -270,8 +270,7 @@ func (a *app) patient(ctx context.Context, try func(context.Context) error) erro
 	o := &client.RetryOptions{Limit: 2 * time.Minute, Uncertain: true, OnRetry: a.reportRetry}
 	err := client.Retry(ctx, o, func(ctx context.Context) error {
 		err := try(ctx)
-		var e *client.Error
-		if first && errors.As(err, &e) && e.Status == 0 {
+		if e, ok := errors.AsType[*client.Error](err); first && ok && e.Status == 0 {
 			final = err
 			return nil
 		}

@@ -91,8 +91,8 @@ func (r *run) retryCreate(ctx context.Context, try func(context.Context) error) 
 	var final error
 	err := client.Retry(ctx, &o, func(ctx context.Context) error {
 		err := try(ctx)
-		var e *client.Error
-		if errors.As(err, &e) && len(e.Failures) == 0 && e.Status != 429 && e.Status != 502 && e.Status != 503 {
+		if e, ok := errors.AsType[*client.Error](err); ok && len(e.Failures) == 0 && e.Status != 429 && e.Status != 502 &&
+			e.Status != 503 {
 			final = err
 			return nil
 		}

@@ -81,8 +81,7 @@ func (r *run) fetch(ctx context.Context) error {
 
 // unknown adds what to do if the platform does not know the request.
 func (r *run) unknown(err error) error {
-	var e *client.Error
-	if errors.As(err, &e) && e.Has(client.ReasonRequestNotFound) {
+	if e, ok := errors.AsType[*client.Error](err); ok && e.Has(client.ReasonRequestNotFound) {
 		return fmt.Errorf("%w. The platform at %s no longer knows the request; to begin anew: --new-request",
 			err, hostOf(r.state.URL))
 	}
