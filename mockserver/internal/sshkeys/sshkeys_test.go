@@ -12,8 +12,10 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf16"
 
@@ -33,30 +35,39 @@ type pair struct {
 // pairs are the fixtures' keys, the same in each run: where random ones are cut decides what they look like.
 func pairs(t testing.TB) map[string]pair {
 	t.Helper()
+	all, err := madePairs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// madePairs makes them once: encryption takes long.
+var madePairs = sync.OnceValues(func() (map[string]pair, error) {
 	all := map[string]pair{}
 	for _, name := range []string{"ed25519", "ecdsa", "rsa"} {
 		key, err := gossh.ParseRawPrivateKey(fixtures.Key(name))
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		if ed, ok := key.(*ed25519.PrivateKey); ok {
 			key = *ed
 		}
 		signer, err := gossh.NewSignerFromKey(key)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		openssh, err := gossh.MarshalPrivateKey(key, "john@example.com")
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		encrypted, err := gossh.MarshalPrivateKeyWithPassphrase(key, "john@example.com", []byte("secret"))
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		p := pair{
 			public: strings.TrimSpace(string(gossh.MarshalAuthorizedKey(signer.PublicKey()))) + " john@example.com",
@@ -78,14 +89,14 @@ func pairs(t testing.TB) map[string]pair {
 		case *ecdsa.PrivateKey:
 			der, err := x509.MarshalECPrivateKey(key)
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			p.private["SEC1"] = string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
 		}
 		all[name] = p
 	}
-	return all
-}
+	return all, nil
+})
 
 func wrap(s string, width int) string {
 	var b strings.Builder
@@ -243,6 +254,54 @@ func TestHide(t *testing.T) {
 	} {
 		if got := sshkeys.Hide(text); got != text {
 			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
+
+// TestHide_paths holds that paths and URLs stay readable, and that a key in one does not.
+func TestHide_paths(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{
+		"/home/user/project/scenarios/upgraded.zip",
+		"/tmp/TestUpgradedArchiveIsGone1234567/001/scenarios/upgraded.zip",
+		"/tmp/TestRun_builtInScenarios_ServerErrorForAWhile3412341/002/Upgraded.zip",
+		"/home/user/project/" + strings.Repeat("abcdefgh12", 7) + "/upgraded.zip",
+		"/home/user/project/" + strings.Repeat("aB3", 25) + "/upgraded.zip",
+		"/home/user/" + strings.Repeat("Aa1Bb2Cc3Dd4Ee5", 5) + "/upgraded.zip",
+		"/home/user/ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/upgraded.zip",
+		"/home/user/A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0U1v2W3x4Y5z6A7b8C9d0/upgraded.zip",
+		"/var/lib/docker/overlay2/3f2a9c0e5b7d1846af90c2e4d6b8a0f13f2a9c0e5b7d1846af90c2e4d6b8a0f1/merged/upgraded.zip",
+		"/var/lib/jenkins/workspace/MyCompany-Odoo-15-Upgrade-PR-123@2/ci/Scenario_A1/Upgraded.zip",
+		"/private/var/folders/z8/5q1_x7yd2Kb9Jc_3T0000gn/T/TestServe123/001/upgraded.zip",
+		"/builds/My-Group/My-Odoo-Project/V15-To-V16/2024-01-31T12-00-00/Out/upgraded.zip",
+		"C:/Users/JohnDoe/AppData/Local/Temp/GoBuild12/TestX/Y1/upgraded.zip",
+		"../../Projects/MyCompany/Odoo15/Upgrade/Scenarios/A1/B2/C3/D4/upgraded.zip",
+		"https://upgrade.odoo.com/database/eu1/10534/Aw7pItGVKFuZ_FOR3U8VFQ==/upgraded/archive",
+		"http://127.0.0.1:8480/database/v1/status?request=10534&contract=M123456-AbCdEf&filename=MyDump2024.zip",
+	} {
+		for _, text := range []string{
+			path, "platform: the scenario's file: open " + path + ": no such file or directory",
+			`wanted the file "` + path + `", found nothing`, "--out=" + path + " " + path,
+		} {
+			if got := sshkeys.Hide(text); got != text {
+				t.Errorf("%q became %q", text, got)
+			}
+		}
+	}
+	for name, p := range pairs(t) {
+		for form, private := range p.private {
+			digits := regexp.MustCompile(`-----[^-]+-----|\s`).ReplaceAllString(private, "")
+			if form == "DER" || len(digits) < 60 {
+				continue
+			}
+			for _, text := range []string{
+				"/database/v1/upload/" + digits, "https://upgrade.odoo.com/database/v1/upload?key=" + url.QueryEscape(digits),
+				"/tmp/" + private, "open /tmp/" + digits + ": no such file or directory",
+			} {
+				if got := sshkeys.Hide(text); got != sshkeys.Hidden {
+					t.Errorf("%s, %s: %.200q", name, form, got)
+				}
+			}
 		}
 	}
 }
