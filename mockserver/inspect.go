@@ -51,7 +51,7 @@ var ErrConflict = platform.ErrConflict
 // Events returns the events of the journal that pass, oldest first, as far as they are remembered
 // (Options.JournalSize).
 func (s *Server) Events(f journal.Filter) []journal.Event {
-	s.platform.Evaluate() // a change of state is journalled when somebody looks
+	s.platform.Evaluate() // a change of state is journalled when it is looked for
 	return s.observer.journal.Events(f)
 }
 
@@ -185,7 +185,7 @@ func (s *Server) AwaitState(ctx context.Context, id int64, state string) (Reques
 }
 
 // next returns events that pass, or neither events nor an error when a request may have changed its state by
-// itself meanwhile: nobody but the one who waits looks at the clock then.
+// itself meanwhile: whoever waits must look at the clock then.
 func (s *Server) next(ctx context.Context, f journal.Filter) ([]journal.Event, error) {
 	s.platform.Evaluate()
 	until := ctx

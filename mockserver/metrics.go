@@ -13,7 +13,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
-// metrics count what the journal is told. Each server has a registry of its own.
+// metrics count what the journal gets. Each server has a registry of its own.
 type metrics struct {
 	calls    *prometheus.CounterVec
 	answered map[string]prometheus.Counter // calls with the usual status, found without making its label
@@ -80,7 +80,7 @@ func (m *metrics) count(e *journal.Event) {
 	}
 }
 
-// requestCollector counts requests by state when somebody looks.
+// requestCollector counts requests by state when the metrics are read.
 type requestCollector struct{ requests func() []platform.Snapshot }
 
 var requestsDesc = prometheus.NewDesc("upgrademock_requests", "Requests, by state.", []string{"state"}, nil)

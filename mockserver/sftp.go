@@ -97,7 +97,7 @@ func inSFTPWords(err error) error {
 	return err
 }
 
-// file tells the hook when a dump is complete, and the journal which one it is.
+// file is a shared file that reports when its dump is complete.
 type file struct {
 	platform.ShareFile
 	host      *sftpHost

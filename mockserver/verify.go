@@ -46,8 +46,8 @@ type Run struct {
 	Printed map[string]string
 	// Out is the path of the file that the client was to write.
 	Out string
-	// Told are the parameters that it was to give to create. Dump is the path of the file that it was to send.
-	Told map[string]string
+	// Params are the parameters that it was to give to create. Dump is the path of the file that it was to send.
+	Params map[string]string
 	Dump string
 }
 

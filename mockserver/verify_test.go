@@ -37,7 +37,7 @@ func TestJudge_whatThePlatformGot(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "name: got\nexpect: {dump: intact, params: as told}\n")})
-	run := &mockserver.Run{Dump: dump, Told: map[string]string{"aim": "production"}}
+	run := &mockserver.Run{Dump: dump, Params: map[string]string{"aim": "production"}}
 
 	m := w.create("aim", "test")
 	w.upload(m, []byte("SELECT 1;"))
@@ -71,7 +71,7 @@ func TestJudge_anotherValueThanTheScenarioIsFor(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "name: live\nwhen: {aim: production}\nexpect: {params: as told}\n")})
 	w.create("aim", "test")
-	v := verdictOn(t, w.srv, "live", "params", &mockserver.Run{Told: map[string]string{"aim": "production"}})
+	v := verdictOn(t, w.srv, "live", "params", &mockserver.Run{Params: map[string]string{"aim": "production"}})
 	if v.Verdict != mockserver.Fail || !strings.Contains(v.Saw, `aim "test" in place of "production"`) {
 		t.Errorf("%+v", v)
 	}

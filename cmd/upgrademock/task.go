@@ -89,5 +89,5 @@ func (t *task) environ() (set []string) {
 
 // run is what is known of the program when it has ended. What it printed went to the terminal.
 func (t *task) run(result child.Result) mockserver.Run {
-	return mockserver.Run{Status: result.Status, Signal: result.Signal, Took: result.Took, Out: t.out, Told: t.params, Dump: t.dump}
+	return mockserver.Run{Status: result.Status, Signal: result.Signal, Took: result.Took, Out: t.out, Params: t.params, Dump: t.dump}
 }

@@ -92,7 +92,7 @@ func (r *run) judge() {
 	verdicts := r.testbed.Server.Judge(journal.Filter{}, &mockserver.Run{
 		Status: r.ended.Status, Signal: r.ended.Signal, Took: r.ended.Took, TimedOut: r.late,
 		Printed: map[string]string{"standard output": r.stdout, "standard error": r.stderr},
-		Out:     r.out, Told: r.told, Dump: r.opts.Dump,
+		Out:     r.out, Params: r.told, Dump: r.opts.Dump,
 	})
 	r.result.Verdict = Pass
 	for _, v := range verdicts {

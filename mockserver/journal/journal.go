@@ -1,4 +1,4 @@
-// Package journal holds the events by which the emulator tells what happened: every HTTP exchange, every event
+// Package journal holds the events that say what happened in the emulator: every HTTP exchange, every event
 // of an SFTP session, every change of a request's state, in one order.
 //
 // A journal holds sizes and checksums, never bodies, and keys only shortened, so that it can be handed around.

@@ -35,17 +35,17 @@ var notesPage = template.Must(template.New("notes").Parse(`<p>The database of re
 
 // WritePage writes an HTML page for people.
 func (c *Call) WritePage(title string, body *template.Template, data any) {
-	var inner, whole bytes.Buffer
+	var inner, page bytes.Buffer
 	err := body.Execute(&inner, data)
 	if err == nil { // inner was escaped by its own template
-		err = frame.Execute(&whole, map[string]any{"Title": title, "Body": template.HTML(inner.String())})
+		err = frame.Execute(&page, map[string]any{"Title": title, "Body": template.HTML(inner.String())})
 	}
 	if err != nil {
 		panic("api: page: " + err.Error())
 	}
 	c.W.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 	c.W.Header().Set("X-Content-Type-Options", "nosniff")
-	c.Send(http.StatusOK, []string{"text/html; charset=utf-8"}, whole.Bytes())
+	c.Send(http.StatusOK, []string{"text/html; charset=utf-8"}, page.Bytes())
 }
 
 // ServePage answers with a page that the journal does not mention.

@@ -77,14 +77,14 @@ func (a api) setState(_ http.ResponseWriter, r *http.Request, _ query) (any, err
 		return nil, badRequest(`"state" is missing: wanted {"state": "done"}, with "set" if need be`)
 	}
 	for key, value := range body.Set {
-		body.Set[key] = plain(value)
+		body.Set[key] = scriptValue(value)
 	}
 	request, err := a.Requests.SetState(id, body.State, body.Set)
 	return request, a.failed(http.StatusBadRequest, err)
 }
 
-// plain turns what a decoder that keeps numbers as text returns into the values scripts have.
-func plain(value any) any {
+// scriptValue turns what a decoder that keeps numbers as text returns into the values scripts have.
+func scriptValue(value any) any {
 	switch v := value.(type) {
 	case json.Number:
 		if n, err := v.Int64(); err == nil {
@@ -155,7 +155,7 @@ func (a api) addScenario(w http.ResponseWriter, r *http.Request, _ query) (any, 
 	return nil, errWritten
 }
 
-// fromHere tells whether a call comes from this machine, over loopback.
+// fromHere reports whether a call comes from this machine, over loopback.
 func fromHere(r *http.Request) bool {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	ip := net.ParseIP(host)

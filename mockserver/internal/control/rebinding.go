@@ -24,7 +24,7 @@ func (a api) keepPagesOut(next http.Handler) http.Handler {
 	})
 }
 
-// isOurs tells whether host, with or without a port, is an address, a name that no stranger can own, or one of
+// isOurs reports whether host, with or without a port, is an address, a name that no stranger can own, or one of
 // our own. A browser always names one.
 func isOurs(host string, own []string) bool {
 	name := hostName(host)

@@ -1,8 +1,8 @@
 // Package httpconn bounds the HTTP connections of the emulator: how many there are, and how long each is waited for.
 //
 // net/http sets a handful of deadlines for each call, and each of them is a timer of the runtime: together they
-// cost about as much as a short answer. Hardly one ever strikes. Here a deadline that lies ahead is only
-// written down, and one sweep looks now and then whose has passed; so it strikes late by up to a sweep.
+// cost about as much as a short answer. Hardly one ever passes. Here a deadline that lies ahead is only
+// written down, and a sweep looks now and then which have passed; so they expire late by up to a sweep.
 package httpconn
 
 import (
@@ -19,7 +19,7 @@ type Options struct {
 	Max     int            // connections at one time; further ones are closed at once
 	Stall   time.Duration  // how long the peer may take to read 64 KiB, or less when no more is sent
 	Sweep   time.Duration  // between looking for deadlines that have passed
-	Refused func(net.Addr) // told of each connection beyond Max; nil: nobody is
+	Refused func(net.Addr) // called for each connection beyond Max; may be nil
 }
 
 // Listen makes l, a listener for TCP, bound the connections it accepts. They go on being watched when it is
@@ -63,8 +63,8 @@ func (l *listener) admit(raw net.Conn) *conn {
 		return nil
 	}
 	c := &conn{TCPConn: raw.(*net.TCPConn), l: l}
-	c.read = deadline{l: l, strike: c.TCPConn.SetReadDeadline}
-	c.write = deadline{l: l, strike: c.TCPConn.SetWriteDeadline, stall: l.opts.Stall}
+	c.read = deadline{l: l, expire: c.TCPConn.SetReadDeadline}
+	c.write = deadline{l: l, expire: c.TCPConn.SetWriteDeadline, stall: l.opts.Stall}
 	l.conns[c] = struct{}{}
 	if !l.sweeping {
 		l.sweeping = true
@@ -141,24 +141,24 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return c.SetWriteDeadline(t)
 }
 
-// past is a deadline that has passed.
-var past = time.Unix(1, 0)
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
 
 // deadline is that of one direction of a connection.
 type deadline struct {
 	l      *listener
-	strike func(time.Time) error // sets the connection's own
+	expire func(time.Time) error // sets the connection's own
 	stall  time.Duration         // how long what is under way may take in any case; 0: as long as it likes
 
-	mu     sync.Mutex
-	at     time.Duration // since the listener began; 0: none
-	passed bool
-	busy   bool          // something is under way that the deadline is to end …
-	since  time.Duration // … and was begun then
-	struck bool          // the connection's own has passed
+	mu      sync.Mutex
+	at      time.Duration // since the listener began; 0: none
+	passed  bool
+	busy    bool          // something is under way that the deadline is to end …
+	since   time.Duration // … and was begun then
+	expired bool          // the connection's own has passed
 }
 
-// begin tells whether there is time left. If so, end must follow.
+// begin reports whether there is time left. If so, end must follow.
 func (d *deadline) begin() bool {
 	d.mu.Lock()
 	left := !d.passed
@@ -184,15 +184,15 @@ func (d *deadline) set(t time.Time) (err error) {
 	switch {
 	case at != 0 && int64(at) <= d.l.now.Load():
 		err = d.passLocked()
-	case d.struck:
-		d.struck = false
-		err = d.strike(time.Time{})
+	case d.expired:
+		d.expired = false
+		err = d.expire(time.Time{})
 	}
 	d.mu.Unlock()
 	return err
 }
 
-// look strikes when the deadline has passed.
+// look ends what is under way if the deadline has passed.
 func (d *deadline) look(now time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -206,6 +206,6 @@ func (d *deadline) passLocked() error {
 	if !d.busy {
 		return nil
 	}
-	d.struck = true
-	return d.strike(past)
+	d.expired = true
+	return d.expire(longAgo)
 }

@@ -210,7 +210,7 @@ func (j *judge) attempts(name string) (found []int) {
 // retryTolerance is what the way of two calls may differ.
 const retryTolerance = 100 * time.Millisecond
 
-// retryAfter looks at how long a client waited that was told to. Whoever did so once knows of it.
+// retryAfter looks at how long a client waited that was asked to. One wait that was long enough will do.
 func (j *judge) retryAfter() {
 	const wanted = "the time of Retry-After passes before the next call"
 	saw, hasty := "no answer asked for a pause", -1

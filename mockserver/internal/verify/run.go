@@ -32,12 +32,12 @@ type Run struct {
 	Printed map[string]string
 	// Out is the path of the file that the client was to write.
 	Out string
-	// Told are the parameters that it was to give to create, and Dump is the path of the file that it was to send.
-	Told map[string]string
-	Dump string
+	// Params are the parameters that it was to give to create, and Dump is the path of the file that it was to send.
+	Params map[string]string
+	Dump   string
 }
 
-// exit judges how the client ended. One that was killed did not tell anybody anything.
+// exit judges how the client ended. A client that was killed has not reported anything.
 func (j *judge) exit(want string) {
 	if want == "" {
 		return

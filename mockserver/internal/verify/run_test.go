@@ -193,7 +193,7 @@ func TestJudge_params(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			event := at(0, journal.Event{Seq: 7, On: tc.on, Params: tc.params})
-			got := judgeRun(t, "params: as told", verify.Evidence{Creates: []journal.Event{event}, Run: &verify.Run{Told: told, Dump: "/tmp/local.dump"}})
+			got := judgeRun(t, "params: as told", verify.Evidence{Creates: []journal.Event{event}, Run: &verify.Run{Params: told, Dump: "/tmp/local.dump"}})
 			if want := tc.saw == ""; (got.Verdict == verify.Pass) != want || !strings.Contains(got.Saw, tc.saw) || !want && got.Nearest != 7 {
 				t.Errorf("%+v, want %q", got, tc.saw)
 			}

@@ -1,8 +1,8 @@
 // Package verify holds what happened against what a scenario expects of a good client. It is the one judge of
 // that: for Server.Verify, for exec and for certify.
 //
-// It is a function of the script, the journal, the requests and, where the client was run by somebody, what
-// that one knows about it; see Run.
+// It is a function of the script, the journal, the requests and, where the client was run, what its runner
+// knows about it; see Run.
 package verify
 
 import (
@@ -149,7 +149,7 @@ func names(e *journal.Event) []string {
 // overHTTPS reports whether the dump went up over HTTPS, and no other way.
 func (j *judge) overHTTPS() bool { return sentOver(j.events) == "https" }
 
-// sentOver tells which way a dump went up: "https", "sftp", or "" when none was sent. Who tried both ways went
+// sentOver is the way on which a dump went up: "https", "sftp", or "" when none was sent. Who tried both ways went
 // over SFTP.
 func sentOver(events []journal.Event) (way string) {
 	for i := range events {

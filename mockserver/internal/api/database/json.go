@@ -82,19 +82,21 @@ func appendAny(b []byte, v any) ([]byte, error) {
 	return bytes.TrimSuffix(to.Bytes(), []byte("\n")), err
 }
 
-// needsNoEscape tells whether s is printable ASCII without quote and backslash.
+// needsNoEscape reports whether s is printable ASCII without quote and backslash.
 func needsNoEscape(s string) bool {
 	for i := range len(s) {
-		if !plain[s[i]] {
+		if !unescaped[s[i]] {
 			return false
 		}
 	}
 	return true
 }
 
-var plain = func() (plain [256]bool) {
+// unescaped are the bytes that JSON takes as they are.
+var unescaped = func() [256]bool {
+	var set [256]bool
 	for c := byte(' '); c <= '~'; c++ {
-		plain[c] = c != '"' && c != '\\'
+		set[c] = c != '"' && c != '\\'
 	}
-	return plain
+	return set
 }()

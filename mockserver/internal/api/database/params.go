@@ -81,7 +81,7 @@ func (p *params) read(r *http.Request) error {
 		return errParametersTooLarge
 	case err != nil:
 		*p = params{}
-		// The reader's own words, such as "multipart: NextPart: EOF", help nobody.
+		// The reader's own words, such as "multipart: NextPart: EOF", help no one.
 		cause := "a part of it is not well-formed; each has headers, an empty line, and its value"
 		switch {
 		case errors.Is(err, errNoBoundary):

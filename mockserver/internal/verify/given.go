@@ -12,29 +12,29 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// toldParams are the parameters of create that a client is told, in the order of the documentation.
-var toldParams = []string{"contract", "email", "target", "aim", "filename", "timezone"}
+// givenParams are the parameters of create that a client is given, in the order of the documentation.
+var givenParams = []string{"contract", "email", "target", "aim", "filename", "timezone"}
 
-// params compares what create got with what the client was told.
+// params compares what create got with what the client was given.
 func (j *judge) params() {
 	const expect, wanted = "params", "create gets what the client was told"
-	if j.Run == nil || len(j.Run.Told) == 0 {
+	if j.Run == nil || len(j.Run.Params) == 0 {
 		j.unjudged(expect, wanted)
 		return
 	}
 	for i := range j.Creates {
 		e := &j.Creates[i]
 		var differ []string
-		for _, name := range toldParams {
-			told := j.Run.Told[name]
+		for _, name := range givenParams {
+			want := j.Run.Params[name]
 			got, given := e.Params[name]
 			switch {
-			case told == "" || j.asTold(name, told, got):
+			case want == "" || j.asGiven(name, want, got):
 			case name == "filename" && !given && e.On == scenario.OnUpgrade: // it is optional there
 			case !given:
-				differ = append(differ, fmt.Sprintf("no %s in place of %q", name, told))
+				differ = append(differ, fmt.Sprintf("no %s in place of %q", name, want))
 			default:
-				differ = append(differ, fmt.Sprintf("%s %q in place of %q", name, got, told))
+				differ = append(differ, fmt.Sprintf("%s %q in place of %q", name, got, want))
 			}
 		}
 		if differ != nil {
@@ -53,17 +53,17 @@ func (j *judge) params() {
 // packedExtensions are what the name of a file that was packed may have more.
 var packedExtensions = []string{".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".tar", ".tgz", ".tar.gz"}
 
-// asTold reports whether a value is what was told. Blanks around it mean nothing, the journal may have cut it,
+// asGiven reports whether a value is what the client was given. Blanks around it mean nothing, the journal may have cut it,
 // and the name of a file may be that of the dump, or say that it was packed.
-func (j *judge) asTold(name, told, got string) bool {
-	told, got = strings.TrimSpace(told), strings.TrimSpace(got)
-	if cut, ok := strings.CutSuffix(got, "…"); ok && strings.HasPrefix(told, cut) && len(cut) > 100 {
+func (j *judge) asGiven(name, want, got string) bool {
+	want, got = strings.TrimSpace(want), strings.TrimSpace(got)
+	if cut, ok := strings.CutSuffix(got, "…"); ok && strings.HasPrefix(want, cut) && len(cut) > 100 {
 		return true
 	}
-	if name != "filename" || told == got {
-		return told == got
+	if name != "filename" || want == got {
+		return want == got
 	}
-	names := []string{told}
+	names := []string{want}
 	if j.Run.Dump != "" {
 		names = append(names, filepath.Base(j.Run.Dump))
 	}
