@@ -224,8 +224,8 @@ func (s *State) setAside() error {
 	}
 }
 
-// dropSpooled removes the copy of a dump that came from a pipe. A file whose name does not have the form of such copies is
-// left alone.
+// dropSpooled removes the copy of a dump that came from a pipe. A file whose name does not have the form of such
+// copies is left alone.
 func (s *State) dropSpooled() {
 	if s.Dump.Spooled && claim.Own(s.path, s.Dump.Path) && filepath.Dir(s.Dump.Path) == filepath.Dir(absolute(s.path)) {
 		_ = os.Remove(s.Dump.Path)
