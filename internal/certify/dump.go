@@ -18,13 +18,14 @@ const (
 )
 
 // writeDump makes a dump in PostgreSQL's custom format that a real PostgreSQL restores: a small one of pg_dump's, with so many random bytes
-// more in its last large object that it is long enough. It has bytes of every kind, so that whatever takes it for a text shows.
+// more in its last large object that it is long enough. It has bytes of every kind, so that whatever takes it for a text shows, and a line end
+// behind the archive, where no reader of archives looks, so that it shows when a client trims what it sends.
 func writeDump(path string) error {
 	data, err := grown(fixtures.Dump("openchs.cdump"))
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, data, 0o600)
+	return os.WriteFile(path, append(data, '\n'), 0o600)
 }
 
 // The archive ends with the data of its large objects. Each is a zlib stream in chunks: an integer, which is a sign and four bytes, with a chunk's length,

@@ -52,6 +52,9 @@ func TestWriteDump(t *testing.T) {
 			t.Errorf("the dump has no %q", part)
 		}
 	}
+	if trimmed := bytes.TrimRight(data, "\n"); len(trimmed) == len(data) {
+		t.Error("the dump does not end with a line end, so nobody would see that a client cuts it off")
+	}
 	if utf8.Valid(data) || len(data) < noise {
 		t.Errorf("%d bytes, a text: %v", len(data), utf8.Valid(data))
 	}
