@@ -94,7 +94,7 @@ type check struct {
 	needs    needs
 	gentle   bool // may be asked of production: reads the one shared request, or creates nothing
 	last     bool // judges what the other checks have seen: runs when they are done
-	run      func(b *checker)
+	run      func(c *checker)
 }
 
 // phase orders the checks where they share one request: first those that look at the draft, then those that

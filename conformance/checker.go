@@ -32,152 +32,152 @@ type checker struct {
 }
 
 // acquire takes one of the slots. A check that waits releases its own for another.
-func (b *checker) acquire() {
-	if b.slots != nil {
-		b.slots <- struct{}{}
+func (c *checker) acquire() {
+	if c.slots != nil {
+		c.slots <- struct{}{}
 	}
 }
 
 // release returns the slot that acquire took.
-func (b *checker) release() {
-	if b.slots != nil {
-		<-b.slots
+func (c *checker) release() {
+	if c.slots != nil {
+		<-c.slots
 	}
 }
 
-func (b *checker) close() {
-	for _, f := range slices.Backward(b.closers) {
+func (c *checker) close() {
+	for _, f := range slices.Backward(c.closers) {
 		f()
 	}
-	b.closers = nil
-	if b.rec != nil {
-		b.rec.save(b.transcript, b.keyStrings())
+	c.closers = nil
+	if c.rec != nil {
+		c.rec.save(c.transcript, c.keyStrings())
 	}
 }
 
-func (b *checker) failf(format string, args ...any) {
+func (c *checker) failf(format string, args ...any) {
 	panic(stop{verdict: Fail, message: fmt.Sprintf(format, args...)})
 }
 
 // wrong is the usual failure: what was sent, what was expected, what came.
-func (b *checker) wrong(sent, expected, came string) {
-	b.failf("sent %s; expected %s; came %s", sent, expected, came)
+func (c *checker) wrong(sent, expected, came string) {
+	c.failf("sent %s; expected %s; came %s", sent, expected, came)
 }
 
-func (b *checker) skipf(format string, args ...any) {
+func (c *checker) skipf(format string, args ...any) {
 	panic(stop{verdict: Skip, message: fmt.Sprintf(format, args...)})
 }
 
-func (b *checker) errorf(format string, args ...any) {
+func (c *checker) errorf(format string, args ...any) {
 	panic(stop{verdict: Error, message: fmt.Sprintf(format, args...)})
 }
 
 // blocked ends a check before what it judges, because of trouble that the check by is there to name. Where that one
 // finds nothing wrong, the server fails this one: what it documents did not work here.
-func (b *checker) blocked(by, format string, args ...any) {
+func (c *checker) blocked(by, format string, args ...any) {
 	panic(stop{verdict: blocked, by: by, message: fmt.Sprintf(format, args...)})
 }
 
 // pause waits a moment before asking again; a replay doesn't.
-func (b *checker) pause(d time.Duration) {
-	if !b.transcript.live {
+func (c *checker) pause(d time.Duration) {
+	if !c.transcript.live {
 		return
 	}
-	b.release()
-	defer b.acquire()
+	c.release()
+	defer c.acquire()
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-b.ctx.Done():
+	case <-c.ctx.Done():
 	}
 }
 
 // Context ends with the check.
-func (b *checker) Context() context.Context { return b.ctx }
+func (c *checker) Context() context.Context { return c.ctx }
 
 // CallTime is how long one call may take.
-func (b *checker) CallTime() time.Duration { return b.callTime() }
+func (c *checker) CallTime() time.Duration { return c.callTime() }
 
 // Hung counts a call that was not answered in time.
-func (b *checker) Hung() { b.hangs.Add(1) }
+func (c *checker) Hung() { c.hangs.Add(1) }
 
 // OnEnd registers a function to be called when the check ends.
-func (b *checker) OnEnd(f func()) { b.closers = append(b.closers, f) }
+func (c *checker) OnEnd(f func()) { c.closers = append(c.closers, f) }
 
 // waitTurn delays a call until the pause after the last one is over.
-func (b *checker) waitTurn() {
-	if b.limiter != nil {
-		b.limiter.Wait(b.ctx) // the call itself reports that the context has ended
+func (c *checker) waitTurn() {
+	if c.limiter != nil {
+		c.limiter.Wait(c.ctx) // the call itself reports that the context has ended
 	}
 }
 
 // try makes a call.
-func (b *checker) try(c raw.Call) (raw.Answer, error) {
+func (c *checker) try(call raw.Call) (raw.Answer, error) {
 	var a raw.Answer
-	err := b.Exchange("http", c.What, &a, func() (err error) {
-		b.waitTurn()
-		a, err = b.http.Do(b.ctx, c)
-		b.judgeReach(err)
+	err := c.Exchange("http", call.What, &a, func() (err error) {
+		c.waitTurn()
+		a, err = c.http.Do(c.ctx, call)
+		c.judgeReach(err)
 		return err
 	})
-	a.What = c.What
+	a.What = call.What
 	return a, err
 }
 
 // tryRaw makes a call of bytes.
-func (b *checker) tryRaw(c raw.Call, data []byte, half bool) (raw.Answer, error) {
+func (c *checker) tryRaw(call raw.Call, data []byte, half bool) (raw.Answer, error) {
 	var a raw.Answer
-	err := b.Exchange("raw", c.What, &a, func() (err error) {
-		b.waitTurn()
-		a, err = b.http.SendBytes(b.ctx, c, data, half)
-		b.judgeReach(err)
+	err := c.Exchange("raw", call.What, &a, func() (err error) {
+		c.waitTurn()
+		a, err = c.http.SendBytes(c.ctx, call, data, half)
+		c.judgeReach(err)
 		return err
 	})
-	a.What = c.What
+	a.What = call.What
 	return a, err
 }
 
 // judgeReach counts calls that hang, and ends the check when the server is gone altogether.
-func (b *checker) judgeReach(err error) {
+func (c *checker) judgeReach(err error) {
 	switch {
-	case b.run.Err() != nil:
-		b.errorf("the run was stopped, or its time was over")
+	case c.run.Err() != nil:
+		c.errorf("the run was stopped, or its time was over")
 	case errors.Is(err, raw.ErrNoAnswer):
-		b.hangs.Add(1)
-	case b.ctx.Err() != nil:
-		b.errorf("the check was stopped by its time limit")
+		c.hangs.Add(1)
+	case c.ctx.Err() != nil:
+		c.errorf("the check was stopped by its time limit")
 	case errors.Is(err, syscall.ECONNREFUSED):
-		b.errorf("the server is gone: %v", err)
+		c.errorf("the server is gone: %v", err)
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
-		b.errorf("%v", err)
+		c.errorf("%v", err)
 	}
 }
 
 // must makes a call that has to be answered.
-func (b *checker) must(c raw.Call) raw.Answer {
-	a, err := b.try(c)
+func (c *checker) must(call raw.Call) raw.Answer {
+	a, err := c.try(call)
 	if err != nil {
-		b.wrong(c.What, "an answer", err.Error())
+		c.wrong(call.What, "an answer", err.Error())
 	}
 	return a
 }
 
 // fetch gets a URL.
-func (b *checker) fetch(u string, header ...string) raw.Answer { return b.request("GET", u, header...) }
+func (c *checker) fetch(u string, header ...string) raw.Answer { return c.request("GET", u, header...) }
 
 // request asks a URL with a method and header lines given as name, value, name, value….
-func (b *checker) request(method, u string, header ...string) raw.Answer {
-	c := raw.Call{Method: method, URL: u, Header: http.Header{}, Limit: raw.FileLimit}
+func (c *checker) request(method, u string, header ...string) raw.Answer {
+	call := raw.Call{Method: method, URL: u, Header: http.Header{}, Limit: raw.FileLimit}
 	var extra string
 	for i := 0; i+1 < len(header); i += 2 {
-		c.Header.Set(header[i], header[i+1])
+		call.Header.Set(header[i], header[i+1])
 		extra += ", " + header[i] + ": " + header[i+1]
 	}
-	c.What = method + " " + strings.TrimPrefix(u, b.public) + extra
-	return b.must(c)
+	call.What = method + " " + strings.TrimPrefix(u, c.public) + extra
+	return c.must(call)
 }
 
 // params are a method's parameters, in order.
@@ -249,36 +249,36 @@ const (
 
 const formType = "application/x-www-form-urlencoded"
 
-func (b *checker) methodURL(method string) string { return b.base + "/database/v1/" + method }
+func (c *checker) methodURL(method string) string { return c.base + "/database/v1/" + method }
 
 // compose builds the call of an API method.
-func (b *checker) compose(method string, w way, p params) raw.Call {
-	c := raw.Call{URL: b.methodURL(method)}
+func (c *checker) compose(method string, w way, p params) raw.Call {
+	call := raw.Call{URL: c.methodURL(method)}
 	verb := "GET"
 	how := ""
 	switch w {
 	case byQuery:
-		c.URL += "?" + p.encode()
+		call.URL += "?" + p.encode()
 	case byForm:
-		verb, c.ContentType, c.Body, how = "POST", formType, []byte(p.encode()), " as a form"
+		verb, call.ContentType, call.Body, how = "POST", formType, []byte(p.encode()), " as a form"
 	case byMultipart:
 		verb, how = "POST", " as multipart fields"
-		c.ContentType, c.Body = multipartBody(p, nil)
+		call.ContentType, call.Body = multipartBody(p, nil)
 	case byGetBody:
-		c.ContentType, c.Body, how = formType, []byte(p.encode()), " as a form in the body"
+		call.ContentType, call.Body, how = formType, []byte(p.encode()), " as a form in the body"
 	case byPostQuery:
-		verb, c.Body, how = "POST", []byte{}, " in the query"
-		c.URL += "?" + p.encode()
+		verb, call.Body, how = "POST", []byte{}, " in the query"
+		call.URL += "?" + p.encode()
 	case byPutQuery:
-		verb, c.Body, how = "PUT", []byte{}, " in the query"
-		c.URL += "?" + p.encode()
+		verb, call.Body, how = "PUT", []byte{}, " in the query"
+		call.URL += "?" + p.encode()
 	case byHead:
 		verb = "HEAD"
-		c.URL += "?" + p.encode()
+		call.URL += "?" + p.encode()
 	}
-	c.Method = verb
-	c.What = verb + " " + method + " " + p.String() + how
-	return c
+	call.Method = verb
+	call.What = verb + " " + method + " " + p.String() + how
+	return call
 }
 
 // filePart is a file in a multipart body.
@@ -309,13 +309,13 @@ func multipartBody(p params, file *filePart) (ctype string, body []byte) {
 }
 
 // api calls a method and reads its answer; only no answer at all ends the check.
-func (b *checker) api(method string, w way, p params) reply {
-	return readReply(b.must(b.compose(method, w, p)))
+func (c *checker) api(method string, w way, p params) reply {
+	return readReply(c.must(c.compose(method, w, p)))
 }
 
 // tryAPI calls a method for a step before the one judged.
-func (b *checker) tryAPI(method string, p params) (reply, error) {
-	a, err := b.try(b.compose(method, b.way(method), p))
+func (c *checker) tryAPI(method string, p params) (reply, error) {
+	a, err := c.try(c.compose(method, c.way(method), p))
 	if err != nil {
 		return reply{Answer: raw.Answer{What: a.What}, broken: err.Error()}, err
 	}
@@ -323,44 +323,44 @@ func (b *checker) tryAPI(method string, p params) (reply, error) {
 }
 
 // object ends the check unless the reply is a JSON object.
-func (b *checker) object(r reply) reply {
+func (c *checker) object(r reply) reply {
 	if r.object == nil {
-		b.wrong(r.What, "a JSON object", r.broken+": "+r.Summary())
+		c.wrong(r.What, "a JSON object", r.broken+": "+r.Summary())
 	}
 	return r
 }
 
 // accepted ends the check unless the call went well.
-func (b *checker) accepted(r reply) reply {
-	b.object(r)
+func (c *checker) accepted(r reply) reply {
+	c.object(r)
 	if !r.fine() {
-		b.wrong(r.What, "success, with no failures", r.Summary())
+		c.wrong(r.What, "success, with no failures", r.Summary())
 	}
 	return r
 }
 
 // refusal ends the check unless the call was refused with a failure in the list.
-func (b *checker) refusal(r reply, why string) reply {
-	b.object(r)
+func (c *checker) refusal(r reply, why string) reply {
+	c.object(r)
 	if len(r.failures()) == 0 {
-		b.wrong(r.What, "a failure: "+why, r.Summary())
+		c.wrong(r.What, "a failure: "+why, r.Summary())
 	}
 	return r
 }
 
 // reasoned ends the check unless the reply has a failure with that reason, and returns it.
-func (b *checker) reasoned(r reply, reason string) failure {
-	b.object(r)
+func (c *checker) reasoned(r reply, reason string) failure {
+	c.object(r)
 	f, ok := r.failure(reason)
 	if !ok {
-		b.wrong(r.What, "a failure with the reason "+reason, r.Summary())
+		c.wrong(r.What, "a failure with the reason "+reason, r.Summary())
 	}
 	return f
 }
 
 // hasKey ends the check unless the failure's key is the string want.
-func (b *checker) hasKey(r reply, f failure, key, want string) {
+func (c *checker) hasKey(r reply, f failure, key, want string) {
 	if got, ok := f[key].(string); !ok || got != want {
-		b.wrong(r.What, fmt.Sprintf("%s with %q: %q", f.reason(), key, want), show(map[string]any(f)))
+		c.wrong(r.What, fmt.Sprintf("%s with %q: %q", f.reason(), key, want), show(map[string]any(f)))
 	}
 }

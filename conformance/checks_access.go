@@ -11,21 +11,21 @@ import (
 // authMethod is a method that a request's id and key open, and how it is called with other ones.
 type authMethod struct {
 	name string
-	call func(b *checker, p params) reply
+	call func(c *checker, p params) reply
 }
 
 // authMethods are all of them.
 var authMethods = []authMethod{
-	{"status", func(b *checker, p params) reply { return b.api("status", b.way("status"), p) }},
-	{"upload", func(b *checker, p params) reply {
-		return readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("upload") + "?" + p.encode(),
+	{"status", func(c *checker, p params) reply { return c.api("status", c.way("status"), p) }},
+	{"upload", func(c *checker, p params) reply {
+		return readReply(c.must(raw.Call{Method: "POST", URL: c.methodURL("upload") + "?" + p.encode(),
 			ContentType: "application/octet-stream", Body: []byte("-- PostgreSQL database dump\n-- an intruder's\n"),
 			What: "POST upload " + p.String()}))
 	}},
-	{"request_sftp_access", func(b *checker, p params) reply {
-		return readReply(b.must(b.composeAccess(p, raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
+	{"request_sftp_access", func(c *checker, p params) reply {
+		return readReply(c.must(c.composeAccess(p, raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
 	}},
-	{"process", func(b *checker, p params) reply { return b.api("process", b.way("process"), p) }},
+	{"process", func(c *checker, p params) reply { return c.api("process", c.way("process"), p) }},
 }
 
 // wrongKeys are keys near to the right one that are not it, with what each is.
@@ -55,18 +55,18 @@ func wrongKeys(key string) []struct{ what, key string } {
 }
 
 // notFound ends the check unless the reply is the assumed answer for what does not exist.
-func (b *checker) notFound(r reply, id string) {
-	f := b.reasoned(r, "REQUEST:NOT_FOUND")
+func (c *checker) notFound(r reply, id string) {
+	f := c.reasoned(r, "REQUEST:NOT_FOUND")
 	if code := f["code"]; text(code) != id && number(code) != id {
-		b.wrong(r.What, "REQUEST:NOT_FOUND with code "+id, show(map[string]any(f)))
+		c.wrong(r.What, "REQUEST:NOT_FOUND with code "+id, show(map[string]any(f)))
 	}
-	b.hasKey(r, f, "message", "Can not find request "+id)
+	c.hasKey(r, f, "message", "Can not find request "+id)
 }
 
 // refusesAccess ends the check unless the reply is a refusal that shows nothing of the request.
-func (b *checker) refusesAccess(sent string, r reply) {
+func (c *checker) refusesAccess(sent string, r reply) {
 	if r.object == nil && r.Status < 400 || r.object != nil && !r.refused() || len(r.request()) > 0 {
-		b.wrong(sent, "a failure", r.Summary())
+		c.wrong(sent, "a failure", r.Summary())
 	}
 }
 
@@ -80,121 +80,121 @@ func accessRuleChecks() []check {
 		checks = append(checks,
 			check{id: group(m.name) + "/wrong-key", rows: rows("2"), evidence: EvidenceDocumented, needs: needs,
 				says: m.name + " is refused with a key that is not the request's, and changes nothing.",
-				run:  func(b *checker) { checkWrongKey(b, m) }},
+				run:  func(c *checker) { checkWrongKey(c, m) }},
 			check{id: group(m.name) + "/other-key", rows: rows("2"), evidence: EvidenceDocumented, needs: needs,
 				says: m.name + " is refused with the key of another request.",
-				run:  func(b *checker) { checkOtherKey(b, m) }},
+				run:  func(c *checker) { checkOtherKey(c, m) }},
 			check{id: group(m.name) + "/requires-key", rows: rows("2"), evidence: EvidenceDocumented, needs: needs,
 				says: m.name + " is refused without key and without request.",
-				run:  func(b *checker) { checkRequiresKey(b, m) }},
+				run:  func(c *checker) { checkRequiresKey(c, m) }},
 			check{id: group(m.name) + "/unknown-request", rows: rows("2"), evidence: EvidenceDocumented,
 				gentle: m.name == "status",
 				says:   m.name + " is refused for a request that does not exist, in order.",
-				run:    func(b *checker) { checkUnknownRequest(b, m) }},
+				run:    func(c *checker) { checkUnknownRequest(c, m) }},
 			check{id: group(m.name) + "/not-found", rows: rows("2"), evidence: EvidenceAssumed,
 				says: m.name + " answers a wrong key and an unknown id with the same REQUEST:NOT_FOUND.",
-				run:  func(b *checker) { checkNotFound(b, m) }},
+				run:  func(c *checker) { checkNotFound(c, m) }},
 			check{id: group(m.name) + "/all-problems", rows: rows("1.8"), evidence: EvidenceDocumented,
 				gentle: m.name == "status",
 				says:   m.name + " without request and key reports each of the two.",
-				run:    func(b *checker) { checkAllProblems(b, m) }},
+				run:    func(c *checker) { checkAllProblems(c, m) }},
 			check{id: group(m.name) + "/missing", rows: rows("2"), evidence: EvidenceAssumed,
 				says: m.name + " names missing parameters with REQUEST:MISSING and KEY:MISSING, together.",
-				run:  func(b *checker) { checkMissing(b, m) }})
+				run:  func(c *checker) { checkMissing(c, m) }})
 	}
 	return checks
 }
 
-func checkWrongKey(b *checker, m authMethod) {
-	req, _ := b.uploaded()
-	before := b.status(req)
+func checkWrongKey(c *checker, m authMethod) {
+	req, _ := c.uploaded()
+	before := c.status(req)
 	for _, k := range wrongKeys(req.key) {
-		r := m.call(b, params{"request", req.id, "key", k.key})
-		b.refusesAccess(fmt.Sprintf("%s with the id and %s", m.name, k.what), r)
+		r := m.call(c, params{"request", req.id, "key", k.key})
+		c.refusesAccess(fmt.Sprintf("%s with the id and %s", m.name, k.what), r)
 	}
-	b.unchanged(m.name+" with wrong keys", req, before)
+	c.unchanged(m.name+" with wrong keys", req, before)
 }
 
-func checkOtherKey(b *checker, m authMethod) {
-	req, _ := b.uploaded()
-	other := b.create()
-	before := b.status(req)
-	r := m.call(b, params{"request", req.id, "key", other.key})
-	b.refusesAccess(m.name+" with the key of another request", r)
-	b.unchanged(m.name+" with the key of another request", req, before)
+func checkOtherKey(c *checker, m authMethod) {
+	req, _ := c.uploaded()
+	other := c.create()
+	before := c.status(req)
+	r := m.call(c, params{"request", req.id, "key", other.key})
+	c.refusesAccess(m.name+" with the key of another request", r)
+	c.unchanged(m.name+" with the key of another request", req, before)
 }
 
-func checkRequiresKey(b *checker, m authMethod) {
-	req, _ := b.uploaded()
-	before := b.status(req)
+func checkRequiresKey(c *checker, m authMethod) {
+	req, _ := c.uploaded()
+	before := c.status(req)
 	for _, p := range []params{{"request", req.id}, {"key", req.key}, {"request", req.id, "key", ""},
 		{"request", "", "key", req.key}} {
-		r := m.call(b, p)
-		b.refusesAccess(m.name+" "+p.String(), r)
+		r := m.call(c, p)
+		c.refusesAccess(m.name+" "+p.String(), r)
 	}
-	b.unchanged(m.name+" without key", req, before)
+	c.unchanged(m.name+" without key", req, before)
 }
 
-func checkUnknownRequest(b *checker, m authMethod) {
+func checkUnknownRequest(c *checker, m authMethod) {
 	key := base64.URLEncoding.EncodeToString([]byte("sixteen byte key"))
 	ids := []string{"999999999", "0", "-1", "abc", "99999999999999999999999", "1.5"}
-	if b.opts.Production {
+	if c.opts.Production {
 		ids = ids[:1]
 	}
 	for _, id := range ids {
-		r := b.object(m.call(b, params{"request", id, "key", key}))
-		b.refusal(r, "there is no such request")
-		b.failureFields(r)
+		r := c.object(m.call(c, params{"request", id, "key", key}))
+		c.refusal(r, "there is no such request")
+		c.failureFields(r)
 		if r.Status >= 500 {
-			b.wrong(r.What, "a refusal, not a crash", r.Summary())
+			c.wrong(r.What, "a refusal, not a crash", r.Summary())
 		}
 	}
 }
 
-func checkNotFound(b *checker, m authMethod) {
-	req, other := b.create(), b.create()
-	wrong := m.call(b, params{"request", req.id, "key", wrongKeys(req.key)[0].key})
-	unknown := m.call(b, params{"request", "999999999", "key", req.key})
-	b.notFound(wrong, req.id)
-	b.notFound(unknown, "999999999")
-	b.notFound(m.call(b, params{"request", req.id, "key", other.key}), req.id)
+func checkNotFound(c *checker, m authMethod) {
+	req, other := c.create(), c.create()
+	wrong := m.call(c, params{"request", req.id, "key", wrongKeys(req.key)[0].key})
+	unknown := m.call(c, params{"request", "999999999", "key", req.key})
+	c.notFound(wrong, req.id)
+	c.notFound(unknown, "999999999")
+	c.notFound(m.call(c, params{"request", req.id, "key", other.key}), req.id)
 	x := strings.ReplaceAll(string(wrong.Body), req.id, "999999999")
 	if x != string(unknown.Body) || wrong.Status != unknown.Status {
-		b.wrong(m.name+" with a wrong key, and with an unknown id", "the same answer",
+		c.wrong(m.name+" with a wrong key, and with an unknown id", "the same answer",
 			wrong.Summary()+" and "+unknown.Summary())
 	}
 }
 
-func checkAllProblems(b *checker, m authMethod) {
-	b.bothMissing(func(p params) reply { return m.call(b, p) })
+func checkAllProblems(c *checker, m authMethod) {
+	c.bothMissing(func(p params) reply { return m.call(c, p) })
 }
 
-func checkMissing(b *checker, m authMethod) {
-	req := b.create()
-	b.missing(m.call(b, params{"request", req.id}), "key")
-	b.missing(m.call(b, params{"key", req.key}), "request")
-	b.missing(m.call(b, params{"request", "", "key", req.key}), "request")
-	b.missing(m.call(b, nil), "request", "key")
+func checkMissing(c *checker, m authMethod) {
+	req := c.create()
+	c.missing(m.call(c, params{"request", req.id}), "key")
+	c.missing(m.call(c, params{"key", req.key}), "request")
+	c.missing(m.call(c, params{"request", "", "key", req.key}), "request")
+	c.missing(m.call(c, nil), "request", "key")
 }
 
 // bothMissing ends the check unless a call without request and key has a failure for each. A server to which a call
 // without them is one with an unknown request sees one problem, and says so by the same reason.
-func (b *checker) bothMissing(call func(p params) reply) {
-	r := b.refusal(call(nil), "request and key are missing")
+func (c *checker) bothMissing(call func(p params) reply) {
+	r := c.refusal(call(nil), "request and key are missing")
 	unknown := call(params{"request", "999999999", "key",
 		base64.URLEncoding.EncodeToString([]byte("sixteen byte key"))})
 	if fs := unknown.failures(); len(fs) == 1 && len(r.failures()) == 1 && fs[0].reason() == r.failures()[0].reason() {
 		return
 	}
-	b.counted(r, problems{least: 2})
+	c.counted(r, problems{least: 2})
 }
 
 // unchanged ends the check when what was refused has left a trace in the request.
-func (b *checker) unchanged(did string, req request, before reply) {
-	after := b.status(req)
+func (c *checker) unchanged(did string, req request, before reply) {
+	after := c.status(req)
 	for _, key := range []string{"state", "filesize", "postgresql", "compressions", "processed_at"} {
 		if x, y := show(before.request()[key]), show(after.request()[key]); x != y {
-			b.wrong(did, key+" unchanged: "+x, y)
+			c.wrong(did, key+" unchanged: "+x, y)
 		}
 	}
 }

@@ -20,78 +20,78 @@ func group(method string) string {
 }
 
 // success calls a method so that it must succeed, on a request of the check's own.
-func (b *checker) success(method string) reply {
+func (c *checker) success(method string) reply {
 	switch method {
 	case "create":
-		p := b.createParams()
-		r := b.api("create", b.way("create"), p)
-		b.readRequest(r, p)
+		p := c.createParams()
+		r := c.api("create", c.way("create"), p)
+		c.readRequest(r, p)
 		return r
 	case "upload":
-		return readReply(b.must(b.composeUpload(b.create(), b.dump())))
+		return readReply(c.must(c.composeUpload(c.create(), c.dump())))
 	case "request_sftp_access":
-		return readReply(b.must(b.composeAccess(b.create().auth(), raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
+		return readReply(c.must(c.composeAccess(c.create().auth(), raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
 	case "process":
-		req := b.create()
-		b.put(req, b.dump())
-		return b.api("process", b.way("process"), req.auth())
+		req := c.create()
+		c.put(req, c.dump())
+		return c.api("process", c.way("process"), req.auth())
 	}
-	return b.api(method, b.way(method), b.create().auth())
+	return c.api(method, c.way(method), c.create().auth())
 }
 
 // refused calls a method so that it must be refused: create with a target that is none, the others without a
 // request and key.
-func (b *checker) refusedCall(method string) reply {
+func (c *checker) refusedCall(method string) reply {
 	switch method {
 	case "create":
-		return b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
+		return c.api("create", c.way("create"), c.createParams().set("target", "5.0"))
 	case "upload":
-		return readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("upload"),
+		return readReply(c.must(raw.Call{Method: "POST", URL: c.methodURL("upload"),
 			ContentType: "application/octet-stream", Body: []byte("--\n"),
 			What: "POST upload without request and key"}))
 	case "request_sftp_access":
-		return readReply(b.must(b.composeAccess(nil, raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
+		return readReply(c.must(c.composeAccess(nil, raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
 	}
-	return b.api(method, b.way(method), nil)
+	return c.api(method, c.way(method), nil)
 }
 
 // failureList ends the check unless the reply has the list `failures` as the contract describes it.
-func (b *checker) failureList(r reply, empty bool) {
-	b.object(r)
+func (c *checker) failureList(r reply, empty bool) {
+	c.object(r)
 	v, there := r.object["failures"]
 	if !there {
-		b.wrong(r.What, "the key failures", r.Summary())
+		c.wrong(r.What, "the key failures", r.Summary())
 	}
 	list, ok := v.([]any)
 	if !ok {
-		b.wrong(r.What, "failures as a list", kind(v)+": "+r.Summary())
+		c.wrong(r.What, "failures as a list", kind(v)+": "+r.Summary())
 	}
 	if empty && len(list) > 0 {
-		b.wrong(r.What, "failures empty, since nothing is wrong", r.Summary())
+		c.wrong(r.What, "failures empty, since nothing is wrong", r.Summary())
 	}
 	if !empty && len(list) == 0 {
-		b.wrong(r.What, "a failure in the list", r.Summary())
+		c.wrong(r.What, "a failure in the list", r.Summary())
 	}
 }
 
 // failureFields ends the check unless each failure is an object with the strings reason and message, and
 // what else it may have is of its type.
-func (b *checker) failureFields(r reply) {
-	b.object(r)
+func (c *checker) failureFields(r reply) {
+	c.object(r)
 	list, _ := r.object["failures"].([]any)
 	for _, v := range list {
 		f, ok := v.(map[string]any)
 		if !ok {
-			b.wrong(r.What, "each failure as an object", kind(v)+": "+show(v))
+			c.wrong(r.What, "each failure as an object", kind(v)+": "+show(v))
 		}
 		for _, key := range []string{"reason", "message"} {
 			if s, ok := f[key].(string); !ok || strings.TrimSpace(s) == "" {
-				b.wrong(r.What, "each failure with the string "+key, show(v))
+				c.wrong(r.What, "each failure with the string "+key, show(v))
 			}
 		}
 		if e, there := f["expected"]; there {
 			if _, ok := e.([]any); !ok {
-				b.wrong(r.What, "expected as a list", show(v))
+				c.wrong(r.What, "expected as a list", show(v))
 			}
 		}
 	}
@@ -110,10 +110,10 @@ func answerChecks() []check {
 		checks = append(checks,
 			check{id: group(m) + "/failures-list", rows: rows("1.6"), evidence: EvidenceDocumented, needs: needs,
 				says: "A successful " + m + " answers a JSON object whose list failures is empty.",
-				run:  func(b *checker) { checkFailuresList(b, m) }},
+				run:  func(c *checker) { checkFailuresList(c, m) }},
 			check{id: group(m) + "/failure-object", rows: rows("1.9"), evidence: EvidenceDocumented, gentle: true,
 				says: "A refused " + m + " lists failures as objects with a reason and a message.",
-				run:  func(b *checker) { checkFailureObject(b, m) }})
+				run:  func(c *checker) { checkFailureObject(c, m) }})
 	}
 	return append(checks,
 		check{id: "answers/success-status", rows: rows("1.6", "1.7"), evidence: EvidenceObserved,
@@ -150,120 +150,120 @@ func answerChecks() []check {
 	)
 }
 
-func checkFailuresList(b *checker, m string) { b.failureList(b.success(m), true) }
+func checkFailuresList(c *checker, m string) { c.failureList(c.success(m), true) }
 
-func checkFailureObject(b *checker, m string) {
-	r := b.refusedCall(m)
-	b.failureList(r, false)
-	b.failureFields(r)
+func checkFailureObject(c *checker, m string) {
+	r := c.refusedCall(m)
+	c.failureList(r, false)
+	c.failureFields(r)
 }
 
-func checkAnswersSuccessStatus(b *checker) {
+func checkAnswersSuccessStatus(c *checker) {
 	for _, m := range pageMethods {
-		if r := b.success(m); r.Status >= 300 {
-			b.wrong(r.What, "an HTTP status of success", r.Summary())
+		if r := c.success(m); r.Status >= 300 {
+			c.wrong(r.What, "an HTTP status of success", r.Summary())
 		}
 	}
 }
 
-func checkAnswersSuccess200(b *checker) {
+func checkAnswersSuccess200(c *checker) {
 	for _, m := range pageMethods {
-		if r := b.success(m); r.Status != 200 {
-			b.wrong(r.What, "HTTP 200", r.Summary())
+		if r := c.success(m); r.Status != 200 {
+			c.wrong(r.What, "HTTP 200", r.Summary())
 		}
 	}
 }
 
-func checkAnswersFailure200(b *checker) {
+func checkAnswersFailure200(c *checker) {
 	for _, m := range pageMethods {
-		if r := b.refusedCall(m); r.Status != 200 {
-			b.wrong(r.What, "HTTP 200 with failures", r.Summary())
+		if r := c.refusedCall(m); r.Status != 200 {
+			c.wrong(r.What, "HTTP 200 with failures", r.Summary())
 		}
 	}
 }
 
-func checkAnswersContentType(b *checker) {
+func checkAnswersContentType(c *checker) {
 	for _, m := range pageMethods {
-		for _, r := range []reply{b.success(m), b.refusedCall(m)} {
+		for _, r := range []reply{c.success(m), c.refusedCall(m)} {
 			got := r.Header.Get("Content-Type")
 			if t, _, _ := mime.ParseMediaType(got); t != "application/json" {
-				b.wrong(r.What, "Content-Type: application/json", fmt.Sprintf("%q", got))
+				c.wrong(r.What, "Content-Type: application/json", fmt.Sprintf("%q", got))
 			}
 		}
 	}
 }
 
-func checkAnswersFailureWithoutRequest(b *checker) {
+func checkAnswersFailureWithoutRequest(c *checker) {
 	for _, m := range pageMethods {
-		r := b.refusedCall(m)
+		r := c.refusedCall(m)
 		if _, there := r.object["request"]; there {
-			b.wrong(r.What, "no key request beside failures", r.Summary())
+			c.wrong(r.What, "no key request beside failures", r.Summary())
 		}
 	}
 }
 
-func checkAnswersTrailingSlash(b *checker) {
-	auth := b.create().auth()
+func checkAnswersTrailingSlash(c *checker) {
+	auth := c.create().auth()
 	for _, m := range pageMethods {
 		if m == "upload" || m == "request_sftp_access" {
 			continue // refused below, since they need more than parameters
 		}
 		p := auth
 		if m == "create" {
-			p = b.createParams()
+			p = c.createParams()
 		}
-		r := b.api(m+"/", b.way(m), p)
-		b.object(r)
+		r := c.api(m+"/", c.way(m), p)
+		c.object(r)
 		if m == "process" {
-			b.reasoned(r, "DUMP:MISSING")
+			c.reasoned(r, "DUMP:MISSING")
 			continue
 		}
-		if _, ok := b.readRequest(b.accepted(r), p); !ok {
-			b.wrong(r.What, "the same answer as without the slash", r.Summary())
+		if _, ok := c.readRequest(c.accepted(r), p); !ok {
+			c.wrong(r.What, "the same answer as without the slash", r.Summary())
 		}
 	}
 	for _, m := range []string{"upload", "request_sftp_access"} {
-		r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL(m) + "/",
+		r := readReply(c.must(raw.Call{Method: "POST", URL: c.methodURL(m) + "/",
 			What: "POST " + m + "/ without parameters", Body: []byte{}}))
-		b.reasoned(r, "REQUEST:MISSING")
+		c.reasoned(r, "REQUEST:MISSING")
 	}
 }
 
-func checkAnswersUnknownMethod(b *checker) {
+func checkAnswersUnknownMethod(c *checker) {
 	for _, m := range []string{"no_such_method", "", "create/more"} {
-		a := b.must(b.compose(m, byQuery, b.createParams()))
+		a := c.must(c.compose(m, byQuery, c.createParams()))
 		if a.Status != 404 {
-			b.wrong(a.What, "HTTP 404", a.Summary())
+			c.wrong(a.What, "HTTP 404", a.Summary())
 		}
 	}
 }
 
-func checkAnswersHTTPMethods(b *checker) {
-	req := b.create()
-	want := b.api("status", byQuery, req.auth())
+func checkAnswersHTTPMethods(c *checker) {
+	req := c.create()
+	want := c.api("status", byQuery, req.auth())
 	for _, w := range []way{byPostQuery, byPutQuery} {
-		r := b.accepted(b.api("status", w, req.auth()))
+		r := c.accepted(c.api("status", w, req.auth()))
 		if got := number(r.request()["id"]); got != req.id {
-			b.wrong(r.What, "the same answer as to GET", r.Summary())
+			c.wrong(r.What, "the same answer as to GET", r.Summary())
 		}
 	}
-	a := b.must(b.compose("status", byHead, req.auth()))
+	a := c.must(c.compose("status", byHead, req.auth()))
 	if a.Status != want.Status || a.Header.Get("Content-Type") != want.Header.Get("Content-Type") || a.Size != 0 {
-		b.wrong(a.What, fmt.Sprintf("HTTP %d, %s as to GET, and no body",
+		c.wrong(a.What, fmt.Sprintf("HTTP %d, %s as to GET, and no body",
 			want.Status, want.Header.Get("Content-Type")),
 			fmt.Sprintf("HTTP %d, %s, %d bytes", a.Status, a.Header.Get("Content-Type"), a.Size))
 	}
 }
 
-func checkAnswersHTTPMethodRefused(b *checker) {
-	req := b.create()
+func checkAnswersHTTPMethodRefused(c *checker) {
+	req := c.create()
 	for _, verb := range []string{"DELETE", "PATCH"} {
-		c := b.compose("status", byQuery, req.auth())
-		c.Method, c.What = verb, verb+" status"
-		a := b.must(c)
+		call := c.compose("status", byQuery, req.auth())
+		call.Method, call.What = verb, verb+" status"
+		a := c.must(call)
 		if a.Status != 405 || !strings.Contains(a.Header.Get("Allow"), "GET") ||
 			!strings.Contains(a.Header.Get("Allow"), "POST") {
-			b.wrong(c.What, "HTTP 405 with Allow naming GET and POST",
+			c.wrong(call.What, "HTTP 405 with Allow naming GET and POST",
 				fmt.Sprintf("%s, Allow: %q", a.Summary(), a.Header.Get("Allow")))
 		}
 	}

@@ -14,118 +14,118 @@ import (
 )
 
 // textual ends the check unless the answer is plain SQL.
-func (b *checker) textual(a raw.Answer) {
+func (c *checker) textual(a raw.Answer) {
 	plain := string(a.Body)
 	isSQL := strings.Contains(plain, "CREATE TABLE") || strings.Contains(plain, "SET ") ||
 		strings.Contains(plain, "INSERT ") || strings.Contains(plain, "COPY ")
 	if !a.OK() || a.Broken != "" {
-		b.wrong(a.What, "the database as SQL text", a.Summary())
+		c.wrong(a.What, "the database as SQL text", a.Summary())
 	}
 	if !isSQL || a.Size <= raw.KeptBody && !utf8.Valid(a.Body) || strings.HasPrefix(plain, "PGDMP") ||
 		strings.HasPrefix(plain, "PK\x03\x04") {
-		b.wrong(a.What, "plain SQL text", a.Summary())
+		c.wrong(a.What, "plain SQL text", a.Summary())
 	}
 }
 
-func checkURLsSQLIsText(b *checker) {
+func checkURLsSQLIsText(c *checker) {
 	for _, name := range []string{"main", "gzip", "zip"} {
-		j := b.lifecycle(name)
-		j.doneOrStop(b)
+		j := c.lifecycle(name)
+		j.doneOrStop(c)
 		for _, key := range []string{"original_sql_url", "upgraded_sql_url"} {
 			// A server may be unable to read a form of dump, and say so.
-			if a := b.fetch(b.reachable(text(j.field(key)))); a.OK() {
+			if a := c.fetch(c.reachable(text(j.field(key)))); a.OK() {
 				a.What += " of " + lifecyclePlans[name].form
-				b.textual(a)
+				c.textual(a)
 			}
 		}
 	}
 }
 
-func checkURLsUpgradedWhole(b *checker) {
+func checkURLsUpgradedWhole(c *checker) {
 	for _, name := range []string{"main", "gzip", "zip"} {
-		j := b.lifecycle(name)
-		j.doneOrStop(b)
-		a := b.archive("upgraded_dump_url", b.reachable(text(j.field("upgraded_dump_url"))))
+		j := c.lifecycle(name)
+		j.doneOrStop(c)
+		a := c.archive("upgraded_dump_url", c.reachable(text(j.field("upgraded_dump_url"))))
 		if problem := unpacks(a.Body); problem != nil {
-			b.wrong(a.What, "a whole archive", fmt.Sprintf("%d bytes that cannot be unpacked: %v", a.Size, problem))
+			c.wrong(a.What, "a whole archive", fmt.Sprintf("%d bytes that cannot be unpacked: %v", a.Size, problem))
 		}
-		b.notCut(a.What, a.Body, j.dump)
+		c.notCut(a.What, a.Body, j.dump)
 	}
-	j := b.lifecycle("gzip")
-	sql := b.fetch(b.reachable(text(j.field("upgraded_sql_url"))))
-	b.notCut(sql.What, sql.Body, fixture("openchs.sql"))
+	j := c.lifecycle("gzip")
+	sql := c.fetch(c.reachable(text(j.field("upgraded_sql_url"))))
+	c.notCut(sql.What, sql.Body, fixture("openchs.sql"))
 }
 
-func checkURLsOriginalSQL(b *checker) {
-	j := b.lifecycle("gzip")
-	j.doneOrStop(b)
-	a := b.fetch(b.reachable(text(j.field("original_sql_url"))))
+func checkURLsOriginalSQL(c *checker) {
+	j := c.lifecycle("gzip")
+	j.doneOrStop(c)
+	a := c.fetch(c.reachable(text(j.field("original_sql_url"))))
 	if want := fixture("openchs.sql"); !a.OK() || !a.Is(want) {
-		b.wrong(a.What+" of a gzip'ed plain dump", "its text", a.Summary()+", "+a.Diff(want))
+		c.wrong(a.What+" of a gzip'ed plain dump", "its text", a.Summary()+", "+a.Diff(want))
 	}
 }
 
-func checkURLsOriginalSQLZip(b *checker) {
-	j := b.lifecycle("zip")
-	j.doneOrStop(b)
+func checkURLsOriginalSQLZip(c *checker) {
+	j := c.lifecycle("zip")
+	j.doneOrStop(c)
 	want := unzip(j.dump, "dump.sql")
-	if a := b.fetch(b.reachable(text(j.field("original_sql_url")))); !a.OK() || !a.Is(want) {
-		b.wrong(a.What+" of an Odoo zip", "its dump.sql", a.Summary()+", "+a.Diff(want))
+	if a := c.fetch(c.reachable(text(j.field("original_sql_url")))); !a.OK() || !a.Is(want) {
+		c.wrong(a.What+" of an Odoo zip", "its dump.sql", a.Summary()+", "+a.Diff(want))
 	}
 }
 
-func checkURLsOriginalSQLPlain(b *checker) {
-	j := b.lifecycle("sftp")
-	j.doneOrStop(b)
-	if a := b.fetch(b.reachable(text(j.field("original_sql_url")))); !a.OK() || !a.Is(j.dump) {
-		b.wrong(a.What+" of a plain dump", "its text", a.Summary()+", "+a.Diff(j.dump))
+func checkURLsOriginalSQLPlain(c *checker) {
+	j := c.lifecycle("sftp")
+	j.doneOrStop(c)
+	if a := c.fetch(c.reachable(text(j.field("original_sql_url")))); !a.OK() || !a.Is(j.dump) {
+		c.wrong(a.What+" of a plain dump", "its text", a.Summary()+", "+a.Diff(j.dump))
 	}
 }
 
-func checkURLsOriginalSQLCustom(b *checker) {
-	j := b.lifecycle("main")
-	j.doneOrStop(b)
-	b.textual(b.fetch(b.reachable(text(j.field("original_sql_url")))))
+func checkURLsOriginalSQLCustom(c *checker) {
+	j := c.lifecycle("main")
+	j.doneOrStop(c)
+	c.textual(c.fetch(c.reachable(text(j.field("original_sql_url")))))
 }
 
-func checkURLsUpgradedSQL(b *checker) {
+func checkURLsUpgradedSQL(c *checker) {
 	name := "gzip"
-	if b.opts.Production {
+	if c.opts.Production {
 		name = "main"
 	}
-	j := b.lifecycle(name)
-	j.doneOrStop(b)
-	b.textual(b.fetch(b.reachable(text(j.field("upgraded_sql_url")))))
+	j := c.lifecycle(name)
+	j.doneOrStop(c)
+	c.textual(c.fetch(c.reachable(text(j.field("upgraded_sql_url")))))
 }
 
-func checkURLsFilestoreZip(b *checker) {
-	j := b.lifecycle("main")
-	j.doneOrStop(b)
+func checkURLsFilestoreZip(c *checker) {
+	j := c.lifecycle("main")
+	j.doneOrStop(c)
 	if j.field("filestore") != true {
-		b.skipf("the upgraded database has no filestore")
+		c.skipf("the upgraded database has no filestore")
 	}
-	a := b.archive("upgraded_dump_url", b.reachable(text(j.field("upgraded_dump_url"))))
+	a := c.archive("upgraded_dump_url", c.reachable(text(j.field("upgraded_dump_url"))))
 	z, err := zip.NewReader(bytes.NewReader(a.Body), a.Size)
 	if err != nil {
-		b.wrong(a.What+" with filestore true", "a zip", err.Error())
+		c.wrong(a.What+" with filestore true", "a zip", err.Error())
 	}
 	var names []string
 	for _, f := range z.File {
 		names = append(names, f.Name)
 		if unzip(a.Body, f.Name) == nil && !strings.HasSuffix(f.Name, "/") && f.UncompressedSize64 > 0 {
-			b.wrong(a.What, "a zip that can be unpacked", f.Name+" can't be read")
+			c.wrong(a.What, "a zip that can be unpacked", f.Name+" can't be read")
 		}
 	}
 	if !slices.Contains(names, "dump.sql") ||
 		!slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "filestore/") }) {
-		b.wrong(a.What+" with filestore true", "a zip with dump.sql and filestore/…", fmt.Sprintf("%q", names))
+		c.wrong(a.What+" with filestore true", "a zip with dump.sql and filestore/…", fmt.Sprintf("%q", names))
 	}
 }
 
 // notCut ends the check when what was got is the beginning of what was uploaded, and no more.
-func (b *checker) notCut(sent string, got, uploaded []byte) {
+func (c *checker) notCut(sent string, got, uploaded []byte) {
 	if len(got) < len(uploaded) && bytes.HasPrefix(uploaded, got) {
-		b.wrong(sent, "all of the upgraded database",
+		c.wrong(sent, "all of the upgraded database",
 			fmt.Sprintf("the first %d of the %d bytes that were uploaded", len(got), len(uploaded)))
 	}
 }

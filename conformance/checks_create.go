@@ -71,90 +71,90 @@ func createChecks() []check {
 	}
 }
 
-func checkCreateSucceeds(b *checker) {
-	p := b.createParams()
-	r := b.accepted(b.api("create", b.way("create"), p))
-	if _, ok := b.readRequest(r, p); !ok {
-		b.wrong(r.What, "a request with id and key", r.Summary())
+func checkCreateSucceeds(c *checker) {
+	p := c.createParams()
+	r := c.accepted(c.api("create", c.way("create"), p))
+	if _, ok := c.readRequest(r, p); !ok {
+		c.wrong(r.What, "a request with id and key", r.Summary())
 	}
 }
 
-func checkCreateAllKeys(b *checker) {
-	req := b.draft()
-	b.allKeys(req.reply)
+func checkCreateAllKeys(c *checker) {
+	req := c.draft()
+	c.allKeys(req.reply)
 }
 
-func checkCreateTypes(b *checker) {
-	req := b.draft()
+func checkCreateTypes(c *checker) {
+	req := c.draft()
 	for _, k := range statusKeys {
 		if v, there := req.reply.request()[k.name]; there {
 			if problem := k.judge(v); problem != "" && !unknownYet(k.name, req.reply.request()) {
-				b.wrong(req.reply.What, k.name+" "+problem, show(v))
+				c.wrong(req.reply.What, k.name+" "+problem, show(v))
 			}
 		}
 	}
 }
 
-func checkCreateSameAsStatus(b *checker) {
-	req := b.draft()
-	r := b.lifecycleStatus(req)
+func checkCreateSameAsStatus(c *checker) {
+	req := c.draft()
+	r := c.lifecycleStatus(req)
 	for _, k := range statusKeys {
 		x, y := req.reply.request()[k.name], r.request()[k.name]
 		if k.name == "elapsed" || show(x) == show(y) {
 			continue
 		}
-		b.wrong("create and then status", k.name+" equal in both", show(x)+" from create and "+show(y)+" from status")
+		c.wrong("create and then status", k.name+" equal in both", show(x)+" from create and "+show(y)+" from status")
 	}
 }
 
-func checkCreateIDInteger(b *checker) {
-	req := b.draft()
+func checkCreateIDInteger(c *checker) {
+	req := c.draft()
 	if v := req.reply.request()["id"]; !isInteger(v) {
-		b.wrong(req.reply.What, "an integer id", kind(v)+" "+show(v))
+		c.wrong(req.reply.What, "an integer id", kind(v)+" "+show(v))
 	}
 }
 
-func checkCreateIDNew(b *checker) {
+func checkCreateIDNew(c *checker) {
 	seen := map[string]bool{}
 	for range 4 {
-		req := b.create()
+		req := c.create()
 		if seen[req.id] {
-			b.wrong(req.reply.What+" again", "a new id", "id "+req.id+" a second time")
+			c.wrong(req.reply.What+" again", "a new id", "id "+req.id+" a second time")
 		}
 		seen[req.id] = true
 	}
 }
 
-func checkCreateIDAscending(b *checker) {
+func checkCreateIDAscending(c *checker) {
 	last := new(big.Int)
 	for range 4 {
-		req := b.create()
+		req := c.create()
 		id, ok := new(big.Int).SetString(req.id, 10)
 		if !ok || id.Cmp(last) <= 0 {
-			b.wrong(req.reply.What+" again", "an id above "+last.String(), "id "+req.id)
+			c.wrong(req.reply.What+" again", "an id above "+last.String(), "id "+req.id)
 		}
 		last = id
 	}
 }
 
-func checkCreateStateDraft(b *checker) {
-	req := b.draft()
+func checkCreateStateDraft(c *checker) {
+	req := c.draft()
 	if v := req.reply.request()["state"]; v != "draft" {
-		b.wrong(req.reply.What, `state "draft"`, show(v))
+		c.wrong(req.reply.What, `state "draft"`, show(v))
 	}
 }
 
-func checkCreateStageNew(b *checker) {
-	req := b.draft()
+func checkCreateStageNew(c *checker) {
+	req := c.draft()
 	if v := req.reply.request()["issue_stage"]; v != "new" {
-		b.wrong(req.reply.What, `issue_stage "new"`, show(v))
+		c.wrong(req.reply.What, `issue_stage "new"`, show(v))
 	}
 }
 
-func checkCreateEcho(b *checker) {
-	req := b.draft()
-	if !b.opts.Production {
-		req = b.create("email", "John.Doe@example.com", "filename", "My Backup.DUMP")
+func checkCreateEcho(c *checker) {
+	req := c.draft()
+	if !c.opts.Production {
+		req = c.create("email", "John.Doe@example.com", "filename", "My Backup.DUMP")
 	}
 	for i := 0; i+1 < len(req.params); i += 2 {
 		key, want := req.params[i], req.params[i+1]
@@ -162,106 +162,106 @@ func checkCreateEcho(b *checker) {
 			continue
 		}
 		if got, ok := req.reply.request()[key].(string); !ok || got != want {
-			b.wrong(req.reply.What, key+" as given", show(req.reply.request()[key]))
+			c.wrong(req.reply.What, key+" as given", show(req.reply.request()[key]))
 		}
 	}
 }
 
-func checkCreateTimezone(b *checker) {
-	p := b.createParams().with("timezone", "Europe/Brussels")
-	r := b.accepted(b.api("create", b.way("create"), p))
-	b.readRequest(r, p)
+func checkCreateTimezone(c *checker) {
+	p := c.createParams().with("timezone", "Europe/Brussels")
+	r := c.accepted(c.api("create", c.way("create"), p))
+	c.readRequest(r, p)
 	if v := r.request()["timezone"]; v != "Europe/Brussels" {
-		b.wrong(r.What, `timezone "Europe/Brussels"`, show(v))
+		c.wrong(r.What, `timezone "Europe/Brussels"`, show(v))
 	}
-	req := b.create()
+	req := c.create()
 	if v, there := req.reply.request()["timezone"]; there && v != nil {
-		b.wrong(req.reply.What, "timezone null", show(v))
+		c.wrong(req.reply.What, "timezone null", show(v))
 	}
 }
 
-func checkCreateFilenameAnyScript(b *checker) {
+func checkCreateFilenameAnyScript(c *checker) {
 	for _, name := range []string{"база данных.dump", "données-2015 (1).dump", "数据库.dump"} {
-		req := b.create("filename", name)
+		req := c.create("filename", name)
 		if got := text(req.reply.request()["filename"]); got != name {
-			b.wrong(req.reply.What, fmt.Sprintf("filename %q", name), show(req.reply.request()["filename"]))
+			c.wrong(req.reply.What, fmt.Sprintf("filename %q", name), show(req.reply.request()["filename"]))
 		}
 	}
 }
 
-func checkCreateDraftValues(b *checker) {
-	req := b.draft()
+func checkCreateDraftValues(c *checker) {
+	req := c.draft()
 	m := req.reply.request()
 	sample := map[string]any{"processed_at": nil, "estimated_time": nil, "customer_message": nil, "filestore": false,
 		"elapsed": "00:00"}
-	if compareRows(b.learned.target, "8.0") > 0 {
+	if compareRows(c.learned.target, "8.0") > 0 {
 		delete(sample, "filestore") // later editions make files of attachments
 	}
 	for key, want := range sample {
 		if v, there := m[key]; there && v != want {
-			b.wrong(req.reply.What, key+" "+show(want), show(v))
+			c.wrong(req.reply.What, key+" "+show(want), show(v))
 		}
 	}
 }
 
-func checkCreateNoDumpYet(b *checker) {
-	req := b.create()
+func checkCreateNoDumpYet(c *checker) {
+	req := c.create()
 	m := req.reply.request()
 	for key, want := range map[string]string{"filesize": "null", "postgresql": "null", "database_version": "null",
 		"database_uuid": "null", "compressions": "[]"} {
 		if v := m[key]; show(v) != want {
-			b.wrong(req.reply.What, key+" "+want, show(v))
+			c.wrong(req.reply.What, key+" "+want, show(v))
 		}
 	}
 }
 
-func checkCreateCreatedNow(b *checker) { b.createdNow(b.draft()) }
+func checkCreateCreatedNow(c *checker) { c.createdNow(c.draft()) }
 
-func checkCreateAims(b *checker) {
+func checkCreateAims(c *checker) {
 	for _, aim := range []string{"test", "production"} {
-		p := b.createParams().set("aim", aim)
-		r := b.accepted(b.api("create", b.way("create"), p))
-		b.readRequest(r, p)
-		b.shows(r, r.What, "aim", show(aim))
+		p := c.createParams().set("aim", aim)
+		r := c.accepted(c.api("create", c.way("create"), p))
+		c.readRequest(r, p)
+		c.shows(r, r.What, "aim", show(aim))
 	}
 }
 
-func checkCreateTargets(b *checker) {
-	if len(b.learned.targets) == 0 {
-		b.blocked("create/target-expected", "the server listed no valid targets")
+func checkCreateTargets(c *checker) {
+	if len(c.learned.targets) == 0 {
+		c.blocked("create/target-expected", "the server listed no valid targets")
 	}
-	for _, target := range b.learned.targets[:min(len(b.learned.targets), 30)] {
-		p := b.createParams().set("target", target)
-		r := b.accepted(b.api("create", b.way("create"), p))
-		b.readRequest(r, p)
-		b.shows(r, r.What, "target", show(target))
+	for _, target := range c.learned.targets[:min(len(c.learned.targets), 30)] {
+		p := c.createParams().set("target", target)
+		r := c.accepted(c.api("create", c.way("create"), p))
+		c.readRequest(r, p)
+		c.shows(r, r.What, "target", show(target))
 	}
 }
 
-func checkCreateContractForms(b *checker) {
+func checkCreateContractForms(c *checker) {
 	for _, ref := range contractForms {
-		p := b.createParams().set("contract", ref)
-		r := b.object(b.api("create", b.way("create"), p))
-		b.readRequest(r, p)
+		p := c.createParams().set("contract", ref)
+		r := c.object(c.api("create", c.way("create"), p))
+		c.readRequest(r, p)
 		if _, unknown := r.failure("CONTRACT:NOT_FOUND"); !unknown && !r.fine() {
-			b.wrong(r.What, "a request, or CONTRACT:NOT_FOUND", r.Summary())
+			c.wrong(r.What, "a request, or CONTRACT:NOT_FOUND", r.Summary())
 		}
 	}
 }
 
-func checkCreateContractsKnown(b *checker) {
+func checkCreateContractsKnown(c *checker) {
 	for _, ref := range contractForms {
-		p := b.createParams().set("contract", ref)
-		b.readRequest(b.accepted(b.api("create", b.way("create"), p)), p)
+		p := c.createParams().set("contract", ref)
+		c.readRequest(c.accepted(c.api("create", c.way("create"), p)), p)
 	}
-	b.reasoned(b.api("create", b.way("create"), b.createParams().set("contract", "M123456-abcxyz")),
+	c.reasoned(c.api("create", c.way("create"), c.createParams().set("contract", "M123456-abcxyz")),
 		"CONTRACT:NOT_FOUND")
 }
 
 var contractForms = []string{"M123456-abcdef", "M123-abc", "M19061711465334", "M120123123-abcd"}
 
 // allKeys ends the check unless the reply's request has every key.
-func (b *checker) allKeys(r reply) {
+func (c *checker) allKeys(r reply) {
 	var missing []string
 	for _, k := range statusKeys {
 		if _, there := r.request()[k.name]; !there {
@@ -269,7 +269,7 @@ func (b *checker) allKeys(r reply) {
 		}
 	}
 	if len(missing) > 0 {
-		b.wrong(r.What, "every key of status, null where the value is unknown",
+		c.wrong(r.What, "every key of status, null where the value is unknown",
 			"a request without "+strings.Join(missing, ", "))
 	}
 }

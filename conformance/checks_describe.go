@@ -9,16 +9,16 @@ import (
 )
 
 // described uploads a dump to a request of its own and returns the status after it.
-func (b *checker) described(filename string, dump []byte) reply {
-	req := b.create("filename", filename)
-	b.put(req, dump)
-	return b.status(req)
+func (c *checker) described(filename string, dump []byte) reply {
+	req := c.create("filename", filename)
+	c.put(req, dump)
+	return c.status(req)
 }
 
 // shows ends the check unless the status has the value, written as JSON.
-func (b *checker) shows(r reply, after, key, want string) {
+func (c *checker) shows(r reply, after, key, want string) {
 	if got := show(r.request()[key]); got != want {
-		b.wrong(after, key+" "+want, got)
+		c.wrong(after, key+" "+want, got)
 	}
 }
 
@@ -60,90 +60,90 @@ func describeChecks() []check {
 	}
 }
 
-func checkUploadFilesize(b *checker) {
+func checkUploadFilesize(c *checker) {
 	for _, n := range []int{205678, 934902} {
-		r := b.described("sized.sql", sized(n))
+		r := c.described("sized.sql", sized(n))
 		got := text(r.request()["filesize"])
 		m := filesizeForm.FindStringSubmatch(got)
 		if m == nil {
-			b.wrong(fmt.Sprintf("upload of %d bytes and then status", n),
+			c.wrong(fmt.Sprintf("upload of %d bytes and then status", n),
 				fmt.Sprintf(`filesize in the form "%.2f Kb"`, float64(n)/1024), show(r.request()["filesize"]))
 		}
 		v, _ := strconv.ParseFloat(m[1], 64)
 		if math.Abs(v-float64(n)/1024) > 0.011 && math.Abs(v-float64(n)/1000) > 0.011 {
-			b.wrong(fmt.Sprintf("upload of %d bytes and then status", n),
+			c.wrong(fmt.Sprintf("upload of %d bytes and then status", n),
 				fmt.Sprintf(`filesize "%.2f Kb"`, float64(n)/1024), got)
 		}
 	}
 }
 
-func checkUploadFilesizeUnits(b *checker) {
+func checkUploadFilesizeUnits(c *checker) {
 	for _, d := range []struct {
 		n    int
 		want string
 	}{{512, `"512.00 b"`}, {1023, `"1023.00 b"`}, {1024, `"1.00 Kb"`}, {205678, `"200.86 Kb"`},
 		{2621440, `"2.50 Mb"`}} {
-		b.shows(b.described("sized.sql", sized(d.n)), fmt.Sprintf("upload of %d bytes and then status", d.n),
+		c.shows(c.described("sized.sql", sized(d.n)), fmt.Sprintf("upload of %d bytes and then status", d.n),
 			"filesize", d.want)
 	}
 }
 
-func checkUploadCompressions(b *checker) {
-	b.shows(b.described("openchs.70.cdump", fixture("openchs.cdump")),
+func checkUploadCompressions(c *checker) {
+	c.shows(c.described("openchs.70.cdump", fixture("openchs.cdump")),
 		"upload of a custom format dump and then status", "compressions", `["pgdmp_custom","sql"]`)
 }
 
-func checkUploadCompressionsByContent(b *checker) {
+func checkUploadCompressionsByContent(c *checker) {
 	for _, name := range []string{"backup.zip", "backup.sql"} {
-		b.shows(b.described(name, fixture("openchs.cdump")),
+		c.shows(c.described(name, fixture("openchs.cdump")),
 			"upload of a custom format dump as "+name+" and then status", "compressions", `["pgdmp_custom","sql"]`)
 	}
 }
 
-func checkUploadCompressionsOthers(b *checker) {
+func checkUploadCompressionsOthers(c *checker) {
 	for _, d := range [][2]string{{"openchs.sql", `["sql"]`}, {"openchs.sql.gz", `["gzip","sql"]`},
 		{"openchs.zip", `["zip","sql"]`}} {
-		b.shows(b.described(d[0], fixture(d[0])), "upload of "+d[0]+" and then status", "compressions", d[1])
+		c.shows(c.described(d[0], fixture(d[0])), "upload of "+d[0]+" and then status", "compressions", d[1])
 	}
 }
 
-func checkUploadPostgresql(b *checker) {
+func checkUploadPostgresql(c *checker) {
 	for _, d := range [][2]string{{"9.4.5", `"9.4"`}, {"9.6.24", `"9.6"`}} {
-		b.shows(b.described("some.sql", sqlDump(d[0], nil)),
+		c.shows(c.described("some.sql", sqlDump(d[0], nil)),
 			"upload of a dump made from PostgreSQL "+d[0]+" and then status", "postgresql", d[1])
 	}
 }
 
-func checkUploadPostgresqlCustom(b *checker) {
-	r := b.described("openchs.70.cdump", fixture("openchs.cdump"))
+func checkUploadPostgresqlCustom(c *checker) {
+	r := c.described("openchs.70.cdump", fixture("openchs.cdump"))
 	if v := text(r.request()["postgresql"]); v != fixturePostgres && !strings.HasPrefix(v, fixturePostgres+".") {
-		b.wrong("upload of a dump made from PostgreSQL "+fixturePostgres+" and then status",
+		c.wrong("upload of a dump made from PostgreSQL "+fixturePostgres+" and then status",
 			"postgresql "+fixturePostgres, show(r.request()["postgresql"]))
 	}
 }
 
-func checkUploadDatabase(b *checker) { b.database(true) }
+func checkUploadDatabase(c *checker) { c.database(true) }
 
-func checkUploadDatabaseRead(b *checker) { b.database(false) }
+func checkUploadDatabaseRead(c *checker) { c.database(false) }
 
-func checkUploadDescribesTheLast(b *checker) {
-	req := b.create()
-	b.put(req, fixture("openchs.cdump"))
-	b.put(req, sized(205678))
-	r := b.status(req)
-	b.shows(r, "a second upload and then status", "filesize", `"200.86 Kb"`)
-	b.shows(r, "a second upload and then status", "postgresql", `"9.4"`)
+func checkUploadDescribesTheLast(c *checker) {
+	req := c.create()
+	c.put(req, fixture("openchs.cdump"))
+	c.put(req, sized(205678))
+	r := c.status(req)
+	c.shows(r, "a second upload and then status", "filesize", `"200.86 Kb"`)
+	c.shows(r, "a second upload and then status", "postgresql", `"9.4"`)
 }
 
-func (b *checker) database(orNull bool) {
+func (c *checker) database(orNull bool) {
 	for _, name := range []string{"openchs.sql", "openchs.zip"} {
-		r := b.described(name, fixture(name))
+		r := c.described(name, fixture(name))
 		for key, want := range map[string]string{"database_uuid": fixtureUUID, "database_version": fixtureVersion} {
 			v := r.request()[key]
 			if v == nil && orNull || text(v) == want || key == "database_version" && strings.HasPrefix(text(v), want) {
 				continue
 			}
-			b.wrong("upload of "+name+" and then status", key+" "+want, show(v))
+			c.wrong("upload of "+name+" and then status", key+" "+want, show(v))
 		}
 	}
 }

@@ -29,38 +29,38 @@ func upgradedName(filename string, filestore bool) string {
 
 // doneCall is the one call of request_sftp_access for a finished lifecycle: another would replace the keys under
 // the checks that run beside this one.
-func (j *lifecycle) doneCall(b *checker) raw.Call {
-	req := j.doneOrStop(b)
-	j.once(b, "access", func() {
+func (j *lifecycle) doneCall(c *checker) raw.Call {
+	req := j.doneOrStop(c)
+	j.once(c, "access", func() {
 		j.doneKey = raw.NewKey("ed25519")
-		j.doneAnswer, j.doneErr = j.b.try(j.b.composeAccess(req.auth(), raw.KeyLine(j.doneKey)+"\n"))
+		j.doneAnswer, j.doneErr = j.checker.try(j.checker.composeAccess(req.auth(), raw.KeyLine(j.doneKey)+"\n"))
 	})
-	return b.composeAccess(req.auth(), "")
+	return c.composeAccess(req.auth(), "")
 }
 
 // upgradedShare is a session on the share of a request that is done, and the upgraded file's name.
-func (b *checker) upgradedShare() (*session, *lifecycle, string) {
-	j := b.lifecycle("main")
-	j.doneCall(b)
+func (c *checker) upgradedShare() (*session, *lifecycle, string) {
+	j := c.lifecycle("main")
+	j.doneCall(c)
 	if j.doneErr != nil {
-		b.blocked("sftp/done-access", "request_sftp_access in done: %v", j.doneErr)
+		c.blocked("sftp/done-access", "request_sftp_access in done: %v", j.doneErr)
 	}
-	acc, ok := b.readAccess(readReply(j.doneAnswer), j.req)
+	acc, ok := c.readAccess(readReply(j.doneAnswer), j.req)
 	if !ok {
-		b.blocked("sftp/done-access", "request_sftp_access in done answered %s", j.doneAnswer.Summary())
+		c.blocked("sftp/done-access", "request_sftp_access in done answered %s", j.doneAnswer.Summary())
 	}
-	return b.session(acc, j.doneKey), j, upgradedName(j.req.filename(), j.field("filestore") == true)
+	return c.session(acc, j.doneKey), j, upgradedName(j.req.filename(), j.field("filestore") == true)
 }
 
 // upgradedFile is upgradedShare with the name that the listing has: whether it is the right one is judged by a check
 // of its own.
-func (b *checker) upgradedFile() (*session, *lifecycle, string) {
-	c, j, name := b.upgradedShare()
-	if list, err := c.List("/"); err == nil && len(list) > 0 {
+func (c *checker) upgradedFile() (*session, *lifecycle, string) {
+	s, j, name := c.upgradedShare()
+	if list, err := s.List("/"); err == nil && len(list) > 0 {
 		i := slices.IndexFunc(list, func(e raw.Entry) bool { return e.Name != j.req.filename() })
 		name = list[max(i, 0)].Name
 	}
-	return c, j, name
+	return s, j, name
 }
 
 func doneChecks() []check {
@@ -98,154 +98,154 @@ func doneChecks() []check {
 	}
 }
 
-func checkSFTPDoneAccess(b *checker) {
-	j := b.lifecycle("main")
-	c := j.doneCall(b)
+func checkSFTPDoneAccess(c *checker) {
+	j := c.lifecycle("main")
+	call := j.doneCall(c)
 	if j.doneErr != nil {
-		b.wrong(c.What, "an answer", j.doneErr.Error())
+		c.wrong(call.What, "an answer", j.doneErr.Error())
 	}
-	b.opensWith(j.req, c.What, readReply(j.doneAnswer), j.doneKey)
+	c.opensWith(j.req, call.What, readReply(j.doneAnswer), j.doneKey)
 }
 
-func checkSFTPDoneOneFile(b *checker) {
-	c, j, _ := b.upgradedShare()
-	list, err := c.List("/")
+func checkSFTPDoneOneFile(c *checker) {
+	s, j, _ := c.upgradedShare()
+	list, err := s.List("/")
 	if err != nil {
-		b.wrong("ls / in done", "a listing", err.Error())
+		c.wrong("ls / in done", "a listing", err.Error())
 	}
 	var names []string
 	for _, e := range list {
 		names = append(names, e.Name)
 	}
 	if len(names) != 1 || names[0] == j.req.filename() {
-		b.wrong("ls / in done", "only the upgraded file", fmt.Sprintf("%q", names))
+		c.wrong("ls / in done", "only the upgraded file", fmt.Sprintf("%q", names))
 	}
-	if got, err := c.Get(j.req.filename(), 0); err == nil {
-		b.wrong("get "+j.req.filename()+" in done", "it not to be there", fmt.Sprintf("%d bytes", len(got)))
+	if got, err := s.Get(j.req.filename(), 0); err == nil {
+		c.wrong("get "+j.req.filename()+" in done", "it not to be there", fmt.Sprintf("%d bytes", len(got)))
 	}
 }
 
-func checkSFTPDoneName(b *checker) {
-	c, j, want := b.upgradedShare()
-	list, err := c.List("/")
+func checkSFTPDoneName(c *checker) {
+	s, j, want := c.upgradedShare()
+	list, err := s.List("/")
 	if err != nil || !slices.ContainsFunc(list, func(e raw.Entry) bool { return e.Name == want }) {
 		var names []string
 		for _, e := range list {
 			names = append(names, e.Name)
 		}
-		b.wrong(fmt.Sprintf("ls / in done, filestore %v", j.field("filestore")), want,
+		c.wrong(fmt.Sprintf("ls / in done, filestore %v", j.field("filestore")), want,
 			fmt.Sprintf("%q %v", names, err))
 	}
 }
 
-func checkSFTPDoneGet(b *checker) {
-	c, j, name := b.upgradedFile()
-	a, err := c.Stat(raw.FxpStat, name)
-	b.wrote("stat "+name, err)
-	got, err := c.Get(name, 0)
-	b.wrote("get "+name, err)
+func checkSFTPDoneGet(c *checker) {
+	s, j, name := c.upgradedFile()
+	a, err := s.Stat(raw.FxpStat, name)
+	c.wrote("stat "+name, err)
+	got, err := s.Get(name, 0)
+	c.wrote("get "+name, err)
 	if !a.Has(raw.AttrSize) || uint64(len(got)) != a.Size && len(got) <= raw.KeptBody || len(got) == 0 {
-		b.wrong("stat and get "+name, "a file with content, of the size told",
+		c.wrong("stat and get "+name, "a file with content, of the size told",
 			fmt.Sprintf("%v, and %d bytes", a, len(got)))
 	}
-	b.notCut("get "+name, got, j.dump)
+	c.notCut("get "+name, got, j.dump)
 }
 
-func checkSFTPDoneGetResume(b *checker) {
-	c, _, name := b.upgradedFile()
-	whole, err := c.Get(name, 0)
+func checkSFTPDoneGetResume(c *checker) {
+	s, _, name := c.upgradedFile()
+	whole, err := s.Get(name, 0)
 	if err != nil || len(whole) < 2 {
-		b.blocked("sftp/done-get", "get: %d bytes, %v", len(whole), err)
+		c.blocked("sftp/done-get", "get: %d bytes, %v", len(whole), err)
 	}
 	for _, from := range []int{1, len(whole) / 2, len(whole)} {
-		rest, err := c.Get(name, int64(from))
-		b.wrote(fmt.Sprintf("get -a from %d", from), err)
-		c.same(fmt.Sprintf("get -a from %d", from), rest, whole[from:])
+		rest, err := s.Get(name, int64(from))
+		c.wrote(fmt.Sprintf("get -a from %d", from), err)
+		s.same(fmt.Sprintf("get -a from %d", from), rest, whole[from:])
 	}
 }
 
-func checkSFTPDoneReadOnly(b *checker) {
-	c, j, name := b.upgradedFile()
-	whole, err := c.Get(name, 0)
+func checkSFTPDoneReadOnly(c *checker) {
+	s, j, name := c.upgradedFile()
+	whole, err := s.Get(name, 0)
 	if err != nil {
-		b.blocked("sftp/done-get", "get: %v", err)
+		c.blocked("sftp/done-get", "get: %v", err)
 	}
 	for _, path := range []string{name, j.req.filename()} {
 		for _, flags := range []uint32{raw.OpenPut, raw.FlagWrite, raw.OpenResume, raw.FlagRead | raw.FlagWrite} {
-			err := c.Put(path, flags, []raw.Block{{Data: []byte("intruder")}})
+			err := s.Put(path, flags, []raw.Block{{Data: []byte("intruder")}})
 			if err == nil {
-				b.wrong("put to "+path+" in done, opened"+raw.FlagNames(flags), "permission denied", "success")
+				c.wrong("put to "+path+" in done, opened"+raw.FlagNames(flags), "permission denied", "success")
 			}
 			if !raw.IsStatus(err) {
-				b.wrong("put to "+path+" in done, opened"+raw.FlagNames(flags),
+				c.wrong("put to "+path+" in done, opened"+raw.FlagNames(flags),
 					"permission denied, and the session to go on", err.Error())
 			}
 		}
 	}
 	for what, err := range map[string]error{
-		"rm " + name:     c.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)),
-		"rename " + name: c.Do("rename", raw.FxpRename, raw.Packet(nil).Str(name).Str("other")),
-		"truncate": c.Do("setstat", raw.FxpSetstat,
+		"rm " + name:     s.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)),
+		"rename " + name: s.Do("rename", raw.FxpRename, raw.Packet(nil).Str(name).Str("other")),
+		"truncate": s.Do("setstat", raw.FxpSetstat,
 			raw.Packet(nil).Str(name).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 1})),
 	} {
 		if err != nil && !raw.IsStatus(err) {
-			b.wrong(what+" in done", "a status, and the session to go on", err.Error())
+			c.wrong(what+" in done", "a status, and the session to go on", err.Error())
 		}
 	}
-	c.has(name, "attempts to write in done", whole)
+	s.has(name, "attempts to write in done", whole)
 }
 
-func checkSFTPDoneNoChange(b *checker) {
-	c, _, name := b.upgradedFile()
-	before := c.names()
+func checkSFTPDoneNoChange(c *checker) {
+	s, _, name := c.upgradedFile()
+	before := s.names()
 	for _, op := range []struct {
 		what string
 		do   func() error
 	}{
-		{"put other.dump", func() error { return c.Put("other.dump", raw.OpenPut, raw.Blocks([]byte("x"), 0)) }},
+		{"put other.dump", func() error { return s.Put("other.dump", raw.OpenPut, raw.Blocks([]byte("x"), 0)) }},
 		{"mkdir sub", func() error {
-			return c.Do("mkdir", raw.FxpMkdir,
+			return s.Do("mkdir", raw.FxpMkdir,
 				raw.Packet(nil).Str("/sub").Attrs(raw.Attrs{}))
 		}},
 		{"rename " + name, func() error {
-			return c.Do("rename",
+			return s.Do("rename",
 				raw.FxpRename, raw.Packet(nil).Str(name).Str("other.dump"))
 		}},
-		{"rm " + name, func() error { return c.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)) }},
+		{"rm " + name, func() error { return s.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)) }},
 	} {
 		switch err := op.do(); {
 		case err == nil:
-			b.wrong(op.what+" in done", "it to be denied", "success")
+			c.wrong(op.what+" in done", "it to be denied", "success")
 		case !raw.IsStatus(err):
-			b.wrong(op.what+" in done", "a status, and the session to go on", err.Error())
+			c.wrong(op.what+" in done", "a status, and the session to go on", err.Error())
 		}
 	}
-	if after := c.names(); !slices.Equal(before, after) {
-		b.wrong("put, mkdir, rename and rm in done", fmt.Sprintf("the listing as before, %q", before),
+	if after := s.names(); !slices.Equal(before, after) {
+		c.wrong("put, mkdir, rename and rm in done", fmt.Sprintf("the listing as before, %q", before),
 			fmt.Sprintf("%q", after))
 	}
 }
 
-func checkSFTPDoneLongname(b *checker) {
-	c, _, _ := b.upgradedShare()
-	list, err := c.List("/")
+func checkSFTPDoneLongname(c *checker) {
+	s, _, _ := c.upgradedShare()
+	list, err := s.List("/")
 	if err != nil || len(list) == 0 {
-		b.blocked("sftp/done-one-file", "ls /: %v", err)
+		c.blocked("sftp/done-one-file", "ls /: %v", err)
 	}
 	e := list[0]
 	m := longParts(e.Long)
 	if m == nil || m[5] != fmt.Sprint(e.Attrs.Size) || m[9] != e.Name || !strings.HasPrefix(m[1], "-r") {
-		b.wrong("ls / in done", "a long name like -r--r--r--    1 0        0          849920 Aug 30 15:58 "+e.Name,
+		c.wrong("ls / in done", "a long name like -r--r--r--    1 0        0          849920 Aug 30 15:58 "+e.Name,
 			fmt.Sprintf("%q", e.Long))
 	}
 }
 
-func checkSFTPDoneOldKeys(b *checker) {
-	j := b.lifecycle("gzip")
-	req := j.doneOrStop(b)
+func checkSFTPDoneOldKeys(c *checker) {
+	j := c.lifecycle("gzip")
+	req := j.doneOrStop(c)
 	first, second := raw.NewKey("ed25519"), raw.NewKey("ed25519")
-	b.accessBy("sftp/done-access", req, first)
-	a := b.accessBy("sftp/done-access", req, second)
-	b.entrance(a, a.user, ssh.Signer(second), "a key of the second call", true)
-	b.entrance(a, a.user, first, "a key of the first call", false)
+	c.accessBy("sftp/done-access", req, first)
+	a := c.accessBy("sftp/done-access", req, second)
+	c.entrance(a, a.user, ssh.Signer(second), "a key of the second call", true)
+	c.entrance(a, a.user, first, "a key of the first call", false)
 }

@@ -10,55 +10,55 @@ import (
 )
 
 // archiveURLs are the archives of a finished request.
-func (j *lifecycle) archiveURLs(b *checker) map[string]string {
+func (j *lifecycle) archiveURLs(c *checker) map[string]string {
 	return map[string]string{
-		"original_dump_url": b.reachable(text(j.field("original_dump_url"))),
-		"upgraded_dump_url": b.reachable(text(j.field("upgraded_dump_url"))),
+		"original_dump_url": c.reachable(text(j.field("original_dump_url"))),
+		"upgraded_dump_url": c.reachable(text(j.field("upgraded_dump_url"))),
 	}
 }
 
 // archive is a whole archive of a finished request, got for a step before the one judged.
-func (b *checker) archive(key, u string) raw.Answer {
-	a := b.fetch(u)
+func (c *checker) archive(key, u string) raw.Answer {
+	a := c.fetch(u)
 	if !a.OK() || a.Broken != "" || a.Size == 0 {
 		id := "urls/original-archive"
 		if strings.HasPrefix(key, "upgraded") {
 			id = "urls/upgraded-archive"
 		}
-		b.blocked(id, "%s answered %s", key, a.Summary())
+		c.blocked(id, "%s answered %s", key, a.Summary())
 	}
 	if a.Size > raw.KeptBody {
-		b.skipf("%s has %d bytes, more than is judged byte by byte", key, a.Size)
+		c.skipf("%s has %d bytes, more than is judged byte by byte", key, a.Size)
 	}
 	return a
 }
 
 // eachArchive makes a check that is asked of both archives of a finished request.
 func eachArchive(id string, evidence Evidence, says string,
-	judge func(b *checker, j *lifecycle, u string, whole raw.Answer)) check {
+	judge func(c *checker, j *lifecycle, u string, whole raw.Answer)) check {
 	return check{id: "urls/" + id, rows: rows("8.3"), evidence: evidence, says: says,
 		gentle: evidence != EvidenceAssumed, needs: needsWrites | needsProcess | needsWait,
-		run: func(b *checker) {
-			j := b.lifecycle("main")
-			j.doneOrStop(b)
-			urls := j.archiveURLs(b)
+		run: func(c *checker) {
+			j := c.lifecycle("main")
+			j.doneOrStop(c)
+			urls := j.archiveURLs(c)
 			for _, key := range sortedKeys(urls) {
-				judge(b, j, urls[key], b.archive(key, urls[key]))
+				judge(c, j, urls[key], c.archive(key, urls[key]))
 			}
 		}}
 }
 
 // part ends the check unless a is HTTP 206 with the bytes from to below to.
-func (b *checker) part(a raw.Answer, whole []byte, from, to int) {
+func (c *checker) part(a raw.Answer, whole []byte, from, to int) {
 	want := fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(whole))
 	if a.Status != 206 {
-		b.wrong(a.What, "HTTP 206 with "+want, fmt.Sprintf("HTTP %d, %d bytes", a.Status, a.Size))
+		c.wrong(a.What, "HTTP 206 with "+want, fmt.Sprintf("HTTP %d, %d bytes", a.Status, a.Size))
 	}
 	if got := a.Header.Get("Content-Range"); got != want {
-		b.wrong(a.What, "Content-Range: "+want, fmt.Sprintf("%q", got))
+		c.wrong(a.What, "Content-Range: "+want, fmt.Sprintf("%q", got))
 	}
 	if !a.Is(whole[from:to]) {
-		b.wrong(a.What, fmt.Sprintf("the bytes from %d to %d", from, to-1), a.Diff(whole[from:to]))
+		c.wrong(a.What, fmt.Sprintf("the bytes from %d to %d", from, to-1), a.Diff(whole[from:to]))
 	}
 }
 
@@ -135,147 +135,147 @@ func downloadChecks() []check {
 	return append(checks, rangeChecks()...)
 }
 
-func checkURLsStatusPage(b *checker) {
-	req := b.draft()
-	a := b.fetch(b.reachable(text(b.lifecycleStatus(req).request()["status_url"])))
+func checkURLsStatusPage(c *checker) {
+	req := c.draft()
+	a := c.fetch(c.reachable(text(c.lifecycleStatus(req).request()["status_url"])))
 	t, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
 	if !a.OK() || t != "text/html" || !strings.Contains(string(a.Body), "<") {
-		b.wrong(a.What, "an HTML page", fmt.Sprintf("%s, Content-Type %q", a.Summary(), a.Header.Get("Content-Type")))
+		c.wrong(a.What, "an HTML page", fmt.Sprintf("%s, Content-Type %q", a.Summary(), a.Header.Get("Content-Type")))
 	}
 }
 
-func checkURLsOriginalArchive(b *checker) {
-	j := b.lifecycle("main")
-	j.doneOrStop(b)
-	a := b.fetch(b.reachable(text(j.field("original_dump_url"))))
+func checkURLsOriginalArchive(c *checker) {
+	j := c.lifecycle("main")
+	j.doneOrStop(c)
+	a := c.fetch(c.reachable(text(j.field("original_dump_url"))))
 	if !a.OK() || !a.Is(j.dump) {
-		b.wrong(a.What, "the uploaded dump byte for byte", a.Summary()+", "+a.Diff(j.dump))
+		c.wrong(a.What, "the uploaded dump byte for byte", a.Summary()+", "+a.Diff(j.dump))
 	}
 }
 
-func checkURLsOriginalAtOnce(b *checker) {
-	req := b.create()
+func checkURLsOriginalAtOnce(c *checker) {
+	req := c.create()
 	m := req.reply.request()
 	for _, key := range []string{"original_dump_url", "original_sql_url"} {
-		if a := b.fetch(b.reachable(text(m[key]))); a.Status != 404 {
-			b.wrong(a.What+" before an upload", "HTTP 404", a.Summary())
+		if a := c.fetch(c.reachable(text(m[key]))); a.Status != 404 {
+			c.wrong(a.What+" before an upload", "HTTP 404", a.Summary())
 		}
 	}
 	dump := sqlDump("9.4.5", nil)
-	b.put(req, dump)
+	c.put(req, dump)
 	for _, key := range []string{"original_dump_url", "original_sql_url"} {
-		if a := b.fetch(b.reachable(text(m[key]))); !a.OK() || !a.Is(dump) {
-			b.wrong(a.What+" after an upload", "the dump", a.Summary())
+		if a := c.fetch(c.reachable(text(m[key]))); !a.OK() || !a.Is(dump) {
+			c.wrong(a.What+" after an upload", "the dump", a.Summary())
 		}
 	}
 }
 
-func checkURLsUpgradedArchive(b *checker) {
-	j := b.lifecycle("main")
-	j.doneOrStop(b)
-	a := b.fetch(b.reachable(text(j.field("upgraded_dump_url"))))
+func checkURLsUpgradedArchive(c *checker) {
+	j := c.lifecycle("main")
+	j.doneOrStop(c)
+	a := c.fetch(c.reachable(text(j.field("upgraded_dump_url"))))
 	if !a.OK() || a.Size == 0 || a.Broken != "" {
-		b.wrong(a.What, "the upgraded database as a file", a.Summary())
+		c.wrong(a.What, "the upgraded database as a file", a.Summary())
 	}
 }
 
-func checkURLsUpgradedAsUploaded(b *checker) {
-	j := b.lifecycle("main")
-	j.doneOrStop(b)
+func checkURLsUpgradedAsUploaded(c *checker) {
+	j := c.lifecycle("main")
+	j.doneOrStop(c)
 	if j.field("filestore") == true {
-		b.skipf("the server makes another file of it: filestore is true")
+		c.skipf("the server makes another file of it: filestore is true")
 	}
-	a := b.fetch(b.reachable(text(j.field("upgraded_dump_url"))))
+	a := c.fetch(c.reachable(text(j.field("upgraded_dump_url"))))
 	if !a.Is(j.dump) {
-		b.wrong(a.What, "the uploaded dump", a.Diff(j.dump))
+		c.wrong(a.What, "the uploaded dump", a.Diff(j.dump))
 	}
 }
 
-func checkURLsUpgradedOnlyDone(b *checker) {
-	b.upgradedHidden(func(status int) bool { return status >= 300 }, "no success")
+func checkURLsUpgradedOnlyDone(c *checker) {
+	c.upgradedHidden(func(status int) bool { return status >= 300 }, "no success")
 }
 
-func checkURLsUpgraded404(b *checker) {
-	b.upgradedHidden(func(status int) bool { return status == 404 }, "HTTP 404")
+func checkURLsUpgraded404(c *checker) {
+	c.upgradedHidden(func(status int) bool { return status == 404 }, "HTTP 404")
 }
 
-func checkURLsNotes(b *checker) {
-	j := b.lifecycle("main")
-	j.doneOrStop(b)
-	if a := b.fetch(b.reachable(text(j.field("notes_url")))); !a.OK() {
-		b.wrong(a.What, "the notes", a.Summary())
+func checkURLsNotes(c *checker) {
+	j := c.lifecycle("main")
+	j.doneOrStop(c)
+	if a := c.fetch(c.reachable(text(j.field("notes_url")))); !a.OK() {
+		c.wrong(a.What, "the notes", a.Summary())
 	}
 }
 
-func checkURLsModules(b *checker) {
-	j := b.lifecycle("main")
-	j.doneOrStop(b)
-	if a := b.fetch(b.reachable(text(j.field("modules_url")))); !a.OK() {
-		b.wrong(a.What, "the custom modules", a.Summary())
+func checkURLsModules(c *checker) {
+	j := c.lifecycle("main")
+	j.doneOrStop(c)
+	if a := c.fetch(c.reachable(text(j.field("modules_url")))); !a.OK() {
+		c.wrong(a.What, "the custom modules", a.Summary())
 	}
 }
 
-func checkURLsAnswered(b *checker) {
+func checkURLsAnswered(c *checker) {
 	look := func(when string, m map[string]any) {
 		for _, f := range urlForms {
-			if a := b.fetch(b.reachable(text(m[f.key]))); a.Status >= 500 {
-				b.wrong(a.What+" "+when, "an HTTP status below 500", a.Summary())
+			if a := c.fetch(c.reachable(text(m[f.key]))); a.Status >= 500 {
+				c.wrong(a.What+" "+when, "an HTTP status below 500", a.Summary())
 			}
 		}
 	}
-	if !b.opts.Production {
-		look("in draft", b.create().reply.request())
+	if !c.opts.Production {
+		look("in draft", c.create().reply.request())
 	}
-	j := b.lifecycle("main")
-	j.doneOrStop(b)
+	j := c.lifecycle("main")
+	j.doneOrStop(c)
 	look("in done", j.last.request())
 }
 
-func checkURLsSameOverSFTP(b *checker) {
-	c, j, name := b.upgradedFile()
-	got, err := c.Get(name, 0)
+func checkURLsSameOverSFTP(c *checker) {
+	s, j, name := c.upgradedFile()
+	got, err := s.Get(name, 0)
 	if err != nil {
-		b.blocked("sftp/done-get", "get: %v", err)
+		c.blocked("sftp/done-get", "get: %v", err)
 	}
-	if a := b.fetch(b.reachable(text(j.field("upgraded_dump_url")))); !a.Is(got) {
-		b.wrong(a.What, fmt.Sprintf("the %d bytes of SFTP's %s", len(got), name), a.Diff(got))
+	if a := c.fetch(c.reachable(text(j.field("upgraded_dump_url")))); !a.Is(got) {
+		c.wrong(a.What, fmt.Sprintf("the %d bytes of SFTP's %s", len(got), name), a.Diff(got))
 	}
 }
 
-func checkURLsWrongKey(b *checker) {
-	b.closedURLs(func(a raw.Answer) bool { return a.Status >= 300 }, "no success")
+func checkURLsWrongKey(c *checker) {
+	c.closedURLs(func(a raw.Answer) bool { return a.Status >= 300 }, "no success")
 }
 
-func checkURLsWrongKey404(b *checker) {
+func checkURLsWrongKey404(c *checker) {
 	var first string
 	var told []raw.Answer
-	b.closedURLs(func(a raw.Answer) bool { told = append(told, a); return a.Status == 404 }, "HTTP 404")
+	c.closedURLs(func(a raw.Answer) bool { told = append(told, a); return a.Status == 404 }, "HTTP 404")
 	for _, a := range told {
 		if first == "" {
 			first = string(a.Body)
 		}
 		if string(a.Body) != first {
-			b.wrong(a.What, "the same 404 whatever is wrong: "+raw.Snippet([]byte(first)), a.Summary())
+			c.wrong(a.What, "the same 404 whatever is wrong: "+raw.Snippet([]byte(first)), a.Summary())
 		}
 	}
 }
 
 // upgradedHidden ends the check unless upgraded/* are closed in draft and while the upgrade goes on.
-func (b *checker) upgradedHidden(closed func(status int) bool, want string) {
+func (c *checker) upgradedHidden(closed func(status int) bool, want string) {
 	look := func(req request, when string) {
 		m := req.reply.request()
 		for _, key := range []string{"upgraded_dump_url", "upgraded_sql_url"} {
-			if a := b.fetch(b.reachable(text(m[key]))); !closed(a.Status) {
-				b.wrong(a.What+" "+when, want, a.Summary())
+			if a := c.fetch(c.reachable(text(m[key]))); !closed(a.Status) {
+				c.wrong(a.What+" "+when, want, a.Summary())
 			}
 		}
 	}
-	req, _ := b.uploaded()
+	req, _ := c.uploaded()
 	look(req, "in draft")
-	st := b.guard(func() {
+	st := c.guard(func() {
 		var last stop
-		b.whileUpgrading(func(request) {}, func(req request) {
-			last = b.guard(func() { look(req, "while the upgrade goes on") })
+		c.whileUpgrading(func(request) {}, func(req request) {
+			last = c.guard(func() { look(req, "while the upgrade goes on") })
 		})
 		if last.verdict != Pass {
 			panic(last)
@@ -287,10 +287,10 @@ func (b *checker) upgradedHidden(closed func(status int) bool, want string) {
 }
 
 // closedURLs ends the check unless the URLs of a finished request are closed with every wrong key and id.
-func (b *checker) closedURLs(closed func(a raw.Answer) bool, want string) {
-	j := b.lifecycle("main")
-	req := j.doneOrStop(b)
-	other := b.create()
+func (c *checker) closedURLs(closed func(a raw.Answer) bool, want string) {
+	j := c.lifecycle("main")
+	req := j.doneOrStop(c)
+	other := c.create()
 	wrong := map[string]string{
 		"another well-formed key":     req.id + "/" + base64.URLEncoding.EncodeToString([]byte("sixteen byte key")),
 		"the key of another request":  req.id + "/" + other.key,
@@ -299,14 +299,14 @@ func (b *checker) closedURLs(closed func(a raw.Answer) bool, want string) {
 		"an unknown id":               "999999999/" + req.key,
 	}
 	for _, f := range urlForms {
-		m := requestURL.FindStringSubmatch(b.reachable(text(j.field(f.key))))
+		m := requestURL.FindStringSubmatch(c.reachable(text(j.field(f.key))))
 		if m == nil {
-			b.blocked("url-form/"+f.key, "%s is %s", f.key, show(j.field(f.key)))
+			c.blocked("url-form/"+f.key, "%s is %s", f.key, show(j.field(f.key)))
 		}
 		for _, how := range sortedKeys(wrong) {
 			bad := m[1] + "/database/" + m[2] + "/" + wrong[how] + "/" + m[5]
-			if a := b.fetch(bad); !closed(a) {
-				b.wrong("GET "+f.key+" with "+how, want, a.Summary())
+			if a := c.fetch(bad); !closed(a) {
+				c.wrong("GET "+f.key+" with "+how, want, a.Summary())
 			}
 		}
 	}

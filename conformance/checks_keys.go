@@ -11,17 +11,17 @@ import (
 )
 
 // seenKeys are the keys of all requests that the run has made, which are judged together when it is over.
-func seenKeys(b *checker) []seenKey {
-	if b.opts.Production {
-		b.draft()
+func seenKeys(c *checker) []seenKey {
+	if c.opts.Production {
+		c.draft()
 	} else {
 		for range 8 {
-			b.create()
+			c.create()
 		}
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.keys)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.keys)
 }
 
 func keyChecks() []check {
@@ -38,29 +38,29 @@ func keyChecks() []check {
 	}
 }
 
-func checkCreateKeyForm(b *checker) {
-	for _, k := range seenKeys(b) {
+func checkCreateKeyForm(c *checker) {
+	for _, k := range seenKeys(c) {
 		raw, err := base64.URLEncoding.Strict().DecodeString(k.key)
 		if err != nil || len(raw) != 16 || len(k.key) != 24 {
-			b.wrong("create, for request "+k.id,
+			c.wrong("create, for request "+k.id,
 				"a key of 24 characters of URL-safe base64 with padding, such as Aw7pItGVKFuZ_FOR3U8VFQ==",
 				fmt.Sprintf("one of %d characters, %.4s…%.4s", len(k.key), k.key, k.key[max(0, len(k.key)-4):]))
 		}
 	}
 }
 
-func checkCreateKeyNew(b *checker) {
+func checkCreateKeyNew(c *checker) {
 	of := map[string]string{}
-	for _, k := range seenKeys(b) {
+	for _, k := range seenKeys(c) {
 		if other, there := of[k.key]; there && other != k.id {
-			b.wrong("create twice", "two keys", "requests "+other+" and "+k.id+" have the same key")
+			c.wrong("create twice", "two keys", "requests "+other+" and "+k.id+" have the same key")
 		}
 		of[k.key] = k.id
 	}
 }
 
-func checkCreateKeyUnguessable(b *checker) {
-	seen := seenKeys(b)
+func checkCreateKeyUnguessable(c *checker) {
+	seen := seenKeys(c)
 	var raws [][]byte
 	for _, k := range seen {
 		raw, err := base64.URLEncoding.DecodeString(k.key)
@@ -70,12 +70,12 @@ func checkCreateKeyUnguessable(b *checker) {
 		raws = append(raws, raw)
 		for how, guess := range guesses(k.id) {
 			if len(raw) > 0 && strings.HasPrefix(string(guess), string(raw)) {
-				b.wrong("create, for request "+k.id, "a random key", "one that is "+how+" of the id")
+				c.wrong("create, for request "+k.id, "a random key", "one that is "+how+" of the id")
 			}
 		}
 	}
 	if len(raws) < 6 {
-		b.errorf("only %d keys were seen, too few to tell", len(raws))
+		c.errorf("only %d keys were seen, too few to tell", len(raws))
 	}
 	for i := range raws[0] {
 		same := true
@@ -83,7 +83,7 @@ func checkCreateKeyUnguessable(b *checker) {
 			same = same && i < len(raw) && raw[i] == raws[0][i]
 		}
 		if same {
-			b.wrong(fmt.Sprintf("create, %d times", len(raws)), "random keys",
+			c.wrong(fmt.Sprintf("create, %d times", len(raws)), "random keys",
 				fmt.Sprintf("keys whose byte %d is the same in all", i+1))
 		}
 	}

@@ -17,10 +17,10 @@ type laterMethods struct {
 
 // hasMethod reports whether the server has the method: whether it answers it other than one that is surely none.
 // Asked without parameters, so nothing comes of it.
-func (b *checker) hasMethod(method string) bool {
-	b.later.once.Do(func() {
-		b.later.has = map[string]bool{}
-		probe := b.newChecker(b.run, "later-methods")
+func (c *checker) hasMethod(method string) bool {
+	c.later.once.Do(func() {
+		c.later.has = map[string]bool{}
+		probe := c.newChecker(c.run, "later-methods")
 		defer probe.close()
 		none, err := probe.try(probe.compose("no_such_method", byPostQuery, nil))
 		for _, m := range []string{"skip_test", "upgrade"} {
@@ -31,11 +31,11 @@ func (b *checker) hasMethod(method string) bool {
 			r := readReply(a)
 			same := strings.ReplaceAll(string(a.Body), m, "no_such_method") == string(none.Body) &&
 				a.Status == none.Status
-			b.later.has[m] = r.object != nil && !same && len(r.failures()) > 0 &&
+			c.later.has[m] = r.object != nil && !same && len(r.failures()) > 0 &&
 				!(a.Status == 404 && none.Status == 404 && !namesMissing(r))
 		}
 	})
-	return b.later.has[method]
+	return c.later.has[method]
 }
 
 // namesMissing reports whether a failure is about a missing parameter: a method that is there misses its own.
@@ -43,39 +43,39 @@ func namesMissing(r reply) bool {
 	return slices.ContainsFunc(r.failures(), func(f failure) bool { return strings.HasSuffix(f.reason(), ":MISSING") })
 }
 
-func (b *checker) needsMethod(method string) {
-	if !b.hasMethod(method) {
-		b.skipf("the server has no %s: the 11.0 page doesn't either", method)
+func (c *checker) needsMethod(method string) {
+	if !c.hasMethod(method) {
+		c.skipf("the server has no %s: the 11.0 page doesn't either", method)
 	}
 }
 
 // skipTest calls skip_test.
-func skipTest(b *checker, p params) reply {
-	return b.api("skip_test", b.way("skip_test"), p)
+func skipTest(c *checker, p params) reply {
+	return c.api("skip_test", c.way("skip_test"), p)
 }
 
 // delivers makes the check of skip_test that takes its parameters in one way.
 func delivers(id string, w way, rows []string, says string) check {
 	return check{id: "skip-test/" + id, rows: rows, evidence: EvidenceDocumentedLater,
 		needs: needsWrites | needsProcess | needsWait, says: says,
-		run: func(b *checker) {
-			b.needsMethod("skip_test")
-			req, _ := b.uploadedAs("aim", "production")
-			b.mustProcess(req)
-			j := &lifecycle{b: b, req: req, name: "skip", ended: map[string]stop{}, until: "testing"}
+		run: func(c *checker) {
+			c.needsMethod("skip_test")
+			req, _ := c.uploadedAs("aim", "production")
+			c.mustProcess(req)
+			j := &lifecycle{checker: c, req: req, name: "skip", ended: map[string]stop{}, until: "testing"}
 			j.follow()
 			if state := text(j.field("state")); state != "testing" {
-				b.skipf("the upgrade is never seen in testing, its state is %q", state)
+				c.skipf("the upgrade is never seen in testing, its state is %q", state)
 			}
-			b.failureList(b.api("skip_test", w, req.auth()), true)
-			r := b.status(req)
+			c.failureList(c.api("skip_test", w, req.auth()), true)
+			r := c.status(req)
 			if r.request()["state"] != "delivered" {
-				b.wrong("skip_test in testing and then status", `state "delivered"`, show(r.request()["state"]))
+				c.wrong("skip_test in testing and then status", `state "delivered"`, show(r.request()["state"]))
 			}
-			if a := b.fetch(b.reachable(text(r.request()["upgraded_dump_url"]))); !a.OK() || a.Size == 0 {
-				b.wrong(a.What+" in delivered", "the upgraded database", a.Summary())
+			if a := c.fetch(c.reachable(text(r.request()["upgraded_dump_url"]))); !a.OK() || a.Size == 0 {
+				c.wrong(a.What+" in delivered", "the upgraded database", a.Summary())
 			}
-			b.refusal(skipTest(b, req.auth()), "the request is delivered already")
+			c.refusal(skipTest(c, req.auth()), "the request is delivered already")
 		}}
 }
 
@@ -112,103 +112,103 @@ func skipTestChecks() []check {
 	}
 }
 
-func checkSkipTestRefusedInDraft(b *checker) {
-	b.needsMethod("skip_test")
-	req, _ := b.uploaded()
-	before := b.status(req)
-	b.refusal(skipTest(b, req.auth()), "the request is not in testing")
-	b.unchanged("skip_test in draft", req, before)
+func checkSkipTestRefusedInDraft(c *checker) {
+	c.needsMethod("skip_test")
+	req, _ := c.uploaded()
+	before := c.status(req)
+	c.refusal(skipTest(c, req.auth()), "the request is not in testing")
+	c.unchanged("skip_test in draft", req, before)
 }
 
-func checkSkipTestOnlyInTesting(b *checker) {
-	b.needsMethod("skip_test")
-	j := b.lifecycle("main")
-	if req := j.doneOrStop(b); j.field("state") == "done" {
-		b.refusal(skipTest(b, req.auth()), "the request is done")
-		if v := b.status(req).request()["state"]; v != "done" {
-			b.wrong("skip_test in done and then status", `the state "done"`, show(v))
+func checkSkipTestOnlyInTesting(c *checker) {
+	c.needsMethod("skip_test")
+	j := c.lifecycle("main")
+	if req := j.doneOrStop(c); j.field("state") == "done" {
+		c.refusal(skipTest(c, req.auth()), "the request is done")
+		if v := c.status(req).request()["state"]; v != "done" {
+			c.wrong("skip_test in done and then status", `the state "done"`, show(v))
 		}
 	}
 	var r reply
-	b.whileUpgrading(func(request) {}, func(req request) {
-		if r = skipTest(b, req.auth()); text(b.status(req).request()["state"]) == "testing" {
-			b.skipf("the upgrade is in testing at once")
+	c.whileUpgrading(func(request) {}, func(req request) {
+		if r = skipTest(c, req.auth()); text(c.status(req).request()["state"]) == "testing" {
+			c.skipf("the upgrade is in testing at once")
 		}
 	})
-	b.refusal(r, "the request is not in testing yet")
+	c.refusal(r, "the request is not in testing yet")
 }
 
-func checkSkipTestStateInvalid(b *checker) {
-	b.needsMethod("skip_test")
-	r := skipTest(b, b.create().auth())
-	b.stateInvalid(r, b.reasoned(r, "STATE:INVALID"), "testing")
+func checkSkipTestStateInvalid(c *checker) {
+	c.needsMethod("skip_test")
+	r := skipTest(c, c.create().auth())
+	c.stateInvalid(r, c.reasoned(r, "STATE:INVALID"), "testing")
 }
 
-func checkSkipTestWrongKey(b *checker) {
-	b.needsMethod("skip_test")
-	req := b.create()
+func checkSkipTestWrongKey(c *checker) {
+	c.needsMethod("skip_test")
+	req := c.create()
 	for _, k := range append(wrongKeys(req.key)[:2],
-		struct{ what, key string }{"another request's key", b.create().key}) {
-		r := skipTest(b, params{"request", req.id, "key", k.key})
-		b.failureList(r, false)
-		b.failureFields(r)
+		struct{ what, key string }{"another request's key", c.create().key}) {
+		r := skipTest(c, params{"request", req.id, "key", k.key})
+		c.failureList(r, false)
+		c.failureFields(r)
 		if f, is := r.failure("STATE:INVALID"); is {
-			b.wrong("skip_test with "+k.what, "not to be told the state", show(map[string]any(f)))
+			c.wrong("skip_test with "+k.what, "not to be told the state", show(map[string]any(f)))
 		}
 	}
 }
 
-func checkSkipTestAllProblems(b *checker) {
-	b.needsMethod("skip_test")
-	b.bothMissing(func(p params) reply { return skipTest(b, p) })
+func checkSkipTestAllProblems(c *checker) {
+	c.needsMethod("skip_test")
+	c.bothMissing(func(p params) reply { return skipTest(c, p) })
 }
 
-func checkSkipTestNotFound(b *checker) {
-	b.needsMethod("skip_test")
-	req := b.create()
-	b.notFound(skipTest(b, params{"request", req.id, "key", wrongKeys(req.key)[0].key}), req.id)
-	b.notFound(skipTest(b, params{"request", "999999999", "key", req.key}), "999999999")
-	b.missing(skipTest(b, nil), "request", "key")
+func checkSkipTestNotFound(c *checker) {
+	c.needsMethod("skip_test")
+	req := c.create()
+	c.notFound(skipTest(c, params{"request", req.id, "key", wrongKeys(req.key)[0].key}), req.id)
+	c.notFound(skipTest(c, params{"request", "999999999", "key", req.key}), "999999999")
+	c.missing(skipTest(c, nil), "request", "key")
 }
 
-func checkSkipTestSFTPDelivered(b *checker) {
-	b.needsMethod("skip_test")
-	j := b.lifecycle("live")
-	req := j.doneOrStop(b)
+func checkSkipTestSFTPDelivered(c *checker) {
+	c.needsMethod("skip_test")
+	j := c.lifecycle("live")
+	req := j.doneOrStop(c)
 	if j.field("state") != "delivered" {
-		b.skipf("the state is %s, not delivered", show(j.field("state")))
+		c.skipf("the state is %s, not delivered", show(j.field("state")))
 	}
 	key := raw.NewKey("ed25519")
-	b.opens(req, b.composeAccess(req.auth(), raw.KeyLine(key)+"\n"), key)
+	c.opens(req, c.composeAccess(req.auth(), raw.KeyLine(key)+"\n"), key)
 }
 
 // uploadedAs is a request of the check's own with its dump, create's parameters changed by kv.
-func (b *checker) uploadedAs(kv ...string) (request, []byte) {
-	req := b.create(kv...)
-	dump := b.dump()
-	b.put(req, dump)
+func (c *checker) uploadedAs(kv ...string) (request, []byte) {
+	req := c.create(kv...)
+	dump := c.dump()
+	c.put(req, dump)
 	return req, dump
 }
 
 // callUpgrade asks for everything in one call: the parameters in the query, the dump as the body.
-func callUpgrade(b *checker, p params, dump []byte) reply {
-	return readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(),
+func callUpgrade(c *checker, p params, dump []byte) reply {
+	return readReply(c.must(raw.Call{Method: "POST", URL: c.methodURL("upgrade") + "?" + p.encode(),
 		ContentType: "application/octet-stream", Body: dump,
 		What: fmt.Sprintf("POST upgrade %s with %d bytes", p, len(dump))}))
 }
 
 // upgradeParams are what upgrade is asked with.
-func upgradeParams(b *checker) params {
-	return b.createParams().without("filename").with("postgresql", "9.3")
+func upgradeParams(c *checker) params {
+	return c.createParams().without("filename").with("postgresql", "9.3")
 }
 
 // beginUpgrade calls upgrade, and ends the check unless it made a request.
-func beginUpgrade(b *checker, p params, dump []byte) (request, reply) {
-	b.needsMethod("upgrade")
-	r := b.accepted(callUpgrade(b, p, dump))
-	req, ok := b.readRequest(r, p)
+func beginUpgrade(c *checker, p params, dump []byte) (request, reply) {
+	c.needsMethod("upgrade")
+	r := c.accepted(callUpgrade(c, p, dump))
+	req, ok := c.readRequest(r, p)
 	if !ok {
-		b.wrong(r.What, "a request as create answers it", r.Summary())
+		c.wrong(r.What, "a request as create answers it", r.Summary())
 	}
 	return req, r
 }
@@ -255,111 +255,111 @@ func upgradeChecks() []check {
 	}
 }
 
-func checkUpgradeAnswer(b *checker) {
-	_, r := beginUpgrade(b, upgradeParams(b).with("run", "False", "dbname", "prod"), b.dump())
-	b.failureList(r, true)
-	b.allKeys(r)
+func checkUpgradeAnswer(c *checker) {
+	_, r := beginUpgrade(c, upgradeParams(c).with("run", "False", "dbname", "prod"), c.dump())
+	c.failureList(r, true)
+	c.allKeys(r)
 }
 
-func checkUpgradeProcesses(b *checker) {
-	req, _ := beginUpgrade(b, upgradeParams(b), b.dump())
-	if v := b.status(req).request()["state"]; v == "draft" {
-		b.wrong("upgrade and then status", "a state other than draft", show(v))
+func checkUpgradeProcesses(c *checker) {
+	req, _ := beginUpgrade(c, upgradeParams(c), c.dump())
+	if v := c.status(req).request()["state"]; v == "draft" {
+		c.wrong("upgrade and then status", "a state other than draft", show(v))
 	}
 }
 
-func checkUpgradeBytes(b *checker) {
-	b.needsMethod("upgrade")
+func checkUpgradeBytes(c *checker) {
+	c.needsMethod("upgrade")
 	dump := sqlDump("9.4.5", everyByte())
-	p := upgradeParams(b)
-	c := raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(), ContentType: formType, Body: dump,
+	p := upgradeParams(c)
+	call := raw.Call{Method: "POST", URL: c.methodURL("upgrade") + "?" + p.encode(), ContentType: formType, Body: dump,
 		What: "POST upgrade " + p.String() + " with the Content-Type of a form"}
-	r := b.accepted(readReply(b.must(c)))
-	req, ok := b.readRequest(r, p)
+	r := c.accepted(readReply(c.must(call)))
+	req, ok := c.readRequest(r, p)
 	if !ok {
-		b.blocked("upgrade/answer", "upgrade answered %s", r.Summary())
+		c.blocked("upgrade/answer", "upgrade answered %s", r.Summary())
 	}
-	b.holds(req, c.What, dump)
+	c.holds(req, call.What, dump)
 }
 
-func checkUpgradeMultipartBody(b *checker) {
-	b.needsMethod("upgrade")
-	p := upgradeParams(b)
-	c := raw.Call{Method: "POST", URL: b.methodURL("upgrade") + "?" + p.encode(),
+func checkUpgradeMultipartBody(c *checker) {
+	c.needsMethod("upgrade")
+	p := upgradeParams(c)
+	call := raw.Call{Method: "POST", URL: c.methodURL("upgrade") + "?" + p.encode(),
 		What: "POST upgrade " + p.String() + " with a multipart body"}
-	c.ContentType, c.Body = multipartBody(nil,
+	call.ContentType, call.Body = multipartBody(nil,
 		&filePart{field: "dump", filename: "x.sql", ctype: "application/octet-stream", data: sqlDump("9.4.5", nil)})
-	r := b.accepted(readReply(b.must(c)))
-	req, ok := b.readRequest(r, p)
+	r := c.accepted(readReply(c.must(call)))
+	req, ok := c.readRequest(r, p)
 	if !ok {
-		b.blocked("upgrade/answer", "upgrade answered %s", r.Summary())
+		c.blocked("upgrade/answer", "upgrade answered %s", r.Summary())
 	}
-	b.holds(req, c.What, c.Body)
+	c.holds(req, call.What, call.Body)
 }
 
-func checkUpgradeMigratedSQLURL(b *checker) {
-	req, _ := beginUpgrade(b, upgradeParams(b), b.dump())
-	m := b.status(req).request()
+func checkUpgradeMigratedSQLURL(c *checker) {
+	req, _ := beginUpgrade(c, upgradeParams(c), c.dump())
+	m := c.status(req).request()
 	if v := text(m["migrated_sql_url"]); v == "" || v != text(m["upgraded_sql_url"]) {
-		b.wrong("upgrade and then status", "migrated_sql_url equal to upgraded_sql_url, "+show(m["upgraded_sql_url"]),
+		c.wrong("upgrade and then status", "migrated_sql_url equal to upgraded_sql_url, "+show(m["upgraded_sql_url"]),
 			show(m["migrated_sql_url"]))
 	}
 }
 
-func checkUpgradePostgresql(b *checker) {
+func checkUpgradePostgresql(c *checker) {
 	dumps := map[string][]byte{`"9.4"`: sqlDump("9.4.5", nil),
 		`"9.3"`: []byte("-- a dump that does not tell its version\nCREATE TABLE res_users (id integer);\n")}
 	for _, want := range sortedKeys(dumps) {
-		req, r := beginUpgrade(b, upgradeParams(b), dumps[want])
-		b.shows(r, "upgrade with postgresql=9.3", "postgresql", want)
-		b.shows(b.status(req), "upgrade with postgresql=9.3 and then status", "postgresql", want)
+		req, r := beginUpgrade(c, upgradeParams(c), dumps[want])
+		c.shows(r, "upgrade with postgresql=9.3", "postgresql", want)
+		c.shows(c.status(req), "upgrade with postgresql=9.3 and then status", "postgresql", want)
 	}
 }
 
-func checkUpgradeFilename(b *checker) {
-	_, r := beginUpgrade(b, upgradeParams(b), b.dump())
-	b.shows(r, "upgrade without filename", "filename", show(b.target.Contract+".sql"))
-	_, r = beginUpgrade(b, upgradeParams(b).with("filename", "mine.dump"), b.dump())
-	b.shows(r, "upgrade with the filename mine.dump", "filename", `"mine.dump"`)
+func checkUpgradeFilename(c *checker) {
+	_, r := beginUpgrade(c, upgradeParams(c), c.dump())
+	c.shows(r, "upgrade without filename", "filename", show(c.target.Contract+".sql"))
+	_, r = beginUpgrade(c, upgradeParams(c).with("filename", "mine.dump"), c.dump())
+	c.shows(r, "upgrade with the filename mine.dump", "filename", `"mine.dump"`)
 }
 
-func checkUpgradeRefusals(b *checker) {
-	b.needsMethod("upgrade")
-	r := callUpgrade(b, upgradeParams(b).set("target", "5.0").set("contract", b.target.UnknownContract), b.dump())
-	b.reasoned(r, "TARGET:INVALID")
-	b.reasoned(r, "CONTRACT:NOT_FOUND")
+func checkUpgradeRefusals(c *checker) {
+	c.needsMethod("upgrade")
+	r := callUpgrade(c, upgradeParams(c).set("target", "5.0").set("contract", c.target.UnknownContract), c.dump())
+	c.reasoned(r, "TARGET:INVALID")
+	c.reasoned(r, "CONTRACT:NOT_FOUND")
 }
 
-func checkUpgradeAllProblems(b *checker) {
-	b.needsMethod("upgrade")
-	for _, c := range []problems{
+func checkUpgradeAllProblems(c *checker) {
+	c.needsMethod("upgrade")
+	for _, p := range []problems{
 		{params: nil, least: 4},
-		{params: upgradeParams(b).without("email").set("target", "5.0"), least: 2,
+		{params: upgradeParams(c).without("email").set("target", "5.0"), least: 2,
 			reasons: []string{"TARGET:INVALID"}},
 	} {
-		b.counted(callUpgrade(b, c.params, b.dump()), c)
+		c.counted(callUpgrade(c, p.params, c.dump()), p)
 	}
 }
 
-func checkUpgradeDone(b *checker) {
+func checkUpgradeDone(c *checker) {
 	dump := fixture("openchs.sql")
-	req, _ := beginUpgrade(b, upgradeParams(b), dump)
-	j := &lifecycle{b: b, req: req, name: "upgrade", ended: map[string]stop{}}
+	req, _ := beginUpgrade(c, upgradeParams(c), dump)
+	j := &lifecycle{checker: c, req: req, name: "upgrade", ended: map[string]stop{}}
 	j.follow()
 	switch state := text(j.field("state")); state {
 	case "done", "delivered":
 	case "draft":
-		b.blocked("upgrade/processes", "the state is still draft")
+		c.blocked("upgrade/processes", "the state is still draft")
 	default:
-		b.blocked("process/reaches-done", "the state is %q", state)
+		c.blocked("process/reaches-done", "the state is %q", state)
 	}
 	if u := text(j.field("migrated_sql_url")); u != "" {
-		b.textual(b.fetch(b.reachable(u)))
+		c.textual(c.fetch(c.reachable(u)))
 	}
 }
 
-func checkUpgradePlainStatus(b *checker) {
-	if _, there := b.create().reply.request()["migrated_sql_url"]; there {
-		b.wrong("create", "no key migrated_sql_url", "it is there")
+func checkUpgradePlainStatus(c *checker) {
+	if _, there := c.create().reply.request()["migrated_sql_url"]; there {
+		c.wrong("create", "no key migrated_sql_url", "it is there")
 	}
 }

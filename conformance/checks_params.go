@@ -27,12 +27,12 @@ var paramWays = []paramWay{
 }
 
 // splitParams makes a call of create whose parameters are in two places.
-func splitParams(b *checker, way string, compose func(query, rest params) raw.Call) {
-	p := b.createParams()
-	r := readReply(b.must(compose(p[:4], p[4:])))
-	b.accepted(r)
-	if _, ok := b.readRequest(r, p); !ok {
-		b.wrong(r.What, "a request made from the parameters of "+way, r.Summary())
+func splitParams(c *checker, way string, compose func(query, rest params) raw.Call) {
+	p := c.createParams()
+	r := readReply(c.must(compose(p[:4], p[4:])))
+	c.accepted(r)
+	if _, ok := c.readRequest(r, p); !ok {
+		c.wrong(r.What, "a request made from the parameters of "+way, r.Summary())
 	}
 }
 
@@ -42,13 +42,13 @@ func paramChecks() []check {
 		checks = append(checks,
 			check{id: "create/" + w.name, rows: w.rows, evidence: w.evidence, needs: needsWrites,
 				says: "create takes its parameters " + w.says + ".",
-				run:  func(b *checker) { checkCreateByWay(b, w) }},
+				run:  func(c *checker) { checkCreateByWay(c, w) }},
 			check{id: "status/" + w.name, rows: w.rows, evidence: w.evidence, gentle: true,
 				says: "status takes its parameters " + w.says + ".",
-				run:  func(b *checker) { checkStatusByWay(b, w) }},
+				run:  func(c *checker) { checkStatusByWay(c, w) }},
 			check{id: "process/" + w.name, rows: w.rows, evidence: w.evidence, needs: needsWrites | needsProcess,
 				says: "process takes its parameters " + w.says + ".",
-				run:  func(b *checker) { checkProcessByWay(b, w) }})
+				run:  func(c *checker) { checkProcessByWay(c, w) }})
 	}
 	return append(checks,
 		check{id: "params/query-and-form", rows: rows("1.1"), evidence: EvidenceDocumented, needs: needsWrites,
@@ -87,143 +87,143 @@ func paramChecks() []check {
 	)
 }
 
-func checkCreateByWay(b *checker, w paramWay) {
-	p := b.createParams().set("email", "john+"+w.name+"@example.com")
-	r := b.accepted(b.api("create", w.way, p))
-	b.readRequest(r, p)
+func checkCreateByWay(c *checker, w paramWay) {
+	p := c.createParams().set("email", "john+"+w.name+"@example.com")
+	r := c.accepted(c.api("create", w.way, p))
+	c.readRequest(r, p)
 	if got := text(r.request()["email"]); got != "john+"+w.name+"@example.com" {
-		b.wrong(r.What, "a request with the email sent", show(r.request()["email"]))
+		c.wrong(r.What, "a request with the email sent", show(r.request()["email"]))
 	}
 }
 
-func checkStatusByWay(b *checker, w paramWay) {
-	req := b.draft()
-	r := b.accepted(b.api("status", w.way, req.auth()))
+func checkStatusByWay(c *checker, w paramWay) {
+	req := c.draft()
+	r := c.accepted(c.api("status", w.way, req.auth()))
 	if number(r.request()["id"]) != req.id {
-		b.wrong(r.What, "the request "+req.id, r.Summary())
+		c.wrong(r.What, "the request "+req.id, r.Summary())
 	}
 }
 
-func checkProcessByWay(b *checker, w paramWay) {
-	req, _ := b.uploaded()
-	b.accepted(b.api("process", w.way, req.auth()))
+func checkProcessByWay(c *checker, w paramWay) {
+	req, _ := c.uploaded()
+	c.accepted(c.api("process", w.way, req.auth()))
 }
 
-func checkParamsQueryAndForm(b *checker) {
-	splitParams(b, "query and form", func(q, rest params) raw.Call {
-		return raw.Call{Method: "POST", URL: b.methodURL("create") + "?" + q.encode(), ContentType: formType,
+func checkParamsQueryAndForm(c *checker) {
+	splitParams(c, "query and form", func(q, rest params) raw.Call {
+		return raw.Call{Method: "POST", URL: c.methodURL("create") + "?" + q.encode(), ContentType: formType,
 			Body: []byte(rest.encode()),
 			What: "POST create " + q.String() + " in the query and " + rest.String() + " as a form"}
 	})
 }
 
-func checkParamsQueryAndMultipart(b *checker) {
-	splitParams(b, "query and multipart", func(q, rest params) raw.Call {
-		c := raw.Call{Method: "POST", URL: b.methodURL("create") + "?" + q.encode(),
+func checkParamsQueryAndMultipart(c *checker) {
+	splitParams(c, "query and multipart", func(q, rest params) raw.Call {
+		call := raw.Call{Method: "POST", URL: c.methodURL("create") + "?" + q.encode(),
 			What: "POST create " + q.String() + " in the query and " + rest.String() + " as multipart fields"}
-		c.ContentType, c.Body = multipartBody(rest, nil)
-		return c
+		call.ContentType, call.Body = multipartBody(rest, nil)
+		return call
 	})
 }
 
-func checkParamsFormCharset(b *checker) {
-	req := b.draft()
-	c := b.compose("status", byForm, req.auth())
-	c.ContentType += "; charset=UTF-8"
-	c.What += " with a charset"
-	r := b.accepted(readReply(b.must(c)))
+func checkParamsFormCharset(c *checker) {
+	req := c.draft()
+	call := c.compose("status", byForm, req.auth())
+	call.ContentType += "; charset=UTF-8"
+	call.What += " with a charset"
+	r := c.accepted(readReply(c.must(call)))
 	if number(r.request()["id"]) != req.id {
-		b.wrong(r.What, "the request "+req.id, r.Summary())
+		c.wrong(r.What, "the request "+req.id, r.Summary())
 	}
 }
 
-func checkParamsKeyUnescaped(b *checker) {
-	req := b.draft()
-	c := raw.Call{Method: "GET", URL: b.methodURL("status") + "?key=" + req.key + "&request=" + req.id,
+func checkParamsKeyUnescaped(c *checker) {
+	req := c.draft()
+	call := raw.Call{Method: "GET", URL: c.methodURL("status") + "?key=" + req.key + "&request=" + req.id,
 		What: "GET status?key=" + req.key + "&request=" + req.id}
-	r := b.accepted(readReply(b.must(c)))
+	r := c.accepted(readReply(c.must(call)))
 	if number(r.request()["id"]) != req.id {
-		b.wrong(r.What, "the request "+req.id, r.Summary())
+		c.wrong(r.What, "the request "+req.id, r.Summary())
 	}
 }
 
-func checkParamsEscapes(b *checker) {
+func checkParamsEscapes(c *checker) {
 	name := "my db+v1 (100%) & more=ü.dump"
 	for _, w := range []way{byQuery, byForm} {
-		p := b.createParams().set("filename", name).set("email", "john.doe+odoo@example.com")
-		r := b.accepted(b.api("create", w, p))
-		b.readRequest(r, p)
+		p := c.createParams().set("filename", name).set("email", "john.doe+odoo@example.com")
+		r := c.accepted(c.api("create", w, p))
+		c.readRequest(r, p)
 		for key, want := range map[string]string{"filename": name, "email": "john.doe+odoo@example.com"} {
 			if got := text(r.request()[key]); got != want {
-				b.wrong(r.What, fmt.Sprintf("%s %q", key, want), show(r.request()[key]))
+				c.wrong(r.What, fmt.Sprintf("%s %q", key, want), show(r.request()[key]))
 			}
 		}
 	}
 }
 
-func checkParamsExtraIgnored(b *checker) {
+func checkParamsExtraIgnored(c *checker) {
 	extra := params{"dbname", "prod", "backup", "/tmp/x.dump", "run", "False", "version", "2", "database", "eu9"}
 	for _, w := range []way{byQuery, byForm} {
-		p := b.createParams().with(extra...)
-		r := b.accepted(b.api("create", w, p))
-		req, ok := b.readRequest(r, p)
+		p := c.createParams().with(extra...)
+		r := c.accepted(c.api("create", w, p))
+		req, ok := c.readRequest(r, p)
 		if !ok {
-			b.wrong(r.What, "a request", r.Summary())
+			c.wrong(r.What, "a request", r.Summary())
 		}
-		b.accepted(b.api("status", w, req.auth().with(extra...)))
+		c.accepted(c.api("status", w, req.auth().with(extra...)))
 	}
 }
 
-func checkParamsExtraIgnoredUpload(b *checker) {
-	req := b.create()
+func checkParamsExtraIgnoredUpload(c *checker) {
+	req := c.create()
 	auth := req.auth().with("dbname", "prod", "run", "False")
-	c := b.composeUpload(req, b.dump())
-	c.URL = b.methodURL("upload") + "?" + auth.encode()
-	c.What += " and the extra parameters dbname and run"
-	b.accepted(readReply(b.must(c)))
-	b.accepted(readReply(b.must(b.composeAccess(auth, raw.KeyLine(raw.NewKey("ed25519"))+"\n"))))
-	b.accepted(b.api("process", b.way("process"), auth))
+	call := c.composeUpload(req, c.dump())
+	call.URL = c.methodURL("upload") + "?" + auth.encode()
+	call.What += " and the extra parameters dbname and run"
+	c.accepted(readReply(c.must(call)))
+	c.accepted(readReply(c.must(c.composeAccess(auth, raw.KeyLine(raw.NewKey("ed25519"))+"\n"))))
+	c.accepted(c.api("process", c.way("process"), auth))
 }
 
-func checkParamsBodyBeatsQuery(b *checker) {
-	p := b.createParams()
-	r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("create") + "?email=query%40example.com",
+func checkParamsBodyBeatsQuery(c *checker) {
+	p := c.createParams()
+	r := readReply(c.must(raw.Call{Method: "POST", URL: c.methodURL("create") + "?email=query%40example.com",
 		ContentType: formType, Body: []byte(p.set("email", "body@example.com").encode()),
 		What: "POST create with email=query@example.com in the query and email=body@example.com in the form"}))
-	b.readRequest(b.accepted(r), p)
+	c.readRequest(c.accepted(r), p)
 	if got := text(r.request()["email"]); got != "body@example.com" {
-		b.wrong(r.What, "the email body@example.com", show(r.request()["email"]))
+		c.wrong(r.What, "the email body@example.com", show(r.request()["email"]))
 	}
 }
 
-func checkParamsFirstCounts(b *checker) {
+func checkParamsFirstCounts(c *checker) {
 	for _, w := range []way{byQuery, byForm, byMultipart} {
-		p := b.createParams().without("email").with("email", "first@example.com", "email", "second@example.com")
-		r := b.accepted(b.api("create", w, p))
-		b.readRequest(r, p)
+		p := c.createParams().without("email").with("email", "first@example.com", "email", "second@example.com")
+		r := c.accepted(c.api("create", w, p))
+		c.readRequest(r, p)
 		if got := text(r.request()["email"]); got != "first@example.com" {
-			b.wrong(r.What, "the email first@example.com", show(r.request()["email"]))
+			c.wrong(r.What, "the email first@example.com", show(r.request()["email"]))
 		}
 	}
 }
 
-func checkParamsBadMultipart(b *checker) {
-	r := readReply(b.must(raw.Call{Method: "POST", URL: b.methodURL("create"),
+func checkParamsBadMultipart(c *checker) {
+	r := readReply(c.must(raw.Call{Method: "POST", URL: c.methodURL("create"),
 		ContentType: "multipart/form-data; boundary=x",
 		Body:        []byte("--x\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\njohn"),
 		What:        "POST create with a multipart body that breaks off"}))
 	if r.object == nil || !r.refused() {
-		b.wrong(r.What, "a JSON object with failures", r.Summary())
+		c.wrong(r.What, "a JSON object with failures", r.Summary())
 	}
 }
 
-func checkParamsLargeValue(b *checker) {
-	p := b.createParams().set("timezone", strings.Repeat("x", 1<<20))
-	a, err := b.try(b.compose("create", byForm, p))
+func checkParamsLargeValue(c *checker) {
+	p := c.createParams().set("timezone", strings.Repeat("x", 1<<20))
+	a, err := c.try(c.compose("create", byForm, p))
 	if err == nil && a.Status != http.StatusRequestEntityTooLarge {
 		if r := readReply(a); !r.refused() {
-			b.wrong(a.What, "a refusal", a.Summary())
+			c.wrong(a.What, "a refusal", a.Summary())
 		}
 	}
-	b.create()
+	c.create()
 }

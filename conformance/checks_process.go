@@ -81,129 +81,129 @@ func processChecks() []check {
 	}
 }
 
-func checkProcessAnswer(b *checker) {
-	req, _ := b.uploaded()
-	b.accepted(b.api("process", b.way("process"), req.auth()))
+func checkProcessAnswer(c *checker) {
+	req, _ := c.uploaded()
+	c.accepted(c.api("process", c.way("process"), req.auth()))
 }
 
-func checkProcessLeavesDraft(b *checker) {
-	req, _ := b.uploaded()
-	b.mustProcess(req)
+func checkProcessLeavesDraft(c *checker) {
+	req, _ := c.uploaded()
+	c.mustProcess(req)
 	for range 20 { // a server that does it in the background has a second
-		if b.status(req).request()["state"] != "draft" {
+		if c.status(req).request()["state"] != "draft" {
 			return
 		}
-		b.pause(50 * time.Millisecond)
+		c.pause(50 * time.Millisecond)
 	}
-	b.wrong("process and then status", "a state other than draft", `"draft"`)
+	c.wrong("process and then status", "a state other than draft", `"draft"`)
 }
 
-func checkProcessOwnRequest(b *checker) {
-	other, _ := b.uploadedAs("filename", "bystander.dump")
-	req, _ := b.uploaded()
-	b.mustProcess(req)
-	if v := b.status(other).request()["state"]; v != "draft" {
-		b.wrong("process of another request, and status", `state "draft"`, show(v))
+func checkProcessOwnRequest(c *checker) {
+	other, _ := c.uploadedAs("filename", "bystander.dump")
+	req, _ := c.uploaded()
+	c.mustProcess(req)
+	if v := c.status(other).request()["state"]; v != "draft" {
+		c.wrong("process of another request, and status", `state "draft"`, show(v))
 	}
 }
 
-func checkProcessStateNames(b *checker) {
-	j := b.lifecycle("main")
-	j.finished(b)
+func checkProcessStateNames(c *checker) {
+	j := c.lifecycle("main")
+	j.finished(c)
 	for _, state := range j.states {
 		if state != "invalid" && !slices.Contains(stateNames, state) {
-			b.wrong("process and then status", fmt.Sprintf("one of the states %v or invalid", stateNames),
+			c.wrong("process and then status", fmt.Sprintf("one of the states %v or invalid", stateNames),
 				fmt.Sprintf("%q", j.states))
 		}
 	}
 }
 
-func checkProcessNeverDraftAgain(b *checker) {
-	j := b.lifecycle("main")
-	j.finished(b)
+func checkProcessNeverDraftAgain(c *checker) {
+	j := c.lifecycle("main")
+	j.finished(c)
 	if i := slices.Index(j.states, "draft"); i > 0 || i == 0 && len(j.states) > 1 &&
 		slices.Contains(j.states[1:], "draft") {
-		b.wrong("process and then status", "no state draft", fmt.Sprintf("%q", j.states))
+		c.wrong("process and then status", "no state draft", fmt.Sprintf("%q", j.states))
 	}
 }
 
-func checkProcessStateOrder(b *checker) {
-	j := b.lifecycle("main")
-	j.finished(b)
+func checkProcessStateOrder(c *checker) {
+	j := c.lifecycle("main")
+	j.finished(c)
 	at := -1
 	for _, state := range j.states {
 		i := slices.Index(stateNames, state)
 		if i >= 0 && i < at {
-			b.wrong("process and then status", "states in their order", fmt.Sprintf("%q", j.states))
+			c.wrong("process and then status", "states in their order", fmt.Sprintf("%q", j.states))
 		}
 		at = max(at, i)
 	}
 	if j.states[0] == "done" {
-		b.wrong("process and then status", "the states before done", fmt.Sprintf("%q", j.states))
+		c.wrong("process and then status", "the states before done", fmt.Sprintf("%q", j.states))
 	}
 }
 
-func checkProcessReachesDone(b *checker) {
-	j := b.lifecycle("main")
-	state := j.finished(b)
+func checkProcessReachesDone(c *checker) {
+	j := c.lifecycle("main")
+	state := j.finished(c)
 	switch {
 	case state == "done" || state == "delivered":
-	case b.opts.Production && state != "invalid" || b.opts.Wait == 0:
-		b.skipf("the upgrade has not ended, its state is %q: resume the run later, or wait longer", state)
+	case c.opts.Production && state != "invalid" || c.opts.Wait == 0:
+		c.skipf("the upgrade has not ended, its state is %q: resume the run later, or wait longer", state)
 	default:
-		b.wrong("process and then status, again and again for "+b.opts.Wait.String(), "state done",
+		c.wrong("process and then status, again and again for "+c.opts.Wait.String(), "state done",
 			fmt.Sprintf("%q, customer_message %s", j.states, show(j.field("customer_message"))))
 	}
 }
 
-func checkProcessStaysDone(b *checker) {
-	j := b.lifecycle("main")
-	req := j.doneOrStop(b)
+func checkProcessStaysDone(c *checker) {
+	j := c.lifecycle("main")
+	req := j.doneOrStop(c)
 	for range 3 {
-		if v := b.status(req).request()["state"]; v != j.field("state") {
-			b.wrong("status after done", "the state to stay", show(v))
+		if v := c.status(req).request()["state"]; v != j.field("state") {
+			c.wrong("status after done", "the state to stay", show(v))
 		}
 	}
 }
 
-func checkProcessProcessedAt(b *checker) {
-	j := b.lifecycle("main")
-	j.doneOrStop(b)
+func checkProcessProcessedAt(c *checker) {
+	j := c.lifecycle("main")
+	j.doneOrStop(c)
 	at, created := text(j.field("processed_at")), text(j.field("created_at"))
 	if isTime(at) != "" {
-		b.wrong("status in state done", "processed_at as the time the upgrade began", show(j.field("processed_at")))
+		c.wrong("status in state done", "processed_at as the time the upgrade began", show(j.field("processed_at")))
 	}
 	if isTime(created) == "" && at < created {
-		b.wrong("status in state done", "processed_at not before created_at, "+created, at)
+		c.wrong("status in state done", "processed_at not before created_at, "+created, at)
 	}
-	if x, err := time.Parse(time.DateTime, at); err == nil && isTime(created) == "" && b.opts.Resume == nil &&
-		!b.opts.Production {
+	if x, err := time.Parse(time.DateTime, at); err == nil && isTime(created) == "" && c.opts.Resume == nil &&
+		!c.opts.Production {
 		// Both come from one clock and lie within this run: hours apart is a time zone.
 		y, _ := time.Parse(time.DateTime, created)
-		if d := x.Sub(y); d > b.opts.Wait+10*time.Minute && d < 15*time.Hour {
-			b.wrong("status in state done", "processed_at some moments after created_at, "+created, at)
+		if d := x.Sub(y); d > c.opts.Wait+10*time.Minute && d < 15*time.Hour {
+			c.wrong("status in state done", "processed_at some moments after created_at, "+created, at)
 		}
 	}
 }
 
-func checkProcessProcessedAtBegins(b *checker) {
-	j := b.lifecycle("main")
-	j.finished(b)
+func checkProcessProcessedAtBegins(c *checker) {
+	j := c.lifecycle("main")
+	j.finished(c)
 	for _, r := range j.polls {
 		if m := r.request(); m["state"] == "processing" && m["processed_at"] == nil {
-			b.wrong("status in state processing", "processed_at set", "null")
+			c.wrong("status in state processing", "processed_at set", "null")
 		}
 	}
 }
 
-func checkProcessProcessedAtStays(b *checker) {
-	j := b.lifecycle("main")
-	j.doneOrStop(b)
+func checkProcessProcessedAtStays(c *checker) {
+	j := c.lifecycle("main")
+	j.doneOrStop(c)
 	var first any
-	for _, r := range append(slices.Clone(j.polls), b.status(j.req)) {
+	for _, r := range append(slices.Clone(j.polls), c.status(j.req)) {
 		v := r.request()["processed_at"]
 		if first != nil && v != first {
-			b.wrong("status after done", "processed_at as before, "+show(first), show(v))
+			c.wrong("status after done", "processed_at as before, "+show(first), show(v))
 		}
 		if v != nil {
 			first = v
@@ -211,61 +211,61 @@ func checkProcessProcessedAtStays(b *checker) {
 	}
 }
 
-func checkProcessEstimatedTime(b *checker) {
-	j := b.lifecycle("main")
-	j.finished(b)
+func checkProcessEstimatedTime(c *checker) {
+	j := c.lifecycle("main")
+	j.finished(c)
 	for _, r := range j.polls {
 		if v := r.request()["estimated_time"]; v != nil && !estimateForm.MatchString(text(v)) {
-			b.wrong("status in state "+text(r.request()["state"]), "estimated_time as HH:MM or null", show(v))
+			c.wrong("status in state "+text(r.request()["state"]), "estimated_time as HH:MM or null", show(v))
 		}
 	}
 }
 
-func checkProcessStageFollows(b *checker) {
-	j := b.lifecycle("main")
-	j.doneOrStop(b)
+func checkProcessStageFollows(c *checker) {
+	j := c.lifecycle("main")
+	j.doneOrStop(c)
 	if v := j.field("issue_stage"); v == "new" {
-		b.wrong("status in state done", "issue_stage other than new", show(v))
+		c.wrong("status in state done", "issue_stage other than new", show(v))
 	}
 }
 
-func checkProcessDescriptionStays(b *checker) {
-	j := b.lifecycle("main")
-	j.finished(b)
-	if b.opts.Resume != nil {
-		b.skipf("judged by the run that is resumed")
+func checkProcessDescriptionStays(c *checker) {
+	j := c.lifecycle("main")
+	j.finished(c)
+	if c.opts.Resume != nil {
+		c.skipf("judged by the run that is resumed")
 	}
 	for _, key := range []string{"filesize", "postgresql", "compressions"} {
 		for _, r := range j.polls {
 			if x, y := show(j.atUpload.request()[key]), show(r.request()[key]); x != y {
-				b.wrong("status in state "+text(r.request()["state"]), key+" as after the upload, "+x, y)
+				c.wrong("status in state "+text(r.request()["state"]), key+" as after the upload, "+x, y)
 			}
 		}
 	}
 }
 
-func checkProcessTwice(b *checker) {
-	req, _ := b.uploaded()
-	b.mustProcess(req)
-	r := b.api("process", b.way("process"), req.auth())
-	b.stateInvalid(r, b.reasoned(r, "STATE:INVALID"), "draft")
+func checkProcessTwice(c *checker) {
+	req, _ := c.uploaded()
+	c.mustProcess(req)
+	r := c.api("process", c.way("process"), req.auth())
+	c.stateInvalid(r, c.reasoned(r, "STATE:INVALID"), "draft")
 }
 
-func checkProcessNeedsDump(b *checker) {
-	none, empty := b.create(), b.create()
-	b.try(b.composeUpload(empty, []byte{}))
+func checkProcessNeedsDump(c *checker) {
+	none, empty := c.create(), c.create()
+	c.try(c.composeUpload(empty, []byte{}))
 	for _, req := range []request{none, empty} {
-		b.reasoned(b.api("process", b.way("process"), req.auth()), "DUMP:MISSING")
-		b.shows(b.status(req), "a refused process and then status", "state", `"draft"`)
+		c.reasoned(c.api("process", c.way("process"), req.auth()), "DUMP:MISSING")
+		c.shows(c.status(req), "a refused process and then status", "state", `"draft"`)
 	}
 }
 
-func checkProcessSFTPDump(b *checker) {
-	j := b.lifecycle("sftp")
-	j.doneOrStop(b)
+func checkProcessSFTPDump(c *checker) {
+	j := c.lifecycle("sftp")
+	j.doneOrStop(c)
 	u := text(j.field("original_dump_url"))
-	if a := b.fetch(b.reachable(u)); !a.OK() || !a.Is(j.dump) {
-		b.wrong("put over SFTP, process, and original_dump_url", "the dump byte for byte",
+	if a := c.fetch(c.reachable(u)); !a.OK() || !a.Is(j.dump) {
+		c.wrong("put over SFTP, process, and original_dump_url", "the dump byte for byte",
 			a.Summary()+", "+a.Diff(j.dump))
 	}
 }

@@ -35,100 +35,100 @@ func rangeChecks() []check {
 	}
 }
 
-func checkURLsLength(b *checker, _ *lifecycle, _ string, whole raw.Answer) {
+func checkURLsLength(c *checker, _ *lifecycle, _ string, whole raw.Answer) {
 	if whole.Length != whole.Size {
-		b.wrong(whole.What, fmt.Sprintf("Content-Length: %d", whole.Size),
+		c.wrong(whole.What, fmt.Sprintf("Content-Length: %d", whole.Size),
 			fmt.Sprintf("%q", whole.Header.Get("Content-Length")))
 	}
 }
 
-func checkURLsHead(b *checker, _ *lifecycle, u string, whole raw.Answer) {
-	a := b.request("HEAD", u)
+func checkURLsHead(c *checker, _ *lifecycle, u string, whole raw.Answer) {
+	a := c.request("HEAD", u)
 	if a.Status != 200 || a.Length != whole.Size || a.Size != 0 {
-		b.wrong(a.What, fmt.Sprintf("HTTP 200, Content-Length: %d and no body", whole.Size),
+		c.wrong(a.What, fmt.Sprintf("HTTP 200, Content-Length: %d and no body", whole.Size),
 			fmt.Sprintf("HTTP %d, Content-Length: %d, %d bytes", a.Status, a.Length, a.Size))
 	}
 	for _, h := range []string{"Etag", "Last-Modified"} {
 		if a.Header.Get(h) != whole.Header.Get(h) {
-			b.wrong(a.What, h+" as of GET: "+whole.Header.Get(h), fmt.Sprintf("%q", a.Header.Get(h)))
+			c.wrong(a.What, h+" as of GET: "+whole.Header.Get(h), fmt.Sprintf("%q", a.Header.Get(h)))
 		}
 	}
 }
 
-func checkURLsRange(b *checker, _ *lifecycle, u string, whole raw.Answer) {
+func checkURLsRange(c *checker, _ *lifecycle, u string, whole raw.Answer) {
 	from := int(whole.Size) / 4
 	to := min(from+1000, int(whole.Size))
-	b.part(b.fetch(u, "Range", fmt.Sprintf("bytes=%d-%d", from, to-1)), whole.Body, from, to)
-	b.part(b.fetch(u, "Range", "bytes=0-0"), whole.Body, 0, 1)
+	c.part(c.fetch(u, "Range", fmt.Sprintf("bytes=%d-%d", from, to-1)), whole.Body, from, to)
+	c.part(c.fetch(u, "Range", "bytes=0-0"), whole.Body, 0, 1)
 }
 
-func checkURLsRangeRest(b *checker, _ *lifecycle, u string, whole raw.Answer) {
+func checkURLsRangeRest(c *checker, _ *lifecycle, u string, whole raw.Answer) {
 	n := int(whole.Size)
-	b.part(b.fetch(u, "Range", fmt.Sprintf("bytes=%d-", n/2)), whole.Body, n/2, n)
-	b.part(b.fetch(u, "Range", fmt.Sprintf("bytes=%d-%d", n-1, n+1000)), whole.Body, n-1, n)
+	c.part(c.fetch(u, "Range", fmt.Sprintf("bytes=%d-", n/2)), whole.Body, n/2, n)
+	c.part(c.fetch(u, "Range", fmt.Sprintf("bytes=%d-%d", n-1, n+1000)), whole.Body, n-1, n)
 }
 
-func checkURLsRangeLast(b *checker, _ *lifecycle, u string, whole raw.Answer) {
+func checkURLsRangeLast(c *checker, _ *lifecycle, u string, whole raw.Answer) {
 	n := int(whole.Size)
 	last := min(100, n)
-	b.part(b.fetch(u, "Range", fmt.Sprintf("bytes=-%d", last)), whole.Body, n-last, n)
+	c.part(c.fetch(u, "Range", fmt.Sprintf("bytes=-%d", last)), whole.Body, n-last, n)
 }
 
-func checkURLsRangeBehind(b *checker, _ *lifecycle, u string, whole raw.Answer) {
-	a := b.fetch(u, "Range", fmt.Sprintf("bytes=%d-", whole.Size))
+func checkURLsRangeBehind(c *checker, _ *lifecycle, u string, whole raw.Answer) {
+	a := c.fetch(u, "Range", fmt.Sprintf("bytes=%d-", whole.Size))
 	if a.Status != http.StatusRequestedRangeNotSatisfiable {
-		b.wrong(a.What, "HTTP 416", fmt.Sprintf("HTTP %d, %d bytes", a.Status, a.Size))
+		c.wrong(a.What, "HTTP 416", fmt.Sprintf("HTTP %d, %d bytes", a.Status, a.Size))
 	}
 }
 
-func checkURLsETag(b *checker, _ *lifecycle, u string, whole raw.Answer) {
+func checkURLsETag(c *checker, _ *lifecycle, u string, whole raw.Answer) {
 	tag := whole.Header.Get("Etag")
 	if len(tag) < 3 || !strings.HasSuffix(tag, `"`) || !strings.HasPrefix(strings.TrimPrefix(tag, "W/"), `"`) {
-		b.wrong(whole.What, "an ETag in quotes", fmt.Sprintf("%q", tag))
+		c.wrong(whole.What, "an ETag in quotes", fmt.Sprintf("%q", tag))
 	}
-	if again := b.fetch(u).Header.Get("Etag"); again != tag {
-		b.wrong(whole.What+" again", "the ETag "+tag, again)
+	if again := c.fetch(u).Header.Get("Etag"); again != tag {
+		c.wrong(whole.What+" again", "the ETag "+tag, again)
 	}
 }
 
-func checkURLsLastModified(b *checker, _ *lifecycle, u string, whole raw.Answer) {
+func checkURLsLastModified(c *checker, _ *lifecycle, u string, whole raw.Answer) {
 	at := whole.Header.Get("Last-Modified")
 	if _, err := http.ParseTime(at); err != nil {
-		b.wrong(whole.What, "Last-Modified", fmt.Sprintf("%q", at))
+		c.wrong(whole.What, "Last-Modified", fmt.Sprintf("%q", at))
 	}
-	if again := b.fetch(u).Header.Get("Last-Modified"); again != at {
-		b.wrong(whole.What+" again", "Last-Modified "+at, again)
+	if again := c.fetch(u).Header.Get("Last-Modified"); again != at {
+		c.wrong(whole.What+" again", "Last-Modified "+at, again)
 	}
 }
 
-func checkURLsIfRange(b *checker, _ *lifecycle, u string, whole raw.Answer) {
+func checkURLsIfRange(c *checker, _ *lifecycle, u string, whole raw.Answer) {
 	tag := whole.Header.Get("Etag")
 	if strings.HasPrefix(tag, "W/") {
 		tag = whole.Header.Get("Last-Modified") // a weak tag can't stand in If-Range
 	}
 	if tag == "" {
-		b.blocked("urls/etag", "there is no ETag")
+		c.blocked("urls/etag", "there is no ETag")
 	}
-	b.part(b.fetch(u, "Range", "bytes=1-", "If-Range", tag), whole.Body, 1, int(whole.Size))
-	a := b.fetch(u, "Range", "bytes=1-", "If-Range", `"another"`)
+	c.part(c.fetch(u, "Range", "bytes=1-", "If-Range", tag), whole.Body, 1, int(whole.Size))
+	a := c.fetch(u, "Range", "bytes=1-", "If-Range", `"another"`)
 	if a.Status != 200 || !a.Is(whole.Body) {
-		b.wrong(a.What, "HTTP 200 and the whole file", fmt.Sprintf("HTTP %d, %d bytes", a.Status, a.Size))
+		c.wrong(a.What, "HTTP 200 and the whole file", fmt.Sprintf("HTTP %d, %d bytes", a.Status, a.Size))
 	}
 }
 
-func checkURLsContentDisposition(b *checker, j *lifecycle, u string, whole raw.Answer) {
+func checkURLsContentDisposition(c *checker, j *lifecycle, u string, whole raw.Answer) {
 	name, got := dispositionName(whole)
 	want := j.req.filename()
-	if name != want && (u == b.reachable(text(j.field("original_dump_url"))) || name == "") {
-		b.wrong(whole.What, "Content-Disposition with a filename such as "+want, fmt.Sprintf("%q", got))
+	if name != want && (u == c.reachable(text(j.field("original_dump_url"))) || name == "") {
+		c.wrong(whole.What, "Content-Disposition with a filename such as "+want, fmt.Sprintf("%q", got))
 	}
 }
 
-func checkURLsUpgradedFilename(b *checker, j *lifecycle, u string, whole raw.Answer) {
+func checkURLsUpgradedFilename(c *checker, j *lifecycle, u string, whole raw.Answer) {
 	name, got := dispositionName(whole)
 	want := upgradedName(j.req.filename(), j.field("filestore") == true)
-	if name != want && u == b.reachable(text(j.field("upgraded_dump_url"))) {
-		b.wrong(whole.What, "Content-Disposition with the filename "+want, fmt.Sprintf("%q", got))
+	if name != want && u == c.reachable(text(j.field("upgraded_dump_url"))) {
+		c.wrong(whole.What, "Content-Disposition with the filename "+want, fmt.Sprintf("%q", got))
 	}
 }
 

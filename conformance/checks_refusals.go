@@ -54,190 +54,190 @@ func createRefusalChecks() []check {
 		checks = append(checks,
 			check{id: "create/requires-" + name, rows: rows("3.1"), evidence: EvidenceDocumented, gentle: true,
 				says: "create without " + name + " is refused.",
-				run:  func(b *checker) { checkCreateRequires(b, name) }},
+				run:  func(c *checker) { checkCreateRequires(c, name) }},
 			check{id: "create/missing-" + name, rows: rows("2"), evidence: EvidenceAssumed,
 				says: name + " absent or empty is refused with " + strings.ToUpper(name) + ":MISSING.",
-				run:  func(b *checker) { checkCreateMissing(b, name) }})
+				run:  func(c *checker) { checkCreateMissing(c, name) }})
 	}
 	return checks
 }
 
-func checkCreateTargetInvalid(b *checker) {
-	r := b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
-	f := b.reasoned(r, "TARGET:INVALID")
-	b.hasKey(r, f, "value", "5.0")
-	b.hasKey(r, f, "message", `Invalid value "5.0"`)
-	b.reasonsExactly(r, "TARGET:INVALID")
+func checkCreateTargetInvalid(c *checker) {
+	r := c.api("create", c.way("create"), c.createParams().set("target", "5.0"))
+	f := c.reasoned(r, "TARGET:INVALID")
+	c.hasKey(r, f, "value", "5.0")
+	c.hasKey(r, f, "message", `Invalid value "5.0"`)
+	c.reasonsExactly(r, "TARGET:INVALID")
 }
 
-func checkCreateTargetExpected(b *checker) {
-	r := b.api("create", b.way("create"), b.createParams().set("target", "5.0"))
-	f := b.reasoned(r, "TARGET:INVALID")
+func checkCreateTargetExpected(c *checker) {
+	r := c.api("create", c.way("create"), c.createParams().set("target", "5.0"))
+	f := c.reasoned(r, "TARGET:INVALID")
 	list, ok := f["expected"].([]any)
 	if !ok || len(list) == 0 {
-		b.wrong(r.What, "expected as a list of targets", show(f["expected"]))
+		c.wrong(r.What, "expected as a list of targets", show(f["expected"]))
 	}
 	var targets []string
 	for _, v := range list {
 		s, ok := v.(string)
 		if !ok || !regexp.MustCompile(`^(saas-)?\d+\.\d+$`).MatchString(strings.ReplaceAll(s, "~", "-")) {
-			b.wrong(r.What, "expected as a list of version strings", show(list))
+			c.wrong(r.What, "expected as a list of version strings", show(list))
 		}
 		targets = append(targets, s)
 	}
 	if !slices.IsSortedFunc(targets, compareRows) || len(slices.Compact(slices.Clone(targets))) != len(targets) {
-		b.wrong(r.What, "expected in the order of versions, each once", show(list))
+		c.wrong(r.What, "expected in the order of versions, each once", show(list))
 	}
 	if problem := documentedTargets(targets); problem != "" {
-		b.wrong(r.What, problem, show(list))
+		c.wrong(r.What, problem, show(list))
 	}
 }
 
-func checkCreateTargetExact(b *checker) {
+func checkCreateTargetExact(c *checker) {
 	near := []string{"99.0", "latest", "master"}
-	if b.learned.targets != nil {
-		t := b.learned.targets[len(b.learned.targets)-1]
+	if c.learned.targets != nil {
+		t := c.learned.targets[len(c.learned.targets)-1]
 		near = append(near, strings.TrimSuffix(t, ".0"), t+".0", t+"x", "v"+t, "1"+t)
 		near = append(near, releases...)
 	}
-	if b.opts.Production {
+	if c.opts.Production {
 		near = near[:1]
 	}
 	for _, target := range near {
-		if slices.Contains(b.learned.targets, target) {
+		if slices.Contains(c.learned.targets, target) {
 			continue
 		}
-		r := b.api("create", b.way("create"), b.createParams().set("target", target))
-		b.readRequest(r, nil)
-		f := b.reasoned(r, "TARGET:INVALID")
-		b.hasKey(r, f, "value", target)
+		r := c.api("create", c.way("create"), c.createParams().set("target", target))
+		c.readRequest(r, nil)
+		f := c.reasoned(r, "TARGET:INVALID")
+		c.hasKey(r, f, "value", target)
 	}
 }
 
-func checkCreateContractUnknown(b *checker) {
-	r := b.api("create", b.way("create"), b.createParams().set("contract", b.target.UnknownContract))
-	b.readRequest(r, nil)
-	f := b.reasoned(r, "CONTRACT:NOT_FOUND")
-	b.hasKey(r, f, "code", b.target.UnknownContract)
-	b.hasKey(r, f, "message", "Can not find contract "+b.target.UnknownContract)
-	b.reasonsExactly(r, "CONTRACT:NOT_FOUND")
+func checkCreateContractUnknown(c *checker) {
+	r := c.api("create", c.way("create"), c.createParams().set("contract", c.target.UnknownContract))
+	c.readRequest(r, nil)
+	f := c.reasoned(r, "CONTRACT:NOT_FOUND")
+	c.hasKey(r, f, "code", c.target.UnknownContract)
+	c.hasKey(r, f, "message", "Can not find contract "+c.target.UnknownContract)
+	c.reasonsExactly(r, "CONTRACT:NOT_FOUND")
 }
 
-func checkCreateAllProblems(b *checker) {
-	r := b.object(b.api("create", b.way("create"),
-		b.createParams().set("target", "5.0").set("contract", b.target.UnknownContract)))
+func checkCreateAllProblems(c *checker) {
+	r := c.object(c.api("create", c.way("create"),
+		c.createParams().set("target", "5.0").set("contract", c.target.UnknownContract)))
 	var reasons []string
 	for _, f := range r.failures() {
 		reasons = append(reasons, f.reason())
 	}
 	slices.Sort(reasons)
 	if want := []string{"CONTRACT:NOT_FOUND", "TARGET:INVALID"}; !slices.Equal(reasons, want) {
-		b.wrong(r.What, fmt.Sprintf("two failures, %v", want), r.Summary())
+		c.wrong(r.What, fmt.Sprintf("two failures, %v", want), r.Summary())
 	}
 }
 
-func checkCreateAllProblemsCounted(b *checker) {
-	usual := b.createParams()
+func checkCreateAllProblemsCounted(c *checker) {
+	usual := c.createParams()
 	cases := []problems{
 		{params: nil, least: 5},
-		{params: usual.without("email", "filename").set("target", "5.0").set("contract", b.target.UnknownContract),
+		{params: usual.without("email", "filename").set("target", "5.0").set("contract", c.target.UnknownContract),
 			least: 4, reasons: []string{"TARGET:INVALID", "CONTRACT:NOT_FOUND"}},
 		{params: usual.without("email", "aim"), least: 2},
 		{params: usual.without("email").set("target", "5.0"), least: 2, reasons: []string{"TARGET:INVALID"}},
-		{params: usual.without("filename").set("contract", b.target.UnknownContract), least: 2,
+		{params: usual.without("filename").set("contract", c.target.UnknownContract), least: 2,
 			reasons: []string{"CONTRACT:NOT_FOUND"}},
 		{params: usual.without("target").set("aim", "prod"), least: 2},
 	}
-	if b.opts.Production {
+	if c.opts.Production {
 		cases = cases[:2]
 	}
-	for _, c := range cases {
-		r := b.api("create", b.way("create"), c.params)
-		b.readRequest(r, nil)
-		b.counted(r, c)
+	for _, p := range cases {
+		r := c.api("create", c.way("create"), p.params)
+		c.readRequest(r, nil)
+		c.counted(r, p)
 	}
 }
 
-func checkCreateAllProblemsAssumed(b *checker) {
-	p := params{"contract", b.target.UnknownContract, "target", "5.0", "aim", "prod", "email", "john"}
-	r := b.object(b.api("create", b.way("create"), p))
-	for _, r := range []reply{r, b.object(b.api("create", b.way("create"), nil))} {
+func checkCreateAllProblemsAssumed(c *checker) {
+	p := params{"contract", c.target.UnknownContract, "target", "5.0", "aim", "prod", "email", "john"}
+	r := c.object(c.api("create", c.way("create"), p))
+	for _, r := range []reply{r, c.object(c.api("create", c.way("create"), nil))} {
 		if n := len(r.failures()); n != 5 {
-			b.wrong(r.What, "five failures, one for each parameter", r.Summary())
+			c.wrong(r.What, "five failures, one for each parameter", r.Summary())
 		}
 	}
 }
 
-func checkCreateAimChecked(b *checker) {
+func checkCreateAimChecked(c *checker) {
 	for _, aim := range []string{"prod", "tests", "preview"} {
-		r := b.api("create", b.way("create"), b.createParams().set("aim", aim))
-		b.readRequest(r, nil)
-		b.refusal(r, "the aim is neither test nor production")
+		r := c.api("create", c.way("create"), c.createParams().set("aim", aim))
+		c.readRequest(r, nil)
+		c.refusal(r, "the aim is neither test nor production")
 	}
 }
 
-func checkCreateAimInvalid(b *checker) {
-	r := b.api("create", b.way("create"), b.createParams().set("aim", "prod"))
-	f := b.reasoned(r, "AIM:INVALID")
-	b.hasKey(r, f, "value", "prod")
-	b.hasKey(r, f, "message", `Invalid value "prod"`)
+func checkCreateAimInvalid(c *checker) {
+	r := c.api("create", c.way("create"), c.createParams().set("aim", "prod"))
+	f := c.reasoned(r, "AIM:INVALID")
+	c.hasKey(r, f, "value", "prod")
+	c.hasKey(r, f, "message", `Invalid value "prod"`)
 	if got := show(f["expected"]); got != `["test","production"]` && got != `["production","test"]` {
-		b.wrong(r.What, `expected ["test","production"]`, got)
+		c.wrong(r.What, `expected ["test","production"]`, got)
 	}
 }
 
-func checkCreateEmailInvalid(b *checker) {
+func checkCreateEmailInvalid(c *checker) {
 	for _, email := range []string{"john", "john@", "@example.com", "a b@example.com"} {
-		r := b.api("create", b.way("create"), b.createParams().set("email", email))
-		b.readRequest(r, nil)
-		f := b.reasoned(r, "EMAIL:INVALID")
-		b.hasKey(r, f, "value", email)
-		b.hasKey(r, f, "message", fmt.Sprintf("Invalid value %q", email))
+		r := c.api("create", c.way("create"), c.createParams().set("email", email))
+		c.readRequest(r, nil)
+		f := c.reasoned(r, "EMAIL:INVALID")
+		c.hasKey(r, f, "value", email)
+		c.hasKey(r, f, "message", fmt.Sprintf("Invalid value %q", email))
 	}
 }
 
-func checkCreateEmailBlank(b *checker) {
+func checkCreateEmailBlank(c *checker) {
 	for _, email := range []string{" john.doe@example.com", "john.doe@example.com "} {
-		p := b.createParams().set("email", email)
-		r := b.accepted(b.api("create", b.way("create"), p))
-		b.readRequest(r, p)
+		p := c.createParams().set("email", email)
+		r := c.accepted(c.api("create", c.way("create"), p))
+		c.readRequest(r, p)
 	}
 }
 
-func checkCreateFilenameInvalid(b *checker) {
+func checkCreateFilenameInvalid(c *checker) {
 	for _, name := range []string{".", "..", strings.Repeat("n", 256), "a/b.dump", "../b.dump", `a\b.dump`, "a\x00b",
 		"a\nb", "a\x7fb", "a\x1bb"} {
-		r := b.api("create", b.way("create"), b.createParams().set("filename", name))
-		b.readRequest(r, nil)
-		f := b.reasoned(r, "FILENAME:INVALID")
-		b.hasKey(r, f, "value", name)
+		r := c.api("create", c.way("create"), c.createParams().set("filename", name))
+		c.readRequest(r, nil)
+		f := c.reasoned(r, "FILENAME:INVALID")
+		c.hasKey(r, f, "value", name)
 	}
-	p := b.createParams().set("filename", strings.Repeat("n", 250)+".dump")
-	b.readRequest(b.accepted(b.api("create", b.way("create"), p)), p)
+	p := c.createParams().set("filename", strings.Repeat("n", 250)+".dump")
+	c.readRequest(c.accepted(c.api("create", c.way("create"), p)), p)
 }
 
-func checkCreateTimezoneInvalid(b *checker) {
+func checkCreateTimezoneInvalid(c *checker) {
 	for _, zone := range []string{"Mars/Olympus", "../../etc/passwd"} {
-		r := b.api("create", b.way("create"), b.createParams().with("timezone", zone))
-		b.readRequest(r, nil)
-		b.hasKey(r, b.reasoned(r, "TIMEZONE:INVALID"), "value", zone)
+		r := c.api("create", c.way("create"), c.createParams().with("timezone", zone))
+		c.readRequest(r, nil)
+		c.hasKey(r, c.reasoned(r, "TIMEZONE:INVALID"), "value", zone)
 	}
 }
 
-func checkCreateRequires(b *checker, name string) {
-	r := b.api("create", b.way("create"), b.createParams().without(name))
-	b.readRequest(r, nil)
-	b.refusal(r, name+" is required")
+func checkCreateRequires(c *checker, name string) {
+	r := c.api("create", c.way("create"), c.createParams().without(name))
+	c.readRequest(r, nil)
+	c.refusal(r, name+" is required")
 }
 
-func checkCreateMissing(b *checker, name string) {
-	for _, p := range []params{b.createParams().without(name), b.createParams().set(name, "")} {
-		r := b.api("create", b.way("create"), p)
-		b.readRequest(r, nil)
+func checkCreateMissing(c *checker, name string) {
+	for _, p := range []params{c.createParams().without(name), c.createParams().set(name, "")} {
+		r := c.api("create", c.way("create"), p)
+		c.readRequest(r, nil)
 		if !r.refused() {
-			b.blocked("create/requires-"+name, "create without %s is not refused", name)
+			c.blocked("create/requires-"+name, "create without %s is not refused", name)
 		}
-		b.missing(r, name)
+		c.missing(r, name)
 	}
 }
 
@@ -254,31 +254,31 @@ type problems struct {
 }
 
 // counted ends the check unless the reply has a failure for each problem.
-func (b *checker) counted(r reply, p problems) {
-	b.object(r)
+func (c *checker) counted(r reply, p problems) {
+	c.object(r)
 	if n := len(r.failures()); n < p.least {
-		b.wrong(r.What, fmt.Sprintf("%d failures, one object for each problem", p.least),
+		c.wrong(r.What, fmt.Sprintf("%d failures, one object for each problem", p.least),
 			fmt.Sprintf("%d: %s", n, r.Summary()))
 	}
 	for _, reason := range p.reasons {
-		b.reasoned(r, reason)
+		c.reasoned(r, reason)
 	}
 }
 
 // missing ends the check unless the reply is exactly <NAME>:MISSING with its message.
-func (b *checker) missing(r reply, names ...string) {
+func (c *checker) missing(r reply, names ...string) {
 	var want []string
 	for _, name := range names {
 		want = append(want, strings.ToUpper(name)+":MISSING")
-		f := b.reasoned(r, strings.ToUpper(name)+":MISSING")
-		b.hasKey(r, f, "message", fmt.Sprintf("Missing parameter %q", name))
+		f := c.reasoned(r, strings.ToUpper(name)+":MISSING")
+		c.hasKey(r, f, "message", fmt.Sprintf("Missing parameter %q", name))
 	}
-	b.reasonsExactly(r, want...)
+	c.reasonsExactly(r, want...)
 }
 
 // reasonsExactly ends the check unless the failures have exactly these reasons, in any order.
-func (b *checker) reasonsExactly(r reply, want ...string) {
-	b.object(r)
+func (c *checker) reasonsExactly(r reply, want ...string) {
+	c.object(r)
 	var got []string
 	for _, f := range r.failures() {
 		got = append(got, f.reason())
@@ -286,7 +286,7 @@ func (b *checker) reasonsExactly(r reply, want ...string) {
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		b.wrong(r.What, fmt.Sprintf("failures with the reasons %v", want), r.Summary())
+		c.wrong(r.What, fmt.Sprintf("failures with the reasons %v", want), r.Summary())
 	}
 }
 

@@ -15,63 +15,63 @@ type keyWay struct {
 	id, row  string
 	evidence Evidence
 	says     string
-	call     func(b *checker, auth params, keys string) raw.Call
+	call     func(c *checker, auth params, keys string) raw.Call
 }
 
 // keyWays are the ways of passing ssh_keys.
 var keyWays = []keyWay{
 	{"keys-file", "5.1", EvidenceDocumented, "ssh_keys may be a multipart file, with request and key in the query.",
-		func(b *checker, auth params, keys string) raw.Call { return b.composeAccess(auth, keys) }},
+		func(c *checker, auth params, keys string) raw.Call { return c.composeAccess(auth, keys) }},
 	{"keys-file-and-fields", "5.1", EvidenceDocumented,
 		"ssh_keys may be a multipart file beside the fields request and key.",
-		func(b *checker, auth params, keys string) raw.Call {
-			c := raw.Call{Method: "POST", URL: b.methodURL("request_sftp_access"),
+		func(c *checker, auth params, keys string) raw.Call {
+			call := raw.Call{Method: "POST", URL: c.methodURL("request_sftp_access"),
 				What: "POST request_sftp_access " + auth.String() + " with ssh_keys as a file, all multipart"}
-			c.ContentType, c.Body = multipartBody(auth,
+			call.ContentType, call.Body = multipartBody(auth,
 				&filePart{field: "ssh_keys", filename: "id.pub", ctype: "application/octet-stream",
 					data: []byte(keys)})
-			return c
+			return call
 		}},
 	{"keys-multipart-field", "5.1", EvidenceObserved, "ssh_keys may be a plain multipart field.",
-		func(b *checker, auth params, keys string) raw.Call {
-			return b.compose("request_sftp_access", byMultipart, auth.with("ssh_keys", keys))
+		func(c *checker, auth params, keys string) raw.Call {
+			return c.compose("request_sftp_access", byMultipart, auth.with("ssh_keys", keys))
 		}},
 	{"keys-form", "5.1", EvidenceObserved, "ssh_keys may be a form field.",
-		func(b *checker, auth params, keys string) raw.Call {
-			return b.compose("request_sftp_access", byForm, auth.with("ssh_keys", keys))
+		func(c *checker, auth params, keys string) raw.Call {
+			return c.compose("request_sftp_access", byForm, auth.with("ssh_keys", keys))
 		}},
 	{"keys-query", "5.1", EvidenceDocumentedLater, "ssh_keys may stand in the query.",
-		func(b *checker, auth params, keys string) raw.Call {
-			return b.compose("request_sftp_access", byQuery, auth.with("ssh_keys", keys))
+		func(c *checker, auth params, keys string) raw.Call {
+			return c.compose("request_sftp_access", byQuery, auth.with("ssh_keys", keys))
 		}},
 	{"keys-get-body", "1.2", EvidenceDocumentedLater, "ssh_keys, request and key may be an urlencoded body of a GET.",
-		func(b *checker, auth params, keys string) raw.Call {
-			return b.compose("request_sftp_access", byGetBody, auth.with("ssh_keys", keys))
+		func(c *checker, auth params, keys string) raw.Call {
+			return c.compose("request_sftp_access", byGetBody, auth.with("ssh_keys", keys))
 		}},
 }
 
 // opens ends the check unless the answer to c gives an access that key opens.
-func (b *checker) opens(req request, c raw.Call, key ssh.Signer) {
-	b.opensWith(req, c.What, readReply(b.must(c)), key)
+func (c *checker) opens(req request, call raw.Call, key ssh.Signer) {
+	c.opensWith(req, call.What, readReply(c.must(call)), key)
 }
 
-func (b *checker) opensWith(req request, sent string, r reply, key ssh.Signer) {
-	a, ok := b.readAccess(b.accepted(r), req)
+func (c *checker) opensWith(req request, sent string, r reply, key ssh.Signer) {
+	a, ok := c.readAccess(c.accepted(r), req)
 	if !ok {
-		b.wrong(sent, "hostname and sftp_port", r.Summary())
+		c.wrong(sent, "hostname and sftp_port", r.Summary())
 	}
-	conn := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login with the key sent"})
-	b.reached(a.addr(), conn)
+	conn := c.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login with the key sent"})
+	c.reached(a.addr(), conn)
 	if !conn.Login.OK {
-		b.wrong(sent+" and then a login with the "+key.PublicKey().Type()+" key",
+		c.wrong(sent+" and then a login with the "+key.PublicKey().Type()+" key",
 			"the server to let "+a.user+" in at "+a.addr(), conn.Login.Err)
 	}
 }
 
 // accessReply is the answer to request_sftp_access for a draft, in the documented way.
-func (b *checker) accessReply() (request, reply) {
-	req := b.draft()
-	return req, b.accepted(readReply(b.must(b.composeAccess(req.auth(), raw.KeyLine(raw.NewKey("ed25519"))+"\n"))))
+func (c *checker) accessReply() (request, reply) {
+	req := c.draft()
+	return req, c.accepted(readReply(c.must(c.composeAccess(req.auth(), raw.KeyLine(raw.NewKey("ed25519"))+"\n"))))
 }
 
 // answerKey makes the check of one key of the answer; judge says what is wanted in place of a wrong value.
@@ -79,10 +79,10 @@ func answerKey(name, row string, evidence Evidence, says string,
 	judge func(v any, req request, m map[string]any) string) check {
 	return check{id: "sftp-access/" + strings.ReplaceAll(name, "_", "-"), rows: rows("5.4", row), evidence: evidence,
 		says: says, needs: needsSFTP, gentle: evidence != EvidenceAssumed,
-		run: func(b *checker) {
-			req, r := b.accessReply()
+		run: func(c *checker) {
+			req, r := c.accessReply()
 			if want := judge(r.request()[name], req, r.request()); want != "" {
-				b.wrong(r.What, name+" "+want, show(r.request()[name]))
+				c.wrong(r.What, name+" "+want, show(r.request()[name]))
 			}
 		}}
 }
@@ -151,26 +151,26 @@ func sftpAccessChecks() []check {
 	for _, w := range keyWays {
 		checks = append(checks, check{id: "sftp-access/" + w.id, rows: rows(w.row), evidence: w.evidence, says: w.says,
 			needs: needsSFTP,
-			run:   func(b *checker) { checkSFTPAccessKeyWay(b, w) }})
+			run:   func(c *checker) { checkSFTPAccessKeyWay(c, w) }})
 	}
 	for _, kind := range []string{"rsa", "ecdsa", "ed25519"} {
 		checks = append(checks, check{id: "sftp/login-" + kind, rows: rows("5.2", "5.10"),
 			evidence: EvidenceDocumented, needs: needsSFTP, gentle: kind == "ed25519",
 			says: "A listed " + kind + " key opens the share.",
-			run:  func(b *checker) { checkSFTPLogin(b, kind) }})
+			run:  func(c *checker) { checkSFTPLogin(c, kind) }})
 	}
 	return checks
 }
 
-func checkSFTPAccessAnswer(b *checker) {
-	_, r := b.accessReply()
+func checkSFTPAccessAnswer(c *checker) {
+	_, r := c.accessReply()
 	m := r.request()
 	if m == nil {
-		b.wrong(r.What, "the object request", r.Summary())
+		c.wrong(r.What, "the object request", r.Summary())
 	}
 	for _, key := range []string{"hostname", "sftp_port", "sftp_user", "shared_file", "request_id", "sample_command"} {
 		if _, there := m[key]; !there {
-			b.wrong(r.What, "the key "+key, "a request without it: "+show(m))
+			c.wrong(r.What, "the key "+key, "a request without it: "+show(m))
 		}
 	}
 }
@@ -218,134 +218,134 @@ func checkSFTPAccessSampleCommand(v any, _ request, m map[string]any) string {
 	return ""
 }
 
-func checkSFTPAccessNumberTypes(b *checker) {
-	_, r := b.accessReply()
+func checkSFTPAccessNumberTypes(c *checker) {
+	_, r := c.accessReply()
 	for _, key := range []string{"sftp_port", "request_id"} {
 		if v := r.request()[key]; !isInteger(v) {
-			b.wrong(r.What, key+" as an integer", show(v))
+			c.wrong(r.What, key+" as an integer", show(v))
 		}
 	}
 }
 
-func checkSFTPAccessRequiresKeys(b *checker) {
-	r := b.api("request_sftp_access", byPostQuery, b.create().auth())
-	b.refusal(r, "ssh_keys is required")
+func checkSFTPAccessRequiresKeys(c *checker) {
+	r := c.api("request_sftp_access", byPostQuery, c.create().auth())
+	c.refusal(r, "ssh_keys is required")
 }
 
-func checkSFTPAccessMissingKeys(b *checker) {
-	req := b.create()
-	b.missing(b.api("request_sftp_access", byPostQuery, req.auth()), "ssh_keys")
-	b.missing(b.api("request_sftp_access", byForm, req.auth().with("ssh_keys", "")), "ssh_keys")
+func checkSFTPAccessMissingKeys(c *checker) {
+	req := c.create()
+	c.missing(c.api("request_sftp_access", byPostQuery, req.auth()), "ssh_keys")
+	c.missing(c.api("request_sftp_access", byForm, req.auth().with("ssh_keys", "")), "ssh_keys")
 }
 
-func checkSFTPAccessKeysInvalid(b *checker) {
-	req := b.create()
+func checkSFTPAccessKeysInvalid(c *checker) {
+	req := c.create()
 	long := strings.Repeat("x", 100)
 	for _, line := range []string{"not a key", "ssh-ed25519 AAAA", long} {
-		r := readReply(b.must(b.composeAccess(req.auth(),
+		r := readReply(c.must(c.composeAccess(req.auth(),
 			"# keys\n"+raw.KeyLine(raw.NewKey("ed25519"))+"\n"+line+"\n")))
-		f := b.reasoned(r, "SSH_KEYS:INVALID")
+		f := c.reasoned(r, "SSH_KEYS:INVALID")
 		value := text(f["value"])
 		if number(f["line"]) != "3" || !strings.HasPrefix(value, line[:min(len(line), 79)]) ||
 			len([]rune(value)) > 81 {
-			b.wrong(fmt.Sprintf("request_sftp_access with the third line %.20q…", line),
+			c.wrong(fmt.Sprintf("request_sftp_access with the third line %.20q…", line),
 				"SSH_KEYS:INVALID with line 3 and the value", show(map[string]any(f)))
 		}
 	}
-	r := readReply(b.must(b.composeAccess(req.auth(), "# no key at all\n\n")))
-	b.reasoned(r, "SSH_KEYS:INVALID")
+	r := readReply(c.must(c.composeAccess(req.auth(), "# no key at all\n\n")))
+	c.reasoned(r, "SSH_KEYS:INVALID")
 }
 
-func checkSFTPAccessKeysWithComments(b *checker) {
-	req, key := b.create(), raw.NewKey("ed25519")
-	b.opens(req, b.composeAccess(req.auth(), "# my keys\n\n"+raw.KeyLine(key)+"\n\n# end\n"), key)
+func checkSFTPAccessKeysWithComments(c *checker) {
+	req, key := c.create(), raw.NewKey("ed25519")
+	c.opens(req, c.composeAccess(req.auth(), "# my keys\n\n"+raw.KeyLine(key)+"\n\n# end\n"), key)
 }
 
-func checkSFTPAccessNoKeyInComments(b *checker) {
-	req, key, out := b.create(), raw.NewKey("ed25519"), raw.NewKey("ed25519")
-	c := b.composeAccess(req.auth(), "#"+raw.KeyLine(out)+"\n"+raw.KeyLine(key)+"\n# "+raw.KeyLine(out)+"\n")
-	b.opens(req, c, key)
-	a, _ := b.readAccess(b.accepted(readReply(b.must(c))), req)
-	b.entrance(a, a.user, out, "a key in a comment", false)
+func checkSFTPAccessNoKeyInComments(c *checker) {
+	req, key, out := c.create(), raw.NewKey("ed25519"), raw.NewKey("ed25519")
+	call := c.composeAccess(req.auth(), "#"+raw.KeyLine(out)+"\n"+raw.KeyLine(key)+"\n# "+raw.KeyLine(out)+"\n")
+	c.opens(req, call, key)
+	a, _ := c.readAccess(c.accepted(readReply(c.must(call))), req)
+	c.entrance(a, a.user, out, "a key in a comment", false)
 }
 
-func checkSFTPAccessSeveralKeys(b *checker) {
-	req := b.create()
+func checkSFTPAccessSeveralKeys(c *checker) {
+	req := c.create()
 	keys := []ssh.Signer{raw.NewKey("ed25519"), raw.NewKey("ecdsa"), raw.NewKey("ed25519")}
-	c := b.composeAccess(req.auth(), raw.KeyLine(keys[0])+"\n"+raw.KeyLine(keys[1])+"\n"+raw.KeyLine(keys[2])+"\n")
-	c.What += ", three of them"
+	call := c.composeAccess(req.auth(), raw.KeyLine(keys[0])+"\n"+raw.KeyLine(keys[1])+"\n"+raw.KeyLine(keys[2])+"\n")
+	call.What += ", three of them"
 	for _, k := range keys {
-		b.opens(req, c, k)
+		c.opens(req, call, k)
 	}
 }
 
-func checkSFTPAccessKeysCRLF(b *checker) {
-	req, one, two := b.create(), raw.NewKey("ed25519"), raw.NewKey("ed25519")
+func checkSFTPAccessKeysCRLF(c *checker) {
+	req, one, two := c.create(), raw.NewKey("ed25519"), raw.NewKey("ed25519")
 	bare := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(two.PublicKey())))
-	c := b.composeAccess(req.auth(), "# keys\r\n"+raw.KeyLine(one)+" with spaces\r\n"+bare)
-	b.opens(req, c, one)
-	b.opens(req, c, two)
+	call := c.composeAccess(req.auth(), "# keys\r\n"+raw.KeyLine(one)+" with spaces\r\n"+bare)
+	c.opens(req, call, one)
+	c.opens(req, call, two)
 }
 
-func checkSFTPAccessReplacesKeys(b *checker) {
-	req, first, second := b.create(), raw.NewKey("ed25519"), raw.NewKey("ed25519")
-	b.access(req, first)
-	a := b.access(req, second)
-	b.entrance(a, a.user, second, "a key of the second call", true)
-	b.entrance(a, a.user, first, "a key of the first call", false)
+func checkSFTPAccessReplacesKeys(c *checker) {
+	req, first, second := c.create(), raw.NewKey("ed25519"), raw.NewKey("ed25519")
+	c.access(req, first)
+	a := c.access(req, second)
+	c.entrance(a, a.user, second, "a key of the second call", true)
+	c.entrance(a, a.user, first, "a key of the first call", false)
 }
 
-func checkSFTPAccessOnlyDraftAndDone(b *checker) {
+func checkSFTPAccessOnlyDraftAndDone(c *checker) {
 	var r reply
-	b.whileUpgrading(func(request) {}, func(req request) {
-		r = readReply(b.must(b.composeAccess(req.auth(), raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
+	c.whileUpgrading(func(request) {}, func(req request) {
+		r = readReply(c.must(c.composeAccess(req.auth(), raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
 	})
 	if !r.refused() {
-		b.wrong("request_sftp_access while the upgrade goes on", "a failure", r.Summary())
+		c.wrong("request_sftp_access while the upgrade goes on", "a failure", r.Summary())
 	}
 }
 
-func checkSFTPAccessStateInvalid(b *checker) {
+func checkSFTPAccessStateInvalid(c *checker) {
 	var r reply
-	b.whileUpgrading(func(request) {}, func(req request) {
-		r = readReply(b.must(b.composeAccess(req.auth(), raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
+	c.whileUpgrading(func(request) {}, func(req request) {
+		r = readReply(c.must(c.composeAccess(req.auth(), raw.KeyLine(raw.NewKey("ed25519"))+"\n")))
 	})
-	b.stateInvalid(r, b.reasoned(r, "STATE:INVALID"), "draft", "done")
+	c.stateInvalid(r, c.reasoned(r, "STATE:INVALID"), "draft", "done")
 }
 
-func checkSFTPAccessEnds(b *checker) {
+func checkSFTPAccessEnds(c *checker) {
 	key := raw.NewKey("ed25519")
 	var a access
 	var s *session
 	var alive error
 	var entered string
-	b.whileUpgrading(func(req request) {
-		a = b.access(req, key)
-		s = b.session(a, key)
+	c.whileUpgrading(func(req request) {
+		a = c.access(req, key)
+		s = c.session(a, key)
 	}, func(req request) {
 		for range 20 { // the server may take a moment to close it
 			if _, alive = s.Stat(raw.FxpStat, a.file); alive != nil && !raw.IsStatus(alive) {
 				break
 			}
-			b.pause(50 * time.Millisecond)
+			c.pause(50 * time.Millisecond)
 		}
-		entered = b.entranceProblem(a, a.user, key, "the listed key after process", false)
+		entered = c.entranceProblem(a, a.user, key, "the listed key after process", false)
 	})
 	if alive == nil || raw.IsStatus(alive) {
-		b.wrong("stat in a session opened before process", "the session closed by the server",
+		c.wrong("stat in a session opened before process", "the session closed by the server",
 			fmt.Sprintf("an answer (%v)", alive))
 	}
 	if entered != "" {
-		b.failf("%s", entered)
+		c.failf("%s", entered)
 	}
 }
 
-func checkSFTPAccessKeyWay(b *checker, w keyWay) {
-	req, key := b.create(), raw.NewKey("ed25519")
-	b.opens(req, w.call(b, req.auth(), raw.KeyLine(key)+"\n"), key)
+func checkSFTPAccessKeyWay(c *checker, w keyWay) {
+	req, key := c.create(), raw.NewKey("ed25519")
+	c.opens(req, w.call(c, req.auth(), raw.KeyLine(key)+"\n"), key)
 }
 
-func checkSFTPLogin(b *checker, kind string) {
-	req, key := b.draft(), raw.NewKey(kind)
-	b.opens(req, b.composeAccess(req.auth(), raw.KeyLine(key)+"\n"), key)
+func checkSFTPLogin(c *checker, kind string) {
+	req, key := c.draft(), raw.NewKey(kind)
+	c.opens(req, c.composeAccess(req.auth(), raw.KeyLine(key)+"\n"), key)
 }

@@ -11,7 +11,7 @@ import (
 // forbiddenOp is what a share does not allow: operations, each of which returns what the server said.
 type forbiddenOp struct {
 	id, says string
-	ops      func(c *session, name string) map[string]func() error
+	ops      func(s *session, name string) map[string]func() error
 }
 
 // forbidden is all that a share does not allow.
@@ -26,79 +26,79 @@ var forbidden = []forbiddenOp{
 	{"no-way-out", "No path leads out of /.", forbiddenWayOut},
 }
 
-func forbiddenCreate(c *session, name string) map[string]func() error {
+func forbiddenCreate(s *session, name string) map[string]func() error {
 	ops := map[string]func() error{}
 	for _, path := range []string{"other.dump", "/other.dump", name + ".part", name + ".filepart",
 		"." + name, "authorized_keys"} {
-		ops["put "+path] = func() error { return c.Put(path, raw.OpenPut, raw.Blocks([]byte("x"), 0)) }
+		ops["put "+path] = func() error { return s.Put(path, raw.OpenPut, raw.Blocks([]byte("x"), 0)) }
 	}
 	return ops
 }
 
-func forbiddenMkdir(c *session, name string) map[string]func() error {
+func forbiddenMkdir(s *session, name string) map[string]func() error {
 	return map[string]func() error{"mkdir sub": func() error {
-		return c.Do("mkdir",
+		return s.Do("mkdir",
 			raw.FxpMkdir, raw.Packet(nil).Str("/sub").Attrs(raw.Attrs{}))
 	}}
 }
 
-func forbiddenRmdir(c *session, name string) map[string]func() error {
+func forbiddenRmdir(s *session, name string) map[string]func() error {
 	return map[string]func() error{"rmdir /": func() error {
-		return c.Do("rmdir",
+		return s.Do("rmdir",
 			raw.FxpRmdir, raw.Packet(nil).Str("/"))
 	}}
 }
 
-func forbiddenRemove(c *session, name string) map[string]func() error {
+func forbiddenRemove(s *session, name string) map[string]func() error {
 	return map[string]func() error{"rm " +
-		name: func() error { return c.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)) }}
+		name: func() error { return s.Do("remove", raw.FxpRemove, raw.Packet(nil).Str(name)) }}
 }
 
-func forbiddenRename(c *session, name string) map[string]func() error {
+func forbiddenRename(s *session, name string) map[string]func() error {
 	return map[string]func() error{
-		"rename": func() error { return c.Do("rename", raw.FxpRename, raw.Packet(nil).Str(name).Str("other.dump")) },
+		"rename": func() error { return s.Do("rename", raw.FxpRename, raw.Packet(nil).Str(name).Str("other.dump")) },
 		"posix-rename": func() error {
-			return c.Do("posix-rename", raw.FxpExtended,
+			return s.Do("posix-rename", raw.FxpExtended,
 				raw.Packet(nil).Str("posix-rename@openssh.com").Str(name).Str("/other.dump"))
 		},
 	}
 }
 
-func forbiddenLink(c *session, name string) map[string]func() error {
+func forbiddenLink(s *session, name string) map[string]func() error {
 	return map[string]func() error{"link": func() error {
-		return c.Do("hardlink", raw.FxpExtended,
+		return s.Do("hardlink", raw.FxpExtended,
 			raw.Packet(nil).Str("hardlink@openssh.com").Str("/"+name).Str("/link"))
 	}}
 }
 
-func forbiddenSymlink(c *session, name string) map[string]func() error {
+func forbiddenSymlink(s *session, name string) map[string]func() error {
 	return map[string]func() error{"symlink": func() error {
-		return c.Do("symlink",
+		return s.Do("symlink",
 			raw.FxpSymlink, raw.Packet(nil).Str("/etc/passwd").Str("/link"))
 	}}
 }
 
-func forbiddenWayOut(c *session, name string) map[string]func() error {
+func forbiddenWayOut(s *session, name string) map[string]func() error {
 	ops := map[string]func() error{}
 	for _, path := range []string{"/etc/passwd", "../../../../../../etc/passwd", "/../../../../etc/passwd",
 		"..\\..\\etc\\passwd", "/proc/self/environ", "other.dump"} {
-		ops["get "+path] = func() error { _, err := c.Get(path, 0); return err }
-		ops["stat "+path] = func() error { _, err := c.Stat(raw.FxpStat, path); return err }
+		ops["get "+path] = func() error { _, err := s.Get(path, 0); return err }
+		ops["stat "+path] = func() error { _, err := s.Stat(raw.FxpStat, path); return err }
 	}
 	for _, path := range []string{"/etc", "/tmp", "../../../../../etc"} {
-		ops["ls "+path] = func() error { _, err := c.List(path); return err }
+		ops["ls "+path] = func() error { _, err := s.List(path); return err }
 	}
 	ops["put ../../tmp/upgrademock-conformance"] = func() error {
-		return c.Put("../../tmp/upgrademock-conformance", raw.OpenPut, raw.Blocks([]byte("x"), 0))
+		return s.Put("../../tmp/upgrademock-conformance", raw.OpenPut, raw.Blocks([]byte("x"), 0))
 	}
 	return ops
 }
 
 // names are what / shows.
-func (c *session) names() []string {
-	list, err := c.List("/")
+func (s *session) names() []string {
+	list, err := s.List("/")
 	if err != nil {
-		c.b.wrong("ls /", "a listing", err.Error())
+		s.checker.wrong("ls /", "a listing", err.Error())
 	}
 	var names []string
 	for _, e := range list {
@@ -109,30 +109,30 @@ func (c *session) names() []string {
 
 // forbids ends the check unless the server denies each operation and the session goes on. If strict is true, the
 // status must be one that says so.
-func forbids(b *checker, f forbiddenOp, strict bool) {
+func forbids(c *checker, f forbiddenOp, strict bool) {
 	data := someDump(1000)
-	c, name := b.filled(data)
-	before := c.names()
-	ops := f.ops(c, name)
+	s, name := c.filled(data)
+	before := s.names()
+	ops := f.ops(s, name)
 	for _, what := range sortedKeys(ops) {
 		err := ops[what]()
 		switch {
 		case err == nil && strict:
-			b.blocked("sftp/"+f.id, "%s is not denied", what)
+			c.blocked("sftp/"+f.id, "%s is not denied", what)
 		case err == nil:
-			b.wrong(what, "it to be denied", "success")
+			c.wrong(what, "it to be denied", "success")
 		case !raw.IsStatus(err):
-			b.wrong(what, "a status, and the session to go on", err.Error())
+			c.wrong(what, "a status, and the session to go on", err.Error())
 		case strict && !raw.Denied(err):
-			b.wrong(what, "permission denied or no such file", err.Error())
+			c.wrong(what, "permission denied or no such file", err.Error())
 		}
 	}
 	// The session goes on, and nothing has changed.
-	if after := c.names(); !slices.Equal(before, after) {
-		b.wrong(strings.Join(sortedKeys(ops), ", "), fmt.Sprintf("the listing as before, %q", before),
+	if after := s.names(); !slices.Equal(before, after) {
+		c.wrong(strings.Join(sortedKeys(ops), ", "), fmt.Sprintf("the listing as before, %q", before),
 			fmt.Sprintf("%q", after))
 	}
-	c.has(name, f.id, data)
+	s.has(name, f.id, data)
 }
 
 func sftpForbiddenChecks() []check {
@@ -140,11 +140,11 @@ func sftpForbiddenChecks() []check {
 	for _, f := range forbidden {
 		checks = append(checks,
 			check{id: "sftp/" + f.id, rows: rows("5.13"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
-				says: f.says + " The session goes on.", run: func(b *checker) { forbids(b, f, false) }},
+				says: f.says + " The session goes on.", run: func(c *checker) { forbids(c, f, false) }},
 			check{id: "sftp/" + f.id + "-status", rows: rows("5.13"), evidence: EvidenceAssumed,
 				needs: needsSFTP | needsWrites,
 				says:  f.says + " The status is permission denied, or no such file.",
-				run:   func(b *checker) { forbids(b, f, true) }})
+				run:   func(c *checker) { forbids(c, f, true) }})
 	}
 	return append(checks, check{id: "sftp/no-such-file", rows: rows("5.13"), evidence: EvidenceObserved,
 		needs: needsSFTP,
@@ -155,21 +155,21 @@ func sftpForbiddenChecks() []check {
 			run:  checkSFTPNoPathsTold})
 }
 
-func checkSFTPNoSuchFile(b *checker) {
-	c, name := b.filled(someDump(1000))
+func checkSFTPNoSuchFile(c *checker) {
+	s, name := c.filled(someDump(1000))
 	for range 3 {
-		if _, err := c.Stat(raw.FxpStat, "/nothing.dump"); !raw.Denied(err) {
-			b.wrong("stat /nothing.dump", "no such file", fmt.Sprint(err))
+		if _, err := s.Stat(raw.FxpStat, "/nothing.dump"); !raw.Denied(err) {
+			c.wrong("stat /nothing.dump", "no such file", fmt.Sprint(err))
 		}
 	}
-	c.has(name, "stat of what isn't there", someDump(1000))
+	s.has(name, "stat of what isn't there", someDump(1000))
 }
 
-func checkSFTPNoPathsTold(b *checker) {
-	c, _ := b.filled(someDump(1000))
-	_, err := c.Open("/other/x.dump", raw.OpenPut)
+func checkSFTPNoPathsTold(c *checker) {
+	s, _ := c.filled(someDump(1000))
+	_, err := s.Open("/other/x.dump", raw.OpenPut)
 	if err != nil && (strings.Contains(err.Error(), "/tmp") || strings.Contains(err.Error(), "/var") ||
 		strings.Contains(err.Error(), "/home")) {
-		b.wrong("put /other/x.dump", "a text without local paths", err.Error())
+		c.wrong("put /other/x.dump", "a text without local paths", err.Error())
 	}
 }

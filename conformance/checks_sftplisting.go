@@ -12,62 +12,62 @@ import (
 )
 
 // share is a session on a draft's share, with the shared file's name.
-func (b *checker) share() (*session, string) {
-	req := b.draft()
-	return b.sftp(req), req.filename()
+func (c *checker) share() (*session, string) {
+	req := c.draft()
+	return c.sftp(req), req.filename()
 }
 
 // filled is a share whose file has data, put there in this session.
-func (b *checker) filled(data []byte) (*session, string) {
-	req := b.create()
-	c := b.sftp(req)
-	c.mustPut(req.filename(), data)
-	return c, req.filename()
+func (c *checker) filled(data []byte) (*session, string) {
+	req := c.create()
+	s := c.sftp(req)
+	s.mustPut(req.filename(), data)
+	return s, req.filename()
 }
 
 // only lists a directory that must show exactly the file called name.
-func (c *session) only(path, name string) raw.Entry {
-	list, err := c.List(path)
+func (s *session) only(path, name string) raw.Entry {
+	list, err := s.List(path)
 	if err != nil {
-		c.b.wrong("ls "+path, "a listing", err.Error())
+		s.checker.wrong("ls "+path, "a listing", err.Error())
 	}
 	var names []string
 	for _, e := range list {
 		names = append(names, e.Name)
 	}
 	if len(list) != 1 || list[0].Name != name {
-		c.b.wrong("ls "+path, "only "+name, fmt.Sprintf("%q", names))
+		s.checker.wrong("ls "+path, "only "+name, fmt.Sprintf("%q", names))
 	}
 	return list[0]
 }
 
 // entry is the listed file called name; which others are listed is a check of its own.
-func (c *session) entry(path, name string) raw.Entry {
-	list, err := c.List(path)
+func (s *session) entry(path, name string) raw.Entry {
+	list, err := s.List(path)
 	if err != nil {
-		c.b.wrong("ls "+path, "a listing", err.Error())
+		s.checker.wrong("ls "+path, "a listing", err.Error())
 	}
 	for _, e := range list {
 		if e.Name == name {
 			return e
 		}
 	}
-	c.b.blocked("sftp/list-only-shared", "%s is not in the listing of %s", name, path)
+	s.checker.blocked("sftp/list-only-shared", "%s is not in the listing of %s", name, path)
 	return raw.Entry{}
 }
 
 // has ends the check unless the file reads back as data.
-func (c *session) has(name, did string, data []byte) {
-	got, err := c.Get(name, 0)
+func (s *session) has(name, did string, data []byte) {
+	got, err := s.Get(name, 0)
 	if err != nil {
-		c.b.wrong(did+" and then get", fmt.Sprintf("the %d bytes written", len(data)), err.Error())
+		s.checker.wrong(did+" and then get", fmt.Sprintf("the %d bytes written", len(data)), err.Error())
 	}
-	c.same(did, got, data)
+	s.same(did, got, data)
 }
 
-func (c *session) same(did string, got, data []byte) {
+func (s *session) same(did string, got, data []byte) {
 	if d := raw.FirstDifference(got, data); d >= 0 || len(got) != len(data) {
-		c.b.wrong(did, fmt.Sprintf("the file to be the %d bytes written", len(data)),
+		s.checker.wrong(did, fmt.Sprintf("the file to be the %d bytes written", len(data)),
 			fmt.Sprintf("%d bytes, different from offset %d", len(got), d))
 	}
 }
@@ -127,150 +127,150 @@ func sftpListingChecks() []check {
 	}
 }
 
-func checkSFTPSession(b *checker) {
+func checkSFTPSession(c *checker) {
 	key := raw.NewKey("ed25519")
-	a := b.access(b.draft(), key)
-	c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login"})
-	if !c.Login.OK {
-		b.blocked("sftp/login-ed25519", "login: %s", c.Login.Err)
+	a := c.access(c.draft(), key)
+	conn := c.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login"})
+	if !conn.Login.OK {
+		c.blocked("sftp/login-ed25519", "login: %s", conn.Login.Err)
 	}
-	if _, err := c.StartSFTP(); err != nil {
-		b.wrong("the subsystem sftp", "SFTP version 3", err.Error())
+	if _, err := conn.StartSFTP(); err != nil {
+		c.wrong("the subsystem sftp", "SFTP version 3", err.Error())
 	}
 }
 
-func checkSFTPRoot(b *checker) {
-	c, name := b.share()
+func checkSFTPRoot(c *checker) {
+	s, name := c.share()
 	for _, p := range [][2]string{{".", "/"}, {name, "/" + name}} {
-		if got, err := c.Realpath(p[0]); err != nil || got != p[1] {
-			b.wrong("realpath "+p[0], p[1], fmt.Sprintf("%q %v", got, err))
+		if got, err := s.Realpath(p[0]); err != nil || got != p[1] {
+			c.wrong("realpath "+p[0], p[1], fmt.Sprintf("%q %v", got, err))
 		}
 	}
-	if a, err := c.Stat(raw.FxpStat, "/"); err != nil || !a.IsDir() {
-		b.wrong("stat /", "a directory", fmt.Sprintf("%v %v", a, err))
+	if a, err := s.Stat(raw.FxpStat, "/"); err != nil || !a.IsDir() {
+		c.wrong("stat /", "a directory", fmt.Sprintf("%v %v", a, err))
 	}
 }
 
-func checkSFTPListOnlyShared(b *checker) {
-	c, name := b.filled(someDump(listedSize))
+func checkSFTPListOnlyShared(c *checker) {
+	s, name := c.filled(someDump(listedSize))
 	for _, path := range []string{"/", "."} {
-		c.only(path, name)
+		s.only(path, name)
 	}
 }
 
-func checkSFTPListMode(b *checker) {
-	c, name := b.filled(someDump(listedSize))
-	e := c.entry("/", name)
-	a, err := c.Stat(raw.FxpStat, name)
+func checkSFTPListMode(c *checker) {
+	s, name := c.filled(someDump(listedSize))
+	e := s.entry("/", name)
+	a, err := s.Stat(raw.FxpStat, name)
 	if err != nil {
-		b.wrong("stat "+name, "its attributes", err.Error())
+		c.wrong("stat "+name, "its attributes", err.Error())
 	}
 	for what, a := range map[string]raw.Attrs{"ls /": e.Attrs, "stat " + name: a} {
 		if !a.Has(raw.AttrMode) || a.Mode&0o7777 != 0o666 || a.Mode&0o170000 != 0o100000 {
-			b.wrong(what, "the mode 0100666 of a regular file", a.String())
+			c.wrong(what, "the mode 0100666 of a regular file", a.String())
 		}
 	}
 }
 
-func checkSFTPListOwner(b *checker) {
-	c, name := b.filled(someDump(listedSize))
-	e := c.entry("/", name)
-	a, err := c.Stat(raw.FxpStat, name)
+func checkSFTPListOwner(c *checker) {
+	s, name := c.filled(someDump(listedSize))
+	e := s.entry("/", name)
+	a, err := s.Stat(raw.FxpStat, name)
 	if err != nil {
-		b.wrong("stat "+name, "its attributes", err.Error())
+		c.wrong("stat "+name, "its attributes", err.Error())
 	}
 	for what, a := range map[string]raw.Attrs{"ls /": e.Attrs, "stat " + name: a} {
 		if !a.Has(raw.AttrOwner) || a.UID != 0 || a.GID != 0 {
-			b.wrong(what, "uid 0 and gid 0", a.String())
+			c.wrong(what, "uid 0 and gid 0", a.String())
 		}
 	}
 }
 
-func checkSFTPListListedSize(b *checker) {
-	c, name := b.filled(someDump(listedSize))
-	if e := c.entry("/", name); !e.Attrs.Has(raw.AttrSize) || e.Attrs.Size != listedSize {
-		b.wrong("ls /", fmt.Sprintf("the size %d", listedSize), e.Attrs.String())
+func checkSFTPListListedSize(c *checker) {
+	s, name := c.filled(someDump(listedSize))
+	if e := s.entry("/", name); !e.Attrs.Has(raw.AttrSize) || e.Attrs.Size != listedSize {
+		c.wrong("ls /", fmt.Sprintf("the size %d", listedSize), e.Attrs.String())
 	}
 }
 
-func checkSFTPStatListedSize(b *checker) {
-	c, name := b.filled(someDump(listedSize))
+func checkSFTPStatListedSize(c *checker) {
+	s, name := c.filled(someDump(listedSize))
 	check := func(what string, a raw.Attrs, err error) {
 		if err != nil || !a.Has(raw.AttrSize) || a.Size != listedSize {
-			b.wrong(what+" of a file of "+strconv.Itoa(listedSize)+" bytes", "its size", fmt.Sprintf("%v %v", a, err))
+			c.wrong(what+" of a file of "+strconv.Itoa(listedSize)+" bytes", "its size", fmt.Sprintf("%v %v", a, err))
 		}
 	}
 	for _, path := range []string{name, "/" + name, "./" + name} {
-		a, err := c.Stat(raw.FxpStat, path)
+		a, err := s.Stat(raw.FxpStat, path)
 		check("stat "+path, a, err)
 	}
-	a, err := c.Stat(raw.FxpLstat, name)
+	a, err := s.Stat(raw.FxpLstat, name)
 	check("lstat", a, err)
-	h, err := c.Open(name, raw.FlagRead)
+	h, err := s.Open(name, raw.FlagRead)
 	if err != nil {
-		b.wrong("open for reading", "a handle", err.Error())
+		c.wrong("open for reading", "a handle", err.Error())
 	}
-	a, err = c.Fstat(h)
+	a, err = s.Fstat(h)
 	check("fstat", a, err)
 }
 
-func checkSFTPListTime(b *checker) {
-	c, name := b.filled(someDump(listedSize))
-	e := c.entry("/", name)
+func checkSFTPListTime(c *checker) {
+	s, name := c.filled(someDump(listedSize))
+	e := s.entry("/", name)
 	if !e.Attrs.Has(raw.AttrTimes) || time.Unix(int64(e.Attrs.Mtime), 0).Year() < 2000 {
-		b.wrong("ls /", "the time of the last write", e.Attrs.String())
+		c.wrong("ls /", "the time of the last write", e.Attrs.String())
 	}
 }
 
-func checkSFTPListFromStart(b *checker) {
-	req := b.create()
-	c := b.sftp(req)
-	list, err := c.List("/")
+func checkSFTPListFromStart(c *checker) {
+	req := c.create()
+	s := c.sftp(req)
+	list, err := s.List("/")
 	if err != nil || len(list) == 0 {
-		b.wrong("ls / of a new request", "the shared file", fmt.Sprintf("%d files %v", len(list), err))
+		c.wrong("ls / of a new request", "the shared file", fmt.Sprintf("%d files %v", len(list), err))
 	}
-	if a, err := c.Stat(raw.FxpStat, req.filename()); err != nil || a.Size != 0 {
-		b.wrong("stat of a new request's file", "size 0", fmt.Sprintf("%v %v", a, err))
+	if a, err := s.Stat(raw.FxpStat, req.filename()); err != nil || a.Size != 0 {
+		c.wrong("stat of a new request's file", "size 0", fmt.Sprintf("%v %v", a, err))
 	}
-	if got, err := c.Get(req.filename(), 0); err != nil || len(got) != 0 {
-		b.wrong("get of a new request's file", "an empty file", fmt.Sprintf("%d bytes %v", len(got), err))
+	if got, err := s.Get(req.filename(), 0); err != nil || len(got) != 0 {
+		c.wrong("get of a new request's file", "an empty file", fmt.Sprintf("%d bytes %v", len(got), err))
 	}
 }
 
-func checkSFTPLongname(b *checker) {
-	c, name := b.filled(someDump(listedSize))
-	e := c.entry("/", name)
+func checkSFTPLongname(c *checker) {
+	s, name := c.filled(someDump(listedSize))
+	e := s.entry("/", name)
 	m := longParts(e.Long)
 	if m == nil {
-		b.wrong("ls /", "a long name like -rw-rw-rw-    1 0        0          849920 Aug 30 15:58 "+name,
+		c.wrong("ls /", "a long name like -rw-rw-rw-    1 0        0          849920 Aug 30 15:58 "+name,
 			fmt.Sprintf("%q", e.Long))
 	}
 	want := map[string][2]string{"mode": {m[1], "-rw-rw-rw-"}, "size": {m[5], strconv.Itoa(listedSize)},
 		"name": {m[9], name}}
 	for what, v := range want {
 		if v[0] != v[1] {
-			b.wrong("ls /", "a long name with the "+what+" "+v[1], fmt.Sprintf("%q", e.Long))
+			c.wrong("ls /", "a long name with the "+what+" "+v[1], fmt.Sprintf("%q", e.Long))
 		}
 	}
 	if (m[3] != "0" && m[3] != "root") || (m[4] != "0" && m[4] != "root") || strings.Index(months, m[6])%3 != 0 {
-		b.wrong("ls /", "a long name with owner 0, group 0 and a month", fmt.Sprintf("%q", e.Long))
+		c.wrong("ls /", "a long name with owner 0, group 0 and a month", fmt.Sprintf("%q", e.Long))
 	}
 }
 
-func checkSFTPUnicodeName(b *checker) {
-	req, key := b.create("filename", "база (1).dump"), raw.NewKey("ed25519")
-	a := b.access(req, key)
+func checkSFTPUnicodeName(c *checker) {
+	req, key := c.create("filename", "база (1).dump"), raw.NewKey("ed25519")
+	a := c.access(req, key)
 	if v := a.reply.request()["shared_file"]; v != req.filename() {
-		b.wrong(a.reply.What, "shared_file "+req.filename(), show(v))
+		c.wrong(a.reply.What, "shared_file "+req.filename(), show(v))
 	}
-	c := b.session(a, key)
+	s := c.session(a, key)
 	data := someDump(1000)
-	if err := c.Put(req.filename(), raw.OpenPut, raw.Blocks(data, 0)); err != nil {
-		b.wrong("put "+req.filename(), "success", err.Error())
+	if err := s.Put(req.filename(), raw.OpenPut, raw.Blocks(data, 0)); err != nil {
+		c.wrong("put "+req.filename(), "success", err.Error())
 	}
-	if list, err := c.List("/"); err != nil ||
+	if list, err := s.List("/"); err != nil ||
 		!slices.ContainsFunc(list, func(e raw.Entry) bool { return e.Name == req.filename() }) {
-		b.wrong("ls /", "the file "+req.filename(), fmt.Sprintf("%v %v", list, err))
+		c.wrong("ls /", "the file "+req.filename(), fmt.Sprintf("%v %v", list, err))
 	}
-	c.has(req.filename(), "put "+req.filename(), data)
+	s.has(req.filename(), "put "+req.filename(), data)
 }

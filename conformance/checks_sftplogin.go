@@ -10,14 +10,14 @@ import (
 )
 
 // refusedLogin ends the check unless the server refuses the login, in order.
-func (b *checker) refusedLogin(l raw.Login) {
-	c := b.enter(l)
-	b.reached(l.Addr, c)
-	if c.Login.OK {
-		b.wrong(l.Who+" as "+l.User, "the login refused", "the server let it in")
+func (c *checker) refusedLogin(l raw.Login) {
+	conn := c.enter(l)
+	c.reached(l.Addr, conn)
+	if conn.Login.OK {
+		c.wrong(l.Who+" as "+l.User, "the login refused", "the server let it in")
 	}
-	if !c.Login.Refused {
-		b.wrong(l.Who+" as "+l.User, "the login refused in order", c.Login.Err)
+	if !conn.Login.Refused {
+		c.wrong(l.Who+" as "+l.User, "the login refused in order", conn.Login.Err)
 	}
 }
 
@@ -59,111 +59,111 @@ func sftpLoginChecks() []check {
 	}
 }
 
-func checkSFTPForeignKey(b *checker) {
-	a := b.access(b.draft(), raw.NewKey("ed25519"))
-	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(raw.NewKey("ed25519")),
+func checkSFTPForeignKey(c *checker) {
+	a := c.access(c.draft(), raw.NewKey("ed25519"))
+	c.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(raw.NewKey("ed25519")),
 		Who: "login with a key that was not listed"})
 }
 
-func checkSFTPCrossRequest(b *checker) {
+func checkSFTPCrossRequest(c *checker) {
 	mine, theirs := raw.NewKey("ed25519"), raw.NewKey("ed25519")
-	a, other := b.access(b.create(), mine), b.access(b.create(), theirs)
-	b.session(a, mine)
-	b.entrance(a, other.user, mine, "the key of another request", false)
-	b.entrance(a, a.user, theirs, "the key of another request", false)
+	a, other := c.access(c.create(), mine), c.access(c.create(), theirs)
+	c.session(a, mine)
+	c.entrance(a, other.user, mine, "the key of another request", false)
+	c.entrance(a, a.user, theirs, "the key of another request", false)
 }
 
-func checkSFTPNoAccessAsked(b *checker) {
+func checkSFTPNoAccessAsked(c *checker) {
 	key := raw.NewKey("ed25519")
-	a := b.access(b.create(), key)
-	quiet := b.create()
+	a := c.access(c.create(), key)
+	quiet := c.create()
 	for _, user := range []string{"user_" + quiet.id, "user_999999999", "root", a.user + "0", "user_", ""} {
-		b.refusedLogin(raw.Login{Addr: a.addr(), User: user, Auth: raw.WithKey(key),
+		c.refusedLogin(raw.Login{Addr: a.addr(), User: user, Auth: raw.WithKey(key),
 			Who: "login with another request's key"})
 	}
 }
 
-func checkSFTPPassword(b *checker) {
-	a := b.access(b.draft(), raw.NewKey("ed25519"))
-	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.Password("conformance")},
+func checkSFTPPassword(c *checker) {
+	a := c.access(c.draft(), raw.NewKey("ed25519"))
+	c.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.Password("conformance")},
 		Who: "login with a password"})
-	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.Password("")},
+	c.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.Password("")},
 		Who: "login with an empty password"})
 }
 
-func checkSFTPPasswordKey(b *checker) {
-	req := b.create()
-	a := b.access(req, raw.NewKey("ed25519"))
-	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.Password(req.key)},
+func checkSFTPPasswordKey(c *checker) {
+	req := c.create()
+	a := c.access(req, raw.NewKey("ed25519"))
+	c.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.Password(req.key)},
 		Who: "login with the request's key as password"})
 }
 
-func checkSFTPKeyboardInteractive(b *checker) {
-	a := b.access(b.create(), raw.NewKey("ed25519"))
+func checkSFTPKeyboardInteractive(c *checker) {
+	a := c.access(c.create(), raw.NewKey("ed25519"))
 	answer := func(_, _ string, questions []string, _ []bool) ([]string, error) {
 		return make([]string, len(questions)), nil
 	}
-	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.KeyboardInteractive(answer)},
+	c.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Auth: []ssh.AuthMethod{ssh.KeyboardInteractive(answer)},
 		Who: "keyboard-interactive login"})
 }
 
-func checkSFTPNoAuthentication(b *checker) {
-	a := b.access(b.create(), raw.NewKey("ed25519"))
-	b.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Who: "login with nothing"})
+func checkSFTPNoAuthentication(c *checker) {
+	a := c.access(c.create(), raw.NewKey("ed25519"))
+	c.refusedLogin(raw.Login{Addr: a.addr(), User: a.user, Who: "login with nothing"})
 }
 
-func checkSFTPLoginAmongOthers(b *checker) {
+func checkSFTPLoginAmongOthers(c *checker) {
 	key := raw.NewKey("ed25519")
-	a := b.access(b.create(), key)
+	a := c.access(c.create(), key)
 	auth := []ssh.AuthMethod{ssh.PublicKeys(raw.NewKey("ecdsa"), raw.NewKey("ed25519"), key)}
-	c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: auth, Who: "login offering two other keys first"})
-	b.reached(a.addr(), c)
-	if !c.Login.OK {
-		b.session(a, key) // blocked if the key alone does not get in either
-		b.wrong("a login offering two other keys before the listed one", "to be let in", c.Login.Err)
+	conn := c.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: auth, Who: "login offering two other keys first"})
+	c.reached(a.addr(), conn)
+	if !conn.Login.OK {
+		c.session(a, key) // blocked if the key alone does not get in either
+		c.wrong("a login offering two other keys before the listed one", "to be let in", conn.Login.Err)
 	}
 }
 
-func checkSFTPHostKey(b *checker) {
+func checkSFTPHostKey(c *checker) {
 	key := raw.NewKey("ed25519")
-	a := b.access(b.draft(), key)
-	c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key),
+	a := c.access(c.draft(), key)
+	conn := c.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key),
 		HostKeys: []string{ssh.KeyAlgoECDSA256}, Who: "login accepting ecdsa-sha2-nistp256 only"})
-	if !c.Login.OK || c.Login.KeyType != ssh.KeyAlgoECDSA256 {
-		b.session(a, key) // blocked if nothing gets in
-		b.wrong("a connection that accepts host keys of type ecdsa-sha2-nistp256 only", "such a host key",
-			strings.TrimSpace(c.Login.KeyType+" "+c.Login.Err))
+	if !conn.Login.OK || conn.Login.KeyType != ssh.KeyAlgoECDSA256 {
+		c.session(a, key) // blocked if nothing gets in
+		c.wrong("a connection that accepts host keys of type ecdsa-sha2-nistp256 only", "such a host key",
+			strings.TrimSpace(conn.Login.KeyType+" "+conn.Login.Err))
 	}
 }
 
-func checkSFTPHostKeyStable(b *checker) {
+func checkSFTPHostKeyStable(c *checker) {
 	key := raw.NewKey("ed25519")
-	req := b.draft()
-	a := b.access(req, key)
+	req := c.draft()
+	a := c.access(req, key)
 	var first string
 	for i := range 3 {
 		if i == 2 {
-			a = b.access(req, key)
+			a = c.access(req, key)
 		}
-		c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login"})
-		if !c.Login.OK {
-			b.blocked("sftp/login-ed25519", "login: %s", c.Login.Err)
+		conn := c.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login"})
+		if !conn.Login.OK {
+			c.blocked("sftp/login-ed25519", "login: %s", conn.Login.Err)
 		}
 		if first == "" {
-			first = c.Login.HostKey
+			first = conn.Login.HostKey
 		}
-		if c.Login.HostKey != first {
-			b.wrong(fmt.Sprintf("connection %d", i+1), "the host key of the first, "+first, c.Login.HostKey)
+		if conn.Login.HostKey != first {
+			c.wrong(fmt.Sprintf("connection %d", i+1), "the host key of the first, "+first, conn.Login.HostKey)
 		}
 	}
 }
 
-func checkSFTPPort(b *checker) {
+func checkSFTPPort(c *checker) {
 	key := raw.NewKey("ed25519")
-	req := b.draft()
-	a := b.access(req, key)
-	c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login"})
-	if !c.Login.OK && !c.Login.Refused {
-		b.wrong("a connection to "+a.addr(), "an SSH server", c.Login.Err)
+	req := c.draft()
+	a := c.access(req, key)
+	conn := c.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login"})
+	if !conn.Login.OK && !conn.Login.Refused {
+		c.wrong("a connection to "+a.addr(), "an SSH server", conn.Login.Err)
 	}
 }

@@ -13,25 +13,25 @@ import (
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // loggedIn is a connection to a share.
-func loggedIn(b *checker) *raw.Conn {
+func loggedIn(c *checker) *raw.Conn {
 	key := raw.NewKey("ed25519")
-	a := b.access(b.create(), key)
-	b.session(a, key) // what follows is judged only where SFTP works
-	c := b.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login"})
-	if !c.Login.OK {
-		b.blocked("sftp/login-ed25519", "login: %s", c.Login.Err)
+	a := c.access(c.create(), key)
+	c.session(a, key) // what follows is judged only where SFTP works
+	conn := c.enter(raw.Login{Addr: a.addr(), User: a.user, Auth: raw.WithKey(key), Who: "login"})
+	if !conn.Login.OK {
+		c.blocked("sftp/login-ed25519", "login: %s", conn.Login.Err)
 	}
-	return c
+	return conn
 }
 
 // refusedRun ends the check unless a command or shell was refused cleanly: no, or an end with a status other than 0.
-func refusedRun(b *checker, what string, out raw.Outcome) {
+func refusedRun(c *checker, what string, out raw.Outcome) {
 	switch {
 	case !out.Granted:
 	case !out.Closed:
-		b.wrong(what, "a clean refusal", fmt.Sprintf("yes, and then nothing (%q)", out.Output))
+		c.wrong(what, "a clean refusal", fmt.Sprintf("yes, and then nothing (%q)", out.Output))
 	case out.Status == 0:
-		b.wrong(what, "a refusal", fmt.Sprintf("exit status 0 and %q", out.Output))
+		c.wrong(what, "a refusal", fmt.Sprintf("exit status 0 and %q", out.Output))
 	}
 }
 
@@ -74,61 +74,61 @@ func sftpSessionChecks() []check {
 	}
 }
 
-func checkSFTPExitStatus(b *checker) {
-	req := b.create()
-	c := b.sftp(req)
-	c.mustPut(req.filename(), someDump(1000))
-	out := c.End()
+func checkSFTPExitStatus(c *checker) {
+	req := c.create()
+	s := c.sftp(req)
+	s.mustPut(req.filename(), someDump(1000))
+	out := s.End()
 	if !out.Closed || out.Status != 0 {
-		b.wrong("the end of an SFTP session", "exit-status 0 and the channel closed",
+		c.wrong("the end of an SFTP session", "exit-status 0 and the channel closed",
 			fmt.Sprintf("status %d, closed %v (-1: none was sent)", out.Status, out.Closed))
 	}
 }
 
-func checkSFTPExecRefused(b *checker) {
-	c := loggedIn(b)
-	refusedRun(b, "exec scp -t /", c.Request("exec", execRequest))
-	s, err := c.StartSFTP()
+func checkSFTPExecRefused(c *checker) {
+	conn := loggedIn(c)
+	refusedRun(c, "exec scp -t /", conn.Request("exec", execRequest))
+	s, err := conn.StartSFTP()
 	if err != nil {
-		b.wrong("the subsystem sftp after a refused exec", "SFTP", err.Error())
+		c.wrong("the subsystem sftp after a refused exec", "SFTP", err.Error())
 	}
 	if _, err := s.List("/"); err != nil {
-		b.wrong("ls / after a refused exec", "a listing", err.Error())
+		c.wrong("ls / after a refused exec", "a listing", err.Error())
 	}
 }
 
-func checkSFTPShellRefused(b *checker) {
-	c := loggedIn(b)
-	refusedRun(b, "shell", c.Request("shell", nil))
-	if _, err := c.StartSFTP(); err != nil {
-		b.wrong("the subsystem sftp after a refused shell", "SFTP", err.Error())
+func checkSFTPShellRefused(c *checker) {
+	conn := loggedIn(c)
+	refusedRun(c, "shell", conn.Request("shell", nil))
+	if _, err := conn.StartSFTP(); err != nil {
+		c.wrong("the subsystem sftp after a refused shell", "SFTP", err.Error())
 	}
 }
 
-func checkSFTPPTYRefused(b *checker) {
-	c := loggedIn(b)
+func checkSFTPPTYRefused(c *checker) {
+	conn := loggedIn(c)
 	requests := map[string][]byte{"pty-req": ptyRequest, "auth-agent-req@openssh.com": nil, "x11-req": x11Request}
 	for _, kind := range sortedKeys(requests) {
-		if out := c.Request(kind, requests[kind]); out.Granted {
-			b.wrong(kind, "a refusal", "yes")
+		if out := conn.Request(kind, requests[kind]); out.Granted {
+			c.wrong(kind, "a refusal", "yes")
 		}
 	}
 }
 
-func checkSFTPForwardingRefused(b *checker) {
-	c := loggedIn(b)
-	if out := c.Forward(); out.Granted {
-		b.wrong("direct-tcpip", "a refusal", "a connection")
+func checkSFTPForwardingRefused(c *checker) {
+	conn := loggedIn(c)
+	if out := conn.Forward(); out.Granted {
+		c.wrong("direct-tcpip", "a refusal", "a connection")
 	}
-	if out := c.Listen(); out.Granted {
-		b.wrong("tcpip-forward", "a refusal", "a listening port")
+	if out := conn.Listen(); out.Granted {
+		c.wrong("tcpip-forward", "a refusal", "a listening port")
 	}
-	if _, err := c.StartSFTP(); err != nil {
-		b.wrong("the subsystem sftp after refused forwarding", "SFTP", err.Error())
+	if _, err := conn.StartSFTP(); err != nil {
+		c.wrong("the subsystem sftp after refused forwarding", "SFTP", err.Error())
 	}
 }
 
-func checkSFTPOtherSubsystem(b *checker) {
-	refusedRun(b, "the subsystem netconf",
-		loggedIn(b).Request("subsystem", ssh.Marshal(struct{ Name string }{"netconf"})))
+func checkSFTPOtherSubsystem(c *checker) {
+	refusedRun(c, "the subsystem netconf",
+		loggedIn(c).Request("subsystem", ssh.Marshal(struct{ Name string }{"netconf"})))
 }

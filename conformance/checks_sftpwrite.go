@@ -10,20 +10,20 @@ import (
 )
 
 // wrote ends the check unless err is nil.
-func (b *checker) wrote(did string, err error) {
+func (c *checker) wrote(did string, err error) {
 	if err != nil {
-		b.wrong(did, "success", err.Error())
+		c.wrong(did, "success", err.Error())
 	}
 }
 
 const writtenSize = 300_001 // bytes of most files that are written: ten blocks, the last one short
 
 // writeCheck makes a check of writing to the shared file of a draft.
-func writeCheck(id, row string, evidence Evidence, says string, run func(b *checker, c *session, name string)) check {
+func writeCheck(id, row string, evidence Evidence, says string, run func(c *checker, s *session, name string)) check {
 	return check{id: "sftp/" + id, rows: rows(row), evidence: evidence, needs: needsSFTP | needsWrites, says: says,
-		run: func(b *checker) {
-			req := b.create()
-			run(b, b.sftp(req), req.filename())
+		run: func(c *checker) {
+			req := c.create()
+			run(c, c.sftp(req), req.filename())
 		}}
 }
 
@@ -98,238 +98,238 @@ func sftpWriteChecks() []check {
 	}
 }
 
-func checkSFTPPut(b *checker, c *session, name string) {
+func checkSFTPPut(c *checker, s *session, name string) {
 	data := someDump(200_001)
-	b.wrote("put", c.Put(name, raw.OpenPut, raw.Blocks(data, 0)))
-	c.has(name, "put", data)
+	c.wrote("put", s.Put(name, raw.OpenPut, raw.Blocks(data, 0)))
+	s.has(name, "put", data)
 }
 
-func checkSFTPPutPath(b *checker, c *session, name string) {
+func checkSFTPPutPath(c *checker, s *session, name string) {
 	for i, path := range []string{name, "/" + name, "./" + name} {
 		data := someDump(1000 + i)
-		b.wrote("put to "+path, c.Put(path, raw.OpenPut, raw.Blocks(data, 0)))
-		c.has(path, "put to "+path, data)
+		c.wrote("put to "+path, s.Put(path, raw.OpenPut, raw.Blocks(data, 0)))
+		s.has(path, "put to "+path, data)
 	}
 }
 
-func checkSFTPPutBytes(b *checker, c *session, name string) {
-	data := append(append(sqlDump("9.4.5", everyByte()), "\r\n\n\x00\x1a\r"...), b.random(70_000)...)
-	b.wrote("put", c.Put(name, raw.OpenPut, raw.Blocks(data, 0)))
-	c.has(name, "put of every byte value", data)
+func checkSFTPPutBytes(c *checker, s *session, name string) {
+	data := append(append(sqlDump("9.4.5", everyByte()), "\r\n\n\x00\x1a\r"...), c.random(70_000)...)
+	c.wrote("put", s.Put(name, raw.OpenPut, raw.Blocks(data, 0)))
+	s.has(name, "put of every byte value", data)
 }
 
-func checkSFTPPutWithoutCreat(b *checker, c *session, name string) {
+func checkSFTPPutWithoutCreat(c *checker, s *session, name string) {
 	data := someDump(50_000)
-	b.wrote("put", c.Put(name, raw.FlagWrite|raw.FlagTrunc, raw.Blocks(data, 0)))
-	c.has(name, "put without the flag to create", data)
+	c.wrote("put", s.Put(name, raw.FlagWrite|raw.FlagTrunc, raw.Blocks(data, 0)))
+	s.has(name, "put without the flag to create", data)
 }
 
-func checkSFTPLarge(b *checker, c *session, name string) {
+func checkSFTPLarge(c *checker, s *session, name string) {
 	data := someDump(3<<20 + 5)
-	b.wrote("put of 3 MiB", c.Put(name, raw.OpenPut, raw.Blocks(data, 0)))
-	c.has(name, "put of 3 MiB", data)
+	c.wrote("put of 3 MiB", s.Put(name, raw.OpenPut, raw.Blocks(data, 0)))
+	s.has(name, "put of 3 MiB", data)
 }
 
-func checkSFTPOverwrite(b *checker, c *session, name string) {
-	c.mustPut(name, someDump(writtenSize))
+func checkSFTPOverwrite(c *checker, s *session, name string) {
+	s.mustPut(name, someDump(writtenSize))
 	short := slices.Clone(someDump(writtenSize)[1000:5000])
-	b.wrote("put of a shorter file", c.Put(name, raw.OpenPut, raw.Blocks(short, 0)))
-	c.has(name, "put of 4000 bytes over 300001", short)
+	c.wrote("put of a shorter file", s.Put(name, raw.OpenPut, raw.Blocks(short, 0)))
+	s.has(name, "put of 4000 bytes over 300001", short)
 }
 
-func checkSFTPTruncate(b *checker, c *session, name string) {
-	c.mustPut(name, someDump(writtenSize))
-	h, err := c.Open(name, raw.OpenPut)
-	b.wrote("open with truncation", err)
-	b.wrote("close", c.CloseHandle(h))
-	if a, err := c.Stat(raw.FxpStat, name); err != nil || a.Size != 0 {
-		b.wrong("open with truncation, close, stat", "size 0", fmt.Sprintf("%v %v", a, err))
+func checkSFTPTruncate(c *checker, s *session, name string) {
+	s.mustPut(name, someDump(writtenSize))
+	h, err := s.Open(name, raw.OpenPut)
+	c.wrote("open with truncation", err)
+	c.wrote("close", s.CloseHandle(h))
+	if a, err := s.Stat(raw.FxpStat, name); err != nil || a.Size != 0 {
+		c.wrong("open with truncation, close, stat", "size 0", fmt.Sprintf("%v %v", a, err))
 	}
 }
 
-func checkSFTPTruncateSetstat(b *checker, c *session, name string) {
+func checkSFTPTruncateSetstat(c *checker, s *session, name string) {
 	data := someDump(writtenSize)
-	c.mustPut(name, data)
-	b.wrote("setstat size 5000", c.Do("setstat size", raw.FxpSetstat,
+	s.mustPut(name, data)
+	c.wrote("setstat size 5000", s.Do("setstat size", raw.FxpSetstat,
 		raw.Packet(nil).Str(name).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 5000})))
-	c.has(name, "setstat size 5000", data[:5000])
-	h, err := c.Open(name, raw.FlagWrite)
-	b.wrote("open", err)
-	b.wrote("fsetstat size 1000", c.Do("fsetstat size", raw.FxpFsetstat,
+	s.has(name, "setstat size 5000", data[:5000])
+	h, err := s.Open(name, raw.FlagWrite)
+	c.wrote("open", err)
+	c.wrote("fsetstat size 1000", s.Do("fsetstat size", raw.FxpFsetstat,
 		raw.Packet(nil).Str(h).Attrs(raw.Attrs{Flags: raw.AttrSize, Size: 1000})))
-	b.wrote("close", c.CloseHandle(h))
-	c.has(name, "fsetstat size 1000", data[:1000])
+	c.wrote("close", s.CloseHandle(h))
+	s.has(name, "fsetstat size 1000", data[:1000])
 }
 
-func checkSFTPNoTruncate(b *checker, c *session, name string) {
+func checkSFTPNoTruncate(c *checker, s *session, name string) {
 	data := someDump(writtenSize)
-	c.mustPut(name, data)
+	s.mustPut(name, data)
 	for _, flags := range []uint32{raw.FlagWrite, raw.FlagWrite | raw.FlagCreat,
 		raw.FlagRead | raw.FlagWrite | raw.FlagCreat} {
-		h, err := c.Open(name, flags)
-		b.wrote("open"+raw.FlagNames(flags), err)
-		b.wrote("close", c.CloseHandle(h))
-		c.has(name, "open"+raw.FlagNames(flags)+", close", data)
+		h, err := s.Open(name, flags)
+		c.wrote("open"+raw.FlagNames(flags), err)
+		c.wrote("close", s.CloseHandle(h))
+		s.has(name, "open"+raw.FlagNames(flags)+", close", data)
 	}
 }
 
-func checkSFTPOutOfOrder(b *checker, c *session, name string) {
+func checkSFTPOutOfOrder(c *checker, s *session, name string) {
 	data := someDump(writtenSize)
 	bs := raw.Blocks(data, 0)
 	slices.Reverse(bs)
-	b.rng.Shuffle(len(bs), func(i, j int) { bs[i], bs[j] = bs[j], bs[i] })
-	b.wrote("writes out of order", c.Put(name, raw.OpenPut, bs))
-	c.has(name, "writes out of order", data)
+	c.rng.Shuffle(len(bs), func(i, j int) { bs[i], bs[j] = bs[j], bs[i] })
+	c.wrote("writes out of order", s.Put(name, raw.OpenPut, bs))
+	s.has(name, "writes out of order", data)
 }
 
-func checkSFTPRewriteMiddle(b *checker, c *session, name string) {
+func checkSFTPRewriteMiddle(c *checker, s *session, name string) {
 	data := someDump(writtenSize)
-	c.mustPut(name, data)
+	s.mustPut(name, data)
 	patch := []byte("-- changed here --")
-	b.wrote("a write at 150000", c.Put(name, raw.FlagWrite, []raw.Block{{Offset: 150_000, Data: patch}}))
+	c.wrote("a write at 150000", s.Put(name, raw.FlagWrite, []raw.Block{{Offset: 150_000, Data: patch}}))
 	copy(data[150_000:], patch)
-	c.has(name, "a write in the middle", data)
+	s.has(name, "a write in the middle", data)
 }
 
-func checkSFTPPaddedWrite(b *checker, c *session, name string) {
+func checkSFTPPaddedWrite(c *checker, s *session, name string) {
 	data := someDump(writtenSize)
 	bs := raw.Blocks(data, 0)
 	for i := range bs {
 		bs[i].Pad = []byte{0, 0, 0, 0}
 	}
-	b.wrote("writes padded with four bytes", c.Put(name, raw.OpenPut, bs))
-	c.has(name, "writes padded with four bytes", data)
+	c.wrote("writes padded with four bytes", s.Put(name, raw.OpenPut, bs))
+	s.has(name, "writes padded with four bytes", data)
 }
 
-func checkSFTPReadAndWrite(b *checker, c *session, name string) {
-	h, err := c.Open(name, raw.FlagRead|raw.OpenPut)
-	b.wrote("open for reading and writing", err)
-	b.wrote("write", c.Write(h, []raw.Block{{Data: someDump(5000)}}))
-	got, err := c.Read(h, 1000, 2000)
-	b.wrote("read", err)
-	c.same("a read through the handle written with", got, someDump(5000)[1000:3000])
-	b.wrote("close", c.CloseHandle(h))
+func checkSFTPReadAndWrite(c *checker, s *session, name string) {
+	h, err := s.Open(name, raw.FlagRead|raw.OpenPut)
+	c.wrote("open for reading and writing", err)
+	c.wrote("write", s.Write(h, []raw.Block{{Data: someDump(5000)}}))
+	got, err := s.Read(h, 1000, 2000)
+	c.wrote("read", err)
+	s.same("a read through the handle written with", got, someDump(5000)[1000:3000])
+	c.wrote("close", s.CloseHandle(h))
 }
 
-func checkSFTPReadBack(b *checker, c *session, name string) {
+func checkSFTPReadBack(c *checker, s *session, name string) {
 	data := someDump(writtenSize)
-	c.mustPut(name, data)
-	h, err := c.Open(name, raw.FlagRead)
-	b.wrote("open for reading", err)
-	got, err := c.Read(h, 1234, 100)
-	b.wrote("read", err)
-	c.same("a read of 100 bytes at 1234", got, data[1234:1334])
-	got, err = c.Read(h, writtenSize-10, 100)
-	b.wrote("read", err)
-	c.same("a read of 100 bytes, 10 before the end", got, data[writtenSize-10:])
+	s.mustPut(name, data)
+	h, err := s.Open(name, raw.FlagRead)
+	c.wrote("open for reading", err)
+	got, err := s.Read(h, 1234, 100)
+	c.wrote("read", err)
+	s.same("a read of 100 bytes at 1234", got, data[1234:1334])
+	got, err = s.Read(h, writtenSize-10, 100)
+	c.wrote("read", err)
+	s.same("a read of 100 bytes, 10 before the end", got, data[writtenSize-10:])
 	for _, at := range []int64{writtenSize, writtenSize + 1000} {
-		if got, err := c.Read(h, at, 100); err != io.EOF {
-			b.wrong("a read behind the end", "the status EOF", fmt.Sprintf("%d bytes, %v", len(got), err))
+		if got, err := s.Read(h, at, 100); err != io.EOF {
+			c.wrong("a read behind the end", "the status EOF", fmt.Sprintf("%d bytes, %v", len(got), err))
 		}
 	}
-	b.wrote("close", c.CloseHandle(h))
+	c.wrote("close", s.CloseHandle(h))
 }
 
-func checkSFTPSetstat(b *checker, c *session, name string) {
+func checkSFTPSetstat(c *checker, s *session, name string) {
 	data := someDump(1000)
-	c.mustPut(name, data)
-	h, err := c.Open(name, raw.FlagWrite)
-	b.wrote("open", err)
+	s.mustPut(name, data)
+	h, err := s.Open(name, raw.FlagWrite)
+	c.wrote("open", err)
 	a := raw.Attrs{Flags: raw.AttrMode | raw.AttrTimes, Mode: 0o600, Atime: 1441782829, Mtime: 1441782829}
-	b.wrote("fsetstat of mode and times", c.Do("fsetstat", raw.FxpFsetstat, raw.Packet(nil).Str(h).Attrs(a)))
-	b.wrote("close", c.CloseHandle(h))
+	c.wrote("fsetstat of mode and times", s.Do("fsetstat", raw.FxpFsetstat, raw.Packet(nil).Str(h).Attrs(a)))
+	c.wrote("close", s.CloseHandle(h))
 	for _, a := range []raw.Attrs{{Flags: raw.AttrMode, Mode: 0o600}, {Flags: raw.AttrTimes, Mtime: 1441782829},
 		{Flags: raw.AttrOwner}} {
-		b.wrote("setstat of "+a.String(), c.Do("setstat", raw.FxpSetstat, raw.Packet(nil).Str(name).Attrs(a)))
+		c.wrote("setstat of "+a.String(), s.Do("setstat", raw.FxpSetstat, raw.Packet(nil).Str(name).Attrs(a)))
 	}
-	if got, err := c.Stat(raw.FxpStat, name); err != nil || got.Mode&0o7777 != 0o666 {
-		b.wrong("chmod 600 and stat", "the mode 0666 as before", fmt.Sprintf("%v %v", got, err))
+	if got, err := s.Stat(raw.FxpStat, name); err != nil || got.Mode&0o7777 != 0o666 {
+		c.wrong("chmod 600 and stat", "the mode 0666 as before", fmt.Sprintf("%v %v", got, err))
 	}
-	c.has(name, "setstat", data)
+	s.has(name, "setstat", data)
 }
 
-func checkSFTPNextSession(b *checker) {
-	req, key := b.create(), raw.NewKey("ed25519")
-	a := b.access(req, key)
+func checkSFTPNextSession(c *checker) {
+	req, key := c.create(), raw.NewKey("ed25519")
+	a := c.access(req, key)
 	data := someDump(writtenSize)
-	c := b.session(a, key)
-	c.mustPut(a.file, data[:200_000])
-	c.End()
-	c = b.session(a, key)
-	if got, err := c.Stat(raw.FxpStat, a.file); err != nil || got.Size != 200_000 {
-		b.wrong("put of 200000 bytes, and stat in the next session", "size 200000", fmt.Sprintf("%v %v", got, err))
+	s := c.session(a, key)
+	s.mustPut(a.file, data[:200_000])
+	s.End()
+	s = c.session(a, key)
+	if got, err := s.Stat(raw.FxpStat, a.file); err != nil || got.Size != 200_000 {
+		c.wrong("put of 200000 bytes, and stat in the next session", "size 200000", fmt.Sprintf("%v %v", got, err))
 	}
-	b.wrote("put -a in the next session",
-		c.Put(a.file, raw.FlagWrite|raw.FlagCreat, raw.Blocks(data[200_000:], 200_000)))
-	c.has(a.file, "put and, in the next session, put -a", data)
+	c.wrote("put -a in the next session",
+		s.Put(a.file, raw.FlagWrite|raw.FlagCreat, raw.Blocks(data[200_000:], 200_000)))
+	s.has(a.file, "put and, in the next session, put -a", data)
 }
 
-func checkSFTPInterrupted(b *checker) {
-	req, key := b.create(), raw.NewKey("ed25519")
-	a := b.access(req, key)
+func checkSFTPInterrupted(c *checker) {
+	req, key := c.create(), raw.NewKey("ed25519")
+	a := c.access(req, key)
 	data := someDump(writtenSize)
-	c := b.session(a, key)
-	h, err := c.Open(a.file, raw.OpenPut)
+	s := c.session(a, key)
+	h, err := s.Open(a.file, raw.OpenPut)
 	if err != nil {
-		b.blocked("sftp/put", "open: %v", err)
+		c.blocked("sftp/put", "open: %v", err)
 	}
 	const sent = 5 * raw.BlockSize
-	if err := c.Write(h, raw.Blocks(data[:sent], 0)); err != nil {
-		b.blocked("sftp/put", "write: %v", err)
+	if err := s.Write(h, raw.Blocks(data[:sent], 0)); err != nil {
+		c.blocked("sftp/put", "write: %v", err)
 	}
-	c.Drop()
-	c = b.session(a, key)
+	s.Drop()
+	s = c.session(a, key)
 	var got raw.Attrs
 	for range 40 { // a server may take a moment to notice the break
-		if got, err = c.Stat(raw.FxpStat, a.file); err == nil && got.Size == sent {
+		if got, err = s.Stat(raw.FxpStat, a.file); err == nil && got.Size == sent {
 			break
 		}
-		b.pause(50 * time.Millisecond)
+		c.pause(50 * time.Millisecond)
 	}
 	if err != nil || got.Size != sent {
-		b.wrong(fmt.Sprintf("%d bytes, all acknowledged, then the connection broken; stat in the next session", sent),
+		c.wrong(fmt.Sprintf("%d bytes, all acknowledged, then the connection broken; stat in the next session", sent),
 			"that size", fmt.Sprintf("%v %v", got, err))
 	}
-	b.wrote("put -a after the break", c.Put(a.file, raw.OpenResume, raw.Blocks(data[sent:], sent)))
-	c.has(a.file, "put -a after a broken connection", data)
-	c.End()
+	c.wrote("put -a after the break", s.Put(a.file, raw.OpenResume, raw.Blocks(data[sent:], sent)))
+	s.has(a.file, "put -a after a broken connection", data)
+	s.End()
 }
 
-func checkSFTPTwoSessions(b *checker) {
-	req, key := b.create(), raw.NewKey("ed25519")
-	a := b.access(req, key)
-	one, two := b.session(a, key), b.session(a, key)
+func checkSFTPTwoSessions(c *checker) {
+	req, key := c.create(), raw.NewKey("ed25519")
+	a := c.access(req, key)
+	one, two := c.session(a, key), c.session(a, key)
 	data := someDump(writtenSize)
-	b.wrote("put in one session", one.Put(a.file, raw.OpenPut, raw.Blocks(data, 0)))
+	c.wrote("put in one session", one.Put(a.file, raw.OpenPut, raw.Blocks(data, 0)))
 	two.has(a.file, "put in one session, seen in another open one", data)
 }
 
-func checkSFTPOwnShare(b *checker) {
-	first, second := b.create("filename", "twin.dump"), b.create("filename", "twin.dump")
-	c, d := b.sftp(first), b.sftp(second)
+func checkSFTPOwnShare(c *checker) {
+	first, second := c.create("filename", "twin.dump"), c.create("filename", "twin.dump")
+	s, d := c.sftp(first), c.sftp(second)
 	x, y := someDump(4000), someDump(5000)
-	c.mustPut(first.filename(), x)
+	s.mustPut(first.filename(), x)
 	d.mustPut(second.filename(), y)
-	c.has(first.filename(), "put to two requests' shares", x)
+	s.has(first.filename(), "put to two requests' shares", x)
 	d.has(second.filename(), "put to two requests' shares", y)
 }
 
-func checkSFTPSameDump(b *checker) {
-	req := b.create()
-	c := b.sftp(req)
-	c.mustPut(req.filename(), sized(205678))
-	c.End()
-	r := b.status(req)
+func checkSFTPSameDump(c *checker) {
+	req := c.create()
+	s := c.sftp(req)
+	s.mustPut(req.filename(), sized(205678))
+	s.End()
+	r := c.status(req)
 	for range 20 {
-		if r = b.status(req); r.request()["filesize"] != nil {
+		if r = c.status(req); r.request()["filesize"] != nil {
 			break
 		}
-		b.pause(50 * time.Millisecond)
+		c.pause(50 * time.Millisecond)
 	}
-	b.shows(r, "put over SFTP and then status", "filesize", `"200.86 Kb"`)
-	b.shows(r, "put over SFTP and then status", "postgresql", `"9.4"`)
-	b.holds(req, "put over SFTP", sized(205678))
-	b.put(req, sized(1024))
-	c = b.sftp(req)
-	c.has(req.filename(), "upload over HTTP after one over SFTP", sized(1024))
+	c.shows(r, "put over SFTP and then status", "filesize", `"200.86 Kb"`)
+	c.shows(r, "put over SFTP and then status", "postgresql", `"9.4"`)
+	c.holds(req, "put over SFTP", sized(205678))
+	c.put(req, sized(1024))
+	s = c.sftp(req)
+	s.has(req.filename(), "upload over HTTP after one over SFTP", sized(1024))
 }

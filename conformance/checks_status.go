@@ -133,11 +133,11 @@ var statusKeys = []statusKey{
 }
 
 // lifecycleStatus is the status of a draft directly after create.
-func (b *checker) lifecycleStatus(req request) reply {
-	if b.opts.Production {
-		return b.lifecycle("main").atDraft
+func (c *checker) lifecycleStatus(req request) reply {
+	if c.opts.Production {
+		return c.lifecycle("main").atDraft
 	}
-	return b.status(req)
+	return c.status(req)
 }
 
 func statusChecks() []check {
@@ -156,7 +156,7 @@ func statusChecks() []check {
 		checks = append(checks, check{id: "status/" + k.name, rows: rows("7"), evidence: EvidenceDocumented,
 			gentle: true, needs: needsWrites | needsProcess | needsWait,
 			says: "status always has " + k.name + ", with a value of its type, from draft to the end.",
-			run:  func(b *checker) { checkStatusKey(b, k) }})
+			run:  func(c *checker) { checkStatusKey(c, k) }})
 	}
 	return append(checks,
 		check{id: "status/unchanging", rows: rows("7"), evidence: EvidenceDocumented, gentle: true,
@@ -166,57 +166,57 @@ func statusChecks() []check {
 			run: checkStatusUnchanging})
 }
 
-func checkStatusAnswer(b *checker) {
-	req := b.draft()
-	r := b.accepted(b.api("status", b.way("status"), req.auth()))
+func checkStatusAnswer(c *checker) {
+	req := c.draft()
+	r := c.accepted(c.api("status", c.way("status"), req.auth()))
 	if r.request() == nil {
-		b.wrong(r.What, "the object request", r.Summary())
+		c.wrong(r.What, "the object request", r.Summary())
 	}
 	if got := number(r.request()["id"]); got != "" && got != req.id {
-		b.wrong(r.What, "request "+req.id, "request "+got)
+		c.wrong(r.What, "request "+req.id, "request "+got)
 	}
 }
 
-func checkStatusSameTwice(b *checker) {
-	req := b.draft()
-	x, y := b.api("status", b.way("status"), req.auth()), b.api("status", b.way("status"), req.auth())
+func checkStatusSameTwice(c *checker) {
+	req := c.draft()
+	x, y := c.api("status", c.way("status"), req.auth()), c.api("status", c.way("status"), req.auth())
 	for _, k := range statusKeys {
 		if k.name != "elapsed" && show(x.request()[k.name]) != show(y.request()[k.name]) {
-			b.wrong(y.What+" again", k.name+" as before: "+show(x.request()[k.name]), show(y.request()[k.name]))
+			c.wrong(y.What+" again", k.name+" as before: "+show(x.request()[k.name]), show(y.request()[k.name]))
 		}
 	}
 }
 
-func checkStatusOwnRequest(b *checker) {
-	first, second := b.create("filename", "first.dump"), b.create("filename", "second.dump")
+func checkStatusOwnRequest(c *checker) {
+	first, second := c.create("filename", "first.dump"), c.create("filename", "second.dump")
 	for _, req := range []request{first, second, first} {
-		r := b.status(req)
+		r := c.status(req)
 		if got := text(r.request()["filename"]); got != req.filename() {
-			b.wrong(r.What, "filename "+req.filename(), show(r.request()["filename"]))
+			c.wrong(r.What, "filename "+req.filename(), show(r.request()["filename"]))
 		}
 	}
 }
 
-func checkStatusKey(b *checker, k statusKey) {
-	j := b.lifecycle("main")
-	if b.opts.Resume == nil {
-		j.draft(b)
-		b.keyIs(k, "in draft", j.atDraft)
-		j.uploaded(b)
-		b.keyIs(k, "after the upload", j.atUpload)
+func checkStatusKey(c *checker, k statusKey) {
+	j := c.lifecycle("main")
+	if c.opts.Resume == nil {
+		j.draft(c)
+		c.keyIs(k, "in draft", j.atDraft)
+		j.uploaded(c)
+		c.keyIs(k, "after the upload", j.atUpload)
 	}
-	j.finished(b)
+	j.finished(c)
 	for _, r := range j.polls {
-		b.keyIs(k, "in state "+text(r.request()["state"]), r)
+		c.keyIs(k, "in state "+text(r.request()["state"]), r)
 	}
-	b.keyIs(k, "in state "+text(j.field("state")), j.last)
+	c.keyIs(k, "in state "+text(j.field("state")), j.last)
 }
 
-func checkStatusUnchanging(b *checker) {
-	j := b.lifecycle("main")
-	j.finished(b)
+func checkStatusUnchanging(c *checker) {
+	j := c.lifecycle("main")
+	j.finished(c)
 	first := j.atDraft.request()
-	if saved := b.opts.Resume; saved != nil {
+	if saved := c.opts.Resume; saved != nil {
 		first = saved.Status
 	}
 	for _, r := range append([]reply{j.atUpload}, j.polls...) {
@@ -224,36 +224,36 @@ func checkStatusUnchanging(b *checker) {
 			"issue", "status_url", "notes_url", "original_sql_url", "original_dump_url", "upgraded_sql_url",
 			"upgraded_dump_url", "modules_url"} {
 			if x, y := show(first[key]), show(r.request()[key]); r.object != nil && x != y {
-				b.wrong(fmt.Sprintf("status in state %s", text(r.request()["state"])), key+" unchanged: "+x, y)
+				c.wrong(fmt.Sprintf("status in state %s", text(r.request()["state"])), key+" unchanged: "+x, y)
 			}
 		}
 	}
 }
 
 // keyIs ends the check unless the status has the key with a value of its type.
-func (b *checker) keyIs(k statusKey, when string, r reply) {
+func (c *checker) keyIs(k statusKey, when string, r reply) {
 	if r.request() == nil {
-		b.blocked("status/answer", "status answered no request %s", when)
+		c.blocked("status/answer", "status answered no request %s", when)
 	}
 	v, there := r.request()[k.name]
 	if !there {
-		b.wrong("status "+when, "the key "+k.name, "a request without it")
+		c.wrong("status "+when, "the key "+k.name, "a request without it")
 	}
 	if problem := k.judge(v); problem != "" && !unknownYet(k.name, r.request()) {
-		b.wrong("status "+when, k.name+" "+problem, show(v))
+		c.wrong("status "+when, k.name+" "+problem, show(v))
 	}
 }
 
 // createdNow ends the check when created_at is off from the server's own clock by what a time zone is off. A
 // server whose clock is another one altogether (an emulator's virtual clock) is not judged.
-func (b *checker) createdNow(req request) {
+func (c *checker) createdNow(req request) {
 	r := req.reply
 	if r.object == nil {
-		b.skipf("the request was created in an earlier run")
+		c.skipf("the request was created in an earlier run")
 	}
 	created, err := time.Parse(time.DateTime, text(r.request()["created_at"]))
 	if err != nil {
-		b.blocked("status/created_at", "created_at is %s", show(r.request()["created_at"]))
+		c.blocked("status/created_at", "created_at is %s", show(r.request()["created_at"]))
 	}
 	clocks := []time.Time{r.At}
 	if date, err := time.Parse(time.RFC1123, r.Header.Get("Date")); err == nil {
@@ -265,10 +265,10 @@ func (b *checker) createdNow(req request) {
 	}
 	if least := slices.Min(off); least > 5*time.Minute {
 		if least < 15*time.Hour {
-			b.wrong(r.What, "created_at as the present time in UTC, "+r.At.UTC().Format(time.DateTime),
+			c.wrong(r.What, "created_at as the present time in UTC, "+r.At.UTC().Format(time.DateTime),
 				show(r.request()["created_at"]))
 		}
-		b.skipf("the server's clock is another one: created_at is %s", created.Format(time.DateTime))
+		c.skipf("the server's clock is another one: created_at is %s", created.Format(time.DateTime))
 	}
 }
 
@@ -287,15 +287,15 @@ var urlForms = []urlForm{
 var requestURL = regexp.MustCompile(`^(https?://[^/]+(?:/.*)?)/database/([^/]*)/([^/]*)/([^/]*)/(.+)$`)
 
 // urlPart makes the check of one part of the URLs.
-func urlPart(id, says string, wrong func(b *checker, req request, m []string) string) check {
+func urlPart(id, says string, wrong func(c *checker, req request, m []string) string) check {
 	return check{id: "url-form/" + id, rows: rows("7"), evidence: EvidenceDocumented, gentle: true, says: says,
-		run: func(b *checker) {
-			req := b.draft()
-			r := b.lifecycleStatus(req)
+		run: func(c *checker) {
+			req := c.draft()
+			r := c.lifecycleStatus(req)
 			for _, f := range urlForms {
 				if m := requestURL.FindStringSubmatch(text(r.request()[f.key])); m != nil {
-					if want := wrong(b, req, m); want != "" {
-						b.wrong(r.What, f.key+" with "+want, m[0])
+					if want := wrong(c, req, m); want != "" {
+						c.wrong(r.What, f.key+" with "+want, m[0])
 					}
 				}
 			}
@@ -308,7 +308,7 @@ func urlFormChecks() []check {
 		checks = append(checks, check{id: "url-form/" + f.key, rows: rows("7"), evidence: EvidenceDocumented,
 			gentle: true,
 			says:   f.key + " is <base>/database/<region>/<id>/<key>/" + f.path + ".",
-			run:    func(b *checker) { checkURLForm(b, f) }})
+			run:    func(c *checker) { checkURLForm(c, f) }})
 	}
 	return append(checks,
 		urlPart("base", "The URLs lead to the server that was asked, by its public base.", checkURLFormBase),
@@ -316,32 +316,32 @@ func urlFormChecks() []check {
 		urlPart("key", "The key stands in the URLs as it is, its = unescaped.", checkURLFormKey))
 }
 
-func checkURLForm(b *checker, f urlForm) {
-	req := b.draft()
-	r := b.lifecycleStatus(req)
+func checkURLForm(c *checker, f urlForm) {
+	req := c.draft()
+	r := c.lifecycleStatus(req)
 	got := text(r.request()[f.key])
 	m := requestURL.FindStringSubmatch(got)
 	if m == nil || m[3] != req.id || m[5] != f.path || m[4] != req.key && !sameEscaped(m[4], req.key) {
-		b.wrong(r.What, fmt.Sprintf("%s in the form %s/database/%s/%s/%s/%s",
-			f.key, b.public, b.target.Region, req.id, req.key, f.path), show(r.request()[f.key]))
+		c.wrong(r.What, fmt.Sprintf("%s in the form %s/database/%s/%s/%s/%s",
+			f.key, c.public, c.target.Region, req.id, req.key, f.path), show(r.request()[f.key]))
 	}
 }
 
-func checkURLFormBase(b *checker, _ request, m []string) string {
-	if m[1] == b.public {
+func checkURLFormBase(c *checker, _ request, m []string) string {
+	if m[1] == c.public {
 		return ""
 	}
-	return "the base " + b.public
+	return "the base " + c.public
 }
 
-func checkURLFormRegion(b *checker, _ request, m []string) string {
-	if m[2] == b.target.Region {
+func checkURLFormRegion(c *checker, _ request, m []string) string {
+	if m[2] == c.target.Region {
 		return ""
 	}
-	return "the region " + b.target.Region
+	return "the region " + c.target.Region
 }
 
-func checkURLFormKey(b *checker, req request, m []string) string {
+func checkURLFormKey(c *checker, req request, m []string) string {
 	if m[4] == req.key || !sameEscaped(m[4], req.key) {
 		return ""
 	}

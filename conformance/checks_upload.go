@@ -11,25 +11,25 @@ import (
 
 // stored is what the server holds as the uploaded dump, and "", or why nothing of it is to be had. It is asked for in
 // draft; a server that hands out the original only later is asked to process the dump first.
-func (b *checker) stored(req request) (raw.Answer, string) {
-	u := text(b.status(req).request()["original_dump_url"])
+func (c *checker) stored(req request) (raw.Answer, string) {
+	u := text(c.status(req).request()["original_dump_url"])
 	if u == "" {
-		b.blocked("url-form/original_dump_url", "there is no original_dump_url")
+		c.blocked("url-form/original_dump_url", "there is no original_dump_url")
 	}
-	a := b.fetch(b.reachable(u))
+	a := c.fetch(c.reachable(u))
 	if a.OK() {
 		return a, ""
 	}
 	first := a.Summary()
-	if b.status(req).request()["state"] == "draft" {
-		r, err := b.tryAPI("process", req.auth())
+	if c.status(req).request()["state"] == "draft" {
+		r, err := c.tryAPI("process", req.auth())
 		if err != nil || !r.fine() {
 			return a, fmt.Sprintf("nothing at original_dump_url (%s), and process answered %s", first, r.Summary())
 		}
 	}
-	j := &lifecycle{b: b, req: req, ended: map[string]stop{}}
+	j := &lifecycle{checker: c, req: req, ended: map[string]stop{}}
 	j.follow()
-	if a = b.fetch(b.reachable(u)); !a.OK() {
+	if a = c.fetch(c.reachable(u)); !a.OK() {
 		return a, fmt.Sprintf("nothing at original_dump_url, neither in draft (%s) nor in state %s (%s)",
 			first, text(j.field("state")), a.Summary())
 	}
@@ -37,41 +37,41 @@ func (b *checker) stored(req request) (raw.Answer, string) {
 }
 
 // reachable is a URL of an answer as it can be fetched: one that leads to another host is never followed there.
-func (b *checker) reachable(u string) string {
-	if strings.HasPrefix(u, b.public+"/") {
+func (c *checker) reachable(u string) string {
+	if strings.HasPrefix(u, c.public+"/") {
 		return u
 	}
 	if i := strings.Index(u, "/database/"); i >= 0 {
-		return b.public + u[i:]
+		return c.public + u[i:]
 	}
-	b.blocked("url-form/base", "the URL %q leads away from the server", u)
+	c.blocked("url-form/base", "the URL %q leads away from the server", u)
 	return ""
 }
 
 // holds ends the check unless the server has exactly the dump.
-func (b *checker) holds(req request, sent string, dump []byte) {
-	a, nothing := b.stored(req)
+func (c *checker) holds(req request, sent string, dump []byte) {
+	a, nothing := c.stored(req)
 	if nothing != "" {
-		b.wrong(sent, "the server to have the dump byte for byte", nothing)
+		c.wrong(sent, "the server to have the dump byte for byte", nothing)
 	}
 	if !a.Is(dump) {
-		b.wrong(sent, "the server to have the dump byte for byte", "original_dump_url has "+a.Diff(dump))
+		c.wrong(sent, "the server to have the dump byte for byte", "original_dump_url has "+a.Diff(dump))
 	}
 }
 
 // exact makes the check of one dump that goes up in one way and must arrive byte for byte.
-func exact(id, row string, evidence Evidence, says string, dump func(b *checker) []byte,
+func exact(id, row string, evidence Evidence, says string, dump func(c *checker) []byte,
 	change func(c *raw.Call)) check {
 	return check{id: "upload/" + id, rows: rows(row), evidence: evidence, says: says, needs: needsWrites,
-		run: func(b *checker) {
-			req := b.create()
-			data := dump(b)
-			c := b.composeUpload(req, data)
+		run: func(c *checker) {
+			req := c.create()
+			data := dump(c)
+			call := c.composeUpload(req, data)
 			if change != nil {
-				change(&c)
+				change(&call)
 			}
-			b.accepted(readReply(b.must(c)))
-			b.holds(req, c.What, data)
+			c.accepted(readReply(c.must(call)))
+			c.holds(req, call.What, data)
 		}}
 }
 
@@ -132,10 +132,10 @@ func uploadChecks() []check {
 				"gzip, zip, a form.",
 			run: checkUploadWrapped},
 		exact("chunked", "4.3", EvidenceObserved, "A dump sent in chunks, without Content-Length, arrives whole.",
-			func(b *checker) []byte { return sqlDump("9.4.5", b.random(300<<10)) },
+			func(c *checker) []byte { return sqlDump("9.4.5", c.random(300<<10)) },
 			func(c *raw.Call) { c.Chunked = true; c.What += " in chunks" }),
 		exact("expect-continue", "4.3", EvidenceDocumented, "A dump announced with Expect: 100-continue is taken.",
-			func(b *checker) []byte { return sqlDump("9.4.5", b.random(100<<10)) },
+			func(c *checker) []byte { return sqlDump("9.4.5", c.random(100<<10)) },
 			func(c *raw.Call) {
 				c.Header = map[string][]string{"Expect": {"100-continue"}}
 				c.What += " with Expect: 100-continue"
@@ -170,124 +170,124 @@ func uploadChecks() []check {
 	}
 }
 
-func checkUploadAnswer(b *checker) {
-	r := readReply(b.must(b.composeUpload(b.create(), b.dump())))
-	b.accepted(r)
+func checkUploadAnswer(c *checker) {
+	r := readReply(c.must(c.composeUpload(c.create(), c.dump())))
+	c.accepted(r)
 }
 
-func checkUploadWrapped(b *checker) {
+func checkUploadWrapped(c *checker) {
 	dump := sqlDump("9.4.5", []byte("-- wrapped\n"))
 	file, field := raw.Call{}, raw.Call{}
 	file.ContentType, file.Body = multipartBody(nil,
 		&filePart{field: "dump", filename: "backup.sql", ctype: "application/octet-stream", data: dump})
 	field.ContentType, field.Body = multipartBody(params{"dump", string(dump)}, nil)
-	for _, c := range []raw.Call{file, field,
+	for _, call := range []raw.Call{file, field,
 		{ContentType: "application/gzip", Body: fixture("openchs.sql.gz")},
 		{ContentType: "application/zip", Body: fixture("openchs.zip")},
 		{ContentType: formType, Body: []byte(params{"dump", string(dump)}.encode())},
 	} {
-		req := b.create()
-		up := b.composeUpload(req, c.Body)
-		up.ContentType = c.ContentType
-		up.What += ", Content-Type " + c.ContentType
-		b.accepted(readReply(b.must(up)))
-		b.holds(req, up.What, c.Body)
+		req := c.create()
+		up := c.composeUpload(req, call.Body)
+		up.ContentType = call.ContentType
+		up.What += ", Content-Type " + call.ContentType
+		c.accepted(readReply(c.must(up)))
+		c.holds(req, up.What, call.Body)
 	}
 }
 
-func checkUploadHTTP10(b *checker) {
-	req := b.create()
-	data := smallDump(b)
-	c := b.composeUpload(req, data)
-	c.What += " with HTTP/1.0"
-	r := readReply(b.mustRaw(c, b.rawUpload(c, "1.0", fmt.Sprintf("Content-Length: %d", len(data)), data), false))
-	b.accepted(r)
-	b.holds(req, c.What, data)
+func checkUploadHTTP10(c *checker) {
+	req := c.create()
+	data := smallDump(c)
+	call := c.composeUpload(req, data)
+	call.What += " with HTTP/1.0"
+	r := readReply(c.mustRaw(call, c.rawUpload(call, "1.0", fmt.Sprintf("Content-Length: %d", len(data)), data), false))
+	c.accepted(r)
+	c.holds(req, call.What, data)
 }
 
-func checkUploadStillDraft(b *checker) {
-	req, _ := b.uploaded()
-	if r := b.status(req); r.request()["state"] != "draft" {
-		b.wrong("upload and then status", `state "draft"`, show(r.request()["state"]))
+func checkUploadStillDraft(c *checker) {
+	req, _ := c.uploaded()
+	if r := c.status(req); r.request()["state"] != "draft" {
+		c.wrong("upload and then status", `state "draft"`, show(r.request()["state"]))
 	}
 }
 
-func checkUploadOwnRequest(b *checker) {
-	first, second := b.create("filename", "bystander.dump"), b.create()
+func checkUploadOwnRequest(c *checker) {
+	first, second := c.create("filename", "bystander.dump"), c.create()
 	x, y := sqlDump("9.4.5", []byte("-- first\n")), sqlDump("9.6.1", []byte("-- the second\n"))
-	b.put(first, x)
-	b.put(second, y)
-	b.holds(first, "two uploads to two requests", x)
-	b.holds(second, "two uploads to two requests", y)
+	c.put(first, x)
+	c.put(second, y)
+	c.holds(first, "two uploads to two requests", x)
+	c.holds(second, "two uploads to two requests", y)
 }
 
-func checkUploadReplaces(b *checker) {
-	req := b.create()
+func checkUploadReplaces(c *checker) {
+	req := c.create()
 	for _, n := range []int{60000, 100, 70000} {
 		dump := sqlDump("9.4.5", bytes.Repeat([]byte("-- x\n"), n/5))
-		b.accepted(readReply(b.must(b.composeUpload(req, dump))))
-		b.holds(req, "an upload after another", dump)
+		c.accepted(readReply(c.must(c.composeUpload(req, dump))))
+		c.holds(req, "an upload after another", dump)
 	}
 }
 
-func checkUploadOnlyDraft(b *checker) {
-	req, dump := b.uploaded()
-	b.mustProcess(req)
-	r := readReply(b.must(b.composeUpload(req, sqlDump("9.4.5", nil))))
-	f := b.reasoned(r, "STATE:INVALID")
-	b.stateInvalid(r, f, "draft")
-	b.holds(req, "an upload after process", dump)
+func checkUploadOnlyDraft(c *checker) {
+	req, dump := c.uploaded()
+	c.mustProcess(req)
+	r := readReply(c.must(c.composeUpload(req, sqlDump("9.4.5", nil))))
+	f := c.reasoned(r, "STATE:INVALID")
+	c.stateInvalid(r, f, "draft")
+	c.holds(req, "an upload after process", dump)
 }
 
-func checkUploadBrokenRefused(b *checker) {
-	req := b.create()
-	data := smallDump(b)
-	c := b.composeUpload(req, data)
-	c.What += ", of which only 200 bytes are sent"
-	r := readReply(b.mustRaw(c, b.rawUpload(c, "1.1", fmt.Sprintf("Content-Length: %d", len(data)), data[:200]), true))
-	f := b.reasoned(r, "DUMP:INCOMPLETE")
+func checkUploadBrokenRefused(c *checker) {
+	req := c.create()
+	data := smallDump(c)
+	call := c.composeUpload(req, data)
+	call.What += ", of which only 200 bytes are sent"
+	r := readReply(c.mustRaw(call, c.rawUpload(call, "1.1", fmt.Sprintf("Content-Length: %d", len(data)), data[:200]), true))
+	f := c.reasoned(r, "DUMP:INCOMPLETE")
 	if number(f["received"]) != "200" || number(f["expected_size"]) != fmt.Sprint(len(data)) {
-		b.wrong(c.What, fmt.Sprintf("received 200 and expected_size %d", len(data)), show(map[string]any(f)))
+		c.wrong(call.What, fmt.Sprintf("received 200 and expected_size %d", len(data)), show(map[string]any(f)))
 	}
 }
 
-func checkUploadBrokenKeepsEarlier(b *checker) {
-	req := b.create()
+func checkUploadBrokenKeepsEarlier(c *checker) {
+	req := c.create()
 	before := sqlDump("9.4.5", []byte("-- before\n"))
-	b.put(req, before)
-	data := smallDump(b)
+	c.put(req, before)
+	data := smallDump(c)
 	for _, header := range []string{fmt.Sprintf("Content-Length: %d", len(data)), "Transfer-Encoding: chunked"} {
 		sent := data[:200]
 		if strings.HasPrefix(header, "T") {
 			sent = []byte("c8\r\n" + string(sent) + "\r\n")
 		}
-		c := b.composeUpload(req, data)
-		b.tryRaw(c, b.rawUpload(c, "1.1", header, sent), true)
-		b.holds(req, "an upload that breaks off, after a whole one", before)
+		call := c.composeUpload(req, data)
+		c.tryRaw(call, c.rawUpload(call, "1.1", header, sent), true)
+		c.holds(req, "an upload that breaks off, after a whole one", before)
 	}
 }
 
-func checkUploadEmpty(b *checker) {
-	r := readReply(b.must(b.composeUpload(b.create(), []byte{})))
-	b.object(r)
+func checkUploadEmpty(c *checker) {
+	r := readReply(c.must(c.composeUpload(c.create(), []byte{})))
+	c.object(r)
 	v, there := r.object["failures"]
 	if _, ok := v.([]any); there && !ok || r.Status >= 500 {
-		b.wrong(r.What, "a JSON object with the list failures", r.Summary())
+		c.wrong(r.What, "a JSON object with the list failures", r.Summary())
 	}
 }
 
 // mustRaw makes a call of bytes that has to be answered.
-func (b *checker) mustRaw(c raw.Call, data []byte, half bool) raw.Answer {
-	a, err := b.tryRaw(c, data, half)
+func (c *checker) mustRaw(call raw.Call, data []byte, half bool) raw.Answer {
+	a, err := c.tryRaw(call, data, half)
 	if err != nil {
-		b.wrong(c.What, "an answer", err.Error())
+		c.wrong(call.What, "an answer", err.Error())
 	}
 	return a
 }
 
 // rawUpload writes an upload by hand.
-func (b *checker) rawUpload(c raw.Call, version, header string, sent []byte) []byte {
-	_, rest, _ := strings.Cut(c.URL, "://")
+func (c *checker) rawUpload(call raw.Call, version, header string, sent []byte) []byte {
+	_, rest, _ := strings.Cut(call.URL, "://")
 	host, path, _ := strings.Cut(rest, "/")
 	head := fmt.Sprintf("POST /%s HTTP/%s\r\nHost: %s\r\nContent-Type: application/octet-stream\r\n%s\r\n"+
 		"Connection: close\r\n\r\n", path, version, host, header)
@@ -295,22 +295,22 @@ func (b *checker) rawUpload(c raw.Call, version, header string, sent []byte) []b
 }
 
 // mustProcess processes a request for a step before the one judged.
-func (b *checker) mustProcess(req request) {
-	r, err := b.tryAPI("process", req.auth())
+func (c *checker) mustProcess(req request) {
+	r, err := c.tryAPI("process", req.auth())
 	if err != nil || !r.fine() {
-		b.blocked("process/answer", "process answered %s", r.Summary())
+		c.blocked("process/answer", "process answered %s", r.Summary())
 	}
 }
 
 // stateInvalid ends the check unless the failure has a state as value and expects the states given.
-func (b *checker) stateInvalid(r reply, f failure, expected ...string) {
+func (c *checker) stateInvalid(r reply, f failure, expected ...string) {
 	if text(f["value"]) == "" {
-		b.wrong(r.What, "STATE:INVALID with the state as value", show(map[string]any(f)))
+		c.wrong(r.What, "STATE:INVALID with the state as value", show(map[string]any(f)))
 	}
 	list := show(f["expected"])
 	for _, state := range expected {
 		if isStrings(f["expected"]) != "" || !strings.Contains(list, `"`+state+`"`) {
-			b.wrong(r.What, "STATE:INVALID with the state "+state+" in the list expected", show(map[string]any(f)))
+			c.wrong(r.What, "STATE:INVALID with the state "+state+" in the list expected", show(map[string]any(f)))
 		}
 	}
 }

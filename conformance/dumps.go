@@ -21,9 +21,9 @@ const (
 func fixture(name string) []byte { return bytes.Clone(fixtures.Dump(name)) }
 
 // dump is what a platform can upgrade: made by pg_dump, in the custom format of the documented session.
-func (b *checker) dump() []byte {
-	if b.opts.Dump != nil {
-		return b.opts.Dump
+func (c *checker) dump() []byte {
+	if c.opts.Dump != nil {
+		return c.opts.Dump
 	}
 	return fixture("openchs.cdump")
 }
@@ -82,10 +82,10 @@ func manyMiB(n int) []byte {
 }
 
 // random makes n bytes that don't compress, always the same for one seed and check.
-func (b *checker) random(n int) []byte {
+func (c *checker) random(n int) []byte {
 	out := make([]byte, 0, n+8)
 	for len(out) < n {
-		out = binary.LittleEndian.AppendUint64(out, b.rng.Uint64())
+		out = binary.LittleEndian.AppendUint64(out, c.rng.Uint64())
 	}
 	return out[:n]
 }

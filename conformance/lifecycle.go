@@ -15,10 +15,10 @@ import (
 // A lifecycle is one request from its beginning to its end: created, given a dump, processed, and followed until its
 // upgrade has ended. Several checks look at one lifecycle; it goes on only as far as the furthest of them needs.
 type lifecycle struct {
-	name string
-	b    *checker
-	via  string // "http" or "sftp"
-	dump []byte
+	name    string
+	checker *checker
+	via     string // "http" or "sftp"
+	dump    []byte
 
 	mu    sync.Mutex // held while a phase runs
 	ended map[string]stop
@@ -65,21 +65,21 @@ var lifecyclePlans = map[string]struct {
 const lifecyclePrefix = "journey/"
 
 // lifecycle returns the run's lifecycle of that name.
-func (b *checker) lifecycle(name string) *lifecycle {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	j := b.lifecycles[name]
+func (c *checker) lifecycle(name string) *lifecycle {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	j := c.lifecycles[name]
 	if j == nil {
 		plan, ok := lifecyclePlans[name]
 		if !ok {
 			panic("conformance: no lifecycle " + name)
 		}
-		limit := b.opts.Wait + 20*b.opts.CallTimeout
-		ctx, cancel := context.WithTimeout(b.run, limit)
+		limit := c.opts.Wait + 20*c.opts.CallTimeout
+		ctx, cancel := context.WithTimeout(c.run, limit)
 		j = &lifecycle{name: name, via: plan.via, ended: map[string]stop{}, done: cancel}
-		j.b = b.newChecker(ctx, lifecyclePrefix+name)
-		j.dump = plan.dump(j.b)
-		b.lifecycles[name] = j
+		j.checker = c.newChecker(ctx, lifecyclePrefix+name)
+		j.dump = plan.dump(j.checker)
+		c.lifecycles[name] = j
 	}
 	return j
 }
@@ -88,80 +88,80 @@ func (b *checker) lifecycle(name string) *lifecycle {
 func (j *lifecycle) wait() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.b.close()
+	j.checker.close()
 	j.done()
 }
 
 // once runs f as the phase of that name, for the first check that needs it. If f ends with a verdict, all checks that
 // need the phase end with it.
-func (j *lifecycle) once(b *checker, name string, f func()) {
-	b.release()
+func (j *lifecycle) once(c *checker, name string, f func()) {
+	c.release()
 	j.mu.Lock()
 	st, ran := j.ended[name]
 	if !ran {
-		st = j.b.guard(f)
+		st = j.checker.guard(f)
 		j.ended[name] = st
 	}
 	j.mu.Unlock()
-	b.acquire()
+	c.acquire()
 	if st.verdict != Pass {
 		panic(st)
 	}
 }
 
 // draft is the lifecycle's request, created and still in draft.
-func (j *lifecycle) draft(b *checker) request {
-	j.once(b, "draft", func() {
-		if saved := j.b.opts.Resume; saved != nil {
+func (j *lifecycle) draft(c *checker) request {
+	j.once(c, "draft", func() {
+		if saved := j.checker.opts.Resume; saved != nil {
 			j.req = saved.request(j)
 			return
 		}
-		j.req = j.b.create(lifecyclePlans[j.name].kv...)
-		j.atDraft = j.b.status(j.req)
+		j.req = j.checker.create(lifecyclePlans[j.name].kv...)
+		j.atDraft = j.checker.status(j.req)
 	})
 	return j.req
 }
 
 // uploaded is the lifecycle's request, with its dump and still in draft.
-func (j *lifecycle) uploaded(b *checker) request {
-	j.draft(b)
-	j.once(b, "upload", func() {
-		if j.b.opts.Resume != nil {
+func (j *lifecycle) uploaded(c *checker) request {
+	j.draft(c)
+	j.once(c, "upload", func() {
+		if j.checker.opts.Resume != nil {
 			return
 		}
 		if j.via == "sftp" {
-			c := j.b.sftp(j.req)
-			c.mustPut(j.req.filename(), j.dump)
-			c.End()
+			s := j.checker.sftp(j.req)
+			s.mustPut(j.req.filename(), j.dump)
+			s.End()
 		} else {
-			j.b.put(j.req, j.dump)
+			j.checker.put(j.req, j.dump)
 		}
-		j.atUpload = j.b.status(j.req)
+		j.atUpload = j.checker.status(j.req)
 	})
 	return j.req
 }
 
 // finished follows the upgrade until it has ended or the time for waiting is over, and returns the last state seen.
-func (j *lifecycle) finished(b *checker) string {
-	j.uploaded(b)
-	j.once(b, "process", func() {
-		if j.b.opts.Resume == nil {
+func (j *lifecycle) finished(c *checker) string {
+	j.uploaded(c)
+	j.once(c, "process", func() {
+		if j.checker.opts.Resume == nil {
 			by := "process/answer"
 			if j.via == "sftp" {
 				by = "process/sftp-dump"
 			}
-			r, err := j.b.tryAPI("process", j.req.auth())
+			r, err := j.checker.tryAPI("process", j.req.auth())
 			if err != nil {
-				j.b.blocked(by, "process: %v", err)
+				j.checker.blocked(by, "process: %v", err)
 			}
 			if !r.fine() {
-				j.b.blocked(by, "process answered %s", r.Summary())
+				j.checker.blocked(by, "process answered %s", r.Summary())
 			}
 			j.processed = r
 		}
 		j.follow()
-		if state := j.states[len(j.states)-1]; !slices.Contains(finalStates, state) && j.b.opts.Save != nil {
-			j.b.opts.Save(j.saved())
+		if state := j.states[len(j.states)-1]; !slices.Contains(finalStates, state) && j.checker.opts.Save != nil {
+			j.checker.opts.Save(j.saved())
 		}
 	})
 	return j.states[len(j.states)-1]
@@ -173,15 +173,15 @@ const patience = 2 * time.Second
 // follow polls until a final state. How often is the suite's choice: quickly at first, since an
 // emulator's upgrade takes some polls or seconds; a real one is asked twice a minute.
 func (j *lifecycle) follow() {
-	b := j.b
+	c := j.checker
 	interval, most := 20*time.Millisecond, time.Second
-	if b.opts.Production {
-		interval, most = 10*b.opts.Pause, 30*b.opts.Pause
+	if c.opts.Production {
+		interval, most = 10*c.opts.Pause, 30*c.opts.Pause
 	}
 	begin := time.Now()
 	var skipped bool
 	for polls := 0; ; polls++ {
-		r, err := b.tryAPI("status", j.req.auth())
+		r, err := c.tryAPI("status", j.req.auth())
 		if m := r.request(); err == nil && m != nil {
 			state := text(m["state"])
 			if len(j.states) == 0 || j.states[len(j.states)-1] != state {
@@ -193,27 +193,27 @@ func (j *lifecycle) follow() {
 				return
 			}
 			if state == "testing" && !skipped &&
-				(time.Since(begin) > min(b.opts.Wait/4, patience) || j.name == "live") && b.hasMethod("skip_test") {
+				(time.Since(begin) > min(c.opts.Wait/4, patience) || j.name == "live") && c.hasMethod("skip_test") {
 				skipped = true
-				j.b.tryAPI("skip_test", j.req.auth())
+				j.checker.tryAPI("skip_test", j.req.auth())
 				continue
 			}
 		} else if len(j.states) == 0 {
-			b.blocked("status/answer", "status after process: %v %s", err, r.Summary())
+			c.blocked("status/answer", "status after process: %v %s", err, r.Summary())
 		}
-		if waited := b.waited(begin, len(b.transcript.steps)); waited >= b.opts.Wait || b.ctx.Err() != nil {
+		if waited := c.waited(begin, len(c.transcript.steps)); waited >= c.opts.Wait || c.ctx.Err() != nil {
 			return
 		}
-		b.pause(interval)
+		c.pause(interval)
 		interval = min(interval*3/2, most)
 	}
 }
 
 // waited is how long a wait has lasted; in a replay it is over when the recording is.
-func (b *checker) waited(begin time.Time, left int) time.Duration {
-	if !b.transcript.live {
+func (c *checker) waited(begin time.Time, left int) time.Duration {
+	if !c.transcript.live {
 		if left == 0 {
-			return b.opts.Wait
+			return c.opts.Wait
 		}
 		return 0
 	}
@@ -222,17 +222,17 @@ func (b *checker) waited(begin time.Time, left int) time.Duration {
 
 // doneOrStop is the lifecycle's request with its upgrade done or delivered. If the upgrade has not come so far, the
 // check ends with the reason.
-func (j *lifecycle) doneOrStop(b *checker) request {
-	switch state := j.finished(b); state {
+func (j *lifecycle) doneOrStop(c *checker) request {
+	switch state := j.finished(c); state {
 	case "done", "delivered":
 	case "invalid":
-		b.blocked("process/reaches-done", "the server found the dump invalid: %s",
+		c.blocked("process/reaches-done", "the server found the dump invalid: %s",
 			show(j.last.request()["customer_message"]))
 	default:
-		if b.opts.Production || b.opts.Wait == 0 {
-			b.skipf("the upgrade has not ended, its state is %q: resume the run later, or wait longer", state)
+		if c.opts.Production || c.opts.Wait == 0 {
+			c.skipf("the upgrade has not ended, its state is %q: resume the run later, or wait longer", state)
 		}
-		b.blocked("process/reaches-done", "the upgrade has not ended within %v, its state is %q", b.opts.Wait, state)
+		c.blocked("process/reaches-done", "the upgrade has not ended within %v, its state is %q", c.opts.Wait, state)
 	}
 	return j.req
 }
@@ -263,7 +263,7 @@ type Saved struct {
 }
 
 func (j *lifecycle) saved() Saved {
-	return Saved{URL: j.b.target.URL, ID: j.req.id, Key: j.req.key, Params: j.req.params, Status: j.last.request(),
+	return Saved{URL: j.checker.target.URL, ID: j.req.id, Key: j.req.key, Params: j.req.params, Status: j.last.request(),
 		DumpSize: len(j.dump), DumpSum: raw.Sum(j.dump)}
 }
 
@@ -273,7 +273,7 @@ func (s *Saved) request(j *lifecycle) request {
 		panic(stop{verdict: Error, message: fmt.Sprintf("the request to resume was given another dump (%d bytes, "+
 			"SHA-256 %s): give the same one", s.DumpSize, s.DumpSum)})
 	}
-	j.b.remember(s.ID, s.Key, text(s.Status["status_url"]))
+	j.checker.remember(s.ID, s.Key, text(s.Status["status_url"]))
 	return request{id: s.ID, key: s.Key, params: s.Params}
 }
 

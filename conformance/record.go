@@ -50,17 +50,17 @@ type transcript struct {
 
 // Exchange does one thing with the server: do, which stores in *out what came of it. In a replay it takes that from
 // the recording. Everything that a check learns of a server goes through here.
-func (b *checker) Exchange(kind, what string, out any, do func() error) error {
-	t := b.transcript
+func (c *checker) Exchange(kind, what string, out any, do func() error) error {
+	t := c.transcript
 	if !t.live {
 		if len(t.steps) == 0 || t.steps[0].Kind != kind {
-			b.errorf("the recording has no %s here (%s): the run was stopped, or another version of the suite made it",
+			c.errorf("the recording has no %s here (%s): the run was stopped, or another version of the suite made it",
 				kind, what)
 		}
 		st := t.steps[0]
 		t.steps = t.steps[1:]
 		if err := json.Unmarshal(st.Out, out); err != nil {
-			b.errorf("the recording can't be read: %v", err)
+			c.errorf("the recording can't be read: %v", err)
 		}
 		if st.Err != "" {
 			return errors.New(st.Err)

@@ -34,13 +34,13 @@ type request struct {
 func (r request) auth() params { return params{"request", r.id, "key", r.key} }
 
 // createParams are what create is asked with; the filename is the documented session's.
-func (b *checker) createParams() params {
-	return params{"contract", b.target.Contract, "email", b.target.Email, "target", b.learned.target, "aim", "test",
+func (c *checker) createParams() params {
+	return params{"contract", c.target.Contract, "email", c.target.Email, "target", c.learned.target, "aim", "test",
 		"filename", "openchs.70.cdump"}
 }
 
 // readRequest takes the request out of create's answer.
-func (b *checker) readRequest(r reply, p params) (request, bool) {
+func (c *checker) readRequest(r reply, p params) (request, bool) {
 	m := r.request()
 	id := number(m["id"])
 	if id == "" {
@@ -50,72 +50,72 @@ func (b *checker) readRequest(r reply, p params) (request, bool) {
 	if req.id == "" || req.key == "" {
 		return req, false
 	}
-	b.remember(req.id, req.key, text(m["status_url"]))
+	c.remember(req.id, req.key, text(m["status_url"]))
 	return req, true
 }
 
 // create makes a request of the check's own, with the usual parameters changed by kv.
-func (b *checker) create(kv ...string) request {
-	p := b.createParams()
+func (c *checker) create(kv ...string) request {
+	p := c.createParams()
 	for i := 0; i+1 < len(kv); i += 2 {
 		p = p.set(kv[i], kv[i+1])
 	}
-	r, err := b.tryAPI("create", p)
+	r, err := c.tryAPI("create", p)
 	if err != nil {
-		b.blocked("create/succeeds", "create: %v", err)
+		c.blocked("create/succeeds", "create: %v", err)
 	}
-	req, ok := b.readRequest(r, p)
+	req, ok := c.readRequest(r, p)
 	if !ok {
-		b.blocked("create/succeeds", "create gave no request with id and key: %s", r.Summary())
+		c.blocked("create/succeeds", "create gave no request with id and key: %s", r.Summary())
 	}
 	return req
 }
 
 // draft is a request in draft to look at: one of the check's own, or in production the shared one.
-func (b *checker) draft() request {
-	if b.opts.Production {
-		return b.lifecycle("main").draft(b)
+func (c *checker) draft() request {
+	if c.opts.Production {
+		return c.lifecycle("main").draft(c)
 	}
-	return b.create()
+	return c.create()
 }
 
 // uploaded is a request in draft with the documented kind of dump, and that dump.
-func (b *checker) uploaded() (request, []byte) {
-	if b.opts.Production {
-		j := b.lifecycle("main")
-		return j.uploaded(b), j.dump
+func (c *checker) uploaded() (request, []byte) {
+	if c.opts.Production {
+		j := c.lifecycle("main")
+		return j.uploaded(c), j.dump
 	}
-	req := b.create()
-	dump := b.dump()
-	b.put(req, dump)
+	req := c.create()
+	dump := c.dump()
+	c.put(req, dump)
 	return req, dump
 }
 
 // put uploads a dump over HTTP for a step before the one judged.
-func (b *checker) put(req request, dump []byte) {
-	a, err := b.try(b.composeUpload(req, dump))
+func (c *checker) put(req request, dump []byte) {
+	a, err := c.try(c.composeUpload(req, dump))
 	if err != nil {
-		b.blocked("upload/answer", "upload: %v", err)
+		c.blocked("upload/answer", "upload: %v", err)
 	}
 	if r := readReply(a); r.object == nil || !r.fine() {
-		b.blocked("upload/answer", "upload answered %s", r.Summary())
+		c.blocked("upload/answer", "upload answered %s", r.Summary())
 	}
 }
 
-func (b *checker) composeUpload(req request, dump []byte) raw.Call {
-	return raw.Call{Method: "POST", URL: b.methodURL("upload") + "?" + req.auth().encode(),
+func (c *checker) composeUpload(req request, dump []byte) raw.Call {
+	return raw.Call{Method: "POST", URL: c.methodURL("upload") + "?" + req.auth().encode(),
 		ContentType: "application/octet-stream", Body: dump,
 		What: fmt.Sprintf("POST upload {request=%s} with %d bytes", req.id, len(dump))}
 }
 
 // status asks for the request's status for a step before the one judged.
-func (b *checker) status(req request) reply {
-	r, err := b.tryAPI("status", req.auth())
+func (c *checker) status(req request) reply {
+	r, err := c.tryAPI("status", req.auth())
 	if err != nil {
-		b.blocked("status/answer", "status: %v", err)
+		c.blocked("status/answer", "status: %v", err)
 	}
 	if r.request() == nil {
-		b.blocked("status/answer", "status answered %s", r.Summary())
+		c.blocked("status/answer", "status answered %s", r.Summary())
 	}
 	return r
 }
@@ -125,14 +125,14 @@ func (b *checker) status(req request) reply {
 func (s *suite) preflight(ctx context.Context) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, 4*s.opts.CallTimeout)
 	defer cancel()
-	b := s.newChecker(ctx, "preflight")
-	defer b.close()
+	c := s.newChecker(ctx, "preflight")
+	defer c.close()
 	s.learned = learned{target: "8.0", ways: map[string]way{}}
 	if s.opts.Resume != nil {
 		return Result{}, nil
 	}
-	p := &scout{checker: b}
-	if st := b.guard(p.learn); st.verdict != Pass {
+	p := &scout{checker: c}
+	if st := c.guard(p.learn); st.verdict != Pass {
 		p.saw = append(p.saw, st.message)
 	}
 	trouble := func(id string, verdict Verdict, err error) (Result, error) {

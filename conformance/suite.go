@@ -228,44 +228,44 @@ func (s *suite) observe(res Result) {
 }
 
 // runOne runs one check with a checker of its own.
-func (s *suite) runOne(ctx context.Context, c *check) stop {
-	b := s.newChecker(ctx, c.id)
-	b.slots = s.slots
-	b.acquire()
-	defer b.release()
+func (s *suite) runOne(ctx context.Context, chk *check) stop {
+	c := s.newChecker(ctx, chk.id)
+	c.slots = s.slots
+	c.acquire()
+	defer c.release()
 	switch {
 	case s.opts.FailFast && s.failed.Load():
 		return stop{verdict: Skip, message: "not asked: another check has failed, and the run ends with the first " +
 			"failure"}
-	case s.opts.Production && !c.gentle:
+	case s.opts.Production && !chk.gentle:
 		return stop{verdict: Skip, message: "not asked of production: it would make more requests, or trouble a " +
 			"shared platform"}
-	case s.opts.Resume != nil && c.needs&needsWait == 0:
+	case s.opts.Resume != nil && chk.needs&needsWait == 0:
 		return stop{verdict: Skip, message: "judged in the run that is resumed"}
-	case s.recording != nil && !s.recorded[c.id]:
+	case s.recording != nil && !s.recorded[chk.id]:
 		return stop{verdict: Skip, message: "the recorded run did not ask it"}
 	case ctx.Err() != nil:
 		return stop{verdict: Error, message: "not asked: the run was stopped, or its time was over"}
 	}
 	limit := 6 * s.opts.CallTimeout
-	if c.needs&needsWait != 0 {
+	if chk.needs&needsWait != 0 {
 		limit += s.opts.Wait + 6*s.opts.CallTimeout
 	}
 	var cancel context.CancelFunc
-	b.ctx, cancel = context.WithTimeout(ctx, limit)
+	c.ctx, cancel = context.WithTimeout(ctx, limit)
 	defer cancel()
-	defer b.close()
-	return b.guard(func() {
-		c.run(b)
-		if b.ctx.Err() != nil {
-			b.errorf("the check did not end within %v", limit)
+	defer c.close()
+	return c.guard(func() {
+		chk.run(c)
+		if c.ctx.Err() != nil {
+			c.errorf("the check did not end within %v", limit)
 		}
 	})
 }
 
 // guard runs f and turns what it panics with into an outcome. A panic of the suite's own is an Error, not the
 // end of the program: one odd answer must not hide the other verdicts.
-func (b *checker) guard(f func()) (st stop) {
+func (c *checker) guard(f func()) (st stop) {
 	defer func() {
 		switch v := recover().(type) {
 		case nil:
@@ -366,10 +366,10 @@ func (s *suite) keyStrings() []string {
 func (s *suite) newChecker(ctx context.Context, name string) *checker {
 	h := fnv.New64a()
 	h.Write([]byte(name))
-	b := &checker{suite: s, ctx: ctx, rng: rand.New(rand.NewPCG(s.opts.Seed, h.Sum64())),
+	c := &checker{suite: s, ctx: ctx, rng: rand.New(rand.NewPCG(s.opts.Seed, h.Sum64())),
 		transcript: &transcript{name: name, live: s.recording == nil, keep: s.rec != nil}}
 	if s.recording != nil {
-		b.transcript.steps = s.recording[name]
+		c.transcript.steps = s.recording[name]
 	}
-	return b
+	return c
 }
