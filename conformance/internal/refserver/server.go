@@ -85,7 +85,12 @@ func New(t testing.TB, mutations ...string) *Server {
 	}
 	s.ssh = newSSHServer(t, s)
 	s.web = httptest.NewServer(s)
-	t.Cleanup(s.web.Close)
+	t.Cleanup(func() {
+		s.web.Close()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		clear(s.reqs) // testing holds on to this function, and by it to the dumps, until the parent test ends
+	})
 	return s
 }
 

@@ -109,7 +109,7 @@ func (f *Session) Write(p *Packet) (byte, []byte) {
 		return f.Status(0)
 	}
 	if n := int64(len(f.Request.Dump)); end > n {
-		f.Request.Dump = slices.Grow(f.Request.Dump, int(end-n)+1<<20)[:end]
+		f.Request.Dump = slices.Grow(f.Request.Dump, int(end-n))[:end]
 		clear(f.Request.Dump[n:])
 	}
 	copy(f.Request.Dump[off:], data)
