@@ -17,8 +17,8 @@ func cacheDir() (string, error) {
 	return filepath.Join(cache, "upgrademock"), nil
 }
 
-// keepAuthority has the emulator use the authority in the user's cache directory, so that it needs to be trusted only once. Where it
-// cannot be kept there, the run has one of its own, and says so.
+// keepAuthority has the emulator use the authority in the user's cache directory, so that it needs to be trusted
+// only once. Where it cannot be kept there, the run has one of its own, and says so.
 func keepAuthority(opts *mockserver.Options) {
 	if opts.DataDir != "" {
 		return // it lives there

@@ -20,8 +20,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
-// linger is how long what a program has left running may go on: a restore that it did not wait for comes to its end, and a daemon does not
-// keep us.
+// linger is how long the processes that a program has left running may go on: long enough for a restore that it did
+// not wait for, and an end for a daemon.
 const linger = 5 * time.Second
 
 // testbedFlags are the flags of commands that run a program against an emulator: serve's, and the proxy's.
@@ -69,7 +69,7 @@ func (h quiet) Enabled(_ context.Context, level slog.Level) bool { return level 
 
 func newExecCommand() *cobra.Command {
 	var flags testbedFlags
-	var told taskFlags
+	var given taskFlags
 	var expect bool
 	cmd := &cobra.Command{
 		Use:   "exec [flags] -- COMMAND [ARGUMENT]...",
@@ -80,7 +80,7 @@ A program that has https://upgrade.odoo.com written in it needs no change: HTTPS
 the usual variables make it trust the emulator's certificates. Calls to any other host are refused, so that an offline run stays
 offline. A program that takes an address finds it in UPGRADE_URL, and everything else in UPGRADEMOCK_ variables.
 
-With --expect, COMMAND is judged by the scenario. What it was told can be compared with what the platform got where that is known: the dump
+With --expect, COMMAND is judged by the scenario. Its task is compared with what the platform got where it is known: the dump
 from --dump or UPGRADEMOCK_DUMP, create's parameters from --param or UPGRADEMOCK_CONTRACT, _EMAIL, _TARGET, _AIM and _FILENAME, the
 file to write from --out or UPGRADEMOCK_OUT. COMMAND finds all of them in these variables. What is not known is not judged.
 
@@ -100,7 +100,7 @@ The exit status is COMMAND's own, 128+n if signal n ended it, 127 if there is no
 			if err != nil {
 				return err
 			}
-			task, err := told.task()
+			task, err := given.task()
 			if err != nil {
 				return err
 			}
@@ -119,7 +119,7 @@ The exit status is COMMAND's own, 128+n if signal n ended it, 127 if there is no
 	}
 	cmd.Flags().SetInterspersed(false) // what follows COMMAND is COMMAND's
 	flags.add(cmd.Flags())
-	told.add(cmd.Flags())
+	given.add(cmd.Flags())
 	cmd.Flags().BoolVar(&expect, "expect", false, "exit with 1 if COMMAND did not do what the scenario expects, and say what")
 	return cmd
 }
@@ -133,7 +133,7 @@ func expects(opts *mockserver.Options) bool {
 	return false
 }
 
-// keepIn gives the emulator a directory that stays, if that is asked for; the returned function tells where it is.
+// keepIn gives the emulator a directory that stays if --keep is set. The returned function prints where it is.
 func (f *testbedFlags) keepIn(opts *mockserver.Options, stderr io.Writer) (func(), error) {
 	if !f.keep {
 		return func() {}, nil

@@ -12,7 +12,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The exit codes: 0 is good, exitFailed is an operation that failed, or something judged that is bad; exitUsage is a wrong command line.
+// The exit codes: 0 is good, exitFailed is an operation that failed, or something judged that is bad; exitUsage is
+// a wrong command line.
 const (
 	exitFailed = 1
 	exitUsage  = 2

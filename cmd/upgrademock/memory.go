@@ -14,10 +14,11 @@ const (
 	scanHeap = "/gc/scan/heap:bytes"
 )
 
-// keepLean has the garbage collector keep a small program small: SSH packets are garbage at the pace of the network, and by default the
-// collector lets as much of it pile up as is in use, and more while it runs. The limit follows what is really in use, since one below that would
-// have the collector run all the time. It leaves half as much for garbage, and four times as much as the collector has to look through: collecting
-// beside buffers costs little, beside requests much. GOMEMLIMIT and GOGC, if set, have the last word.
+// keepLean has the garbage collector keep a small program small: SSH packets are garbage at the pace of the
+// network, and by default the collector lets as much of it pile up as is in use, and more while it runs. The limit
+// follows what is really in use, since one below that would have the collector run all the time. It leaves half as
+// much for garbage, and four times as much as the collector has to look through: collecting beside buffers costs
+// little, beside requests much. GOMEMLIMIT and GOGC, if set, have the last word.
 func keepLean() {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return

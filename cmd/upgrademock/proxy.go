@@ -62,7 +62,8 @@ func (f *proxyFlags) starter(cmd *cobra.Command, addr address, opts *mockserver.
 	}
 	opts.CAHosts = append(opts.CAHosts, f.hosts...)
 	if opts.SFTPHostname == "" {
-		// Whoever calls upgrade.odoo.com would be sent there for SFTP, too. On every address of this machine we cannot know the right one.
+		// Whoever calls upgrade.odoo.com would be sent there for SFTP, too. On every address of this machine we
+		// cannot know the right one.
 		if host, _, err := net.SplitHostPort(opts.SFTPAddr); err == nil {
 			if ip := net.ParseIP(host); ip == nil && host != "" || ip != nil && !ip.IsUnspecified() {
 				opts.SFTPHostname = host

@@ -17,14 +17,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// readyPause is between two looks at a ready file: nobody tells when another process writes it.
+// readyPause is the pause between two looks at a ready file.
 const readyPause = 50 * time.Millisecond
 
 func newReadyCommand() *cobra.Command {
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "ready FILE",
-		Short: "Tell whether the emulator that wrote a ready file serves, and wait for it",
+		Short: "Report whether the emulator that wrote a ready file serves, and wait for it",
 		Long: `ready looks at the file that serve --ready-file writes, and asks the emulator that it names whether all its listeners serve. It
 exits with 0 if they do, and with 1 if they do not, or not within --wait: a health check for containers, and a gate for scripts.`,
 		Example: `  upgrademock serve --ready-file ready.json &

@@ -79,7 +79,7 @@ func replaceReadyFile(path string, r ready) error {
 	return safefile.Replace(root, filepath.Base(path), append(data, '\n'), 0o644)
 }
 
-// readReady reads the ready file at path, which is in root; an empty file is one that nobody has written yet.
+// readReady reads the ready file at path, which is in root; an empty file has not been written yet.
 func readReady(root *os.Root, path string) (r ready, err error) {
 	data, err := safefile.Read(root, filepath.Base(path), 1<<20)
 	if err != nil || len(data) == 0 {

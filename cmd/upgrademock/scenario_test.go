@@ -57,7 +57,8 @@ func exitFrom(err error, ts *testscript.TestScript) int {
 	return exitUsage
 }
 
-// fromHere makes the scripts' own files absolute: the command runs in the test's process, not in the script's directory.
+// fromHere makes the scripts' own files absolute: the command runs in the test's process, not in the script's
+// directory.
 func fromHere(ts *testscript.TestScript, args []string) []string {
 	made := make([]string, len(args))
 	for i, arg := range args {

@@ -21,7 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The addresses that people know by heart, and what else serve does unless told otherwise.
+// The default addresses, and the other defaults of serve.
 func TestServe_defaults(t *testing.T) {
 	t.Parallel()
 	flags := newServeCommand().Flags()

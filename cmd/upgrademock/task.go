@@ -13,7 +13,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
-// taskFlags say what a program is told to do, as certify tells it.
+// taskFlags are the flags that say what a program has to do.
 type taskFlags struct {
 	dump, out string
 	params    []string
@@ -25,7 +25,7 @@ func (f *taskFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.params, "param", nil, "`NAME=VALUE` that COMMAND is to give to create, such as aim=test, repeatable (default: UPGRADEMOCK_AIM and so on)")
 }
 
-// task is what a program is told to do; what is not known of it is empty.
+// A task is what a program has to do. Empty fields are not known.
 type task struct {
 	dump, out string
 	params    map[string]string
@@ -72,7 +72,7 @@ func (f *taskFlags) task() (*task, error) {
 	return t, nil
 }
 
-// environ are the variables in which the program finds what it is told.
+// environ returns the variables in which the program finds its task.
 func (t *task) environ() (set []string) {
 	add := func(name, value string) {
 		if value != "" {
@@ -87,7 +87,7 @@ func (t *task) environ() (set []string) {
 	return set
 }
 
-// run is what is known of the program when it has ended. What it printed went to the terminal.
+// run returns what is known of the program after its end. What it printed went to the terminal.
 func (t *task) run(result child.Result) mockserver.Run {
 	return mockserver.Run{Status: result.Status, Signal: result.Signal, Took: result.Took, Out: t.out, Params: t.params, Dump: t.dump}
 }

@@ -17,7 +17,7 @@ func TestUsage(t *testing.T) {
 	testscript.Run(t, scripts("testdata/usage"))
 }
 
-// TestUsage_addressTaken holds that whoever finds an address taken is told which flag to change.
+// TestUsage_addressTaken checks that the message about a taken address names the flag to change.
 func TestUsage_addressTaken(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

@@ -50,7 +50,8 @@ type Options struct {
 	Keep string
 	// Done, if not nil, is called when a scenario has been judged, one call at a time, in no order.
 	Done func(Result)
-	// Journal gets the events of all runs as lines of JSON, run after run in the order of Scenarios; nil: nobody does.
+	// Journal gets the events of all runs as lines of JSON, run after run in the order of Scenarios; if nil, they
+	// are not written.
 	Journal io.Writer
 }
 
@@ -93,7 +94,8 @@ type Skipped struct {
 	Reason   string `json:"reason"`
 }
 
-// Run judges the client. A client that cannot be run at all is a *child.StartError; every other error is a trouble of ours, or ctx's.
+// Run judges the client. A client that cannot be run at all is a *child.StartError; every other error is one of
+// the machine, such as a full disk, or that of ctx.
 func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	here, err := os.Getwd()
 	if err != nil {
@@ -171,7 +173,8 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	return report, err
 }
 
-// Remarks are what is to be said of the client in all runs. There is Silence if it never called the emulator where it should have.
+// Remarks are what is to be said of the client in all runs. There is Silence if it never called the emulator where
+// it should have.
 func (rep *Report) Remarks() (all testbed.Remarks) {
 	for i := range rep.Results {
 		r := &rep.Results[i]
@@ -207,8 +210,8 @@ func (rep *Report) add(r Result) {
 	}
 }
 
-// atHome makes the arguments absolute that name files here, since each run has a directory of its own: the program, and
-// what has a separator or a dot in it and is there.
+// atHome makes the arguments absolute that name files here, since each run has a directory of its own: the program,
+// and what has a separator or a dot in it and is there.
 func atHome(here string, args []string) []string {
 	made := make([]string, len(args))
 	for i, arg := range args {

@@ -85,9 +85,9 @@ func TestRun_skips(t *testing.T) {
 // The client is told a way on which it can meet the scenario.
 func TestRun_tellsTheWay(t *testing.T) {
 	t.Parallel()
-	told := scenario.Scenario{Name: "told", Expect: &scenario.Expect{Shows: scenario.Texts{{Literal: "sftp"}}}, Faults: []scenario.Fault{{On: scenario.OnSFTPLogin, Refuse: true}}}
+	forced := scenario.Scenario{Name: "forced", Expect: &scenario.Expect{Shows: scenario.Texts{{Literal: "sftp"}}}, Faults: []scenario.Fault{{On: scenario.OnSFTPLogin, Refuse: true}}}
 	either := scenario.Scenario{Name: "either", Expect: &scenario.Expect{Shows: scenario.Texts{{Literal: "https"}}}}
-	report, err := certify.Run(t.Context(), options(t, "echo {via}", &told, &either))
+	report, err := certify.Run(t.Context(), options(t, "echo {via}", &forced, &either))
 	if err != nil || report.Passed != 2 {
 		t.Errorf("%+v, %v; want both passed", report, err)
 	}

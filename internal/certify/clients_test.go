@@ -16,11 +16,12 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// everything is the variable with which the good clients run the full pack, and not only what a change is likely to break.
+// everything is the variable with which the good clients run the full pack, and not only what a change is likely to
+// break.
 const everything = "UPGRADEMOCK_CERTIFY_EVERYTHING"
 
-// few are the scenarios of a sample: one for each way of sending, and one for the download.
-var few = []string{"upload-cut", "sftp-cut", "download-error-page"}
+// sample are the scenarios of a sample run: one for each way of sending, and one for the download.
+var sample = []string{"upload-cut", "sftp-cut", "download-error-page"}
 
 // likely are the scenarios in which a good client may do what a judge could take for a bug.
 var likely = []string{
@@ -59,7 +60,7 @@ func TestRun_goodClients(t *testing.T) {
 	python, node := testprog.NeedPython(t, "paramiko", "python3-paramiko"), testprog.Need(t, "node", "nodejs")
 	names := likely
 	if testprog.Sample() {
-		names = few
+		names = sample
 	}
 	if os.Getenv(everything) != "" {
 		files, err := filepath.Glob("../../fixtures/scenarios/*.yaml")

@@ -17,9 +17,10 @@ const (
 	noise    = 3 << 20 // bytes: beyond the offsets at which scenarios cut
 )
 
-// writeDump makes a dump in PostgreSQL's custom format that a real PostgreSQL restores: a small one of pg_dump's, with so many random bytes
-// more in its last large object that it is long enough. It has bytes of every kind, so that whatever takes it for a text shows, and a line end
-// behind the archive, where no reader of archives looks, so that it shows when a client trims what it sends.
+// writeDump makes a dump in PostgreSQL's custom format that a real PostgreSQL restores: a small one of pg_dump's,
+// with so many random bytes more in its last large object that it is long enough. It has bytes of every kind, so
+// that whatever takes it for a text shows, and a line end behind the archive, where no reader of archives looks, so
+// that it shows when a client trims what it sends.
 func writeDump(path string) error {
 	data, err := grown(fixtures.Dump("openchs.cdump"))
 	if err != nil {
@@ -28,8 +29,9 @@ func writeDump(path string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o600)
 }
 
-// The archive ends with the data of its large objects. Each is a zlib stream in chunks: an integer, which is a sign and four bytes, with a chunk's length,
-// and so on until the length 0. Where the number of the next object would be, there is a 0, too.
+// The archive ends with the data of its large objects. Each is a zlib stream in chunks: an integer, which is a sign
+// and four bytes, with a chunk's length, and so on until the length 0. Where the number of the next object would
+// be, there is a 0, too.
 const (
 	integer = 5
 	trailer = 2 * integer // the last length and the last number

@@ -15,7 +15,8 @@ import (
 	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
-// The dump that clients are told to send is one: pg_restore and the emulator read it, and it has bytes that no text has.
+// The dump that clients are told to send is one: pg_restore and the emulator read it, and it has bytes that no text
+// has.
 func TestWriteDump(t *testing.T) {
 	t.Parallel()
 	restore := testprog.Need(t, "pg_restore", "postgresql")

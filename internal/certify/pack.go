@@ -1,6 +1,6 @@
 package certify
 
-// Basic are the built-in scenarios that every client should stand: the documented ways, refusals, and the trouble of every day.
+// Basic names the built-in scenarios that every client should pass: the documented ways, refusals, and common errors.
 var Basic = []string{
 	"happy-path", "over-sftp", "refused-target", "unknown-contract", "server-error-for-a-while", "invalid-dump",
 }

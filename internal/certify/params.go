@@ -9,8 +9,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// params are what the client has to give to create, chosen so that the scenario is for its request. The filename is the dump's, since many
-// clients take it from there.
+// params are what the client has to give to create, chosen so that the scenario is for its request. The filename is
+// the dump's, since many clients take it from there.
 func params(script *scenario.Scenario, opts *mockserver.Options, dump string) (map[string]string, error) {
 	chosen := map[string]string{
 		"contract": "M123456-abcdef",
@@ -34,7 +34,7 @@ func params(script *scenario.Scenario, opts *mockserver.Options, dump string) (m
 		"target": append(opts.Targets, "6.0", "6.1", "7.0", "8.0", "9.0", "10.0", "11.0", "12.0", "13.0"),
 	}
 	for key, glob := range script.When {
-		if _, known := chosen[key]; !known { // a client is not told of others: they are left out
+		if _, known := chosen[key]; !known { // clients get no other parameters
 			continue
 		}
 		only := scenario.Scenario{When: scenario.When{key: glob}}

@@ -23,8 +23,8 @@ func (rep *Report) WriteJSON(w io.Writer) error {
 	return enc.Encode(rep)
 }
 
-// WriteTable writes the report for people: a line for each scenario, and for each failed one what a good client would have done, with the
-// journal's lines around the spot.
+// WriteTable writes the report for people: a line for each scenario, and for each failed one what a good client
+// would have done, with the journal's lines around the spot.
 func (rep *Report) WriteTable(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SCENARIO\tVERDICT\tEXIT\tTIME\tNOT MET")
@@ -71,7 +71,7 @@ func (r *Result) notMet() []string {
 	return names
 }
 
-// details tells of each failure, of the journal's lines about it, and of the client's last words.
+// details returns each failure with the journal's lines about it, and the end of the client's output.
 func (r *Result) details(indent string) string {
 	var b strings.Builder
 	put := func(format string, args ...any) { fmt.Fprintf(&b, indent+format+"\n", args...) }

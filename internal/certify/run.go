@@ -51,7 +51,7 @@ type run struct {
 	result *Result
 
 	testbed *testbed.Testbed
-	told    map[string]string // the parameters of create
+	params  map[string]string // the parameters of create
 	out     string
 	stdout  string // what the client printed
 	stderr  string
@@ -92,7 +92,7 @@ func (r *run) judge() {
 	verdicts := r.testbed.Server.Judge(journal.Filter{}, &mockserver.Run{
 		Status: r.ended.Status, Signal: r.ended.Signal, Took: r.ended.Took, TimedOut: r.late,
 		Printed: map[string]string{"standard output": r.stdout, "standard error": r.stderr},
-		Out:     r.out, Params: r.told, Dump: r.opts.Dump,
+		Out:     r.out, Params: r.params, Dump: r.opts.Dump,
 	})
 	r.result.Verdict = Pass
 	for _, v := range verdicts {
@@ -179,7 +179,7 @@ func (r *run) values() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.told = chosen
+	r.params = chosen
 	key, pub := filepath.Join(r.dir, "ssh_key"), filepath.Join(r.dir, "ssh_key.pub")
 	if err := makeKeyPair(key, pub); err != nil {
 		return nil, fmt.Errorf("make an SSH key: %w", err)
@@ -191,7 +191,7 @@ func (r *run) values() (map[string]string, error) {
 		"UPGRADEMOCK_SSH_KEY":  key,
 		"UPGRADEMOCK_SSH_PUB":  pub,
 		"UPGRADEMOCK_SCENARIO": r.script.Name,
-		"UPGRADEMOCK_VIA":      string(r.opts.Via.told(r.script)),
+		"UPGRADEMOCK_VIA":      string(r.opts.Via.chosenFor(r.script)),
 		"UPGRADEMOCK_CWD":      r.here,
 	}
 	for name, value := range chosen {

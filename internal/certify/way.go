@@ -12,7 +12,7 @@ import (
 // Via is a way on which a dump is sent.
 type Via string
 
-// The ways. With Both the client chooses, or is told by its variables and placeholders.
+// The ways. With Both the client chooses, or reads its variables and placeholders.
 const (
 	HTTPS Via = "https"
 	SFTP  Via = "sftp"
@@ -28,8 +28,8 @@ func ParseVia(text string) (Via, error) {
 	return "", fmt.Errorf("unknown way %q: choose https, sftp or both", text)
 }
 
-// needs is the only way on which a client can meet the scenario; Both: any will do. What goes wrong with a transfer tells, and which
-// calls must happen.
+// needs is the only way on which a client can meet the scenario; Both: any will do. What goes wrong with a transfer
+// tells, and which calls must happen.
 func needs(script *scenario.Scenario) Via {
 	https, sftp := false, false
 	for _, f := range script.Faults {
@@ -71,8 +71,8 @@ func (via Via) cannotMeet(script *scenario.Scenario) string {
 	return ""
 }
 
-// told is the way that the client is told to go under the scenario.
-func (via Via) told(script *scenario.Scenario) Via {
+// chosenFor returns the way that the client has to go under the scenario.
+func (via Via) chosenFor(script *scenario.Scenario) Via {
 	if via != Both {
 		return via
 	}

@@ -4,8 +4,8 @@
 // program works as it does in a shell (POSIX.1-2024, XBD 11.1.4). When the program has ended, what it left running
 // has a while to end by itself, and is ended then: its group, and on Linux all its descendants, also a daemon in a
 // session of its own that has cleared its environment. Linux makes the process that called Run the parent of such
-// orphans (prctl(2), PR_SET_CHILD_SUBREAPER). So that they are told from what other code of that process starts,
-// such code must not put its children into process groups of their own while a Command runs.
+// orphans (prctl(2), PR_SET_CHILD_SUBREAPER). So that they can be distinguished from what other code of that
+// process starts, such code must not put its children into process groups of their own while a Command runs.
 package child
 
 import (

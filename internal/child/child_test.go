@@ -256,7 +256,7 @@ func TestRun_linger(t *testing.T) {
 	}
 }
 
-// That while ends with its time, and when somebody wants an end.
+// That time ends early when the program is interrupted.
 func TestRun_lingerEnds(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -295,7 +295,7 @@ func TestRun_lingerEnds(t *testing.T) {
 	}
 }
 
-// A program that is told to end is not waited for any longer than it takes.
+// A program that is asked to end is not waited for any longer than it takes.
 func TestRun_lingerInterrupted(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -29,7 +29,7 @@ type process struct {
 	name string
 }
 
-// left are the processes of the group: others cannot be told from those of other programs here.
+// left are the processes of the group: others cannot be distinguished from those of other programs here.
 func (g *group) left(string) []process {
 	if g.kill(0) != nil {
 		return nil

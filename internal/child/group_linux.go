@@ -69,7 +69,7 @@ func (g *group) awaitEnd() bool {
 // suspend stops us as the terminal stopped the program.
 func (g *group) suspend() {
 	if g.tty == nil {
-		return // somebody stopped it, and will have it go on
+		return // it was stopped by a signal, and will be continued by one
 	}
 	us := unix.Getpgrp()
 	g.foreground(us)
@@ -80,7 +80,7 @@ func (g *group) suspend() {
 	g.kill(syscall.SIGCONT)
 }
 
-// tick is the unit in which Linux tells when a process was started: USER_HZ is 100 on every machine that Go knows.
+// tick is the unit of the start times of processes: USER_HZ is 100 on every machine that Go knows.
 const tick = 10 * time.Millisecond
 
 // process is one that runs, or one that has ended and was not reaped.
@@ -91,7 +91,7 @@ type process struct {
 	name               string
 }
 
-// look reads what Linux tells of a process (proc_pid_stat(5)).
+// look reads the state of a process (proc_pid_stat(5)).
 func look(pid int) (p process, ok bool) {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {

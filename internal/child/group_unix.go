@@ -122,7 +122,7 @@ func ends(sig os.Signal) bool {
 	return false
 }
 
-// The pauses between two looks at the processes that are left: no system tells us when they end.
+// The pauses between two looks at the processes that are left: no system reports when they end.
 const (
 	lookPause = 2 * time.Millisecond
 	slowPause = 50 * time.Millisecond
@@ -156,7 +156,7 @@ func (g *group) finish(ctx context.Context, c *Command, linger time.Duration) (e
 	return ended
 }
 
-// linger returns what is left after that time, or when somebody wants an end.
+// linger returns what is left after that time, or earlier when the program is interrupted.
 func (g *group) linger(ctx context.Context, c *Command, linger time.Duration) []process {
 	began, said := time.Now(), false
 	for pause := lookPause; ; pause = min(2*pause, slowPause) {

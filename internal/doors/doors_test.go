@@ -1,7 +1,8 @@
-// Package doors holds the project's doors shut: which package must not know of which, and why. It is a test and nothing else.
+// Package doors holds the project's doors shut: which package must not know of which, and why. It is a test and
+// nothing else.
 //
-// Three readings of the wire contract stand beside each other on purpose, the emulator that writes it, the client that reads it and the
-// suite that judges it: shared types would make a misspelt key right three times.
+// Three readings of the wire contract stand beside each other on purpose, the emulator that writes it, the client
+// that reads it and the suite that judges it: shared types would make a misspelt key right three times.
 package doors
 
 import (
@@ -17,8 +18,9 @@ import (
 
 const module = "github.com/upgrademock/upgrademock"
 
-// A door leads from a package of ours, and all below it when it ends in "/...", to what it must not import. A target of ours
-// must not be reached through other packages of ours either; of others, only the import itself is forbidden.
+// A door leads from a package of ours, and all below it when it ends in "/...", to what it must not import. A
+// target of ours must not be reached through other packages of ours either; of others, only the import itself is
+// forbidden.
 type door struct {
 	from string
 	to   []string // ours without the module's name; "ours" is every package of ours, save what but names
@@ -27,18 +29,18 @@ type door struct {
 }
 
 var doors = []door{
-	{"fixtures", []string{"ours"}, nil, "fixtures are data: everybody may hold himself against them"},
+	{"fixtures", []string{"ours"}, nil, "fixtures are data, and depend on no package that is tested with them"},
 	{"client/...", []string{"ours"}, []string{"internal/claim", "internal/sftpwire", "client/internal/transfer"}, "the client is for production, and reads the contract for itself"},
 	{"client/internal/transfer", []string{"ours", "net", "net/http"}, []string{"internal/sftpwire"}, "a transfer moves bytes over a channel that is open"},
 	{"internal/claim", []string{"ours"}, nil, "files are files, whatever is in them"},
 	{"cmd/odoo-upgrade/...", []string{"mockserver/...", "conformance/...", "sftpserver/...", "fixtures"}, nil, "the client's command is for production"},
 	{"conformance/...", []string{"ours"}, []string{"fixtures"}, "the suite judges any server with its own eyes: a bug shared with what it judges would hide"},
-	{"internal/sftpwire", []string{"ours", "net", "github.com/pkg/sftp"}, nil, "packets are bytes, whoever sends them"},
+	{"internal/sftpwire", []string{"ours", "net", "github.com/pkg/sftp"}, nil, "packets are bytes, independent of the program that sends them"},
 	{"sftpserver/...", []string{"ours"}, []string{"internal/sshhost", "internal/throttle", "internal/drain", "internal/sftpwire"}, "the SFTP host knows neither HTTP nor requests; it asks its Shares"},
 	{"internal/sshhost", []string{"ours"}, []string{"internal/throttle", "internal/drain"}, "the SSH host knows logins and sessions, not what they are for"},
 	{"internal/sshhost", []string{"net/http", "github.com/pkg/sftp"}, nil, "the SSH host knows logins and sessions, not what they are for"},
 	{"sftpserver/...", []string{"net/http", "github.com/gorilla/mux"}, nil, "the SFTP host knows no HTTP"},
-	{"internal/spelling", []string{"ours"}, nil, "a word is a word, whoever mistyped it"},
+	{"internal/spelling", []string{"ours"}, nil, "words are compared, independent of their use"},
 	{"mockserver/scenario", []string{"ours"}, []string{"fixtures", "internal/spelling"}, "scripts are pure data: parsed, validated, matched; those that come with the emulator are among the fixtures"},
 	{"mockserver/scenario", []string{"os/exec", "net", "sync", "math/rand", "math/rand/v2", "crypto/rand"}, nil, "a script decides by what it is given: no network, no goroutines, no chance"},
 	{"mockserver/internal/machine", []string{"ours"}, []string{"mockserver/scenario", "fixtures", "internal/spelling"}, "the state of a request is a pure function of its script, the clock and the calls so far"},
@@ -59,15 +61,15 @@ var doors = []door{
 	{"internal/testbed", []string{"client/...", "conformance/...", "cmd/..."}, nil, "a test bed is for any client"},
 	{"internal/certify", []string{"client/...", "conformance/...", "cmd/..."}, nil, "a client is judged by what the emulator saw, ours as any other"},
 	{"internal/child", []string{"ours"}, nil, "a child process is a child process"},
-	{"internal/proxy", []string{"ours"}, []string{"internal/localca", "internal/safefile"}, "the proxy leads to a server that it is told, and shows certificates of the authority"},
+	{"internal/proxy", []string{"ours"}, []string{"internal/localca", "internal/safefile"}, "the proxy leads to a given server, and shows certificates of the authority"},
 	{"internal/drain", []string{"ours", "net/http"}, nil, "a connection is drained whatever was said over it"},
 	{"internal/throttle", []string{"ours", "net", "net/http"}, nil, "a throttle counts bytes, whatever they are part of"},
-	{"internal/testprog", []string{"ours"}, nil, "tests of every room use it"},
-	{"internal/dump/...", []string{"ours"}, []string{"internal/dump/..."}, "dumps are files, whoever sent them"},
+	{"internal/testprog", []string{"ours"}, nil, "tests of every package use it"},
+	{"internal/dump/...", []string{"ours"}, []string{"internal/dump/..."}, "dumps are files, independent of the way on which they came"},
 	{"mockserver/internal/datadir", []string{"ours"}, []string{"internal/safefile", "mockserver/internal/boltfile"}, "a data directory is files, whatever they are for"},
 	{"mockserver/internal/boltfile", []string{"ours", "go.etcd.io/bbolt"}, nil, "a database is checked before what opens it is trusted"},
 	{"internal/safefile", []string{"ours"}, nil, "files are files"},
-	{"internal/localca", []string{"ours"}, []string{"internal/safefile"}, "an authority signs for whoever asks"},
+	{"internal/localca", []string{"ours"}, []string{"internal/safefile"}, "an authority signs certificates, independent of their use"},
 	{"conformance/internal/raw", []string{"ours"}, nil, "HTTP, SSH and SFTP are spoken whatever is said over them"},
 	{"conformance/internal/refserver", []string{"ours"}, nil, "a second server, so that the suite is not fitted to the emulator"},
 	{"conformance", []string{"testing"}, nil, "the suite is a library for programs; conformancetest is for tests"},
@@ -80,8 +82,8 @@ type pkg struct {
 	Imports    []string
 }
 
-// list is every package of ours with what it imports, tests left out. It reads the files itself, so that the go tool knows what a
-// result that it remembers depends on.
+// list is every package of ours with what it imports, tests left out. It reads the files itself, so that the go
+// tool knows what a result that it remembers depends on.
 func list(t *testing.T) map[string]pkg {
 	t.Helper()
 	packages := make(map[string]pkg)
@@ -111,7 +113,7 @@ func list(t *testing.T) map[string]pkg {
 	return packages
 }
 
-// matches tells whether a package, by its import path, is what a door says.
+// matches reports whether a package, by its import path, is what a door says.
 func matches(pattern, importPath string) bool {
 	if pattern == "ours" {
 		pattern = "..."
@@ -164,7 +166,7 @@ func TestDoors(t *testing.T) {
 					return matches(to, target) && (to != "ours" || packages[target].ImportPath != "")
 				})
 				allowed := slices.ContainsFunc(d.but, func(but string) bool { return matches(but, target) })
-				inside := matches(d.from, target) && d.from != "..." // a room's own packages may use each other
+				inside := matches(d.from, target) && d.from != "..." // packages of the same pattern may use each other
 				if forbidden && !allowed && !inside {
 					t.Errorf("%s must not import %s (%s); it does: %s", d.from, strings.TrimPrefix(target, module+"/"), d.why,
 						strings.ReplaceAll(strings.Join(way, " → "), module+"/", ""))

@@ -11,10 +11,10 @@ import (
 	"github.com/upgrademock/upgrademock/internal/dump/unpack"
 )
 
-// Around returns the packings around a content that accept accepts, from the outside in, such as [gzip tar]; nil if there
-// is none in r, size bytes of it. Archives of PostgreSQL are not looked into, and r itself is not offered to accept, nor
-// are the attachments in a zip of Odoo's. accept need not read all that it is given; it may be called for one content
-// more than once, and from the caller's goroutine only.
+// Around returns the packings around a content that accept accepts, from the outside in, such as [gzip tar]; nil if
+// there is none in r, size bytes of it. Archives of PostgreSQL are not looked into, and r itself is not offered to
+// accept, nor are the attachments in a zip of Odoo's. accept need not read all that it is given; it may be called
+// for one content more than once, and from the caller's goroutine only.
 //
 // Memory comes from the budget of [SQL]. The error is that of r or of the context, or wraps [ErrBusy]. What is broken,
 // or asks for more than a dump may have, holds nothing.

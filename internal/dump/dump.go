@@ -26,11 +26,13 @@ import (
 var (
 	// ErrNotSQL: there is no SQL to be had from the dump; the text of the error says why.
 	ErrNotSQL = errors.New("dump: no SQL in it")
-	// ErrUnknown: it is ErrNotSQL, because not even a packing is known around what is there. It may be made up for a test.
+	// ErrUnknown: it is ErrNotSQL, because not even a packing is known around what is there. It may be made up for
+	// a test.
 	ErrUnknown = fmt.Errorf("%w: neither SQL nor any packing that is known", ErrNotSQL)
 	// ErrBroken: the dump is cut or broken behind what has been read of it.
 	ErrBroken = errors.New("dump: it is broken further on")
-	// ErrBusy: other dumps hold the memory, or the room for temporary files, that this one needs. It may succeed later.
+	// ErrBusy: other dumps hold the memory, or the room for temporary files, that this one needs. It may succeed
+	// later.
 	ErrBusy = errors.New("dump: no memory is free")
 )
 

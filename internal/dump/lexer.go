@@ -5,8 +5,9 @@ import "bytes"
 // statementSize is how much of a statement is kept. One that is longer is read to its end all the same.
 const statementSize = 1 << 20
 
-// A lexer finds the ends of statements in SQL that comes in pieces of any size: it knows strings, quoted names, dollar
-// quotes and comments, in which a semicolon is none. psql's own commands (a line that begins with a backslash) are passed over.
+// A lexer finds the ends of statements in SQL that comes in pieces of any size: it knows strings, quoted names,
+// dollar quotes and comments, in which a semicolon is none. psql's own commands (a line that begins with a
+// backslash) are passed over.
 type lexer struct {
 	done    func(statement []byte) // a statement has ended; valid during the call; without comments
 	comment func(text []byte)      // a comment "--…" has ended, its first 200 bytes; valid during the call

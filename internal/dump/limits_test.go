@@ -129,7 +129,8 @@ func (z *zipFile) ReadAt(b []byte, off int64) (int, error) {
 
 // A table of any size goes through the same buffers.
 func TestSQL_memoryStaysFlat(t *testing.T) {
-	// The real archive with the data block of its first table made huge: from its table of contents on, chunks without end.
+	// The real archive with the data block of its first table made huge: from its table of contents on, chunks
+	// without end.
 	real := fixtures.Dump("openchs.stored.cdump")
 	block := bytes.Index(real, append([]byte{1}, chunkHead(3407)...)) // the entry of a table
 	if block < 0 {

@@ -73,7 +73,8 @@ func (m manifests) of(folder string) *manifest {
 	return alone
 }
 
-// readManifest takes from a manifest what it tells, each key by itself: one of a wrong type says nothing of the others.
+// readManifest takes from a manifest what it tells, each key by itself: one of a wrong type says nothing of the
+// others.
 func readManifest(b []byte) *manifest {
 	// Editors and shells of Windows put a byte order mark before it.
 	b, _, _ = transform.Bytes(unicode.BOMOverride(transform.Nop), b)

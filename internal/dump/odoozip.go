@@ -21,15 +21,17 @@ type OdooZip struct {
 	PostgreSQL string // version of the server, such as "9.4"; default "15.0"
 	// SQL becomes dump.sql, byte for byte. Nil: a tiny database with these values in it, which psql can load.
 	SQL io.Reader
-	// Padding is the size of one more file in the filestore, of zeros that are not compressed, for an archive of at least that size.
+	// Padding is the size of one more file in the filestore, of zeros that are not compressed, for an archive of at
+	// least that size.
 	Padding int64
 }
 
 // attachment is the one file of the filestore, and the text of the attachment that a built dump.sql has.
 const attachment = "An attachment that became a file.\n"
 
-// BuildOdooZip writes a small valid backup as Odoo makes it: dump.sql, manifest.json and filestore/xx/<sha1 of the file>. The
-// same values always give the same bytes (with the same release of Go). Errors are those of w and of o.SQL.
+// BuildOdooZip writes a small valid backup as Odoo makes it: dump.sql, manifest.json and filestore/xx/<sha1 of the
+// file>. The same values always give the same bytes (with the same release of Go). Errors are those of w and of
+// o.SQL.
 func BuildOdooZip(w io.Writer, o OdooZip) error {
 	o.DBName = cmp.Or(o.DBName, "upgraded")
 	o.Version = cmp.Or(o.Version, "8.0")

@@ -33,8 +33,8 @@ func (o *opened) close() error {
 	return errors.Join(errs...)
 }
 
-// open finds the dump in m and opens it, with memory of the pool, which it waits for. The error says why the bottom was
-// not reached; what was seen by then is in the result, which is never nil and has to be closed.
+// open finds the dump in m and opens it, with memory of the pool, which it waits for. The error says why the bottom
+// was not reached; what was seen by then is in the result, which is never nil and has to be closed.
 func open(ctx context.Context, m *medium, size int64, p *pool, l limits) (o *opened, err error) {
 	o = &opened{finding: &finding{}}
 	err = p.try(ctx, func(g *grant) error {
@@ -102,8 +102,8 @@ func (o *opened) openArchive(s *search) error {
 	return err
 }
 
-// openFolder makes a file system of the folder in a zip or tar that holds an archive in several files. They are read in
-// the order of the table of contents, whatever theirs is, so a tar that is only a stream is copied.
+// openFolder makes a file system of the folder in a zip or tar that holds an archive in several files. They are
+// read in the order of the table of contents, whatever theirs is, so a tar that is only a stream is copied.
 func (o *opened) openFolder(s *search, at source) (*folder, error) {
 	if at.at == nil {
 		r, err := at.open(s.grant)
@@ -187,7 +187,7 @@ func (f *folder) Open(name string) (fs.File, error) {
 	return &folderFile{r, fileInfo(name)}, nil
 }
 
-// Stat tells whether there is a file.
+// Stat reports whether there is a file.
 func (f *folder) Stat(name string) (fs.FileInfo, error) {
 	if f.files[name] == nil {
 		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}

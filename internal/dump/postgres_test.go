@@ -25,7 +25,8 @@ import (
 	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
-// What SQL gives, psql loads without an error, and the database is the one that was dumped: pg_dump says the same of both.
+// What SQL gives, psql loads without an error, and the database is the one that was dumped: pg_dump says the same
+// of both.
 func TestSQL_restores(t *testing.T) {
 	t.Parallel()
 	pg := startPostgres(t)
@@ -76,8 +77,8 @@ func TestSQL_restores(t *testing.T) {
 		pg.run(t, nil, "pg_dump", "-F", "custom", "-f", "keywords.cdump", "keywords")
 		pg.restores(t, "keywords", "keywords.cdump")
 	})
-	// Archives that pg_dump makes here and now: of whatever version this PostgreSQL writes, with what changes the archive
-	// but not the database, and bigger than any buffer.
+	// Archives that pg_dump makes here and now: of whatever version this PostgreSQL writes, with what changes the
+	// archive but not the database, and bigger than any buffer.
 	pg.load(t, "big", strings.NewReader(`
 		CREATE TABLE t AS SELECT i, repeat(md5(i::text), 20) AS text FROM generate_series(1, 1000) AS i;
 		SELECT lo_from_bytea(0, decode(repeat(md5(i::text), 3000), 'hex')) FROM generate_series(1, 5) AS i;

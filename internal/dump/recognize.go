@@ -47,7 +47,8 @@ func (s *search) begin(live io.Reader, from source, depth int) (b *beginning, er
 	return b, nil
 }
 
-// recognize fills in what live begins with. Frames that decoders pass over may stand before the one that says what it is.
+// recognize fills in what live begins with. Frames that decoders pass over may stand before the one that says what
+// it is.
 func (s *search) recognize(b *beginning, live io.Reader) (err error) {
 	if b.head, b.live, err = peek(live); err != nil {
 		return err

@@ -59,7 +59,7 @@ func (f *finding) close() error {
 	return errors.Join(errs...)
 }
 
-// better tells whether f is rather what is looked for than g: a whole dump before any SQL, and the fewer archives
+// better reports whether f is rather what is looked for than g: a whole dump before any SQL, and the fewer archives
 // around it the better.
 func (f *finding) better(g *finding) bool {
 	return f.rank > g.rank || f.rank == g.rank && f.archives < g.archives

@@ -8,7 +8,8 @@ import (
 // tokens reads one statement token by token.
 type tokens struct{ rest []byte }
 
-// A token has a kind: w for a word or number, a double quote for a quoted name, a single one for a string, s for a sign, 0 at the end.
+// A token has a kind: w for a word or number, a double quote for a quoted name, a single one for a string, s for a
+// sign, 0 at the end.
 type token struct {
 	kind byte
 	text string // without quotes, decoded
@@ -71,7 +72,8 @@ func (t *tokens) word() string {
 	return ""
 }
 
-// name reads a name that may have a schema before it and IF NOT EXISTS or ONLY before that, and returns it without the schema.
+// name reads a name that may have a schema before it and IF NOT EXISTS or ONLY before that, and returns it without
+// the schema.
 func (t *tokens) name() string {
 	token := t.next()
 	for token.kind == 'w' && (strings.EqualFold(token.text, "IF") || strings.EqualFold(token.text, "NOT") ||

@@ -254,7 +254,7 @@ func zipMembers(at *io.SectionReader, bound int64) iter.Seq2[*member, error] {
 	}
 }
 
-// IsOdooZip tells whether r, size bytes, is a zip as Odoo makes one: with dump.sql and something in filestore/.
+// IsOdooZip reports whether r, size bytes, is a zip as Odoo makes one: with dump.sql and something in filestore/.
 func IsOdooZip(r io.ReaderAt, size int64) bool {
 	var sql, filestore bool
 	for e, err := range zipEntries(io.NewSectionReader(r, 0, size)) {

@@ -114,12 +114,14 @@ func fromParts(der []byte, key *ecdsa.PrivateKey) (*CA, error) {
 	}, nil
 }
 
-// ErrForeign is returned for a file under one of our names that is not ours: another authority's, a link, a directory. It stays as it is.
+// ErrForeign is returned for a file under one of our names that is not ours: another authority's, a link, a
+// directory. It stays as it is.
 var ErrForeign = errors.New("not a file of this authority")
 
-// Open returns the authority kept in dir, made there on first use: ca.pem for everybody, ca-key.pem (mode 0600)
-// for us. One that may not sign for all of hosts, or is about to expire, is replaced by one that may sign for those it could and for these. Processes that
-// open the same directory at once get the same authority. A file that is there and not ours is never changed: the error is ErrForeign then.
+// Open returns the authority kept in dir, made there on first use: ca.pem for everybody, ca-key.pem (mode 0600) for
+// us. One that may not sign for all of hosts, or is about to expire, is replaced by one that may sign for those it
+// could and for these. Processes that open the same directory at once get the same authority. A file that is there
+// and not ours is never changed: the error is ErrForeign then.
 func Open(dir string, hosts ...string) (*CA, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("localca: %w", err)
@@ -162,7 +164,8 @@ func Open(dir string, hosts ...string) (*CA, error) {
 	return ca, ca.publish(root, dir)
 }
 
-// Find returns the authority that Open has made in dir. It changes nothing. The error is fs.ErrNotExist where there is none.
+// Find returns the authority that Open has made in dir. It changes nothing. The error is fs.ErrNotExist where there
+// is none.
 func Find(dir string) (*CA, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -230,7 +233,7 @@ func parse(data []byte) (_ *CA, err error) {
 	return ca, nil
 }
 
-// isOurs tells whether a certificate is that of an authority which this package made.
+// isOurs reports whether a certificate is that of an authority which this package made.
 func isOurs(cert *x509.Certificate) bool {
 	return cert.IsCA && cert.Subject.String() == subject.String()
 }
@@ -247,7 +250,8 @@ func private(root *os.Root) (note string) {
 	return ""
 }
 
-// mayPublish checks that the public file is ours to replace: it is not there, or holds a certificate of an authority of ours.
+// mayPublish checks that the public file is ours to replace: it is not there, or holds a certificate of an
+// authority of ours.
 func mayPublish(root *os.Root, dir string) error {
 	data, err := safefile.Read(root, CertFile, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -262,7 +266,7 @@ func mayPublish(root *os.Root, dir string) error {
 	return nil
 }
 
-// BeginsWithOurs tells whether the first certificate in a PEM file is that of an authority which this package made.
+// BeginsWithOurs reports whether the first certificate in a PEM file is that of an authority which this package made.
 func BeginsWithOurs(data []byte) bool {
 	block, _ := pem.Decode(data)
 	if block == nil || block.Type != "CERTIFICATE" {

@@ -176,7 +176,8 @@ func TestOpen_saysWhatIsWrongWithADamagedKey(t *testing.T) {
 	}
 }
 
-// A file that is not ours stays as it is, whatever it is called and whatever leads to it, and nothing is made beside it.
+// A file that is not ours stays as it is, whatever it is called and whatever leads to it, and nothing is made
+// beside it.
 func TestOpen_foreign(t *testing.T) {
 	t.Parallel()
 	theirs := t.TempDir()

@@ -19,7 +19,8 @@ import (
 
 const established = "HTTP/1.1 200 Connection established\r\n\r\n"
 
-// connect decides about a CONNECT: a connection to a host of ours is answered here, one to a host that is let through is tunnelled.
+// connect decides about a CONNECT: a connection to a host of ours is answered here, one to a host that is let
+// through is tunnelled.
 func (p *Proxy) connect(host string, ctx *goproxy.ProxyCtx) (*goproxy.ConnectAction, string) {
 	name, _ := split(host)
 	switch {
@@ -43,8 +44,8 @@ func refusal(sentence string) *http.Response {
 	}
 }
 
-// respond writes an answer with its own reason phrase, which a ResponseWriter cannot, and ends the connection. What the client still
-// sends is read for a moment, so that it gets to read the answer.
+// respond writes an answer with its own reason phrase, which a ResponseWriter cannot, and ends the connection. What
+// the client still sends is read for a moment, so that it gets to read the answer.
 func (p *Proxy) respond(w http.ResponseWriter, r *http.Request, resp *http.Response) {
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -65,8 +66,8 @@ func (p *Proxy) respond(w http.ResponseWriter, r *http.Request, resp *http.Respo
 	io.Copy(io.Discard, rw)
 }
 
-// intercept hands the inside of a tunnel to the inner server. The connection stays the client's own, so that a handler can do to it whatever
-// it can do on a listener.
+// intercept hands the inside of a tunnel to the inner server. The connection stays the client's own, so that a
+// handler can do to it whatever it can do on a listener.
 func (p *Proxy) intercept(r *http.Request, client net.Conn, _ *goproxy.ProxyCtx) {
 	p.mu.Lock()
 	p.taken++

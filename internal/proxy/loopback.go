@@ -39,7 +39,8 @@ func fromLoopback(r *http.Request) bool {
 // targetKey is for the host that a client asks for which is not on loopback.
 type targetKey struct{}
 
-// guarded is the request with a context in which dial keeps its client from what is on loopback, whatever the name leads to.
+// guarded is the request with a context in which dial keeps its client from what is on loopback, whatever the name
+// leads to.
 func guarded(r *http.Request) *http.Request {
 	if fromLoopback(r) {
 		return r
@@ -51,7 +52,8 @@ func guarded(r *http.Request) *http.Request {
 // errStaysHere is why a client elsewhere is not connected.
 var errStaysHere = errors.New("the name leads to loopback, which is there for clients of this machine only")
 
-// dial connects to a host and port. Names of loopback are not looked up: no resolver is to say that they lead elsewhere.
+// dial connects to a host and port. Names of loopback are not looked up: no resolver is to say that they lead
+// elsewhere.
 func dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

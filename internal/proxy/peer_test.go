@@ -40,7 +40,8 @@ type peerAddr string
 func (a peerAddr) Network() string { return "tcp" }
 func (a peerAddr) String() string  { return string(a) }
 
-// Clients elsewhere get to the proxy's own hosts, and to nothing on loopback, whatever it is called; clients of this machine get to both.
+// Clients elsewhere get to the proxy's own hosts, and to nothing on loopback, whatever it is called; clients of
+// this machine get to both.
 func TestProxy_loopbackIsForThisMachine(t *testing.T) {
 	t.Parallel()
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "the origin") }))

@@ -1,10 +1,11 @@
 // Package proxy is the way into the emulator for programs that have https://upgrade.odoo.com written in them: an HTTP
 // proxy (RFC 9110 sections 7.2 and 9.3.6) that answers for some hosts itself and keeps the others out.
 //
-// A call to one of the proxy's hosts never leaves the process. Inside a CONNECT tunnel the proxy is the TLS server, with a certificate for
-// whatever name the client asks for, and the connection then belongs to an http.Server of its own: handlers may hijack it, reset
-// it, or take hours over it, as on a listener. Loopback is let through for clients that are on loopback themselves, since nothing leaves the machine
-// there. Every other host is refused with a sentence, so that a run meant to be offline is offline, unless Options let it through.
+// A call to one of the proxy's hosts never leaves the process. Inside a CONNECT tunnel the proxy is the TLS server,
+// with a certificate for whatever name the client asks for, and the connection then belongs to an http.Server of
+// its own: handlers may hijack it, reset it, or take hours over it, as on a listener. Loopback is let through for
+// clients that are on loopback themselves, since nothing leaves the machine there. Every other host is refused with
+// a sentence, so that a run meant to be offline is offline, unless Options let it through.
 package proxy
 
 import (
@@ -38,8 +39,9 @@ const Production = "upgrade.odoo.com"
 
 // Options of a Proxy. Handler and Certificate are required.
 type Options struct {
-	// Handler answers the calls to Hosts. It sees them as an origin server does: Host as the client has it, TLS set if the client speaks TLS, and a URL
-	// without a host. The URL of a call outside a tunnel has the scheme that the client asked for, which may be https without TLS.
+	// Handler answers the calls to Hosts. It sees them as an origin server does: Host as the client has it, TLS set
+	// if the client speaks TLS, and a URL without a host. The URL of a call outside a tunnel has the scheme that
+	// the client asked for, which may be https without TLS.
 	Handler http.Handler
 	// Certificate returns the certificate to show as host, a DNS name or an IP address.
 	Certificate func(host string) (*tls.Certificate, error)
@@ -54,7 +56,8 @@ type Options struct {
 	// Passthrough lets every host through.
 	Passthrough bool
 
-	// Guard returns the proxy's listener as it is to be used, such as with a bound on its connections; nil leaves it as it is.
+	// Guard returns the proxy's listener as it is to be used, such as with a bound on its connections; nil leaves
+	// it as it is.
 	Guard func(net.Listener) net.Listener
 
 	// Logger gets what was refused and what went wrong; nil discards it.
@@ -161,8 +164,9 @@ func (p *Proxy) serveOuter(w http.ResponseWriter, r *http.Request) {
 		p.engine.ServeHTTP(w, guarded(r))
 	default:
 		resp := refusal(p.refuse(host, r))
-		// Deliberately: a name without a dot is hardly meant as one. The documented upload has an unquoted header, of which curl takes
-		// the second half for an address; the answer to it must not end up in what the script reads.
+		// Deliberately: a name without a dot is hardly meant as one. The documented upload has an unquoted header,
+		// of which curl takes the second half for an address; the answer to it must not end up in what the script
+		// reads.
 		if name, _ := split(host); !strings.Contains(name, ".") {
 			resp.Body, resp.ContentLength = http.NoBody, 0
 		}
@@ -245,8 +249,8 @@ func (p *Proxy) Refused() []string {
 	return slices.Sorted(maps.Keys(p.refused))
 }
 
-// Taken is how many tunnels were opened to the proxy's hosts, and how many calls the handler got, through them or without. Tunnels and no
-// calls are a client that did not trust the certificate.
+// Taken is how many tunnels were opened to the proxy's hosts, and how many calls the handler got, through them or
+// without. Tunnels and no calls are a client that did not trust the certificate.
 func (p *Proxy) Taken() (tunnels, calls int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -263,8 +267,8 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	return p.Close()
 }
 
-// Close breaks off what is under way and waits for the proxy's goroutines. Calls that are with the handler get an error from their
-// connection, and are the handler's to wait for. It may be called more than once.
+// Close breaks off what is under way and waits for the proxy's goroutines. Calls that are with the handler get an
+// error from their connection, and are the handler's to wait for. It may be called more than once.
 func (p *Proxy) Close() error {
 	p.mu.Lock()
 	p.closed = true

@@ -118,7 +118,8 @@ func TestProxy_refusesOthers(t *testing.T) {
 	if err != nil || !strings.HasSuffix(string(answer), "--passthrough\n") || !strings.HasPrefix(string(answer), "HTTP/1.1 403 "+sentence) {
 		t.Errorf("%q, %v", answer, err)
 	}
-	// What the documented upload's unquoted header makes of its second half: nothing of the answer must reach the script.
+	// What the documented upload's unquoted header makes of its second half: nothing of the answer must reach the
+	// script.
 	status, body = get(t, w.client, "http://application/octet-stream")
 	if status != http.StatusForbidden || body != "" {
 		t.Errorf("no name: %d %q, want no body", status, body)

@@ -13,8 +13,9 @@ const copyPiece = 8 << 20
 // ErrStopped is returned by Copy when it was told to stop.
 var ErrStopped = errors.New("the copy was stopped")
 
-// Copy makes dst, which is empty, a copy of the first n bytes of src. What src has holes for stays a hole in dst, and what follows src's end is
-// one. The kernel copies where it can. Copy fails with ErrStopped soon after stop is closed; nil is never closed.
+// Copy makes dst, which is empty, a copy of the first n bytes of src. What src has holes for stays a hole in dst,
+// and what follows src's end is one. The kernel copies where it can. Copy fails with ErrStopped soon after stop is
+// closed; nil is never closed.
 func Copy(dst, src *os.File, n int64, stop <-chan struct{}) error {
 	for at := int64(0); at < n; {
 		from, to, err := NextData(src, at, n)

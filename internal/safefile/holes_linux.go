@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NextData returns where the next bytes of f are that are written, at or behind the offset and before n; from is n when there are none.
+// NextData returns where the next bytes of f are that are written, at or behind the offset and before n; from is n
+// when there are none.
 func NextData(f *os.File, at, n int64) (from, to int64, err error) {
 	from, err = f.Seek(at, unix.SEEK_DATA)
 	switch {

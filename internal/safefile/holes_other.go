@@ -9,8 +9,8 @@ import (
 	"os"
 )
 
-// NextData returns where the next bytes of f are that are not zeros, at or behind the offset and before n, in pieces; from is n when there
-// are none.
+// NextData returns where the next bytes of f are that are not zeros, at or behind the offset and before n, in
+// pieces; from is n when there are none.
 func NextData(f *os.File, at, n int64) (from, to int64, err error) {
 	const piece = 64 << 10
 	var buf, zeros [piece]byte

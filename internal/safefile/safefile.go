@@ -1,7 +1,8 @@
-// Package safefile opens and writes files where other people's files may be: it follows no link, waits for no pipe, opens no device,
-// and replaces nothing but regular files.
+// Package safefile opens and writes files where other people's files may be: it follows no link, waits for no pipe,
+// opens no device, and replaces nothing but regular files.
 //
-// A file that is written appears whole or not at all: it is written beside under a name of its own, and then linked or renamed.
+// A file that is written appears whole or not at all: it is written beside under a name of its own, and then linked
+// or renamed.
 package safefile
 
 import (
@@ -50,8 +51,9 @@ func regular(name string, info fs.FileInfo) error {
 	return notRegular{name, Kind(info.Mode())}
 }
 
-// Open opens the regular file at path for reading. A link at path is followed: the path is what somebody chose. What is no regular file is
-// not opened, and where it becomes a pipe just then, Open does not wait. The error for it is ErrNotRegular.
+// Open opens the regular file at path for reading. A link at path is followed: the path is what somebody chose.
+// What is no regular file is not opened, and where it becomes a pipe just then, Open does not wait. The error for
+// it is ErrNotRegular.
 func Open(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -67,8 +69,8 @@ func Open(path string) (*os.File, error) {
 	return checked(f, path, nil)
 }
 
-// OpenIn opens the regular file with that name in root, which must exist; flag is of package os. A link is not followed: the error for
-// it, as for all that is no regular file, is ErrNotRegular.
+// OpenIn opens the regular file with that name in root, which must exist; flag is of package os. A link is not
+// followed: the error for it, as for all that is no regular file, is ErrNotRegular.
 func OpenIn(root *os.Root, name string, flag int) (*os.File, error) {
 	info, err := root.Lstat(name)
 	if err != nil {
@@ -100,7 +102,8 @@ func checked(f *os.File, name string, want fs.FileInfo) (*os.File, error) {
 	return f, nil
 }
 
-// Read returns the content of the regular file with that name in root, which may have up to limit bytes. A link is not followed.
+// Read returns the content of the regular file with that name in root, which may have up to limit bytes. A link is
+// not followed.
 func Read(root *os.Root, name string, limit int64) ([]byte, error) {
 	f, err := OpenIn(root, name, os.O_RDONLY)
 	if err != nil {
@@ -126,7 +129,8 @@ func IsTempName(name string) bool {
 	return ok && len(text) == len(rand.Text()) && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
-// Create makes a file in root with the content. Where the name is taken, whatever by, nothing changes and the error is fs.ErrExist.
+// Create makes a file in root with the content. Where the name is taken, whatever by, nothing changes and the error
+// is fs.ErrExist.
 func Create(root *os.Root, name string, data []byte, perm fs.FileMode) error {
 	temp, err := write(root, data, perm)
 	if err != nil {
@@ -155,8 +159,8 @@ func Appear(root *os.Root, temp, name string) error {
 	return root.Rename(temp, name)
 }
 
-// Replace makes a file in root with the content, or puts it in the place of the regular file that has the name. The error for anything else
-// that has the name is ErrNotRegular.
+// Replace makes a file in root with the content, or puts it in the place of the regular file that has the name. The
+// error for anything else that has the name is ErrNotRegular.
 func Replace(root *os.Root, name string, data []byte, perm fs.FileMode) error {
 	info, err := root.Lstat(name)
 	if err == nil {
@@ -191,8 +195,8 @@ func write(root *os.Root, data []byte, perm fs.FileMode) (temp string, err error
 	return temp, nil
 }
 
-// Private takes a file or directory with that name in root away from everybody but its owner. It returns the mode that it had, and whether
-// that was changed.
+// Private takes a file or directory with that name in root away from everybody but its owner. It returns the mode
+// that it had, and whether that was changed.
 func Private(root *os.Root, name string) (was fs.FileMode, changed bool, err error) {
 	info, err := root.Lstat(name)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 //go:embed hooks
 var hookFiles embed.FS
 
-// hooks are what some programs need beside the variables that everybody knows, written into the directory of the run;
+// hooks are what some programs need beside the usual variables, written into the directory of the run;
 // it returns the variables that lead there.
 //
 //   - GNU Wget built with GnuTLS reads no variable that names authorities: it gets a startup file with one more line than the user's own.
@@ -68,7 +68,7 @@ func (b *Testbed) hooks(opts Options) ([]string, error) {
 	}, nil
 }
 
-// writeHooks writes the files of hooks below dir, for everybody to read: a program may go on as another user.
+// writeHooks writes the files of hooks below dir, readable by all users: a program may change its user.
 func writeHooks(dir string) error {
 	return fs.WalkDir(hookFiles, "hooks", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {

@@ -2,10 +2,11 @@ package testbed
 
 import (
 	"fmt"
+
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
-// Remarks are what whoever ran a program should know beyond what the program said.
+// Remarks are what the user of a program should know beyond what the program printed.
 type Remarks struct {
 	// Refused are the hosts that the program called, and that the proxy did not let it reach.
 	Refused []string

@@ -1,6 +1,5 @@
-// Package testbed is what a client under test is run on: a fresh emulator on free ports, the intercepting proxy
-// before it, and the environment in which a program that has https://upgrade.odoo.com written in it comes to them,
-// and trusts them.
+// Package testbed runs what a client under test needs: a fresh emulator on free ports, the intercepting proxy before
+// it, and an environment in which a program with the fixed URL https://upgrade.odoo.com reaches and trusts them.
 package testbed
 
 import (
@@ -19,42 +18,42 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
-// Options of a Testbed.
+// Options configures a Testbed. The zero value is valid.
 type Options struct {
-	// Server is the emulator to start; nil: the default one.
+	// Server configures the emulator. If nil, it has its default options.
 	Server *mockserver.Options
 	// Hosts, AllowHosts and Passthrough are the proxy's: names that lead to the emulator beside upgrade.odoo.com,
 	// globs of the hosts that are let through, and whether all are.
 	Hosts, AllowHosts []string
 	Passthrough       bool
-	// NoHooks leaves the runtimes alone whose programs need more than variables; see hooks.
+	// NoHooks leaves out the startup files for programs that need more than variables; see hooks.
 	NoHooks bool
-	// Environ is the environment to build upon; nil: ours.
+	// Environ is the environment to extend. If nil, it is that of this process.
 	Environ []string
 }
 
-// Testbed is a running emulator with its proxy. Close it.
+// A Testbed is a running emulator with its proxy. It must be closed.
 type Testbed struct {
 	Server *mockserver.Server
 	Proxy  *proxy.Proxy
-	// Dir is for temporary files of the run. It goes with Close.
+	// Dir is for temporary files of the run. Close removes it.
 	Dir string
 	// Env is the environment for the client.
 	Env []string
-	// Mark is the entry of Env by which the run's processes are known.
+	// Mark is the entry of Env that identifies the processes of the run.
 	Mark string
 
 	bundle string // file of the authorities to trust, the system's and ours
 }
 
-// Start starts everything. When it returns nil, all listeners accept.
+// Start starts the emulator and its proxy. When it returns without an error, all listeners accept.
 func Start(opts Options) (_ *Testbed, err error) {
 	server := mockserver.Options{}
 	if opts.Server != nil {
 		server = *opts.Server
 	}
 	if server.SFTPHostname == "" {
-		server.SFTPHostname = "127.0.0.1" // upgrade.odoo.com is not us for an SSH client
+		server.SFTPHostname = "127.0.0.1" // SSH clients do not use the proxy
 	}
 	if server.Logger == nil {
 		server.Logger = slog.New(slog.DiscardHandler)
@@ -71,7 +70,7 @@ func Start(opts Options) (_ *Testbed, err error) {
 	if b.Dir, err = os.MkdirTemp("", "upgrademock-run-"); err != nil {
 		return b, fmt.Errorf("make a temporary directory: %w", err)
 	}
-	// Programs change their directory, and may go on as another user, who reads what he knows the name of.
+	// Programs change their directory, and may change their user, who must be able to read files by name.
 	if b.Dir, err = filepath.Abs(b.Dir); err == nil {
 		err = os.Chmod(b.Dir, 0o711)
 	}
@@ -104,7 +103,7 @@ func StartProxy(addr string, srv *mockserver.Server, opts Options, log *slog.Log
 	})
 }
 
-// makeEnv is the environment that the documentation promises.
+// makeEnv makes the environment that docs/ci.md describes.
 func (b *Testbed) makeEnv(opts Options) error {
 	srv := b.Server
 	caFile, err := filepath.Abs(srv.CAFile())
@@ -155,7 +154,7 @@ func (b *Testbed) makeEnv(opts Options) error {
 	return nil
 }
 
-// Close stops everything and leaves nothing behind. It may be called more than once.
+// Close stops the emulator and the proxy, and removes Dir. It may be called more than once.
 func (b *Testbed) Close() error {
 	var errs []error
 	if b.Proxy != nil { // first: the emulator waits for calls that came through it

@@ -18,7 +18,8 @@ var systemBundles = []string{
 	"/etc/ssl/cert.pem",                                 // Alpine, macOS, the BSDs
 }
 
-// trustNames are the variables that name a file of authorities: OpenSSL's own, and those of curl, requests, Node, git, httplib2 and LWP.
+// trustNames are the variables that name a file of authorities: OpenSSL's own, and those of curl, requests, Node,
+// git, httplib2 and LWP.
 var trustNames = []string{
 	"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "HTTPLIB2_CA_CERTS", "PERL_LWP_SSL_CA_FILE",
 }
@@ -44,7 +45,8 @@ func WriteBundle(path string, ours []byte, environ []string) error {
 	return nil
 }
 
-// Bundle returns our authority, and behind it those that the system trusts, or those that environ names instead: other TLS goes on working.
+// Bundle returns our authority, and behind it those that the system trusts, or those that environ names instead:
+// other TLS goes on working.
 func Bundle(ours []byte, environ []string) ([]byte, error) {
 	theirs, err := trusted(environ)
 	if err != nil {
@@ -76,7 +78,7 @@ func trusted(environ []string) ([]byte, error) {
 		}
 		return data, nil
 	}
-	return nil, nil // a machine that trusts nobody
+	return nil, nil // a machine without authorities
 }
 
 func isDir(path string) bool {

@@ -76,14 +76,14 @@ func Open(r io.Reader, reserve unpack.Reserve) (*Archive, error) {
 	return a, nil
 }
 
-// InSeveralFiles tells whether the file that begins with head is the table of contents of an archive whose data is in
-// other files: one in the tar or the directory format.
+// InSeveralFiles reports whether the file that begins with head is the table of contents of an archive whose data
+// is in other files: one in the tar or the directory format.
 func InSeveralFiles(head []byte) bool {
 	const format = len(Magic) + 5 // behind the version, and the sizes of integers and offsets
 	return len(head) > format && (Format(head[format]) == Tar || Format(head[format]) == Directory)
 }
 
-// Check tells whether all files of an archive in several files are there; its error wraps [ErrNoData].
+// Check reports whether all files of an archive in several files are there; its error wraps [ErrNoData].
 func (a *Archive) Check() error {
 	for _, e := range a.Entries {
 		if !e.HasData {

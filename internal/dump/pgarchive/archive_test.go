@@ -178,8 +178,8 @@ func writeSQL(open func(io.Reader) (*pgarchive.Archive, error), r io.Reader) (st
 	return sql.String(), err
 }
 
-// Every version, method, way to lay out the data and way to read it gives the same text. Only what is out of order cannot be read
-// from a stream, and says so.
+// Every version, method, way to lay out the data and way to read it gives the same text. Only what is out of order
+// cannot be read from a stream, and says so.
 func TestWriteSQL_matrix(t *testing.T) {
 	t.Parallel()
 	layouts := map[string][]int{"in order": nil, "out of order": {9, 10, 8, 7}}

@@ -15,8 +15,9 @@ import (
 // tocMember is the file that holds header and table of contents.
 const tocMember = "toc.dat"
 
-// OpenFS opens an archive of several files: one in the directory format, or one in the tar format, whose members are
-// what files has. It may hold other files, too. Reserve is asked for the memory that the archive takes; nil grants all.
+// OpenFS opens an archive of several files: one in the directory format, or one in the tar format, whose members
+// are what files has. It may hold other files, too. Reserve is asked for the memory that the archive takes; nil
+// grants all.
 //
 // Errors wrap [ErrFormat], or [ErrNoData] where there is no toc.dat, or are those of files and reserve. About the
 // archive beside an error, see [Open].

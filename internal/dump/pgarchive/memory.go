@@ -9,7 +9,8 @@ import (
 	"github.com/upgrademock/upgrademock/internal/dump/unpack"
 )
 
-// highWater grants to one decoder after the other what the largest of them takes. Only one of them is in use at a time.
+// highWater grants to one decoder after the other what the largest of them takes. Only one of them is in use at a
+// time.
 func highWater(reserve unpack.Reserve, granted *int64) unpack.Reserve {
 	var used int64
 	return func(n int64) error {

@@ -8,8 +8,8 @@ import (
 // plainIdentifier is what needs no quotes, unless it is a keyword.
 var plainIdentifier = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
 
-// keywords are the words that cannot be used as any name without quotes: those of PostgreSQL 15 (its pg_get_keywords() but
-// for the category U) and those that 16 to 18 added. Quoting one too many does no harm.
+// keywords are the words that cannot be used as any name without quotes: those of PostgreSQL 15 (its
+// pg_get_keywords() but for the category U) and those that 16 to 18 added. Quoting one too many does no harm.
 var keywords = func() map[string]bool {
 	m := map[string]bool{}
 	for _, word := range strings.Fields(`
@@ -40,7 +40,8 @@ func identifier(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }
 
-// comment makes a name fit for a comment of one line: nothing in it may begin a line of its own, where it would be run.
+// comment makes a name fit for a comment of one line: nothing in it may begin a line of its own, where it would be
+// run.
 func comment(name, absent string) string {
 	if name == "" {
 		return absent

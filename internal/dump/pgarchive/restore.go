@@ -12,12 +12,13 @@ import (
 // WriteSQL writes the whole archive as SQL that psql can run in an empty database of the dumped server's version or a
 // newer one: what "pg_restore -f -" writes for it, in that order. It can be called once, before or after Data.
 //
-// Deliberately other than pg_restore: settings that the dumped server did not have are left out, so that a server of its
-// version takes the result; no \restrict line is written, which an older psql does not know (nothing of the archive
-// gets to the beginning of a line of a comment instead); and the schema public, which every new
-// database has, is not created again.
+// Deliberately other than pg_restore: settings that the dumped server did not have are left out, so that a server
+// of its version takes the result; no \restrict line is written, which an older psql does not know (nothing of the
+// archive gets to the beginning of a line of a comment instead); and the schema public, which every new database
+// has, is not created again.
 //
-// Errors wrap [ErrFormat], [ErrOrder] or [ErrNoData], or are those of the reader or of w; what was written by then stays.
+// Errors wrap [ErrFormat], [ErrOrder] or [ErrNoData], or are those of the reader or of w; what was written by then
+// stays.
 func (a *Archive) WriteSQL(w io.Writer) error {
 	r := &restorer{a: a, w: bufio.NewWriterSize(w, 64<<10), standardStrings: true}
 	r.text("--\n-- PostgreSQL database dump\n--\n\n")

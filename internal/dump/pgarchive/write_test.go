@@ -15,7 +15,8 @@ import (
 )
 
 // An archive is what a test writes: one machine has one pg_dump, and the versions before and after its own need
-// tests too. Where this writes the version that the real pg_dump writes, the package's tests with real archives check both.
+// tests too. Where this writes the version that the real pg_dump writes, the package's tests with real archives
+// check both.
 type archive struct {
 	minor       int // version 1.minor
 	server      string

@@ -107,7 +107,8 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// What is cut anywhere is an error, never a shorter text. (Legacy lz4 ends where the file ends; it is not among these.)
+// What is cut anywhere is an error, never a shorter text. (Legacy lz4 ends where the file ends; it is not among
+// these.)
 func TestNew_cut(t *testing.T) {
 	t.Parallel()
 	for m := range writers {

@@ -1,5 +1,5 @@
-// Package likeness tells what became of a file on its way: whether it arrived byte for byte, packed, or changed, and
-// what the change looks like.
+// Package likeness compares a file that arrived with the one that was sent, and describes the difference: packed, cut,
+// sent twice, with other line ends.
 package likeness
 
 import (
@@ -153,20 +153,20 @@ type difference struct {
 	got, want         []byte // nil when they are large
 }
 
-// where tells the first difference; "" where one of the files just ends.
+// where describes the first difference; it returns "" if one of the files just ends.
 func (d *difference) where() string {
 	if d.prefix == d.gotSize || d.prefix == d.wantSize {
 		return ""
 	}
 	text := fmt.Sprintf("; the first difference is at offset %d of %d", d.prefix, d.wantSize)
 	if d.got != nil {
-		text += fmt.Sprintf(": %s in place of %s", few(d.got[d.prefix:]), few(d.want[d.prefix:]))
+		text += fmt.Sprintf(": %s in place of %s", excerpt(d.got[d.prefix:]), excerpt(d.want[d.prefix:]))
 	}
 	return text
 }
 
-// few quotes a few bytes: too few to be a secret.
-func few(b []byte) string { return fmt.Sprintf("%q", b[:min(len(b), 8)]) }
+// excerpt quotes the first 8 bytes: too few to be a secret.
+func excerpt(b []byte) string { return fmt.Sprintf("%q", b[:min(len(b), 8)]) }
 
 // shape describes the difference by what was left out and what was put in.
 func (d *difference) shape() string {

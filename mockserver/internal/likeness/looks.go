@@ -46,7 +46,8 @@ func (d *difference) repeated() string {
 	if extra < d.wantSize && bytes.Equal(d.got[:extra], d.want[:extra]) && bytes.Equal(d.got[extra:], d.want) {
 		return fmt.Sprintf("the whole of %s again behind its first %d bytes", d.name, extra)
 	}
-	// What was sent again came from somewhere in the file: a transfer that was continued too early, or not where it was.
+	// What was sent again came from somewhere in the file: a transfer that was continued too early, or not where it
+	// was.
 	if in := d.got[d.prefix : d.gotSize-d.suffix]; d.prefix+d.suffix == d.wantSize && len(in) >= enough && !isZero(in) && bytes.Contains(d.want, in) {
 		return fmt.Sprintf("%s with %d of its bytes twice, from offset %d on", d.name, len(in), d.prefix)
 	}
@@ -243,8 +244,8 @@ func (d *difference) text() string {
 	return ""
 }
 
-// lost is what a decoding that replaces or leaves out what it does not know has cost. Programs differ in how many marks
-// they put in its place: none of them is compared.
+// lost is what a decoding that replaces or leaves out what it does not know has cost. Programs differ in how many
+// marks they put in its place: none of them is compared.
 func (d *difference) lost() string {
 	if !utf8.Valid(d.got) {
 		return ""
