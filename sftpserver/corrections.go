@@ -12,12 +12,13 @@ import (
 	"github.com/upgrademock/upgrademock/internal/sftpwire"
 )
 
-// This file holds all that is done about pkg/sftp (v1.13.12), each correction under its name. Its reason is what the
+// This file holds all that is done about pkg/sftp (v1.13.12). Each correction is a function; its reason is what the
 // library does without it, with the place in the library's source, and the library's issue where one is known.
 // TestCorrections shows each fault in the library alone, so that a correction can go when the library has mended it.
 //
-//	inOrder          workerChan: eight workers act on READs and WRITEs in any order, and on other requests beside them
-//	lastAnswers      Serve: answers that are not sent when the input ends are dropped
+//	admit            workerChan: eight workers act on READs and WRITEs in any order, and on other requests beside them;
+//	                 each request takes pages of 256 KiB, two dozen at a time
+//	endInput         Serve: answers that are not sent when the input ends are dropped
 //	refuseLong       recvPacket: a packet above 256 KiB ends the session without an answer
 //	refuseUnknown    makePacket: so does an unknown type
 //	serveExtension   makePacket: limits@openssh.com is unknown; statvfs@openssh.com is refused with another text
@@ -27,7 +28,7 @@ import (
 //	handleOf         packetWorker: FSETSTAT is handed on with the path of the handle, without the handle
 //	announce         sftpExtensions: VERSION names extensions that are not served
 //	withLongNames    runLs: dates in another form than OpenSSH's; some clients read them
-//	ending           no door: a handler cannot end the session with its answer, before the next one is sent
+//	endNow           no door: a handler cannot end the session with its answer, before the next one is sent
 //
 // What a door of the library serves needs no correction: the open-file interfaces for OPEN with both ways,
 // TransferError for handles that are open when the session breaks, WithRSAllocator against an allocation for each
@@ -51,8 +52,7 @@ const (
 	writes               // changes the bytes between from and to
 )
 
-// maxPages bounds what the requests being served in one session hold in memory. As they come, pkg/sftp would take two
-// dozen pages.
+// maxPages bounds what the requests being served in one session hold in memory.
 const maxPages = 4
 
 // besides reports whether two requests may be served at once, since their order makes no difference.
@@ -61,9 +61,8 @@ func (r request) besides(o request) bool {
 		r.effect == writes && o.effect == writes && (r.to <= o.from || o.to <= r.from)
 }
 
-// admit is the correction inOrder: it waits until a request may be handed to pkg/sftp. Requests of one session have to
-// act on the file in the order in which they came (draft-ietf-secsh-filexfer-02, section 6.1). It fails when the
-// connection ends before.
+// admit waits until a request may be handed to pkg/sftp. Requests of one session have to act on the file in the order
+// in which they came (draft-ietf-secsh-filexfer-02, section 6.1). It fails when the connection ends before.
 func (f *filter) admit(r request) error {
 	err := f.await(func() bool {
 		if len(f.pending) > 0 && f.pages+r.pages > maxPages {
@@ -115,7 +114,7 @@ func (f *filter) await(condition func() bool) error {
 	return nil
 }
 
-// endInput is the correction lastAnswers: pkg/sftp learns of the end of the input when it has answered everything.
+// endInput lets pkg/sftp learn of the end of the input when it has answered everything.
 func (f *filter) endInput(err error) {
 	f.end = err
 	f.session.inputEnded(err)

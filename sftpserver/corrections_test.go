@@ -70,11 +70,12 @@ func alone(t *testing.T, b *bare) (*raw, <-chan error) {
 }
 
 // TestCorrections holds that pkg/sftp still needs each correction of corrections.go. One that fails here after an
-// update of the library can go. What lastAnswers corrects is a race, and shows only now and then.
+// update of the library can go. What endInput corrects is a race, and shows only now and then; for endNow
+// there is nothing to show.
 func TestCorrections(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(*testing.T, *bare, *raw, <-chan error){
-		"inOrder": func(t *testing.T, b *bare, r *raw, _ <-chan error) {
+		"admit": func(t *testing.T, b *bare, r *raw, _ <-chan error) {
 			r.version()
 			b.second = make(chan struct{})
 			handle := r.open(name, fWrite)

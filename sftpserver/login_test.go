@@ -112,7 +112,7 @@ func TestLogin_keyThatIsOnlyOffered(t *testing.T) {
 	other := signer(t, "ecdsa")
 	h.shares.users["user_2"] = &share{name: "other.dump", keys: []gossh.PublicKey{other.PublicKey()}}
 
-	// The victim's key is offered, and then not signed with; whoever does so gets nowhere.
+	// The victim's key is offered, and then not signed with, which is refused.
 	if err := h.login(clientConfig(user, gossh.PublicKeys(forged{h.key.PublicKey(), other}))); err == nil {
 		t.Error("logged in with somebody else's public key")
 	}

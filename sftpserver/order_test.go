@@ -197,16 +197,6 @@ func compareWithOpenSSH(t *testing.T, random *rand.Rand) {
 	type opened struct{ handles [2]string }
 	var open []opened
 	var log []string
-	offset := func() uint64 {
-		switch random.IntN(8) {
-		case 0:
-			return 0
-		case 1:
-			return 1<<63 | random.Uint64() // no system takes these
-		default:
-			return random.Uint64N(200)
-		}
-	}
 	batch := func() {
 		var asked int
 		for range 1 + random.IntN(30) {
@@ -225,7 +215,8 @@ func compareWithOpenSSH(t *testing.T, random *rand.Rand) {
 			}
 			switch what {
 			case 0, 1, 2, 3, 4:
-				kind, fields = 6, byHandle(offset(), strings.Repeat(string(rune('a'+random.IntN(26))), random.IntN(20)))
+				letter := string(rune('a' + random.IntN(26)))
+				kind, fields = 6, byHandle(randomOffset(random), strings.Repeat(letter, random.IntN(20)))
 			case 5:
 				kind, fields = 5, byHandle(uint64(random.IntN(250)), 1+random.IntN(100))
 			case 6:
@@ -271,6 +262,17 @@ func compareWithOpenSSH(t *testing.T, random *rand.Rand) {
 	}
 	if diff := cmp.Diff(string(sides[1].content()), string(sides[0].content())); diff != "" {
 		t.Errorf("the file (-OpenSSH's +ours):\n%s\nafter\n%s", diff, strings.Join(log, "\n"))
+	}
+}
+
+func randomOffset(random *rand.Rand) uint64 {
+	switch random.IntN(8) {
+	case 0:
+		return 0
+	case 1:
+		return 1<<63 | random.Uint64() // no system takes these
+	default:
+		return random.Uint64N(200)
 	}
 }
 

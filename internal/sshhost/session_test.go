@@ -140,6 +140,31 @@ func exits(reqs <-chan *gossh.Request) []uint32 {
 	return list
 }
 
+// exec starts a command over a TCP connection that the test can end as it likes.
+func (h *host) exec(command string) (*gossh.Client, gossh.Channel, *net.TCPConn) {
+	h.tb.Helper()
+	tcp, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	h.tb.Cleanup(func() { tcp.Close() })
+	conn, chans, reqs, err := gossh.NewClientConn(tcp, h.addr, h.config())
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	c := gossh.NewClient(conn, chans, reqs)
+	h.tb.Cleanup(func() { c.Close() })
+	ch, chReqs, err := c.OpenChannel("session", nil)
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	go gossh.DiscardRequests(chReqs)
+	if ok, err := ch.SendRequest("exec", true, gossh.Marshal(struct{ Command string }{command})); !ok || err != nil {
+		h.tb.Fatal(ok, err)
+	}
+	return c, ch, tcp.(*net.TCPConn)
+}
+
 // TestSession_end ends the input of a command in every way. The handler knows an orderly end from a broken connection.
 func TestSession_end(t *testing.T) {
 	t.Parallel()
@@ -182,32 +207,14 @@ func TestSession_end(t *testing.T) {
 					}, nil
 				}
 			})
-			tcp, err := net.Dial("tcp", h.addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer tcp.Close()
-			conn, chans, reqs, err := gossh.NewClientConn(tcp, h.addr, h.config())
-			if err != nil {
-				t.Fatal(err)
-			}
-			c := gossh.NewClient(conn, chans, reqs)
-			defer c.Close()
-			ch, chReqs, err := c.OpenChannel("session", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			go gossh.DiscardRequests(chReqs)
-			if ok, err := ch.SendRequest("exec", true, gossh.Marshal(struct{ Command string }{"echo 0"})); !ok || err != nil {
-				t.Fatal(ok, err)
-			}
+			c, ch, tcp := h.exec("echo 0")
 			if _, err := io.ReadFull(ch, make([]byte, 2)); err != nil { // the handler runs
 				t.Fatal(err)
 			}
 			if _, err := ch.Write([]byte("data")); err != nil {
 				t.Fatal(err)
 			}
-			test.end(h, ch, tcp.(*net.TCPConn))
+			test.end(h, ch, tcp)
 			got := <-ended
 			if got.orderly != test.orderly || test.orderly && got.data != "data" {
 				t.Errorf("the handler read %q, orderly %v, broken by %v", got.data, got.orderly, got.broken)

@@ -119,7 +119,7 @@ func TestStall(t *testing.T) {
 	})
 }
 
-// TestThrottle_endsWithTheContext holds that whoever waits can be told to stop.
+// TestThrottle_endsWithTheContext holds that waiting ends with the context.
 func TestThrottle_endsWithTheContext(t *testing.T) {
 	t.Parallel()
 	for name, order := range map[string]func(*throttle.Throttle){
