@@ -15,7 +15,7 @@ func (s *Server) controlHandler() http.Handler {
 	e := steered{s}
 	return control.Handler(control.Config{
 		Requests: e, Journal: e, Scenarios: s, Emulator: e,
-		Metrics: s.observer.metrics.handler, Kinds: kinds(), Hosts: s.hosts, Status: controlStatus, Done: s.ctx.Done(),
+		Metrics: s.observer.metrics.handler, Kinds: kinds(), Hosts: func() []string { return hosts(&s.opts, s.Advertise()) }, Status: controlStatus, Done: s.ctx.Done(),
 	})
 }
 
@@ -33,13 +33,12 @@ func controlStatus(err error) int {
 // platformHost is the emulated platform's own, under which calls come through a proxy.
 const platformHost = "upgrade.odoo.com"
 
-// hosts are the names that are ours, for the control API; "" is none.
-func (s *Server) hosts() []string {
-	a := s.Advertise()
+// hosts are the names that are the server's own, for the control API; "" is none.
+func hosts(opts *Options, a Advertise) []string {
 	return append([]string{
-		platformHost, api.Hostname(s.opts.PublicURL), s.opts.SFTPHostname, api.Hostname(a.URL), a.SFTPHost,
-		s.opts.HTTPAddr, s.opts.HTTPSAddr, s.opts.ControlAddr,
-	}, s.opts.CAHosts...)
+		platformHost, api.Hostname(opts.PublicURL), opts.SFTPHostname, api.Hostname(a.URL), a.SFTPHost,
+		opts.HTTPAddr, opts.HTTPSAddr, opts.ControlAddr,
+	}, opts.CAHosts...)
 }
 
 // steered is a Server in the types of the control API.

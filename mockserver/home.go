@@ -47,14 +47,11 @@ func (h *home) close() error {
 	return err
 }
 
-// takeUp goes on where an earlier process ended: with its clock, and with the faults that it had counted.
-func (s *Server) takeUp() error {
-	if clock := s.opts.manual(); clock != nil {
-		if kept := s.platform.KeptClock(); !kept.IsZero() {
-			clock.Advance(kept.Sub(clock.Now()))
-		}
+// takeUpClock goes on with the clock where an earlier process ended.
+func takeUpClock(clock *ManualClock, p *platform.Platform) {
+	if kept := p.KeptClock(); clock != nil && !kept.IsZero() {
+		clock.Advance(kept.Sub(clock.Now()))
 	}
-	return s.scripts.KeepIn(s.platform)
 }
 
 // noteDirectory says what an operator should know of the data directory, in the log and in the journal.

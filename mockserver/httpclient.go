@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // Client returns an HTTP client for calls to the server, the same one each time. It trusts the server's CA.
@@ -19,34 +21,45 @@ import (
 // Once Client was called, answers to calls under a name below odoo.com or in Options.CAHosts give the address
 // of the SFTP listener as the hostname for SFTP clients, unless Options.SFTPHostname or SetAdvertise says
 // otherwise.
-func (s *Server) Client() *http.Client { return s.client() }
+func (s *Server) Client() *http.Client { return s.client.get() }
 
-// newClient makes the client, once it is asked for.
-func (s *Server) newClient() *http.Client {
-	transport := &http.Transport{
-		DialContext:     s.dial,
-		TLSClientConfig: &tls.Config{RootCAs: s.CertPool()},
-	}
-	s.leads.Store(true)
-	context.AfterFunc(s.ctx, transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
+// client is the HTTP client of a server, which leads names that are not the server's to its listeners.
+type client struct {
+	own  []string                 // Options.CAHosts
+	addr func(name string) string // of a listener
+	used atomic.Bool              // get was called
+	get  func() *http.Client
+}
+
+func newClient(s *Server) *client {
+	c := &client{own: s.opts.CAHosts, addr: s.addr}
+	c.get = sync.OnceValue(func() *http.Client {
+		transport := &http.Transport{
+			DialContext:     c.dial,
+			TLSClientConfig: &tls.Config{RootCAs: s.CertPool()},
+		}
+		c.used.Store(true)
+		context.AfterFunc(s.ctx, transport.CloseIdleConnections)
+		return &http.Client{Transport: transport}
+	})
+	return c
 }
 
 // dial connects to the listener that stands for addr, if there is one: that for HTTP on port 80, for HTTPS on
 // any other.
-func (s *Server) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+func (c *client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case isLoopback(host):
-	case s.standsFor(host):
+	case c.standsFor(host):
 		scheme := "https"
 		if port == "80" {
 			scheme = "http"
 		}
-		if addr = s.addr(scheme); addr == "" {
+		if addr = c.addr(scheme); addr == "" {
 			return nil, fmt.Errorf("mockserver: %s leads to the server's %s listener, which does not listen: "+
 				"call Start, and leave Options.%[2]sAddr on", host, strings.ToUpper(scheme))
 		}
@@ -59,9 +72,9 @@ func (s *Server) dial(ctx context.Context, network, addr string) (net.Conn, erro
 }
 
 // sftpHost is the host of the SFTP server for a client that called the server as host.
-func (s *Server) sftpHost(host string) string {
-	own, _, err := net.SplitHostPort(s.addr("sftp"))
-	if !s.leads.Load() || !s.standsFor(host) || err != nil {
+func (c *client) sftpHost(host string) string {
+	own, _, err := net.SplitHostPort(c.addr("sftp"))
+	if !c.used.Load() || !c.standsFor(host) || err != nil {
 		return host
 	}
 	if addr, err := netip.ParseAddr(own); err == nil && addr.IsUnspecified() {
@@ -71,11 +84,11 @@ func (s *Server) sftpHost(host string) string {
 }
 
 // standsFor reports whether calls to host are meant for the server.
-func (s *Server) standsFor(host string) bool {
+func (c *client) standsFor(host string) bool {
 	host = bareName(host)
 	_, domain, _ := strings.Cut(platformHost, ".")
 	return host == domain || strings.HasSuffix(host, "."+domain) ||
-		slices.ContainsFunc(s.opts.CAHosts, func(own string) bool { return bareName(own) == host })
+		slices.ContainsFunc(c.own, func(own string) bool { return bareName(own) == host })
 }
 
 func isLoopback(host string) bool {

@@ -23,27 +23,27 @@ type NewRequest struct {
 }
 
 // makeRequests makes the requests of the options, unless the data directory has any.
-func (s *Server) makeRequests() error {
-	if len(s.opts.Requests) == 0 || len(s.platform.All()) > 0 {
+func makeRequests(p *platform.Platform, opts *Options) error {
+	if len(opts.Requests) == 0 || len(p.All()) > 0 {
 		return nil
 	}
-	for i, n := range s.opts.Requests {
-		if err := s.makeRequest(n); err != nil {
+	for i, n := range opts.Requests {
+		if err := makeRequest(p, opts, n); err != nil {
 			return badOption("Requests", "number %d: %w", i+1, err)
 		}
 	}
 	return nil
 }
 
-func (s *Server) makeRequest(n NewRequest) error {
+func makeRequest(p *platform.Platform, opts *Options, n NewRequest) error {
 	if err := checkSet(n.Set); err != nil {
 		return err
 	}
 	target := n.Target
-	if valid := s.opts.Targets; target == "" && len(valid) > 0 {
+	if valid := opts.Targets; target == "" && len(valid) > 0 {
 		target = valid[len(valid)-1]
 	}
-	snapshot, fails := s.platform.Create(platform.CreateParams{
+	snapshot, fails := p.Create(platform.CreateParams{
 		Contract: cmp.Or(n.Contract, "M123456-abcdef"), Email: cmp.Or(n.Email, "john.doe@example.com"),
 		Target: target, Aim: cmp.Or(n.Aim, "test"),
 		Filename: cmp.Or(n.Filename, "db_name.dump"), Timezone: n.Timezone,
@@ -51,12 +51,12 @@ func (s *Server) makeRequest(n NewRequest) error {
 	if fails != nil {
 		return fails
 	}
-	r, ok := s.platform.Get(snapshot.ID)
+	r, ok := p.Get(snapshot.ID)
 	if !ok {
 		return fmt.Errorf("%w: %d", ErrNoRequest, snapshot.ID)
 	}
 	if n.Dump != nil {
-		if err := s.storeDump(r, n.Dump); err != nil {
+		if err := storeDump(p, r, n.Dump, opts.MaxDump); err != nil {
 			return err
 		}
 	}
@@ -72,11 +72,11 @@ func (s *Server) makeRequest(n NewRequest) error {
 	return err
 }
 
-func (s *Server) storeDump(r *platform.Request, dump []byte) error {
-	if int64(len(dump)) > s.opts.MaxDump {
-		return platform.Failures{platform.TooLarge(s.opts.MaxDump, int64(len(dump)))}
+func storeDump(p *platform.Platform, r *platform.Request, dump []byte, maxDump int64) error {
+	if int64(len(dump)) > maxDump {
+		return platform.Failures{platform.TooLarge(maxDump, int64(len(dump)))}
 	}
-	upload, err := s.platform.NewUpload()
+	upload, err := p.NewUpload()
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (s *Server) newAPI() *database.API {
 		AdvertisedSFTP: func(called string) (string, int) {
 			a := s.advertise.Load()
 			if a.SFTPHost == "" {
-				return s.sftpHost(called), a.SFTPPort
+				return s.client.sftpHost(called), a.SFTPPort
 			}
 			return a.SFTPHost, a.SFTPPort
 		},

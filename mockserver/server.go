@@ -48,8 +48,7 @@ type Server struct {
 	api      *database.API
 	handler  http.Handler
 	sftp     *sftpserver.Server
-	client   func() *http.Client
-	leads    atomic.Bool // client leads names that are not ours to the listeners
+	client   *client
 
 	ctx    context.Context // ends when Close begins: what waits gives up
 	cancel context.CancelFunc
@@ -96,7 +95,7 @@ func newServer(opts *Options, patience patience) (*Server, error) {
 		log:     full.Logger,
 	}
 	s.advertise.Store(&Advertise{URL: strings.TrimSuffix(full.PublicURL, "/"), SFTPHost: full.SFTPHostname})
-	s.client = sync.OnceValue(s.newClient)
+	s.client = newClient(s)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if s.home, err = openHome(full.DataDir); err == nil {
 		if err = s.open(); err != nil {
@@ -130,7 +129,8 @@ func (s *Server) open() error {
 		err = s.platform.Begin()
 	}
 	if err == nil {
-		err = s.takeUp()
+		takeUpClock(s.opts.manual(), p)
+		err = s.scripts.KeepIn(p) // the faults that an earlier process had counted
 	}
 	if err == nil {
 		s.api = s.newAPI()
@@ -139,7 +139,7 @@ func (s *Server) open() error {
 	if err != nil {
 		return errors.Join(err, s.platform.Close())
 	}
-	if err := s.makeRequests(); err != nil {
+	if err := makeRequests(s.platform, &s.opts); err != nil {
 		return errors.Join(err, s.platform.Close())
 	}
 	s.keys.Forget(func() []string { return keysOf(s.platform) })

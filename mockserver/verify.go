@@ -48,7 +48,7 @@ type Run struct {
 	Out string
 	// Params are the parameters that it was to give to create. Dump is the path of the file that it was to send.
 	Params map[string]string
-	Dump string
+	Dump   string
 }
 
 // Verify compares what happened with what each scenario in use expects, for the events that pass the filter.
