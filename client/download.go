@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -24,8 +25,8 @@ type DownloadOptions struct {
 	// Retry says how long to retry broken connections. Bytes that no earlier try brought are progress.
 	Retry *RetryOptions
 
-	// AllowHTML accepts an HTML page and an empty file. Otherwise these are refused, since an HTML page in place of
-	// a dump is a proxy's or a login page.
+	// AllowHTML accepts an HTML page, JSON and an empty file. Otherwise these are refused, since an HTML page in place
+	// of a dump is a proxy's or a login page, and JSON reports failures.
 	AllowHTML bool
 }
 
@@ -259,13 +260,16 @@ func (d *download) beginAnew(resp *http.Response, ranged bool) error {
 			"Nothing was saved: what came may be the dump packed once more by something in front of the platform",
 			ErrContradiction, coding)}
 		return e
-	case looksHTML(h.Get("Content-Type"), nil) && !d.o.AllowHTML:
-		head, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-		e.Err = &permanentError{fmt.Errorf("an HTML page, perhaps a proxy's or a login page, came instead of the file; "+
-			"it begins with %q", Redact(firstLine(head), d.key))}
-		return e
 	case resp.ContentLength == 0 && !d.o.AllowHTML:
 		return d.contradiction("the file is empty")
+	}
+	if !d.o.AllowHTML {
+		head := peek(resp)
+		if what := insteadOfAFile(h.Get("Content-Type"), head); what != "" {
+			e.Err = &permanentError{fmt.Errorf("%s came instead of the file; it begins with %q",
+				what, Redact(firstLine(head), d.key))}
+			return e
+		}
 	}
 	d.total = resp.ContentLength
 	err := d.out.restart(source{Via: "https", Size: resp.ContentLength,
@@ -275,6 +279,30 @@ func (d *download) beginAnew(resp *http.Response, ranged bool) error {
 		return e
 	}
 	return nil
+}
+
+// peek returns the first bytes of an answer's body, which can still be read whole. An error comes again when it is.
+func peek(resp *http.Response) []byte {
+	head := make([]byte, 512)
+	n, _ := io.ReadFull(resp.Body, head)
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(head[:n]), resp.Body), resp.Body}
+	return head[:n]
+}
+
+// insteadOfAFile returns what it is that begins with head and cannot be a file to download; empty if it can be one.
+func insteadOfAFile(contentType string, head []byte) string {
+	mediaType, _, _ := mime.ParseMediaType(contentType)
+	object := bytes.HasPrefix(bytes.TrimSpace(head), []byte("{"))
+	switch {
+	case looksHTML(contentType, head):
+		return "an HTML page, perhaps a proxy's or a login page,"
+	case mediaType == "application/json", object && bytes.Contains(head, []byte(`"failures"`)):
+		return "JSON"
+	}
+	return ""
 }
 
 // another returns why an answer to a range is of another file than the part; empty if it is of the same (RFC 9110,

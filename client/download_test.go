@@ -154,6 +154,12 @@ func TestDownload_errors(t *testing.T) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = fmt.Fprintf(w, "<html>log in at /%s/", sampleKey)
 	}
+	saying := func(contentType, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			_, _ = w.Write([]byte(body))
+		}
+	}
 	tests := []struct {
 		name    string
 		handler http.HandlerFunc
@@ -164,6 +170,12 @@ func TestDownload_errors(t *testing.T) {
 	}{
 		{name: "not there yet", handler: http.NotFound, is: client.ErrNotFound, text: "404"},
 		{name: "a page", handler: page, text: `"<html>log in at /[key]/"`},
+		{name: "a page that says it is a file", handler: saying("application/octet-stream", "\n<!DOCTYPE html><title>Wi-Fi"),
+			text: "HTML page"},
+		{name: "failures", handler: saying("application/json", `{"failures": [{"reason": "SERVER:ERROR"}]}`),
+			text: `JSON came instead of the file; it begins with "{\"failures\"`},
+		{name: "failures that say they are a file", handler: saying("application/octet-stream", ` {"failures": []}`), text: "JSON"},
+		{name: "JSON of a front-end", handler: saying("application/json; charset=utf-8", `["overloaded"]`), text: "JSON"},
 		{name: "no such folder", out: "missing/out", text: "missing"},
 		{name: "a folder", out: ".", text: "is a folder"},
 		{name: "no URL", url: "-", text: "no usable URL"},
