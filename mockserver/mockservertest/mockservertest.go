@@ -1,14 +1,16 @@
 // Package mockservertest starts the emulator inside tests, as net/http/httptest does for handlers.
 //
 //	func TestUpgrade(t *testing.T) {
-//		srv := mockservertest.New(t, &mockserver.Options{Scenarios: mockservertest.Scenarios(t, "server-error-for-a-while")})
+//		srv := mockservertest.New(t, &mockserver.Options{
+//			Scenarios: mockservertest.Scenarios(t, "server-error-for-a-while"),
+//		})
 //		if err := upgradeMyDatabase(srv.Client(), "https://upgrade.odoo.com"); err != nil {
 //			t.Error(err)
 //		}
 //	}
 //
-// The test fails by itself if the program makes a call that the platform does not know, or does not do what the scenario
-// expects of a good client.
+// The test fails by itself if the program makes a call that the platform does not know, or does not do what the
+// scenario expects of a good client.
 package mockservertest
 
 import (
@@ -33,12 +35,12 @@ const (
 	AllowUnmetExpectations
 )
 
-// New starts a server on free loopback ports, logs to the test's output, and closes it when the test ends. A server that
-// cannot be made, started or closed fails the test. opts may be nil.
+// New starts a server on free loopback ports, logs to the test's output, and closes it when the test ends. A
+// server that cannot be made, started or closed fails the test. opts may be nil.
 //
-// When the test ends, each call in the journal to a path that the platform does not have fails it, and each expectation
-// of a scenario that was not met, unless an Allowance says otherwise. What Server.ClearJournal and Server.Reset have
-// forgotten by then is not judged.
+// When the test ends, each call in the journal to a path that the platform does not have fails it, and each
+// expectation of a scenario that was not met, unless an Allowance says otherwise. What Server.ClearJournal and
+// Server.Reset have forgotten by then is not judged.
 func New(tb testing.TB, opts *mockserver.Options, allow ...Allowance) *mockserver.Server {
 	tb.Helper()
 	var full mockserver.Options

@@ -29,7 +29,8 @@ func check(s *Scenario) []Mistake {
 		c.at("when."+key, checkWhen(key, s.When[key]))
 	}
 	if s.Steps != nil && len(s.Steps) == 0 {
-		c.at("steps", wrong("a request is always in some state: wanted at least one step; without `steps` there are those of `default`"))
+		c.at("steps", wrong("a request is always in some state: wanted at least one step; without `steps` there are "+
+			"those of `default`"))
 	}
 	for i, step := range s.Steps {
 		c.step(fmt.Sprintf("steps[%d]", i), step, i == len(s.Steps)-1)
@@ -74,7 +75,8 @@ func (c *checker) step(path string, step Step, last bool) {
 	case last && step.For != For{}:
 		c.at(path+".for", wrong("the last step is for ever: what comes after `%s`? Leave `for` out or add a step", step.For))
 	case !last && step.For == For{}:
-		c.at(path+".for", wrong("only the last step is for ever: wanted how long, such as `for: 1 poll`, `for: 2s` or `for: released`"))
+		c.at(path+".for", wrong("only the last step is for ever: wanted how long, such as `for: 1 poll`, `for: 2s` or "+
+			"`for: released`"))
 	default:
 		c.at(path+".for", step.For.check())
 	}
@@ -108,7 +110,8 @@ func (c *checker) fault(path string, f Fault) {
 	}
 	switch {
 	case len(actions) > 1:
-		c.at(path+"."+actions[1], wrong("a fault has one action, this has `%s`: make them faults of their own", strings.Join(actions, "`, `")))
+		c.at(path+"."+actions[1], wrong("a fault has one action, this has `%s`: make them faults of "+
+			"their own", strings.Join(actions, "`, `")))
 	case len(actions) == 0 && f.Delay == 0 && f.Rate == 0:
 		expected := []string{"delay"}
 		if ok {
@@ -143,9 +146,11 @@ func (c *checker) inPlace(path string, f Fault, place place, actions []string) {
 		}
 		c.at(path+".after", wrong("there are no bytes to count on %s: `after` is possible on %s", quote(f.On), oneOf(with)))
 	case len(actions) == 0:
-		c.at(path+".after", wrong("nothing happens after these bytes: `after` wants an action, expected %s", oneOf(place.after)))
+		c.at(path+".after", wrong("nothing happens after these bytes: `after` wants an action, "+
+			"expected %s", oneOf(place.after)))
 	case len(actions) == 1 && !slices.Contains(place.after, actions[0]) && slices.Contains(place.actions, actions[0]):
-		c.at(path+".after", wrong("%s on %s does not wait for bytes: `after` is possible with %s", quote(actions[0]), quote(f.On), oneOf(place.after)))
+		c.at(path+".after", wrong("%s on %s does not wait for bytes: `after` is "+
+			"possible with %s", quote(actions[0]), quote(f.On), oneOf(place.after)))
 	}
 }
 

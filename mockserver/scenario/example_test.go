@@ -1,6 +1,7 @@
 package scenario_test
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
@@ -15,10 +16,14 @@ steps:
 faults:
   - {on: status, time: 2, reset: true}
 `))
-	fmt.Println(err)
+	if wrong, ok := errors.AsType[*scenario.Error](err); ok {
+		for _, m := range wrong.Mistakes {
+			fmt.Printf("%s:%d:%d: %s, did you mean %s?\n", m.File, m.Line, m.Column, m.Path, m.Nearest)
+		}
+	}
 	// Output:
-	// flaky.yaml:4:27: steps[0].for: wanted a duration such as `2s`, a number of polls such as `3 polls`, or `released`, found `1 pol`, did you mean `1 poll`?
-	// flaky.yaml:7:18: faults[0].time: unknown key `time`, did you mean `times`? Valid here: `after`, `cut`, `delay`, `disconnect`, `error`, `every`, `failure`, `garbage`, `hostkey`, `http`, `on`, `rate`, `refuse`, `reset`, `revoke`, `skip`, `times` or `truncate`
+	// flaky.yaml:4:27: steps[0].for, did you mean 1 poll?
+	// flaky.yaml:7:18: faults[0].time, did you mean times?
 }
 
 // A built-in scenario is a good start for one of your own.

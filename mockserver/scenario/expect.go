@@ -200,9 +200,11 @@ func parseInterval(text string) (Interval, error) {
 	d, err := parseDuration(rest)
 	switch {
 	case err != nil:
-		return Interval{}, wrong("wanted a bound on a time such as `>=1s`, `<=5m` or `>=1s on average`, found %s", quote(text))
+		return Interval{}, wrong("wanted a bound on a time such as `>=1s`, `<=5m` or `>=1s on average`, "+
+			"found %s", quote(text))
 	case op == "=":
-		return Interval{}, didYouMean(">="+rest, "nothing takes exactly a time: wanted `>=` or `<=` before it, found %s", quote(text))
+		return Interval{}, didYouMean(">="+rest, "nothing takes exactly a time: wanted `>=` or `<=` before it, "+
+			"found %s", quote(text))
 	}
 	return Interval{op, d, average}, nil
 }

@@ -57,7 +57,8 @@ func (d *decoder) steps(into *[]Step) func(value) {
 func (d *decoder) set(into *map[string]any) func(value) {
 	return func(v value) {
 		set := map[string]any{}
-		d.entries(v, "an object of status keys, such as `{filestore: true}`", func(key string, _ *token.Position, item value) {
+		d.entries(v, "an object of status keys, such as "+
+			"`{filestore: true}`", func(key string, _ *token.Position, item value) {
 			set[key] = texts(d.any(item))
 		})
 		if len(set) > 0 {
@@ -115,7 +116,8 @@ func (d *decoder) faults(into *[]Fault) func(value) {
 }
 
 func (d *decoder) failure(v value, f *Failure) {
-	d.entries(v, "a failure, such as `{reason: \"SERVER:ERROR\", message: try again}`", func(key string, _ *token.Position, item value) {
+	d.entries(v, "a failure, such as `{reason: \"SERVER:ERROR\", message: "+
+		"try again}`", func(key string, _ *token.Position, item value) {
 		switch key {
 		case "reason":
 			d.text(&f.Reason)(item)

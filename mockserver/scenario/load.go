@@ -11,7 +11,8 @@ import (
 )
 
 // Load reads the script in the file at path. The files that it names are looked for beside it and end up as
-// absolute paths; one that does not exist is a mistake like any other. The error is an [*Error], or that of reading path.
+// absolute paths; one that does not exist is a mistake like any other. The error is an [*Error], or that of
+// reading path.
 func Load(path string) (*Scenario, error) {
 	src, err := os.ReadFile(path)
 	if err != nil {
@@ -53,7 +54,8 @@ func resolve(s *Scenario, dir string) []Mistake {
 	return c.mistakes
 }
 
-// readable reports why the file at path cannot be handed out. It asks what it is before opening, and waits for no pipe that is there just then.
+// readable reports why the file at path cannot be handed out. It asks what it is before opening, and waits for no
+// pipe that is there just then.
 func readable(path string) error {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {

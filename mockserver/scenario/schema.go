@@ -11,7 +11,8 @@ import (
 // the checks. It says what keys, words and forms there are; what Parse refuses beyond that are values that don't go
 // together. The file scenario.schema.json beside this one is the same.
 func Schema() []byte {
-	schema := object("A script for upgrademock: what the platform does, what goes wrong, and what a good client makes of it.", keys{
+	schema := object("A script for upgrademock: what the platform does, what goes wrong, and what a good client "+
+		"makes of it.", keys{
 		"name":        text("What lists, journals and verdicts call the script; by default the file's name."),
 		"description": text("One sentence for people."),
 		"when":        whenSchema(),
@@ -77,7 +78,9 @@ func form(description, pattern string) node {
 
 // numberOr is a form that may also be written as a bare number.
 func numberOr(description, pattern string, least int) node {
-	return node{"description": description, "anyOf": []node{{"type": "integer", "minimum": least}, {"type": "string", "pattern": "^(" + pattern + ")$"}}}
+	return node{"description": description, "anyOf": []node{
+		{"type": "integer", "minimum": least}, {"type": "string", "pattern": "^(" + pattern + ")$"},
+	}}
 }
 
 func words(description string, words ...string) node {
@@ -119,7 +122,8 @@ func stepSchema() node {
 	}
 	return object("One state of a request.", keys{
 		"state": text("What status says; any name."),
-		"for": form("How long: a duration such as 2s, a number of polls such as 3 polls, or released. The last step has none.",
+		"for": form("How long: a duration such as 2s, a number of polls such as 3 polls, or released. The last step "+
+			"has none.",
 			`released|0*[1-9][0-9]* polls?|`+durationPattern),
 		"set": object("Keys of status that are overridden from this step on.", set),
 	}, "state")
@@ -131,7 +135,8 @@ func faultSchema() node {
 		"skip":  number("How many calls pass first.", 0),
 		"times": number("How often it strikes at most; without: always.", 1),
 		"every": number("2 strikes at every second call.", 1),
-		"after": numberOr("The byte before which the action strikes: of the body, of the download, or the offset in the file.", sizePatternOf(), 0),
+		"after": numberOr("The byte before which the action strikes: of the body, of the download, or the offset in "+
+			"the file.", sizePatternOf(), 0),
 		"delay": form("What is waited before anything else happens.", durationPattern),
 		"rate":  form("The most bytes per second, such as 1KiB/s.", sizePatternOf()+"/s"),
 		actFailure: {
@@ -143,8 +148,11 @@ func faultSchema() node {
 			},
 		},
 		actHTTP: object("Answers with exactly this.", keys{
-			"status":       {"description": "The status code; without: 200.", "type": "integer", "minimum": 200, "maximum": 599},
-			"headers":      {"description": "Headers, set as they are.", "type": "object", "additionalProperties": node{"type": []string{"string", "number"}}},
+			"status": {"description": "The status code; without: 200.", "type": "integer", "minimum": 200, "maximum": 599},
+			"headers": {
+				"description": "Headers, set as they are.", "type": "object",
+				"additionalProperties": node{"type": []string{"string", "number"}},
+			},
 			"content_type": text("Short for that header."),
 			"body":         anyText("Sent as it is."),
 		}),
@@ -198,14 +206,17 @@ func expectSchema() node {
 	counts, times := keys{}, keys{}
 	for _, event := range eventNames() {
 		counts[event] = numberOr("How often: 1, >=3, <=2.", op+`\+?[0-9]+`, 0)
-		times[event] = form("How far apart at least or at most: >=1s, >=1s on average.", `(>=|<=|>|<) *(`+durationPattern+`)(`+onAverage+`)?`)
+		times[event] = form("How far apart at least or at most: >=1s, >=1s on "+
+			"average.", `(>=|<=|>|<) *(`+durationPattern+`)(`+onAverage+`)?`)
 	}
 	text := []node{words("", statusKeyNames()...), form("", `text:[\s\S]+`)}
 	texts := node{"description": "", "type": "array", "minItems": 1, "items": node{"anyOf": text}}
 	return object("What a good client does; judged when it has finished.", keys{
-		"exit":        words("How it ends; honest: success if the upgraded dump is there, and failure if not.", ExitSuccess, ExitFailure, ExitHonest),
-		"calls":       object("How often things happened.", counts),
-		"order":       {"description": "In which order things happened.", "type": "array", "minItems": 2, "items": words("", eventNames()...)},
+		"exit": words("How it ends; honest: success if the upgraded dump is there, and "+
+			"failure if not.", ExitSuccess, ExitFailure, ExitHonest),
+		"calls": object("How often things happened.", counts),
+		"order": {"description": "In which order things " +
+			"happened.", "type": "array", "minItems": 2, "items": words("", eventNames()...)},
 		"interval":    object("How far apart any two successive ones were.", times),
 		"retry_after": words("How long a client waits that was told to retry after some time.", RetryAfterKept),
 		"gives_up":    words("What the client does not try for ever, or at least less and less often.", eventNames()...),

@@ -12,8 +12,8 @@ const (
 	kindList    kind = "a list of texts"
 )
 
-// statusKeys are the keys of a status answer in its order, with their types (docs/fidelity.md, section 7). All but id, key and state may be
-// set to null: that unknown values are null is documented, which of them ever are is not.
+// statusKeys are the keys of a status answer in its order, with their types (docs/fidelity.md, section 7). All but
+// id, key and state may be set to null: that unknown values are null is documented, which of them ever are is not.
 var statusKeys = []struct {
 	name string
 	kind kind

@@ -70,8 +70,9 @@ func (r *Request) Revoke() {
 
 // The reasons for which a login, or an operation of one, is refused.
 var (
-	ErrNoUser      = errors.New("platform: no such SFTP user")
-	ErrNoAccess    = errors.New("platform: the request has no SFTP access: it was never asked for, its time is over, or the request has left the state it was for")
+	ErrNoUser   = errors.New("platform: no such SFTP user")
+	ErrNoAccess = errors.New("platform: the request has no SFTP access: it was never asked for, its time is over, " +
+		"or the request has left the state it was for")
 	ErrOtherKey    = errors.New("platform: the key is none of those that were sent with request_sftp_access")
 	ErrAccessEnded = errors.New("platform: the SFTP access has ended")
 	ErrReadOnly    = errors.New("platform: the upgraded dump can only be read")

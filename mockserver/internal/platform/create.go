@@ -14,8 +14,8 @@ const unknownContract = "M123456-abcxyz"
 
 var aims = []string{"test", "production"}
 
-// CreateParams are the parameters of create, as they came; "" is absent. Answers show them so; blanks around a value are not looked at
-// when it is judged or compared (section 2, EMAIL:INVALID).
+// CreateParams are the parameters of create, as they came; "" is absent. Answers show them so; blanks around a
+// value are not looked at when it is judged or compared (section 2, EMAIL:INVALID).
 type CreateParams struct {
 	Contract, Email, Target, Aim, Filename, Timezone string
 }
@@ -31,7 +31,8 @@ func (c CreateParams) trimmed() CreateParams {
 func (c CreateParams) Map() map[string]string {
 	c = c.trimmed()
 	return map[string]string{
-		"contract": c.Contract, "email": c.Email, "target": c.Target, "aim": c.Aim, "filename": c.Filename, "timezone": c.Timezone,
+		"contract": c.Contract, "email": c.Email, "target": c.Target, "aim": c.Aim, "filename": c.Filename,
+		"timezone": c.Timezone,
 	}
 }
 
@@ -92,7 +93,8 @@ func (p *Platform) Check(params CreateParams) Failures {
 	}
 	if is.Target != "" && !slices.Contains(p.opts.Targets, is.Target) {
 		expected := map[string]any{"expected": p.opts.Targets}
-		fails = append(fails, invalid(ReasonTargetInvalid, params.Target, expected, "the target is not in the list of valid targets"))
+		fails = append(fails, invalid(ReasonTargetInvalid, params.Target, expected, "the target is not in the list of "+
+			"valid targets"))
 	}
 	if is.Contract != "" && !p.knows(is.Contract) {
 		fails = append(fails, Failure{
@@ -103,7 +105,8 @@ func (p *Platform) Check(params CreateParams) Failures {
 		})
 	}
 	if is.Aim != "" && !slices.Contains(aims, is.Aim) {
-		fails = append(fails, invalid(ReasonAimInvalid, params.Aim, map[string]any{"expected": aims}, "the aim is neither test nor production"))
+		fails = append(fails, invalid(ReasonAimInvalid, params.Aim, map[string]any{"expected": aims}, "the aim is "+
+			"neither test nor production"))
 	}
 	if is.Email != "" && !plausibleEmail(is.Email) {
 		fails = append(fails, invalid(ReasonEmailInvalid, params.Email, nil, "not a plausible mail address"))
@@ -114,7 +117,8 @@ func (p *Platform) Check(params CreateParams) Failures {
 		}
 	}
 	if is.Timezone != "" && !isTimezone(is.Timezone) {
-		fails = append(fails, invalid(ReasonTimezoneInvalid, params.Timezone, nil, "not the name of a zone in the IANA time zone database"))
+		fails = append(fails, invalid(ReasonTimezoneInvalid, params.Timezone, nil, "not the name of a zone in the IANA "+
+			"time zone database"))
 	}
 	return fails
 }

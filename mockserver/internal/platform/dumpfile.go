@@ -318,8 +318,8 @@ func (d *dumpFile) unshare(off int64) error {
 	return d.copyLocked(d.size)
 }
 
-// copyLocked continues in a new file that begins with the first n bytes of this one. The complete dump keeps the old one. A copy keeps the
-// holes, and ends early when the platform is closed.
+// copyLocked continues in a new file that begins with the first n bytes of this one. The complete dump keeps the
+// old one. A copy keeps the holes, and ends early when the platform is closed.
 func (d *dumpFile) copyLocked(n int64) error {
 	seq, f, err := d.files.create()
 	if err != nil {
@@ -368,8 +368,8 @@ func (d *dumpFile) number() int64 {
 	return d.seq
 }
 
-// takeLeft returns the files that were left for a copy, once every completion is in the books: until then one of them may be the
-// complete dump. It needs the platform's mutex, for kept.
+// takeLeft returns the files that were left for a copy, once every completion is in the books: until then one of
+// them may be the complete dump. It needs the platform's mutex, for kept.
 func (d *dumpFile) takeLeft() []int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -173,7 +173,8 @@ func TestDumpFile_closesItsFile(t *testing.T) {
 	}
 }
 
-// A resume by size after a kill finds no hole, although the transfer was begun anew, or cut, after a note of its progress was kept.
+// A resume by size after a kill finds no hole, although the transfer was begun anew, or cut, after a note of its
+// progress was kept.
 func TestDumpFile_killAfterTruncation(t *testing.T) {
 	t.Parallel()
 	big := bytes.Repeat([]byte("0123456789abcdef"), (wholeStep+1<<20)/16)

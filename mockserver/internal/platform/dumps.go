@@ -15,9 +15,9 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/datadir"
 )
 
-// dumps are the files with the bytes of dumps, each under its number in a directory of their own. A file that is being written for a dump
-// that is not known yet has the suffix of unfinished ones until it is finished. No link is followed, and what is no regular file is left
-// alone.
+// dumps are the files with the bytes of dumps, each under its number in a directory of their own. A file that is
+// being written for a dump that is not known yet has the suffix of unfinished ones until it is finished. No link
+// is followed, and what is no regular file is left alone.
 type dumps struct {
 	root *os.Root
 	seq  atomic.Int64 // the latest number
@@ -42,7 +42,8 @@ func openDumps(dir *datadir.Dir) (*dumps, error) {
 	}
 	path := dir.File(datadir.Dumps)
 	if !info.IsDir() {
-		return nil, fmt.Errorf("%s is %s, and should be the directory with the dumps: put that back, or choose another data directory; nothing was changed",
+		return nil, fmt.Errorf("%s is %s, and should be the directory with the dumps: put that back, or choose another "+
+			"data directory; nothing was changed",
 			path, safefile.Kind(info.Mode()))
 	}
 	root, err := dir.Root().OpenRoot(datadir.Dumps)
@@ -177,7 +178,8 @@ func (d *dumps) enough(seq, size int64, info fs.FileInfo) error {
 	return nil
 }
 
-// same checks that a dump's bytes are those that its checksum was made of. A file without one, as earlier versions left it, passes.
+// same checks that a dump's bytes are those that its checksum was made of. A file without one, as earlier versions
+// left it, passes.
 func (d *dumps) same(f *file, stop <-chan struct{}) error {
 	opened, err := d.open(f.Seq, f.Size)
 	if err != nil {
@@ -189,13 +191,15 @@ func (d *dumps) same(f *file, stop <-chan struct{}) error {
 	}
 	sum, err := checksumOf(opened, f.Size, stop)
 	if err == nil && sum != f.Checksum {
-		err = &damagedError{datadir.Dumps + "/" + name(f.Seq), fmt.Sprintf("was changed: its checksum is %s, and was %s", sum, f.Checksum)}
+		err = &damagedError{datadir.Dumps + "/" + name(f.Seq), fmt.Sprintf("was changed: its checksum is %s, "+
+			"and was %s", sum, f.Checksum)}
 	}
 	return err
 }
 
-// settle looks through the files once it is known which ones belong to requests. Unfinished ones were being written when a process was killed,
-// and are removed; all others are set aside, under their names, in the directory for what was found.
+// settle looks through the files once it is known which ones belong to requests. Unfinished ones were being
+// written when a process was killed, and are removed; all others are set aside, under their names, in the
+// directory for what was found.
 func (d *dumps) settle(dir *datadir.Dir, belongs map[int64]bool) error {
 	entries, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
@@ -223,7 +227,8 @@ func (d *dumps) settle(dir *datadir.Dir, belongs map[int64]bool) error {
 		return nil
 	}
 	if err := d.setAside(dir, lost); err != nil {
-		dir.Note("%s belonged to no request in %s, and cannot be moved to %s: %v", listed(lost), datadir.Dumps, datadir.LostFound, err)
+		dir.Note("%s belonged to no request in %s, and cannot be moved "+
+			"to %s: %v", listed(lost), datadir.Dumps, datadir.LostFound, err)
 		return nil
 	}
 	dir.Note("%s belonged to no request in %s, and was moved to %s", listed(lost), datadir.Dumps, datadir.LostFound)

@@ -1,9 +1,7 @@
 package platform
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
 	"strings"
 )
 
@@ -24,29 +22,15 @@ const (
 	ReasonDumpTooLarge     = "DUMP:TOO_LARGE" // ours alone
 )
 
-// Failure is one problem of a call, as the wire shows it (row 1.9): a JSON object with reason, message and Fields.
+// Failure is one problem of a call: its reason for programs, its message for people, and what Fields has beside them
+// (row 1.9).
 type Failure struct {
 	Reason  string
 	Message string
 	Fields  map[string]any
 
-	// Why explains the refusal to whoever tests a client. It goes to the journal, never onto the wire.
+	// Why explains the refusal to who tests a client. It goes to the journal, never onto the wire.
 	Why string
-}
-
-// MarshalJSON writes the keys in alphabetical order, as the documented sample does.
-func (f Failure) MarshalJSON() ([]byte, error) {
-	object := maps.Clone(f.Fields)
-	if object == nil {
-		object = make(map[string]any, 2)
-	}
-	object["reason"] = f.Reason
-	object["message"] = f.Message
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(object)
-	return []byte(b.String()), err
 }
 
 // Failures are all problems of one call (row 1.8); never an empty list where it is an error.
@@ -99,42 +83,16 @@ func notFound(id string, why string) Failure {
 
 func wrongState(method string, id int64, state string, allowed ...string) Failure {
 	return Failure{
-		Reason:  ReasonStateInvalid,
-		Message: fmt.Sprintf("Request %d is in state %s; %s is possible in %s only", id, state, method, strings.Join(allowed, ", ")),
-		Fields:  map[string]any{"value": state, "expected": allowed},
-		Why:     fmt.Sprintf("%s came while request %d was in state %s", method, id, state),
+		Reason: ReasonStateInvalid,
+		Message: fmt.Sprintf("Request %d is in state %s; %s is possible in %s only",
+			id, state, method, strings.Join(allowed, ", ")),
+		Fields: map[string]any{"value": state, "expected": allowed},
+		Why:    fmt.Sprintf("%s came while request %d was in state %s", method, id, state),
 	}
 }
 
-// Incomplete is the failure for an upload whose body ended early. The expected size is -1 where the client
-// announced none (chunked transfer).
-func Incomplete(received, expected int64, cause error) Failure {
-	fields := map[string]any{"received": received, "expected_size": nil}
-	message := fmt.Sprintf("The upload ended early: %d bytes received", received)
-	if expected >= 0 {
-		fields["expected_size"] = expected
-		message = fmt.Sprintf("The upload ended early: %d of %d bytes received", received, expected)
-	}
-	return Failure{Reason: ReasonDumpIncomplete, Message: message, Fields: fields, Why: fmt.Sprintf("reading the body: %v", cause)}
-}
-
-// Partial is the failure for an upload with a Content-Range (row 4.8): its body is a part of the dump. The expected size is -1 where the header does not
-// say how large the dump is.
-func Partial(received, expected int64, contentRange string) Failure {
-	fields := map[string]any{"received": received, "expected_size": nil}
-	if expected >= 0 {
-		fields["expected_size"] = expected
-	}
-	return Failure{
-		Reason:  ReasonDumpIncomplete,
-		Message: "The upload is a part of the dump only; send the dump whole",
-		Fields:  fields,
-		Why: fmt.Sprintf("Content-Range: %s says that the body is a part (curl -C sends one); over HTTPS a dump cannot be continued, over SFTP it can",
-			contentRange),
-	}
-}
-
-// TooLarge is the failure for a dump beyond the limit (assumed). The expected size is -1 where the client announced none.
+// TooLarge is the failure for a dump beyond the limit (assumed). The expected size is -1 where the client
+// announced none.
 func TooLarge(limit, expected int64) Failure {
 	fields := map[string]any{"limit": limit, "expected_size": nil}
 	if expected >= 0 {

@@ -71,8 +71,8 @@ func (m *model) upload(data []byte) {
 	*m = model{bytes: bytes.Clone(data), written: slices.Repeat([]bool{true}, len(data)), complete: data}
 }
 
-// FuzzDumpFile holds the shared file against the model, and what is found after a kill against what was there. Each two bytes are an act:
-// what and on which handle, and where.
+// FuzzDumpFile holds the shared file against the model, and what is found after a kill against what was there.
+// Each two bytes are an act: what and on which handle, and where.
 func FuzzDumpFile(f *testing.F) {
 	f.Add([]byte{0x00, 0x00, 0x10, 0x00, 0x30, 0x00})                                                             // open, write, close
 	f.Add([]byte{0x00, 0x00, 0x10, 0x20, 0x10, 0x40, 0x40, 0x00, 0x00, 0x00, 0x10, 0x00, 0x30, 0x00})             // a hole, broken, resumed

@@ -26,7 +26,7 @@ type Options struct {
 	Dir       *datadir.Dir  // the caller's: it closes it after the platform
 	Keep      bool          // keep requests in Dir, and take up those that are there
 	Targets   []string      // valid targets, in the order they are reported (row 3.2)
-	Filestore bool          // the upgraded archive is a zip with a filestore, unless a script says otherwise (row 7 filestore)
+	Filestore bool          // the upgraded archive has a filestore, unless a script says otherwise (row 7 filestore)
 	Contracts []string      // globs of the known contracts; none: all but M123456-abcxyz (row 3.7)
 	AccessTTL time.Duration // how long an SFTP access lasts (row 5.18)
 

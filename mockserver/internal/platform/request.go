@@ -14,10 +14,8 @@ import (
 )
 
 const (
-	firstID    = 10534  // the documented sample's request …
-	firstIssue = 648398 // … and the issue that came with it; both ascend from there (assumed)
-
-	keyBytes = 16 // row 3.10
+	firstID  = 10534 // the documented sample's request; ids ascend from there (assumed)
+	keyBytes = 16    // row 3.10
 )
 
 // Request is one upgrade request. It is a handle: its methods read and change what the platform holds, and may be

@@ -162,7 +162,8 @@ func TestRequest_meanwhile(t *testing.T) {
 	wg.Wait()
 }
 
-// What a poll was answered is still true after a kill, also when the clock of the next process is behind: one that stands begins anew.
+// What a poll was answered is still true after a kill, also when the clock of the next process is behind: one that
+// stands begins anew.
 func TestStatus_keepsWhatItAnswered(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2015, 9, 9, 7, 13, 49, 0, time.UTC)

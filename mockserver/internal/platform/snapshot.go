@@ -16,8 +16,7 @@ type Snapshot struct {
 	Contract                    string
 	Email, Target, Aim          string
 	Filename, Timezone          string // Timezone is "" if there is none
-	State, IssueStage           string
-	Issue                       int64
+	State                       string
 	HasDump                     bool
 	DumpSize                    int64
 	DumpChecksum                string
@@ -54,13 +53,9 @@ func (r *Request) snapshotLocked() Snapshot {
 	s := Snapshot{
 		ID: rec.ID, Key: rec.Key, Contract: rec.Contract, Email: rec.Email, Target: rec.Target, Aim: rec.Aim,
 		Filename: rec.Filename, Timezone: rec.Timezone,
-		State: r.stateLocked(), IssueStage: "new", Issue: rec.ID - firstID + firstIssue,
-		CreatedAt: rec.CreatedAt, ProcessedAt: rec.ProcessedAt, Elapsed: r.elapsedLocked(),
+		State: r.stateLocked(), CreatedAt: rec.CreatedAt, ProcessedAt: rec.ProcessedAt, Elapsed: r.elapsedLocked(),
 		OneCall: rec.OneCall, PostgreSQL: rec.Described.PostgreSQL, Described: rec.Described,
 		Set: r.setLocked(), Scenario: rec.Script.Name,
-	}
-	if s.State != StateDraft {
-		s.IssueStage = s.State
 	}
 	if rec.Original != nil {
 		s.HasDump, s.DumpSize, s.DumpChecksum = true, rec.Original.Size, rec.Original.Checksum

@@ -153,17 +153,19 @@ func (r *Request) build(s Snapshot, original *Content) (*file, error) {
 	return made, nil
 }
 
-// buildZip writes a small database of its own where the script asks for a built one; else the upload's, with a filestore.
+// buildZip writes a small database of its own where the script asks for a built one; else the upload's, with a
+// filestore.
 func buildZip(ctx context.Context, w io.Writer, script scenario.Upgraded, s Snapshot, original *Content) error {
 	spec := dump.OdooZip{
-		DBName: fmt.Sprintf("upgraded_%d", s.ID), Version: strings.TrimSpace(s.Target), UUID: s.Described.DatabaseUUID, PostgreSQL: s.PostgreSQL,
+		DBName: fmt.Sprintf("upgraded_%d", s.ID), Version: strings.TrimSpace(s.Target),
+		UUID: s.Described.DatabaseUUID, PostgreSQL: s.PostgreSQL,
 	}
 	if script.Built {
 		spec.Padding = script.Size
 		return dump.BuildOdooZip(w, spec)
 	}
 	sql, err := dump.SQL(ctx, original.ReaderAt, original.Size)
-	if errors.Is(err, dump.ErrUnknown) { // made up for a test: it is handed out as it came, in the zip as it would be without
+	if errors.Is(err, dump.ErrUnknown) { // made up for a test: it goes into the zip as it came
 		spec.SQL = io.NewSectionReader(original, 0, original.Size)
 		return dump.BuildOdooZip(w, spec)
 	}

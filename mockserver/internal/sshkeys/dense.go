@@ -36,12 +36,13 @@ func longestRun(text string, belongs func(rune) bool, wanted func(*run) bool) bo
 	return wanted(&r)
 }
 
-// pathStart is how an absolute path, one from the present directory, or a URL begins, also in quotes or as the value of a
-// flag.
-var pathStart = regexp.MustCompile("^[\"'`(<\\[]*(?:-{0,2}[a-z][a-z-]{0,19}=)?(?:~?/|\\.{1,2}/|[A-Za-z]:/|[a-z][a-z0-9+.-]{0,19}://)")
+// pathStart is how an absolute path, one from the present directory, or a URL begins, also in quotes or as the
+// value of a flag.
+var pathStart = regexp.MustCompile("^[\"'`(<\\[]*(?:-{0,2}[a-z][a-z-]{0,19}=)?" +
+	`(?:~?/|\.{1,2}/|[A-Za-z]:/|[a-z][a-z0-9+.-]{0,19}://)`)
 
-// isPath reports whether a field is a path or a URL with no name in it that may be of a private key. A line of a key that
-// happens to begin with a slash is none: its names are long and look random.
+// isPath reports whether a field is a path or a URL with no name in it that may be of a private key. A line of a
+// key that happens to begin with a slash is none: its names are long and look random.
 func isPath(field string) bool {
 	return pathStart.MatchString(field) &&
 		!longestRun(field, func(c rune) bool { return isDigit64(c) && c != '/' && c != '=' }, (*run).secretName)
@@ -121,8 +122,8 @@ func (r *run) dense() bool {
 	return r.length >= 40 && r.random() || r.length >= 64 && r.hex == r.length && r.digit > 2
 }
 
-// secretName reports whether a name in a path may be of a private key. Hexadecimal digits are not: directories are named
-// for checksums.
+// secretName reports whether a name in a path may be of a private key. Hexadecimal digits are not: directories are
+// named for checksums.
 func (r *run) secretName() bool {
 	const (
 		shortest = 32

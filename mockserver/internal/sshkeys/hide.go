@@ -53,8 +53,9 @@ func saysPrivate(text string) bool {
 		}
 		return -1
 	}, text)
-	if !strings.Contains(letters, "private") && !strings.Contains(letters, "putty") && !strings.Contains(letters, "agesecret") &&
-		!strings.Contains(text, `"d`) && !strings.Contains(text, "\x02\x01") {
+	possible := strings.Contains(letters, "private") || strings.Contains(letters, "putty") ||
+		strings.Contains(letters, "agesecret") || strings.Contains(text, `"d`) || strings.Contains(text, "\x02\x01")
+	if !possible {
 		return false
 	}
 	for _, form := range formsOf(text) {
@@ -185,7 +186,8 @@ var (
 	// privateWords are what private keys have in them, in lower case and without blanks and marks: those in PEM,
 	// OpenSSH's and PuTTY's, BIND's and age's, and as OpenSSL prints them.
 	privateWords = regexp.MustCompile(
-		`(?:begin|end)[a-z0-9]{0,20}privatekey|opensshkeyv1|puttyuserkeyfile|^privatelines|^privatemac|privatekeyformat|privateexponent|privatekey\(|agesecretkey1`)
+		`(?:begin|end)[a-z0-9]{0,20}privatekey|opensshkeyv1|puttyuserkeyfile|^privatelines|^privatemac|` +
+			`privatekeyformat|privateexponent|privatekey\(|agesecretkey1`)
 	privateJWK = regexp.MustCompile(`"d"\s*:\s*"`)
 	// privateDER is how PKCS #1, PKCS #8 and SEC 1 begin: a sequence whose first member is the version.
 	privateDER = regexp.MustCompile(`(?s)^0.{1,4}\x02\x01[\x00\x01]`)

@@ -45,7 +45,8 @@ const (
 	whyRFC4716 = "this is a public key in the form of RFC 4716; convert it with ssh-keygen -i -f FILE"
 	whyPKCS8   = "this is a public key in the form PKCS8; convert it with ssh-keygen -i -m PKCS8 -f FILE"
 	whyPEM     = "this is a public key in the form PEM; convert it with ssh-keygen -i -m PEM -f FILE"
-	whyPlus    = `the + in this public key became blanks, which is what + means in a form; send it as %2B (curl --data-urlencode), ` +
+	whyPlus    = `the + in this public key became blanks, which is what + means in a form; ` +
+		`send it as %2B (curl --data-urlencode), ` +
 		`or the keys as a file (curl -F ssh_keys=@FILE)`
 	whyNone = "there is no public key at all"
 )

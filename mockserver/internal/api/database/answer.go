@@ -35,7 +35,7 @@ func (a *API) write(c *api.Call, value any, err error) {
 		for _, f := range fails {
 			c.Event.Failures = append(c.Event.Failures, f.Reason)
 		}
-		body, encoding = appendJSON(body, fails)
+		body, encoding = appendJSON(body, failureObjects(fails))
 	} else {
 		body = append(body, "[]"...)
 		if value != nil {

