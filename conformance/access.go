@@ -40,7 +40,7 @@ func (c *checker) access(req request, keys ...ssh.Signer) access {
 	return c.accessBy("sftp-access/answer", req, keys...)
 }
 
-// accessBy is access where another check is there to name its trouble.
+// accessBy is access, for checks that are blocked by another one than sftp-access/answer.
 func (c *checker) accessBy(by string, req request, keys ...ssh.Signer) access {
 	var lines []string
 	for _, k := range keys {
@@ -156,7 +156,8 @@ func (c *checker) entranceProblem(a access, user string, key ssh.Signer, what st
 	case !in && conn.Login.OK:
 		return fmt.Sprintf("sent a login as %s with %s; expected to be refused; came the server let it in", user, what)
 	case !in && !conn.Login.Refused:
-		return fmt.Sprintf("sent a login as %s with %s; expected a refusal in order; came %s", user, what, conn.Login.Err)
+		return fmt.Sprintf("sent a login as %s with %s; expected a refusal in order; came %s",
+			user, what, conn.Login.Err)
 	}
 	return ""
 }

@@ -14,7 +14,7 @@ const (
 	EvidenceDocumented      Evidence = "D" // the 11.0 page says it or its sample shows it
 	EvidenceDocumentedLater Evidence = "L" // the pages of 12.0 to 14.0 say it
 	EvidenceObserved        Evidence = "O" // public client programs that worked against production rely on it
-	EvidenceAssumed         Evidence = "A" // nobody outside knows: this project's convention
+	EvidenceAssumed         Evidence = "A" // not known outside the platform: this project's convention
 )
 
 // String returns the evidence in words, such as "documented later".

@@ -72,8 +72,8 @@ func (c *checker) errorf(format string, args ...any) {
 	panic(stop{verdict: Error, message: fmt.Sprintf(format, args...)})
 }
 
-// blocked ends a check before what it judges, because of trouble that the check by is there to name. Where that one
-// finds nothing wrong, the server fails this one: what it documents did not work here.
+// blocked ends a check before what it judges, because of what the check called by judges. If that check fails, this
+// one is skipped. If it passes, this one fails: what the server documents did not work here.
 func (c *checker) blocked(by, format string, args ...any) {
 	panic(stop{verdict: blocked, by: by, message: fmt.Sprintf(format, args...)})
 }

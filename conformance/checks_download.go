@@ -248,9 +248,9 @@ func checkURLsWrongKey(c *checker) {
 
 func checkURLsWrongKey404(c *checker) {
 	var first string
-	var told []raw.Answer
-	c.closedURLs(func(a raw.Answer) bool { told = append(told, a); return a.Status == 404 }, "HTTP 404")
-	for _, a := range told {
+	var answers []raw.Answer
+	c.closedURLs(func(a raw.Answer) bool { answers = append(answers, a); return a.Status == 404 }, "HTTP 404")
+	for _, a := range answers {
 		if first == "" {
 			first = string(a.Body)
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/upgrademock/upgrademock/conformance/internal/raw"
 )
 
-// laterMethods tells which of the methods the server has that the 11.0 page doesn't.
+// laterMethods are the methods of the server that the 11.0 page does not have.
 type laterMethods struct {
 	once sync.Once
 	has  map[string]bool

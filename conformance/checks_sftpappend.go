@@ -9,7 +9,8 @@ import (
 const appendBase = 100_003 // bytes that are there before the checks append
 
 // appends makes the check of appending with the flag APPEND in many writes at once. Offset returns the offset that a
-// write is sent with, given its number and where in the appended bytes it begins; each write goes to the end all the same.
+// write is sent with, given its number and where in the appended bytes it begins; each write goes to the end all the
+// same.
 func appends(id, how string, offset func(i int, at int64) int64) check {
 	return check{id: "sftp/" + id, rows: rows("5.12"), evidence: EvidenceObserved, needs: needsSFTP | needsWrites,
 		says: "With the flag APPEND each write goes to the end, in the order in which they come: " + how + ".",

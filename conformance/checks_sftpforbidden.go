@@ -14,8 +14,8 @@ type forbiddenOp struct {
 	ops      func(s *session, name string) map[string]func() error
 }
 
-// forbidden is all that a share does not allow.
-var forbidden = []forbiddenOp{
+// forbiddenOps are all that a share does not allow.
+var forbiddenOps = []forbiddenOp{
 	{"no-create", "No other file can be created.", forbiddenCreate},
 	{"no-mkdir", "No directory can be made.", forbiddenMkdir},
 	{"no-rmdir", "No directory can be removed.", forbiddenRmdir},
@@ -137,7 +137,7 @@ func forbids(c *checker, f forbiddenOp, strict bool) {
 
 func sftpForbiddenChecks() []check {
 	var checks []check
-	for _, f := range forbidden {
+	for _, f := range forbiddenOps {
 		checks = append(checks,
 			check{id: "sftp/" + f.id, rows: rows("5.13"), evidence: EvidenceDocumented, needs: needsSFTP | needsWrites,
 				says: f.says + " The session goes on.", run: func(c *checker) { forbids(c, f, false) }},

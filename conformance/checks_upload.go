@@ -200,7 +200,8 @@ func checkUploadHTTP10(c *checker) {
 	data := smallDump(c)
 	call := c.composeUpload(req, data)
 	call.What += " with HTTP/1.0"
-	r := readReply(c.mustRaw(call, c.rawUpload(call, "1.0", fmt.Sprintf("Content-Length: %d", len(data)), data), false))
+	r := readReply(c.mustRaw(call, c.rawUpload(call, "1.0", fmt.Sprintf("Content-Length: %d", len(data)), data),
+		false))
 	c.accepted(r)
 	c.holds(req, call.What, data)
 }
@@ -244,7 +245,8 @@ func checkUploadBrokenRefused(c *checker) {
 	data := smallDump(c)
 	call := c.composeUpload(req, data)
 	call.What += ", of which only 200 bytes are sent"
-	r := readReply(c.mustRaw(call, c.rawUpload(call, "1.1", fmt.Sprintf("Content-Length: %d", len(data)), data[:200]), true))
+	r := readReply(c.mustRaw(call, c.rawUpload(call, "1.1", fmt.Sprintf("Content-Length: %d", len(data)), data[:200]),
+		true))
 	f := c.reasoned(r, "DUMP:INCOMPLETE")
 	if number(f["received"]) != "200" || number(f["expected_size"]) != fmt.Sprint(len(data)) {
 		c.wrong(call.What, fmt.Sprintf("received 200 and expected_size %d", len(data)), show(map[string]any(f)))

@@ -58,7 +58,7 @@ func everyByte() []byte {
 	return out
 }
 
-// someDump is n bytes of a plain dump whose lines tell their place.
+// someDump is n bytes of a plain dump whose lines hold their offsets.
 func someDump(n int) []byte {
 	out := make([]byte, 0, n+64)
 	out = append(out, sqlDump("9.4.5", nil)...)

@@ -167,7 +167,7 @@ func (j *lifecycle) finished(c *checker) string {
 	return j.states[len(j.states)-1]
 }
 
-// patience is how long a test request may stay in testing before it is helped on: nobody looks at it.
+// patience is how long a test request may stay in testing before skip_test is called.
 const patience = 2 * time.Second
 
 // follow polls until a final state. How often is the suite's choice: quickly at first, since an
@@ -263,7 +263,8 @@ type Saved struct {
 }
 
 func (j *lifecycle) saved() Saved {
-	return Saved{URL: j.checker.target.URL, ID: j.req.id, Key: j.req.key, Params: j.req.params, Status: j.last.request(),
+	return Saved{URL: j.checker.target.URL, ID: j.req.id, Key: j.req.key, Params: j.req.params,
+		Status:   j.last.request(),
 		DumpSize: len(j.dump), DumpSum: raw.Sum(j.dump)}
 }
 

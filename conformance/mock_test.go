@@ -84,7 +84,8 @@ func TestMock(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			srv := mockservertest.New(t, &tt.opts, mockservertest.AllowUnknownCalls, mockservertest.AllowUnmetExpectations)
+			srv := mockservertest.New(t, &tt.opts, mockservertest.AllowUnknownCalls,
+				mockservertest.AllowUnmetExpectations)
 			target, opts := conformance.Target{URL: srv.URL(), Contract: contract},
 				&conformance.Options{Level: tt.level, Run: regexp.MustCompile(tt.run)}
 			if tt.https {

@@ -117,7 +117,7 @@ func (r *recorder) save(l *transcript, keys []string) {
 }
 
 // disguises replaces keys by strings of the same form, each always by the same one: a key's form can still be judged
-// from a recording, and nobody can use it. The first four characters are kept, for people to tell them apart.
+// from a recording, but the key cannot be used. The first four characters are kept, so that keys can be distinguished.
 func (r *recorder) disguises(keys []string) *strings.Replacer {
 	keys = append([]string(nil), keys...)
 	sort.Slice(keys, func(i, j int) bool { return len(keys[i]) > len(keys[j]) })

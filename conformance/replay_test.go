@@ -16,7 +16,8 @@ import (
 // A recording is judged offline as the server was, and the keys in it cannot be used.
 func TestReplay(t *testing.T) {
 	t.Parallel()
-	srv := mockservertest.New(t, &mockserver.Options{FailureStatus: 400}, mockservertest.AllowUnknownCalls) // so that some checks fail
+	srv := mockservertest.New(t, &mockserver.Options{FailureStatus: 400},
+		mockservertest.AllowUnknownCalls) // so that some checks fail
 	var recording bytes.Buffer
 	opts := &conformance.Options{Level: conformance.LevelAssumed, Record: &recording,
 		Skip: regexp.MustCompile("^upload/large$")}

@@ -84,7 +84,7 @@ func (r reply) request() map[string]any {
 	return m
 }
 
-// fine reports whether the call went well, as far as a tolerant client can tell.
+// fine reports whether a tolerant client takes the call for a success.
 func (r reply) fine() bool {
 	list, isList := r.object["failures"].([]any)
 	return r.object != nil && (len(list) == 0 && (isList || r.object["failures"] == nil)) && r.Status < 400

@@ -135,15 +135,15 @@ func (s *suite) preflight(ctx context.Context) (Result, error) {
 	if st := c.guard(p.learn); st.verdict != Pass {
 		p.saw = append(p.saw, st.message)
 	}
-	trouble := func(id string, verdict Verdict, err error) (Result, error) {
+	ended := func(id string, verdict Verdict, err error) (Result, error) {
 		message := s.redact(err.Error())
 		return Result{ID: id, Verdict: verdict, Rows: []string{}, Evidence: EvidenceDocumented, Message: message}, err
 	}
 	switch {
 	case p.err != nil:
-		return trouble("suite/target", Error, p.err)
+		return ended("suite/target", Error, p.err)
 	case p.unknown != "":
-		return trouble("suite/contract", Error,
+		return ended("suite/contract", Error,
 			fmt.Errorf("%w %s: create answers %s", ErrContract, s.target.Contract, p.unknown))
 	case p.talks:
 		return Result{}, nil
@@ -152,7 +152,7 @@ func (s *suite) preflight(ctx context.Context) (Result, error) {
 	if len(p.saw) > 0 && strings.Contains(p.saw[0], "HTTP 2") {
 		verdict = Fail // it answers the method, but not as it should
 	}
-	res, err := trouble("answers/json", verdict,
+	res, err := ended("answers/json", verdict,
 		fmt.Errorf("%w at %s: sent create with the target 5.0; expected a JSON object with failures; came %s",
 			ErrNoServer, s.base, s.redact(strings.Join(slices.Compact(p.saw), "; then "))))
 	res.Rows = rows("1.6")
@@ -206,7 +206,7 @@ func (p *scout) learn() {
 		}
 		return
 	}
-	// The refusal told nothing: find a target and a way by trying.
+	// The refusal lists no targets: find one, and a way, by trying.
 	for _, target := range []string{"8.0", "13.0", "18.0"} {
 		for _, w := range []way{byQuery, byForm} {
 			if p.opts.Production || p.talks && len(p.saw) > 0 && p.hangs.Load() > 1 {

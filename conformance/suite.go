@@ -56,7 +56,7 @@ type seenKey struct{ id, key string }
 type stop struct {
 	verdict Verdict
 	message string
-	by      string // with verdict blocked: the check whose trouble it is
+	by      string // with verdict blocked: the check that judges the reason
 }
 
 const blocked Verdict = "blocked" // becomes Skip, Fail or Error when all verdicts are known
@@ -301,9 +301,8 @@ func (s *suite) result(c *check, all []stop, st stop) Result {
 	return res
 }
 
-// unblocked is the verdict on a check that was blocked. Where the check that is there to name the trouble names it,
-// the blocked one is skipped. Where that one passes, or was not run, a documented way did not work here: the server
-// fails the blocked one.
+// unblocked is the verdict on a check that was blocked by another. If that one fails, the blocked check is skipped. If
+// it passes, or was not made, the blocked check fails: a documented way did not work here.
 func (s *suite) unblocked(c *check, all []stop, st stop) (Verdict, string) {
 	message := s.redact(st.message)
 	i := slices.IndexFunc(s.checks, func(other *check) bool { return other.id == st.by })

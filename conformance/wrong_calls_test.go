@@ -162,13 +162,13 @@ func wrongCalls() map[string]wrong {
 				m["expected"] = append(slices.Clone(list), "9.0")
 			}
 		}), "create/targets"},
-		"the value is not told": {"2 TARGET:INVALID",
+		"the value is not named": {"2 TARGET:INVALID",
 			eachFailure(func(m map[string]any) { delete(m, "value") }),
 			"create/target-invalid"},
 		"the value is a number": {"2 TARGET:INVALID",
 			eachFailure(func(m map[string]any) { m["value"] = 5.0 }),
 			"create/target-invalid"},
-		"the code is not told": {"2 CONTRACT:NOT_FOUND",
+		"the code is not named": {"2 CONTRACT:NOT_FOUND",
 			eachFailure(func(m map[string]any) { delete(m, "code") }),
 			"create/contract-unknown"},
 		"messages of its own": {"2 CONTRACT:NOT_FOUND",

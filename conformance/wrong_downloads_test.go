@@ -70,11 +70,12 @@ func wrongOutcomes() map[string]wrong {
 			b := d.got.Body.Bytes()
 			sends(d.w, d.got.Code, b[:max(0, len(b)-1)])
 		}), "urls/original-archive"},
-		"a body shorter than told": {"7 upgraded_dump_url", downloads("upgraded/archive", func(d *download) {
-			d.w.WriteHeader(d.got.Code)
-			b := d.got.Body.Bytes()
-			d.w.Write(b[:len(b)/2])
-		}), "urls/upgraded-archive"},
+		"a body shorter than its Content-Length": {"7 upgraded_dump_url",
+			downloads("upgraded/archive", func(d *download) {
+				d.w.WriteHeader(d.got.Code)
+				b := d.got.Body.Bytes()
+				d.w.Write(b[:len(b)/2])
+			}), "urls/upgraded-archive"},
 		"an empty upgraded archive": {"7 upgraded_dump_url",
 			downloads("upgraded/archive", func(d *download) {
 				sends(d.w, d.got.Code, nil)

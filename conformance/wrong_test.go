@@ -21,7 +21,7 @@ type wrong struct {
 
 // notAsked are the documented and observed rows that a server cannot be asked for, with the reason.
 var notAsked = map[string]string{
-	"2 SERVER:ERROR": "a server has such trouble when it has it: no call brings it about",
+	"2 SERVER:ERROR": "no call makes a server answer so",
 	"5.18":           "how an access ends is assumed, and that it ends by itself shows after a day only",
 }
 

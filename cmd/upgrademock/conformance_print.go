@@ -55,7 +55,7 @@ func newProgress(w io.Writer, quiet bool) *progress {
 	return &progress{w: w}
 }
 
-// saw is told of each verdict, by one goroutine at a time.
+// saw counts a verdict. It is called by one goroutine at a time.
 func (p *progress) saw(res conformance.Result) {
 	p.done++
 	if res.Verdict == conformance.Fail || res.Verdict == conformance.Error {

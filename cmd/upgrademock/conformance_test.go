@@ -26,7 +26,8 @@ func TestConformanceCommand(t *testing.T) {
 			env.Setenv("CA_FILE", srv.CAFile())
 			env.Setenv("HTTP_BY_HTTPS", strings.Replace(srv.URL(), "http:", "https:", 1))
 			env.Setenv("HTTPS_BY_HTTP", strings.Replace(srv.HTTPSURL(), "https:", "http:", 1))
-			env.Setenv("BENT", mockservertest.New(tb, &mockserver.Options{FailureStatus: 400}, mockservertest.AllowUnknownCalls).URL())
+			env.Setenv("BENT", mockservertest.New(tb, &mockserver.Options{FailureStatus: 400},
+				mockservertest.AllowUnknownCalls).URL())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -21,7 +21,7 @@ func size(n int, unit float64) string {
 	return "large"
 }
 
-// description is what can be told of a dump.
+// description is what can be read out of a dump.
 type description struct {
 	compressions              []string
 	postgresql, version, uuid string

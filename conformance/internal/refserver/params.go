@@ -87,9 +87,6 @@ func (s *Server) params(r *http.Request, method string) (map[string]string, []fa
 	} else if _, extra := out["dbname"]; extra && s.is("params/extra-ignored-upload") && method != "status" {
 		return nil, []failure{{"reason": "PARAMETERS:UNKNOWN", "message": "dbname"}}
 	}
-	if out == nil {
-		out = map[string]string{}
-	}
 	return out, nil
 }
 

@@ -32,7 +32,7 @@ func Undocumented() {}
 // Named has results.
 func Named() (n int, err error) { return }
 
-// Hidden returns what nobody can look up.
+// Hidden names a type that is not exported.
 func Hidden() func(h *hidden) error { return nil }
 
 // Method is one.
