@@ -28,29 +28,13 @@ the user's cache directory, or in --data-dir; ca makes none. It can vouch for no
 		},
 	}
 	cmd.PersistentFlags().StringVar(&dir, "data-dir", "", "the `directory` that serve keeps its data in (default: the user's cache directory)")
-	find := func() (ca *localca.CA, path string, err error) {
-		where := dir
-		if where == "" {
-			if where, err = cacheDir(); err != nil {
-				return nil, "", failed(fmt.Errorf("ca: %w; say where with --data-dir", err))
-			}
-		}
-		ca, err = localca.Find(where)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, "", failed(fmt.Errorf("ca: there is no authority in %s yet: 'upgrademock serve' and 'upgrademock exec' make one", where))
-		}
-		if err == nil {
-			path, err = filepath.Abs(filepath.Join(where, localca.CertFile))
-		}
-		return ca, path, failed(err)
-	}
 	cmd.AddCommand(
 		&cobra.Command{
 			Use:   "print",
 			Short: "Print the authority's certificate, as PEM",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				ca, _, err := find()
+				ca, _, err := findAuthority(dir)
 				if err != nil {
 					return err
 				}
@@ -63,7 +47,7 @@ the user's cache directory, or in --data-dir; ca makes none. It can vouch for no
 			Short: "Print the name of the file with the authority's certificate",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				_, path, err := find()
+				_, path, err := findAuthority(dir)
 				if err != nil {
 					return err
 				}
@@ -78,7 +62,7 @@ the user's cache directory, or in --data-dir; ca makes none. It can vouch for no
 			Example: `  eval "$(upgrademock ca env)"`,
 			Args:    cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				ca, path, err := find()
+				ca, path, err := findAuthority(dir)
 				if err != nil {
 					return err
 				}
@@ -96,6 +80,24 @@ the user's cache directory, or in --data-dir; ca makes none. It can vouch for no
 		},
 	)
 	return cmd
+}
+
+// findAuthority returns the authority in dir, or in the user's cache directory if dir is empty, and the name of its file.
+func findAuthority(dir string) (ca *localca.CA, path string, err error) {
+	if dir == "" {
+		if dir, err = cacheDir(); err != nil {
+			return nil, "", failed(fmt.Errorf("ca: %w; say where with --data-dir", err))
+		}
+	}
+	ca, err = localca.Find(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", failed(fmt.Errorf(
+			"ca: there is no authority in %s yet: 'upgrademock serve' and 'upgrademock exec' make one", dir))
+	}
+	if err == nil {
+		path, err = filepath.Abs(filepath.Join(dir, localca.CertFile))
+	}
+	return ca, path, failed(err)
 }
 
 // writeBundle writes a bundle of authorities, in place of an earlier one.

@@ -7,9 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +18,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
-	"github.com/ulikunitz/xz/lzma"
 
 	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/internal/dump"
@@ -254,104 +251,6 @@ func tarMembers(tb testing.TB, dump string) map[string]string {
 	}
 }
 
-// methodZip is a zip of dump.sql, whose bytes are packed already, with a method and flags of choice.
-func methodZip(method, flags uint16, content, data string) []byte {
-	var b []byte
-	put16 := func(v ...uint16) {
-		for _, v := range v {
-			b = binary.LittleEndian.AppendUint16(b, v)
-		}
-	}
-	put32 := func(v ...uint32) {
-		for _, v := range v {
-			b = binary.LittleEndian.AppendUint32(b, v)
-		}
-	}
-	const name = "dump.sql"
-	common := func() {
-		put16(63, flags, method, 0, 33)
-		put32(crc32.ChecksumIEEE([]byte(content)), uint32(len(data)), uint32(len(content)))
-		put16(uint16(len(name)), 0)
-	}
-	b = append(b, "PK\x03\x04"...)
-	common()
-	b = append(b, name+data...)
-	directory := len(b)
-	b = append(b, "PK\x01\x02?\x03"...)
-	common()
-	put16(0, 0, 0)
-	put32(0, 0)
-	b = append(b, name...)
-	size := len(b) - directory
-	b = append(b, "PK\x05\x06"...)
-	put16(0, 0, 1, 1)
-	put32(uint32(size), uint32(directory))
-	put16(0)
-	return b
-}
-
-// Members of zips are read with every method that has a package to read it.
-func TestSQL_zipMethods(t *testing.T) {
-	t.Parallel()
-	sql := string(fixtures.Dump("openchs.sql"))
-	withLZMA := func() string {
-		var b bytes.Buffer
-		w, err := lzma.WriterConfig{EOSMarker: true}.NewWriter(&b)
-		if err == nil {
-			_, err = io.WriteString(w, sql)
-		}
-		if err == nil {
-			err = w.Close()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		classic := b.String() // properties, 8 bytes of size, data
-		return "\x09\x14\x05\x00" + classic[:5] + classic[13:]
-	}
-	for name, b := range map[string][]byte{
-		"bzip2":            methodZip(12, 0, sql, bzipped(t, sql)),
-		"LZMA":             methodZip(14, 2, sql, withLZMA()),
-		"zstd":             methodZip(93, 0, sql, packed(t, sql, "zstd")),
-		"zstd, at first":   methodZip(20, 0, sql, packed(t, sql, "zstd")),
-		"xz":               methodZip(95, 0, sql, packed(t, sql, "xz")),
-		"Deflate64, 7-Zip": testdata(t, "deflate64.zip"),
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			want := sql
-			if strings.HasPrefix(name, "Deflate64") {
-				want = "" // of another day; its checksum says that it is whole
-			}
-			if got := readSQL(t, b); want != "" && got != want || len(got) < 40_000 {
-				t.Errorf("%d bytes of SQL, want %d", len(got), len(want))
-			}
-			info := dump.Info{Compressions: []string{"zip", "sql"}, PostgreSQL: "15", DatabaseVersion: "8.0", DatabaseUUID: "5c5ff0f6-56c4-11e5-9b25-3c970e9d8d32"}
-			if diff := cmp.Diff(info, sniff(b)); diff != "" {
-				t.Errorf("Sniff (-want +got):\n%s", diff)
-			}
-		})
-	}
-	t.Run("as Python packs them", func(t *testing.T) {
-		t.Parallel()
-		python := testprog.Need(t, "python3", "python3")
-		for _, method := range []string{"ZIP_STORED", "ZIP_DEFLATED", "ZIP_BZIP2", "ZIP_LZMA"} {
-			file := filepath.Join(t.TempDir(), "python.zip")
-			filter(t, sql, python, "-c", `import sys, zipfile
-with zipfile.ZipFile(sys.argv[1], "w", getattr(zipfile, sys.argv[2])) as z:
-    z.writestr("README", "hello")
-    z.writestr("a/dump", sys.stdin.read())`, file, method)
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(sql, readSQL(t, b)); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", method, diff)
-			}
-		}
-	})
-}
-
 func testdata(t *testing.T, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name))
@@ -434,107 +333,6 @@ func TestSQL_skippableFrames(t *testing.T) {
 	} {
 		if diff := cmp.Diff([]string{}, sniff([]byte(in)).Compressions); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-	}
-}
-
-// directory is a real dump as its files: those of the tar format, and those of the directory format with data packed.
-func directory(tb testing.TB, packing string) []member {
-	tb.Helper()
-	files := tarMembers(tb, "openchs.tar")
-	var members []member
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		extension := map[string]string{"gzip": ".gz", "lz4": ".lz4", "zstd": ".zst"}[packing]
-		switch {
-		case extension == "" || !strings.HasSuffix(name, ".dat") || name == "toc.dat":
-			if packing != "" && name == "restore.sql" {
-				continue // the directory format has none
-			}
-			members = append(members, member{name, files[name]})
-		default:
-			members = append(members, member{name + extension, packed(tb, files[name], packing)})
-		}
-	}
-	return members
-}
-
-// A dump of several files comes out whole, wherever its table of contents stands, however its data is packed, in a
-// folder or not, with other files around it; restore.sql, which is of no use alone, is never taken for it.
-func TestSQL_severalFiles(t *testing.T) {
-	t.Parallel()
-	want := readSQL(t, fixtures.Dump("openchs.cdump"))
-	info := sniff(fixtures.Dump("openchs.cdump"))
-	orders := map[string]func(a, b member) int{
-		"toc.dat first": func(a, b member) int { return strings.Compare(place(a, "0"), place(b, "0")) },
-		"toc.dat last":  func(a, b member) int { return strings.Compare(place(a, "z"), place(b, "z")) },
-		"backwards":     func(a, b member) int { return strings.Compare(b.name, a.name) },
-	}
-	for _, packing := range []string{"", "none", "gzip", "lz4", "zstd"} {
-		for order, compare := range orders {
-			for _, folder := range []string{"", "./", "backup/db/"} {
-				members := directory(t, packing)
-				slices.SortStableFunc(members, compare)
-				for i := range members {
-					members[i].name = folder + members[i].name
-				}
-				if folder != "" {
-					members = append(append([]member{{"addons.zip", zipped(t, zip.Deflate, member{"a.py", "x"})}, {"1.dat", "of nobody"}}, members...), member{"README", "hello"})
-				}
-				t.Run(fmt.Sprintf("%s, %s, in %q", packing, order, folder), func(t *testing.T) {
-					t.Parallel()
-					inEveryContainer(t, members, func(t *testing.T, b []byte, packings []string) {
-						if diff := cmp.Diff(want, readSQL(t, b)); diff != "" {
-							t.Errorf("SQL (-want +got):\n%s", diff)
-						}
-						info := info
-						info.Compressions = append(packings, "pgdmp_directory", "sql")
-						if members[0].name == "toc.dat" && (packing == "" || packing == "none") && slices.Contains(packings, "tar") {
-							info.Compressions = append(packings[:len(packings)-1], "pgdmp_tar", "sql") // as pg_dump writes it
-						}
-						if diff := cmp.Diff(info, sniff(b)); diff != "" {
-							t.Errorf("Sniff (-want +got):\n%s", diff)
-						}
-					})
-				})
-			}
-		}
-	}
-}
-
-// place is a name to sort by, with toc.dat first or last.
-func place(m member, toc string) string {
-	if m.name == "toc.dat" {
-		return toc
-	}
-	return "a" + m.name
-}
-
-// Tars of before POSIX, and those of old releases of pg_dump, have another magic number or none.
-func TestSQL_oldTars(t *testing.T) {
-	t.Parallel()
-	want := readSQL(t, fixtures.Dump("openchs.tar"))
-	for name, magic := range map[string]string{"pg_dump before 9.3": "ustar00\x00", "v7": strings.Repeat("\x00", 8)} {
-		b := bytes.Clone(fixtures.Dump("openchs.tar"))
-		for at := 0; at+512 <= len(b) && b[at] != 0; {
-			head := b[at : at+512]
-			copy(head[257:], magic)
-			copy(head[148:156], "        ")
-			sum := 0
-			for _, c := range head {
-				sum += int(c)
-			}
-			copy(head[148:156], fmt.Sprintf("%06o\x00 ", sum))
-			var size int64
-			if _, err := fmt.Sscanf(strings.Trim(string(head[124:136]), " \x00"), "%o", &size); err != nil {
-				t.Fatal(err)
-			}
-			at += 512 + int(size+511)&^511
-		}
-		if diff := cmp.Diff(want, readSQL(t, b)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-		if diff := cmp.Diff([]string{"pgdmp_tar", "sql"}, sniff(b).Compressions); diff != "" {
-			t.Errorf("%s: Compressions (-want +got):\n%s", name, diff)
 		}
 	}
 }

@@ -228,11 +228,7 @@ func (s *search) archive(packing string, live io.Reader, from source, depth int)
 		if done || attachments.MatchString(name) {
 			continue
 		}
-		f := &finding{}
-		at, err := m.locate()
-		if err == nil {
-			f, err = s.look(m.live, at, depth+1)
-		}
+		f, err := s.member(m, depth)
 		if errors.Is(err, errTOC) && len(f.packings) == 0 {
 			f, err = &finding{
 				kind: files, packings: []string{pgDirectory}, source: from, folder: path.Dir(name), rank: fullDump,
@@ -272,6 +268,15 @@ func (s *search) archive(packing string, live io.Reader, from source, depth int)
 		return best, fmt.Errorf("%s: no dump in it", packing)
 	}
 	return best, nil
+}
+
+// member finds the dump in a member of an archive that is depth packings deep.
+func (s *search) member(m *member, depth int) (*finding, error) {
+	at, err := m.locate()
+	if err != nil {
+		return &finding{}, err
+	}
+	return s.look(m.live, at, depth+1)
 }
 
 // keep has a temporary file live as long as the finding that reads it.

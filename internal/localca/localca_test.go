@@ -20,8 +20,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/upgrademock/upgrademock/internal/localca"
 	"go.uber.org/goleak"
+
+	"github.com/upgrademock/upgrademock/internal/localca"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
