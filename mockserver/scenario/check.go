@@ -89,7 +89,7 @@ func (c *checker) fault(path string, f Fault) {
 	place, ok := findPlace(f.On)
 	switch {
 	case f.On == "":
-		c.at(path+".on", wrong("a fault wants `on`: where it strikes"))
+		c.at(path+".on", wrong("a fault wants `on`: where it triggers"))
 	case !ok:
 		c.at(path+".on", unknown("place", f.On, placeNames()))
 	}

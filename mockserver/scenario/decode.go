@@ -168,7 +168,7 @@ func (d *decoder) truth(into *bool) func(value) {
 	}
 }
 
-// count reads an integer of at least least; why tells what a smaller one would mean.
+// count reads an integer of at least least; why says what a smaller one would mean.
 func (d *decoder) count(into *int, least int64, why string) func(value) {
 	return func(v value) {
 		n, ok := scalar[int64](d, v, kindInteger)

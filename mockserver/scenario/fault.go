@@ -15,11 +15,11 @@ type Fault struct {
 	On string `json:"on"`
 	// Skip lets the first so many calls pass.
 	Skip int `json:"skip,omitempty"`
-	// Times is how often the fault strikes at most; zero: without end.
+	// Times is how often the fault triggers at most; zero: without end.
 	Times int `json:"times,omitempty"`
-	// Every lets it strike only at every Nth of the calls not skipped, the Nth first; zero: at each.
+	// Every lets it trigger only at every Nth of the calls not skipped, the Nth first; zero: at each.
 	Every int `json:"every,omitempty"`
-	// After is the byte before which the action strikes: of the body on upload and upgrade, of what is handed out on
+	// After is the byte before which the action triggers: of the body on upload and upgrade, of what is handed out on
 	// download, of the file (its offset, whatever the packets) on sftp.read and sftp.write. Zero: at once.
 	After int64 `json:"-"`
 	// Delay is waited before anything else happens.

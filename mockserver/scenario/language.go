@@ -87,7 +87,7 @@ func (d *decoder) faults(into *[]Fault) func(value) {
 			d.object(item, "a fault, such as `{on: status, times: 2, reset: true}`", fields{
 				"on":    d.text(&f.On),
 				"skip":  d.count(&f.Skip, 0, "it is how many calls pass first"),
-				"times": d.count(&f.Times, 1, "the fault would never strike; without `times` it always does"),
+				"times": d.count(&f.Times, 1, "the fault would never trigger; without `times` it always does"),
 				"every": d.count(&f.Every, 1, "2 is every second call"),
 				"after": parsed(d, &f.After, parseSize),
 				"delay": parsed(d, &f.Delay, parseDuration),

@@ -133,7 +133,7 @@ func TestParse_mistakes(t *testing.T) {
 		{"an event is no place", "faults: [{on: sftp.put, reset: true}]\n", want{"1:15: faults[0].on: unknown place `sftp.put`, expected `create` …"}},
 
 		// faults: when
-		{"times 0", "faults: [{on: status, times: 0, reset: true}]\n", want{"1:30: faults[0].times: wanted at least 1, found 0: the fault would never strike"}},
+		{"times 0", "faults: [{on: status, times: 0, reset: true}]\n", want{"1:30: faults[0].times: wanted at least 1, found 0: the fault would never trigger"}},
 		{"times negative", "faults: [{on: status, times: -1, reset: true}]\n", want{"1:30: faults[0].times: wanted at least 1"}},
 		{"every 0", "faults: [{on: status, every: 0, reset: true}]\n", want{"1:30: faults[0].every: wanted at least 1"}},
 		{"skip negative", "faults: [{on: status, skip: -1, reset: true}]\n", want{"1:29: faults[0].skip: wanted at least 0"}},

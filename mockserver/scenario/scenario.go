@@ -20,8 +20,8 @@
 // A *Scenario is data: it starts nothing, and only UnmarshalJSON and Resolve change it. All other methods may be
 // called concurrently.
 //
-// Nobody outside knows the production platform's states and failures completely, so any state name and any failure
-// reason can be scripted; only what the emulator itself has to understand is a closed list.
+// The production platform's states and failures are not known completely, so any state name and any failure reason can
+// be scripted; only what the emulator itself has to understand is a closed list.
 package scenario
 
 import (

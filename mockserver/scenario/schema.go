@@ -133,9 +133,9 @@ func faultSchema() node {
 	fault := object("One thing that goes wrong. It has one action, or a delay, a rate, or both.", keys{
 		"on":    words("Where it goes wrong.", placeNames()...),
 		"skip":  number("How many calls pass first.", 0),
-		"times": number("How often it strikes at most; without: always.", 1),
-		"every": number("2 strikes at every second call.", 1),
-		"after": numberOr("The byte before which the action strikes: of the body, of the download, or the offset in "+
+		"times": number("How often it triggers at most; without: always.", 1),
+		"every": number("2 triggers at every second call.", 1),
+		"after": numberOr("The byte before which the action triggers: of the body, of the download, or the offset in "+
 			"the file.", sizePatternOf(), 0),
 		"delay": form("What is waited before anything else happens.", durationPattern),
 		"rate":  form("The most bytes per second, such as 1KiB/s.", sizePatternOf()+"/s"),

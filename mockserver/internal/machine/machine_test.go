@@ -39,7 +39,7 @@ func (r *run) note(changes []machine.Change) {
 	}
 }
 
-// poll notes the transitions that a status call at the instant meets, and the state it answers.
+// poll notes the transitions that a status call at the instant finds, and the state it answers.
 func (r *run) poll(at time.Duration) {
 	var changes []machine.Change
 	r.pos, changes = machine.Poll(r.s, r.pos, after(at))

@@ -12,8 +12,8 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// newChecksum begins the checksum of a dump. It is a CRC, which costs next to nothing beside the transfer; it tells
-// apart what was damaged, not what somebody forged.
+// newChecksum begins the checksum of a dump. It is a CRC, which costs next to nothing beside the transfer. It finds
+// damage, not forgery.
 func newChecksum() hash.Hash32 { return crc32.New(castagnoli) }
 
 // shown is a checksum as the journal has it.

@@ -17,7 +17,7 @@ type Content struct {
 	Size    int64
 	ETag    string // quoted, strong: the same for the same bytes
 	ModTime time.Time
-	Why     string // something to be said of it to whoever tests a client; "" is nothing
+	Why     string // what the journal says of it; "" is nothing
 	close   func() error
 }
 

@@ -168,7 +168,7 @@ func TestDumpFile_closesItsFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		if d := p.requests[firstID].shared; d.file != nil {
-			t.Error("the file is open, and nobody has it")
+			t.Error("the file is open, and no handle is")
 		}
 	}
 }
@@ -258,7 +258,7 @@ func TestDumpFile_killWhileAnotherAppends(t *testing.T) {
 	}
 }
 
-// The last completed write wins, whoever comes first to the books.
+// The last completed write wins, whichever is recorded first.
 func TestDumpFile_closingAtOnce(t *testing.T) {
 	t.Parallel()
 	p := open(t, t.TempDir(), func(o *Options) { o.Keep = false })
@@ -281,7 +281,7 @@ func TestDumpFile_closingAtOnce(t *testing.T) {
 		}
 		wg.Wait()
 		if got, want := len(original(t, p, ref)), len(shared(t, s)); got != want {
-			t.Fatalf("the dump has %d bytes when everybody has closed, the file %d", got, want)
+			t.Fatalf("the dump has %d bytes when all have closed, the file %d", got, want)
 		}
 		if err := s.Truncate(0); err != nil {
 			t.Fatal(err)
@@ -350,6 +350,6 @@ func TestShare_ended(t *testing.T) {
 		t.Errorf("login: %v", err)
 	}
 	if ended != 1 {
-		t.Errorf("the end of the access was told %d times", ended)
+		t.Errorf("the end of the access was reported %d times", ended)
 	}
 }

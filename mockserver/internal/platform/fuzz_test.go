@@ -130,7 +130,7 @@ func FuzzDumpFile(f *testing.F) {
 				check(handles[which].Abort(errBroken))
 				handles[which] = nil
 				m.end(false)
-			case 5: // only while nobody writes: else there are two files, which the stories of TestDumpFile tell
+			case 5: // only while no handle writes: else there are two files, as in TestDumpFile
 				if m.writers == 0 {
 					data := bytes.Repeat([]byte{byte(i + 1)}, where)
 					if fails := upload(t, p, ref, data); fails != nil {

@@ -92,7 +92,7 @@ func TestRequest_forgotten(t *testing.T) {
 	noLeaks(t, p)
 }
 
-// What becomes of one request is its own affair, also when it cannot be written down.
+// A change of one request does not change another, also if it cannot be written to disk.
 func TestRequest_apart(t *testing.T) {
 	t.Parallel()
 	script := scenario.Default()

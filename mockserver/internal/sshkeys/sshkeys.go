@@ -161,7 +161,7 @@ func reason(line string) string {
 	return whyNot
 }
 
-// header is the first line of a key as programs write it. It tells nothing of the key.
+// header is the first line of a key as programs write it. It says nothing of the key.
 var header = regexp.MustCompile(
 	`-{4,5} ?BEGIN (?:(?:OPENSSH|RSA|DSA|EC|ENCRYPTED|ANY|SSH2|SSH2 ENCRYPTED) )?(?:PRIVATE|PUBLIC) KEY ?-{4,5}`)
 

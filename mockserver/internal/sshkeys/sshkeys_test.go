@@ -107,7 +107,7 @@ func wrap(s string, width int) string {
 	return b.String() + s
 }
 
-// mistakes are what becomes of a file on its way, beside being the wrong one.
+// mistakes are what may happen to a file on its way, beside being the wrong one.
 var mistakes = map[string]func(string) string{
 	"as it is":           func(s string) string { return s },
 	"CRLF":               func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") },
@@ -191,7 +191,7 @@ func TestPrivateKeys_areNeverShown(t *testing.T) {
 	}
 }
 
-// TestPrivateKeys_areOneProblem holds that what can be told to be a private key is told so, and once.
+// TestPrivateKeys_areOneProblem holds that a private key that can be recognised is reported as one, and once.
 func TestPrivateKeys_areOneProblem(t *testing.T) {
 	t.Parallel()
 	for name, p := range pairs(t) {
