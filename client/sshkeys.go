@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/upgrademock/upgrademock/internal/safefile"
 )
 
 // LoadSSHKey reads a file with a private key, in any form that OpenSSH writes. Like OpenSSH, it refuses a file that
@@ -28,7 +30,7 @@ func LoadSSHKey(path string, passphrase func(path string) ([]byte, error)) (ssh.
 		return nil, fmt.Errorf("client: the SSH key %s can be read by others (mode %04o) and is not used; "+
 			"make it private: chmod 600 %s", path, mode, path)
 	}
-	text, err := os.ReadFile(path)
+	text, err := safefile.ReadNamed(path, 1<<20)
 	if err != nil {
 		return nil, fmt.Errorf("client: SSH key: %w", err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/upgrademock/upgrademock/client"
+	"github.com/upgrademock/upgrademock/internal/safefile"
 )
 
 // environment is what the command uses of its process.
@@ -144,7 +145,7 @@ func (a *app) connect(cmd *cobra.Command) (*client.Client, error) {
 		opts.Logger = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	if a.caFile != "" {
-		pem, err := os.ReadFile(a.caFile)
+		pem, err := safefile.ReadNamed(a.caFile, 16<<20)
 		if err != nil {
 			return nil, usagef(cmd, "--ca-file %s cannot be read: %v", a.caFile, reason(err))
 		}

@@ -157,9 +157,9 @@ func (f *certifyFlags) run(cmd *cobra.Command, opts certify.Options) (err error)
 		defer say(stderr, "certify: kept the runs' files in %s", opts.Keep)
 	}
 	if f.serve.journal != "" {
-		file, err := os.OpenFile(f.serve.journal, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		file, err := openJournal(f.serve.journal)
 		if err != nil {
-			return failed(fmt.Errorf("--journal: %w", err))
+			return err
 		}
 		defer file.Close()
 		opts.Journal = file

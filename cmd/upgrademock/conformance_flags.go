@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/conformance"
+	"github.com/upgrademock/upgrademock/internal/safefile"
 )
 
 // read turns the flags into options; every error is a wrong command line.
@@ -39,7 +40,7 @@ func (f *conformanceFlags) read() (err error) {
 		}
 	}
 	if f.caFile != "" {
-		pem, err := os.ReadFile(f.caFile)
+		pem, err := safefile.ReadNamed(f.caFile, 16<<20)
 		if err != nil {
 			return fmt.Errorf("--ca-file %s: %w", f.caFile, reasonOf(err))
 		}
@@ -49,7 +50,7 @@ func (f *conformanceFlags) read() (err error) {
 		}
 	}
 	if f.dump != "" {
-		if f.opts.Dump, err = os.ReadFile(f.dump); err != nil {
+		if f.opts.Dump, err = safefile.ReadNamed(f.dump, 1<<30); err != nil {
 			return fmt.Errorf("--dump %s: %w", f.dump, reasonOf(err))
 		}
 		if len(f.opts.Dump) == 0 {
@@ -57,7 +58,7 @@ func (f *conformanceFlags) read() (err error) {
 		}
 	}
 	if f.resume != "" {
-		data, err := os.ReadFile(f.resume)
+		data, err := safefile.ReadNamed(f.resume, 1<<20)
 		if err != nil {
 			return fmt.Errorf("--resume-from %s: %w", f.resume, reasonOf(err))
 		}

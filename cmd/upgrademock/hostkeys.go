@@ -7,6 +7,8 @@ import (
 	"os"
 
 	gossh "golang.org/x/crypto/ssh"
+
+	"github.com/upgrademock/upgrademock/internal/safefile"
 )
 
 // readHostKeys reads the files of --sftp-host-key.
@@ -39,7 +41,7 @@ var servable = map[string]bool{
 const wantedKey = "wanted a private key without a passphrase, such as ssh-keygen -t ecdsa makes"
 
 func readHostKey(file string) (gossh.Signer, error) {
-	data, err := os.ReadFile(file)
+	data, err := safefile.ReadNamed(file, 1<<20)
 	if cause, ok := errors.AsType[*os.PathError](err); ok {
 		return nil, fmt.Errorf("%w; %s", cause.Err, wantedKey)
 	}

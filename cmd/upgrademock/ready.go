@@ -10,11 +10,12 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/upgrademock/upgrademock/internal/safefile"
 )
 
 // readyPause is the pause between two looks at a ready file.
@@ -60,7 +61,7 @@ func awaitReady(ctx context.Context, file string, wait time.Duration) error {
 }
 
 func checkReady(ctx context.Context, file string) error {
-	data, err := os.ReadFile(file)
+	data, err := safefile.ReadNamed(file, 1<<20)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("not ready: %s is not there yet, or no longer", file)
 	}
@@ -76,7 +77,7 @@ func checkReady(ctx context.Context, file string) error {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	authorities := x509.NewCertPool()
-	if pem, err := os.ReadFile(r.CAFile); err == nil { // needed only when there is no plain HTTP
+	if pem, err := safefile.ReadNamed(r.CAFile, 16<<20); err == nil { // needed only when there is no plain HTTP
 		authorities.AppendCertsFromPEM(pem)
 	}
 	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: authorities}} // and not the environment's proxy

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,9 +61,9 @@ func withJournal(path string, opts *mockserver.Options, run func() error) error 
 	if path == "" {
 		return run()
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := openJournal(path)
 	if err != nil {
-		return failed(fmt.Errorf("--journal %s: %w", path, reasonOf(err)))
+		return err
 	}
 	opts.JournalWriter = f
 	if err := run(); err != nil {
@@ -69,6 +71,18 @@ func withJournal(path string, opts *mockserver.Options, run func() error) error 
 		return err
 	}
 	return failed(f.Close())
+}
+
+// openJournal opens the file of --journal, which may be a pipe that somebody reads.
+func openJournal(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o600)
+	if info, statErr := os.Stat(path); err != nil && statErr == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		err = errors.New("nothing reads this pipe")
+	}
+	if err != nil {
+		return nil, failed(fmt.Errorf("--journal %s: %w", path, reasonOf(err)))
+	}
+	return f, nil
 }
 
 // serve runs an emulator until ctx ends, with the proxy that start starts; a nil start starts none.

@@ -69,6 +69,25 @@ func Open(path string) (*os.File, error) {
 	return checked(f, path, nil)
 }
 
+// ReadNamed returns the content of the file at path, of at most limit bytes. It is for what somebody names on a command line: a regular file, through
+// links, or a pipe that has a writer, as a shell makes one of <(COMMAND). It waits for no writer, and reads no device without end.
+func ReadNamed(path string, limit int64) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAll(f, path, limit)
+}
+
+func readAll(f *os.File, name string, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s has more than %d bytes", name, limit)
+	}
+	return data, err
+}
+
 // OpenIn opens the regular file with that name in root, which must exist; flag is of package os. A link is not
 // followed: the error for it, as for all that is no regular file, is ErrNotRegular.
 func OpenIn(root *os.Root, name string, flag int) (*os.File, error) {
@@ -110,11 +129,7 @@ func Read(root *os.Root, name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%s has more than %d bytes", name, limit)
-	}
-	return data, err
+	return readAll(f, name, limit)
 }
 
 // tempPrefix begins the names of files that are being written.

@@ -72,6 +72,28 @@ func TestNotRegular(t *testing.T) {
 	}
 }
 
+func TestReadNamed(t *testing.T) {
+	t.Parallel()
+	_, dir := inRoot(t)
+	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	check(t, os.WriteFile(file, []byte("12345"), 0o600))
+	check(t, os.Symlink("file", link))
+	for _, path := range []string{file, link} {
+		if data, err := safefile.ReadNamed(path, 5); err != nil || string(data) != "12345" {
+			t.Errorf("%s: %q, %v", path, data, err)
+		}
+		if data, err := safefile.ReadNamed(path, 4); err == nil {
+			t.Errorf("%s, at most 4 bytes: %q", path, data)
+		}
+	}
+	if _, err := safefile.ReadNamed(filepath.Join(dir, "nothing"), 5); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	if data, err := safefile.ReadNamed(dir, 5); err == nil {
+		t.Errorf("a directory: %q", data)
+	}
+}
+
 func TestCreateAndReplace(t *testing.T) {
 	t.Parallel()
 	root, dir := inRoot(t)

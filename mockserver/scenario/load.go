@@ -8,13 +8,17 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+
+	"github.com/upgrademock/upgrademock/internal/safefile"
 )
+
+const maxScript = 1 << 20 // bytes of a script's file
 
 // Load reads the script in the file at path. The files that it names are looked for beside it and end up as
 // absolute paths; one that does not exist is a mistake like any other. The error is an [*Error], or that of
 // reading path.
 func Load(path string) (*Scenario, error) {
-	src, err := os.ReadFile(path)
+	src, err := safefile.ReadNamed(path, maxScript)
 	if err != nil {
 		return nil, err
 	}
