@@ -33,6 +33,7 @@ type conn struct {
 	broken    atomic.Pointer[breakage] // set before the SSH library learns of the end; see lost
 	loggedIn  atomic.Bool
 	lingering atomic.Bool  // finish is at work
+	unsent    atomic.Bool  // output of a command could not be sent
 	lastWrite atomic.Int64 // nanoseconds since start, for the idle timeout
 	progress  atomic.Int64 // counts what the sessions read and write, for lost
 	start     time.Time
@@ -47,7 +48,7 @@ type conn struct {
 	user     string
 	key      string // fingerprint
 	client   string
-	sessions int            // that have not seen the end of their input
+	sessions int            // that the client has not ended; see lost
 	settled  *sync.Cond     // on mu: sessions is 0
 	running  sync.WaitGroup // channel handlers
 	channels int            // that are open

@@ -34,8 +34,9 @@ func (c *conn) cause() error {
 // lost is called when nothing more can be read, before the SSH library learns of it.
 //
 // For a session the library makes no difference between a lost connection and a channel that the client ended in
-// order: its input ends. So lost waits until each session has either reached the end of its input, which then was in
-// order, or has nothing left to do. Only then is the connection marked as broken, and the library may go on.
+// order: its input ends. So lost waits until each session has either reached its end, which then was in order, or has
+// nothing left to do. Only then is the connection marked as broken, and the library may go on. The end of a subsystem
+// is that of its input; a command has ended when its output and exit status were sent.
 func (c *conn) lost(err error) {
 	if c.broken.Load() != nil {
 		return
@@ -52,7 +53,7 @@ func (c *conn) lost(err error) {
 			break
 		}
 	}
-	busy := c.sessions > 0
+	busy := c.sessions > 0 || c.unsent.Load()
 	c.mu.Unlock()
 	switch {
 	case err == io.EOF && busy:
@@ -72,7 +73,7 @@ func (c *conn) wake() {
 	c.mu.Unlock()
 }
 
-// sessionBegins and sessionEnded count the sessions that have not seen the end of their input, for lost.
+// sessionBegins and sessionEnded count the sessions that the client has not ended, for lost.
 func (c *conn) sessionBegins() {
 	c.mu.Lock()
 	c.sessions++

@@ -57,7 +57,17 @@ func (s *Session) Read(p []byte) (int, error) {
 // Write sends to the client's stdout.
 func (s *Session) Write(p []byte) (int, error) {
 	s.conn.progress.Add(1)
-	return s.ch.Write(p)
+	n, err := s.ch.Write(p)
+	s.sent(err)
+	return n, err
+}
+
+// sent notes whether output of a command was lost with the connection. It was not if err is io.EOF: then the client has
+// closed the channel.
+func (s *Session) sent(err error) {
+	if s.Kind == Exec && err != nil && err != io.EOF {
+		s.conn.unsent.Store(true)
+	}
 }
 
 // Stderr sends to the client's stderr.
@@ -99,7 +109,8 @@ func (s *Session) Limit(who any, perSecond int64) {
 // returns when the connection has ended.
 func (s *Session) EndConn(f *Fault) { s.conn.endWith(f) }
 
-// inputEnded notes that nothing more can be read, once.
+// inputEnded notes that nothing more can be read, once. For a subsystem that is the end as far as the client is
+// concerned; a command still has its output to send.
 func (s *Session) inputEnded(eof bool) {
 	s.mu.Lock()
 	first := !s.ended
@@ -108,7 +119,7 @@ func (s *Session) inputEnded(eof bool) {
 		s.orderly = eof && s.conn.cause() == nil
 	}
 	s.mu.Unlock()
-	if first {
+	if first && s.Kind == Subsystem {
 		s.conn.sessionEnded()
 	}
 }
@@ -117,14 +128,18 @@ func (s *Session) inputEnded(eof bool) {
 func (s *Session) run(h Handler) {
 	status := h(s)
 	s.inputEnded(false)
-	leave(s.ch, status)
+	s.sent(leave(s.ch, status))
+	if s.Kind == Exec {
+		s.conn.sessionEnded()
+	}
 }
 
 // leave ends a channel with an exit status, which must come once, and before the close.
-func leave(ch gossh.Channel, status uint32) {
-	ch.SendRequest("exit-status", false, gossh.Marshal(struct{ Status uint32 }{status}))
+func leave(ch gossh.Channel, status uint32) error {
+	_, err := ch.SendRequest("exit-status", false, gossh.Marshal(struct{ Status uint32 }{status}))
 	ch.CloseWrite()
 	ch.Close()
+	return err
 }
 
 // serveSession serves an SSH channel of type "session", in which one subsystem or command can run.

@@ -231,6 +231,30 @@ func TestSession_end(t *testing.T) {
 	}
 }
 
+// TestSession_outputIsLost closes the connection after the end of the input, while a command still writes: that is no
+// end in order.
+func TestSession_outputIsLost(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(o *sshhost.Options) {
+		o.Login = func(sshhost.Peer, string, gossh.PublicKey) (sshhost.Handler, error) {
+			return func(s *sshhost.Session) uint32 {
+				io.Copy(io.Discard, s)
+				io.Copy(s, endless{})
+				return 0
+			}, nil
+		}
+	})
+	_, ch, tcp := h.exec("echo 0")
+	ch.CloseWrite()
+	if _, err := io.ReadFull(ch, make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	tcp.Close()
+	if e := h.events.await(t, 1, sshhost.EventDisconnect)[0]; e.Reason == "" {
+		t.Error("the connection ended in order")
+	}
+}
+
 // TestSession_leavesInOrder ends sessions while the client still sends: stdout and stderr arrive before the exit
 // status, which comes once, and the connection goes on.
 func TestSession_leavesInOrder(t *testing.T) {
