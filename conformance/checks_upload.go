@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"cmp"
+	"encoding/base64"
 	"fmt"
 	"strings"
 
@@ -128,8 +129,8 @@ func uploadChecks() []check {
 			"A dump with the Content-Type of a multipart body is taken as it is.",
 			smallDump, withContentType("multipart/form-data; boundary=dump")),
 		{id: "upload/wrapped", rows: rows("4.1", "4.2"), evidence: EvidenceDocumented, needs: needsWrites,
-			says: "A body that a Content-Type calls a wrapping of something is stored as it came: a multipart form, " +
-				"gzip, zip, a form.",
+			says: "A body that looks like a wrapping of something, or that a Content-Type calls one, is stored as it came: " +
+				"a multipart form, gzip, zip, a form, base64, a text behind a byte order mark.",
 			run: checkUploadWrapped},
 		exact("chunked", "4.3", EvidenceObserved, "A dump sent in chunks, without Content-Length, arrives whole.",
 			func(c *checker) []byte { return sqlDump("9.4.5", c.random(300<<10)) },
@@ -185,6 +186,8 @@ func checkUploadWrapped(c *checker) {
 		{ContentType: "application/gzip", Body: fixture("openchs.sql.gz")},
 		{ContentType: "application/zip", Body: fixture("openchs.zip")},
 		{ContentType: formType, Body: []byte(params{"dump", string(dump)}.encode())},
+		{ContentType: "text/plain", Body: base64.StdEncoding.AppendEncode(nil, dump)},
+		{ContentType: "text/plain; charset=utf-8", Body: append([]byte("\uFEFF"), dump...)},
 	} {
 		req := c.create()
 		up := c.composeUpload(req, call.Body)

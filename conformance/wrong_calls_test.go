@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"io"
 	"maps"
 	"net/http"
@@ -238,6 +239,17 @@ func wrongCalls() map[string]wrong {
 		"a line end is added": {"4.1",
 			uploads(func(b []byte) []byte { return append(b, '\n') }),
 			"upload/bytes upload/no-last-line-end upload/custom-format"},
+		"a byte order mark is cut off": {"4.1",
+			uploads(func(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\uFEFF")) }),
+			"upload/wrapped"},
+		"base64 is decoded": {"4.1",
+			uploads(func(b []byte) []byte {
+				if decoded, err := base64.StdEncoding.DecodeString(string(b)); err == nil {
+					return decoded
+				}
+				return b
+			}),
+			"upload/wrapped"},
 		"the dump is unescaped": {"4.2",
 			uploads(func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("%41"), []byte("A")) }),
 			"upload/form-looking"},
