@@ -7,6 +7,8 @@
 package redact
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"regexp"
 	"slices"
 	"strconv"
@@ -127,6 +129,8 @@ func (k *Keys) find(text string) []span {
 				add(from+at, padded)
 			} else if to-from >= core && padded-to == 2 {
 				add(to-core, padded)
+			} else if k.encoded(text[from:to], 2) {
+				add(from, padded)
 			} else if LooksLikeKey(text[from:to]) && isEdge(text, from-1) && isEdge(text, to) {
 				add(from, to)
 			}
@@ -152,6 +156,28 @@ func (k *Keys) known(word string) int {
 		}
 	}
 	return -1
+}
+
+// encoded reports whether a word stands for text with a known key in it, or for a key's own bytes: in hexadecimal digits, or in base64 so often.
+func (k *Keys) encoded(word string, depth int) bool {
+	const most = 1 << 10 // characters: more is not shown of anything
+	word = word[:min(len(word), most)]
+	if data, err := hex.DecodeString(word); err == nil &&
+		(k.known(string(data)) >= 0 || k.known(base64.RawURLEncoding.EncodeToString(data)) >= 0) {
+		return true
+	}
+	const shortest = head * 4 / 3                                   // characters of base64
+	for from := 0; from < 4 && len(word)-from >= shortest; from++ { // other letters may stand before it
+		part := word[from:]
+		if len(part)%4 == 1 {
+			part = part[:len(part)-1]
+		}
+		data, err := base64.RawURLEncoding.DecodeString(part)
+		if err == nil && (k.known(string(data)) >= 0 || depth > 1 && k.encoded(strings.TrimRight(string(data), "="), depth-1)) {
+			return true
+		}
+	}
+	return false
 }
 
 // LooksLikeKey reports whether a word is in the form of a key without its padding: 22 characters of URL-safe
@@ -298,15 +324,26 @@ func decode(s string) decoded {
 func unescape(s string) (c byte, n int) {
 	switch {
 	case s[0] == '%':
-		if c, ok := hex(s, 1); ok {
+		if c, ok := digits(s, 1, 2, 16); ok {
 			return c, 3
 		}
+		if c, ok := digits(s, 4, 2, 16); ok && strings.HasPrefix(s, "%u00") {
+			return c, 6
+		}
 	case strings.HasPrefix(s, `\u00`):
-		if c, ok := hex(s, 4); ok {
+		if c, ok := digits(s, 4, 2, 16); ok {
+			return c, 6
+		}
+	case strings.HasPrefix(s, `\u{`):
+		if c, ok := digits(s, 3, 2, 16); ok && strings.HasPrefix(s[5:], "}") {
 			return c, 6
 		}
 	case strings.HasPrefix(s, `\x`):
-		if c, ok := hex(s, 2); ok {
+		if c, ok := digits(s, 2, 2, 16); ok {
+			return c, 4
+		}
+	case s[0] == '\\':
+		if c, ok := digits(s, 1, 3, 8); ok {
 			return c, 4
 		}
 	case strings.HasPrefix(s, "&#"):
@@ -323,11 +360,11 @@ func unescape(s string) (c byte, n int) {
 	return s[0], 1
 }
 
-// hex reads a byte of two digits at a place of s.
-func hex(s string, at int) (byte, bool) {
-	if at+2 > len(s) {
+// digits reads a byte of n digits at a place of s.
+func digits(s string, at, n, base int) (byte, bool) {
+	if at+n > len(s) {
 		return 0, false
 	}
-	v, err := strconv.ParseUint(s[at:at+2], 16, 8)
+	v, err := strconv.ParseUint(s[at:at+n], base, 8)
 	return byte(v), err == nil
 }

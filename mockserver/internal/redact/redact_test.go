@@ -1,6 +1,8 @@
 package redact_test
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -33,6 +35,15 @@ func inJSON(text string) string {
 	return b.String()
 }
 
+// bytesOf is what a key stands for.
+func bytesOf(key string) []byte {
+	b, err := base64.URLEncoding.DecodeString(key)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
 func TestHide(t *testing.T) {
 	t.Parallel()
 	var keys redact.Keys
@@ -53,6 +64,17 @@ func TestHide(t *testing.T) {
 		{"in JSON", `{"a":"` + strings.ReplaceAll(key, "=", `\u003d`) + `"}`, `{"a":"u4_T…"}`},
 		{"in JSON, byte by byte", `{"a":"` + inJSON(key) + `"}`, `{"a":"u4_T…"}`},
 		{"in HTML", "<p>" + strings.ReplaceAll(key, "=", "&#61;") + "</p>", "<p>u4_T…</p>"},
+		{"in JavaScript", "a=" + strings.ReplaceAll(key, "=", `\u{3d}`), "a=u4_T…"},
+		{"in JavaScript, by escape", "a=" + strings.ReplaceAll(key, "=", "%u003d"), "a=u4_T…"},
+		{"in octal", "a=" + strings.ReplaceAll(key, "=", `\075`), "a=u4_T…"},
+		{"in base64", "/x/" + base64.StdEncoding.EncodeToString([]byte(key)) + "/y", "/x/dTRf…/y"},
+		{"in base64 of a login", "Basic " + base64.StdEncoding.EncodeToString([]byte("10534:"+key)), "Basic MTA1…"},
+		{"in base64 twice", base64.RawURLEncoding.EncodeToString([]byte(base64.RawURLEncoding.EncodeToString([]byte(key)))), "ZFRS…"},
+		{"in base64 behind other letters", "xy" + base64.StdEncoding.EncodeToString([]byte(key)), "xydT…"},
+		{"in hexadecimal", "a " + hex.EncodeToString([]byte(key)) + " b", "a 7534… b"},
+		{"its bytes in hexadecimal", "a " + strings.ToUpper(hex.EncodeToString(bytesOf(key))) + " b", "a BB8F… b"},
+		{"other base64", base64.StdEncoding.EncodeToString([]byte("nothing that anybody hides")), "bm90aGluZyB0aGF0IGFueWJvZHkgaGlkZXM="},
+		{"a checksum", "d41d8cd98f00b204e9800998ecf8427e", "d41d8cd98f00b204e9800998ecf8427e"},
 		{"one that is not known", "a " + other + " b", "a B7-x… b"},
 		{"not known, encoded", "a=" + url.QueryEscape(other), "a=B7-x…"},
 		{"not known, behind other letters", "x_" + other, "x_B7-x…"},
