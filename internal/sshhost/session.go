@@ -62,7 +62,7 @@ func (s *Session) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// sent notes whether output of a command was lost with the connection. It was not if err is io.EOF: then the client has
+// sent notes whether output of a command was lost with the connection. If err is io.EOF, it was not: the client has
 // closed the channel.
 func (s *Session) sent(err error) {
 	if s.Kind == Exec && err != nil && err != io.EOF {
