@@ -27,7 +27,8 @@ the user's cache directory, or in --data-dir; ca makes none. It can vouch for no
 			return fmt.Errorf("say what to show: print, path or env; see '%s --help'", cmd.CommandPath())
 		},
 	}
-	cmd.PersistentFlags().StringVar(&dir, "data-dir", "", "the `directory` that serve keeps its data in (default: the user's cache directory)")
+	cmd.PersistentFlags().StringVar(&dir, "data-dir", "",
+		"the `directory` that serve keeps its data in (default: the user's cache directory)")
 	cmd.AddCommand(
 		&cobra.Command{
 			Use:   "print",
@@ -82,7 +83,8 @@ the user's cache directory, or in --data-dir; ca makes none. It can vouch for no
 	return cmd
 }
 
-// findAuthority returns the authority in dir, or in the user's cache directory if dir is empty, and the name of its file.
+// findAuthority returns the authority in dir, or in the user's cache directory if dir is empty, and the name of its
+// file.
 func findAuthority(dir string) (ca *localca.CA, path string, err error) {
 	if dir == "" {
 		if dir, err = cacheDir(); err != nil {

@@ -70,12 +70,15 @@ see --via. The exit status is 0 when nothing failed, 1 when something did, 2 for
 		cmd.Flags().MarkHidden(name)
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&flags.packs, "pack", nil, "basic, full, or a scenario's `name` or file, repeatable (default basic)")
-	f.StringVar(&flags.via, "via", string(certify.Both), "`protocol` that sends the dump: https, sftp, or both for a client that can use either")
+	f.StringArrayVar(&flags.packs, "pack", nil,
+		"basic, full, or a scenario's `name` or file, repeatable (default basic)")
+	f.StringVar(&flags.via, "via", string(certify.Both),
+		"`protocol` that sends the dump: https, sftp, or both for a client that can use either")
 	f.StringVar(&flags.dump, "dump", "", "the dump `file` to send (default: one of 3 MiB is made)")
 	f.IntVar(&flags.parallel, "parallel", 0, "`number` of clients to run at once (default: the number of processors)")
 	f.BoolVar(&flags.json, "json", false, "print the report as JSON")
-	f.StringVar(&flags.junit, "junit", "", "also write the report to this `file`, in the XML form that CI systems read")
+	f.StringVar(&flags.junit, "junit", "",
+		"also write the report to this `file`, in the XML form that CI systems read")
 	f.Lookup("scenario").Usage = "the same as --pack"
 	f.Lookup("journal").Usage = "append the journals of all runs to this `file`, as JSON lines"
 	f.Lookup("keep").Usage = "leave each run's files behind, and say where"

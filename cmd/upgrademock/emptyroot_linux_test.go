@@ -38,7 +38,8 @@ func TestEmptyRoot(t *testing.T) {
 		}
 		return cmd
 	}
-	server := inside("serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--sftp", "127.0.0.1:0", "--ready-file", "/ready.json")
+	server := inside("serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--sftp", "127.0.0.1:0",
+		"--ready-file", "/ready.json")
 	server.Stderr = t.Output()
 	if err := server.Start(); err != nil {
 		if os.Getuid() != 0 && strings.Contains(err.Error(), "not permitted") {

@@ -35,7 +35,8 @@ type testbedFlags struct {
 func (f *testbedFlags) add(flags *pflag.FlagSet) {
 	f.serve.add(flags, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0")
 	f.proxy.add(flags)
-	flags.BoolVar(&f.noHooks, "no-hooks", false, "only set variables: no startup files for the programs that need them")
+	flags.BoolVar(&f.noHooks, "no-hooks", false,
+		"only set variables: no startup files for the programs that need them")
 	flags.BoolVar(&f.keep, "keep", false, "leave requests and dumps behind, and say where")
 }
 
@@ -58,7 +59,8 @@ func (f *testbedFlags) options(stderr io.Writer) (testbed.Options, error) {
 		keepAuthority(opts)
 	}
 	return testbed.Options{
-		Server: opts, Hosts: f.proxy.hosts, AllowHosts: f.proxy.allow, Passthrough: f.proxy.passthrough, NoHooks: f.noHooks,
+		Server: opts, Hosts: f.proxy.hosts, AllowHosts: f.proxy.allow, Passthrough: f.proxy.passthrough,
+		NoHooks: f.noHooks,
 	}, nil
 }
 
@@ -120,7 +122,8 @@ The exit status is COMMAND's own, 128+n if signal n ended it, 127 if there is no
 	cmd.Flags().SetInterspersed(false) // what follows COMMAND is COMMAND's
 	flags.add(cmd.Flags())
 	given.add(cmd.Flags())
-	cmd.Flags().BoolVar(&expect, "expect", false, "exit with 1 if COMMAND did not do what the scenario expects, and say what")
+	cmd.Flags().BoolVar(&expect, "expect", false,
+		"exit with 1 if COMMAND did not do what the scenario expects, and say what")
 	return cmd
 }
 
@@ -173,7 +176,8 @@ func execute(opts testbed.Options, args []string, task *task, expect bool, stder
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Signals: signals, Terminal: true,
 		Linger: linger, Lingering: func(processes []string) {
-			say(stderr, "exec: the program has ended and left running, for %v at most: %s", linger, strings.Join(processes, ", "))
+			say(stderr, "exec: the program has ended and left running, for %v at most: %s", linger,
+				strings.Join(processes, ", "))
 		},
 	}
 	result, err := command.Run(context.Background())
@@ -181,7 +185,8 @@ func execute(opts testbed.Options, args []string, task *task, expect bool, stder
 		return exitCode{start.Status, fmt.Errorf("exec: %w", err)}
 	}
 	if len(result.Ended) > 0 {
-		say(stderr, "exec: ended what the program left running: %s; have it wait for what it starts", strings.Join(result.Ended, ", "))
+		say(stderr, "exec: ended what the program left running: %s; have it wait for what it starts",
+			strings.Join(result.Ended, ", "))
 	}
 	remark(stderr, "exec", st.Remarks())
 	status := result.Status
@@ -201,7 +206,8 @@ func execute(opts testbed.Options, args []string, task *task, expect bool, stder
 // remark says what the program's user should know beyond what the program said.
 func remark(stderr io.Writer, command string, remarks testbed.Remarks) {
 	for _, host := range remarks.Refused {
-		say(stderr, "%s: refused calls to %s: an offline run stays offline; allow them with --allow-host %[2]s, or all with --passthrough", command, host)
+		say(stderr,
+			"%s: refused calls to %s: an offline run stays offline; allow them with --allow-host %[2]s, or all with --passthrough", command, host)
 	}
 	if remarks.Silence != "" {
 		say(stderr, "%s: %s", command, remarks.Silence)

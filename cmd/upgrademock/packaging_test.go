@@ -114,9 +114,11 @@ func TestAction(t *testing.T) {
 		says   string
 		fails  bool
 	}{
-		{"exec", map[string]string{"run": "curl -sSf https://upgrade.odoo.com/database/v1/status"}, "KEY:MISSING", false},
+		{"exec", map[string]string{"run": "curl -sSf https://upgrade.odoo.com/database/v1/status"}, "KEY:MISSING",
+			false},
 		{"exec that fails", map[string]string{"run": "false\ntrue"}, "", true},
-		{"certify", map[string]string{"run": "true {dump}", "mode": "certify", "flags": "--pack happy-path --via https"}, "0 passed, 1 failed", true},
+		{"certify", map[string]string{"run": "true {dump}", "mode": "certify",
+			"flags": "--pack happy-path --via https"}, "0 passed, 1 failed", true},
 		{"another mode", map[string]string{"run": "true", "mode": "serve"}, "choose exec or certify", true},
 	} {
 		out, err := step("Run", tc.inputs)

@@ -25,8 +25,10 @@ type proxyFlags struct {
 var proxyFlagNames = []string{"host", "allow-host", "passthrough"}
 
 func (f *proxyFlags) add(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&f.hosts, "host", nil, "a `name` that leads to the emulator in addition to upgrade.odoo.com, repeatable")
-	flags.StringArrayVar(&f.allow, "allow-host", nil, "`glob` of hosts that the proxy lets through, repeatable (default: none but this machine)")
+	flags.StringArrayVar(&f.hosts, "host", nil,
+		"a `name` that leads to the emulator in addition to upgrade.odoo.com, repeatable")
+	flags.StringArrayVar(&f.allow, "allow-host", nil,
+		"`glob` of hosts that the proxy lets through, repeatable (default: none but this machine)")
 	flags.BoolVar(&f.passthrough, "passthrough", false, "let the proxy pass calls to every other host")
 }
 
@@ -71,7 +73,8 @@ func (f *proxyFlags) starter(cmd *cobra.Command, addr address, opts *mockserver.
 		}
 	}
 	return func(srv *mockserver.Server) (*proxy.Proxy, error) {
-		front, err := testbed.StartProxy(string(addr), srv, testbed.Options{Hosts: f.hosts, AllowHosts: f.allow, Passthrough: f.passthrough}, opts.Logger)
+		front, err := testbed.StartProxy(string(addr), srv, testbed.Options{Hosts: f.hosts, AllowHosts: f.allow,
+			Passthrough: f.passthrough}, opts.Logger)
 		if _, listening := errors.AsType[*net.OpError](err); listening {
 			err = cannotListen("proxy", string(addr), err)
 		}

@@ -139,7 +139,8 @@ func findScenario(fileOrName string) (*scenario.Scenario, error) {
 	case errors.Is(loadErr, fs.ErrNotExist) && !strings.ContainsAny(fileOrName, "./"+string(os.PathSeparator)):
 		return nil, unknownScenario(err) // it was meant as a name
 	}
-	return nil, fmt.Errorf("%s: %w; wanted a scenario's file, or a name that 'upgrademock scenario list' shows", fileOrName, cause.Err)
+	return nil, fmt.Errorf("%s: %w; wanted a scenario's file, or a name that 'upgrademock scenario list' shows",
+		fileOrName, cause.Err)
 }
 
 // readBuiltIn returns the file of a built-in scenario.

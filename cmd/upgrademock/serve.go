@@ -49,7 +49,8 @@ func newServeCommand() *cobra.Command {
 	flags.add(cmd.Flags(), "127.0.0.1:8480", "127.0.0.1:8443", "127.0.0.1:2200")
 	cmd.Flags().BoolVar(&checkDumps, "check-dumps", false,
 		"with --data-dir, compare the dumps in it with their checksums before serving")
-	cmd.Flags().StringVar(&readyFile, "ready-file", "", "write the addresses to this `file` once every listener accepts")
+	cmd.Flags().StringVar(&readyFile, "ready-file", "",
+		"write the addresses to this `file` once every listener accepts")
 	cmd.Flags().Var(&proxyAddr, "proxy",
 		"`address` of a proxy that leads https://upgrade.odoo.com here, for programs with a fixed URL (default: none)")
 	front.add(cmd.Flags())

@@ -55,7 +55,8 @@ func (f *serveFlags) add(flags *pflag.FlagSet, httpAddr, httpsAddr, sftpAddr str
 	flags.StringVar(&f.clock, "clock", "real",
 		"the `clock`: real, or virtual, which stands until POST /_mock/clock/advance")
 	flags.StringVar(&f.journal, "journal", "", "append the journal to this `file`, as JSON lines")
-	flags.IntVar(&o.JournalSize, "journal-size", mockserver.DefaultJournalSize, "greatest `number` of events kept in memory")
+	flags.IntVar(&o.JournalSize, "journal-size", mockserver.DefaultJournalSize,
+		"greatest `number` of events kept in memory")
 	o.MaxDump = mockserver.DefaultMaxDump
 	flags.Var((*size)(&o.MaxDump), "max-dump", "greatest `size` of a dump, such as 500MiB; a larger one is refused")
 	flags.IntVar(&o.MaxConnections, "max-connections", mockserver.DefaultMaxConnections,
@@ -64,7 +65,8 @@ func (f *serveFlags) add(flags *pflag.FlagSet, httpAddr, httpsAddr, sftpAddr str
 		"greatest `number` of SFTP connections at one time")
 	flags.IntVar(&o.MaxRequests, "max-requests", mockserver.DefaultMaxRequests,
 		"greatest `number` of requests; create is refused beyond it, until a reset")
-	flags.Uint64Var(&o.Seed, "seed", 0, "`number` to make keys from, for runs that repeat; 0 makes keys that cannot be guessed")
+	flags.Uint64Var(&o.Seed, "seed", 0,
+		"`number` to make keys from, for runs that repeat; 0 makes keys that cannot be guessed")
 	flags.StringVar(&f.logFormat, "log-format", "text", "`format` of the log on standard error: text or json")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every call")
 }

@@ -22,7 +22,8 @@ type taskFlags struct {
 func (f *taskFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.dump, "dump", "", "the dump `file` that COMMAND is to send (default: UPGRADEMOCK_DUMP)")
 	flags.StringVar(&f.out, "out", "", "the `file` that COMMAND is to write (default: UPGRADEMOCK_OUT)")
-	flags.StringArrayVar(&f.params, "param", nil, "`NAME=VALUE` that COMMAND is to give to create, such as aim=test, repeatable (default: UPGRADEMOCK_AIM and so on)")
+	flags.StringArrayVar(&f.params, "param", nil,
+		"`NAME=VALUE` that COMMAND is to give to create, such as aim=test, repeatable (default: UPGRADEMOCK_AIM and so on)")
 }
 
 // A task is what a program has to do. Empty fields are not known.
@@ -47,7 +48,8 @@ func (f *taskFlags) task() (*task, error) {
 	for _, param := range f.params {
 		name, value, ok := strings.Cut(param, "=")
 		if !ok || !slices.Contains(taskParams, name) {
-			return nil, fmt.Errorf("--param %s: wanted NAME=VALUE with one of the names %s", param, strings.Join(taskParams, ", "))
+			return nil, fmt.Errorf("--param %s: wanted NAME=VALUE with one of the names %s", param,
+				strings.Join(taskParams, ", "))
 		}
 		t.params[name] = value
 	}
@@ -89,5 +91,6 @@ func (t *task) environ() (set []string) {
 
 // run returns what is known of the program after its end. What it printed went to the terminal.
 func (t *task) run(result child.Result) mockserver.Run {
-	return mockserver.Run{Status: result.Status, Signal: result.Signal, Took: result.Took, Out: t.out, Params: t.params, Dump: t.dump}
+	return mockserver.Run{Status: result.Status, Signal: result.Signal, Took: result.Took, Out: t.out,
+		Params: t.params, Dump: t.dump}
 }

@@ -90,9 +90,12 @@ func (a *address) orOff() string {
 
 // optionFlags are the flags of the emulator's options whose values it checks itself.
 var optionFlags = map[string]string{
-	"Edition": "doc", "Targets": "target", "Contracts": "contract", "Region": "region", "PublicURL": "public-url", "SFTPHostname": "sftp-hostname",
-	"SFTPAccessTTL": "sftp-access-ttl", "FailureStatus": "failure-status", "JournalSize": "journal-size", "MaxDump": "max-dump",
-	"MaxConnections": "max-connections", "MaxSessions": "max-sessions", "MaxRequests": "max-requests", "Scenarios": "scenario",
+	"Edition": "doc", "Targets": "target", "Contracts": "contract", "Region": "region", "PublicURL": "public-url",
+	"SFTPHostname":  "sftp-hostname",
+	"SFTPAccessTTL": "sftp-access-ttl", "FailureStatus": "failure-status", "JournalSize": "journal-size",
+	"MaxDump":        "max-dump",
+	"MaxConnections": "max-connections", "MaxSessions": "max-sessions", "MaxRequests": "max-requests",
+	"Scenarios": "scenario",
 }
 
 // optionError is the error of an option that cannot be, with the name of the flag in place of the option's.

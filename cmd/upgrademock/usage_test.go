@@ -33,7 +33,8 @@ func TestUsage_addressTaken(t *testing.T) {
 				if command == "exec" && flag == "proxy" {
 					continue // its proxy takes a free port
 				}
-				args := []string{command, "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--sftp", "127.0.0.1:0", "--" + flag, addr}
+				args := []string{command, "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--sftp",
+					"127.0.0.1:0", "--" + flag, addr}
 				if command == "exec" {
 					args = append(args, "--", "true")
 				}

@@ -147,10 +147,13 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 		places <- struct{}{}
 		running.Go(func() {
 			defer func() { <-places }()
-			r := run{opts: &opts, script: script, dir: filepath.Join(dir, fmt.Sprintf("%02d-%s", i+1, script.Name)), here: here, result: result}
+			r := run{opts: &opts, script: script, dir: filepath.Join(dir, fmt.Sprintf("%02d-%s", i+1, script.Name)),
+				here: here, result: result}
 			if err := r.run(ctx); err != nil {
 				result.Verdict = Error
-				result.Failed = append(result.Failed, Failure{Expect: "a judgement", Wanted: "the client run and judged", Saw: err.Error(), Hint: "this says nothing about the client; see what it printed"})
+				result.Failed = append(result.Failed, Failure{Expect: "a judgement",
+					Wanted: "the client run and judged", Saw: err.Error(),
+					Hint: "this says nothing about the client; see what it printed"})
 			}
 			if opts.Done != nil && result.skip == "" && ctx.Err() == nil {
 				done.Lock()

@@ -57,7 +57,8 @@ func TestBasic(t *testing.T) {
 // Which scenarios are left out, by the way of the client.
 func TestRun_skips(t *testing.T) {
 	t.Parallel()
-	scripts := builtIn(t, "happy-path", "over-sftp", "upload-cut", "sftp-cut", "download-cut", "host-key-changed", "refused-target", "disk-full")
+	scripts := builtIn(t, "happy-path", "over-sftp", "upload-cut", "sftp-cut", "download-cut", "host-key-changed",
+		"refused-target", "disk-full")
 	for via, want := range map[certify.Via][]string{
 		certify.HTTPS: {"over-sftp", "sftp-cut", "host-key-changed", "disk-full"},
 		certify.SFTP:  {"upload-cut"},
@@ -85,7 +86,8 @@ func TestRun_skips(t *testing.T) {
 // The client is told a way on which it can meet the scenario.
 func TestRun_tellsTheWay(t *testing.T) {
 	t.Parallel()
-	forced := scenario.Scenario{Name: "forced", Expect: &scenario.Expect{Shows: scenario.Texts{{Literal: "sftp"}}}, Faults: []scenario.Fault{{On: scenario.OnSFTPLogin, Refuse: true}}}
+	forced := scenario.Scenario{Name: "forced", Expect: &scenario.Expect{Shows: scenario.Texts{{Literal: "sftp"}}},
+		Faults: []scenario.Fault{{On: scenario.OnSFTPLogin, Refuse: true}}}
 	either := scenario.Scenario{Name: "either", Expect: &scenario.Expect{Shows: scenario.Texts{{Literal: "https"}}}}
 	report, err := certify.Run(t.Context(), options(t, "echo {via}", &forced, &either))
 	if err != nil || report.Passed != 2 {
@@ -134,7 +136,8 @@ func TestReport_WriteJUnit(t *testing.T) {
 	report := certify.Report{
 		Results: []certify.Result{
 			{Scenario: "good", Verdict: certify.Pass, Took: time.Second},
-			{Scenario: "bad", Verdict: certify.Fail, Output: "\x00\x1b[31m\xff ]]> & <b>", Failed: []certify.Failure{{Expect: "exit", Saw: "\"1\""}}},
+			{Scenario: "bad", Verdict: certify.Fail, Output: "\x00\x1b[31m\xff ]]> & <b>",
+				Failed: []certify.Failure{{Expect: "exit", Saw: "\"1\""}}},
 			{Scenario: "ugly", Verdict: certify.Error, Failed: []certify.Failure{{Expect: "a judgement"}}},
 		},
 		Skipped: []certify.Skipped{{Scenario: "out", Reason: "why"}}, Passed: 1, Failed: 2,

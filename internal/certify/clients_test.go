@@ -25,7 +25,8 @@ var sample = []string{"upload-cut", "sftp-cut", "download-error-page"}
 
 // likely are the scenarios in which a good client may do what a judge could take for a bug.
 var likely = []string{
-	"happy-path", "over-sftp", "polite-polling", "service-unavailable", "upload-cut", "sftp-cut", "process-answer-lost", "unknown-state",
+	"happy-path", "over-sftp", "polite-polling", "service-unavailable", "upload-cut", "sftp-cut",
+	"process-answer-lost", "unknown-state",
 	"several-failures", "download-error-page",
 }
 

@@ -46,7 +46,8 @@ func params(script *scenario.Scenario, opts *mockserver.Options, dump string) (m
 		}
 	}
 	if !script.Matches(chosen) {
-		return nil, fmt.Errorf("found no parameters that the scenario's `when` %v is for; make its globs simpler", script.When)
+		return nil, fmt.Errorf("found no parameters that the scenario's `when` %v is for; make its globs simpler",
+			script.When)
 	}
 	return chosen, nil
 }

@@ -29,7 +29,8 @@ func (rep *Report) WriteTable(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SCENARIO\tVERDICT\tEXIT\tTIME\tNOT MET")
 	for _, r := range rep.Results {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", r.Scenario, r.Verdict, r.Exit, took(r.Took), cmp.Or(strings.Join(r.notMet(), ", "), "-"))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", r.Scenario, r.Verdict, r.Exit, took(r.Took),
+			cmp.Or(strings.Join(r.notMet(), ", "), "-"))
 	}
 	for _, s := range rep.Skipped {
 		fmt.Fprintf(table, "%s\tskipped\t-\t-\t%s\n", s.Scenario, s.Reason)
@@ -114,7 +115,8 @@ func (rep *Report) WriteJUnit(w io.Writer) error {
 	for _, r := range rep.Results {
 		total += r.Took
 		test := junit.Testcase{Name: r.Scenario, Classname: class, Time: seconds(r.Took)}
-		problem := &junit.Result{Message: strings.Join(r.notMet(), ", "), Data: printable(r.Description + "\n" + r.details(""))}
+		problem := &junit.Result{Message: strings.Join(r.notMet(), ", "),
+			Data: printable(r.Description + "\n" + r.details(""))}
 		switch r.Verdict {
 		case Fail:
 			test.Failure = problem
@@ -124,7 +126,8 @@ func (rep *Report) WriteJUnit(w io.Writer) error {
 		suite.AddTestcase(test)
 	}
 	for _, s := range rep.Skipped {
-		suite.AddTestcase(junit.Testcase{Name: s.Scenario, Classname: class, Time: "0", Skipped: &junit.Result{Message: s.Reason}})
+		suite.AddTestcase(junit.Testcase{Name: s.Scenario, Classname: class, Time: "0",
+			Skipped: &junit.Result{Message: s.Reason}})
 	}
 	suite.Time = seconds(total)
 	if _, err := io.WriteString(w, xml.Header); err != nil {

@@ -98,7 +98,8 @@ func (r *run) judge() {
 	for _, v := range verdicts {
 		if v.Verdict == mockserver.Fail {
 			r.result.Verdict = Fail
-			r.result.Failed = append(r.result.Failed, Failure{Expect: v.Expect, Wanted: v.Wanted, Saw: v.Saw, Hint: v.Hint, nearest: v.Nearest})
+			r.result.Failed = append(r.result.Failed, Failure{Expect: v.Expect, Wanted: v.Wanted, Saw: v.Saw,
+				Hint: v.Hint, nearest: v.Nearest})
 		}
 	}
 }
@@ -156,7 +157,8 @@ func (r *run) execute(ctx context.Context, work string) error {
 		defer files[i].Close()
 	}
 	command := child.Command{
-		Args: args, Dir: work, Env: child.Environ(r.testbed.Env, set, nil), Mark: r.testbed.Mark, Stdout: files[0], Stderr: files[1],
+		Args: args, Dir: work, Env: child.Environ(r.testbed.Env, set, nil), Mark: r.testbed.Mark, Stdout: files[0],
+		Stderr: files[1],
 	}
 	r.ended, err = command.Run(ctx)
 	r.late = errors.Is(err, errTooLong)

@@ -136,7 +136,8 @@ func startError(name string, err error) *StartError {
 	case errors.Is(err, exec.ErrNotFound) && !strings.ContainsRune(name, os.PathSeparator):
 		return &StartError{StatusNotFound, fmt.Errorf("%s: command not found in PATH", name)}
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		return &StartError{StatusNotFound, fmt.Errorf("%s: %w; is it there, with the program that its #! line names?", name, cause)}
+		return &StartError{StatusNotFound,
+			fmt.Errorf("%s: %w; is it there, with the program that its #! line names?", name, cause)}
 	case errors.Is(err, syscall.ENOEXEC):
 		return &StartError{StatusNotExecutable, fmt.Errorf("%s: %w; a script needs a #! line", name, cause)}
 	case errors.Is(err, fs.ErrPermission):

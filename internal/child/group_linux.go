@@ -112,7 +112,8 @@ func look(pid int) (p process, ok bool) {
 		return n
 	}
 	ok = true
-	p = process{pid: pid, parent: number(4), group: number(5), started: uint64(number(22)), name: string(stat[from+1 : to])}
+	p = process{pid: pid, parent: number(4), group: number(5), started: uint64(number(22)),
+		name: string(stat[from+1 : to])}
 	p.dead = fields[0] == "Z" || fields[0] == "X"
 	return p, ok
 }

@@ -215,7 +215,8 @@ func copyValue(field []byte) string {
 	if !bytes.Contains(field, []byte(`\`)) {
 		return string(field)
 	}
-	return strings.NewReplacer(`\\`, `\`, `\b`, "\b", `\f`, "\f", `\n`, "\n", `\r`, "\r", `\t`, "\t", `\v`, "\v").Replace(string(field))
+	return strings.NewReplacer(`\\`, `\`, `\b`, "\b", `\f`, "\f", `\n`, "\n", `\r`, "\r", `\t`, "\t", `\v`,
+		"\v").Replace(string(field))
 }
 
 // plausible is what a database.uuid may look like: people set others than UUIDs, but nothing with spaces in it.

@@ -65,7 +65,8 @@ func BuildOdooZip(w io.Writer, o OdooZip) error {
 	}
 	for _, f := range entries {
 		// The time is the first that a zip can tell: it has to be the same every time.
-		to, err := z.CreateHeader(&zip.FileHeader{Name: f.name, Method: f.method, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)})
+		to, err := z.CreateHeader(&zip.FileHeader{Name: f.name, Method: f.method, Modified: time.Date(1980, 1, 1, 0,
+			0, 0, 0, time.UTC)})
 		if err == nil {
 			_, err = io.Copy(to, f.from)
 		}
@@ -97,7 +98,8 @@ func (o *OdooZip) manifest() (string, error) {
 		MajorVersion string            `json:"major_version"`
 		PgVersion    string            `json:"pg_version"`
 		Modules      map[string]string `json:"modules"`
-	}{"1", o.DBName, o.Version, o.versionInfo(), o.Version, o.PostgreSQL, map[string]string{"base": o.Version + ".1.3"}}, "", "    ")
+	}{"1", o.DBName, o.Version, o.versionInfo(), o.Version, o.PostgreSQL,
+		map[string]string{"base": o.Version + ".1.3"}}, "", "    ")
 	return string(b) + "\n", err
 }
 

@@ -85,7 +85,8 @@ func New(hosts ...string) (*CA, error) {
 			template.PermittedDNSDomains = append(template.PermittedDNSDomains, host)
 		} else {
 			bits := 8 * len(shortest(ip))
-			template.PermittedIPRanges = append(template.PermittedIPRanges, &net.IPNet{IP: shortest(ip), Mask: net.CIDRMask(bits, bits)})
+			template.PermittedIPRanges = append(template.PermittedIPRanges, &net.IPNet{IP: shortest(ip),
+				Mask: net.CIDRMask(bits, bits)})
 		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

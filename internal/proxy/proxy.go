@@ -144,7 +144,9 @@ func (p *Proxy) newEngine() *goproxy.ProxyHttpServer {
 		DisableKeepAlives:  true, // a connection that was made for one client is not another's
 	}
 	engine.NonproxyHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "this is upgrademock's proxy, for HTTPS_PROXY and HTTP_PROXY; call the emulator's own URL directly", http.StatusBadRequest)
+		http.Error(w,
+			"this is upgrademock's proxy, for HTTPS_PROXY and HTTP_PROXY; call the emulator's own URL directly",
+			http.StatusBadRequest)
 	})
 	engine.OnRequest().HandleConnectFunc(p.connect)
 	return engine
@@ -189,7 +191,8 @@ func (p *Proxy) serveOwn(w http.ResponseWriter, r *http.Request) {
 
 func (p *Proxy) private(urlPath string) bool {
 	clean := path.Clean("/" + urlPath)
-	return slices.ContainsFunc(p.opts.Private, func(base string) bool { return clean == base || strings.HasPrefix(clean, base+"/") })
+	return slices.ContainsFunc(p.opts.Private,
+		func(base string) bool { return clean == base || strings.HasPrefix(clean, base+"/") })
 }
 
 // originForm is the request as an origin server gets it (RFC 9112 section 3.2.1).

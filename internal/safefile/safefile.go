@@ -69,8 +69,9 @@ func Open(path string) (*os.File, error) {
 	return checked(f, path, nil)
 }
 
-// ReadNamed returns the content of the file at path, of at most limit bytes. It is for what somebody names on a command line: a regular file, through
-// links, or a pipe that has a writer, as a shell makes one of <(COMMAND). It waits for no writer, and reads no device without end.
+// ReadNamed returns the content of the file at path, of at most limit bytes. It is for what somebody names on a
+// command line: a regular file, through links, or a pipe that has a writer, as a shell makes one of <(COMMAND). It
+// waits for no writer, and reads no device without end.
 func ReadNamed(path string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

@@ -97,7 +97,8 @@ func StartProxy(addr string, srv *mockserver.Server, opts Options, log *slog.Log
 		hosts = append([]string{strings.TrimPrefix(base, "http://")}, hosts...)
 	}
 	return proxy.Start(addr, proxy.Options{
-		Handler: srv, Certificate: srv.CertificateFor, Guard: func(l net.Listener) net.Listener { return srv.Guard("proxy", l) },
+		Handler: srv, Certificate: srv.CertificateFor,
+		Guard:   func(l net.Listener) net.Listener { return srv.Guard("proxy", l) },
 		Private: []string{"/_mock"}, // the control API, which shows the keys of all requests
 		Hosts:   hosts, AllowHosts: opts.AllowHosts, Passthrough: opts.Passthrough, Logger: log,
 	})
@@ -136,7 +137,8 @@ func (b *Testbed) makeEnv(opts Options) error {
 		if err != nil {
 			return err
 		}
-		set = append(set, "UPGRADEMOCK_SFTP_HOST="+host, "UPGRADEMOCK_SFTP_PORT="+port, "UPGRADEMOCK_KNOWN_HOSTS="+knownHosts)
+		set = append(set, "UPGRADEMOCK_SFTP_HOST="+host, "UPGRADEMOCK_SFTP_PORT="+port,
+			"UPGRADEMOCK_KNOWN_HOSTS="+knownHosts)
 	}
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
 		set = append(set, name+"="+b.Proxy.URL())

@@ -21,7 +21,8 @@ var systemBundles = []string{
 // trustNames are the variables that name a file of authorities: OpenSSL's own, and those of curl, requests, Node,
 // git, httplib2 and LWP.
 var trustNames = []string{
-	"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "HTTPLIB2_CA_CERTS", "PERL_LWP_SSL_CA_FILE",
+	"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO",
+	"HTTPLIB2_CA_CERTS", "PERL_LWP_SSL_CA_FILE",
 }
 
 // TrustVariables are the entries of an environment that make programs trust the authorities in the bundle.

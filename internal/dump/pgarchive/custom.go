@@ -137,7 +137,8 @@ func (s *customStore) find(e *Entry) (kind byte, err error) {
 		kind, id, err := s.block()
 		if errors.Is(err, io.EOF) {
 			if _, passed := s.found[e.ID]; passed {
-				return 0, fmt.Errorf("%w: the data of %s %s lies before that of an earlier entry", ErrOrder, e.Desc, e.Tag)
+				return 0, fmt.Errorf("%w: the data of %s %s lies before that of an earlier entry", ErrOrder, e.Desc,
+					e.Tag)
 			}
 			return 0, fmt.Errorf("%w: %s %s", ErrNoData, e.Desc, e.Tag)
 		}

@@ -182,7 +182,8 @@ func (d *difference) shape() string {
 	case in == 0:
 		return fmt.Sprintf("%s with %d bytes missing from offset %d on", d.name, out, d.prefix)
 	case zeros && out > 0 && in != out && d.suffix > 0:
-		return fmt.Sprintf("%s with %d zero bytes from offset %d on in place of %d of its own", d.name, in, d.prefix, out)
+		return fmt.Sprintf("%s with %d zero bytes from offset %d on in place of %d of its own", d.name, in,
+			d.prefix, out)
 	case zeros && out > 0 && d.suffix > 0 || zeros && in == out:
 		return fmt.Sprintf("%s with a hole: %d zero bytes from offset %d on", d.name, in, d.prefix)
 	case zeros && out == 0 && d.suffix == 0:
@@ -204,7 +205,8 @@ func (d *difference) shape() string {
 // cut describes a file that ends too early.
 func (d *difference) cut() string {
 	if d.want != nil && d.gotSize > 0 && d.want[d.prefix] == 0 {
-		return fmt.Sprintf("only the first %d of the %d bytes of %s: it was cut at a NUL", d.gotSize, d.wantSize, d.name)
+		return fmt.Sprintf("only the first %d of the %d bytes of %s: it was cut at a NUL", d.gotSize, d.wantSize,
+			d.name)
 	}
 	if rest := d.wantSize - d.gotSize; d.want != nil && rest <= 2 && strings.Trim(string(d.want[d.gotSize:]), "\r\n") == "" {
 		return fmt.Sprintf("%s without the line end that it ends with", d.name)

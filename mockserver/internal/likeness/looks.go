@@ -69,7 +69,8 @@ func (d *difference) form() string {
 			return "a multipart form, in which " + d.name + " is not"
 		}
 		if data, err := io.ReadAll(part); err == nil && bytes.Equal(data, d.want) {
-			return fmt.Sprintf("a multipart form with %s in its field %q, where the body itself should be it", d.name, part.FormName())
+			return fmt.Sprintf("a multipart form with %s in its field %q, where the body itself should be it",
+				d.name, part.FormName())
 		}
 	}
 }
@@ -191,13 +192,16 @@ var lineEndChanges = []struct {
 	text   string
 }{
 	{replace("\n", "\r\n"), "its line ends changed: every LF became CRLF"},
-	{func(b []byte) []byte { return replace("\n", "\r\n")(replace("\r\n", "\n")(b)) }, "its line ends changed: LF became CRLF"},
+	{func(b []byte) []byte { return replace("\n", "\r\n")(replace("\r\n", "\n")(b)) },
+		"its line ends changed: LF became CRLF"},
 	{replace("\r\n", "\n"), "its line ends changed: CRLF became LF"},
 	{universal, "its line ends changed: CRLF and CR became LF"},
 	{func(b []byte) []byte { return replace("\n", "\r\n")(universal(b)) }, "its line ends changed to CRLF"},
 	{func(b []byte) []byte { return replace("\n", "\r")(universal(b)) }, "its line ends changed to CR"},
-	{func(b []byte) []byte { return deleteAny(b, "\r\n") }, "its line ends stripped (as curl's --data does; --data-binary does not)"},
-	{func(b []byte) []byte { return deleteAny(b, "\r\n\x00") }, "its line ends and NULs stripped (as curl's --data does; --data-binary does not)"},
+	{func(b []byte) []byte { return deleteAny(b, "\r\n") },
+		"its line ends stripped (as curl's --data does; --data-binary does not)"},
+	{func(b []byte) []byte { return deleteAny(b, "\r\n\x00") },
+		"its line ends and NULs stripped (as curl's --data does; --data-binary does not)"},
 	{func(b []byte) []byte { return deleteAny(b, "\n") }, "its line ends stripped: every LF is gone"},
 	{func(b []byte) []byte { return deleteAny(b, "\r") }, "its line ends changed: every CR is gone"},
 	{func(b []byte) []byte { return bytes.TrimRight(b, "\r\n") }, "the line ends at its end stripped"},
@@ -324,7 +328,8 @@ func (d *difference) other() string {
 		text += ", " + kind
 	}
 	if at := bytes.Index(d.got, d.want); len(d.want) > 0 && at > 0 {
-		text += fmt.Sprintf(", with %s from offset %d on and %d bytes behind it", d.name, at, len(d.got)-at-len(d.want))
+		text += fmt.Sprintf(", with %s from offset %d on and %d bytes behind it", d.name, at,
+			len(d.got)-at-len(d.want))
 	}
 	return text
 }
