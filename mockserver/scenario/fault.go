@@ -3,9 +3,9 @@ package scenario
 import (
 	"encoding/json"
 	"maps"
-	"net/http"
-	"slices"
 	"time"
+
+	"github.com/upgrademock/upgrademock/internal/bytesize"
 )
 
 // Fault is one thing that goes wrong: where, when, and how. It has one action, or a delay, a rate, or both; delay and
@@ -108,29 +108,6 @@ func (f *Fault) actions() []string {
 	return set
 }
 
-// StatusCode returns the status to answer with.
-func (h *HTTP) StatusCode() int {
-	if h.Status == 0 {
-		return http.StatusOK
-	}
-	return h.Status
-}
-
-// Header returns the headers to answer with.
-func (h *HTTP) Header() http.Header {
-	header := http.Header{}
-	if h.Body != "" {
-		header.Set("Content-Type", "text/html")
-	}
-	for _, name := range slices.Sorted(maps.Keys(h.Headers)) {
-		header.Set(name, h.Headers[name])
-	}
-	if h.ContentType != "" {
-		header.Set("Content-Type", h.ContentType)
-	}
-	return header
-}
-
 // MarshalJSON returns the object as it stands in an answer: reason, message, and the further keys.
 func (f Failure) MarshalJSON() ([]byte, error) {
 	object := maps.Clone(f.More)
@@ -151,7 +128,7 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 		Rate  string `json:"rate,omitempty"`
 	}{plain: plain(f), Delay: formatDuration(f.Delay)}
 	if f.After != 0 {
-		written.After = formatSize(f.After)
+		written.After = bytesize.Format(f.After)
 	}
 	if f.Rate != 0 {
 		written.Rate = formatRate(f.Rate)

@@ -30,6 +30,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/upgrademock/upgrademock/internal/bytesize"
 )
 
 // Scenario is one script. The zero value is a platform on which nothing goes wrong: every request, the steps of
@@ -143,7 +145,7 @@ func (u Upgraded) MarshalJSON() ([]byte, error) {
 	}
 	object := map[string]any{}
 	if u.Built {
-		object["built"] = formatSize(u.Size)
+		object["built"] = bytesize.Format(u.Size)
 	}
 	for key, path := range u.files() {
 		object[key] = *path

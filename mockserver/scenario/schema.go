@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
-	"strings"
+
+	"github.com/upgrademock/upgrademock/internal/bytesize"
 )
 
 // Schema returns the JSON Schema (draft 7, which editors know best) of the language, made from the same tables as
@@ -46,17 +47,7 @@ type (
 
 const (
 	durationPattern = `\+?(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+`
-	amountPattern   = `[0-9]+(\.[0-9]+)? ?`
 )
-
-// sizePatternOf is the form of sizes, from the table of units.
-func sizePatternOf() string {
-	names := make([]string, len(units))
-	for i, unit := range units {
-		names[i] = unit.name
-	}
-	return amountPattern + "(" + strings.Join(names, "|") + ")"
-}
 
 func object(description string, properties keys, required ...string) node {
 	n := node{"description": description, "type": "object", "properties": properties, "additionalProperties": false}
@@ -136,9 +127,9 @@ func faultSchema() node {
 		"times": number("How often it triggers at most; without: always.", 1),
 		"every": number("2 triggers at every second call.", 1),
 		"after": numberOr("The byte before which the action triggers: of the body, of the download, or the offset in "+
-			"the file.", sizePatternOf(), 0),
+			"the file.", bytesize.Pattern(), 0),
 		"delay": form("What is waited before anything else happens.", durationPattern),
-		"rate":  form("The most bytes per second, such as 1KiB/s.", sizePatternOf()+"/s"),
+		"rate":  form("The most bytes per second, such as 1KiB/s.", bytesize.Pattern()+"/s"),
 		actFailure: {
 			"description": "Answers with the usual envelope and this failure; further keys are passed on as they are.",
 			"type":        "object", "required": []string{"reason"},
@@ -187,7 +178,7 @@ func faultSchema() node {
 
 func upgradedSchema() node {
 	files := object("Files, relative to the script's, or a built archive with further files.", keys{
-		"built":   numberOr("A built archive of at least this many bytes, such as 8MiB.", sizePatternOf(), 0),
+		"built":   numberOr("A built archive of at least this many bytes, such as 8MiB.", bytesize.Pattern(), 0),
 		"archive": text("The upgraded dump."),
 		"sql":     text("What upgraded_sql_url hands out; without: what the archive holds."),
 		"notes":   text("What notes_url hands out."),

@@ -3,9 +3,13 @@ package api
 import (
 	"cmp"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
+
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
 // Answer is an answer that does not depend on the API. It is an error so that handlers may return it.
@@ -16,6 +20,21 @@ type Answer struct {
 }
 
 func (a *Answer) Error() string { return strconv.Itoa(a.Status) + " " + http.StatusText(a.Status) }
+
+// scripted is the answer of a scenario: by default of status 200, and HTML if there is a body.
+func scripted(h *scenario.HTTP) *Answer {
+	header := http.Header{}
+	if h.Body != "" {
+		header.Set("Content-Type", "text/html")
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.Headers)) {
+		header.Set(name, h.Headers[name])
+	}
+	if h.ContentType != "" {
+		header.Set("Content-Type", h.ContentType)
+	}
+	return &Answer{Status: cmp.Or(h.Status, http.StatusOK), Header: header, Body: h.Body}
+}
 
 func (a *Answer) write(c *Call) {
 	header := c.W.Header()

@@ -50,7 +50,7 @@ func (c *Call) trigger(at int64) error {
 		}}
 	case f.HTTP != nil:
 		c.fired(at)
-		return &Answer{Status: f.HTTP.StatusCode(), Header: f.HTTP.Header(), Body: f.HTTP.Body}
+		return scripted(f.HTTP)
 	case f.Reset && !(f.After > 0 && c.Event.On == scenario.OnDownload):
 		c.fired(at)
 		c.drop(true)
