@@ -2,5 +2,10 @@
 
 package safefile
 
+import "io/fs"
+
 // privateModes is true where a file's mode keeps others out.
 const privateModes = false
+
+// Linked reports whether a file has more than one name (hard links), as far as the system tells.
+func Linked(fs.FileInfo) bool { return false }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/upgrademock/upgrademock/internal/safefile"
 )
 
 // dumpFile is a request's shared file: the bytes of a dump on disk while clients write them.
@@ -54,22 +56,28 @@ func (d *dumpFile) openLocked() error {
 	if err != nil {
 		return err
 	}
-	if err := d.dropTail(f); err != nil {
-		f.Close()
+	d.file = f
+	if err := d.takeFile(); err != nil {
+		d.file.Close()
+		d.file = nil
 		return err
 	}
-	d.file = f
 	return nil
 }
 
-// dropTail cuts off what an earlier process wrote behind the end that we know of.
-func (d *dumpFile) dropTail(f *os.File) error {
-	stat, err := f.Stat()
+// takeFile readies the file that was opened for being written to. What an earlier process wrote behind the end that we
+// know of is cut off. A file with another name is somebody else's, too, and we go on in a copy.
+func (d *dumpFile) takeFile() error {
+	stat, err := d.file.Stat()
 	if err != nil {
 		return err
 	}
-	if size, _ := d.stat(); stat.Size() > size {
-		return f.Truncate(size)
+	size, _ := d.stat()
+	switch {
+	case safefile.Linked(stat):
+		return d.copyLocked(size)
+	case stat.Size() > size:
+		return d.file.Truncate(size)
 	}
 	return nil
 }

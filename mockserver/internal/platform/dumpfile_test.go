@@ -3,7 +3,10 @@ package platform
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -169,6 +172,65 @@ func TestDumpFile_closesItsFile(t *testing.T) {
 		}
 		if d := p.requests[firstID].shared; d.file != nil {
 			t.Error("the file is open, and no handle is")
+		}
+	}
+}
+
+// A file of ours that somebody gave another name, or put in the place of one, is not changed by what clients write.
+func TestDumpFile_hardLink(t *testing.T) {
+	t.Parallel()
+	for name, write := range map[string]func(*Share, ShareFile) error{
+		"behind the end": func(_ *Share, f ShareFile) error { _, err := f.WriteAt([]byte("abc"), 10); return err },
+		"over it":        func(_ *Share, f ShareFile) error { _, err := f.WriteAt([]byte("abc"), 3); return err },
+		"shorter":        func(_ *Share, f ShareFile) error { return f.Truncate(5) },
+		"longer":         func(_ *Share, f ShareFile) error { return f.Truncate(50) },
+		"by name":        func(s *Share, _ ShareFile) error { return s.Truncate(5) },
+		"nothing":        func(*Share, ShareFile) error { return nil },
+	} {
+		for _, complete := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/complete=%v", name, complete), func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				p := open(t, dir)
+				ref := create(t, p)
+				s := share(t, p, ref)
+				f, err := s.Open(os.O_RDWR)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := f.WriteAt([]byte("0123456789"), 0); err != nil {
+					t.Fatal(err)
+				}
+				end := func() error { _, err := f.Finish(); return err }
+				if !complete {
+					end = func() error { return f.Abort(errBroken) }
+				}
+				if err := end(); err != nil {
+					t.Fatal(err)
+				}
+
+				const theirs = "0123456789, and more of theirs"
+				other := filepath.Join(dir, "theirs")
+				ours := filepath.Join(dir, "dumps", strconv.FormatInt(p.requests[firstID].shared.number(), 10))
+				if err := errors.Join(os.WriteFile(other, []byte(theirs), 0o600), os.Remove(ours)); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Link(other, ours); err != nil {
+					t.Skipf("no hard links here: %v", err)
+				}
+				if f, err = s.Open(os.O_RDWR); err != nil {
+					t.Fatal(err)
+				}
+				if err := write(s, f); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := f.Finish(); err != nil {
+					t.Fatal(err)
+				}
+				if got, err := os.ReadFile(other); err != nil || string(got) != theirs {
+					t.Errorf("the other name's file holds %q, %v", got, err)
+				}
+			})
 		}
 	}
 }
