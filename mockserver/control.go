@@ -15,7 +15,8 @@ func (s *Server) controlHandler() http.Handler {
 	e := steered{s}
 	return control.Handler(control.Config{
 		Requests: e, Journal: e, Scenarios: s, Emulator: e,
-		Metrics: s.observer.metrics.handler, Kinds: kinds(), Hosts: func() []string { return hosts(&s.opts, s.Advertise()) }, Status: controlStatus, Done: s.ctx.Done(),
+		Metrics: s.observer.metrics.handler, Kinds: kinds(), Status: controlStatus, Done: s.ctx.Done(),
+		Hosts: func() []string { return hosts(&s.opts, s.Advertise()) },
 	})
 }
 

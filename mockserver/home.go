@@ -79,7 +79,8 @@ func (s *Server) CheckDumps(ctx context.Context) error {
 
 func (s *Server) noteDamage(damaged map[int64]error) {
 	for _, id := range slices.Sorted(maps.Keys(damaged)) {
-		s.log.Warn("a request's dump is damaged: its calls are answered with SERVER:ERROR", "request", id, "err", damaged[id])
+		s.log.Warn("a request's dump is damaged: its calls are answered with SERVER:ERROR",
+			"request", id, "err", damaged[id])
 		event := journal.Event{On: journal.OnData, At: s.opts.Clock.Now(), Request: id, Why: damaged[id].Error()}
 		if r, ok := s.platform.Get(id); ok {
 			event.Contract, event.Scenario = r.Contract(), r.Scenario()

@@ -43,7 +43,8 @@ type Request struct {
 var ErrNoRequest = errors.New("no such request")
 
 // ErrRealClock is returned by Advance if Options.Clock is no ManualClock.
-var ErrRealClock = errors.New("mockserver: the clock is the real one; start with a virtual one (Options.Clock, --clock virtual)")
+var ErrRealClock = errors.New("mockserver: the clock is the real one; start with a virtual one (Options.Clock, " +
+	"--clock virtual)")
 
 // ErrConflict is returned by SetState and Release for a change that makes no sense for the request as it is.
 var ErrConflict = platform.ErrConflict
@@ -86,7 +87,8 @@ func (s *Server) request(r platform.Snapshot) Request {
 		base = s.HTTPSURL()
 	}
 	return Request{
-		ID: r.ID, Key: r.Key, Contract: r.Contract, State: r.State, Scenario: r.Scenario, Status: s.api.Status(r, base),
+		ID: r.ID, Key: r.Key, Contract: r.Contract, State: r.State, Scenario: r.Scenario,
+		Status:     s.api.Status(r, base),
 		SharedSize: r.SharedSize, Contiguous: r.ContiguousBytes, AccessExpires: r.AccessExpires,
 	}
 }
@@ -238,7 +240,8 @@ func (s *Server) Reset(of Scope) error {
 
 // kinds returns what an event's On can be, in an order for people.
 func kinds() []string {
-	list := append(database.Methods(), scenario.OnDownload, journal.OnPage, journal.OnUnknown, journal.OnState, journal.OnData, scenario.OnSFTPPut, scenario.OnSFTPGet)
+	list := append(database.Methods(), scenario.OnDownload, journal.OnPage, journal.OnUnknown, journal.OnState,
+		journal.OnData, scenario.OnSFTPPut, scenario.OnSFTPGet)
 	for _, kind := range sftpserver.EventKinds() {
 		list = append(list, sftpPrefix+string(kind))
 	}
@@ -280,7 +283,8 @@ func (s *Server) Health() map[string]bool {
 	if s.opts.DataDir != "" {
 		health["data"] = s.platform.OnDisk() == nil
 	}
-	for name, addr := range map[string]string{"http": s.opts.HTTPAddr, "https": s.opts.HTTPSAddr, "sftp": s.opts.SFTPAddr} {
+	addrs := map[string]string{"http": s.opts.HTTPAddr, "https": s.opts.HTTPSAddr, "sftp": s.opts.SFTPAddr}
+	for name, addr := range addrs {
 		if addr != Off {
 			health[name] = s.started && s.closed == nil && s.listeners[name] != nil
 		}

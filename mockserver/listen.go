@@ -83,8 +83,10 @@ func (s *Server) listenLocked() error {
 // warnIfExposed warns of a listener that can be reached from other machines.
 func warnIfExposed(log *slog.Logger, name string, addr net.Addr) {
 	if tcp, ok := addr.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
-		log.Warn("this listener can be reached from other machines; the emulator is made for testing, and asks nobody who they are: "+
-			"whoever reaches it can make requests, and steer it through the control API", "listener", name, "addr", addr.String())
+		log.Warn("this listener can be reached from other machines; the emulator is made for testing, and asks "+
+			"nobody who they are: "+
+			"whoever reaches it can make requests, and steer it through the "+
+			"control API", "listener", name, "addr", addr.String())
 	}
 }
 
@@ -123,7 +125,8 @@ func (s *Server) bounded(name string, l net.Listener) net.Listener {
 	return httpconn.Listen(l, httpconn.Options{
 		Max: s.opts.MaxConnections, Stall: s.patience.stall, Sweep: s.patience.sweep(),
 		Refused: func(remote net.Addr) {
-			s.log.Warn("too many HTTP connections: refused one (Options.MaxConnections, --max-connections)", "listener", name, "remote", remote.String(), "max", s.opts.MaxConnections)
+			s.log.Warn("too many HTTP connections: refused one (Options.MaxConnections, --max-connections)",
+				"listener", name, "remote", remote.String(), "max", s.opts.MaxConnections)
 		},
 	})
 }

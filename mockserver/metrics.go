@@ -27,15 +27,19 @@ type metrics struct {
 
 func newMetrics(requests func() []platform.Snapshot) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "upgrademock", Name: name, Help: help}, labels)
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "upgrademock", Name: name, Help: help},
+			labels)
 	}
 	m := &metrics{
-		calls:    counter("calls_total", "HTTP exchanges, by what was called and the status answered.", "on", "status"),
+		calls: counter("calls_total", "HTTP exchanges, by what was called and the status answered.", "on",
+			"status"),
 		failures: counter("failures_total", "Failures in answers, by their reason.", "reason"),
 		faults:   counter("faults_total", "Scripted faults that were used, by where they struck.", "on"),
 		sftp:     counter("sftp_events_total", "What happened on SFTP connections, by kind.", "kind"),
-		received: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "upgrademock", Name: "dump_bytes_received_total", Help: "Bytes of dumps received, over HTTP and SFTP."}),
-		sent:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "upgrademock", Name: "http_bytes_sent_total", Help: "Bytes of answers sent over HTTP."}),
+		received: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "upgrademock",
+			Name: "dump_bytes_received_total", Help: "Bytes of dumps received, over HTTP and SFTP."}),
+		sent: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "upgrademock",
+			Name: "http_bytes_sent_total", Help: "Bytes of answers sent over HTTP."}),
 	}
 	m.answered = make(map[string]prometheus.Counter)
 	for _, name := range database.Methods() {
@@ -43,7 +47,8 @@ func newMetrics(requests func() []platform.Snapshot) *metrics {
 	}
 	m.handler = sync.OnceValue(func() http.Handler {
 		registry := prometheus.NewRegistry()
-		registry.MustRegister(m.calls, m.failures, m.faults, m.sftp, m.received, m.sent, requestCollector{requests}, collectors.NewGoCollector())
+		registry.MustRegister(m.calls, m.failures, m.faults, m.sftp, m.received, m.sent, requestCollector{requests},
+			collectors.NewGoCollector())
 		return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	})
 	return m

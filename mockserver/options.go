@@ -159,14 +159,16 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	profile, ok := profiles[full.Edition]
 	if !ok {
-		return full, badOption("Edition", "unknown edition %q of the page: choose %s or %s", full.Edition, Edition11, Edition13)
+		return full, badOption("Edition", "unknown edition %q of the page: choose %s or %s", full.Edition,
+			Edition11, Edition13)
 	}
 	if full.Targets == nil {
 		full.Targets = profile.targets
 	}
 	for _, glob := range full.Contracts {
 		if _, err := path.Match(glob, ""); err != nil {
-			return full, badOption("Contracts", "%q is no glob; wanted one such as M123456-* or M12345[0-9]-abcdef", glob)
+			return full, badOption("Contracts", "%q is no glob; wanted one such as M123456-* or M12345[0-9]-abcdef",
+				glob)
 		}
 	}
 	if full.Region == "" {
@@ -175,20 +177,24 @@ func (o *Options) withDefaults() (Options, error) {
 	if !regionName.MatchString(full.Region) {
 		return full, badOption("Region", "%q cannot be a part of a URL; wanted a name such as eu1", full.Region)
 	}
-	if strings.ContainsAny(full.SFTPHostname, "/@[] \t\r\n") || strings.Contains(full.SFTPHostname, ":") && net.ParseIP(full.SFTPHostname) == nil {
-		return full, badOption("SFTPHostname", "%q is no host; wanted a name or an address alone, such as upgrade.example.com", full.SFTPHostname)
+	if strings.ContainsAny(full.SFTPHostname, "/@[] \t\r\n") || strings.Contains(full.SFTPHostname, ":") &&
+		net.ParseIP(full.SFTPHostname) == nil {
+		return full, badOption("SFTPHostname", "%q is no host; wanted a name or an address alone, such as "+
+			"upgrade.example.com", full.SFTPHostname)
 	}
 	if full.FailureStatus == 0 {
 		full.FailureStatus = 200
 	}
 	if full.FailureStatus < 200 || full.FailureStatus > 599 {
-		return full, badOption("FailureStatus", "%d is no HTTP status for answers with failures; choose one from 200 to 599", full.FailureStatus)
+		return full, badOption("FailureStatus", "%d is no HTTP status for answers with failures; choose one "+
+			"from 200 to 599", full.FailureStatus)
 	}
 	if full.SFTPAccessTTL == 0 {
 		full.SFTPAccessTTL = 24 * time.Hour
 	}
 	if full.SFTPAccessTTL < 0 {
-		return full, badOption("SFTPAccessTTL", "an SFTP access cannot last %v; wanted a time such as 24h", full.SFTPAccessTTL)
+		return full, badOption("SFTPAccessTTL", "an SFTP access cannot last %v; wanted a time such as 24h",
+			full.SFTPAccessTTL)
 	}
 	for name, limit := range map[string]int64{
 		"JournalSize": int64(full.JournalSize), "MaxDump": full.MaxDump, "MaxConnections": int64(full.MaxConnections),
@@ -236,7 +242,8 @@ var regionName = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`)
 
 func checkBase(base string) error {
 	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" ||
+		u.Fragment != "" {
 		return fmt.Errorf("%q: wanted http://HOST[:PORT] or https://HOST[:PORT], with a path if need be", base)
 	}
 	return nil

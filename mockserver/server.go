@@ -25,7 +25,7 @@ import (
 type patience struct {
 	header time.Duration // to send a request's headers
 	idle   time.Duration // of a kept-alive connection
-	stall  time.Duration // without a byte of a body, or for a piece of an answer to be read, however long the whole may take
+	stall  time.Duration // without a byte of a body, or before a piece of an answer is read
 }
 
 var usualPatience = patience{header: 10 * time.Second, idle: 2 * time.Minute, stall: time.Minute}

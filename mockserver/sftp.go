@@ -64,7 +64,8 @@ type share struct {
 
 func (sh share) Stat() (sftpserver.Info, error) {
 	info, err := sh.Share.Stat()
-	return sftpserver.Info{Name: info.Name, Size: info.Size, ModTime: info.ModTime, ReadOnly: info.ReadOnly}, inSFTPWords(err)
+	return sftpserver.Info{Name: info.Name, Size: info.Size, ModTime: info.ModTime,
+		ReadOnly: info.ReadOnly}, inSFTPWords(err)
 }
 
 func (sh share) Open(flag int) (sftpserver.File, error) {
@@ -142,7 +143,8 @@ func (h *sftpHost) fault(op sftpserver.Op) *sftpserver.Fault {
 		return nil
 	}
 	fault := &sftpserver.Fault{
-		Name: scripts.Describe(f), Refuse: f.Refuse, Error: f.Error, Disconnect: f.Disconnect || f.Cut, Reset: f.Reset, Revoke: f.Revoke,
+		Name: scripts.Describe(f), Refuse: f.Refuse, Error: f.Error, Disconnect: f.Disconnect ||
+			f.Cut, Reset: f.Reset, Revoke: f.Revoke,
 		After: f.After, Delay: f.Delay, Rate: f.Rate,
 	}
 	if f.Revoke {

@@ -168,7 +168,8 @@ func replaceKnownHosts(dir *datadir.Dir, ours []string) error {
 func readKnownHosts(dir *datadir.Dir) (string, error) {
 	have, err := safefile.Read(dir.Root(), datadir.KnownHosts, 1<<20)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("mockserver: %s: %w; move it away, or choose another data directory", dir.File(datadir.KnownHosts), err)
+		return "", fmt.Errorf("mockserver: %s: %w; move it away, or choose another data directory",
+			dir.File(datadir.KnownHosts), err)
 	}
 	return string(have), nil
 }

@@ -85,7 +85,8 @@ func (s *Server) Judge(f journal.Filter, run *Run) []Outcome {
 		}
 	}
 	for _, r := range s.platform.All() {
-		if its := evidence[r.Scenario]; its != nil && (f.Request == 0 || f.Request == r.ID) && (f.Contract == "" || f.Contract == r.Contract) {
+		if its := evidence[r.Scenario]; its != nil && (f.Request == 0 || f.Request == r.ID) &&
+			(f.Contract == "" || f.Contract == r.Contract) {
 			its.Requests = append(its.Requests, evidenceOf(s.platform, r, s.request(r).Status))
 		}
 	}
@@ -105,7 +106,8 @@ func (s *Server) Judge(f journal.Filter, run *Run) []Outcome {
 // stray reports whether a call was made for no request, or with a wrong key.
 func stray(e *journal.Event) bool {
 	switch e.On {
-	case scenario.OnUpload, scenario.OnRequestSFTPAccess, scenario.OnProcess, scenario.OnStatus, scenario.OnSkipTest, scenario.OnDownload:
+	case scenario.OnUpload, scenario.OnRequestSFTPAccess, scenario.OnProcess, scenario.OnStatus,
+		scenario.OnSkipTest, scenario.OnDownload:
 		return e.Request == 0
 	}
 	return false
@@ -126,7 +128,8 @@ func evidenceOf(p *platform.Platform, r platform.Snapshot, status map[string]any
 			if err != nil {
 				return nil, err
 			}
-			return &verify.Content{File: likeness.File{ReaderAt: content, Size: content.Size}, Close: content.Close}, nil
+			return &verify.Content{File: likeness.File{ReaderAt: content, Size: content.Size},
+				Close: content.Close}, nil
 		}
 	}
 	return verify.Request{

@@ -20,7 +20,7 @@ const (
 // Event is one thing that happened. Fields that mean nothing for its On are zero, and left out of the JSON.
 type Event struct {
 	Seq      uint64    `json:"seq"`                // from 1, without gaps until the journal is cleared
-	At       time.Time `json:"at"`                 // by the emulator's clock; for a change of state, when it logically happened
+	At       time.Time `json:"at"`                 // by the emulator's clock; when a change of state logically happened
 	On       string    `json:"on"`                 // a method, "download", "page", "sftp.…" or "state"
 	Request  int64     `json:"request,omitempty"`  // the id of the request
 	Contract string    `json:"contract,omitempty"` // that the request was made for, or is to be made for
@@ -28,16 +28,16 @@ type Event struct {
 
 	// An HTTP exchange.
 	Method     string            `json:"method,omitempty"`
-	Path       string            `json:"path,omitempty"`           // without the query, keys shortened; of an SFTP event, as the client sent it
+	Path       string            `json:"path,omitempty"`           // without the query; of an SFTP event, as sent
 	Params     map[string]string `json:"params,omitempty"`         // the key shortened, long values cut
 	Agent      string            `json:"user_agent,omitempty"`     // the header User-Agent
-	Status     int               `json:"status,omitempty"`         // HTTP status; 0: the connection was broken off before
+	Status     int               `json:"status,omitempty"`         // HTTP status; 0: the connection broke before
 	Received   int64             `json:"received,omitempty"`       // bytes of a dump
-	Checksum   string            `json:"checksum,omitempty"`       // "crc32c:…", of the whole dump: received, closed over SFTP, or processed
+	Checksum   string            `json:"checksum,omitempty"`       // "crc32c:…", of the whole dump
 	Sent       int64             `json:"sent,omitempty"`           // bytes of the answer's body
 	State      string            `json:"state,omitempty"`          // of the request, as the answer says
 	Failures   []string          `json:"failures,omitempty"`       // the reasons
-	KeyIn      string            `json:"key_in,omitempty"`         // the headers of the call that had the request's key in them
+	KeyIn      string            `json:"key_in,omitempty"`         // the headers that had the request's key in them
 	RetryAfter time.Duration     `json:"retry_after_ns,omitempty"` // what the answer's header said
 	Duration   time.Duration     `json:"duration_ns,omitempty"`    // by the real clock; 0 with another one
 

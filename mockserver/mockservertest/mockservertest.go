@@ -28,8 +28,8 @@ import (
 type Allowance int
 
 const (
-	// AllowUnknownCalls lets the test make calls to paths that the platform does not have, and with HTTP methods that it
-	// does not take.
+	// AllowUnknownCalls lets the test make calls to paths that the platform does not have, and with HTTP
+	// methods that it does not take.
 	AllowUnknownCalls Allowance = iota + 1
 	// AllowUnmetExpectations lets the client under test do otherwise than the scenarios expect.
 	AllowUnmetExpectations
@@ -98,8 +98,8 @@ func judge(tb testing.TB, srv *mockserver.Server, allow []Allowance) {
 	}
 }
 
-// Scenarios returns the built-in scenarios of those names, in their order, for Options.Scenarios. An unknown name fails
-// the test; scenario.Builtins lists the names.
+// Scenarios returns the built-in scenarios of those names, in their order, for Options.Scenarios. An unknown
+// name fails the test; scenario.Builtins lists the names.
 func Scenarios(tb testing.TB, names ...string) []*scenario.Scenario {
 	tb.Helper()
 	scripts := make([]*scenario.Scenario, len(names))

@@ -69,7 +69,7 @@ func (a *API) Base(r *http.Request) (scheme, host string) {
 		return base, ""
 	}
 	scheme, host = "http://", r.Host
-	if r.TLS != nil || r.URL.Scheme == "https" { // a proxy's client may ask for https without TLS (RFC 9112 section 3.2.2)
+	if r.TLS != nil || r.URL.Scheme == "https" { // without TLS: through a proxy (RFC 9112 section 3.2.2)
 		scheme = "https://"
 	}
 	if host == "" { // HTTP/1.0

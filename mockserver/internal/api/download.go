@@ -159,7 +159,8 @@ func (a *API) modules(c *Call) (any, error) {
 
 // scriptedOr hands out the file that a scenario names, or else what the emulator has of its own; nothing before
 // the request is done.
-func (c *Call) scriptedOr(open func(*platform.Request) (*platform.Content, error), contentType string, own func(platform.Snapshot)) (any, error) {
+func (c *Call) scriptedOr(open func(*platform.Request) (*platform.Content, error), contentType string,
+	own func(platform.Snapshot)) (any, error) {
 	content, err := open(c.Request)
 	if err != nil {
 		return nil, c.cannot(err)

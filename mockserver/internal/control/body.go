@@ -46,9 +46,11 @@ func decode(r *http.Request, into any, example string) error {
 	case isSyntax && syntax.Offset >= int64(len(data)):
 		return badRequest("%s: the JSON ends too early; %s", place(data, syntax.Offset), wanted)
 	case isSyntax:
-		return badRequest("%s: found %q where JSON cannot have it; %s", place(data, syntax.Offset), data[max(0, syntax.Offset-1)], wanted)
+		return badRequest("%s: found %q where JSON cannot have it; %s", place(data, syntax.Offset),
+			data[max(0, syntax.Offset-1)], wanted)
 	case isKind && kind.Field != "":
-		return badRequest("%s: %q is %s: wanted %s", place(data, kind.Offset), kind.Field, inWords(kind.Value), wantedKind(kind.Type))
+		return badRequest("%s: %q is %s: wanted %s", place(data, kind.Offset), kind.Field, inWords(kind.Value),
+			wantedKind(kind.Type))
 	case isKind:
 		return badRequest("%s: the body is %s: %s", place(data, kind.Offset), inWords(kind.Value), wanted)
 	}

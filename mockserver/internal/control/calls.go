@@ -145,7 +145,8 @@ func (a api) addScenario(w http.ResponseWriter, r *http.Request, _ query) (any, 
 		return nil, problem{http.StatusBadRequest, err}
 	}
 	if u := script.Upgraded; u.Archive+u.SQL+u.Notes+u.Modules != "" && !fromHere(r) {
-		return nil, problem{http.StatusForbidden, errors.New("this scenario names files of the emulator's machine, which can be asked for from that machine only; " +
+		return nil, problem{http.StatusForbidden, errors.New("this scenario names files of the emulator's " +
+			"machine, which can be asked for from that machine only; " +
 			"give it to the emulator when it starts (--scenario)")}
 	}
 	if err := a.Scenarios.AddScenario(script); err != nil {
@@ -169,7 +170,8 @@ func (a api) removeScenarios(_ http.ResponseWriter, _ *http.Request, q query) (a
 		for _, script := range a.Scenarios.Scenarios() {
 			have = append(have, script.Name)
 		}
-		return nil, problem{http.StatusNotFound, fmt.Errorf("no scenario in use is called %q; in use: %s", q.name, strings.Join(have, ", "))}
+		return nil, problem{http.StatusNotFound, fmt.Errorf("no scenario in use is called %q; in use: %s", q.name,
+			strings.Join(have, ", "))}
 	}
 	return map[string]any{"removed": removed}, nil
 }
@@ -219,7 +221,8 @@ func (a api) wait(_ http.ResponseWriter, r *http.Request, q query) (any, error) 
 		case len(events) > 0:
 			return map[string]any{"event": events[0]}, nil
 		case errors.Is(err, context.DeadlineExceeded):
-			return nil, problem{http.StatusRequestTimeout, fmt.Errorf("nothing like that happened within %s", q.timeout)}
+			return nil, problem{http.StatusRequestTimeout,
+				fmt.Errorf("nothing like that happened within %s", q.timeout)}
 		case err != nil:
 			return nil, problem{http.StatusServiceUnavailable, err}
 		}
@@ -286,7 +289,8 @@ func (a api) events(w http.ResponseWriter, r *http.Request, q query) (any, error
 			if err != nil {
 				return nil, errWritten
 			}
-			if _, err := fmt.Fprintf(w, "id: %d\nevent: %s\ndata: %s\n\n", events[i].Seq, events[i].On, data); err != nil {
+			e := &events[i]
+			if _, err := fmt.Fprintf(w, "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.On, data); err != nil {
 				return nil, errWritten
 			}
 			q.After = events[i].Seq

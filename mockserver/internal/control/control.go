@@ -45,17 +45,20 @@ func Handler(config Config) http.Handler {
 		r.HandleFunc(Base+route.path, a.serve(route)).Methods(methods...)
 	}
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer(w, http.StatusNotFound, problemBody{"nothing is at " + r.URL.Path + "; see " + Base + "/openapi.yaml for what there is"})
+		answer(w, http.StatusNotFound,
+			problemBody{"nothing is at " + r.URL.Path + "; see " + Base + "/openapi.yaml for what there is"})
 	})
 	r.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		allowed := methodsAt(r, req)
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		answer(w, http.StatusMethodNotAllowed, problemBody{req.Method + " is not possible at " + req.URL.Path + ": choose " + strings.Join(allowed, ", ") + "; see " + Base + "/openapi.yaml"})
+		answer(w, http.StatusMethodNotAllowed, problemBody{fmt.Sprintf("%s is not possible at %s: choose %s; see %s/openapi.yaml",
+			req.Method, req.URL.Path, strings.Join(allowed, ", "), Base)})
 	})
 	// A page in the developer's browser must not be able to steer the emulator.
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusForbidden, problemBody{"a page of another site may not steer the emulator; open " + Base + "/ of the emulator's own address, or call it from a program"})
+		answer(w, http.StatusForbidden, problemBody{"a page of another site may not steer the " +
+			"emulator; open " + Base + "/ of the emulator's own address, or call it from a program"})
 	}))
 	return a.keepPagesOut(protection.Handler(r))
 }
@@ -84,7 +87,8 @@ func (a api) serve(route route) http.HandlerFunc {
 // methodsAt are the methods that are possible at the path of a call.
 func methodsAt(router *mux.Router, r *http.Request) []string {
 	var possible []string
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
+	all := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete}
+	for _, method := range all {
 		try := r.Clone(r.Context())
 		try.Method = method
 		var match mux.RouteMatch

@@ -35,7 +35,8 @@ func (a api) readQuery(r *http.Request, known []string) (query, error) {
 	q := query{timeout: defaultWait}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return q, badRequest("the query string is not well-formed: wanted NAME=VALUE, apart by &, and two digits behind each percent sign, such as ?on=status&request=10534")
+		return q, badRequest("the query string is not well-formed: wanted NAME=VALUE, apart by &, and two " +
+			"digits behind each percent sign, such as ?on=status&request=10534")
 	}
 	names := make([]string, 0, len(values))
 	for name := range values {
@@ -71,7 +72,9 @@ func (a api) readParameter(q *query, name, text string) (err error) {
 		q.Contract = text
 	case "on":
 		kinds := a.Kinds
-		if !slices.ContainsFunc(kinds, func(kind string) bool { return kind == text || strings.HasPrefix(kind, text+".") }) {
+		if !slices.ContainsFunc(kinds, func(kind string) bool {
+			return kind == text || strings.HasPrefix(kind, text+".")
+		}) {
 			return badRequest("on=%s: %s", text, unknown("kind of event", text, kinds))
 		}
 		q.On = text

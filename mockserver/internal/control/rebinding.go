@@ -15,9 +15,11 @@ import (
 func (a api) keepPagesOut(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isOurs(r.Host, a.Hosts()) {
-			answerProblem(w, problem{http.StatusForbidden, fmt.Errorf("the control API does not answer as %q, which may be a web page's name for this machine: "+
-				"call it by an IP address, as localhost, or by a name without a dot; or make the name the emulator's own with Options.PublicURL or Options.CAHosts "+
-				"(--public-url, --host), or with PUT %s/advertise", r.Host, Base)})
+			answerProblem(w, problem{http.StatusForbidden,
+				fmt.Errorf("the control API does not answer as %q, which may be a web page's name for this machine: "+
+					"call it by an IP address, as localhost, or by a name without a dot; or make the name the "+
+					"emulator's own with Options.PublicURL or Options.CAHosts "+
+					"(--public-url, --host), or with PUT %s/advertise", r.Host, Base)})
 			return
 		}
 		next.ServeHTTP(w, r)

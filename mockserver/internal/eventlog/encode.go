@@ -20,8 +20,8 @@ const usualSize = 1 << 10
 // texts returns the fields that are strings, except On.
 func texts(e *journal.Event) [18]*string {
 	return [...]*string{
-		&e.Contract, &e.Scenario, &e.Method, &e.Path, &e.Agent, &e.Checksum, &e.State, &e.User, &e.Client, &e.Auth, &e.PubKey,
-		&e.Op, &e.Flags, &e.From, &e.To, &e.Fault, &e.Why, &e.KeyIn,
+		&e.Contract, &e.Scenario, &e.Method, &e.Path, &e.Agent, &e.Checksum, &e.State, &e.User, &e.Client, &e.Auth,
+		&e.PubKey, &e.Op, &e.Flags, &e.From, &e.To, &e.Fault, &e.Why, &e.KeyIn,
 	}
 }
 
@@ -34,7 +34,8 @@ func numbers(e *journal.Event) [11]int64 {
 }
 
 func setNumbers(e *journal.Event, n [11]int64) {
-	e.At, e.Status, e.Received, e.Sent, e.Duration = time.Unix(n[0], n[1]).UTC(), int(n[2]), n[3], n[4], time.Duration(n[5])
+	e.At = time.Unix(n[0], n[1]).UTC()
+	e.Status, e.Received, e.Sent, e.Duration = int(n[2]), n[3], n[4], time.Duration(n[5])
 	e.Session, e.Handle, e.Size, e.Offset = uint64(n[6]), uint64(n[7]), n[8], n[9]
 	e.RetryAfter = time.Duration(n[10])
 }

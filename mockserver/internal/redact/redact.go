@@ -239,7 +239,8 @@ func IsSecret(name string) bool {
 		return true
 	}
 	lower := strings.ToLower(name)
-	return slices.ContainsFunc(secretNames, func(part string) bool { return strings.Contains(lower, part) }) && !public.MatchString(name)
+	return slices.ContainsFunc(secretNames, func(part string) bool { return strings.Contains(lower, part) }) &&
+		!public.MatchString(name)
 }
 
 // namedValues are the values that stand behind the name of a secret, as in "request=1;key=…".
@@ -303,7 +304,8 @@ const passes = 4
 func decode(s string) decoded {
 	d := decoded{text: s}
 	for range passes {
-		if strings.IndexByte(d.text, '%') < 0 && strings.IndexByte(d.text, '\\') < 0 && strings.IndexByte(d.text, '&') < 0 {
+		if strings.IndexByte(d.text, '%') < 0 && strings.IndexByte(d.text, '\\') < 0 &&
+			strings.IndexByte(d.text, '&') < 0 {
 			break
 		}
 		b, at := make([]byte, 0, len(d.text)), make([]int, 0, len(d.text)+1)

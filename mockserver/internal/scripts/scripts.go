@@ -76,7 +76,8 @@ func (s *Set) All() []*scenario.Scenario {
 func (s *Set) Add(script *scenario.Scenario) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept := slices.DeleteFunc(slices.Clone(s.list), func(old *scenario.Scenario) bool { return old.Name == script.Name })
+	kept := slices.DeleteFunc(slices.Clone(s.list),
+		func(old *scenario.Scenario) bool { return old.Name == script.Name })
 	s.list = append([]*scenario.Scenario{script}, kept...)
 	begun := fingerprint(script) // its faults are counted from the beginning, also if it was there before
 	s.forgetLocked(func(k countKey) bool { return k.Script == begun })
@@ -124,7 +125,8 @@ func (s *Set) forgetLocked(which func(countKey) bool) {
 func (s *Set) Remove(name string) (removed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept := slices.DeleteFunc(slices.Clone(s.list), func(old *scenario.Scenario) bool { return name == "" || old.Name == name })
+	kept := slices.DeleteFunc(slices.Clone(s.list),
+		func(old *scenario.Scenario) bool { return name == "" || old.Name == name })
 	removed = len(s.list) - len(kept)
 	s.list = kept
 	return removed

@@ -111,7 +111,8 @@ func (j *judge) interval(name string, want scenario.Interval) {
 		saw = fmt.Sprintf("%s on average over %d calls", round(average), len(seen)+1)
 		if !want.Holds(average) {
 			found := j.byName[name]
-			j.add("interval."+name, wanted, false, saw, "a good client leaves some time between its calls", found[len(found)-1])
+			j.add("interval."+name, wanted, false, saw, "a good client leaves some time between its calls",
+				found[len(found)-1])
 			return
 		}
 	}
@@ -155,7 +156,8 @@ func (j *judge) began(e *journal.Event) time.Time {
 
 // called reports whether the event is a call of its own, and no part of what happens in a session.
 func called(e *journal.Event) bool {
-	return e.On != "state" && e.On != "page" && (!strings.HasPrefix(e.On, "sftp.") || e.On == scenario.OnSFTPPut || e.On == scenario.OnSFTPGet)
+	return e.On != "state" && e.On != "page" &&
+		(!strings.HasPrefix(e.On, "sftp.") || e.On == scenario.OnSFTPPut || e.On == scenario.OnSFTPGet)
 }
 
 // waitsNot reports whether the answer said that the platform is not at work: who asks again then is not polling.
@@ -187,20 +189,23 @@ func (j *judge) givesUp(name string) {
 		attempts = j.attempts(scenario.OnSFTPLogin)
 	}
 	if len(attempts) < 3 {
-		j.add("gives_up", wanted, false, fmt.Sprintf("it was still running after %s, and was ended", round(j.Run.Took)), hint, len(j.events)-1)
+		j.add("gives_up", wanted, false, fmt.Sprintf("it was still running after %s, and was ended",
+			round(j.Run.Took)), hint, len(j.events)-1)
 		return
 	}
 	pause := func(i int) time.Duration { return j.events[attempts[i]].At.Sub(j.events[attempts[i-1]].At) }
 	latest := len(attempts) - 1
 	early, late := pause(min(2, latest)), pause(latest) // the first may be none: trying again at once, once, is no haste
-	saw := fmt.Sprintf("after %s it had tried %d times, and was ended; its pauses went from %s to %s", round(j.Run.Took), len(attempts), round(early), round(late))
+	saw := fmt.Sprintf("after %s it had tried %d times, and was ended; its pauses went from %s to %s",
+		round(j.Run.Took), len(attempts), round(early), round(late))
 	j.add("gives_up", wanted, late >= time.Second && late >= growth*early, saw, hint, attempts[latest])
 }
 
 // attempts are the events of that name, as indexes. Several logins in one SSH connection are one.
 func (j *judge) attempts(name string) (found []int) {
 	for _, i := range j.byName[name] {
-		if n := len(found); name != scenario.OnSFTPLogin || n == 0 || j.events[found[n-1]].Session != j.events[i].Session {
+		if n := len(found); name != scenario.OnSFTPLogin || n == 0 ||
+			j.events[found[n-1]].Session != j.events[i].Session {
 			found = append(found, i)
 		}
 	}
@@ -226,14 +231,17 @@ func (j *judge) retryAfter() {
 			}
 			gap := again.At.Sub(e.At)
 			if gap >= e.RetryAfter-retryTolerance {
-				j.add("retry_after", wanted, true, fmt.Sprintf("%s asked for %s, and the next came after %s", e.On, e.RetryAfter, round(gap)), "", -1)
+				j.add("retry_after", wanted, true, fmt.Sprintf("%s asked for %s, and the next came after %s", e.On,
+					e.RetryAfter, round(gap)), "", -1)
 				return
 			}
-			saw, hasty = fmt.Sprintf("%s asked for %s, and the next came after %s", describe(e), e.RetryAfter, round(gap)), next
+			saw, hasty = fmt.Sprintf("%s asked for %s, and the next came after %s", describe(e), e.RetryAfter,
+				round(gap)), next
 			break
 		}
 	}
-	j.add("retry_after", wanted, hasty < 0, saw, "a good client reads the header Retry-After, and asks again when that time has passed", hasty)
+	j.add("retry_after", wanted, hasty < 0, saw, "a good client reads the header Retry-After, and asks again "+
+		"when that time has passed", hasty)
 }
 
 // harmless reports whether an event changes nothing on the platform, so that a client may cause it at any time.

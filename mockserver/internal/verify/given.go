@@ -53,8 +53,8 @@ func (j *judge) params() {
 // packedExtensions are what the name of a file that was packed may have more.
 var packedExtensions = []string{".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".tar", ".tgz", ".tar.gz"}
 
-// asGiven reports whether a value is what the client was given. Blanks around it mean nothing, the journal may have cut it,
-// and the name of a file may be that of the dump, or say that it was packed.
+// asGiven reports whether a value is what the client was given. Blanks around it mean nothing, the journal may
+// have cut it, and the name of a file may be that of the dump, or say that it was packed.
 func (j *judge) asGiven(name, want, got string) bool {
 	want, got = strings.TrimSpace(want), strings.TrimSpace(got)
 	if cut, ok := strings.CutSuffix(got, "…"); ok && strings.HasPrefix(want, cut) && len(cut) > 100 {
@@ -75,8 +75,10 @@ func (j *judge) asGiven(name, want, got string) bool {
 
 // dump compares what is processed with the file that the client was told to send.
 func (j *judge) dump() {
-	const expect, wanted = "dump", "the file that the client was told to send, as it is or packed, when process is called"
-	const hint = "a good client sends the bytes of the file as the body itself (curl --data-binary @FILE, or -T FILE), in binary, and from its " +
+	const expect, wanted = "dump", "the file that the client was told to send, as it is or packed, when process " +
+		"is called"
+	const hint = "a good client sends the bytes of the file as the body itself (curl --data-binary @FILE, or -T " +
+		"FILE), in binary, and from its " +
 		"beginning each time that it begins again"
 	if j.Run == nil || j.Run.Dump == "" {
 		j.unjudged(expect, wanted)

@@ -35,13 +35,16 @@ func (j *judge) resumed() {
 		from := part(next)[0].From
 		switch {
 		case from > kept && len(e.Written) > 0:
-			j.add("resumed", wanted, false, fmt.Sprintf("%d bytes were there, and the next transfer began at offset %d: a hole of %d bytes", kept, from, from-kept),
+			j.add("resumed", wanted, false, fmt.Sprintf("%d bytes were there, and the next transfer began at "+
+				"offset %d: a hole of %d bytes", kept, from, from-kept),
 				"a good client asks for the size of the file and continues there", i)
 		case from == 0 && kept > 0:
-			j.add("resumed", wanted, false, fmt.Sprintf("%d bytes were there, and the next transfer began at offset 0: everything was sent again", kept),
+			j.add("resumed", wanted, false, fmt.Sprintf("%d bytes were there, and the next transfer began at "+
+				"offset 0: everything was sent again", kept),
 				"a good client asks for the size of the file and continues there (put -a, get -a)", i)
 		default:
-			j.add("resumed", wanted, true, fmt.Sprintf("%d bytes were there, and the next transfer began at offset %d", kept, from), "", -1)
+			j.add("resumed", wanted, true, fmt.Sprintf("%d bytes were there, and the next transfer began at "+
+				"offset %d", kept, from), "", -1)
 		}
 		return
 	}
@@ -56,5 +59,7 @@ func (j *judge) resumedDownload(wanted string) {
 			return
 		}
 	}
-	j.add("resumed", wanted, false, "no transfer was continued", "a good client continues a broken transfer where it broke: by size over SFTP, with Range over HTTP", len(j.events)-1)
+	j.add("resumed", wanted, false, "no transfer was continued",
+		"a good client continues a broken transfer where it broke: by size over SFTP, with Range "+
+			"over HTTP", len(j.events)-1)
 }

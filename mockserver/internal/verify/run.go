@@ -74,7 +74,8 @@ func (j *judge) honest() {
 	if run.Signal != 0 {
 		saw = fmt.Sprintf("it was ended by signal %d (%v)", int(run.Signal), run.Signal)
 	}
-	j.add("exit", wanted, run.Signal == 0 && good == (run.Status == 0), saw, "a good client tells by its exit status whether there is an upgraded dump", -1)
+	j.add("exit", wanted, run.Signal == 0 && good == (run.Status == 0), saw,
+		"a good client tells by its exit status whether there is an upgraded dump", -1)
 }
 
 // within judges whether the client ended in time.
@@ -119,7 +120,8 @@ func (j *judge) out(want string) {
 			"a good client leaves no file where others look for an upgraded dump when there is none", -1)
 	default:
 		good, saw := j.upgraded(gone)
-		j.add("out", want, good, saw, "a good client downloads upgraded_dump_url, or the file over SFTP, makes sure that it is whole, and writes it to "+
+		j.add("out", want, good, saw, "a good client downloads upgraded_dump_url, or the file over SFTP, makes "+
+			"sure that it is whole, and writes it to "+
 			"UPGRADEMOCK_OUT", -1)
 	}
 }
@@ -212,8 +214,10 @@ func (j *judge) hides() {
 	const expect, wanted = "hides", scenario.HidesKey
 	for i := range j.events {
 		if e := &j.events[i]; e.KeyIn != "" {
-			j.add(expect, wanted, false, fmt.Sprintf("the key of request %d is in the header %s of %s", e.Request, e.KeyIn, describe(e)),
-				"a good client sends the key as a parameter only: headers are written to the logs of every server on the way", i)
+			j.add(expect, wanted, false, fmt.Sprintf("the key of request %d is in the header %s of %s", e.Request,
+				e.KeyIn, describe(e)),
+				"a good client sends the key as a parameter only: headers are written to the logs of every "+
+					"server on the way", i)
 			return
 		}
 	}
@@ -225,8 +229,10 @@ func (j *judge) hides() {
 		key := strings.TrimRight(r.Key, "=")
 		for name, printed := range j.Run.Printed {
 			if line := lineWith(printed, key); line > 0 {
-				j.add(expect, wanted, false, fmt.Sprintf("the key of request %d is in line %d of %s", r.ID, line, name),
-					"a good client keeps the key, and the URLs that hold it, out of what it prints: whoever has it can fetch the database", -1)
+				j.add(expect, wanted, false, fmt.Sprintf("the key of request %d is in line %d of %s", r.ID, line,
+					name),
+					"a good client keeps the key, and the URLs that hold it, out of what it prints: whoever has "+
+						"it can fetch the database", -1)
 				return
 			}
 		}

@@ -7,8 +7,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 )
 
-// failureObjects are failures as an answer has them (row 1.9). Their keys come in alphabetical order, as in the documented
-// sample.
+// failureObjects are failures as an answer has them (row 1.9). Their keys come in alphabetical order, as in the
+// documented sample.
 func failureObjects(fails platform.Failures) []map[string]any {
 	objects := make([]map[string]any, len(fails))
 	for i, f := range fails {
@@ -22,8 +22,8 @@ func failureObjects(fails platform.Failures) []map[string]any {
 	return objects
 }
 
-// incomplete is the failure for an upload whose body ended early. The expected size is -1 if the client announced none
-// (chunked transfer).
+// incomplete is the failure for an upload whose body ended early. The expected size is -1 if the client
+// announced none (chunked transfer).
 func incomplete(received, expected int64, cause error) platform.Failures {
 	message := fmt.Sprintf("The upload ended early: %d bytes received", received)
 	if expected >= 0 {
@@ -35,8 +35,8 @@ func incomplete(received, expected int64, cause error) platform.Failures {
 	}}
 }
 
-// partial is the failure for an upload with a Content-Range (row 4.8): its body is a part of the dump. The expected size
-// is -1 if the header does not say how large the dump is.
+// partial is the failure for an upload with a Content-Range (row 4.8): its body is a part of the dump. The
+// expected size is -1 if the header does not say how large the dump is.
 func partial(received, expected int64, contentRange string) platform.Failures {
 	return platform.Failures{{
 		Reason:  platform.ReasonDumpIncomplete,

@@ -49,9 +49,10 @@ func (p *params) has(name string) bool {
 }
 
 var (
-	errParametersTooLarge = fmt.Errorf("the call carries more than %d bytes of parameters; send fewer (a dump goes to upload)", maxParameters)
-	errNoBoundary         = errors.New("it names no boundary, such as multipart/form-data; boundary=x")
-	errParametersBroken   = errors.New("the body is not what its Content-Type says")
+	errParametersTooLarge = fmt.Errorf("the call carries more than %d bytes of parameters; send fewer (a dump "+
+		"goes to upload)", maxParameters)
+	errNoBoundary       = errors.New("it names no boundary, such as multipart/form-data; boundary=x")
+	errParametersBroken = errors.New("the body is not what its Content-Type says")
 )
 
 // readQuery reads the query string alone, for the methods whose body is a dump.
