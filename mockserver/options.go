@@ -196,17 +196,9 @@ func (o *Options) withDefaults() (Options, error) {
 		return full, badOption("SFTPAccessTTL", "an SFTP access cannot last %v; wanted a time such as 24h",
 			full.SFTPAccessTTL)
 	}
-	for name, limit := range map[string]int64{
-		"JournalSize": int64(full.JournalSize), "MaxDump": full.MaxDump, "MaxConnections": int64(full.MaxConnections),
-		"MaxSessions": int64(full.MaxSessions), "MaxRequests": int64(full.MaxRequests),
-	} {
-		if limit < 0 {
-			return full, badOption(name, "it cannot be %d; choose a number above 0, or 0 for the default", limit)
-		}
+	if err := full.setBounds(); err != nil {
+		return full, err
 	}
-	full.MaxDump = cmp.Or(full.MaxDump, DefaultMaxDump)
-	full.MaxConnections = cmp.Or(full.MaxConnections, DefaultMaxConnections)
-	full.MaxRequests = cmp.Or(full.MaxRequests, DefaultMaxRequests)
 	if full.PublicURL != "" {
 		if err := checkBase(full.PublicURL); err != nil {
 			return full, &OptionError{"PublicURL", err}
@@ -227,6 +219,24 @@ func (o *Options) withDefaults() (Options, error) {
 		full.Logger = slog.New(slog.DiscardHandler)
 	}
 	return full, nil
+}
+
+// setBounds checks the bounds, and fills in the default ones.
+func (o *Options) setBounds() error {
+	for name, limit := range map[string]int64{
+		"JournalSize": int64(o.JournalSize), "MaxDump": o.MaxDump, "MaxConnections": int64(o.MaxConnections),
+		"MaxSessions": int64(o.MaxSessions), "MaxRequests": int64(o.MaxRequests),
+	} {
+		if limit < 0 {
+			return badOption(name, "it cannot be %d; choose a number above 0, or 0 for the default", limit)
+		}
+	}
+	o.JournalSize = cmp.Or(o.JournalSize, DefaultJournalSize)
+	o.MaxDump = cmp.Or(o.MaxDump, DefaultMaxDump)
+	o.MaxConnections = cmp.Or(o.MaxConnections, DefaultMaxConnections)
+	o.MaxSessions = cmp.Or(o.MaxSessions, DefaultMaxSessions)
+	o.MaxRequests = cmp.Or(o.MaxRequests, DefaultMaxRequests)
+	return nil
 }
 
 // usable is the scenario with its files found, or what is wrong with it.
