@@ -38,7 +38,7 @@ func TestClient(t *testing.T) {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
-	if srv.Client() != srv.Client() {
+	if first, second := srv.Client(), srv.Client(); first != second {
 		t.Error("each call makes another client")
 	}
 }

@@ -60,11 +60,8 @@ func TestKeys_journal(t *testing.T) {
 		{"POST", "/database/v1/create", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, "contract=" + escaped + "&email=" + escaped + "&filename=" + escaped},
 		{"KEY" + bare, "/database/v1/status", nil, ""},
 	} {
-		path, body := call.path, call.body
-		if strings.Contains(path, "%d") {
-			path = strings.Replace(path, "%d", fmt.Sprint(m.id), 1)
-		}
-		body = strings.Replace(body, "%d", fmt.Sprint(m.id), 1)
+		path := strings.Replace(call.path, "%d", fmt.Sprint(m.id), 1)
+		body := strings.Replace(call.body, "%d", fmt.Sprint(m.id), 1)
 		w.do(call.method, w.base+path, call.header, strings.NewReader(body))
 	}
 	// A server that finds its requests in the data directory knows their keys, too; and what a foreign key

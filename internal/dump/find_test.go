@@ -16,7 +16,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 
 	"github.com/upgrademock/upgrademock/fixtures"
@@ -389,23 +388,6 @@ func TestSniff_manifests(t *testing.T) {
 			})
 		})
 	}
-}
-
-// zstdWindow packs with a window of that size.
-func zstdWindow(tb testing.TB, content io.Reader, window int) []byte {
-	tb.Helper()
-	var b bytes.Buffer
-	w, err := zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window))
-	if err == nil {
-		_, err = io.Copy(w, content)
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return b.Bytes()
 }
 
 // xzDictionary packs with a dictionary of that size.

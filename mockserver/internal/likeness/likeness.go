@@ -87,18 +87,15 @@ func commonStream(a, b io.Reader) (int64, error) {
 	x, y := bufio.NewReaderSize(a, compareBuffer), bufio.NewReaderSize(b, compareBuffer)
 	var n int64
 	for {
-		p, err := x.Peek(1)
-		if err != nil {
+		if _, err := x.Peek(1); err != nil {
 			return n, notEOF(err)
 		}
-		if p, err = x.Peek(x.Buffered()); err != nil {
+		if _, err := y.Peek(1); err != nil {
 			return n, notEOF(err)
 		}
-		q, err := y.Peek(1)
-		if err != nil {
-			return n, notEOF(err)
-		}
-		q, _ = y.Peek(min(y.Buffered(), len(p)))
+		// What is buffered can be peeked at without an error.
+		p, _ := x.Peek(x.Buffered())
+		q, _ := y.Peek(min(y.Buffered(), len(p)))
 		same := prefixLen(p, q)
 		n += int64(same)
 		if same < len(q) {
