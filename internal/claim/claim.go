@@ -128,7 +128,14 @@ var errMoved = errors.New("moved")
 func take(path string) (_ *Claim, err error) {
 	name := Name(path)
 	made := true
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
+	first, err := line{Mark: mark}.encode()
+	if err != nil {
+		return nil, err
+	}
+	f, err := makeWhole(name, first)
+	if errors.Is(err, errors.ErrUnsupported) {
+		f, err = os.OpenFile(name, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
+	}
 	if errors.Is(err, fs.ErrExist) {
 		made = false
 		f, err = openRegular(name, os.O_RDWR|os.O_APPEND)
@@ -229,14 +236,20 @@ func Own(path, name string) bool {
 
 const randomBytes = 6
 
-func (c *Claim) append(l line) error {
+// encode returns the line as it stands in the file.
+func (l line) encode() ([]byte, error) {
 	raw, err := json.Marshal(l)
+	return append(raw, '\n'), err
+}
+
+func (c *Claim) append(l line) error {
+	raw, err := l.encode()
 	if err != nil {
 		return err
 	}
 	info, err := c.file.Stat()
 	if err == nil {
-		if _, err = c.file.Write(append(raw, '\n')); err != nil {
+		if _, err = c.file.Write(raw); err != nil {
 			_ = c.file.Truncate(info.Size()) // the disk may be full: no part of the line stays
 		}
 	}
