@@ -16,7 +16,8 @@ func (s *Server) controlHandler() http.Handler {
 	return control.Handler(control.Config{
 		Requests: e, Journal: e, Scenarios: s, Emulator: e,
 		Metrics: s.observer.metrics.handler, Kinds: kinds(), Status: controlStatus, Done: s.ctx.Done(),
-		Hosts: func() []string { return hosts(&s.opts, s.Advertise()) },
+		OptionName: s.opts.OptionName,
+		Hosts:      func() []string { return hosts(&s.opts, s.Advertise()) },
 	})
 }
 

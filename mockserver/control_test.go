@@ -98,7 +98,7 @@ func TestControl_whatBadInputGets(t *testing.T) {
 		{"PUT", "/reset", "", 405, "choose POST"},
 		{"PATCH", "/scenarios", "", 405, "choose GET, HEAD, POST, DELETE"},
 		{"POST", "/requests/1/state", `{"state": "done"}`, 404, "no such request"},
-		{"POST", "/clock/advance", `{"by": "1h"}`, 409, "--clock virtual"},
+		{"POST", "/clock/advance", `{"by": "1h"}`, 409, "a virtual one (Options.Clock)"},
 		{"POST", "/clock/advance", `{"by": "soon"}`, 400, "duration"},
 		{"POST", "/clock/advance", `{"by": "-1h"}`, 400, "only goes forward"},
 		{"POST", "/scenarios", "name: x\nstep: 1\n", 400, "did you mean `steps`"},

@@ -43,8 +43,7 @@ type Request struct {
 var ErrNoRequest = errors.New("no such request")
 
 // ErrRealClock is returned by Advance if Options.Clock is no ManualClock.
-var ErrRealClock = errors.New("mockserver: the clock is the real one; start with a virtual one (Options.Clock, " +
-	"--clock virtual)")
+var ErrRealClock = errors.New("mockserver: the clock is the system's, which runs by itself")
 
 // ErrConflict is returned by SetState and Release for a change that makes no sense for the request as it is.
 var ErrConflict = platform.ErrConflict
@@ -208,7 +207,7 @@ func (s *Server) next(ctx context.Context, f journal.Filter) ([]journal.Event, e
 func (s *Server) Advance(d time.Duration) (time.Time, error) {
 	clock := s.opts.manual()
 	if clock == nil {
-		return time.Time{}, ErrRealClock
+		return time.Time{}, fmt.Errorf("%w; start with a virtual one (%s)", ErrRealClock, s.opts.OptionName("Clock"))
 	}
 	if d <= 0 {
 		return time.Time{}, fmt.Errorf("mockserver: time cannot be advanced by %v: it only goes forward", d)

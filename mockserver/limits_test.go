@@ -103,7 +103,7 @@ func TestMaxRequests(t *testing.T) {
 		diff(t, name, []string{"SERVER:ERROR"}, a.reasons())
 	}
 	calls := w.srv.Events(journal.Filter{On: "create"})
-	if why := calls[len(calls)-1].Why; !strings.Contains(why, "--max-requests") {
+	if why := calls[len(calls)-1].Why; !strings.Contains(why, "(Options.MaxRequests)") {
 		t.Errorf("the journal does not say what to do: %q", why)
 	}
 	if entries := dumps(t, w.srv); len(entries) != 0 {

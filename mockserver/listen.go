@@ -125,7 +125,7 @@ func (s *Server) bounded(name string, l net.Listener) net.Listener {
 	return httpconn.Listen(l, httpconn.Options{
 		Max: s.opts.MaxConnections, Stall: s.patience.stall, Sweep: s.patience.sweep(),
 		Refused: func(remote net.Addr) {
-			s.log.Warn("too many HTTP connections: refused one (Options.MaxConnections, --max-connections)",
+			s.log.Warn("too many HTTP connections: refused one ("+s.opts.OptionName("MaxConnections")+")",
 				"listener", name, "remote", remote.String(), "max", s.opts.MaxConnections)
 		},
 	})

@@ -74,7 +74,7 @@ func makeRequest(p *platform.Platform, opts *Options, n NewRequest) error {
 
 func storeDump(p *platform.Platform, r *platform.Request, dump []byte, maxDump int64) error {
 	if int64(len(dump)) > maxDump {
-		return platform.Failures{platform.TooLarge(maxDump, int64(len(dump)))}
+		return platform.Failures{p.TooLarge(int64(len(dump)))}
 	}
 	upload, err := p.NewUpload()
 	if err != nil {

@@ -114,6 +114,10 @@ type Options struct {
 	// OnUpload, if not nil, is called when a dump is complete, over either wire, before the client is answered.
 	OnUpload func(requestID int64)
 
+	// OptionName is how texts call an option, by the name of its field, when they suggest another value. It lets a
+	// command return the name of its flag. If nil, texts call it "Options.MaxDump".
+	OptionName func(field string) string
+
 	// Clock is the clock of requests, accesses and journal; if nil, that of the system. Server.Advance, and the
 	// control API, need a *ManualClock.
 	Clock Clock
@@ -211,6 +215,9 @@ func (o *Options) withDefaults() (Options, error) {
 		if full.Scenarios[i], err = usable(s); err != nil {
 			return full, badOption("Scenarios", "number %d: %w", i+1, err)
 		}
+	}
+	if full.OptionName == nil {
+		full.OptionName = func(field string) string { return "Options." + field }
 	}
 	if full.Clock == nil {
 		full.Clock = realClock{}

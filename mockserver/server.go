@@ -115,7 +115,8 @@ func (s *Server) open() error {
 		Dir: s.home.Dir, Keep: !s.home.temporary,
 		Targets: s.opts.Targets, Filestore: profiles[s.opts.Edition].filestore, Contracts: s.opts.Contracts,
 		AccessTTL: s.opts.SFTPAccessTTL, MaxDump: s.opts.MaxDump, MaxRequests: s.opts.MaxRequests,
-		Now: s.opts.Clock.Now, Virtual: s.opts.manual() != nil, Seed: s.opts.Seed,
+		OptionName: s.opts.OptionName,
+		Now:        s.opts.Clock.Now, Virtual: s.opts.manual() != nil, Seed: s.opts.Seed,
 		Script: s.scripts.ForRequest, Changed: s.observer.changed,
 		AccessEnded: func(id int64) { s.sftp.Disconnect(platform.SFTPUser(id)) },
 	})

@@ -74,6 +74,7 @@ func (f *serveFlags) add(flags *pflag.FlagSet, httpAddr, httpsAddr, sftpAddr str
 // options is what the flags ask for; a mistake in them is a usage error.
 func (f *serveFlags) options(stderr io.Writer) (*mockserver.Options, error) {
 	opts := f.opts
+	opts.OptionName = optionName
 	opts.HTTPAddr, opts.HTTPSAddr, opts.SFTPAddr = f.http.orOff(), f.https.orOff(), f.sftp.orOff()
 	opts.ControlAddr = f.control.orOff()
 	if opts.HTTPAddr == mockserver.Off && opts.HTTPSAddr == mockserver.Off {

@@ -88,14 +88,22 @@ func (a *address) orOff() string {
 	return string(*a)
 }
 
-// optionFlags are the flags of the emulator's options whose values it checks itself.
+// optionFlags are the flags of the emulator's options that its errors and other texts name.
 var optionFlags = map[string]string{
 	"Edition": "doc", "Targets": "target", "Contracts": "contract", "Region": "region", "PublicURL": "public-url",
 	"SFTPHostname":  "sftp-hostname",
 	"SFTPAccessTTL": "sftp-access-ttl", "FailureStatus": "failure-status", "JournalSize": "journal-size",
 	"MaxDump":        "max-dump",
 	"MaxConnections": "max-connections", "MaxSessions": "max-sessions", "MaxRequests": "max-requests",
-	"Scenarios": "scenario",
+	"Scenarios": "scenario", "Clock": "clock", "CAHosts": "host",
+}
+
+// optionName is how the emulator's texts call an option.
+func optionName(field string) string {
+	if flag := optionFlags[field]; flag != "" {
+		return "--" + flag
+	}
+	return field
 }
 
 // optionError is the error of an option that cannot be, with the name of the flag in place of the option's.

@@ -147,7 +147,7 @@ func (a api) addScenario(w http.ResponseWriter, r *http.Request, _ query) (any, 
 	if u := script.Upgraded; u.Archive+u.SQL+u.Notes+u.Modules != "" && !fromHere(r) {
 		return nil, problem{http.StatusForbidden, errors.New("this scenario names files of the emulator's " +
 			"machine, which can be asked for from that machine only; " +
-			"give it to the emulator when it starts (--scenario)")}
+			"give it to the emulator when it starts, with " + a.OptionName("Scenarios"))}
 	}
 	if err := a.Scenarios.AddScenario(script); err != nil {
 		return nil, a.failed(http.StatusBadRequest, err)

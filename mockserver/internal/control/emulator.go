@@ -21,6 +21,8 @@ type Config struct {
 	Hosts   func() []string // names of the emulator's own, with or without port, beside addresses and local names
 	Status  func(error) int // the HTTP status that an error of the emulator answers; 0: it depends on the call
 	Done    <-chan struct{} // closed when the emulator is about to stop
+	// OptionName is what texts call the option of the emulator with that field name.
+	OptionName func(field string) string
 }
 
 // Requests are the emulator's requests.

@@ -18,8 +18,8 @@ func (a api) keepPagesOut(next http.Handler) http.Handler {
 			answerProblem(w, problem{http.StatusForbidden,
 				fmt.Errorf("the control API does not answer as %q, which may be a web page's name for this machine: "+
 					"call it by an IP address, as localhost, or by a name without a dot; or make the name the "+
-					"emulator's own with Options.PublicURL or Options.CAHosts "+
-					"(--public-url, --host), or with PUT %s/advertise", r.Host, Base)})
+					"emulator's own with %s or %s, or with PUT %s/advertise",
+					r.Host, a.OptionName("PublicURL"), a.OptionName("CAHosts"), Base)})
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -52,8 +52,8 @@ func (p *Platform) Create(params CreateParams) (Snapshot, Failures) {
 
 func (p *Platform) createLocked(params CreateParams, more func(*record)) (*Request, Failures) {
 	if len(p.requests) >= p.opts.MaxRequests {
-		why := fmt.Errorf("the emulator holds %d requests and takes no more (Options.MaxRequests, --max-requests); "+
-			"POST /_mock/reset forgets them", len(p.requests))
+		why := fmt.Errorf("the emulator holds %d requests and takes no more (%s); POST /_mock/reset forgets them",
+			len(p.requests), p.opts.OptionName("MaxRequests"))
 		return nil, Failures{ServerError("There are too many requests", why)}
 	}
 	key, err := p.newKey(p.lastID + 1)

@@ -93,7 +93,8 @@ func wrongState(method string, id int64, state string, allowed ...string) Failur
 
 // TooLarge is the failure for a dump beyond the limit (assumed). The expected size is -1 where the client
 // announced none.
-func TooLarge(limit, expected int64) Failure {
+func (p *Platform) TooLarge(expected int64) Failure {
+	limit := p.opts.MaxDump
 	fields := map[string]any{"limit": limit, "expected_size": nil}
 	if expected >= 0 {
 		fields["expected_size"] = expected
@@ -102,7 +103,7 @@ func TooLarge(limit, expected int64) Failure {
 		Reason:  ReasonDumpTooLarge,
 		Message: fmt.Sprintf("The dump is larger than %d bytes", limit),
 		Fields:  fields,
-		Why:     fmt.Sprintf("the emulator takes dumps of up to %d bytes (Options.MaxDump, --max-dump)", limit),
+		Why:     fmt.Sprintf("the emulator takes dumps of up to %d bytes (%s)", limit, p.opts.OptionName("MaxDump")),
 	}
 }
 

@@ -32,6 +32,8 @@ type Options struct {
 
 	MaxDump     int64 // bytes that a dump may have; 0: any number
 	MaxRequests int   // requests that are held; 0: any number
+	// OptionName is what texts call the option that sets MaxDump or MaxRequests; nil: these names.
+	OptionName func(field string) string
 
 	Now     func() time.Time // nil: time.Now
 	Virtual bool             // Now does not run by itself: what it says is kept
@@ -76,6 +78,9 @@ type Platform struct {
 func New(opts Options) (*Platform, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.OptionName == nil {
+		opts.OptionName = func(field string) string { return field }
 	}
 	if opts.MaxDump == 0 {
 		opts.MaxDump = math.MaxInt64

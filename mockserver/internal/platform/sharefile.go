@@ -72,8 +72,8 @@ func (f *sharedFile) Truncate(size int64) error {
 // knows.
 func (p *Platform) fits(size int64) error {
 	if size > p.opts.MaxDump {
-		return fmt.Errorf("platform: a dump may have up to %d bytes (Options.MaxDump, "+
-			"--max-dump): %w", p.opts.MaxDump, syscall.EFBIG)
+		return fmt.Errorf("platform: a dump may have up to %d bytes (%s): %w", p.opts.MaxDump,
+			p.opts.OptionName("MaxDump"), syscall.EFBIG)
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func completeLength(contentRange string) int64 {
 
 // receive stores the call's body. A body that ends early leaves nothing behind (row 4.5).
 func (a *API) receive(c *api.Call) (*platform.Upload, error) {
-	tooLarge := platform.Failures{platform.TooLarge(a.MaxDump, c.R.ContentLength)}
+	tooLarge := platform.Failures{a.Platform.TooLarge(c.R.ContentLength)}
 	if part := c.R.Header.Get("Content-Range"); part != "" {
 		c.Discard()
 		c.Event.Received = c.BodyRead()
