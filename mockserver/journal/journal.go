@@ -1,5 +1,5 @@
 // Package journal holds the events that say what happened in the emulator: every HTTP exchange, every event
-// of an SFTP session, every change of a request's state, in one order.
+// of an SFTP or rsync session, every change of a request's state, in one order.
 //
 // A journal holds sizes and checksums, never bodies, and keys only shortened, so that it can be handed around.
 // The JSON of an Event is what the control API answers, and a line of the file that
@@ -9,7 +9,8 @@ package journal
 import "time"
 
 // The values of Event.On that no scenario has a name for. The others are those of a scenario's faults and
-// expectations: the names of the methods, such as "create" and "status", "download", "sftp.put" and "sftp.get".
+// expectations: the names of the methods, such as "create" and "status", "download", "sftp.put" and "sftp.get",
+// "rsync.upload" and "rsync.download".
 const (
 	OnPage    = "page"    // the page of a request, for people
 	OnUnknown = "unknown" // a call to a path at which nothing is
@@ -21,7 +22,7 @@ const (
 type Event struct {
 	Seq      uint64    `json:"seq"`                // from 1, without gaps until the journal is cleared
 	At       time.Time `json:"at"`                 // by the emulator's clock; when a change of state logically happened
-	On       string    `json:"on"`                 // a method, "download", "page", "sftp.…" or "state"
+	On       string    `json:"on"`                 // a method, "download", "page", "sftp.…", "rsync.…" or "state"
 	Request  int64     `json:"request,omitempty"`  // the id of the request
 	Contract string    `json:"contract,omitempty"` // that the request was made for, or is to be made for
 	Scenario string    `json:"scenario,omitempty"` // the name of the scenario that drives it
@@ -41,7 +42,7 @@ type Event struct {
 	RetryAfter time.Duration     `json:"retry_after_ns,omitempty"` // what the answer's header said
 	Duration   time.Duration     `json:"duration_ns,omitempty"`    // by the real clock; 0 with another one
 
-	// An SFTP event.
+	// An SFTP or rsync event.
 	Session uint64  `json:"session,omitempty"`
 	User    string  `json:"user,omitempty"`       // the login name
 	Client  string  `json:"client,omitempty"`     // the SSH version that the client announced
@@ -54,6 +55,10 @@ type Event struct {
 	Offset  int64   `json:"offset,omitempty"`     // in the file, of the operation or the fault
 	Written []Range `json:"written,omitempty"`    // what was written to the file, in ascending order
 	Read    []Range `json:"read,omitempty"`       // what was read of it
+
+	// A session of rsync, as it ended. Received and Sent are the bytes of file data that went over the wire, and Size is
+	// that of all its files.
+	Rsync *Rsync `json:"rsync,omitempty"`
 
 	// A change of state.
 	From string `json:"from,omitempty"`
@@ -79,6 +84,31 @@ type Fired struct {
 type Range struct {
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
+}
+
+// NoExit is the Exit of a session of rsync whose connection ended before an exit status could be sent.
+const NoExit = -1
+
+// MaxFiles is how many files an Rsync names.
+const MaxFiles = 100
+
+// Rsync says what one session of rsync did.
+type Rsync struct {
+	Command string `json:"command"`           // what the client asked for, cut if it is long
+	Exit    int    `json:"exit"`              // the exit status that was sent; NoExit: none was
+	Count   int    `json:"count"`             // how many files arrived, or left, or were there already
+	Skipped int    `json:"skipped,omitempty"` // how many of them were there already
+	Saved   int64  `json:"saved,omitempty"`   // bytes of the files that did not have to be sent: see File.Sent
+	Files   []File `json:"files,omitempty"`   // the files, in their order; no more than MaxFiles
+}
+
+// File is a file that a session of rsync has moved, or found in its place.
+type File struct {
+	Name     string `json:"name"`               // its path under /data
+	Size     int64  `json:"size"`               // its bytes
+	Sent     int64  `json:"sent"`               // how many of them were sent; the others were there, or found by differences
+	Skipped  bool   `json:"skipped,omitempty"`  // it was there, with the same size and time, and was not touched
+	Checksum string `json:"checksum,omitempty"` // "crc32c:…", of a file that is part of an uploaded dump
 }
 
 // Filter selects events. An event passes if it agrees with every field that is not zero; the zero Filter lets

@@ -44,6 +44,7 @@ func setNumbers(e *journal.Event, n [11]int64) {
 const (
 	lists = 1 << (11 + 18 + iota)
 	fired
+	rsync
 )
 
 // encode appends e to b, with params in place of its Params.
@@ -74,6 +75,10 @@ func encode(b []byte, e *journal.Event, params []Param) encoded {
 		present |= fired
 		b = appendNumber(appendNumber(appendNumber(b, f.At), f.Received), f.Sent)
 	}
+	if r := e.Rsync; r != nil {
+		present |= rsync
+		b = appendRsync(b, r)
+	}
 	binary.LittleEndian.PutUint32(b[set:], present)
 	return b
 }
@@ -94,6 +99,22 @@ func appendRanges(b []byte, ranges []journal.Range) []byte {
 	b = appendNumber(b, int64(len(ranges)))
 	for _, r := range ranges {
 		b = appendNumber(appendNumber(b, r.From), r.To)
+	}
+	return b
+}
+
+func appendRsync(b []byte, r *journal.Rsync) []byte {
+	b = appendText(b, r.Command)
+	for _, n := range []int64{int64(r.Exit), int64(r.Count), int64(r.Skipped), r.Saved, int64(len(r.Files))} {
+		b = appendNumber(b, n)
+	}
+	for _, f := range r.Files {
+		skipped := int64(0)
+		if f.Skipped {
+			skipped = 1
+		}
+		b = appendNumber(appendNumber(appendNumber(appendText(b, f.Name), f.Size), f.Sent), skipped)
+		b = appendText(b, f.Checksum)
 	}
 	return b
 }
@@ -135,6 +156,9 @@ func (p encoded) event(seq uint64) journal.Event {
 	if all&fired != 0 {
 		e.Fired = &journal.Fired{At: u.number(), Received: u.number(), Sent: u.number()}
 	}
+	if all&rsync != 0 {
+		e.Rsync = u.rsync()
+	}
 	return e
 }
 
@@ -150,6 +174,18 @@ func (u *decoder) lists(e *journal.Event) {
 		e.Failures = append(e.Failures, u.text())
 	}
 	e.Written, e.Read = u.ranges(), u.ranges()
+}
+
+func (u *decoder) rsync() *journal.Rsync {
+	r := &journal.Rsync{
+		Command: u.text(), Exit: int(u.number()), Count: int(u.number()), Skipped: int(u.number()), Saved: u.number(),
+	}
+	for range u.number() {
+		r.Files = append(r.Files, journal.File{
+			Name: u.text(), Size: u.number(), Sent: u.number(), Skipped: u.number() != 0, Checksum: u.text(),
+		})
+	}
+	return r
 }
 
 // decoder reads what encode wrote; it does not check for anything else.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -80,6 +81,14 @@ func (j *Log) redact(e *journal.Event, params []Param) {
 		&e.Contract, &e.Method, &e.Path, &e.Agent, &e.User, &e.Client, &e.Op, &e.Why,
 	} {
 		*text = j.hide(*text)
+	}
+	if e.Rsync != nil {
+		r := *e.Rsync // what the caller has may be shared
+		r.Command, r.Files = j.hide(r.Command), slices.Clone(r.Files)
+		for i := range r.Files {
+			r.Files[i].Name = j.hide(r.Files[i].Name)
+		}
+		e.Rsync = &r
 	}
 	for i := range params {
 		params[i] = Param{j.hide(params[i].Name), j.hide(params[i].Value)}

@@ -97,6 +97,12 @@ func TestJournal_everyField(t *testing.T) {
 				*value = slices.Repeat([]journal.Range{{From: 1, To: int64(i)}}, n)
 			case **journal.Fired:
 				*value = &journal.Fired{At: int64(n), Received: -int64(n), Sent: int64(n) << 40}
+			case **journal.Rsync:
+				file := journal.File{Name: what, Size: int64(n), Sent: -int64(n), Skipped: n == 1, Checksum: "c"}
+				*value = &journal.Rsync{
+					Command: what, Exit: -n, Count: n, Skipped: 2 * n, Saved: int64(n) << 40,
+					Files: slices.Repeat([]journal.File{file}, n),
+				}
 			case *map[string]string: // comes beside the event
 			default:
 				t.Fatalf("what is a %T?", value)
@@ -317,5 +323,23 @@ func TestJournal_concurrently(t *testing.T) {
 	wg.Wait()
 	if j.Last() != 800 {
 		t.Errorf("last %d", j.Last())
+	}
+}
+
+// What came from a client is hidden in a session of rsync, too, and what the caller holds stays as it is.
+func TestJournal_hidesInRsync(t *testing.T) {
+	t.Parallel()
+	j := eventlog.New(1, nil, func(text string) string { return strings.ReplaceAll(text, "secret", "…") })
+	files := []journal.File{{Name: "a-secret.dat", Size: 3}}
+	given := &journal.Rsync{Command: "rsync --server secret", Count: 1, Files: files}
+	j.Add(&journal.Event{On: "rsync.upload", Rsync: given})
+	want := &journal.Rsync{
+		Command: "rsync --server …", Count: 1, Files: []journal.File{{Name: "a-….dat", Size: 3}},
+	}
+	if d := cmp.Diff(want, j.Events(journal.Filter{})[0].Rsync); d != "" {
+		t.Errorf("the event (-want +got):\n%s", d)
+	}
+	if given.Command != "rsync --server secret" || files[0].Name != "a-secret.dat" {
+		t.Errorf("the caller's own was changed: %+v, %+v", given, files)
 	}
 }
