@@ -20,16 +20,16 @@ type login struct {
 }
 
 // login returns what serves the sessions of user.
-func (s *Server) login(_ sshhost.Peer, user string, key gossh.PublicKey) (sshhost.Handler, error) {
+func (s *Server) login(_ sshhost.Peer, user string, key gossh.PublicKey) (sshhost.Grant, error) {
 	share, err := s.opts.Shares.Share(user, key)
 	if err == nil && share == nil {
 		err = ErrDenied
 	}
 	if err != nil {
-		return nil, err
+		return sshhost.Grant{}, err
 	}
 	l := &login{server: s, share: share}
-	return func(ssh *sshhost.Session) uint32 { return newSession(l, ssh).serve() }, nil
+	return sshhost.Grant{Serve: func(ssh *sshhost.Session) uint32 { return newSession(l, ssh).serve() }}, nil
 }
 
 // session is one SFTP session. The way of a request in it: filter, which sees one packet at a time and corrects what

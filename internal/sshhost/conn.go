@@ -38,8 +38,9 @@ type conn struct {
 	progress  atomic.Int64 // counts what the sessions read and write, for lost
 	start     time.Time
 
-	greeted      []byte    // the version line that peekKex has sent, until the SSH library sends it
-	handshakeEnd time.Time // when the client has to be logged in
+	unwatch      func() bool // ends the wait for the end of the grant
+	greeted      []byte      // the version line that peekKex has sent, until the SSH library sends it
+	handshakeEnd time.Time   // when the client has to be logged in
 
 	events sync.Mutex // held while Observe runs, which keeps the events in order; protects nothing else
 	over   bool       // under events: the last event was reported
@@ -47,6 +48,7 @@ type conn struct {
 	mu       sync.Mutex
 	user     string
 	key      string // fingerprint
+	holder   any    // of the grant
 	client   string
 	sessions int            // that the client has not ended; see lost
 	settled  *sync.Cond     // on mu: sessions is 0
@@ -62,6 +64,7 @@ func newConn(host *Server, raw net.Conn, id uint64) *conn {
 	c := &conn{host: host, id: id, raw: raw, remote: raw.RemoteAddr().String(), start: time.Now()}
 	c.login.conn = c
 	c.settled = sync.NewCond(&c.mu)
+	c.unwatch = func() bool { return true }
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.in = bufio.NewReaderSize(receiver{c}, readBuffer)
 	return c
@@ -90,13 +93,15 @@ func (c *conn) serve() {
 	c.mu.Unlock()
 	c.running.Wait()
 	c.reportEnd()
+	c.unwatch()
 }
 
 // peer is what is known of the client now.
 func (c *conn) peer() Peer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Peer{Conn: c.id, Local: c.raw.LocalAddr(), Remote: c.remote, Client: c.client, User: c.user, Key: c.key}
+	return Peer{Conn: c.id, Local: c.raw.LocalAddr(), Remote: c.remote, Client: c.client, User: c.user, Key: c.key,
+		Holder: c.holder}
 }
 
 func (c *conn) loggedInAs(user string) bool {

@@ -8,8 +8,9 @@
 // # The way of a connection
 //
 // [Server.Serve] accepts it → conn, the stream that the SSH library reads and writes (deadlines, delays, rates) →
-// gliderlabs/ssh does the handshake → [Options.Login] decides who it is and returns the Handler of its sessions →
-// [Options.Accepts] decides what a session may run → the Handler serves a [Session] and returns its exit status.
+// gliderlabs/ssh does the handshake → [Options.Login] decides who it is and returns a [Grant], with the Handler of its
+// sessions → [Options.Accepts] decides what a session may run → the Handler serves a [Session] and returns its exit
+// status.
 //
 // Listeners come and go by themselves, and may differ in host keys and users: HostKeys and Login get the address at
 // which a connection came in. A Server is cheap, so a listener can also have one of its own.

@@ -1,6 +1,7 @@
 package sshhost
 
 import (
+	"context"
 	"errors"
 	"io"
 	"time"
@@ -85,6 +86,18 @@ func (c *conn) sessionEnded() {
 	c.sessions--
 	c.settled.Broadcast()
 	c.mu.Unlock()
+}
+
+// endWhen has the connection dropped when grant is done, because of its cause; nil never is.
+func (c *conn) endWhen(grant context.Context) {
+	if grant == nil {
+		return
+	}
+	c.unwatch = context.AfterFunc(grant, func() {
+		if c.cause() == nil {
+			c.drop(context.Cause(grant))
+		}
+	})
 }
 
 // drop ends the connection from our side, at once and without a goodbye. Only the first cause counts. What was sent

@@ -32,8 +32,8 @@ func TestSession_endConn(t *testing.T) {
 			fired := make(chan struct{}, 10)
 			broken := make(chan error, 1)
 			h = start(t, func(o *sshhost.Options) {
-				o.Login = func(sshhost.Peer, string, gossh.PublicKey) (sshhost.Handler, error) {
-					return func(s *sshhost.Session) uint32 {
+				o.Login = func(sshhost.Peer, string, gossh.PublicKey) (sshhost.Grant, error) {
+					return sshhost.Grant{Serve: func(s *sshhost.Session) uint32 {
 						io.WriteString(s, answer)
 						fault := test.fault
 						disconnects := fault.Fired != nil
@@ -46,7 +46,7 @@ func TestSession_endConn(t *testing.T) {
 						s.EndConn(&fault)
 						broken <- s.Broken()
 						return 0
-					}, nil
+					}}, nil
 				}
 			})
 			s, err := h.dial().NewSession()

@@ -10,6 +10,7 @@ type Peer struct {
 	Client string   // its version line, once known
 	User   string   // who is logged in, or tries to
 	Key    string   // SHA256 fingerprint of the key that logged in, or is tried
+	Holder any      // of the Grant, from the login on
 }
 
 // EventKind says what happened.

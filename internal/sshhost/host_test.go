@@ -76,11 +76,11 @@ func start(tb testing.TB, change ...func(*sshhost.Options)) *host {
 		Name:     "temporary echo server",
 		Serves:   "echo",
 		HostKeys: func(sshhost.Peer) []gossh.Signer { return []gossh.Signer{h.shown} },
-		Login: func(_ sshhost.Peer, name string, key gossh.PublicKey) (sshhost.Handler, error) {
+		Login: func(_ sshhost.Peer, name string, key gossh.PublicKey) (sshhost.Grant, error) {
 			if name != user || string(key.Marshal()) != string(h.key.PublicKey().Marshal()) {
-				return nil, errors.New("unknown user or key")
+				return sshhost.Grant{}, errors.New("unknown user or key")
 			}
-			return serveCommand, nil
+			return sshhost.Grant{Serve: serveCommand}, nil
 		},
 		Accepts: func(r sshhost.Request) bool {
 			return r.Kind == sshhost.Exec && strings.HasPrefix(r.Command, "echo ")

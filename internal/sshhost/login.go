@@ -84,14 +84,14 @@ func (c *conn) handshakeFailed(_ net.Conn, err error) {
 
 // login is what happens on the way to the login. Only the goroutine of the handshake uses it, and what follows after.
 type login struct {
-	conn    *conn
-	handler Handler            // of the user who is logged in
-	meta    gossh.ConnMetadata // its User is that of the present attempt; the library's context keeps the first one
-	reason  string             // why the last key was refused
-	final   error              // a login that was refused once stays refused, also for another key of the same user
-	tried   bool               // something other than "none" was tried, or the login is complete
-	user    string             // of the last attempt
-	seen    map[string]bool    // users and fingerprints that were reported as offered
+	conn   *conn
+	grant  Grant              // of the user who is logged in
+	meta   gossh.ConnMetadata // its User is that of the present attempt; the library's context keeps the first one
+	reason string             // why the last key was refused
+	final  error              // a login that was refused once stays refused, also for another key of the same user
+	tried  bool               // something other than "none" was tried, or the login is complete
+	user   string             // of the last attempt
+	seen   map[string]bool    // users and fingerprints that were reported as offered
 
 	otherKeys *Fault // showed the client other host keys than the server's; nil if it has seen those
 }
@@ -126,13 +126,13 @@ func (l *login) offered(key gossh.PublicKey) error {
 // who the client is.
 func (l *login) proved(user string, key gossh.PublicKey) error {
 	c := l.conn
-	handler, err := c.host.opts.Login(c.peer(), user, key)
+	grant, err := c.host.opts.Login(c.peer(), user, key)
 	if l.final != nil {
 		err = l.final
 	}
 	if err == nil {
-		c.identify(user, gossh.FingerprintSHA256(key))
-		l.handler = handler
+		c.identify(user, gossh.FingerprintSHA256(key), grant.Holder)
+		l.grant = grant
 		if fault := c.host.opts.Fault(OnLogin, c.peer()); fault != nil {
 			if err = c.apply(fault, OnLogin); err != nil {
 				err = fmt.Errorf("ordered by the fault %q: %w", fault.Name, err)
@@ -142,18 +142,19 @@ func (l *login) proved(user string, key gossh.PublicKey) error {
 	}
 	if err != nil {
 		l.reason = err.Error()
-		c.identify("", "")
-		l.handler = nil
+		c.identify("", "", nil)
+		l.grant = Grant{}
 		return err
 	}
 	c.welcome()
+	c.endWhen(grant.Until)
 	return nil
 }
 
 // identify sets who is logged in.
-func (c *conn) identify(user, key string) {
+func (c *conn) identify(user, key string, holder any) {
 	c.mu.Lock()
-	c.user, c.key = user, key
+	c.user, c.key, c.holder = user, key, holder
 	c.mu.Unlock()
 }
 

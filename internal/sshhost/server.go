@@ -20,10 +20,10 @@ type Options struct {
 	// HostKeys returns the keys that a connection is shown, as [PrepareHostKeys] returns them.
 	HostKeys func(Peer) []gossh.Signer
 
-	// Login returns what serves the sessions of user, who logs in with key, or an error, which refuses. The client never
+	// Login returns what user gets, who logs in with key, or an error, which refuses. The client never
 	// sees the error, the events do. Login is also called for keys that are only offered, and again when the login is
 	// complete, so it must have no side effects. It is called concurrently.
-	Login func(p Peer, user string, key gossh.PublicKey) (Handler, error)
+	Login func(p Peer, user string, key gossh.PublicKey) (Grant, error)
 
 	// Accepts reports whether a session may run this subsystem or command. If not, a subsystem is refused, and a command
 	// ends at once with a line on stderr, which clients print, and exit status 1.

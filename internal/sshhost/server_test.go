@@ -29,9 +29,9 @@ func TestListeners(t *testing.T) {
 			return first(p)
 		}
 		login := o.Login
-		o.Login = func(p sshhost.Peer, name string, key gossh.PublicKey) (sshhost.Handler, error) {
+		o.Login = func(p sshhost.Peer, name string, key gossh.PublicKey) (sshhost.Grant, error) {
 			if isSecond(p) != (name == "user_2") {
-				return nil, errors.New("another listener's user")
+				return sshhost.Grant{}, errors.New("another listener's user")
 			}
 			return login(p, user, key)
 		}

@@ -30,6 +30,18 @@ type Request struct {
 // Handler serves a session and returns its exit status. When it returns, the session ends.
 type Handler func(*Session) (status uint32)
 
+// Grant is what a login gets.
+type Grant struct {
+	// Serve serves each session of the connection. Required.
+	Serve Handler
+
+	// Until, if not nil, ends the connection when it is done, because of its cause.
+	Until context.Context
+
+	// Holder stands in [Peer] from the login on.
+	Holder any
+}
+
 // Session is one session of a connection, as its [Handler] sees it: the client's stdin is read from it, and stdout is
 // written to it. One goroutine may read while another one writes; the other methods may be called concurrently.
 type Session struct {
@@ -181,7 +193,7 @@ func (c *conn) serveSession(newChannel gossh.NewChannel) {
 			}
 			s := &Session{Request: r, conn: c, ch: ch}
 			c.sessionBegins()
-			serving.Go(func() { s.run(c.login.handler) })
+			serving.Go(func() { s.run(c.login.grant.Serve) })
 		case "env":
 			req.Reply(false, nil) // clients send their locale unasked
 		case "pty-req", "x11-req", "auth-agent-req@openssh.com":

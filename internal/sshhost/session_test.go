@@ -198,13 +198,13 @@ func TestSession_end(t *testing.T) {
 			}
 			ended := make(chan end, 1)
 			h := start(t, func(o *sshhost.Options) {
-				o.Login = func(sshhost.Peer, string, gossh.PublicKey) (sshhost.Handler, error) {
-					return func(s *sshhost.Session) uint32 {
+				o.Login = func(sshhost.Peer, string, gossh.PublicKey) (sshhost.Grant, error) {
+					return sshhost.Grant{Serve: func(s *sshhost.Session) uint32 {
 						s.Write([]byte("go"))
 						data, _ := io.ReadAll(s)
 						ended <- end{string(data), s.EndedInOrder(), s.Broken()}
 						return 0
-					}, nil
+					}}, nil
 				}
 			})
 			c, ch, tcp := h.exec("echo 0")
@@ -236,12 +236,12 @@ func TestSession_end(t *testing.T) {
 func TestSession_outputIsLost(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(o *sshhost.Options) {
-		o.Login = func(sshhost.Peer, string, gossh.PublicKey) (sshhost.Handler, error) {
-			return func(s *sshhost.Session) uint32 {
+		o.Login = func(sshhost.Peer, string, gossh.PublicKey) (sshhost.Grant, error) {
+			return sshhost.Grant{Serve: func(s *sshhost.Session) uint32 {
 				io.Copy(io.Discard, s)
 				io.Copy(s, endless{})
 				return 0
-			}, nil
+			}}, nil
 		}
 	})
 	_, ch, tcp := h.exec("echo 0")
@@ -261,12 +261,12 @@ func TestSession_leavesInOrder(t *testing.T) {
 	t.Parallel()
 	answer := bytes.Repeat([]byte("answer "), 10_000)
 	h := start(t, func(o *sshhost.Options) {
-		o.Login = func(sshhost.Peer, string, gossh.PublicKey) (sshhost.Handler, error) {
-			return func(s *sshhost.Session) uint32 {
+		o.Login = func(sshhost.Peer, string, gossh.PublicKey) (sshhost.Grant, error) {
+			return sshhost.Grant{Serve: func(s *sshhost.Session) uint32 {
 				s.Write(answer)
 				fmt.Fprintf(s.Stderr(), "no more")
 				return 12
-			}, nil
+			}}, nil
 		}
 	})
 	c := h.dial()
@@ -297,14 +297,14 @@ func TestLimits(t *testing.T) {
 	t.Parallel()
 	const stall = 200 * time.Millisecond
 	h := start(t, func(o *sshhost.Options) {
-		o.Login = func(sshhost.Peer, string, gossh.PublicKey) (sshhost.Handler, error) {
-			return func(s *sshhost.Session) uint32 {
+		o.Login = func(sshhost.Peer, string, gossh.PublicKey) (sshhost.Grant, error) {
+			return sshhost.Grant{Serve: func(s *sshhost.Session) uint32 {
 				s.Stall(stall)
 				s.Limit(nil, 1<<20)
 				io.Copy(s, s)
 				s.Limit(nil, 0)
 				return 0
-			}, nil
+			}}, nil
 		}
 	})
 	s, err := h.dial().NewSession()
