@@ -63,7 +63,7 @@ var doors = []door{
 		"the machine decides by what it is given: no file, no network, no goroutines, no chance"},
 	{"mockserver/internal/platform", []string{"ours"}, []string{"mockserver/scenario", "fixtures",
 		"internal/spelling", "internal/bytesize", "mockserver/internal/machine", "internal/dump/...", "internal/safefile",
-		"mockserver/internal/datadir", "mockserver/internal/boltfile"},
+		"mockserver/internal/datadir", "mockserver/internal/boltfile", "mockserver/internal/sshkeys"},
 		"requests, states and dumps are all that the platform is"},
 	{"mockserver/internal/platform", []string{"net", "net/http", "github.com/gorilla/mux",
 		"golang.org/x/crypto/ssh", "github.com/gliderlabs/ssh", "github.com/pkg/sftp"}, nil,

@@ -27,6 +27,7 @@ const (
 	MarkFile   = "UPGRADEMOCK-DATA"
 	Database   = "requests.db"
 	Dumps      = "dumps"
+	Trees      = "trees"
 	LostFound  = "lost+found" // of a file system of its own, too
 	HostKey    = "ssh_host_ecdsa_key"
 	KnownHosts = "known_hosts"

@@ -16,7 +16,7 @@ func ExamplePoll() {
 		{State: "done"},
 	}}
 	now := time.Date(2015, 9, 9, 7, 0, 0, 0, time.UTC)
-	p, _ := machine.Begin(s, now)
+	p, _ := machine.Begin(s, "draft", now)
 	for range 3 {
 		var changes []machine.Change
 		p, changes = machine.Poll(s, p, now)

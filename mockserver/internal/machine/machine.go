@@ -38,11 +38,11 @@ type Change struct {
 	Set map[string]any
 }
 
-// Begin returns the position after `process` was called at the given instant, and the change out of draft.
-func Begin(s *scenario.Scenario, at time.Time) (Position, Change) {
+// Begin returns the position after `process` was called at the given instant, and the change out of the state from.
+func Begin(s *scenario.Scenario, from string, at time.Time) (Position, Change) {
 	at = instant(at)
 	first := steps(s)[0]
-	return Position{Since: at}, Change{From: "draft", To: first.State, At: at, Set: first.Set}
+	return Position{Since: at}, Change{From: from, To: first.State, At: at, Set: first.Set}
 }
 
 // At returns the position at now when nothing but time has passed since p, and the changes on the way, oldest

@@ -28,7 +28,7 @@ func begin(tb testing.TB, s *scenario.Scenario) *run {
 	tb.Helper()
 	r := &run{tb: tb, s: s}
 	var first machine.Change
-	r.pos, first = machine.Begin(s, epoch)
+	r.pos, first = machine.Begin(s, "draft", epoch)
 	r.note([]machine.Change{first})
 	return r
 }
@@ -176,7 +176,7 @@ func TestAt_clockBehindPositionChangesNothing(t *testing.T) {
 func TestAt_unchangedPositionIsEqual(t *testing.T) {
 	t.Parallel()
 	s := steps(lasts("a", time.Second), scenario.Step{State: "b"})
-	p, _ := machine.Begin(s, time.Now()) // a monotonic reading and a local zone must not get in
+	p, _ := machine.Begin(s, "draft", time.Now()) // a monotonic reading and a local zone must not get in
 	p, _ = machine.Poll(s, p, p.Since.Add(time.Minute))
 	again, changes := machine.Poll(s, p, p.Since.Add(time.Hour))
 	if again != p || changes != nil {
@@ -219,7 +219,7 @@ func TestSet_laterStepsWin(t *testing.T) {
 			t.Errorf("step %d (-want +got):\n%s", step, diff)
 		}
 	}
-	p, first := machine.Begin(s, epoch)
+	p, first := machine.Begin(s, "draft", epoch)
 	if diff := cmp.Diff(s.Steps[0].Set, first.Set); diff != "" {
 		t.Errorf("the first change sets (-want +got):\n%s", diff)
 	}

@@ -102,7 +102,7 @@ func TestPick_countsOfAnotherScript(t *testing.T) {
 
 func TestPick_costsNothingWithoutFaults(t *testing.T) {
 	s := &scenario.Scenario{Faults: []scenario.Fault{{On: "create", Reset: true}}}
-	p, _ := machine.Begin(s, epoch)
+	p, _ := machine.Begin(s, "draft", epoch)
 	if n := testing.AllocsPerRun(100, func() {
 		machine.Pick(s, "status", nil)
 		machine.Poll(s, p, epoch)

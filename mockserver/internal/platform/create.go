@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"fmt"
 	"net/mail"
 	"path"
@@ -18,12 +19,15 @@ var aims = []string{"test", "production"}
 // value are not looked at when it is judged or compared (section 2, EMAIL:INVALID).
 type CreateParams struct {
 	Contract, Email, Target, Aim, Filename, Timezone string
+
+	API string // APIDatabase (also "") or APIScript; only the latter's have no Email, Filename and Timezone
 }
 
 func (c CreateParams) trimmed() CreateParams {
 	return CreateParams{
 		Contract: strings.TrimSpace(c.Contract), Email: strings.TrimSpace(c.Email), Target: strings.TrimSpace(c.Target),
 		Aim: strings.TrimSpace(c.Aim), Filename: strings.TrimSpace(c.Filename), Timezone: strings.TrimSpace(c.Timezone),
+		API: c.API,
 	}
 }
 
@@ -32,7 +36,7 @@ func (c CreateParams) Map() map[string]string {
 	c = c.trimmed()
 	return map[string]string{
 		"contract": c.Contract, "email": c.Email, "target": c.Target, "aim": c.Aim, "filename": c.Filename,
-		"timezone": c.Timezone,
+		"timezone": c.Timezone, "api": cmp.Or(c.API, APIDatabase),
 	}
 }
 
@@ -43,24 +47,27 @@ func (p *Platform) Create(params CreateParams) (Snapshot, Failures) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r, fails := p.createLocked(params, func(*record) {})
+	r, fails := p.createLocked(params, keyBytes, func(*record) {})
 	if fails != nil {
 		return Snapshot{}, fails
 	}
 	return r.snapshotLocked(), nil
 }
 
-func (p *Platform) createLocked(params CreateParams, more func(*record)) (*Request, Failures) {
+func (p *Platform) createLocked(params CreateParams, keyBytes int, more func(*record)) (*Request, Failures) {
 	if len(p.requests) >= p.opts.MaxRequests {
 		why := fmt.Errorf("the emulator holds %d requests and takes no more (%s); POST /_mock/reset forgets them",
 			len(p.requests), p.opts.OptionName("MaxRequests"))
 		return nil, Failures{ServerError("There are too many requests", why)}
 	}
-	key, err := p.newKey(p.lastID + 1)
+	key, err := p.newKey(p.lastID+1, keyBytes)
 	if err != nil {
 		return nil, Failures{ServerError("The request can not be created now", err)}
 	}
 	script := p.opts.Script(params)
+	if params.API == APIScript {
+		script = p.scriptLocked(script)
+	}
 	rec := record{
 		origin: origin{
 			ID: p.lastID + 1, Key: key, Contract: params.Contract, Email: params.Email, Target: params.Target,

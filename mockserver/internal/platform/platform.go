@@ -8,6 +8,7 @@ package platform
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,9 +24,13 @@ import (
 
 // Options of a Platform. Dir and Script are required.
 type Options struct {
-	Dir       *datadir.Dir  // the caller's: it closes it after the platform
-	Keep      bool          // keep requests in Dir, and take up those that are there
-	Targets   []string      // valid targets, in the order they are reported (row 3.2)
+	Dir     *datadir.Dir // the caller's: it closes it after the platform
+	Keep    bool         // keep requests in Dir, and take up those that are there
+	Targets []string     // valid targets, in the order they are reported (row 3.2)
+
+	// ScriptTargets are the valid targets of the script API; nil: any that could be a version of Odoo (row S2.16).
+	ScriptTargets []string
+
 	Filestore bool          // the upgraded archive has a filestore, unless a script says otherwise (row 7 filestore)
 	Contracts []string      // globs of the known contracts; none: all but M123456-abcxyz (row 3.7)
 	AccessTTL time.Duration // how long an SFTP access lasts (row 5.18)
@@ -46,6 +51,9 @@ type Options struct {
 	Changed func(Change)
 	// AccessEnded is called when a request's SFTP access has ended; the same rules.
 	AccessEnded func(id int64)
+	// TransferEnded is called when a request of the script API has left the state in which what it has under way with
+	// rsync was allowed, and when it is wiped or forgotten; the same rules.
+	TransferEnded func(id int64)
 }
 
 // Change is one change of a request's state.
@@ -61,14 +69,21 @@ type Platform struct {
 	opts  Options
 	store *store // nil unless Keep
 	dumps *dumps
+	trees *trees
 
 	mu       sync.Mutex
 	requests map[int64]*Request
+	tokens   map[[sha256.Size]byte]*Request // those of the script API, by the hash of their token
 	lastID   int64
-	spare    []Request       // for the next requests
-	trash    []int64         // files to be removed once the lock is free
-	belongs  map[int64]bool  // what load has found, until Begin
-	damaged  map[int64]error // requests whose files are not what they were
+	spare    []Request             // for the next requests
+	trash    []int64               // files to be removed once the lock is free
+	gone     []int64               // requests whose directories are to be removed then
+	belongs  map[int64]bool        // what load has found, until Begin
+	uploads  map[int64]*TreeUpload // requests' sessions of rsync that write
+	damaged  map[int64]error       // requests whose files are not what they were
+
+	// stepped is a script without steps of its own, and what requests of the script API follow in its place.
+	stepped struct{ from, to *scenario.Scenario }
 
 	// hostKeyFaults are the requests whose script changes the SSH host key, which is shown before a login names one.
 	hostKeyFaults map[int64]bool
@@ -94,8 +109,13 @@ func New(opts Options) (*Platform, error) {
 	if opts.AccessEnded == nil {
 		opts.AccessEnded = func(int64) {}
 	}
+	if opts.TransferEnded == nil {
+		opts.TransferEnded = func(int64) {}
+	}
 	p := &Platform{
 		opts: opts, requests: make(map[int64]*Request), lastID: firstID - 1,
+		tokens: make(map[[sha256.Size]byte]*Request), uploads: make(map[int64]*TreeUpload),
+		trees:   &trees{opts.Dir},
 		damaged: make(map[int64]error), hostKeyFaults: make(map[int64]bool),
 	}
 	var err error
@@ -208,6 +228,11 @@ func (p *Platform) Reset(mine func(id int64, contract string) bool) error {
 		r := p.requests[id]
 		r.forgotten = true
 		delete(p.requests, id)
+		if r.rec.ScriptAPI != nil {
+			delete(p.tokens, sha256.Sum256([]byte(r.rec.Key)))
+			p.opts.TransferEnded(id)
+			p.gone = append(p.gone, id)
+		}
 		delete(p.hostKeyFaults, id)
 		delete(p.damaged, id)
 		if r.rec.Access != nil {
@@ -244,10 +269,13 @@ func (p *Platform) removeLocked(r *Request, seq int64) {
 // without: a file system may take long over a large file. What a kill leaves behind, the next process sets aside.
 func (p *Platform) sweep() {
 	p.mu.Lock()
-	trash := p.trash
-	p.trash = nil
+	trash, gone := p.trash, p.gone
+	p.trash, p.gone = nil, nil
 	p.mu.Unlock()
 	for _, seq := range trash {
 		p.dumps.remove(seq)
+	}
+	for _, id := range gone {
+		_ = p.trees.remove(id)
 	}
 }

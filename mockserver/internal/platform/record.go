@@ -30,7 +30,17 @@ type origin struct {
 	OneCall    bool   `json:"one_call,omitempty"`
 	PostgreSQL string `json:"postgresql,omitempty"` // what the caller of upgrade said
 
+	ScriptAPI *scriptOrigin `json:"script_api,omitempty"` // nil: the request is one of the database API
+
 	Script *scenario.Scenario `json:"script"` // shared by all requests it is for
+}
+
+// scriptOrigin is what a request of the script API was made with, beside what all requests have.
+type scriptOrigin struct {
+	Actuator   string   `json:"actuator,omitempty"`
+	APIVersion string   `json:"api_version,omitempty"`
+	SSHKey     string   `json:"ssh_key"` // in SSH wire form (RFC 4253 section 6.6), base64
+	EnvVars    []string `json:"env_vars,omitempty"`
 }
 
 // work is what has become of a request.
@@ -46,6 +56,11 @@ type work struct {
 	Faults   machine.Counts   `json:"faults,omitempty"`
 
 	Access *access `json:"access,omitempty"`
+
+	// Of the script API alone.
+	Tree    *tree     `json:"tree,omitempty"`    // nil: no session of rsync has written anything
+	Reached []reached `json:"reached,omitempty"` // the states since new, oldest first
+	Wiped   bool      `json:"wiped,omitempty"`
 }
 
 // initialWork is the work of all new requests: requests are held by the hundred thousand, and most of them wait.

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
@@ -57,6 +58,9 @@ func (p *Platform) Find(ref Ref) (*Request, Failures) {
 	var r *Request
 	if err == nil && '1' <= ref.ID[0] && ref.ID[0] <= '9' { // 010534 and +10534 are no ids
 		r, _ = p.Get(id)
+	}
+	if r != nil && r.rec.ScriptAPI != nil { // which has a token, and is found by that
+		r = nil
 	}
 	if r != nil {
 		key = r.rec.Key
@@ -135,7 +139,9 @@ func (p *Platform) newRequestLocked(rec record) *Request {
 func (p *Platform) addLocked(r *Request) {
 	p.requests[r.rec.ID] = r
 	p.lastID = max(p.lastID, r.rec.ID)
-	if changesHostKey(r.rec.Script) {
+	if r.rec.ScriptAPI != nil {
+		p.tokens[sha256.Sum256([]byte(r.rec.Key))] = r
+	} else if changesHostKey(r.rec.Script) {
 		p.hostKeyFaults[r.rec.ID] = true
 	}
 }
@@ -154,7 +160,7 @@ func internStrings(texts ...*string) {
 }
 
 // newKey makes the key of the request with that id.
-func (p *Platform) newKey(id int64) (string, error) {
+func (p *Platform) newKey(id int64, size int) (string, error) {
 	random := io.Reader(rand.Reader)
 	if p.opts.Seed != 0 { // of seed and id alone: a request made after a restart gets no key that another has
 		var seed [32]byte
@@ -162,9 +168,13 @@ func (p *Platform) newKey(id int64) (string, error) {
 		binary.LittleEndian.PutUint64(seed[8:], uint64(id))
 		random = mathrand.NewChaCha8(seed)
 	}
-	b := make([]byte, keyBytes)
+	b := make([]byte, size)
 	if _, err := io.ReadFull(random, b); err != nil {
 		return "", err
+	}
+	if size == tokenBytes {
+		b[0] &= 0x7f // it begins with no "-"
+		return base64.RawURLEncoding.EncodeToString(b), nil
 	}
 	return base64.URLEncoding.EncodeToString(b), nil
 }

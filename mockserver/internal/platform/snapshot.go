@@ -11,25 +11,35 @@ import (
 
 // Snapshot is a request at one moment: a copy, which nothing changes any more.
 type Snapshot struct {
-	ID                          int64
-	Key                         string
-	Contract                    string
-	Email, Target, Aim          string
-	Filename, Timezone          string // Timezone is "" if there is none
-	State                       string
-	HasDump                     bool
-	DumpSize                    int64
-	DumpChecksum                string
-	Described                   dump.Info
-	CreatedAt                   time.Time
-	ProcessedAt                 *time.Time
-	Elapsed                     time.Duration
-	Filestore                   bool
-	OneCall                     bool
-	PostgreSQL                  string         // "" if unknown
-	Set                         map[string]any // what the script says of single keys, to be written as it is
-	Scenario                    string         // the script's name
-	AccessExpires               *time.Time
+	ID                 int64
+	Key                string
+	Contract           string
+	Email, Target, Aim string
+	Filename, Timezone string // Timezone is "" if there is none
+	State              string
+	HasDump            bool
+	DumpSize           int64
+	DumpChecksum       string
+	Described          dump.Info
+	CreatedAt          time.Time
+	ProcessedAt        *time.Time
+	Elapsed            time.Duration
+	Filestore          bool
+	OneCall            bool
+	PostgreSQL         string         // "" if unknown
+	Set                map[string]any // what the script says of single keys, to be written as it is
+	Scenario           string         // the script's name
+	AccessExpires      *time.Time
+
+	// Of the script API alone.
+	API                  string // APIDatabase or APIScript
+	Actuator, APIVersion string
+	EnvVars              []string
+	Reason               string // why it failed, or the like; "" if nothing is said
+	Archived             bool
+	PGCompatible         bool        // is_pg_version_compatible (row S6.2)
+	Upload               *UploadInfo // nil: nothing came over rsync
+
 	SharedSize, ContiguousBytes int64 // what the SFTP side shows, and how much of it is without a hole
 }
 
@@ -71,6 +81,10 @@ func (r *Request) snapshotLocked() Snapshot {
 	if a := rec.Access; a != nil {
 		s.AccessExpires = &a.Expires
 	}
+	s.API = r.API()
+	if rec.ScriptAPI != nil {
+		r.scriptSnapshotLocked(&s)
+	}
 	if set, ok := s.Set["filestore"].(bool); ok {
 		s.Filestore = set
 	} else {
@@ -110,4 +124,27 @@ func (r *Request) elapsedLocked() time.Duration {
 		until = r.rec.Position.Since
 	}
 	return max(0, until.Sub(*r.rec.ProcessedAt))
+}
+
+// scriptSnapshotLocked adds what is of the script API alone.
+func (r *Request) scriptSnapshotLocked(s *Snapshot) {
+	o := r.rec.ScriptAPI
+	s.Actuator, s.APIVersion, s.EnvVars = o.Actuator, o.APIVersion, o.EnvVars
+	s.Reason, _ = s.Set["reason"].(string)
+	s.Archived, _ = s.Set["archived"].(bool)
+	s.Archived = s.Archived || r.rec.Wiped
+	compatible, said := s.Set["is_pg_version_compatible"].(bool)
+	s.PGCompatible = compatible || !said
+	t := r.rec.Tree
+	if t == nil {
+		return
+	}
+	s.Filename = t.Name
+	s.HasDump = t.List > 0 && !t.Writing
+	if s.HasDump {
+		s.DumpSize, s.DumpChecksum = t.Size, t.Checksum
+	}
+	s.Upload = &UploadInfo{
+		Name: t.Name, Directory: t.Directory, Files: t.Files, Size: t.Size, Incomplete: t.Missing, Sessions: t.Sessions,
+	}
 }

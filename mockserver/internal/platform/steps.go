@@ -14,9 +14,17 @@ func (r *Request) stateLocked() string {
 	case r.rec.Forced != nil:
 		return r.rec.Forced.State
 	case r.rec.ProcessedAt == nil:
-		return StateDraft
+		return r.firstState()
 	}
 	return machine.State(r.rec.Script, r.rec.Position)
+}
+
+// firstState is the state in which a request waits for `process`.
+func (r *Request) firstState() string {
+	if r.rec.ScriptAPI != nil {
+		return StateNew
+	}
+	return StateDraft
 }
 
 // evaluateLocked brings r to the present: steps whose time has passed, an access that has expired.
@@ -37,6 +45,9 @@ func (r *Request) evaluateLocked() {
 }
 
 func (r *Request) reportLocked(changes ...machine.Change) {
+	if r.rec.ScriptAPI != nil && len(changes) > 0 {
+		r.p.opts.TransferEnded(r.rec.ID)
+	}
 	for _, c := range changes {
 		r.p.opts.Changed(Change{ID: r.rec.ID, Contract: r.rec.Contract, From: c.From, To: c.To, At: c.At})
 	}
@@ -67,6 +78,9 @@ func (r *Request) Process() (Snapshot, Failures) {
 	p := r.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if r.rec.ScriptAPI != nil {
+		return r.processScriptLocked()
+	}
 	if fails := r.inStateLocked("process", StateDraft); fails != nil {
 		return Snapshot{}, fails
 	}
@@ -80,8 +94,13 @@ func (r *Request) Process() (Snapshot, Failures) {
 		message := "There is no complete database dump to process; upload one first"
 		return Snapshot{}, Failures{{Reason: ReasonDumpMissing, Message: message, Why: why}}
 	}
-	now := p.opts.Now()
-	pos, change := machine.Begin(r.rec.Script, now)
+	return r.beginLocked()
+}
+
+// beginLocked begins the upgrade, in the first step of the script.
+func (r *Request) beginLocked() (Snapshot, Failures) {
+	now := r.p.opts.Now()
+	pos, change := machine.Begin(r.rec.Script, r.firstState(), now)
 	if err := r.updateLocked(func(w *work) { w.ProcessedAt, w.Position = &now, pos }); err != nil {
 		return Snapshot{}, Failures{ServerError("The request can not be processed now", err)}
 	}

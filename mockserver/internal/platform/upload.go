@@ -119,11 +119,11 @@ func (p *Platform) Upgrade(params CreateParams, postgresql string, u *Upload) (S
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var began machine.Change
-	r, fails := p.createLocked(params, func(rec *record) {
+	r, fails := p.createLocked(params, keyBytes, func(rec *record) {
 		now := p.opts.Now()
 		rec.OneCall, rec.PostgreSQL = true, postgresql
 		rec.work = &work{Original: whole, Described: info, ProcessedAt: &now}
-		rec.Position, began = machine.Begin(rec.Script, now)
+		rec.Position, began = machine.Begin(rec.Script, StateDraft, now)
 	})
 	if fails != nil {
 		p.trash = append(p.trash, whole.Seq)
