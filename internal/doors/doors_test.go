@@ -49,6 +49,8 @@ var doors = []door{
 	{"internal/sshhost", []string{"net/http", "github.com/pkg/sftp"}, nil,
 		"the SSH host knows logins and sessions, not what they are for"},
 	{"sftpserver/...", []string{"net/http", "github.com/gorilla/mux"}, nil, "the SFTP host knows no HTTP"},
+	{"internal/rsync", []string{"ours", "net", "net/http", "golang.org/x/crypto/ssh", "github.com/gliderlabs/ssh"}, nil,
+		"rsync is spoken over any stream, and knows neither SSH nor requests"},
 	{"internal/bytesize", []string{"ours"}, []string{"internal/spelling"}, "a size is a size, whatever has it"},
 	{"internal/spelling", []string{"ours"}, nil, "words are compared, independent of their use"},
 	{"mockserver/scenario", []string{"ours"}, []string{"fixtures", "internal/spelling",
