@@ -1,7 +1,7 @@
 // Package dump looks into the databases that people upload: what they are packed in, which PostgreSQL and which Odoo
 // they come from, and the plain SQL inside, whatever is around it.
 //
-// Everything is told by content, never by a file's name. Known packings are gzip, bzip2, xz, zstd, lz4, zip and tar,
+// Everything is recognized by its content, never by a file's name. Known packings are gzip, bzip2, xz, zstd, lz4, zip and tar,
 // PostgreSQL's custom, tar and directory formats, in each other up to [MaxDepth] deep, and plain SQL at the bottom.
 // Zips and tars are looked through until a dump is found that pg_dump wrote; where there is none, the first text that
 // begins like SQL is taken. Of several dumps the one is taken that is in the fewest archives, then the first; in a zip
@@ -39,7 +39,7 @@ var (
 // MaxDepth is how many packings inside each other are opened.
 const MaxDepth = 8
 
-// Info describes a dump. What could not be told is empty.
+// Info describes a dump. What is not known is empty.
 type Info struct {
 	// Compressions are the packings from the outside in, as the documented sample has it: ["pgdmp_custom", "sql"].
 	// Others by the same pattern (assumed): ["gzip", "sql"], ["zip", "sql"], ["gzip", "pgdmp_tar", "sql"], ["sql"].

@@ -16,7 +16,7 @@ const (
 	moduleTable = "ir_module_module"
 )
 
-// facts is what the SQL of a dump tells of the database.
+// facts is what the SQL of a dump has about the database.
 type facts struct {
 	server  string // version of PostgreSQL
 	version string // of Odoo's module base, or as the manifest has it
@@ -25,7 +25,7 @@ type facts struct {
 
 func (f *facts) complete() bool { return f.server != "" && f.version != "" && f.uuid != "" }
 
-// scanArchive reads the two tables of an archive that tell something.
+// scanArchive reads the two tables of an archive that have facts.
 func (f *facts) scanArchive(a *pgarchive.Archive) {
 	tables := map[string]string{} // name → CREATE TABLE
 	for _, e := range a.Entries {
@@ -114,7 +114,7 @@ func (s *scanner) run(text []byte) {
 	}
 }
 
-// create remembers the columns of a wanted table: without them an INSERT does not tell which value is which.
+// create remembers the columns of a wanted table: without them an INSERT does not show which value is which.
 func (s *scanner) create(t *tokens) {
 	word := t.word()
 	for word == "UNLOGGED" || word == "GLOBAL" || word == "LOCAL" || word == "TEMPORARY" || word == "TEMP" {
@@ -222,7 +222,7 @@ func copyValue(field []byte) string {
 // plausible is what a database.uuid may look like: people set others than UUIDs, but nothing with spaces in it.
 var plausible = regexp.MustCompile(`^[!-~]{1,64}$`)
 
-// row takes what a row of a wanted table tells; the first that does so counts.
+// row takes the facts of a row of a wanted table; the first row that has one counts.
 func (s *scanner) row(table string, order, values []string) {
 	value := func(column string) string {
 		for i, name := range order {
@@ -244,7 +244,7 @@ func (s *scanner) row(table string, order, values []string) {
 	}
 }
 
-// wanted returns a table's name when its rows tell something.
+// wanted returns a table's name if its rows have facts.
 func wanted(table string) string {
 	if table == configTable || table == moduleTable {
 		return table

@@ -49,7 +49,7 @@ func zipped(tb testing.TB, method uint16, members ...member) string {
 }
 
 // inEveryContainer calls each with the members in a tar and in zips, which can be read at random or are a stream
-// inside another packing; the packings are those that Sniff tells before those of what is found.
+// inside another packing; the packings are those that Sniff lists before those of what is found.
 func inEveryContainer(t *testing.T, members []member, each func(t *testing.T, b []byte, packings []string)) {
 	t.Helper()
 	for container, pack := range containers {
@@ -82,7 +82,7 @@ func filter(t *testing.T, input, program string, args ...string) string {
 	return string(out)
 }
 
-// The dump among the members of an archive is told by what it is, whatever it is called and wherever it stands.
+// The dump among the members of an archive is recognized by its content, whatever it is called and wherever it stands.
 func TestSQL_found(t *testing.T) {
 	t.Parallel()
 	custom := string(fixtures.Dump("openchs.cdump"))
@@ -326,9 +326,9 @@ func TestSQL_skippableFrames(t *testing.T) {
 		}
 	}
 	for name, in := range map[string]string{
-		"nothing behind":   skippable(9),
-		"SQL behind":       skippable(4) + theDump,
-		"longer than told": skippable(9)[:12],
+		"nothing behind":     skippable(9),
+		"SQL behind":         skippable(4) + theDump,
+		"longer than stated": skippable(9)[:12],
 	} {
 		if diff := cmp.Diff([]string{}, sniff([]byte(in)).Compressions); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

@@ -24,7 +24,7 @@ type manifest struct {
 // manifests are those of one zip or tar, by their folders.
 type manifests map[string]*manifest
 
-// read keeps the member, if it is a manifest that tells something.
+// read keeps the member, if it is a manifest that has facts.
 func (m manifests) read(folder string, file *member, g *grant) {
 	if len(m) >= manifestCount {
 		return
@@ -73,8 +73,8 @@ func (m manifests) of(folder string) *manifest {
 	return alone
 }
 
-// readManifest takes from a manifest what it tells, each key by itself: one of a wrong type says nothing of the
-// others.
+// readManifest takes the facts from a manifest, each key by itself: one of a wrong type does not speak against
+// the others.
 func readManifest(b []byte) *manifest {
 	// Editors and shells of Windows put a byte order mark before it.
 	b, _, _ = transform.Bytes(unicode.BOMOverride(transform.Nop), b)

@@ -64,7 +64,7 @@ func BuildOdooZip(w io.Writer, o OdooZip) error {
 		entries = append(entries, entry{"filestore/00/padding", io.LimitReader(zeros{}, o.Padding), zip.Store})
 	}
 	for _, f := range entries {
-		// The time is the first that a zip can tell: it has to be the same every time.
+		// The time is the first that a zip can express: it has to be the same every time.
 		to, err := z.CreateHeader(&zip.FileHeader{Name: f.name, Method: f.method, Modified: time.Date(1980, 1, 1, 0,
 			0, 0, 0, time.UTC)})
 		if err == nil {

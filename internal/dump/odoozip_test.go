@@ -30,7 +30,7 @@ func build(t *testing.T, o dump.OdooZip) []byte {
 	return b.Bytes()
 }
 
-// A built backup tells of itself what it was built with.
+// Sniff finds in a built backup what it was built with.
 func TestBuildOdooZip_sniffed(t *testing.T) {
 	t.Parallel()
 	original := fixtures.Dump("openchs.sql")

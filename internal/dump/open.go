@@ -202,7 +202,7 @@ type folderFile struct {
 
 func (f *folderFile) Stat() (fs.FileInfo, error) { return f.info, nil }
 
-// A fileInfo is the name of a regular file, of which nothing else is told.
+// A fileInfo is the name of a regular file, of which nothing else is known.
 type fileInfo string
 
 func (i fileInfo) Name() string     { return string(i) }

@@ -87,7 +87,7 @@ const (
 	pgTOC       = "toc"             // the table of contents of one of these: not a packing
 )
 
-// recognize tells what begins with head: a packing, "sql", or "" for what is not known.
+// recognize returns what begins with head: a packing, "sql", or "" for what is not known.
 func recognize(head []byte) string {
 	if bytes.HasPrefix(head, []byte(pgarchive.Magic)) {
 		if pgarchive.InSeveralFiles(head) {
@@ -110,7 +110,7 @@ func recognize(head []byte) string {
 	return ""
 }
 
-// isTar tells the header of a tar's first member by its checksum; those of before POSIX have no magic.
+// isTar recognizes the header of a tar's first member by its checksum; those of before POSIX have no magic.
 func isTar(head []byte) bool {
 	const at, size = 148, 8
 	if len(head) < 512 || head[0] == 0 {
@@ -122,11 +122,11 @@ func isTar(head []byte) bool {
 			sum += int64(b)
 		}
 	}
-	told, err := strconv.ParseInt(string(bytes.Trim(head[at:at+size], " \x00")), 8, 64)
-	return err == nil && told == sum
+	stated, err := strconv.ParseInt(string(bytes.Trim(head[at:at+size], " \x00")), 8, 64)
+	return err == nil && stated == sum
 }
 
-// sqlRank tells the text that pg_dump or pg_dumpall wrote from other SQL.
+// sqlRank distinguishes the text that pg_dump or pg_dumpall wrote from other SQL.
 func sqlRank(head []byte) int {
 	for _, s := range []string{
 		"PostgreSQL database dump", "PostgreSQL database cluster dump", "-- Dumped from database version",

@@ -21,7 +21,7 @@ type limits struct {
 	sniffing bool  // a cut dump will do, and the manifest is wanted, which may stand behind the dump
 }
 
-// A kind of dump, as psql and pg_restore tell them apart.
+// A kind of dump, as psql and pg_restore distinguish them.
 type kind int
 
 const (
@@ -73,7 +73,7 @@ type search struct {
 	medium *medium
 }
 
-// Errors that tell what something is that is no dump by itself.
+// Errors for what is no dump by itself, which name what it is.
 var (
 	errUnknown = errors.New("neither SQL nor any packing that is known")
 	errEmpty   = errors.New("it is empty")
@@ -82,7 +82,7 @@ var (
 	errBound   = errors.New("the dump was looked for up to a bound")
 )
 
-// ends tells the errors that end a search: those that are no fault of what is looked into.
+// ends reports whether an error ends a search, since it is no fault of what is looked into.
 func (s *search) ends(err error) bool {
 	var need *needError
 	return s.medium.err != nil || s.grant.ctx.Err() != nil ||

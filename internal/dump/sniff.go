@@ -14,7 +14,7 @@ const (
 	sniffUnpacked = 64 << 20  // out of each decompressor
 )
 
-// Sniff describes the dump that r holds, size bytes of it. It never fails: what it cannot tell is empty. It reads
+// Sniff describes the dump that r holds, size bytes of it. It never fails: what it does not find is empty. It reads
 // at most 256 MiB of r and 64 MiB out of each decompressor, seeks straight to the two tables it wants where the
 // format allows it, and stops as soon as it knows all. It is safe for concurrent use as far as r is.
 func Sniff(r io.ReaderAt, size int64) (info Info) {
@@ -79,7 +79,7 @@ func postgresqlName(version string) string {
 var odooVersion = regexp.MustCompile(`^(?:\d{1,3}\.)?saas[~-]\d{1,3}(?:\.\d{1,3})?|^(\d{1,3})\.\d{1,3}`)
 
 // odooName shortens a version of Odoo, or of its module base, to what names the series; empty when it is none. The
-// module alone was numbered from 1.0 before OpenERP 6.0, which tells nothing of the series.
+// module alone was numbered from 1.0 before OpenERP 6.0, which does not name the series.
 func odooName(version string) string {
 	m := odooVersion.FindStringSubmatch(strings.TrimSpace(version))
 	if m == nil {

@@ -14,7 +14,7 @@ import (
 
 func sniff(b []byte) dump.Info { return dump.Sniff(bytes.NewReader(b), int64(len(b))) }
 
-// Every real dump tells the same of the same database, whatever it is packed in.
+// Sniff finds the same in every real dump of one database, whatever it is packed in.
 func TestSniff_realDumps(t *testing.T) {
 	t.Parallel()
 	for name, packings := range map[string][]string{
@@ -194,7 +194,7 @@ func TestSniff_facts(t *testing.T) {
 	}
 }
 
-// Odoo's backup: its manifest is asked first, and tells what the SQL does not.
+// Odoo's backup: its manifest is read first, and has what the SQL has not.
 func TestSniff_manifest(t *testing.T) {
 	t.Parallel()
 	const sql = "-- Dumped from database version 9.4.5\nCOPY ir_module_module (name, latest_version) FROM stdin;\nbase\t7.0.1.3\n\\.\n"
@@ -226,7 +226,7 @@ func TestSniff_manifest(t *testing.T) {
 	}
 }
 
-// The head of an archive tells the server even when the rest is missing.
+// The head of an archive names the server even when the rest is missing.
 func TestSniff_cutArchive(t *testing.T) {
 	t.Parallel()
 	want := dump.Info{Compressions: []string{"pgdmp_custom", "sql"}, PostgreSQL: "15"}

@@ -74,7 +74,7 @@ type readCloser struct {
 
 func (r readCloser) Close() error { return r.close() }
 
-// headSize is how much has to be seen to tell what something is: a tar header, and some lines of SQL.
+// headSize is how much has to be seen to recognize what something is: a tar header, and some lines of SQL.
 const headSize = 4096
 
 // peek returns the first bytes of r, fewer than wanted only where there are no more, and a reader that still has them.

@@ -161,7 +161,7 @@ var sqlBegin = regexp.MustCompile(`(?i)^(--|/\*|\\[a-z]|;|(?:` +
 	`ABORT|ALTER|ANALYZE|BEGIN|CALL|COMMENT|COMMIT|COPY|CREATE|DELETE|DO|DROP|END|GRANT|INSERT|LOCK|MERGE|` +
 	`REINDEX|RESET|REVOKE|ROLLBACK|SECURITY|SELECT|SET|START|TRUNCATE|UPDATE|VACUUM|VALUES|WITH)(?:[^a-z0-9_]|$))`)
 
-// looksLikeSQL tells text that begins like SQL. The encoding is not asked for: dumps in Latin-1 exist.
+// looksLikeSQL reports whether a text begins like SQL. The encoding is not asked for: dumps in Latin-1 exist.
 func looksLikeSQL(head []byte) bool {
 	if bytes.IndexFunc(head, func(c rune) bool {
 		return c < ' ' && c != '\n' && c != '\r' && c != '\t' && c != '\f' && c != '\b' && c != '\v'

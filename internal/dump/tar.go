@@ -28,7 +28,7 @@ func tarMembers(live io.Reader, s source) iter.Seq2[*member, error] {
 			place := s.tarMember(i)
 			if random && !sparse(h) {
 				begin, _ := at.Seek(0, io.SeekCurrent)
-				if h.Size <= at.Size()-begin { // or it is cut off, which the stream tells
+				if h.Size <= at.Size()-begin { // or it is cut off, which the stream reports
 					place = source{at: io.NewSectionReader(at, begin, h.Size)}
 				}
 			}
@@ -39,7 +39,7 @@ func tarMembers(live io.Reader, s source) iter.Seq2[*member, error] {
 	}
 }
 
-// sparse tells a file whose bytes in the tar are not the bytes of the file.
+// sparse reports whether the bytes in the tar are not the bytes of the file.
 func sparse(h *tar.Header) bool {
 	return h.Typeflag == tar.TypeGNUSparse ||
 		h.PAXRecords["GNU.sparse.major"] != "" || h.PAXRecords["GNU.sparse.map"] != ""

@@ -51,7 +51,7 @@ type store interface {
 	table(e *Entry) (io.Reader, error)
 	// blobs calls each for every large object of a BLOBS entry.
 	blobs(e *Entry, each func(oid uint64, data io.Reader) error) error
-	// check tells a file that is missing, without reading.
+	// check returns an error if a file is missing, without reading.
 	check(e *Entry) error
 	close() error
 }

@@ -44,7 +44,7 @@ func (a *Archive) WriteSQL(w io.Writer) error {
 	return r.w.Flush()
 }
 
-// A restorer writes one archive. Its writer keeps its first error, so that text need not be asked; Flush tells it.
+// A restorer writes one archive. Its writer keeps its first error, so that text need not be asked; Flush returns it.
 type restorer struct {
 	a *Archive
 	w *bufio.Writer
@@ -141,7 +141,7 @@ func passOf(e *Entry) restorePass {
 	return mainPass
 }
 
-// skipped tells the entries that do not belong into a database that is there already, or were written as settings.
+// skipped reports whether an entry does not belong into a database that exists, or was written as a setting.
 func skipped(e *Entry) bool {
 	switch e.Desc {
 	case "ENCODING", "STDSTRINGS", "SEARCHPATH", "DATABASE", "DATABASE PROPERTIES", "<Init>":

@@ -60,13 +60,13 @@ type Entry struct {
 	Namespace    string  // schema
 	Tablespace   *string // nil: none of its business
 	AccessMethod *string // nil: none of its business
-	RelationKind rune    // pg_class.relkind, 0 when not told
+	RelationKind rune    // pg_class.relkind, 0 if not known
 	Owner        string
 	Dependencies []int
 
 	filename string // tar and directory: the file with the data
-	offset   int64  // custom: where the data is; 0: not told
-	empty    bool   // custom: told that there is no data
+	offset   int64  // custom: where the data is; 0: not known
+	empty    bool   // custom: the archive says that there is no data
 }
 
 // memory is about how many bytes the entry takes.
@@ -166,11 +166,11 @@ func (d *decoder) entry(h *Header) *Entry {
 // offset reads where the data of an entry of the custom format lies: a flag, then a number that counts only with flag
 // 2.
 func (d *decoder) offset(e *Entry) {
-	const told, noData = 2, 3
+	const known, noData = 2, 3
 	flag := d.byte()
 	pos := d.unsigned(d.offSize)
 	switch {
-	case flag == told && pos < 1<<63:
+	case flag == known && pos < 1<<63:
 		e.offset = int64(pos)
 	case flag == noData:
 		e.empty = true

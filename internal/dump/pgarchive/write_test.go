@@ -21,7 +21,7 @@ type archive struct {
 	minor       int // version 1.minor
 	server      string
 	compression byte
-	offsets     bool  // tell where the data is
+	offsets     bool  // say where the data is
 	order       []int // of the data, by entry id; nil: as in the table of contents
 	intSize     int   // default 4
 	entries     []entry
@@ -36,7 +36,7 @@ type entry struct {
 	deps                        []int
 	data                        []byte // of a TABLE DATA entry
 	blobs                       []blob // of a BLOBS entry
-	offset                      int64  // a wrong one, told instead of the right one
+	offset                      int64  // a wrong one, in place of the right one
 }
 
 type blob struct {

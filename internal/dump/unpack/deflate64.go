@@ -8,7 +8,7 @@ import (
 )
 
 // Deflate64 is Deflate (RFC 1951) with a window of 64 KiB, two more distances, and one code for the longest matches
-// that tells a length of up to 65538. Explorer packs files of more than 2 GiB with it. No package in Go reads it.
+// that stands for a length of up to 65538. Explorer packs files of more than 2 GiB with it. No package in Go reads it.
 
 const (
 	deflate64Window = 64 << 10

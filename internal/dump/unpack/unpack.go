@@ -104,7 +104,7 @@ func newLZ4(in *bufio.Reader, reserve Reserve) (io.Reader, error) {
 }
 
 // newLZMA reads LZMA as a zip has it (APPNOTE 5.8.8) by giving it the header of a file of its own, where the size
-// is not told: the data ends with a mark, or with the bytes.
+// is not known: the data ends with a mark, or with the bytes.
 func newLZMA(in *bufio.Reader, reserve Reserve) (io.Reader, error) {
 	var head [4 + 5]byte
 	if _, err := io.ReadFull(in, head[:]); err != nil {

@@ -30,7 +30,7 @@ func newXZ(in *bufio.Reader, reserve Reserve) (io.Reader, error) {
 	return r, nil
 }
 
-// firstDictionary returns what the first block of an xz file asks for, 0 where that cannot be told (section 3.1 of
+// firstDictionary returns what the first block of an xz file asks for, 0 where that is not known (section 3.1 of
 // the xz file format: size, flags, sizes when the flags say so, then the filters, of which LZMA2 has the id 0x21 and
 // one byte).
 func firstDictionary(head []byte) int64 {
