@@ -136,10 +136,7 @@ func (s *Server) changed(id int64, change func(*platform.Request) (platform.Snap
 }
 
 // Scenarios returns the scenarios in use, in the order in which they are looked at.
-func (s *Server) Scenarios() []*scenario.Scenario {
-	all := s.scripts.All()
-	return all[:len(all)-1] // without the one for what none of them matches
-}
+func (s *Server) Scenarios() []*scenario.Scenario { return s.scripts.All() }
 
 // AddScenario puts a scenario before those in use, in place of one of the same name. It drives requests created
 // from now on.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -62,12 +63,12 @@ func (s *Server) Judge(f journal.Filter, run *Run) []Outcome {
 			f.Contract = r.Contract()
 		}
 	}
-	scripts := s.scripts.All()
+	normal := s.scripts.Normal()
+	scripts := append(s.scripts.All(), normal...)
 	evidence := make(map[string]*verify.Evidence)
 	for _, script := range scripts {
 		evidence[script.Name] = &verify.Evidence{Run: (*verify.Run)(run)}
 	}
-	normal := evidence[scripts[len(scripts)-1].Name]
 	var latest *verify.Evidence // whose create was the last one
 	for _, e := range s.Events(journal.Filter{Contract: f.Contract, Since: f.Since, After: f.After}) {
 		its := evidence[e.Scenario]
@@ -93,8 +94,10 @@ func (s *Server) Judge(f journal.Filter, run *Run) []Outcome {
 	var outcomes []Outcome
 	for _, script := range scripts {
 		its := evidence[script.Name]
-		if its != normal { // a wrong value may have kept a scenario from being chosen
-			its.Creates = append(its.Creates, normal.Creates...)
+		if !slices.Contains(normal, script) { // a wrong value may have kept a scenario from being chosen
+			for _, n := range normal {
+				its.Creates = append(its.Creates, evidence[n.Name].Creates...)
+			}
 		}
 		for _, result := range verify.Judge(script, *its) {
 			outcomes = append(outcomes, Outcome(result))

@@ -20,13 +20,19 @@ func (s *Scenario) Validate() error {
 }
 
 // checker judges what values mean, alone and together.
-type checker struct{ mistakes []Mistake }
+type checker struct {
+	api      string // the one that the script is for; "" for both
+	mistakes []Mistake
+}
 
 func check(s *Scenario) []Mistake {
 	var c checker
 	c.at("name", printable(s.Name))
+	if slices.Contains(apis, s.api()) {
+		c.api = s.api()
+	}
 	for _, key := range slices.Sorted(maps.Keys(s.When)) {
-		c.at("when."+key, checkWhen(key, s.When[key]))
+		c.at("when."+key, c.when(key, s.When[key]))
 	}
 	if s.Steps != nil && len(s.Steps) == 0 {
 		c.at("steps", wrong("a request is always in some state: wanted at least one step; without `steps` there are "+
@@ -52,14 +58,24 @@ func (c *checker) at(path string, err error) {
 	}
 }
 
-func checkWhen(key, glob string) error {
-	if !slices.Contains(whenKeys, key) {
-		return unknown("parameter of create", key, whenKeys)
+func (c *checker) when(key, glob string) error {
+	switch valid := whenKeys(c.api); {
+	case key == keyAPI && !slices.Contains(apis, glob):
+		return unknown("API", glob, apis)
+	case slices.Contains(valid, key):
+	case slices.Contains(whenKeys(""), key):
+		return c.misplaced("parameter of create", key, valid)
+	default:
+		return unknown("parameter of create", key, valid)
 	}
 	if _, err := match(glob, ""); err != nil {
-		return wrong("not a glob: %s: `[` wants its `]`, and `\\` a character after it", quote(glob))
+		return notGlob(glob)
 	}
 	return nil
+}
+
+func notGlob(glob string) error {
+	return wrong("not a glob: %s: `[` wants its `]`, and `\\` a character after it", quote(glob))
 }
 
 func (c *checker) step(path string, step Step, last bool) {
@@ -81,7 +97,14 @@ func (c *checker) step(path string, step Step, last bool) {
 		c.at(path+".for", step.For.check())
 	}
 	for _, key := range slices.Sorted(maps.Keys(step.Set)) {
-		c.at(path+".set."+key, checkSet(key, step.Set[key]))
+		c.at(path+".set."+key, c.set(key, step.Set[key]))
+	}
+	switch {
+	case step.Log == nil:
+	case c.api == APIDatabase:
+		c.at(path+".log", wrong("the %s API has no log: `log` is for `when: {api: %s}`", APIDatabase, APIScript))
+	case step.Log.Text != "" && step.Log.File != "":
+		c.at(path+".log", wrong("a log is either a text or a file, not both"))
 	}
 }
 
@@ -91,7 +114,9 @@ func (c *checker) fault(path string, f Fault) {
 	case f.On == "":
 		c.at(path+".on", wrong("a fault wants `on`: where it triggers"))
 	case !ok:
-		c.at(path+".on", unknown("place", f.On, placeNames()))
+		c.at(path+".on", unknown("place", f.On, placeNames(c.api)))
+	case c.api != "" && place.api != c.api:
+		c.at(path+".on", c.misplaced("place", f.On, placeNames(c.api)))
 	}
 	for _, number := range []struct {
 		name  string
@@ -119,7 +144,7 @@ func (c *checker) fault(path string, f Fault) {
 		}
 		c.at(path, problem{message: "nothing happens: a fault wants an action", expected: expected})
 	}
-	c.answer(path, f)
+	c.answer(path, f, place)
 }
 
 // inPlace checks what goes wrong against what can go wrong there.
@@ -135,12 +160,15 @@ func (c *checker) inPlace(path string, f Fault, place place, actions []string) {
 	if f.Rate > 0 && !place.rate {
 		c.at(path+".rate", wrong("no bytes flow on %s that a rate could slow down: use `delay`", quote(f.On)))
 	}
+	if f.File != "" {
+		c.file(path+".file", f, place, actions)
+	}
 	switch {
 	case f.After <= 0:
 	case place.after == nil:
 		var with []string
 		for _, p := range places {
-			if p.after != nil {
+			if p.after != nil && p.api == place.api {
 				with = append(with, p.on)
 			}
 		}
@@ -154,13 +182,36 @@ func (c *checker) inPlace(path string, f Fault, place place, actions []string) {
 	}
 }
 
+// file checks a fault that waits for a file.
+func (c *checker) file(path string, f Fault, place place, actions []string) {
+	switch _, err := match(f.File, ""); {
+	case err != nil:
+		c.at(path, notGlob(f.File))
+	case !place.files:
+		var with []string
+		for _, p := range places {
+			if p.files {
+				with = append(with, p.on)
+			}
+		}
+		c.at(path, wrong("no file can be named on %s: `file` is possible on %s", quote(f.On), oneOf(with)))
+	case f.After > 0:
+		c.at(path, wrong("a fault waits either for a file or for a number of bytes, not for both"))
+	case len(actions) == 0:
+		c.at(path, wrong("nothing happens at this file: `file` wants an action, expected %s", oneOf(place.after)))
+	}
+}
+
 // answer checks what is inside the actions.
-func (c *checker) answer(path string, f Fault) {
-	if f.Failure != nil && f.Failure.Reason == "" {
-		c.at(path+".failure.reason", wrong("a failure wants a `reason`, such as `SERVER:ERROR`"))
+func (c *checker) answer(path string, f Fault, place place) {
+	if f.Failure != nil {
+		c.failure(path+".failure", f.Failure, place)
 	}
 	if f.HostKey != "" && f.HostKey != "changed" {
 		c.at(path+".hostkey", unknown("word", f.HostKey, []string{"changed"}))
+	}
+	if f.KnownHosts != nil && strings.ContainsRune(*f.KnownHosts, 0) {
+		c.at(path+".known_hosts", wrong("a text without the character NUL, found %s", quote(*f.KnownHosts)))
 	}
 	if f.HTTP == nil {
 		return
@@ -181,15 +232,96 @@ func (c *checker) answer(path string, f Fault) {
 	}
 }
 
-func (c *checker) upgraded(u Upgraded) {
+// failure checks a failure against the API that is to tell it.
+func (c *checker) failure(path string, f *Failure, place place) {
 	switch {
-	case u.Built && u.Archive != "":
-		c.at("upgraded.archive", wrong("the upgraded dump is either built or a file, not both"))
+	case place.api == APIScript:
+		keys := slices.Collect(maps.Keys(f.More))
+		if f.Reason != "" {
+			keys = append(keys, "reason")
+		}
+		slices.Sort(keys)
+		for _, key := range keys {
+			c.at(path+"."+key, problem{
+				message:  fmt.Sprintf("a failure of the %s API has no %s", APIScript, quote(key)),
+				expected: []string{"message", "form"},
+			})
+		}
+		if f.Message == "" {
+			c.at(path+".message", wrong("a failure on %s wants a `message`, which is all that is told", quote(place.on)))
+		}
+		c.word(path+".form", f.Form, FormResult, FormError)
+		return
+	case f.Reason == "":
+		c.at(path+".reason", wrong("a failure wants a `reason`, such as `SERVER:ERROR`"))
+	}
+	if f.Form != "" {
+		c.at(path+".form", wrong("a failure has a `form` on the places of the %s API only", APIScript))
+	}
+}
+
+func (c *checker) upgraded(u Upgraded) {
+	c.upgradedFor(u)
+	switch {
+	case u.Built && (u.Archive != "" || u.Missing.Archive):
+		c.at("upgraded.archive", wrong("the upgraded dump is either built, or a file, or missing"))
 	case u.Size < 0:
 		c.at("upgraded.built", wrong("a number of bytes is not negative, found %d", u.Size))
 	case u.Size > 0 && !u.Built:
 		c.at("upgraded.built", wrong("only a built archive has a size"))
 	}
+	files, missing := u.files(), u.missing()
+	for _, key := range slices.Sorted(maps.Keys(missing)) {
+		if *missing[key] && files[key] != nil {
+			c.at("upgraded."+key, wrong("either a file, or missing, not both"))
+		}
+	}
+	if u.DumpName != nil && *u.DumpName != "" {
+		c.at("upgraded.dump_name", dumpName(*u.DumpName))
+	}
+}
+
+// upgradedKeys are the keys of `upgraded` that only one API knows.
+var upgradedKeys = map[string]string{
+	"sql": APIDatabase, "notes": APIDatabase, "modules": APIDatabase,
+	"dump_name": APIScript, "filestore": APIScript, "report": APIScript, "log": APIScript,
+}
+
+// upgradedFor checks the keys against the API that the script is for.
+func (c *checker) upgradedFor(u Upgraded) {
+	given := map[string]bool{"dump_name": u.DumpName != nil}
+	for key := range u.files() {
+		given[key] = true
+	}
+	for key, missing := range u.missing() {
+		given[key] = given[key] || *missing
+	}
+	valid := []string{"built", "archive"}
+	for key, api := range upgradedKeys {
+		if api == c.api {
+			valid = append(valid, key)
+		}
+	}
+	slices.Sort(valid)
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		if api := upgradedKeys[key]; given[key] && c.api != "" && api != "" && api != c.api {
+			c.at("upgraded."+key, c.misplaced("key", key, valid))
+		}
+	}
+	if u.Missing.Archive && c.api == APIDatabase {
+		c.at("upgraded.archive", wrong("over the %s API there always is an upgraded dump: wanted a file", APIDatabase))
+	}
+}
+
+// dumpName reports what is wrong with the name of a dump in /data.
+func dumpName(name string) error {
+	if taken := []string{"filestore", "upgrade-report.html", "upgrade.log"}; slices.Contains(taken, name) {
+		return wrong("%s is the name of another file of the result", quote(name))
+	}
+	if name == "." || name == ".." || strings.Contains(name, "/") {
+		return wrong("wanted the name of a file or directory, such as `upgraded.zip`, found %s", quote(name))
+	}
+	return printable(name)
 }
 
 func (c *checker) expect(e *Expect) {
@@ -238,17 +370,31 @@ func (c *checker) shown(path string, text Text) {
 		c.at(path, wrong("wanted a status key or a literal, found neither"))
 	case text.Key != "" && text.Literal != "":
 		c.at(path, wrong("either a status key or a literal, not both"))
-	case text.Key != "" && !slices.Contains(statusKeyNames(), text.Key):
-		problem := unknown("status key", text.Key, statusKeyNames()).(problem)
+	case text.Key != "" && !slices.Contains(shown(c.api), text.Key):
+		problem := unknown("status key", text.Key, shown(c.api)).(problem)
 		problem.message += " (a literal begins with `text:`)"
 		c.at(path, problem)
 	}
 }
 
 func (c *checker) event(path, event string) {
-	if !slices.Contains(eventNames(), event) {
-		c.at(path, unknown("event", event, eventNames()))
+	switch valid := eventNames(c.api); {
+	case slices.Contains(valid, event):
+	case slices.Contains(eventNames(""), event):
+		c.at(path, c.misplaced("event", event, valid))
+	default:
+		c.at(path, unknown("event", event, valid))
 	}
+}
+
+// misplaced is what a word gets that belongs to the API that the script is not for.
+func (c *checker) misplaced(what, word string, valid []string) error {
+	p := unknown(what, word, valid).(problem)
+	p.message = fmt.Sprintf("%s is no %s of the %s API, which `when` says that the script is for", quote(word), what, c.api)
+	if like := twin(word); slices.Contains(valid, like) {
+		p.nearest = like
+	}
+	return p
 }
 
 // word checks a closed list; empty is not judged.

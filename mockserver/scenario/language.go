@@ -47,6 +47,7 @@ func (d *decoder) steps(into *[]Step) func(value) {
 				"state": d.text(&step.State),
 				"for":   parsed(d, &step.For, parseFor),
 				"set":   d.set(&step.Set),
+				"log":   d.log(&step.Log),
 			})
 			steps = append(steps, step)
 		})
@@ -89,7 +90,8 @@ func (d *decoder) faults(into *[]Fault) func(value) {
 				"skip":  d.count(&f.Skip, 0, "it is how many calls pass first"),
 				"times": d.count(&f.Times, 1, "the fault would never trigger; without `times` it always does"),
 				"every": d.count(&f.Every, 1, "2 is every second call"),
-				"after": parsed(d, &f.After, parseSize),
+				"after": d.after(&f),
+				"file":  d.fileGlob(&f),
 				"delay": parsed(d, &f.Delay, parseDuration),
 				"rate":  parsed(d, &f.Rate, parseRate),
 				actFailure: func(v value) {
@@ -109,6 +111,11 @@ func (d *decoder) faults(into *[]Fault) func(value) {
 				actError:      d.text(&f.Error),
 				actRevoke:     d.truth(&f.Revoke),
 				actHostKey:    d.text(&f.HostKey),
+				actKnownHosts: func(v value) {
+					f.KnownHosts = new(string)
+					d.unlessNull(v, d.text(f.KnownHosts))
+				},
+				actUnreachable: d.truth(&f.Unreachable),
 			})
 			*into = append(*into, f)
 		})
@@ -123,6 +130,8 @@ func (d *decoder) failure(v value, f *Failure) {
 			d.text(&f.Reason)(item)
 		case "message":
 			d.anyText(&f.Message)(item)
+		case "form":
+			d.text(&f.Form)(item)
 		default:
 			if f.More == nil {
 				f.More = map[string]any{}
@@ -178,13 +187,81 @@ func (d *decoder) upgradedObject(v value, u *Upgraded) {
 			u.Built = true
 			parsed(d, &u.Size, parseSize)(v)
 		},
-		"archive": d.text(&u.Archive),
-		"sql":     d.text(&u.SQL),
-		"notes":   d.text(&u.Notes),
-		"modules": d.text(&u.Modules),
+		"archive":   d.fileOrMissing(&u.Archive, &u.Missing.Archive),
+		"sql":       d.text(&u.SQL),
+		"notes":     d.text(&u.Notes),
+		"modules":   d.text(&u.Modules),
+		"filestore": d.fileOrMissing(&u.Filestore, &u.Missing.Filestore),
+		"report":    d.fileOrMissing(&u.Report, &u.Missing.Report),
+		"log":       d.fileOrMissing(&u.Log, &u.Missing.Log),
+		"dump_name": func(v value) {
+			u.DumpName = new(string)
+			d.unlessNull(v, d.text(u.DumpName))
+		},
 	})
 	if *u == (Upgraded{}) {
 		d.wrong(v, problem{message: "an object names at least one file", expected: []string{"same", "built"}})
+	}
+}
+
+// unlessNull reads v unless it is null.
+func (d *decoder) unlessNull(v value, read func(value)) {
+	if v.node.Type() != ast.NullType {
+		read(v)
+	}
+}
+
+// fileOrMissing reads the path of a file, or null for one that is not there.
+func (d *decoder) fileOrMissing(file *string, missing *bool) func(value) {
+	return func(v value) {
+		*missing = true
+		d.unlessNull(v, func(v value) {
+			*missing = false
+			d.text(file)(v)
+		})
+	}
+}
+
+// log reads a text, or the file that holds it.
+func (d *decoder) log(into **Log) func(value) {
+	return func(v value) {
+		*into = &Log{}
+		if _, ok := v.node.(ast.MapNode); !ok {
+			d.anyText(&(*into).Text)(v)
+			return
+		}
+		d.object(v, "", fields{"file": d.text(&(*into).File)})
+		if (*into).File == "" {
+			d.wrong(v, problem{message: "a log in an object is a file", expected: []string{"file"}})
+		}
+	}
+}
+
+// after reads a number of bytes, or `{file: GLOB}`, which is the same as the key `file`.
+func (d *decoder) after(f *Fault) func(value) {
+	return func(v value) {
+		if _, ok := v.node.(ast.MapNode); !ok {
+			parsed(d, &f.After, parseSize)(v)
+			return
+		}
+		given := false
+		d.object(v, "", fields{"file": func(v value) {
+			given = true
+			d.fileGlob(f)(v)
+		}})
+		if !given {
+			d.wrong(v, problem{message: "an object names a file here", expected: []string{"file"}})
+		}
+	}
+}
+
+// fileGlob reads the glob of a fault, which has one place but two ways to write it.
+func (d *decoder) fileGlob(f *Fault) func(value) {
+	return func(v value) {
+		if f.File != "" {
+			d.wrong(v, wrong("the fault names a file already: `after: {file: GLOB}` is the same as `file: GLOB`"))
+		}
+		d.text(&f.File)(v)
 	}
 }
 

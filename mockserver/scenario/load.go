@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -44,25 +45,71 @@ func resolve(s *Scenario, dir string) []Mistake {
 	var c checker
 	files := s.Upgraded.files()
 	for _, key := range slices.Sorted(maps.Keys(files)) {
-		path := *files[key]
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(dir, path)
-		}
-		path, err := filepath.Abs(path)
+		err := absolute(files[key], dir)
 		if err == nil {
-			*files[key] = path
-			err = readable(path)
+			err = readable(*files[key], kindsOf(key, s.api()))
 		}
 		c.at("upgraded."+key, err)
+	}
+	for i := range s.Steps {
+		log := s.Steps[i].Log
+		if log == nil || log.File == "" {
+			continue
+		}
+		err := absolute(&log.File, dir)
+		if err == nil {
+			err = readable(log.File, aFile)
+		}
+		c.at(fmt.Sprintf("steps[%d].log.file", i), err)
 	}
 	return c.mistakes
 }
 
-// readable reports why the file at path cannot be handed out. It asks what it is before opening, and waits for no
-// pipe that is there just then.
-func readable(path string) error {
+// absolute makes a path absolute that starts at dir.
+func absolute(path *string, dir string) error {
+	joined := *path
+	if !filepath.IsAbs(joined) {
+		joined = filepath.Join(dir, joined)
+	}
+	joined, err := filepath.Abs(joined)
+	if err == nil {
+		*path = joined
+	}
+	return err
+}
+
+// The kinds of things that a script can name.
+const (
+	aFile = 1 << iota
+	aDirectory
+	aDump // a directory with a dump in it
+)
+
+// kindsOf returns what the path behind a key of `upgraded` can be in a script for that API.
+func kindsOf(key, api string) int {
+	switch {
+	case key == "filestore":
+		return aDirectory
+	case key == "archive" && api == APIScript:
+		return aFile | aDump
+	}
+	return aFile
+}
+
+// readable reports why what is at path cannot be handed out as one of those kinds. It asks what it is before opening,
+// and waits for no pipe that is there just then.
+func readable(path string, kinds int) error {
 	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
+	switch {
+	case err != nil:
+	case info.IsDir() && kinds&aDump != 0:
+		if _, err := os.Stat(filepath.Join(path, "toc.dat")); err != nil {
+			return wrong("not a dump in PostgreSQL's directory format: `%s` has no file `toc.dat`", path)
+		}
+	case info.IsDir() && kinds&aDirectory != 0, info.Mode().IsRegular() && kinds&aFile != 0:
+	case kinds&aFile == 0:
+		return wrong("not a directory: `%s`", path)
+	default:
 		return wrong("not a file: `%s`", path)
 	}
 	if err == nil {

@@ -174,7 +174,7 @@ func TestParse_mistakes(t *testing.T) {
 		{"an unknown word", "upgraded: build\n", want{"1:11: upgraded: unknown upgraded dump `build`, did you mean `built`?"}},
 		{"a file as a word", "upgraded: ./up.zip\n", want{"1:11: upgraded: … did you mean `{archive: ./up.zip}`?"}},
 		{"no file", "upgraded: {}\n", want{"1:11: upgraded: … at least one file"}},
-		{"built and a file", "upgraded: {built: 1MiB, archive: a}\n", want{"1:34: upgraded.archive: … not both"}},
+		{"built and a file", "upgraded: {built: 1MiB, archive: a}\n", want{"1:34: upgraded.archive: … either built, or a file"}},
 		{"built how big", "upgraded: {built: true}\n", want{"1:19: upgraded.built: wanted text"}},
 
 		// expect

@@ -17,6 +17,9 @@
 //	upgraded: built
 //	expect: {exit: success, calls: {create: 1, status: ">=3"}}
 //
+// Without `when: {api: …}` a script is for the requests of both APIs: a fault on a place of the one API never meets a
+// call of the other.
+//
 // A *Scenario is data: it starts nothing, and only UnmarshalJSON and Resolve change it. All other methods may be
 // called concurrently.
 //
@@ -25,6 +28,7 @@
 package scenario
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"path"
@@ -34,8 +38,8 @@ import (
 	"github.com/upgrademock/upgrademock/internal/bytesize"
 )
 
-// Scenario is one script. The zero value is a platform on which nothing goes wrong: every request, the steps of
-// [Default], no faults, the upgraded dump equal to the uploaded one.
+// Scenario is one script. The zero value is a platform on which nothing goes wrong: every request of both APIs, the
+// steps of [Default] or [DefaultScript], no faults, the upgraded dump equal to the uploaded one.
 type Scenario struct {
 	// Name is what lists, journals and verdicts call it. [Parse] puts the file's base name where a script has none.
 	Name string `json:"name,omitempty"`
@@ -43,7 +47,8 @@ type Scenario struct {
 	Description string `json:"description,omitempty"`
 	// When says which requests it is for; empty: every request.
 	When When `json:"when,omitempty"`
-	// Steps are the states after `process`, in order; nil: the steps of Default. All but the last say how long.
+	// Steps are the states after `process`, in order; nil: those of Default, or of DefaultScript for a request of the
+	// script API. All but the last say how long.
 	Steps []Step `json:"steps,omitempty"`
 	// Faults are looked at in order, and the first that applies is used; see Pick.
 	Faults []Fault `json:"faults,omitempty"`
@@ -54,7 +59,8 @@ type Scenario struct {
 }
 
 // When maps create's parameters to globs that they must all match: `*` any text, `?` one character, `[a-z]`, `[^a-z]`,
-// and `\` before a character that is meant itself. A parameter that was not given counts as empty.
+// and `\` before a character that is meant itself. A parameter that was not given counts as empty. The key "api" is
+// no parameter: its value is APIDatabase or APIScript, and without it the script is for both.
 type When map[string]string
 
 // Step is one state of a request.
@@ -65,15 +71,27 @@ type Step struct {
 	For For `json:"for,omitzero"`
 	// Set overrides keys of status from this step on: strings, integers, booleans, lists of strings or nil.
 	Set map[string]any `json:"set,omitempty"`
+	// Log is what the log of the script API has more from this step on; nil: nothing more. If no step has one, the
+	// log is the emulator's own, which grows with the steps.
+	Log *Log `json:"log,omitempty"`
 }
 
-// Upgraded says what the client gets back: zero for the uploaded bytes themselves.
+// Log is a part of a log: Text as it stands, or the content of File if that is not empty.
+type Log struct {
+	Text string // may be empty, for nothing more
+	File string // a path
+}
+
+// Upgraded says what the client gets back: zero for the uploaded bytes themselves. SQL, Notes and Modules are for the
+// database API only; DumpName, Filestore, Report, Log and Missing for the script API only.
 type Upgraded struct {
-	// Built asks for a small valid Odoo zip in place of the upload.
+	// Built asks for a small valid Odoo zip in place of the upload. Where a directory was uploaded over the script
+	// API, it asks for a small filestore beside the dump, which remains the upload.
 	Built bool
 	// Size is the least number of bytes the built archive has; zero: as small as it comes.
 	Size int64
-	// Archive is the file handed out as the upgraded dump, over HTTPS and SFTP alike.
+	// Archive is the file handed out as the upgraded dump, over HTTPS, SFTP and rsync alike. Over rsync alone it can
+	// be a directory, a dump in PostgreSQL's directory format.
 	Archive string
 	// SQL is the file behind upgraded_sql_url; empty: what the archive holds.
 	SQL string
@@ -81,6 +99,26 @@ type Upgraded struct {
 	Notes string
 	// Modules is the file behind modules_url; empty: an archive of the emulator's own.
 	Modules string
+	// DumpName is what transfer/start answers as dump_name, and under which the upgraded dump is; nil: as the API has
+	// it (rows S10.3, S10.4). With a pointer to "", the answer has null and there is no dump.
+	DumpName *string
+	// Filestore is the directory behind filestore/; empty: what the platform has.
+	Filestore string
+	// Report is the file behind upgrade-report.html; empty: a page of the emulator's own.
+	Report string
+	// Log is the file behind upgrade.log; empty: the log that was there while the upgrade ran.
+	Log string
+	// Missing says which of the result's files are not there.
+	Missing Missing
+}
+
+// Missing names the files of a result that are not there, although a client asks for them. It is written as null for
+// the key of the file, such as `upgraded: {report: null}`.
+type Missing struct {
+	Archive   bool // the upgraded dump, over rsync; over the database API it always is there
+	Filestore bool // filestore/
+	Report    bool // upgrade-report.html
+	Log       bool // upgrade.log
 }
 
 // Default returns the script that requests without one follow: pending for one poll, processing for one poll, done.
@@ -98,14 +136,54 @@ var defaultSteps = []Step{
 	{State: "done"},
 }
 
-// whenKeys are the parameters of create (row 3.1).
-var whenKeys = []string{"contract", "email", "target", "aim", "filename", "timezone"}
+// DefaultScript returns the script that requests of the script API without one follow: pending for one poll, progress
+// for one poll, done.
+func DefaultScript() *Scenario {
+	return &Scenario{
+		Name:        "default-script",
+		Description: "Pending for one poll, progress for one poll, then done.",
+		Steps: []Step{
+			{State: "pending", For: For{Polls: 1}},
+			{State: "progress", For: For{Polls: 1}},
+			{State: "done"},
+		},
+	}
+}
 
-// Matches reports whether the script is for a request created with params. A glob that is not well-formed, which
-// only a Go value that was never validated can have, matches nothing.
+// keyAPI is the key of When that is no parameter.
+const keyAPI = "api"
+
+// createParams are the parameters of each API's create that a script can look at (rows 3.1 and S2.1 to S2.7).
+var createParams = map[string][]string{
+	APIDatabase: {"contract", "email", "target", "aim", "filename", "timezone"},
+	APIScript:   {"contract", "target", "aim", "actuator", "api_version"},
+}
+
+// whenKeys returns the keys of `when` in a script for that API; all of them for "".
+func whenKeys(api string) []string {
+	keys := []string{keyAPI}
+	for _, of := range apis {
+		if api == "" || api == of {
+			keys = append(keys, createParams[of]...)
+		}
+	}
+	slices.Sort(keys[1:])
+	return slices.Compact(keys)
+}
+
+// api returns the API that the script is for, "" for both.
+func (s *Scenario) api() string { return s.When[keyAPI] }
+
+// Matches reports whether the script is for a request created with params, in which "api" says over which API it was;
+// without it, over the database API. A glob that is not well-formed, which only a Go value that was never validated
+// can have, matches nothing.
 func (s *Scenario) Matches(params map[string]string) bool {
 	for key, glob := range s.When {
-		if ok, err := match(glob, params[key]); !ok || err != nil {
+		text := params[key]
+		if key == keyAPI {
+			text = cmp.Or(text, APIDatabase)
+		}
+		if ok, err := match(glob, text); !ok || err != nil {
 			return false
 		}
 	}
@@ -130,9 +208,18 @@ func (s *Scenario) UnmarshalJSON(src []byte) error {
 
 // files lists the named files as key → path.
 func (u *Upgraded) files() map[string]*string {
-	files := map[string]*string{"archive": &u.Archive, "sql": &u.SQL, "notes": &u.Notes, "modules": &u.Modules}
+	files := map[string]*string{
+		"archive": &u.Archive, "sql": &u.SQL, "notes": &u.Notes, "modules": &u.Modules,
+		"filestore": &u.Filestore, "report": &u.Report, "log": &u.Log,
+	}
 	maps.DeleteFunc(files, func(_ string, path *string) bool { return *path == "" })
 	return files
+}
+
+// missing lists what can be missing as key → whether it is.
+func (u *Upgraded) missing() map[string]*bool {
+	m := &u.Missing
+	return map[string]*bool{"archive": &m.Archive, "filestore": &m.Filestore, "report": &m.Report, "log": &m.Log}
 }
 
 // MarshalJSON writes the shortest form of the language: "same", "built", or an object.
@@ -150,5 +237,25 @@ func (u Upgraded) MarshalJSON() ([]byte, error) {
 	for key, path := range u.files() {
 		object[key] = *path
 	}
+	for key, missing := range u.missing() {
+		if *missing {
+			object[key] = nil
+		}
+	}
+	if u.DumpName != nil {
+		name, err := textOrNull(*u.DumpName)
+		if err != nil {
+			return nil, err
+		}
+		object["dump_name"] = json.RawMessage(name)
+	}
 	return json.Marshal(object)
+}
+
+// MarshalJSON writes the text, or `{"file": …}`.
+func (l Log) MarshalJSON() ([]byte, error) {
+	if l.File != "" {
+		return json.Marshal(map[string]string{"file": l.File})
+	}
+	return json.Marshal(l.Text)
 }

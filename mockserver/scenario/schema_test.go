@@ -61,10 +61,15 @@ func TestSchema_equalsTheGoTypesAndTheGrammar(t *testing.T) {
 		t.Fatal(err)
 	}
 	fault := root.Properties["faults"].Items
-	file := scenario.Upgraded{Built: true, Size: 1, Archive: "a", SQL: "b", Notes: "c", Modules: "d"}
+	name := "upgraded.zip"
+	file := scenario.Upgraded{
+		Built: true, Size: 1, Archive: "a", SQL: "b", Notes: "c", Modules: "d",
+		DumpName: &name, Filestore: "e", Report: "f", Log: "g", Missing: scenario.Missing{Archive: true},
+	}
 	fullFault := scenario.Fault{
 		On: "status", Skip: 1, Times: 1, Every: 1, After: 1, Delay: 1, Rate: 1, Failure: &scenario.Failure{}, HTTP: &scenario.HTTP{},
 		Reset: true, Cut: true, Truncate: true, Garbage: true, Refuse: true, Disconnect: true, Error: "e", Revoke: true, HostKey: "changed",
+		File: "*.dat", KnownHosts: &name, Unreachable: true,
 	}
 	for _, tc := range []struct {
 		name   string
@@ -77,7 +82,7 @@ func TestSchema_equalsTheGoTypesAndTheGrammar(t *testing.T) {
 			Upgraded: file, Expect: &scenario.Expect{},
 		}, "zzzzzzzz: 1"},
 		{"step", *root.Properties["steps"].Items, scenario.Step{
-			State: "a", For: scenario.For{Polls: 1}, Set: map[string]any{"issue": 1},
+			State: "a", For: scenario.For{Polls: 1}, Set: map[string]any{"issue": 1}, Log: &scenario.Log{Text: "b"},
 		}, "steps: [{zzzzzzzz: 1}]"},
 		{"fault", *fault, fullFault, "faults: [{zzzzzzzz: 1}]"},
 		{"http", fault.Properties["http"], scenario.HTTP{

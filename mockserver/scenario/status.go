@@ -12,12 +12,23 @@ const (
 	kindList    kind = "a list of texts"
 )
 
-// statusKeys are the keys of a status answer in its order, with their types (docs/fidelity.md, section 7). All but
-// id, key and state may be set to null: that unknown values are null is documented, which of them ever are is not.
-var statusKeys = []struct {
+// statusKey is a key of an answer, and the type of its value.
+type statusKey struct {
 	name string
 	kind kind
-}{
+}
+
+// scriptKeys are what a step can set for the script API: status answers the first two (rows S7.7, S7.8), and process
+// the last (row S6.1), as it is in the step that is reached then.
+var scriptKeys = []statusKey{
+	{"reason", kindText},
+	{"archived", kindBool},
+	{"is_pg_version_compatible", kindBool},
+}
+
+// statusKeys are the keys of a status answer in its order, with their types (docs/fidelity.md, section 7). All but
+// id, key and state may be set to null: that unknown values are null is documented, which of them ever are is not.
+var statusKeys = []statusKey{
 	{"id", kindInteger},
 	{"key", kindText},
 	{"email", kindText},
@@ -48,43 +59,59 @@ var statusKeys = []struct {
 	{"compressions", kindList},
 }
 
-// statusKeyNames returns the keys of a status answer.
-func statusKeyNames() []string {
-	names := make([]string, len(statusKeys))
-	for i, key := range statusKeys {
+// keysOf returns the keys of the answers of that API; those of both for "".
+func keysOf(api string) []statusKey {
+	switch api {
+	case APIDatabase:
+		return statusKeys
+	case APIScript:
+		return scriptKeys
+	}
+	return slices.Concat(statusKeys, scriptKeys)
+}
+
+func namesOf(keys []statusKey) []string {
+	names := make([]string, len(keys))
+	for i, key := range keys {
 		names[i] = key.name
 	}
 	return names
 }
 
+// shown are the keys whose texts an expectation can look for.
+func shown(api string) []string { return namesOf(keysOf(api)) }
+
 // settable are the keys that a step may set: all but those that say who the request is.
-func settable() []string {
-	return slices.DeleteFunc(statusKeyNames(), identifies)
-}
+func settable(api string) []string { return slices.DeleteFunc(shown(api), identifies) }
 
 func identifies(key string) bool { return key == "id" || key == "key" }
 
-func checkSet(key string, value any) error {
+// nullable reports whether a step can set the key to nothing.
+func nullable(key string) bool { return key != "state" && key != "is_pg_version_compatible" }
+
+func (c *checker) set(key string, value any) error {
 	if identifies(key) {
 		return wrong("%s cannot be set: it says which request it is", quote(key))
 	}
-	for _, known := range statusKeys {
-		if known.name != key {
-			continue
-		}
-		if value == nil && key == "state" {
-			return wrong("a request is always in some state: wanted %s, found nothing", known.kind)
-		}
-		if value == nil || is(known.kind, value) {
-			return nil
-		}
-		hint := ""
-		if _, text := value.(string); known.kind == kindText && !text {
-			hint = ": in quotes it is text"
-		}
-		return wrong("wanted %s, found %s%s", known.kind, describe(value), hint)
+	i := slices.IndexFunc(keysOf(c.api), func(known statusKey) bool { return known.name == key })
+	switch {
+	case i < 0 && slices.Contains(settable(""), key):
+		return c.misplaced("key", key, settable(c.api))
+	case i < 0:
+		return unknown("status key", key, settable(c.api))
 	}
-	return unknown("status key", key, settable())
+	known := keysOf(c.api)[i]
+	switch {
+	case value == nil && nullable(key), value != nil && is(known.kind, value):
+		return nil
+	case value == nil && key == "state":
+		return wrong("a request is always in some state: wanted %s, found nothing", known.kind)
+	}
+	hint := ""
+	if _, text := value.(string); known.kind == kindText && !text {
+		hint = ": in quotes it is text"
+	}
+	return wrong("wanted %s, found %s%s", known.kind, describe(value), hint)
 }
 
 // is reports whether value, as Parse or a Go program makes it, is of that kind.

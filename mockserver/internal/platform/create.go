@@ -21,13 +21,15 @@ type CreateParams struct {
 	Contract, Email, Target, Aim, Filename, Timezone string
 
 	API string // APIDatabase (also "") or APIScript; only the latter's have no Email, Filename and Timezone
+
+	Actuator, APIVersion string // of the script API only
 }
 
 func (c CreateParams) trimmed() CreateParams {
 	return CreateParams{
 		Contract: strings.TrimSpace(c.Contract), Email: strings.TrimSpace(c.Email), Target: strings.TrimSpace(c.Target),
 		Aim: strings.TrimSpace(c.Aim), Filename: strings.TrimSpace(c.Filename), Timezone: strings.TrimSpace(c.Timezone),
-		API: c.API,
+		API: c.API, Actuator: strings.TrimSpace(c.Actuator), APIVersion: strings.TrimSpace(c.APIVersion),
 	}
 }
 
@@ -36,7 +38,7 @@ func (c CreateParams) Map() map[string]string {
 	c = c.trimmed()
 	return map[string]string{
 		"contract": c.Contract, "email": c.Email, "target": c.Target, "aim": c.Aim, "filename": c.Filename,
-		"timezone": c.Timezone, "api": cmp.Or(c.API, APIDatabase),
+		"timezone": c.Timezone, "api": cmp.Or(c.API, APIDatabase), "actuator": c.Actuator, "api_version": c.APIVersion,
 	}
 }
 

@@ -39,7 +39,7 @@ func (p *Platform) CreateScript(params ScriptParams) (Snapshot, Failures) {
 	if fails != nil {
 		return Snapshot{}, fails
 	}
-	create := CreateParams{API: APIScript, Contract: params.Contract, Target: params.Target, Aim: params.Aim}
+	create := params.create()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r, fails := p.createLocked(create, tokenBytes, func(rec *record) {
@@ -51,6 +51,13 @@ func (p *Platform) CreateScript(params ScriptParams) (Snapshot, Failures) {
 		return Snapshot{}, fails
 	}
 	return r.snapshotLocked(), nil
+}
+
+// create is what a scenario can look at.
+func (s ScriptParams) create() CreateParams {
+	return CreateParams{
+		API: APIScript, Contract: s.Contract, Target: s.Target, Aim: s.Aim, Actuator: s.Actuator, APIVersion: s.APIVersion,
+	}
 }
 
 // cloned is a copy of texts that keeps nothing else in memory.

@@ -2,6 +2,7 @@
 package scripts
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -23,7 +24,7 @@ type Set struct {
 	mu     sync.Mutex
 	first  []*scenario.Scenario // as the server was made
 	list   []*scenario.Scenario
-	normal *scenario.Scenario
+	normal map[string]*scenario.Scenario // by API, for what no other is for; never changed
 	counts map[countKey]machine.Counts
 	kept   *platform.Platform // where the counts are kept; nil: nowhere
 }
@@ -47,7 +48,9 @@ func fingerprint(script *scenario.Scenario) string {
 
 // New makes a set of scenarios, which are looked at in order.
 func New(list []*scenario.Scenario) *Set {
-	return &Set{first: list, list: list, normal: scenario.Default(), counts: make(map[countKey]machine.Counts)}
+	return &Set{first: list, list: list, normal: map[string]*scenario.Scenario{
+		platform.APIDatabase: scenario.Default(), platform.APIScript: scenario.DefaultScript(),
+	}, counts: make(map[countKey]machine.Counts)}
 }
 
 // ForRequest is the script for a create's parameters.
@@ -62,14 +65,19 @@ func (s *Set) ForRequest(params platform.CreateParams) *scenario.Scenario {
 			}
 		}
 	}
-	return s.normal
+	return s.normal[cmp.Or(params.API, platform.APIDatabase)]
 }
 
-// All are the scripts in use, and last the one for what none of them matches.
+// All are the scripts in use.
 func (s *Set) All() []*scenario.Scenario {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append(slices.Clone(s.list), s.normal)
+	return slices.Clone(s.list)
+}
+
+// Normal are the scripts for what none in use matches, one for each API.
+func (s *Set) Normal() []*scenario.Scenario {
+	return []*scenario.Scenario{s.normal[platform.APIDatabase], s.normal[platform.APIScript]}
 }
 
 // Add puts a script before those that are there, so that what comes later wins, and in place of one of the same name.
