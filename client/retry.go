@@ -86,7 +86,7 @@ func (b *backoff) pause(ctx context.Context, err error) error {
 		d = max(d, e.RetryAfter)
 	}
 	if lasted := now.Sub(b.since); lasted+d > b.Limit {
-		return fmt.Errorf("given up, the trouble has lasted %s and the next try would be in %s: %w",
+		return fmt.Errorf("given up, the problem has lasted %s and the next try would be in %s: %w",
 			lasted.Round(time.Second), d.Round(time.Second), err)
 	}
 	if b.OnRetry != nil {

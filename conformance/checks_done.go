@@ -145,7 +145,7 @@ func checkSFTPDoneGet(c *checker) {
 	got, err := s.Get(name, 0)
 	c.wrote("get "+name, err)
 	if !a.Has(raw.AttrSize) || uint64(len(got)) != a.Size && len(got) <= raw.KeptBody || len(got) == 0 {
-		c.wrong("stat and get "+name, "a file with content, of the size told",
+		c.wrong("stat and get "+name, "a file with content, of the size stated",
 			fmt.Sprintf("%v, and %d bytes", a, len(got)))
 	}
 	c.notCut("get "+name, got, j.dump)

@@ -129,7 +129,7 @@ func downloadChecks() []check {
 			says: "With a wrong key, or another request's, no URL opens.",
 			run:  checkURLsWrongKey},
 		{id: "urls/wrong-key-404", rows: rows("8.1"), evidence: EvidenceAssumed, needs: needs,
-			says: "A wrong key or id is a plain 404 that tells nothing.",
+			says: "A wrong key or id is a plain 404 that explains nothing.",
 			run:  checkURLsWrongKey404},
 	}
 	return append(checks, rangeChecks()...)

@@ -75,7 +75,7 @@ func checkCreateKeyUnguessable(c *checker) {
 		}
 	}
 	if len(raws) < 6 {
-		c.errorf("only %d keys were seen, too few to tell", len(raws))
+		c.errorf("only %d keys were seen, too few to judge", len(raws))
 	}
 	for i := range raws[0] {
 		same := true

@@ -153,7 +153,7 @@ func checkSkipTestWrongKey(c *checker) {
 		c.failureList(r, false)
 		c.failureFields(r)
 		if f, is := r.failure("STATE:INVALID"); is {
-			c.wrong("skip_test with "+k.what, "not to be told the state", show(map[string]any(f)))
+			c.wrong("skip_test with "+k.what, "no state in the answer", show(map[string]any(f)))
 		}
 	}
 }
@@ -308,7 +308,7 @@ func checkUpgradeMigratedSQLURL(c *checker) {
 
 func checkUpgradePostgresql(c *checker) {
 	dumps := map[string][]byte{`"9.4"`: sqlDump("9.4.5", nil),
-		`"9.3"`: []byte("-- a dump that does not tell its version\nCREATE TABLE res_users (id integer);\n")}
+		`"9.3"`: []byte("-- a dump that does not say its version\nCREATE TABLE res_users (id integer);\n")}
 	for _, want := range sortedKeys(dumps) {
 		req, r := beginUpgrade(c, upgradeParams(c), dumps[want])
 		c.shows(r, "upgrade with postgresql=9.3", "postgresql", want)

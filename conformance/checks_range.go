@@ -13,7 +13,7 @@ import (
 func rangeChecks() []check {
 	return []check{
 		eachArchive("length", EvidenceObserved, "Archives come with their Content-Length.", checkURLsLength),
-		eachArchive("head", EvidenceObserved, "HEAD of an archive tells its size, and what else GET does.",
+		eachArchive("head", EvidenceObserved, "HEAD of an archive has its size, and the other headers that GET has.",
 			checkURLsHead),
 		eachArchive("range", EvidenceObserved, "A Range in the middle gives HTTP 206 with just those bytes.",
 			checkURLsRange),

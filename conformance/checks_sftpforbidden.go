@@ -151,7 +151,7 @@ func sftpForbiddenChecks() []check {
 		says:  "What isn't there is reported as no such file or permission denied, in an open session.",
 		run:   checkSFTPNoSuchFile},
 		check{id: "sftp/no-paths-told", rows: rows("5.13"), evidence: EvidenceAssumed, needs: needsSFTP,
-			says: "Error texts don't tell the server's own paths.",
+			says: "Error texts don't contain the server's own paths.",
 			run:  checkSFTPNoPathsTold})
 }
 

@@ -109,7 +109,7 @@ func sftpListingChecks() []check {
 			says: "The shared file is shown with its size.",
 			run:  checkSFTPListListedSize},
 		{id: "sftp/stat-size", rows: rows("5.12"), evidence: EvidenceDocumented, needs: needsSFTP,
-			says: "stat, lstat and fstat tell the shared file's size: resuming clients rely on it.",
+			says: "stat, lstat and fstat report the shared file's size: resuming clients rely on it.",
 			run:  checkSFTPStatListedSize},
 		{id: "sftp/list-time", rows: rows("5.11"), evidence: EvidenceDocumented, needs: needsSFTP,
 			says: "The shared file is shown with its modification time.",

@@ -47,7 +47,7 @@ def upgraded(login):
                 raise
             print("the platform has trouble, asking again", flush=True)
         except requests.RequestException as e:
-            # Its text holds the address, and the address the request's key: only its kind is told.
+            # Its text holds the address, and the address the request's key: only its kind is printed.
             print("no answer (%s), asking again" % type(e).__name__, flush=True)
         time.sleep(float(os.environ.get("POLL", "60")))
 

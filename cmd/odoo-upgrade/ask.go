@@ -13,7 +13,7 @@ import (
 )
 
 // errNobody means that there is no terminal to ask on.
-var errNobody = errors.New("there is nobody to ask")
+var errNobody = errors.New("there is no terminal to ask at")
 
 // terminal returns the terminal's file, when w or r is one.
 func terminal(v any) (*os.File, bool) {

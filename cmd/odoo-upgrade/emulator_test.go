@@ -81,7 +81,7 @@ func ways(s *scenario.Scenario) (https, sftp bool) {
 		on[f.On] = true
 	}
 	for name := range on {
-		// A fault of the download strikes on either wire.
+		// A fault of the download is triggered over either protocol.
 		if strings.HasPrefix(name, "sftp.") && !on["download"] {
 			https = false
 		}

@@ -28,8 +28,8 @@ func ParseVia(text string) (Via, error) {
 	return "", fmt.Errorf("unknown way %q: choose https, sftp or both", text)
 }
 
-// needs is the only way on which a client can meet the scenario; Both: any will do. What goes wrong with a transfer
-// tells, and which calls must happen.
+// needs is the only way on which a client can meet the scenario; Both: any will do. The faults of transfers
+// decide, and the calls that must happen.
 func needs(script *scenario.Scenario) Via {
 	https, sftp := false, false
 	for _, f := range script.Faults {

@@ -118,7 +118,7 @@ func TestRun_leftBehind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if tc.linux && runtime.GOOS != "linux" {
-				t.Skip("only Linux tells the environment of other processes")
+				t.Skip("only Linux shows the environment of other processes")
 			}
 			mark := "MARK=" + t.Name()
 			result, printed, err := run(t, t.Context(), child.Command{Env: append(os.Environ(), mark), Mark: mark, Dir: t.TempDir()}, tc.script)
@@ -146,7 +146,7 @@ func isGone(t *testing.T, pid string) {
 // parent ends; it prints its number.
 const daemon = `echo $(env -i setsid sh -c 'sleep 1000 >/dev/null 2>&1 & echo $!')`
 
-// A daemon is ended, too, though nothing but its parents tells whose it is.
+// A daemon is ended, too, though only its parents show to whom it belongs.
 func TestRun_daemon(t *testing.T) { // not parallel: no other program runs meanwhile
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux makes us the parent of orphans")

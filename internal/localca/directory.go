@@ -203,7 +203,7 @@ func (ca *CA) serves(hosts []string) bool {
 func (ca *CA) hosts() []string {
 	var hosts []string
 	for _, name := range ca.cert.PermittedDNSDomains {
-		if !slices.Contains(always, name) {
+		if !slices.Contains(ownNames, name) {
 			hosts = append(hosts, name)
 		}
 	}

@@ -41,8 +41,8 @@ const (
 // subject is the name of every authority that this package makes, by which its files are known.
 var subject = pkix.Name{CommonName: "upgrademock local CA", Organization: []string{"upgrademock (testing only)"}}
 
-// always are the DNS names every authority may sign for: loopback's, and the platform's own domain.
-var always = []string{"localhost", "odoo.com"}
+// ownNames are the DNS names every authority may sign for: loopback's, and the platform's own domain.
+var ownNames = []string{"localhost", "odoo.com"}
 
 // CA is a certificate authority. Its methods may be called concurrently.
 type CA struct {
@@ -74,7 +74,7 @@ func New(hosts ...string) (*CA, error) {
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 
 		PermittedDNSDomainsCritical: true,
-		PermittedDNSDomains:         slices.Clone(always),
+		PermittedDNSDomains:         slices.Clone(ownNames),
 		PermittedIPRanges: []*net.IPNet{
 			{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)},
 			{IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)},

@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// saw is what the handler tells of a call.
+// saw is what the handler reports of a call.
 func saw(r *http.Request) string {
 	return fmt.Sprintf("%s host=%s uri=%s path=%s url=%s tls=%t", r.Method, r.Host, r.RequestURI, r.URL.Path, r.URL.Host, r.TLS != nil)
 }

@@ -10,7 +10,7 @@ import (
 // copyPiece is how much is copied between two looks at whether to stop.
 const copyPiece = 8 << 20
 
-// ErrStopped is returned by Copy when it was told to stop.
+// ErrStopped is returned by Copy when it was asked to stop.
 var ErrStopped = errors.New("the copy was stopped")
 
 // Copy makes dst, which is empty, a copy of the first n bytes of src. What src has holes for stays a hole in dst,

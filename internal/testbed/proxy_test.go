@@ -114,7 +114,7 @@ func TestStartProxy_maxConnections(t *testing.T) {
 		t.Error("a third connection was served")
 	}
 	if !strings.Contains(log.String(), "too many HTTP connections") || !strings.Contains(log.String(), "listener=proxy") {
-		t.Errorf("the log does not tell of it:\n%s", log)
+		t.Errorf("the log does not report it:\n%s", log)
 	}
 	held[0].Close()
 	for deadline := time.Now().Add(30 * time.Second); ; {

@@ -13,7 +13,7 @@ import (
 // a packet of each and copies it from there, which at the pace of a fast link costs a fifth of the time of a
 // download.
 //
-// The two are told apart by the ids of their requests. Answers are received while pkg/sftp reads the channel, which it
+// The ids of their requests distinguish the two. Answers are received while pkg/sftp reads the channel, which it
 // does all the time.
 type Channel struct {
 	r      io.Reader

@@ -60,7 +60,7 @@ func TestFilter(t *testing.T) {
 		"since":          {journal.Filter{Since: moment.Add(9 * time.Second)}, []uint64{10, 11, 12}},
 		"after":          {journal.Filter{After: 10}, []uint64{11, 12}},
 		"all at once":    {journal.Filter{Request: 2, On: "sftp", Since: moment.Add(3 * time.Second), After: 2}, []uint64{8}},
-		"of nobody":      {journal.Filter{Request: 9}, []uint64{}},
+		"of no request":  {journal.Filter{Request: 9}, []uint64{}},
 		"another's name": {journal.Filter{Contract: "M"}, []uint64{}},
 	} {
 		if d := cmp.Diff(tc.want, seqs(j.Events(tc.filter))); d != "" {
@@ -195,7 +195,7 @@ func TestJournal_clear(t *testing.T) {
 	}
 }
 
-// Next returns what is there, or waits for it; nobody waits for ever.
+// Next returns what is there, or waits for it, until the context ends or the journal is closed.
 func TestJournal_next(t *testing.T) {
 	t.Parallel()
 	j := eventlog.New(0, nil, nil)
@@ -289,7 +289,7 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A writer that fails is told of at the end, and nothing else suffers.
+// Close returns the error of a writer; events are kept in spite of it.
 func TestJournal_writerFails(t *testing.T) {
 	t.Parallel()
 	j := eventlog.New(0, &fullDisk{lines: 2}, nil)

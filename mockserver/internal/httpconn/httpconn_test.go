@@ -98,7 +98,7 @@ func TestReadDeadline(t *testing.T) {
 	}
 }
 
-// A deadline that was taken back before it passed never strikes.
+// A deadline that was taken back before it passed ends nothing.
 func TestReadDeadline_takenBack(t *testing.T) {
 	t.Parallel()
 	dial := listen(t, httpconn.Options{Stall: time.Hour})
@@ -173,15 +173,15 @@ func TestWrite_slowPeer(t *testing.T) {
 	}
 }
 
-// A connection beyond Max is closed at once, and whoever wants to know is told; when one has ended, another may come.
+// A connection beyond Max is closed at once, and Refused is called; when one has ended, another may come.
 func TestMax(t *testing.T) {
 	t.Parallel()
-	refused := make(chan net.Addr, 1)
+	refusals := make(chan net.Addr, 1)
 	raw, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := httpconn.Listen(raw, httpconn.Options{Max: 1, Stall: time.Hour, Sweep: time.Millisecond, Refused: func(a net.Addr) { refused <- a }})
+	l := httpconn.Listen(raw, httpconn.Options{Max: 1, Stall: time.Hour, Sweep: time.Millisecond, Refused: func(a net.Addr) { refusals <- a }})
 	defer l.Close()
 	srv := &http.Server{Handler: http.NotFoundHandler()}
 	go srv.Serve(l)
@@ -209,11 +209,11 @@ func TestMax(t *testing.T) {
 	if answers(second) {
 		t.Error("the second connection is answered")
 	}
-	if told := <-refused; told.String() != second.LocalAddr().String() {
-		t.Errorf("told of %v, want %v", told, second.LocalAddr())
+	if refused := <-refusals; refused.String() != second.LocalAddr().String() {
+		t.Errorf("Refused was called with %v, want %v", refused, second.LocalAddr())
 	}
 	first.Close()
-	for deadline := time.Now().Add(20 * time.Second); !answers(dial()); <-refused {
+	for deadline := time.Now().Add(20 * time.Second); !answers(dial()); <-refusals {
 		if time.Now().After(deadline) {
 			t.Fatal("still refused after the first connection ended")
 		}

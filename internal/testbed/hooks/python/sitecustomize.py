@@ -1,6 +1,6 @@
 # Written by `upgrademock exec` for the length of a run; --no-hooks goes without.
 #
-# libcurl reads no variable that names the authorities to trust (only the command curl does), so PycURL handles are told when they
+# libcurl reads no variable that names the authorities to trust (only the command curl does), so PycURL handles get them when they
 # are made. A program that sets CAINFO itself has its way. For Python 2 and 3 and every PycURL; whatever goes wrong in
 # here, the program runs as it would without.
 import os
@@ -11,7 +11,7 @@ def trust(pycurl):
     bundle = os.environ.get("SSL_CERT_FILE")
     plain = pycurl.Curl
 
-    def told(handle):
+    def with_authorities(handle):
         try:
             if bundle:
                 handle.setopt(pycurl.CAINFO, bundle)
@@ -21,18 +21,18 @@ def trust(pycurl):
 
     def init(self, *args, **kwargs):
         plain.__init__(self, *args, **kwargs)
-        told(self)
+        with_authorities(self)
 
     def reset(self, *args):
         result = plain.reset(self, *args)
-        told(self)
+        with_authorities(self)
         return result
 
     class Maker(type):
         """The type of what stands for plain where nothing can be derived from it: it makes plain handles."""
 
         def __call__(cls, *args, **kwargs):
-            return told(plain(*args, **kwargs))
+            return with_authorities(plain(*args, **kwargs))
 
         def __instancecheck__(cls, handle):
             return isinstance(handle, plain)
