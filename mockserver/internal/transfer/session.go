@@ -1,0 +1,154 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/upgrademock/upgrademock/internal/rsync"
+	"github.com/upgrademock/upgrademock/internal/sshhost"
+	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// failed is the exit status of a session that rsync itself had no part in: a syntax or usage error.
+const failed = 1
+
+// session is one command of a client: a run of rsync.
+type session struct {
+	*transfer
+	ssh *sshhost.Session
+
+	mu      sync.Mutex
+	fault   *platform.Fault // that may fire; nil: none, or it has
+	fired   *journal.Fired  // nil: nothing has
+	name    string          // of the fault that was chosen for the session
+	ending  *sshhost.Fault  // ends the connection, once the session has; nil: nothing does
+	passed  int64           // bytes of file data that came in, or went out
+	sent    []rsync.File    // files of which something was sent, or that are empty
+	skipped []rsync.File    // files that were there
+	order   []journal.File  // the first of both
+}
+
+// serve serves a session to its end and returns its exit status.
+func (t *transfer) serve(ssh *sshhost.Session) (status uint8) {
+	s := &session{transfer: t, ssh: ssh}
+	if err := t.begin(); err != nil {
+		return s.refuse(err.Error())
+	}
+	defer t.done()
+	command, err := rsync.Parse(ssh.Command)
+	if refusal, ok := errors.AsType[*rsync.Refusal](err); ok {
+		return s.refuse(refusal.Line)
+	}
+	if err != nil {
+		return s.refuse(err.Error())
+	}
+	if command.Sender != (t.kind == platform.Downloading) {
+		return s.refuse("rsync: this port was opened for an " + t.kind + ", and nothing else can be done here; " +
+			"ask for another with transfer/start")
+	}
+	on := scenario.OnRsyncUpload
+	if command.Sender {
+		on = scenario.OnRsyncDownload
+	}
+	if f := t.request.Pick(on); f != nil {
+		s.fault, s.name = f, name(f)
+	}
+	if err = s.atOnce(); err == nil {
+		if command.Sender {
+			status, err = s.download(command)
+		} else {
+			status, err = s.upload(command)
+		}
+	}
+	if s.ending != nil {
+		s.ssh.EndConn(s.ending)
+	}
+	s.ssh.Limit(s, 0)
+	s.record(on, status, err)
+	return status
+}
+
+// refuse tells the client why its command is not served, and journals it.
+func (s *session) refuse(why string) uint8 {
+	fmt.Fprintf(s.ssh.Stderr(), "%s\r\n", why)
+	s.ssh.Report(func(p sshhost.Peer) {
+		s.host.observe(p, sshhost.Event{
+			Kind: sshhost.EventDenied, Op: s.ssh.Kind, Command: s.ssh.Command, Reason: why,
+		})
+	})
+	return failed
+}
+
+func (s *session) upload(c *rsync.Command) (uint8, error)   { return s.run(c, &rsync.Job{}) }
+func (s *session) download(c *rsync.Command) (uint8, error) { return s.run(c, &rsync.Job{}) }
+
+// fail tells the client that the platform cannot do what it asks for; why is in the journal.
+func (s *session) fail(err error) (uint8, error) {
+	fmt.Fprintf(s.ssh.Stderr(), "rsync: the platform's files cannot be used now\r\n")
+	return failed, err
+}
+
+func (s *session) run(c *rsync.Command, job *rsync.Job) (uint8, error) {
+	job.Data, job.Done = s.data, s.whole
+	stream := rsync.Stream{In: moving{s, s.ssh}, Out: moving{s, s.ssh}, Err: s.ssh.Stderr()}
+	return s.host.opts.Engine.Serve(s.ssh.Context(), stream, c, job)
+}
+
+// moving is the client's stream, which notes that something moves.
+type moving struct {
+	s   *session
+	ssh io.ReadWriter
+}
+
+func (m moving) Read(p []byte) (int, error) {
+	n, err := m.ssh.Read(p)
+	m.s.touch()
+	return n, err
+}
+
+func (m moving) Write(p []byte) (int, error) {
+	n, err := m.ssh.Write(p)
+	m.s.touch()
+	return n, err
+}
+
+// whole notes a file that has arrived, or left, or was there.
+func (s *session) whole(f rsync.File) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.Skipped {
+		s.skipped = append(s.skipped, f)
+	} else {
+		s.sent = append(s.sent, f)
+	}
+	if len(s.order) < journal.MaxFiles {
+		s.order = append(s.order, journal.File{Name: f.Name, Size: f.Size, Sent: f.Literal, Skipped: f.Skipped})
+	}
+}
+
+// moved returns how many bytes of file data have come in, and have gone out.
+func (s *session) moved() (received, sent int64) {
+	if s.kind == platform.Downloading {
+		return 0, s.passed
+	}
+	return s.passed, 0
+}
+
+// why says why the session did not end well; "" if it did.
+func (s *session) why(err error) string {
+	if err == nil {
+		return ""
+	}
+	if cause := context.Cause(s.ctx); cause != nil {
+		return cause.Error()
+	}
+	if cause := s.ssh.Broken(); cause != nil {
+		return cause.Error()
+	}
+	return err.Error()
+}
