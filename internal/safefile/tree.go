@@ -1,0 +1,183 @@
+package safefile
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+)
+
+// OpenDir opens the directory with that name in root, which may have several parts. No link is followed on the way: the
+// error for one, as for all that is no directory, says what is there.
+func OpenDir(root *os.Root, name string) (*os.Root, error) {
+	info, err := lstat(root, name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, notDirectory(name, info)
+	}
+	dir, err := root.OpenRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := dir.Stat(".")
+	if err == nil && !os.SameFile(info, opened) {
+		err = fmt.Errorf("%s was replaced while it was opened", name)
+	}
+	if err != nil {
+		dir.Close()
+		return nil, err
+	}
+	return dir, nil
+}
+
+func notDirectory(name string, info fs.FileInfo) error {
+	return &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("it is %s, not a directory", Kind(info.Mode()))}
+}
+
+// lstat describes what has the name in root. What leads there must be directories, not links to some.
+func lstat(root *os.Root, name string) (fs.FileInfo, error) {
+	for i, c := range name {
+		if c != '/' {
+			continue
+		}
+		info, err := root.Lstat(name[:i])
+		if err == nil && !info.IsDir() {
+			err = notDirectory(name[:i], info)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return root.Lstat(name)
+}
+
+// FS returns a file system of the regular files and directories in root. Nothing else is in it: links, pipes and the
+// like are neither listed nor opened. It is safe for concurrent use, and works as long as root is open.
+func FS(root *os.Root) fs.FS { return treeFS{root} }
+
+type treeFS struct{ root *os.Root }
+
+// Open opens a file or a directory.
+func (t treeFS) Open(name string) (fs.File, error) {
+	info, err := t.stat("open", name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		f, err := OpenIn(t.root, name, os.O_RDONLY)
+		if err != nil {
+			return nil, err
+		}
+		return f, nil
+	}
+	dir, err := t.root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return openDir{dir}, nil
+}
+
+// Stat describes a file or a directory.
+func (t treeFS) Stat(name string) (fs.FileInfo, error) { return t.stat("stat", name) }
+
+func (t treeFS) stat(op, name string) (fs.FileInfo, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	info, err := lstat(t.root, name)
+	if err != nil {
+		return nil, err
+	}
+	if !shown(info.Mode()) {
+		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+	}
+	return info, nil
+}
+
+// ReadDir lists a directory, sorted by name.
+func (t treeFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	dir, err := t.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	list, ok := dir.(fs.ReadDirFile)
+	if _, opened := dir.(openDir); !ok || !opened {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrInvalid}
+	}
+	entries, err := list.ReadDir(-1)
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, err
+}
+
+func shown(mode fs.FileMode) bool { return mode.IsRegular() || mode.IsDir() }
+
+// openDir is an open directory, which lists what is shown.
+type openDir struct{ *os.File }
+
+// ReadDir lists the next entries, as [fs.ReadDirFile] describes.
+func (d openDir) ReadDir(n int) ([]fs.DirEntry, error) {
+	for {
+		entries, err := d.File.ReadDir(n)
+		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return !shown(e.Type()) })
+		if n <= 0 || err != nil || len(entries) > 0 {
+			return entries, err
+		}
+	}
+}
+
+// EachFile calls each for every regular file in the directory dir of root, or for dir itself if it is one: with its name
+// in root, and the directory that holds it, in which base is its name. A directory's own files come before those of the
+// directories in it, both sorted. Links are not followed, and what is neither file nor directory is passed over.
+func EachFile(root *os.Root, dir string, each func(name string, in *os.Root, base string) error) error {
+	info, err := lstat(root, dir)
+	if err != nil {
+		return err
+	}
+	if info.Mode().IsRegular() {
+		in, err := OpenDir(root, path.Dir(dir))
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		return each(dir, in, path.Base(dir))
+	}
+	for dirs := []string{dir}; len(dirs) > 0; {
+		dir := dirs[len(dirs)-1]
+		below, err := eachIn(root, dir, each)
+		if err != nil {
+			return err
+		}
+		slices.Reverse(below)
+		dirs = append(dirs[:len(dirs)-1], below...)
+	}
+	return nil
+}
+
+// eachIn calls each for every regular file in a directory, and returns the directories in it.
+func eachIn(root *os.Root, dir string, each func(string, *os.Root, string) error) (below []string, err error) {
+	in, err := OpenDir(root, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	entries, err := fs.ReadDir(in.FS(), ".")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		switch name := path.Join(dir, e.Name()); {
+		case e.IsDir():
+			below = append(below, name)
+		case e.Type().IsRegular():
+			if err := each(name, in, e.Name()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return below, nil
+}
