@@ -51,6 +51,9 @@ type Info struct {
 	DatabaseVersion string
 	// DatabaseUUID is Odoo's database.uuid.
 	DatabaseUUID string
+	// DataCompression is how the data files of a dump in the directory format are compressed: "none", "gzip", "lz4" or
+	// "zstd". It is empty for all other dumps, which tell it by Compressions.
+	DataCompression string `json:",omitempty"`
 }
 
 // Size writes a number of bytes as the documented sample does: "912.99 Kb". The base 1024 and the other units, b, Mb,

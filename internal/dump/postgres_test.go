@@ -112,6 +112,7 @@ func TestSQL_restores(t *testing.T) {
 				pg.shell(t, "tar -C %s -xf %s.pg.tar", name, name)
 			} else {
 				pg.Run(t, nil, "pg_dump", append(args[1:], "-f", name, args[0])...)
+				pg.sniffs(t, name)
 			}
 			for j, command := range []string{
 				"tar -cf %[2]s %[1]s",
@@ -137,6 +138,26 @@ func (pg postgres) shell(t *testing.T, format string, args ...any) {
 	cmd.Dir = pg.Dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", cmd.Args[2], err, out)
+	}
+}
+
+// sniffs checks that a directory-format dump in the server's directory is described as one of this server.
+func (pg postgres) sniffs(t *testing.T, folder string) {
+	t.Helper()
+	info := dump.SniffFS(os.DirFS(filepath.Join(pg.Dir, folder)))
+	for _, m := range []struct{ pattern, method string }{
+		{"*.dat.gz", "gzip"}, {"*.dat.lz4", "lz4"}, {"*.dat.zst", "zstd"}, {"*.dat", "none"},
+	} {
+		if found, _ := filepath.Glob(filepath.Join(pg.Dir, folder, m.pattern)); len(found) > 1 || m.pattern != "*.dat" && len(found) > 0 {
+			if info.DataCompression != m.method {
+				t.Errorf("the data's compression is %q, want %q", info.DataCompression, m.method)
+			}
+			break
+		}
+	}
+	server, _, _ := strings.Cut(pg.Run(t, nil, "psql", "-d", "postgres", "-Atc", "SHOW server_version"), ".")
+	if diff := cmp.Diff([]string{"pgdmp_directory", "sql"}, info.Compressions); diff != "" || info.PostgreSQL != server {
+		t.Errorf("%+v is of PostgreSQL %s (-want +got)\n%s", info, server, diff)
 	}
 }
 

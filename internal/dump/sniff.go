@@ -56,9 +56,7 @@ func sniff(r io.ReaderAt, size int64, info *Info) {
 	if f.server == "" && o.finding.manifest != nil {
 		f.server = o.finding.manifest.server
 	}
-	info.PostgreSQL = postgresqlName(f.server)
-	info.DatabaseUUID = f.uuid
-	info.DatabaseVersion = odooName(f.version)
+	f.describe(info)
 }
 
 var postgresqlVersion = regexp.MustCompile(`^(\d{1,3})(?:\.(\d{1,3}))?`)

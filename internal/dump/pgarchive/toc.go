@@ -38,6 +38,15 @@ const (
 	Zstd Compression = 3
 )
 
+// String returns the name of the method: "none", "gzip", "lz4" or "zstd".
+func (c Compression) String() string {
+	names := [...]string{None: "none", Gzip: "gzip", LZ4: "lz4", Zstd: "zstd"}
+	if int(c) >= len(names) {
+		return strconv.Itoa(int(c))
+	}
+	return names[c]
+}
+
 // Header is the head of an archive.
 type Header struct {
 	Version       Version
