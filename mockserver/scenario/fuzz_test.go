@@ -15,7 +15,7 @@ import (
 // What Parse accepts is valid, and written as JSON and parsed again it is the same; what it refuses it refuses with
 // mistakes that have a place in the file.
 func FuzzParse(f *testing.F) {
-	for _, src := range append(builtIns(f), whole) {
+	for _, src := range append(builtIns(f), whole, wholeScript) {
 		f.Add([]byte(src))
 	}
 	for _, src := range []string{
@@ -23,7 +23,8 @@ func FuzzParse(f *testing.F) {
 		"faults: [{on: status, failure: {reason: x, a: 1e21, b: -0.0, c: 123456789012345678901234567890, d: 0x1f, e: [{}], f: \"\\u0000\"}}]",
 		"faults: [{on: status, failure: {reason: x, a: 1e17, b: 1000000000000000128.0, c: -1e18, d: 1e19, e: 9.3e18}}]",
 		"faults: [{on: download, after: 1.5KiB, truncate: true, delay: 1h0.5s}]", "upgraded: {built: 8MiB, notes: n}",
-		"expect: {calls: {status: '>  3', create: '==1'}, interval: {status: '<1h'}, shows: 'text: a'}", "\ufeff{\"name\":\t\"\\ud83d\\ude00\"}",
+		"expect: {calls: {status: '>  3', create: '==1'}, interval: {status: '<1h'}, shows: 'text: a'}", "when: {api: script}\nupgraded: {dump_name: null}",
+		"faults: [{on: rsync.upload, after: {file: '*'}, reset: true}, {on: rsync.login, known_hosts: null, delay: 1s}]", "\ufeff{\"name\":\t\"\\ud83d\\ude00\"}",
 	} {
 		f.Add([]byte(src))
 	}

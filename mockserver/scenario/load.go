@@ -82,7 +82,8 @@ func absolute(path *string, dir string) error {
 const (
 	aFile = 1 << iota
 	aDirectory
-	aDump // a directory with a dump in it
+	aDump          // a directory with a dump in it
+	aDumpOfScripts // the same, where it cannot be handed out
 )
 
 // kindsOf returns what the path behind a key of `upgraded` can be in a script for that API.
@@ -92,6 +93,8 @@ func kindsOf(key, api string) int {
 		return aDirectory
 	case key == "archive" && api == APIScript:
 		return aFile | aDump
+	case key == "archive":
+		return aFile | aDumpOfScripts
 	}
 	return aFile
 }
@@ -109,6 +112,8 @@ func readable(path string, kinds int) error {
 	case info.IsDir() && kinds&aDirectory != 0, info.Mode().IsRegular() && kinds&aFile != 0:
 	case kinds&aFile == 0:
 		return wrong("not a directory: `%s`", path)
+	case info.IsDir() && kinds&aDumpOfScripts != 0:
+		return wrong("a directory is handed out over the script API only: `%s` wants `when: {api: script}` beside it", path)
 	default:
 		return wrong("not a file: `%s`", path)
 	}

@@ -97,6 +97,35 @@ func TestParse_mistakes(t *testing.T) {
 		{"bad glob at the end", "when: {contract: 'M*\\'}\n", want{"1:18: when.contract: not a glob"}},
 		{"number for a glob", "when: {target: 9.0}\n", want{"1:16: when.target: wanted text … in quotes"}},
 
+		{"an unknown API", "when: {api: scrip}\n", want{"1:13: when.api: unknown API `scrip`, did you mean `script`? Valid here: `database` or `script`"}},
+		{"a glob for an API", "when: {api: '*'}\n", want{"1:13: when.api: unknown API `*`, expected `database` or `script`"}},
+		{"no API", "when: {api: ''}\n", want{"1:13: when.api: unknown API"}},
+		{"a parameter of the database API", "when: {api: script, email: '*'}\n", want{
+			"1:28: when.email: `email` is no parameter of create of the script API … expected `api`, `actuator`, `aim`, `api_version`, `contract` or `target`"}},
+		{"a parameter of the script API", "when: {api: database, actuator: cli}\n", want{"1:33: when.actuator: `actuator` is no parameter of create of the database API"}},
+
+		// what does not fit the API
+		{"a place of the database API", "when: {api: script}\nfaults: [{on: status, reset: true}]\n", want{
+			"2:15: faults[0].on: `status` is no place of the script API, which `when` says that the script is for, did you mean `script.status`? Valid here: `script.create`"}},
+		{"a place of the script API", "when: {api: database}\nfaults: [{on: rsync.upload, reset: true}]\n", want{
+			"2:15: faults[0].on: `rsync.upload` is no place of the database API … did you mean `upload`?"}},
+		{"a misspelt place of an API", "when: {api: script}\nfaults: [{on: script.statu, reset: true}]\n", want{
+			"2:15: faults[0].on: unknown place `script.statu`, did you mean `script.status`? Valid here: `script.create`"}},
+		{"a key of the database API", "when: {api: script}\nsteps: [{state: done, set: {filestore: true}}]\n", want{
+			"2:40: steps[0].set.filestore: `filestore` is no key of the script API … expected `reason`, `archived` or `is_pg_version_compatible`"}},
+		{"a key of the script API", "when: {api: database}\nsteps: [{state: done, set: {reason: x}}]\n", want{
+			"2:37: steps[0].set.reason: `reason` is no key of the database API"}},
+		{"a log over the database API", "when: {api: database}\nsteps: [{state: done, log: x}]\n", want{"2:28: steps[0].log: the database API has no log"}},
+		{"a result of the database API", "when: {api: script}\nupgraded: {sql: a}\n", want{
+			"2:17: upgraded.sql: `sql` is no key of the script API … expected `archive`, `built`, `dump_name`, `filestore`, `log` or `report`"}},
+		{"a result of the script API", "when: {api: database}\nupgraded: {report: a}\n", want{"2:20: upgraded.report: `report` is no key of the database API"}},
+		{"a missing file of the database API", "when: {api: database}\nupgraded: {archive: null}\n", want{"2:21: upgraded.archive: over the database API"}},
+		{"an event of the database API", "when: {api: script}\nexpect: {calls: {upload: 1}}\n", want{
+			"2:26: expect.calls.upload: `upload` is no event of the script API … did you mean `rsync.upload`?"}},
+		{"an event of the script API", "when: {api: database}\nexpect: {order: [create, script.process]}\n", want{
+			"2:26: expect.order[1]: `script.process` is no event of the database API … did you mean `process`?"}},
+		{"shown over the script API", "when: {api: script}\nexpect: {shows: customer_message}\n", want{"2:17: expect.shows: unknown status key `customer_message`"}},
+
 		// steps
 		{"no steps", "steps: []\n", want{"1:8: steps: … at least one step"}},
 		{"a step without a state", "steps:\n  - set: {issue: 1}\n", want{"2:5: steps[0].state: … wants a `state`"}},
@@ -170,7 +199,45 @@ func TestParse_mistakes(t *testing.T) {
 		{"a header's value", "faults: [{on: status, http: {headers: {a: \"b\\nc\"}}}]\n", want{"1:43: faults[0].http.headers.a: not the value of a header"}},
 		{"a content type", "faults: [{on: status, http: {content_type: \"a\\nb\"}}]\n", want{"1:44: faults[0].http.content_type: not the value"}},
 
+		{"a reason over the script API", "faults: [{on: script.status, failure: {reason: x, message: y}}]\n", want{
+			"1:48: faults[0].failure.reason: a failure of the script API has no `reason`, expected `message` or `form`"}},
+		{"another key over the script API", "faults: [{on: script.status, failure: {code: 1, message: y}}]\n", want{
+			"1:46: faults[0].failure.code: a failure of the script API has no `code`"}},
+		{"a failure without message", "faults: [{on: script.status, failure: {form: error}}]\n", want{"1:39: faults[0].failure.message: … wants a `message`"}},
+		{"an unknown form", "faults: [{on: script.status, failure: {message: x, form: eror}}]\n", want{
+			"1:58: faults[0].failure.form: unknown word `eror`, did you mean `error`? Valid here: `result` or `error`"}},
+		{"a form over the database API", "faults: [{on: status, failure: {reason: x, form: error}}]\n", want{"1:50: faults[0].failure.form: … the places of the script API only"}},
+		{"refuse of an rsync", "faults: [{on: rsync.upload, refuse: true}]\n", want{"1:37: faults[0].refuse: `refuse` cannot happen on `rsync.upload`, expected `disconnect` or `reset`"}},
+		{"an error of an rsync", "faults: [{on: rsync.upload, error: x}]\n", want{"1:36: faults[0].error: `error` cannot happen on `rsync.upload`"}},
+		{"unreachable elsewhere", "faults: [{on: script.transfer_start, unreachable: true}]\n", want{
+			"1:51: faults[0].unreachable: `unreachable` cannot happen on `script.transfer_start`"}},
+		{"known_hosts elsewhere", "faults: [{on: sftp.login, known_hosts: null}]\n", want{"1:40: faults[0].known_hosts: `known_hosts` cannot happen on `sftp.login`"}},
+		{"empty known_hosts", "faults: [{on: rsync.login, known_hosts: ''}]\n", want{"1:41: faults[0].known_hosts: wanted text, found an empty one"}},
+		{"after on a call of the script", "faults: [{on: script.logs, after: 1, cut: true}]\n", want{
+			"1:35: faults[0].after: there are no bytes to count on `script.logs`: `after` is possible on `rsync.upload` or `rsync.download`"}},
+		{"a file where there is one", "faults: [{on: sftp.write, file: a, reset: true}]\n", want{
+			"1:33: faults[0].file: no file can be named on `sftp.write`: `file` is possible on `rsync.upload` or `rsync.download`"}},
+		{"a file that is no glob", "faults: [{on: rsync.upload, file: '[', reset: true}]\n", want{"1:35: faults[0].file: not a glob"}},
+		{"a file and bytes", "faults: [{on: rsync.upload, file: a, after: 5, reset: true}]\n", want{"1:35: faults[0].file: … not for both"}},
+		{"two files", "faults: [{on: rsync.upload, file: a, after: {file: b}, reset: true}]\n", want{"1:52: faults[0].after.file: the fault names a file already"}},
+		{"after an object without file", "faults: [{on: rsync.upload, after: {}, reset: true}]\n", want{"1:36: faults[0].after: an object names a file here, expected `file`"}},
+		{"after an object of bytes", "faults: [{on: rsync.upload, after: {bytes: 5}, reset: true}]\n", want{
+			"1:37: faults[0].after.bytes: unknown key `bytes`, expected `file`", "1:36: faults[0].after: an object names"}},
+		{"a file and no action", "faults: [{on: rsync.upload, file: a, delay: 1s}]\n", want{"1:35: faults[0].file: nothing happens at this file"}},
+
+		// logs
+		{"a log of what", "steps: [{state: a, log: 5}]\n", want{"1:25: steps[0].log: wanted text"}},
+		{"a log in an object", "steps: [{state: a, log: {text: a}}]\n", want{"1:26: steps[0].log.text: unknown key `text`", "1:25: steps[0].log: a log in an object is a file"}},
+		{"compatible with nothing", "steps: [{state: a, set: {is_pg_version_compatible: null}}]\n", want{
+			"1:52: steps[0].set.is_pg_version_compatible: wanted true or false, found nothing"}},
+
 		// upgraded
+		{"the name of another file", "upgraded: {dump_name: upgrade.log}\n", want{"1:23: upgraded.dump_name: `upgrade.log` is the name of another file"}},
+		{"a path for a name", "upgraded: {dump_name: a/b}\n", want{"1:23: upgraded.dump_name: wanted the name of a file"}},
+		{"the directory itself", "upgraded: {dump_name: ..}\n", want{"1:23: upgraded.dump_name: wanted the name of a file"}},
+		{"an empty name", "upgraded: {dump_name: ''}\n", want{"1:23: upgraded.dump_name: wanted text, found an empty one"}},
+		{"built and missing", "upgraded: {built: 1, archive: null}\n", want{"1:31: upgraded.archive: … either built, or a file, or missing"}},
+		{"SQL that is missing", "upgraded: {sql: null}\n", want{"1:17: upgraded.sql: wanted text, found nothing", "1:11: upgraded: an object names at least one file"}},
 		{"an unknown word", "upgraded: build\n", want{"1:11: upgraded: unknown upgraded dump `build`, did you mean `built`?"}},
 		{"a file as a word", "upgraded: ./up.zip\n", want{"1:11: upgraded: … did you mean `{archive: ./up.zip}`?"}},
 		{"no file", "upgraded: {}\n", want{"1:11: upgraded: … at least one file"}},

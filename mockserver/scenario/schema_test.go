@@ -160,9 +160,20 @@ print(json.dumps([i for i, d in enumerate(documents) if validator.is_valid(d)]))
 func TestSchema_judgesAsParseDoes(t *testing.T) {
 	t.Parallel()
 	python := testprog.NeedPython(t, "jsonschema", "python3-jsonschema")
-	docs := append(builtIns(t), whole, "{}", "upgraded: {built: 1, notes: a}", "faults: [{on: upload, after: 5, cut: true}]",
+	docs := append(builtIns(t), whole, wholeScript, "{}", "upgraded: {built: 1, notes: a}", "faults: [{on: upload, after: 5, cut: true}]",
 		"expect: {calls: {status: '>= 3'}, shows: 'text:hello'}", "expect: {shows: [state, 'text:a b'], dump: intact, params: as told}")
 	docs = append(docs,
+		"when: {api: script}", "when: {api: sql}", "steps: [{state: a, log: ''}]", "steps: [{state: a, log: {}}]", "steps: [{state: a, log: 5}]",
+		"steps: [{state: a, set: {archived: null, reason: null}}]", "steps: [{state: a, set: {is_pg_version_compatible: null}}]",
+		"faults: [{on: script.status, failure: {message: x}}]", "faults: [{on: script.status, failure: {message: ''}}]",
+		"faults: [{on: script.status, failure: {message: x, form: error}}]", "faults: [{on: script.status, failure: {message: x, form: b}}]",
+		"faults: [{on: script.status, failure: {message: x, reason: y}}]", "faults: [{on: script.status, failure: {form: error}}]",
+		"faults: [{on: status, failure: {reason: x, form: error}}]", "faults: [{on: rsync.login, known_hosts: null}]",
+		"faults: [{on: rsync.login, known_hosts: ''}]", "faults: [{on: rsync.login, known_hosts: a, rate: 1KiB/s}]",
+		"faults: [{on: rsync.upload, file: a, reset: true}]", "faults: [{on: rsync.upload, after: {file: a}, reset: true}]",
+		"faults: [{on: rsync.upload, after: {}, reset: true}]", "faults: [{on: upload, file: a, reset: true}]",
+		"upgraded: {archive: null}", "upgraded: {dump_name: null}", "upgraded: {sql: null}", "upgraded: {built: 1, archive: null}",
+		"upgraded: {report: null, log: null, filestore: null}",
 		"[]", "step: []", "name: 5", "steps: []", "steps: [{}]", "steps: [{state: a, for: 0 polls}]", "steps: [{state: a, for: 2 weeks}]",
 		"steps: [{state: a, set: {id: 1}}]", "steps: [{state: a, set: {filestore: 'yes'}}]", "steps: [{state: a, set: {compressions: [1]}}]",
 		"when: {contrat: a}", "faults: [{reset: true}]", "faults: [{on: sftp.put, error: x}]", "faults: [{on: status, times: 0, reset: true}]",
