@@ -41,6 +41,9 @@ func (a *Answer) write(c *Call) {
 	for name, values := range a.Header {
 		header[name] = values
 	}
+	if (len(a.Body) > shortAnswer || a.Body != "" && c.fault != nil) && header["Content-Length"] == nil {
+		header.Set("Content-Length", strconv.Itoa(len(a.Body)))
+	}
 	c.W.WriteHeader(a.Status)
 	io.WriteString(&c.W, a.Body)
 }
@@ -65,7 +68,7 @@ const shortAnswer = 2 << 10
 func (c *Call) Send(status int, contentType []string, body []byte) {
 	header := c.W.Header()
 	header["Content-Type"] = contentType
-	if c.fault != nil && c.fault.Garbage {
+	if c.SendsGarbage() {
 		body = []byte(garbage)
 		c.fired(0)
 	}
@@ -75,6 +78,9 @@ func (c *Call) Send(status int, contentType []string, body []byte) {
 	c.W.WriteHeader(status)
 	c.W.Write(body)
 }
+
+// SendsGarbage reports whether a fault puts something else in the place of what Send is given.
+func (c *Call) SendsGarbage() bool { return c.fault != nil && c.fault.Garbage }
 
 // recorder remembers what was answered.
 type recorder struct {

@@ -73,7 +73,7 @@ func (a *API) Base(r *http.Request) (scheme, host string) {
 		scheme = "https://"
 	}
 	if host == "" { // HTTP/1.0
-		host = localAddr(r)
+		host = LocalAddr(r)
 	}
 	return scheme, host
 }

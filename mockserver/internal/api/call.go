@@ -160,10 +160,20 @@ func retryAfter(value string, now time.Time) time.Duration {
 // for the call.
 func (c *Call) ForRequest(ref platform.Ref) {
 	r, fails := c.api.Platform.Find(ref)
+	c.found(r, fails, ref.Key)
+}
+
+// ForToken is ForRequest for a request of the script API, which its token alone names.
+func (c *Call) ForToken(token string) {
+	r, fails := c.api.Platform.FindToken(token)
+	c.found(r, fails, token)
+}
+
+func (c *Call) found(r *platform.Request, fails platform.Failures, key string) {
 	c.Request, c.Fails = r, fails
 	if r != nil {
 		c.Event.Request, c.Event.Contract, c.Event.Scenario = r.ID(), r.Contract(), r.Scenario()
-		c.Event.KeyIn = headersWith(c.R, ref.Key)
+		c.Event.KeyIn = headersWith(c.R, key)
 		c.fault = r.Pick(c.Event.On)
 	}
 }
@@ -199,8 +209,8 @@ func headersWith(r *http.Request, key string) string {
 	return names
 }
 
-// localAddr is the address of ours to which the call came, "" if that is not known.
-func localAddr(r *http.Request) string {
+// LocalAddr is the address of ours to which the call came, "" if that is not known.
+func LocalAddr(r *http.Request) string {
 	if addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 		return addr.String()
 	}

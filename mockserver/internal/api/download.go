@@ -39,7 +39,7 @@ func (a *API) URL(on string, handle func(*Call) (any, error), fail func(*Call, e
 		On: on, Methods: []string{http.MethodGet, http.MethodHead},
 		Read: readURL,
 		Handle: func(c *Call) (any, error) {
-			if c.fault != nil && c.fault.Garbage {
+			if c.SendsGarbage() {
 				return Content(func() { c.Send(http.StatusOK, []string{"application/octet-stream"}, nil) }), nil
 			}
 			return handle(c)

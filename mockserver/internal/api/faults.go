@@ -47,6 +47,7 @@ func (c *Call) trigger(at int64) error {
 		c.fired(at)
 		return platform.Failures{{
 			Reason: f.Failure.Reason, Message: f.Failure.Message, Fields: f.Failure.More, Why: "the scenario says so",
+			Form: f.Failure.Form,
 		}}
 	case f.HTTP != nil:
 		c.fired(at)

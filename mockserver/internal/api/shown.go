@@ -53,7 +53,7 @@ func (a *API) redacted(list []eventlog.Param) []eventlog.Param {
 	for i := range list {
 		name, value := list[i].Name, list[i].Value
 		switch {
-		case name == "ssh_keys":
+		case name == "ssh_keys", name == "ssh_key":
 			value = sshkeys.Show(value)
 		case redact.IsSecret(name):
 			value = redact.Short(value)

@@ -31,6 +31,9 @@ type Failure struct {
 
 	// Why explains the refusal to who tests a client. It goes to the journal, never onto the wire.
 	Why string
+
+	// Form is how the script API puts it, as a scenario's Failure has it; "" lets the API choose.
+	Form string
 }
 
 // Failures are all problems of one call (row 1.8); never an empty list where it is an error.
