@@ -86,9 +86,14 @@ func (c *client) sftpHost(host string) string {
 // standsFor reports whether calls to host are meant for the server.
 func (c *client) standsFor(host string) bool {
 	host = bareName(host)
+	return isPlatform(host) || slices.ContainsFunc(c.own, func(own string) bool { return bareName(own) == host })
+}
+
+// isPlatform reports whether host is a name of the real platform.
+func isPlatform(host string) bool {
+	host = bareName(host)
 	_, domain, _ := strings.Cut(platformHost, ".")
-	return host == domain || strings.HasSuffix(host, "."+domain) ||
-		slices.ContainsFunc(c.own, func(own string) bool { return bareName(own) == host })
+	return host == domain || strings.HasSuffix(host, "."+domain)
 }
 
 func isLoopback(host string) bool {

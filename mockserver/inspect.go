@@ -87,7 +87,7 @@ func (s *Server) request(r platform.Snapshot) Request {
 	}
 	return Request{
 		ID: r.ID, Key: r.Key, Contract: r.Contract, State: r.State, Scenario: r.Scenario,
-		Status:     s.api.Status(r, base),
+		Status:     s.database.Status(r, base),
 		SharedSize: r.SharedSize, Contiguous: r.ContiguousBytes, AccessExpires: r.AccessExpires,
 	}
 }

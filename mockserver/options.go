@@ -7,12 +7,15 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os/exec"
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/upgrademock/upgrademock/mockserver/internal/api/script"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 	gossh "golang.org/x/crypto/ssh"
 )
@@ -83,6 +86,17 @@ type Options struct {
 	// SFTPHostKeys are the SSH server's, at most one of each type; nil is an ECDSA P-256 key, made once for
 	// each DataDir.
 	SFTPHostKeys []gossh.Signer
+
+	// Transfer is where the transfers of the script API listen, as host:port: a free port of that host for each
+	// transfer if the port is 0, else that one for all. "" is a free port of SFTPAddr's host for each.
+	Transfer string
+	// TransferTimeout is how long nothing may move in a transfer until it ends; 0 is 5 minutes.
+	TransferTimeout time.Duration
+	// Rsync is a program to serve transfers with, found as a shell finds it; "" serves them without one.
+	Rsync string
+	// Script is the file that GET /upgrade hands out: a copy of the upgrade script, of which none comes with the
+	// emulator. "" is none.
+	Script string
 
 	// Scenarios are looked at in order; the first whose When matches a create's parameters drives that request.
 	// Where none matches, a request is pending for one poll, processing for one poll, and then done.
@@ -203,6 +217,9 @@ func (o *Options) withDefaults() (Options, error) {
 	if err := full.setBounds(); err != nil {
 		return full, err
 	}
+	if err := full.setTransfers(); err != nil {
+		return full, err
+	}
 	if full.PublicURL != "" {
 		if err := checkBase(full.PublicURL); err != nil {
 			return full, &OptionError{"PublicURL", err}
@@ -243,6 +260,37 @@ func (o *Options) setBounds() error {
 	o.MaxConnections = cmp.Or(o.MaxConnections, DefaultMaxConnections)
 	o.MaxSessions = cmp.Or(o.MaxSessions, DefaultMaxSessions)
 	o.MaxRequests = cmp.Or(o.MaxRequests, DefaultMaxRequests)
+	return nil
+}
+
+// setTransfers checks the options of the script API, and fills in the default ones.
+func (o *Options) setTransfers() error {
+	if o.Transfer == "" {
+		host, _, err := net.SplitHostPort(o.SFTPAddr)
+		if err != nil { // it is switched off, or wrong, which Start says
+			host = "127.0.0.1"
+		}
+		o.Transfer = net.JoinHostPort(host, "0")
+	}
+	_, port, err := net.SplitHostPort(o.Transfer)
+	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
+		return badOption("Transfer", "%q is no address; wanted HOST:PORT, such as 127.0.0.1:2222, or HOST:0 for a "+
+			"free port for each transfer", o.Transfer)
+	}
+	if o.TransferTimeout < 0 {
+		return badOption("TransferTimeout", "a transfer cannot wait %v; wanted a time such as 5m", o.TransferTimeout)
+	}
+	o.TransferTimeout = cmp.Or(o.TransferTimeout, 5*time.Minute)
+	if o.Rsync != "" {
+		if o.Rsync, err = exec.LookPath(o.Rsync); err != nil {
+			return badOption("Rsync", "%w; wanted the rsync program, by its path or its name", err)
+		}
+	}
+	if o.Script != "" {
+		if err := script.CheckFile(o.Script); err != nil {
+			return badOption("Script", "%w; wanted the file of a copy of the upgrade script", err)
+		}
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package mockserver
 
 import (
+	"maps"
 	"net/http"
 	"sync"
 
@@ -8,18 +9,20 @@ import (
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/api"
 	"github.com/upgrademock/upgrademock/mockserver/internal/api/database"
+	"github.com/upgrademock/upgrademock/mockserver/internal/api/script"
 	"github.com/upgrademock/upgrademock/mockserver/internal/control"
 )
 
-// newAPI makes the emulated API.
-func (s *Server) newAPI() *database.API {
-	return database.New(api.New(api.Config{
+// openAPIs makes the emulated APIs.
+func (s *Server) openAPIs() {
+	shared := api.New(api.Config{
 		Platform: s.platform, Scripts: s.scripts, Keys: &s.keys, Logger: s.log, Record: s.observer.record,
 		Now: s.opts.Clock.Now, Timed: s.timed, Stall: s.patience.stall,
 		Closing: s.ctx, Conns: &s.conns,
 		Region: s.opts.Region, MaxDump: s.opts.MaxDump, PublicURL: func() string { return s.advertise.Load().URL },
 		BeforeProcess: s.opts.BeforeProcess, OnUpload: s.opts.OnUpload,
-	}), database.Config{
+	})
+	s.database = database.New(shared, database.Config{
 		Edition: s.opts.Edition, SkipTest: profiles[s.opts.Edition].skipTest, Targets: s.opts.Targets,
 		FailureStatus: s.opts.FailureStatus,
 		SFTPAddr:      s.SFTPAddr,
@@ -31,16 +34,22 @@ func (s *Server) newAPI() *database.API {
 			return a.SFTPHost, a.SFTPPort
 		},
 	})
+	s.script = script.New(shared, script.Config{
+		Assigned: s.assigned, StartTransfer: s.startTransfer, StopTransfer: s.stopTransfer,
+		Script: s.opts.Script, OptionName: s.opts.OptionName,
+	})
 }
 
 // routes answers every path. The methods are found in a map by their path, all else by gorilla/mux.
 // Deliberately not all by mux: it takes 1.2 µs and 8 allocations to find a method, the map 0.04 µs, and a whole
 // poll 2.2 µs (CPU, BenchmarkStatus).
 func (s *Server) routes() http.Handler {
-	calls := s.api.Handlers()
+	calls := s.database.Handlers()
+	maps.Copy(calls, s.script.Handlers())
 	// A path is taken as it comes: a redirect to a cleaner one would turn a POST into a GET.
 	others := mux.NewRouter().SkipClean(true)
-	s.api.Route(others)
+	s.database.Route(others)
+	s.script.Route(others)
 	if s.opts.ControlAddr == "" || s.opts.ControlAddr == Off {
 		handler := sync.OnceValue(s.controlHandler) // most servers in tests are never asked
 		others.PathPrefix(control.Base).

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/api/database"
+	"github.com/upgrademock/upgrademock/mockserver/internal/api/script"
 	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/internal/redact"
@@ -45,7 +46,8 @@ type Server struct {
 	keys     redact.Keys // of the requests that there are
 	scripts  *scripts.Set
 	platform *platform.Platform
-	api      *database.API
+	database *database.API
+	script   *script.API
 	handler  http.Handler
 	sftp     *sftpserver.Server
 	client   *client
@@ -134,7 +136,7 @@ func (s *Server) open() error {
 		err = s.scripts.KeepIn(p) // the faults that an earlier process had counted
 	}
 	if err == nil {
-		s.api = s.newAPI()
+		s.openAPIs()
 		s.sftp, err = s.newSFTP()
 	}
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // newSFTP makes the temporary SFTP host, which asks the platform for everything.
 func (s *Server) newSFTP() (*sftpserver.Server, error) {
 	host := &sftpHost{
-		platform: s.platform, observer: &s.observer, log: s.log, uploaded: s.api.Uploaded,
+		platform: s.platform, observer: &s.observer, log: s.log, uploaded: s.database.Uploaded,
 		otherKeys: sync.OnceValues(func() ([]gossh.Signer, error) { return othersLike(s.trust.hostKeys) }),
 	}
 	return sftpserver.New(&sftpserver.Options{

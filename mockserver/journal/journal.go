@@ -16,6 +16,8 @@ const (
 	OnUnknown = "unknown" // a call to a path at which nothing is
 	OnState   = "state"   // a change of state
 	OnData    = "data"    // a note about the data directory
+
+	OnScriptFile = "script.file" // the upgrade script itself, GET /upgrade
 )
 
 // Event is one thing that happened. Fields that mean nothing for its On are zero, and left out of the JSON.
