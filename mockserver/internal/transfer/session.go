@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -41,8 +40,8 @@ func (t *transfer) serve(ssh *sshhost.Session) (status uint8) {
 	}
 	defer t.done()
 	command, err := rsync.Parse(ssh.Command)
-	if refusal, ok := errors.AsType[*rsync.Refusal](err); ok {
-		return s.refuse(refusal.Line)
+	if err == nil {
+		err = command.ReadArgs(moving{s, ssh})
 	}
 	if err != nil {
 		return s.refuse(err.Error())
@@ -84,8 +83,47 @@ func (s *session) refuse(why string) uint8 {
 	return failed
 }
 
-func (s *session) upload(c *rsync.Command) (uint8, error)   { return s.run(c, &rsync.Job{}) }
-func (s *session) download(c *rsync.Command) (uint8, error) { return s.run(c, &rsync.Job{}) }
+// upload has the client write to the request's files, once no other session does.
+func (s *session) upload(c *rsync.Command) (status uint8, err error) {
+	if err := s.host.mayWrite(s.ssh.Context(), s.request.ID()); err != nil {
+		return failed, err
+	}
+	defer s.host.wrote(s.request.ID())
+	upload, err := s.request.BeginUpload()
+	if err != nil {
+		return s.fail(err)
+	}
+	status, err = s.run(c, &rsync.Job{
+		Root: upload.Root(), MaxBytes: s.host.opts.MaxBytes, MaxFiles: s.host.opts.MaxFiles,
+	})
+	_, endErr := upload.End(err == nil, treeFiles(s.sent), treeFiles(s.skipped))
+	if err == nil && endErr != nil {
+		return s.fail(endErr)
+	}
+	return status, err
+}
+
+// download sends the client what the upgrade has made.
+func (s *session) download(c *rsync.Command) (status uint8, err error) {
+	files, done, err := s.request.Results()
+	if err != nil {
+		return s.fail(err)
+	}
+	status, err = s.run(c, &rsync.Job{Files: files})
+	if doneErr := done(); err == nil && doneErr != nil {
+		return s.fail(doneErr)
+	}
+	return status, err
+}
+
+// treeFiles are files in the platform's words.
+func treeFiles(files []rsync.File) []platform.TreeFile {
+	list := make([]platform.TreeFile, len(files))
+	for i, f := range files {
+		list[i] = platform.TreeFile{Name: f.Name, Size: f.Size, Sent: f.Literal}
+	}
+	return list
+}
 
 // fail tells the client that the platform cannot do what it asks for; why is in the journal.
 func (s *session) fail(err error) (uint8, error) {
@@ -141,14 +179,17 @@ func (s *session) moved() (received, sent int64) {
 
 // why says why the session did not end well; "" if it did.
 func (s *session) why(err error) string {
-	if err == nil {
+	cause := context.Cause(s.ctx)
+	if cause == nil {
+		cause = s.ssh.Broken()
+	}
+	switch {
+	case cause == nil && err == nil:
 		return ""
+	case cause == nil:
+		return err.Error()
+	case err == nil:
+		return "all files have passed, but the exit status could not be sent: " + cause.Error()
 	}
-	if cause := context.Cause(s.ctx); cause != nil {
-		return cause.Error()
-	}
-	if cause := s.ssh.Broken(); cause != nil {
-		return cause.Error()
-	}
-	return err.Error()
+	return cause.Error()
 }
