@@ -202,8 +202,9 @@ func (h *Host) Addr() net.Addr {
 // Start begins a transfer of the kind, [platform.Uploading] or [platform.Downloading], and ends another one of the same
 // request. Whether the request may have one now is for the caller to ask before; logins ask again.
 //
-// It returns ErrClosed or ErrTooMany, or why no port can be opened.
-func (h *Host) Start(r *platform.Request, kind string) (Transfer, error) {
+// The client is told to trust the port under the given names, too, beside those of [Options.Names]: the host that it was
+// assigned. Start returns ErrClosed or ErrTooMany, or why no port can be opened.
+func (h *Host) Start(r *platform.Request, kind string, names ...string) (Transfer, error) {
 	fault := r.Pick(scenario.OnRsyncLogin)
 	t := &transfer{host: h, request: r, kind: kind, key: r.SSHKey(), fault: fault}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
@@ -215,7 +216,7 @@ func (h *Host) Start(r *platform.Request, kind string) (Transfer, error) {
 		return Transfer{}, err
 	}
 	answer := Transfer{Port: t.port}
-	text := h.knownHosts(t.port)
+	text := h.knownHosts(t.port, names)
 	answer.KnownHosts = &text
 	if fault != nil && fault.KnownHosts != nil {
 		answer.KnownHosts = fault.KnownHosts

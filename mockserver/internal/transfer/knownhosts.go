@@ -10,10 +10,10 @@ import (
 )
 
 // knownHosts is the text that ssh is to trust: a line for each host key, with all names by which the port may be
-// called (rows S3.5, S3.6).
-func (h *Host) knownHosts(port int) string {
+// called, those given among them (rows S3.5, S3.6).
+func (h *Host) knownHosts(port int, names []string) string {
 	var addrs []string
-	for _, name := range append([]string{"127.0.0.1", "localhost", "::1", h.host}, h.opts.Names()...) {
+	for _, name := range slices.Concat([]string{"127.0.0.1", "localhost", "::1", h.host}, h.opts.Names(), names) {
 		if ip := net.ParseIP(name); name == "" || ip != nil && ip.IsUnspecified() {
 			continue
 		}
