@@ -210,6 +210,7 @@ func (s *Server) Advance(d time.Duration) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("mockserver: time cannot be advanced by %v: it only goes forward", d)
 	}
 	now := clock.Advance(d)
+	s.transfers.Evaluate()
 	if err := s.platform.KeepClock(); err != nil {
 		return now, fmt.Errorf("mockserver: keep the clock: %w", err)
 	}

@@ -14,7 +14,7 @@ import (
 
 // ListenError is an address at which a Server cannot listen.
 type ListenError struct {
-	Listener string // http, https, sftp or control
+	Listener string // http, https, sftp, control or transfer
 	Addr     string // as the options have it
 	Err      error  // of net.Listen
 }
@@ -22,8 +22,11 @@ type ListenError struct {
 // Error says which listener it is about, and what to do.
 func (e *ListenError) Error() string {
 	name := strings.ToUpper(e.Listener)
-	if e.Listener == "control" {
+	switch e.Listener {
+	case "control":
 		name = "the control API"
+	case "transfer":
+		name = "transfers"
 	}
 	return fmt.Sprintf("mockserver: listen for %s: %v; choose another address, or port 0 for a free one", name, e.Err)
 }
@@ -75,9 +78,11 @@ func (s *Server) listenLocked() error {
 		warnIfExposed(s.log, want.flag, l.Addr())
 	}
 	if l := s.listeners["sftp"]; l != nil {
-		return writeKnownHosts(s.home.Dir, l.Addr().String(), s.Advertise(), s.trust.hostKeys)
+		if err := writeKnownHosts(s.home.Dir, l.Addr().String(), s.Advertise(), s.trust.hostKeys); err != nil {
+			return err
+		}
 	}
-	return nil
+	return s.listenForTransfersLocked()
 }
 
 // warnIfExposed warns of a listener that can be reached from other machines.

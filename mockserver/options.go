@@ -2,8 +2,10 @@ package mockserver
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/url"
@@ -68,7 +70,8 @@ type Options struct {
 
 	// Edition is the edition of the official page to emulate, Edition11 (also "") or Edition13.
 	Edition string
-	// Targets overrides the edition's valid targets; nil leaves them.
+	// Targets overrides the edition's valid targets, and those of the script API, which takes any version of Odoo; nil
+	// leaves them.
 	Targets []string
 	// Contracts are globs of the contracts that are known; nil: all but M123456-abcxyz.
 	Contracts []string
@@ -282,13 +285,22 @@ func (o *Options) setTransfers() error {
 	}
 	o.TransferTimeout = cmp.Or(o.TransferTimeout, 5*time.Minute)
 	if o.Rsync != "" {
-		if o.Rsync, err = exec.LookPath(o.Rsync); err != nil {
-			return badOption("Rsync", "%w; wanted the rsync program, by its path or its name", err)
+		program, err := exec.LookPath(o.Rsync)
+		if missing, ok := errors.AsType[*exec.Error](err); ok {
+			err = missing.Err
 		}
+		if err != nil {
+			return badOption("Rsync", "%q: %w; wanted the rsync program, by its path or by its name", o.Rsync, err)
+		}
+		o.Rsync = program
 	}
 	if o.Script != "" {
-		if err := script.CheckFile(o.Script); err != nil {
-			return badOption("Script", "%w; wanted the file of a copy of the upgrade script", err)
+		err := script.CheckFile(o.Script)
+		if path, ok := errors.AsType[*fs.PathError](err); ok {
+			err = path.Err
+		}
+		if err != nil {
+			return badOption("Script", "%q: %w; wanted the file of a copy of the upgrade script", o.Script, err)
 		}
 	}
 	return nil

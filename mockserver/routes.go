@@ -35,7 +35,7 @@ func (s *Server) openAPIs() {
 		},
 	})
 	s.script = script.New(shared, script.Config{
-		Assigned: s.assigned, StartTransfer: s.startTransfer, StopTransfer: s.stopTransfer,
+		Assigned: s.assigned, StartTransfer: s.startTransfer, StopTransfer: s.transfers.Stop,
 		Script: s.opts.Script, OptionName: s.opts.OptionName,
 	})
 }

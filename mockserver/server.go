@@ -19,6 +19,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/redact"
 	"github.com/upgrademock/upgrademock/mockserver/internal/scripts"
 	"github.com/upgrademock/upgrademock/mockserver/internal/sshkeys"
+	"github.com/upgrademock/upgrademock/mockserver/internal/transfer"
 	"github.com/upgrademock/upgrademock/sftpserver"
 )
 
@@ -50,7 +51,10 @@ type Server struct {
 	script   *script.API
 	handler  http.Handler
 	sftp     *sftpserver.Server
-	client   *client
+
+	transfers     *transfer.Host
+	scriptTargets []string // valid targets of the script API; nil: all that could be
+	client        *client
 
 	ctx    context.Context // ends when Close begins: what waits gives up
 	cancel context.CancelFunc
@@ -98,6 +102,9 @@ func newServer(opts *Options, patience patience) (*Server, error) {
 	}
 	s.advertise.Store(&Advertise{URL: strings.TrimSuffix(full.PublicURL, "/"), SFTPHost: full.SFTPHostname})
 	s.client = newClient(s)
+	if opts != nil {
+		s.scriptTargets = opts.Targets
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if s.home, err = openHome(full.DataDir); err == nil {
 		if err = s.open(); err != nil {
@@ -115,12 +122,13 @@ func newServer(opts *Options, patience patience) (*Server, error) {
 func (s *Server) open() error {
 	p, err := platform.New(platform.Options{
 		Dir: s.home.Dir, Keep: !s.home.temporary,
-		Targets: s.opts.Targets, Filestore: profiles[s.opts.Edition].filestore, Contracts: s.opts.Contracts,
+		Targets: s.opts.Targets, ScriptTargets: s.scriptTargets, Filestore: profiles[s.opts.Edition].filestore, Contracts: s.opts.Contracts,
 		AccessTTL: s.opts.SFTPAccessTTL, MaxDump: s.opts.MaxDump, MaxRequests: s.opts.MaxRequests,
 		OptionName: s.opts.OptionName,
 		Now:        s.opts.Clock.Now, Virtual: s.opts.manual() != nil, Seed: s.opts.Seed,
 		Script: s.scripts.ForRequest, Changed: s.observer.changed,
-		AccessEnded: func(id int64) { s.sftp.Disconnect(platform.SFTPUser(id)) },
+		AccessEnded:   func(id int64) { s.sftp.Disconnect(platform.SFTPUser(id)) },
+		TransferEnded: func(id int64) { s.transfers.End(id) },
 	})
 	if err != nil {
 		return err
@@ -134,6 +142,9 @@ func (s *Server) open() error {
 	if err == nil {
 		takeUpClock(s.opts.manual(), p)
 		err = s.scripts.KeepIn(p) // the faults that an earlier process had counted
+	}
+	if err == nil {
+		s.transfers, err = s.newTransfers()
 	}
 	if err == nil {
 		s.openAPIs()
@@ -171,6 +182,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		ending.Go(func() { srv.Shutdown(ctx) })
 	}
 	ending.Go(func() { s.sftp.Shutdown(ctx) })
+	ending.Go(func() { s.transfers.Shutdown(ctx) })
 	ending.Wait()
 	return s.Close()
 }
@@ -196,6 +208,7 @@ func (s *Server) Close() error {
 		srv.Close()
 	}
 	err := s.sftp.Close()
+	s.transfers.Close()
 	s.serving.Wait()
 	slow := time.AfterFunc(5*time.Second, func() { s.log.Warn("closing still waits for calls being handled") })
 	<-quiet

@@ -1,14 +1,57 @@
 package mockserver
 
 import (
-	"errors"
+	"net"
+	"net/netip"
+	"sync"
 
+	"github.com/upgrademock/upgrademock/internal/rsync"
+	"github.com/upgrademock/upgrademock/mockserver/internal/api"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/mockserver/internal/transfer"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
+	gossh "golang.org/x/crypto/ssh"
 )
 
-// startTransfer opens the SSH server of a transfer.
-func (s *Server) startTransfer(*platform.Request, string, string) (int, *string, error) {
-	return 0, nil, errors.New("there is no rsync yet")
+// newTransfers makes the SSH servers of the script API's transfers.
+func (s *Server) newTransfers() (*transfer.Host, error) {
+	engine := rsync.InProcess()
+	if s.opts.Rsync != "" {
+		engine = rsync.Program(s.opts.Rsync)
+	}
+	return transfer.New(transfer.Options{
+		Addr: s.opts.Transfer, Timeout: s.opts.TransferTimeout,
+		MaxConns: s.opts.MaxSessions, MaxBytes: s.opts.MaxDump,
+		Engine: engine, HostKeys: s.trust.hostKeys,
+		OtherKeys: sync.OnceValues(func() ([]gossh.Signer, error) { return othersLike(s.trust.hostKeys) }),
+		Names:     s.transferNames,
+		Record:    func(e *journal.Event) { s.observer.record(e) },
+		Now:       s.opts.Clock.Now, Logger: s.log,
+	})
 }
 
-func (s *Server) stopTransfer(int64) {}
+// transferNames are the names that answers may give for this machine.
+func (s *Server) transferNames() []string {
+	a := s.advertise.Load()
+	return []string{a.SFTPHost, api.Hostname(a.URL)}
+}
+
+// startTransfer is script.Config's.
+func (s *Server) startTransfer(r *platform.Request, kind, assigned string) (int, *string, error) {
+	t, err := s.transfers.Start(r, kind, hostOf(assigned))
+	return t.Port, t.KnownHosts, err
+}
+
+// listenForTransfersLocked opens the port that all transfers share, if they do.
+func (s *Server) listenForTransfersLocked() error {
+	host, _, _ := net.SplitHostPort(s.opts.Transfer)
+	if err := s.transfers.Listen(); err != nil {
+		return &ListenError{Listener: "transfer", Addr: s.opts.Transfer, Err: err}
+	}
+	if addr := s.transfers.Addr(); addr != nil {
+		warnIfExposed(s.log, "transfer", addr)
+	} else if ip, err := netip.ParseAddr(host); host == "" || err == nil && !ip.IsLoopback() {
+		warnIfExposed(s.log, "transfer", &net.TCPAddr{IP: ip.AsSlice()})
+	}
+	return nil
+}

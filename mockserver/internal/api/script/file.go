@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strconv"
 
 	"github.com/upgrademock/upgrademock/internal/safefile"
@@ -13,18 +14,28 @@ import (
 // maxScript is how large the file may be, in bytes.
 const maxScript = 16 << 20
 
-// CheckFile returns what is wrong with a file to be handed out as the script.
+// CheckFile returns what is wrong with a file to be handed out as the script. It is read for each call: a pipe would be
+// empty after the first one.
 func CheckFile(path string) error {
-	_, err := readFile(path)
-	return err
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return errors.New("it is no regular file")
+	case info.Size() == 0:
+		return errors.New("it is empty")
+	case info.Size() > maxScript:
+		return fmt.Errorf("it has more than %d bytes", maxScript)
+	}
+	return nil
 }
 
 func readFile(path string) ([]byte, error) {
-	data, err := safefile.ReadNamed(path, maxScript)
-	if err == nil && len(data) == 0 {
-		err = errors.New(path + ": the file is empty")
+	if err := CheckFile(path); err != nil {
+		return nil, err
 	}
-	return data, err
+	return safefile.ReadNamed(path, maxScript)
 }
 
 // instead is what is handed out in place of the script: a program for any Python, since what comes from this URL is
