@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/upgrademock/upgrademock/internal/proxy"
+	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
@@ -37,7 +38,12 @@ func banner(w io.Writer, srv *mockserver.Server, front *proxy.Proxy, opts *mocks
 		}
 		proxied = front.URL() + "  (export HTTPS_PROXY=" + front.URL() + `; eval "$(` + trust + `)")`
 	}
-	for _, line := range [][2]string{{"HTTP", srv.URL()}, {"HTTPS", srv.HTTPSURL()}, {"Proxy", proxied}, {"SFTP", srv.SFTPAddr()}, {"Control", srv.AdminURL()}, {"CA", srv.CAFile()}} {
+	scripted := ""
+	if u := testbed.ScriptURL(srv); u != "" {
+		scripted = "UPGRADE_SERVER_NAME=" + u + " SSL_CERT_FILE=" + quoted(srv.CAFile()) + " python3 UPGRADE_SCRIPT …"
+	}
+	for _, line := range [][2]string{{"HTTP", srv.URL()}, {"HTTPS", srv.HTTPSURL()}, {"Proxy", proxied}, {"SFTP", srv.SFTPAddr()}, {"Control", srv.AdminURL()}, {"Script", scripted},
+		{"CA", srv.CAFile()}} {
 		if line[1] != "" {
 			fmt.Fprintf(w, "  %-8s %s\n", line[0], line[1])
 		}

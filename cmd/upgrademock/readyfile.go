@@ -12,6 +12,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/internal/proxy"
 	"github.com/upgrademock/upgrademock/internal/safefile"
+	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
@@ -19,6 +20,7 @@ import (
 type ready struct {
 	URL            string `json:"url"`
 	HTTPSURL       string `json:"https_url"`
+	ScriptURL      string `json:"script_url"` // for UPGRADE_SERVER_NAME
 	SFTPHost       string `json:"sftp_host"`
 	SFTPPort       int    `json:"sftp_port"`
 	AdminURL       string `json:"admin_url"`
@@ -29,7 +31,10 @@ type ready struct {
 }
 
 func readyOf(srv *mockserver.Server, front *proxy.Proxy) (ready, error) {
-	r := ready{URL: srv.URL(), HTTPSURL: srv.HTTPSURL(), AdminURL: srv.AdminURL(), PID: os.Getpid()}
+	r := ready{
+		URL: srv.URL(), HTTPSURL: srv.HTTPSURL(), ScriptURL: testbed.ScriptURL(srv), AdminURL: srv.AdminURL(),
+		PID: os.Getpid(),
+	}
 	if front != nil {
 		r.ProxyURL = front.URL()
 	}

@@ -18,6 +18,7 @@ import (
 // serveFlags are the flags that say what emulator it is to be.
 type serveFlags struct {
 	http, https, sftp, control address
+	transfer                   address
 	scenarios, hostKeys        []string
 	clock, journal             string
 	logFormat                  string
@@ -48,6 +49,14 @@ func (f *serveFlags) add(flags *pflag.FlagSet, httpAddr, httpsAddr, sftpAddr str
 	flags.StringArrayVar(&f.hostKeys, "sftp-host-key", nil,
 		"`file` with an SSH host key to show, repeatable with keys of several types "+
 			"(default: an ECDSA key of the data directory)")
+	flags.Var(&f.transfer, "transfer",
+		"`address` for the transfers of the upgrade script: one port for all, or a free one of that host for each "+
+			"with port 0 (default: a free one of the SFTP server's host for each)")
+	flags.DurationVar(&o.TransferTimeout, "transfer-timeout", 5*time.Minute,
+		"`duration` without traffic after which a transfer ends")
+	flags.StringVar(&o.Rsync, "rsync", "", "rsync `program` to serve transfers with (default: none is needed)")
+	flags.StringVar(&o.Script, "script", "",
+		"`file` with a copy of the upgrade script, which GET /upgrade hands out (default: none)")
 	flags.DurationVar(&o.SFTPAccessTTL, "sftp-access-ttl", 24*time.Hour, "`duration` of an SFTP access")
 	flags.IntVar(&o.FailureStatus, "failure-status", 200, "HTTP `status` of answers with failures")
 	flags.StringArrayVar(&f.scenarios, "scenario", nil,
@@ -76,7 +85,7 @@ func (f *serveFlags) options(stderr io.Writer) (*mockserver.Options, error) {
 	opts := f.opts
 	opts.OptionName = optionName
 	opts.HTTPAddr, opts.HTTPSAddr, opts.SFTPAddr = f.http.orOff(), f.https.orOff(), f.sftp.orOff()
-	opts.ControlAddr = f.control.orOff()
+	opts.ControlAddr, opts.Transfer = f.control.orOff(), string(f.transfer)
 	if opts.HTTPAddr == mockserver.Off && opts.HTTPSAddr == mockserver.Off {
 		return nil, errors.New("both --http and --https are switched off: there is nothing to serve")
 	}

@@ -86,10 +86,10 @@ func TestServe_readyAndInterrupted(t *testing.T) {
 				names = append(names, key)
 			}
 			slices.Sort(names)
-			if d := cmp.Diff([]string{"admin_url", "ca_file", "https_url", "known_hosts_file", "pid", "sftp_host", "sftp_port", "url"}, names); d != "" {
+			if d := cmp.Diff([]string{"admin_url", "ca_file", "https_url", "known_hosts_file", "pid", "script_url", "sftp_host", "sftp_port", "url"}, names); d != "" {
 				t.Errorf("the ready file's keys (-want +got):\n%s", d)
 			}
-			if r.PID != cmd.Process.Pid || r.AdminURL != r.URL+"/_mock" || r.SFTPHost != "127.0.0.1" || !filepath.IsAbs(r.CAFile) || !filepath.IsAbs(r.KnownHostsFile) {
+			if r.PID != cmd.Process.Pid || r.AdminURL != r.URL+"/_mock" || r.ScriptURL != r.HTTPSURL || r.SFTPHost != "127.0.0.1" || !filepath.IsAbs(r.CAFile) || !filepath.IsAbs(r.KnownHostsFile) {
 				t.Errorf("the ready file: %s", data)
 			}
 			for _, file := range []string{r.CAFile, r.KnownHostsFile} {
@@ -97,7 +97,8 @@ func TestServe_readyAndInterrupted(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			for _, want := range []string{r.URL, r.HTTPSURL, fmt.Sprintf("sftp -b - -P %d", r.SFTPPort), "curl -sS", r.CAFile} {
+			for _, want := range []string{r.URL, r.HTTPSURL, fmt.Sprintf("sftp -b - -P %d", r.SFTPPort),
+				"UPGRADE_SERVER_NAME=" + r.ScriptURL + " SSL_CERT_FILE=" + r.CAFile, "curl -sS", r.CAFile} {
 				if !strings.Contains(banner, want) {
 					t.Errorf("the banner does not say %q:\n%s", want, banner)
 				}

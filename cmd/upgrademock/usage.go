@@ -95,6 +95,7 @@ var optionFlags = map[string]string{
 	"SFTPAccessTTL": "sftp-access-ttl", "FailureStatus": "failure-status", "JournalSize": "journal-size",
 	"MaxDump":        "max-dump",
 	"MaxConnections": "max-connections", "MaxSessions": "max-sessions", "MaxRequests": "max-requests",
+	"Transfer": "transfer", "TransferTimeout": "transfer-timeout", "Rsync": "rsync", "Script": "script",
 	"Scenarios": "scenario", "Clock": "clock", "CAHosts": "host",
 }
 

@@ -3,12 +3,15 @@
 package testbed
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,7 +46,8 @@ type Testbed struct {
 	// Mark is the entry of Env that identifies the processes of the run.
 	Mark string
 
-	bundle string // file of the authorities to trust, the system's and ours
+	bundle       string // file of the authorities to trust, the system's and ours
+	transferHost string // where transfers listen
 }
 
 // Start starts the emulator and its proxy. When it returns without an error, all listeners accept.
@@ -61,7 +65,7 @@ func Start(opts Options) (_ *Testbed, err error) {
 	if opts.Environ == nil {
 		opts.Environ = os.Environ()
 	}
-	b := &Testbed{Mark: "UPGRADEMOCK_RUN=" + rand.Text()}
+	b := &Testbed{Mark: "UPGRADEMOCK_RUN=" + rand.Text(), transferHost: transferHost(&server)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Close())
@@ -127,6 +131,8 @@ func (b *Testbed) makeEnv(opts Options) error {
 		"UPGRADEMOCK_CA_FILE=" + caFile,
 		"UPGRADE_URL=" + base,
 		"BASE_URL=" + base,
+		"UPGRADE_SERVER_NAME=" + cmp.Or(ScriptURL(srv), base),
+		"DATA_SERVER_NAME=" + b.transferHost, // copies of the script before 2023 would lead ssh to production
 	}
 	if addr := srv.SFTPAddr(); addr != "" {
 		host, port, err := net.SplitHostPort(addr)
@@ -154,6 +160,34 @@ func (b *Testbed) makeEnv(opts Options) error {
 	}
 	b.Env = child.Environ(opts.Environ, append(set, hooks...), []string{"ALL_PROXY", "all_proxy"})
 	return nil
+}
+
+// ScriptURL is the URL of the script API for UPGRADE_SERVER_NAME: that of the HTTPS listener, under an address that
+// certificates name and that every client of this machine reaches. It is "" without an HTTPS listener.
+func ScriptURL(srv *mockserver.Server) string {
+	u, err := url.Parse(srv.HTTPSURL())
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsUnspecified() {
+		u.Host = net.JoinHostPort("127.0.0.1", u.Port())
+	}
+	return u.String()
+}
+
+// transferHost is the host by which the program reaches the transfers of the script API.
+func transferHost(opts *mockserver.Options) string {
+	for _, addr := range []string{opts.Transfer, opts.SFTPAddr} {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			continue // the default, or switched off
+		}
+		if ip, err := netip.ParseAddr(host); host != "" && !(err == nil && ip.IsUnspecified()) {
+			return host
+		}
+		break
+	}
+	return "127.0.0.1"
 }
 
 // Close stops the emulator and the proxy, and removes Dir. It may be called more than once.
