@@ -3,6 +3,7 @@ package transfer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -220,5 +221,27 @@ func TestFault_session(t *testing.T) {
 				t.Errorf("the event: %+v", e)
 			}
 		})
+	}
+}
+
+// The event of a session counts all files, and names no more than a hundred.
+func TestSession_manyFiles(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for i := range 250 {
+		names = append(names, fmt.Sprintf("origin.dump/%03d.dat", i))
+	}
+	b := newBed(t, withEngine(sends(names...)))
+	key := newIdentity(t)
+	if _, _, err := run(t, b.mustDial(b.start(b.request(key), platform.Uploading).Port, key), upload, ""); err != nil {
+		t.Fatal(err)
+	}
+	e := b.journal.await(t, 1, "rsync.upload")[0]
+	if e.Rsync.Count != 251 || e.Rsync.Skipped != 1 || len(e.Rsync.Files) != journal.MaxFiles || e.Size != 25_007 {
+		t.Errorf("the event: %d files, %d of them skipped, %d named, %d bytes; want 251, 1, %d, 25007", e.Rsync.Count,
+			e.Rsync.Skipped, len(e.Rsync.Files), e.Size, journal.MaxFiles)
+	}
+	if d := cmp.Diff(journal.File{Name: names[99], Size: 100, Sent: 90}, e.Rsync.Files[99]); d != "" {
+		t.Errorf("the last file named (-want +got):\n%s", d)
 	}
 }

@@ -136,27 +136,30 @@ func (j *events) of(on ...string) []journal.Event {
 // await returns the events with that On as soon as there are n.
 func (j *events) await(tb testing.TB, n int, on string) []journal.Event {
 	tb.Helper()
-	late := time.Now().Add(guard)
-	defer time.AfterFunc(guard, j.changed.Broadcast).Stop()
-	for {
-		found := j.of(on)
-		if len(found) >= n {
-			return found
-		}
-		j.mu.Lock()
-		if time.Now().After(late) {
-			tb.Fatalf("%d events %s after %v, want %d: %+v", len(found), on, guard, n, j.list)
-		}
+	j.awaitThat(tb, func(list []journal.Event) bool {
 		seen := 0
-		for _, e := range j.list {
+		for _, e := range list {
 			if e.On == on {
 				seen++
 			}
 		}
-		if seen == len(found) {
-			j.changed.Wait()
+		return seen >= n
+	})
+	return j.of(on)
+}
+
+// awaitThat waits until it is true of the events.
+func (j *events) awaitThat(tb testing.TB, is func([]journal.Event) bool) {
+	tb.Helper()
+	late := time.Now().Add(guard)
+	defer time.AfterFunc(guard, j.changed.Broadcast).Stop()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for !is(j.list) {
+		if time.Now().After(late) {
+			tb.Fatalf("what was awaited has not come after %v: %+v", guard, j.list)
 		}
-		j.mu.Unlock()
+		j.changed.Wait()
 	}
 }
 

@@ -1,6 +1,8 @@
 package transfer_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"net"
@@ -351,5 +353,30 @@ func TestSharedPort(t *testing.T) {
 	}
 	if _, err := b.dial(port, mine); err == nil {
 		t.Error("a login after all transfers have ended")
+	}
+}
+
+// RSA keys sign with SHA-2 (row S4.7).
+func TestLogin_rsa(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, withEngine(echo))
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := signer(t, private).(gossh.AlgorithmSigner)
+	r := b.request(identity{Signer: whole})
+	port := b.start(r, platform.Uploading).Port
+	for algorithm, accepted := range map[string]bool{
+		gossh.KeyAlgoRSASHA256: true, gossh.KeyAlgoRSASHA512: true, gossh.KeyAlgoRSA: false,
+	} {
+		signs, err := gossh.NewSignerWithAlgorithms(whole, []string{algorithm})
+		if err != nil {
+			t.Fatal(err)
+		}
+		with := func(c *gossh.ClientConfig) { c.Auth = []gossh.AuthMethod{gossh.PublicKeys(signs)} }
+		if _, err := b.dial(port, identity{}, with); (err == nil) != accepted {
+			t.Errorf("%s: %v", algorithm, err)
+		}
 	}
 }
