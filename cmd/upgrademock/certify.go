@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -71,7 +72,7 @@ see --via. The exit status is 0 when nothing failed, 1 when something did, 2 for
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&flags.packs, "pack", nil,
-		"basic, full, or a scenario's `name` or file, repeatable (default basic)")
+		"basic, full, script for what wraps the upgrade script, or a scenario's `name` or file, repeatable (default basic)")
 	f.StringVar(&flags.via, "via", string(certify.Both),
 		"`protocol` that sends the dump: https, sftp, or both for a client that can use either")
 	f.StringVar(&flags.dump, "dump", "", "the dump `file` to send (default: one of 3 MiB is made)")
@@ -128,24 +129,43 @@ func (f *certifyFlags) read(stderr io.Writer) (opts certify.Options, err error) 
 
 // unpack are the scenarios of a pack, or the one with that name or in that file.
 func unpack(pack string) ([]*scenario.Scenario, error) {
-	names, all := []string{pack}, false
 	switch pack {
 	case "basic":
-		names = certify.Basic
+		return find(certify.Basic...)
 	case "full":
-		names, all = scenario.Builtins(), true
+		return judged(scenario.APIDatabase)
+	case "script":
+		return judged(scenario.APIScript)
 	}
-	var scripts []*scenario.Scenario
-	for _, name := range names {
+	return find(pack)
+}
+
+// find are the scenarios with those names or in those files.
+func find(names ...string) ([]*scenario.Scenario, error) {
+	scripts := make([]*scenario.Scenario, len(names))
+	for i, name := range names {
 		script, err := findScenario(name)
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case script.Expect != nil:
-			scripts = append(scripts, script)
-		case !all: // of all that there are, those that a client can be judged by
+		if script.Expect == nil {
 			return nil, fmt.Errorf("%s: the scenario has no `expect`, so there is nothing to judge", name)
+		}
+		scripts[i] = script
+	}
+	return scripts, nil
+}
+
+// judged are the built-in scenarios by which a client of that API can be judged.
+func judged(api string) ([]*scenario.Scenario, error) {
+	var scripts []*scenario.Scenario
+	for _, name := range scenario.Builtins() {
+		script, err := scenario.Builtin(name)
+		if err != nil {
+			return nil, err
+		}
+		if script.Expect != nil && cmp.Or(script.When["api"], scenario.APIDatabase) == api {
+			scripts = append(scripts, script)
 		}
 	}
 	return scripts, nil

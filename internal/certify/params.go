@@ -19,11 +19,16 @@ func params(script *scenario.Scenario, opts *mockserver.Options, dump string) (m
 		"aim":      "test",
 		"filename": dump,
 	}
-	if opts.Edition == mockserver.Edition13 {
-		chosen["target"] = "13.0"
-	}
-	if len(opts.Targets) > 0 {
+	targets := append(opts.Targets, "6.0", "6.1", "7.0", "8.0", "9.0", "10.0", "11.0", "12.0", "13.0")
+	switch {
+	case script.When["api"] == scenario.APIScript:
+		chosen["target"], chosen["api"], chosen["actuator"], chosen["api_version"] = "18.0", scenario.APIScript, "cli", "0.2"
+		delete(chosen, "email") // its create has none
+		targets = []string{"14.0", "15.0", "16.0", "17.0", "18.0", "19.0"}
+	case len(opts.Targets) > 0:
 		chosen["target"] = opts.Targets[len(opts.Targets)-1]
+	case opts.Edition == mockserver.Edition13:
+		chosen["target"] = "13.0"
 	}
 	if len(opts.Contracts) > 0 {
 		chosen["contract"] = sample(opts.Contracts[0])
@@ -31,10 +36,10 @@ func params(script *scenario.Scenario, opts *mockserver.Options, dump string) (m
 	// Where the platform takes few values only, it must be one of them.
 	valid := map[string][]string{
 		"aim":    {"test", "production"},
-		"target": append(opts.Targets, "6.0", "6.1", "7.0", "8.0", "9.0", "10.0", "11.0", "12.0", "13.0"),
+		"target": targets,
 	}
 	for key, glob := range script.When {
-		if _, known := chosen[key]; !known { // clients get no other parameters
+		if _, known := chosen[key]; !known || key == "api" { // clients get no other parameters
 			continue
 		}
 		only := scenario.Scenario{When: scenario.When{key: glob}}

@@ -196,8 +196,11 @@ func (r *run) values() (map[string]string, error) {
 		"UPGRADEMOCK_VIA":      string(r.opts.Via.chosenFor(r.script)),
 		"UPGRADEMOCK_CWD":      r.here,
 	}
-	for name, value := range chosen {
-		values["UPGRADEMOCK_"+strings.ToUpper(name)] = value
+	for _, p := range Placeholders {
+		name := strings.ToLower(strings.TrimPrefix(p.Variable, "UPGRADEMOCK_"))
+		if value, given := chosen[name]; given {
+			values[p.Variable] = value
+		}
 	}
 	return values, nil
 }
