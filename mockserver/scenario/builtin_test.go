@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"errors"
+	"maps"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,8 +17,8 @@ var kebab = regexp.MustCompile(`^[a-z]+(-[a-z0-9]+)*$`)
 func TestBuiltIns(t *testing.T) {
 	t.Parallel()
 	names := scenario.Builtins()
-	if len(names) < 20 {
-		t.Errorf("%d built-in scenarios, want at least 20", len(names))
+	if len(names) < 50 {
+		t.Errorf("%d built-in scenarios, want at least 50", len(names))
 	}
 	described := map[string]string{}
 	for _, name := range names {
@@ -36,8 +37,9 @@ func TestBuiltIns(t *testing.T) {
 			t.Errorf("%s and %s have the same description", name, other)
 		}
 		described[s.Description] = name
-		if len(s.When) > 0 {
-			t.Errorf("%s: a built-in scenario is for every request", name)
+		script := strings.HasPrefix(name, "script-")
+		if want := (scenario.When{"api": scenario.APIScript}); script && !maps.Equal(s.When, want) || !script && len(s.When) > 0 {
+			t.Errorf("%s: a built-in scenario is for every request, or is called script-… and is for every one of the script API", name)
 		}
 		judged(t, name, s)
 	}
@@ -60,7 +62,9 @@ func judged(t *testing.T, name string, s *scenario.Scenario) {
 		t.Errorf("%s: no expectation", name)
 	case e.Exit == "" || e.Out == "" && e.Exit != scenario.ExitHonest || e.Within == 0:
 		t.Errorf("%s: the expectation says nothing about exit, out, or within", name)
-	case e.Params == "" || e.Requests == "" || e.Hides == "":
+	case s.When["api"] == scenario.APIScript && e.Hides != "":
+		t.Errorf("%s: the upgrade script itself prints the token", name)
+	case e.Params == "" || e.Requests == "" || e.Hides == "" && s.When["api"] != scenario.APIScript:
 		t.Errorf("%s: the expectation says nothing about params, requests, or hides, which every client is judged by", name)
 	case e.Dump == "" && e.Exit == scenario.ExitSuccess:
 		t.Errorf("%s: the expectation says nothing about the dump", name)
