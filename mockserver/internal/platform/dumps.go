@@ -30,45 +30,46 @@ const unfinished = ".part"
 
 // openDumps opens the directory, and makes it if there is none.
 func openDumps(dir *datadir.Dir) (*dumps, error) {
-	info, err := dir.Root().Lstat(datadir.Dumps)
+	root, err := openPlace(dir, datadir.Dumps)
+	if err != nil {
+		return nil, err
+	}
+	return &dumps{root: root, stop: make(chan struct{})}, nil
+}
+
+// openPlace opens a directory in the data directory, and makes it if there is none. A link is not followed.
+func openPlace(dir *datadir.Dir, name string) (*os.Root, error) {
+	info, err := dir.Root().Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := dir.Root().Mkdir(datadir.Dumps, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := dir.Root().Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}
-		info, err = dir.Root().Lstat(datadir.Dumps)
+		info, err = dir.Root().Lstat(name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	path := dir.File(datadir.Dumps)
 	if !info.IsDir() {
 		return nil, fmt.Errorf("%s is %s, and should be the directory with the dumps: put that back, or choose another "+
-			"data directory; nothing was changed",
-			path, safefile.Kind(info.Mode()))
+			"data directory; nothing was changed", dir.File(name), safefile.Kind(info.Mode()))
 	}
-	root, err := dir.Root().OpenRoot(datadir.Dumps)
-	if err != nil {
-		return nil, err
-	}
-	d := &dumps{root: root, stop: make(chan struct{})}
-	opened, err := root.Stat(".")
-	if err == nil && !os.SameFile(info, opened) {
-		err = fmt.Errorf("%s was replaced while it was opened", path)
-	}
-	if err != nil {
-		root.Close()
-		return nil, err
-	}
-	return d, nil
+	return safefile.OpenDir(dir.Root(), name)
 }
 
 func (d *dumps) close() error {
+	if d == nil {
+		return nil
+	}
 	d.interrupt()
 	return d.root.Close()
 }
 
 // interrupt ends the copies that are under way, and all later ones.
-func (d *dumps) interrupt() { d.stopped.Do(func() { close(d.stop) }) }
+func (d *dumps) interrupt() {
+	if d != nil {
+		d.stopped.Do(func() { close(d.stop) })
+	}
+}
 
 // context ends when interrupt is called. Cancel has to be called.
 func (d *dumps) context() (ctx context.Context, cancel context.CancelFunc) {
@@ -223,16 +224,21 @@ func (d *dumps) settle(dir *datadir.Dir, belongs map[int64]bool) error {
 			lost = append(lost, e.Name())
 		}
 	}
-	if len(lost) == 0 {
-		return nil
-	}
-	if err := d.setAside(dir, lost); err != nil {
-		dir.Note("%s belonged to no request in %s, and cannot be moved "+
-			"to %s: %v", listed(lost), datadir.Dumps, datadir.LostFound, err)
-		return nil
-	}
-	dir.Note("%s belonged to no request in %s, and was moved to %s", listed(lost), datadir.Dumps, datadir.LostFound)
+	setAside(dir, datadir.Dumps, lost)
 	return nil
+}
+
+// setAside moves what belongs to no request from a place to the directory for what was found, and notes it.
+func setAside(dir *datadir.Dir, from string, lost []string) {
+	if len(lost) == 0 {
+		return
+	}
+	if err := moveAside(dir, from, lost); err != nil {
+		dir.Note("%s belonged to no request in %s, and cannot be moved "+
+			"to %s: %v", listed(lost), from, datadir.LostFound, err)
+		return
+	}
+	dir.Note("%s belonged to no request in %s, and was moved to %s", listed(lost), from, datadir.LostFound)
 }
 
 func listed(names []string) string {
@@ -244,8 +250,9 @@ func listed(names []string) string {
 	return text
 }
 
-// setAside moves files from the dumps to the directory for what was found, which may be one of the file system's own.
-func (d *dumps) setAside(dir *datadir.Dir, names []string) error {
+// moveAside moves files and directories from a place to the directory for what was found, which may be one of the file
+// system's own.
+func moveAside(dir *datadir.Dir, from string, names []string) error {
 	root := dir.Root()
 	if err := root.Mkdir(datadir.LostFound, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
@@ -271,7 +278,7 @@ func (d *dumps) setAside(dir *datadir.Dir, names []string) error {
 			to = fmt.Sprintf("%s.%d", name, i)
 		}
 		isTaken[to] = true
-		if err := root.Rename(datadir.Dumps+"/"+name, datadir.LostFound+"/"+to); err != nil {
+		if err := root.Rename(from+"/"+name, datadir.LostFound+"/"+to); err != nil {
 			return err
 		}
 	}

@@ -41,11 +41,12 @@ func (p *Platform) EachKept(each func(name string, value []byte) error) error {
 	return p.store.eachNamed(each)
 }
 
-// load takes up what an earlier process left, and returns the files that belong to requests. A request whose files are
+// load takes up what an earlier process left, and notes the files that belong to requests. A request whose files are
 // not what they were is damaged, and the others go on.
-func (p *Platform) load() (belongs map[int64]bool, err error) {
-	belongs = make(map[int64]bool)
-	err = p.store.load(func(rec record, part progress) error {
+func (p *Platform) load() error {
+	belongs := make(map[int64]bool)
+	p.belongs, p.rooted = belongs, make(map[int64]*tree)
+	err := p.store.load(func(rec record, part progress) error {
 		r := p.newRequestLocked(rec)
 		p.addLocked(r)
 		for _, f := range []*file{rec.Original, rec.Upgraded} {
@@ -61,17 +62,33 @@ func (p *Platform) load() (belongs map[int64]bool, err error) {
 			belongs[part.Seq] = true
 			r.restoreShared(part)
 		}
+		r.restoreTree()
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p.lastID = max(p.lastID, p.store.kept.LastID)
 	p.dumps.seq.Store(p.store.kept.Seq)
 	for seq := range belongs {
 		p.dumps.seq.Store(max(p.dumps.seq.Load(), seq))
 	}
-	return belongs, nil
+	return nil
+}
+
+// restoreTree takes up what sessions of rsync had written, among them one that the end of the process broke off.
+func (r *Request) restoreTree() {
+	p, t := r.p, r.rec.Tree
+	if t == nil {
+		return
+	}
+	if t.Writing {
+		t = t.broken(t.List != 0 && p.trees.untouched(r.rec.ID, t), whyKilled)
+		r.rec.Tree = t
+	}
+	if p.rooted[r.rec.ID] = t; t.complete() {
+		r.noteDamageLocked(p.trees.intact(r.rec.ID, t))
+	}
 }
 
 // restoreShared takes up an SFTP transfer that the end of the process broke off. What is behind the end of what is
@@ -114,23 +131,26 @@ func (r *Request) noteDamageLocked(err error) {
 // CheckDumps reads the dumps of all requests and compares them with their checksums, which Begin does not. A request
 // whose dump differs is damaged from then on. The error is ctx's when that ends first.
 func (p *Platform) CheckDumps(ctx context.Context) error {
-	files := make(map[int64]*file)
+	works := make(map[int64]*work)
 	p.mu.Lock()
 	for id, r := range p.requests {
-		files[id] = r.rec.Original
+		works[id] = r.rec.work
 	}
 	p.mu.Unlock()
-	for _, id := range slices.Sorted(maps.Keys(files)) {
-		f := files[id]
-		if f == nil {
-			continue
+	for _, id := range slices.Sorted(maps.Keys(works)) {
+		f, t := works[id].Original, works[id].Tree
+		var err error
+		if f != nil {
+			err = p.dumps.same(f, ctx.Done())
 		}
-		err := p.dumps.same(f, ctx.Done())
+		if t.complete() {
+			err = errors.Join(err, p.trees.same(id, t, ctx.Done()))
+		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		p.mu.Lock()
-		if r := p.requests[id]; r != nil && r.rec.Original == f {
+		if r := p.requests[id]; r != nil && r.rec.Original == f && r.rec.Tree == t {
 			r.noteDamageLocked(err)
 		}
 		p.mu.Unlock()

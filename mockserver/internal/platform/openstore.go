@@ -56,15 +56,32 @@ func openStore(dir *datadir.Dir) (*store, error) {
 		return nil, unusable(fmt.Sprintf("platform: %s is damaged, or no database of upgrademock's "+
 			"(%v): %s", path, err, advice))
 	}
-	for name, where := range map[string]string{datadir.Database: path, datadir.Dumps: dir.File(datadir.Dumps)} {
-		info, err := dir.Root().Lstat(name)
+	for _, name := range []string{datadir.Database, datadir.Dumps, datadir.Trees} {
+		err := s.watch(dir, name)
+		if name == datadir.Trees && errors.Is(err, fs.ErrNotExist) { // it is made when it is needed
+			continue
+		}
 		if err != nil {
 			s.db.Close()
 			return nil, fmt.Errorf("platform: %w", err)
 		}
-		s.places = append(s.places, place{where, info})
 	}
 	return s, nil
+}
+
+// watch makes every change depend on the file or directory with that name still being there.
+func (s *store) watch(dir *datadir.Dir, name string) error {
+	if s == nil {
+		return nil
+	}
+	info, err := dir.Root().Lstat(name)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.places = append(s.places, place{dir.File(name), info})
+	return nil
 }
 
 // makeDatabase makes an empty database, which appears whole.

@@ -79,6 +79,7 @@ type Platform struct {
 	trash    []int64               // files to be removed once the lock is free
 	gone     []int64               // requests whose directories are to be removed then
 	belongs  map[int64]bool        // what load has found, until Begin
+	rooted   map[int64]*tree       // the same of the directories that rsync wrote
 	uploads  map[int64]*TreeUpload // requests' sessions of rsync that write
 	damaged  map[int64]error       // requests whose files are not what they were
 
@@ -115,24 +116,30 @@ func New(opts Options) (*Platform, error) {
 	p := &Platform{
 		opts: opts, requests: make(map[int64]*Request), lastID: firstID - 1,
 		tokens: make(map[[sha256.Size]byte]*Request), uploads: make(map[int64]*TreeUpload),
-		trees:   &trees{opts.Dir},
 		damaged: make(map[int64]error), hostKeyFaults: make(map[int64]bool),
 	}
-	var err error
-	if p.dumps, err = openDumps(opts.Dir); err != nil {
-		return nil, fmt.Errorf("platform: %w", err)
-	}
-	if !opts.Keep {
-		return p, nil
-	}
-	if p.store, err = openStore(opts.Dir); err != nil {
-		p.dumps.close()
-		return nil, err
-	}
-	if p.belongs, err = p.load(); err != nil {
+	if err := p.open(opts.Keep); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
+}
+
+// open opens what is in the directory, and takes up what is kept there.
+func (p *Platform) open(keep bool) (err error) {
+	dir := p.opts.Dir
+	if p.dumps, err = openDumps(dir); err != nil {
+		return fmt.Errorf("platform: %w", err)
+	}
+	if p.trees, err = openTrees(dir); err != nil {
+		return fmt.Errorf("platform: %w", err)
+	}
+	if !keep {
+		return nil
+	}
+	if p.store, err = openStore(dir); err != nil {
+		return err
+	}
+	return p.load()
 }
 
 // Begin begins the use of the directory, in which New has changed nothing that was there: it sets aside the files that
@@ -142,14 +149,17 @@ func (p *Platform) Begin() error {
 		return nil
 	}
 	dir := p.opts.Dir
-	for _, name := range []string{datadir.Database, datadir.Dumps} {
+	for _, name := range []string{datadir.Database, datadir.Dumps, datadir.Trees} {
 		dir.Private(name)
 	}
 	err := p.store.change(makeBuckets)
 	if err == nil {
 		err = p.dumps.settle(dir, p.belongs)
 	}
-	p.belongs = nil
+	if err == nil {
+		err = p.trees.settle(dir, p.rooted)
+	}
+	p.belongs, p.rooted = nil, nil
 	if err == nil {
 		err = dir.Made()
 	}
@@ -167,7 +177,7 @@ func (p *Platform) Close() error {
 	p.Interrupt()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return errors.Join(p.store.close(), p.dumps.close())
+	return errors.Join(p.store.close(), p.dumps.close(), p.trees.close())
 }
 
 // OnDisk reports whether what is acknowledged now will be found by the next process. It returns nil if nothing is kept.
@@ -276,6 +286,6 @@ func (p *Platform) sweep() {
 		p.dumps.remove(seq)
 	}
 	for _, id := range gone {
-		_ = p.trees.remove(id)
+		p.trees.remove(id)
 	}
 }

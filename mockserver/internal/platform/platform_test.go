@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -139,7 +141,19 @@ func shared(tb testing.TB, s *Share) []byte {
 func killed(tb testing.TB, p *Platform, change ...func(*Options)) *Platform {
 	tb.Helper()
 	dir := tb.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(p.opts.Dir.Path())); err != nil {
+	files := os.DirFS(p.opts.Dir.Path())
+	err := os.CopyFS(dir, files)
+	err = errors.Join(err, fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		return os.Chtimes(filepath.Join(dir, name), info.ModTime(), info.ModTime())
+	}))
+	if err != nil {
 		tb.Fatal(err)
 	}
 	return open(tb, dir, change...)
@@ -161,6 +175,15 @@ func noLeaks(tb testing.TB, p *Platform) {
 	for _, e := range entries {
 		if !belongs[e.Name()] {
 			tb.Errorf("the file %s belongs to no request", e.Name())
+		}
+	}
+	if entries, err = os.ReadDir(p.opts.Dir.File(datadir.Trees)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		tb.Fatal(err)
+	}
+	for _, e := range entries {
+		id, err := strconv.ParseInt(e.Name(), 10, 64)
+		if r := p.requests[id]; err != nil || r == nil || r.rec.Tree == nil {
+			tb.Errorf("the directory %s belongs to no request", e.Name())
 		}
 	}
 }

@@ -2,35 +2,31 @@ package platform
 
 import "fmt"
 
-// processScriptLocked begins the upgrade of a request of the script API. While it is under way, the call answers as the
-// first one did, and changes nothing (rows S6.4 to S6.6).
-func (r *Request) processScriptLocked() (Snapshot, Failures) {
+// processScript begins the upgrade of a request of the script API. While it is under way, the call answers as the first
+// one did, and changes nothing (rows S6.4 to S6.6).
+func (r *Request) processScript() (Snapshot, Failures) {
+	r.checkTree()
+	r.p.mu.Lock()
+	defer r.p.mu.Unlock()
 	if fails := r.readyLocked(); fails != nil {
 		return Snapshot{}, fails
 	}
 	id, state := r.rec.ID, r.stateLocked()
+	refuse := func(reason, why, format string, args ...any) (Snapshot, Failures) {
+		return Snapshot{}, Failures{{Reason: reason, Message: fmt.Sprintf(format, args...), Why: why}}
+	}
 	switch {
 	case r.rec.Wiped:
-		return Snapshot{}, Failures{{
-			Reason:  ReasonStateInvalid,
-			Message: fmt.Sprintf("The database of request %d was wiped: begin a new upgrade", id),
-			Why:     "process came after the contract's data were wiped",
-		}}
+		return refuse(ReasonStateInvalid, "process came after the contract's data were wiped",
+			"The database of request %d was wiped: begin a new upgrade", id)
 	case ended(state):
-		return Snapshot{}, Failures{{
-			Reason:  ReasonStateInvalid,
-			Message: fmt.Sprintf("Request %d is in state %s, and is not upgraded again: begin a new upgrade", id, state),
-			Why:     fmt.Sprintf("process came while request %d was in state %s", id, state),
-		}}
+		return refuse(ReasonStateInvalid, fmt.Sprintf("process came while request %d was in state %s", id, state),
+			"Request %d is in state %s, and is not upgraded again: begin a new upgrade", id, state)
 	case state != StateNew:
 		return r.snapshotLocked(), nil
 	}
 	if why := r.noTreeLocked(); why != "" {
-		return Snapshot{}, Failures{{
-			Reason:  ReasonDumpMissing,
-			Message: "There is no complete database to upgrade (" + why + "): upload it, and try again",
-			Why:     why,
-		}}
+		return refuse(ReasonDumpMissing, why, "There is no complete database to upgrade (%s): upload it, and try again", why)
 	}
 	return r.beginLocked()
 }
@@ -40,14 +36,29 @@ func (r *Request) noTreeLocked() string {
 	switch t := r.rec.Tree; {
 	case t == nil:
 		return "nothing has been uploaded"
-	case r.p.uploads[r.rec.ID] != nil:
+	case t.Writing:
 		return "a session of rsync still writes it"
 	case t.Missing != "":
 		return t.Missing
-	case t.Writing || t.List == 0:
-		return "the session of rsync broke, and was not continued"
 	case t.Size == 0:
 		return "the uploaded dump is empty"
 	}
 	return ""
+}
+
+// checkTree makes r a damaged request if the files of its complete upload are not what they were. It looks at them
+// without the platform's lock: they may be many.
+func (r *Request) checkTree() {
+	r.p.mu.Lock()
+	t := r.rec.Tree
+	r.p.mu.Unlock()
+	if !t.complete() {
+		return
+	}
+	err := r.p.trees.intact(r.rec.ID, t)
+	r.p.mu.Lock()
+	defer r.p.mu.Unlock()
+	if r.rec.Tree == t && !r.forgotten {
+		r.noteDamageLocked(err)
+	}
 }

@@ -98,11 +98,16 @@ func (r *Request) Scenario() string { return r.rec.Script.Name }
 
 // readyLocked brings r up to now, and returns what speaks against any use of it.
 func (r *Request) readyLocked() Failures {
+	if r.forgotten && r.rec.ScriptAPI != nil {
+		return noToken()
+	}
 	if r.forgotten {
 		return Failures{notFound(strconv.FormatInt(r.rec.ID, 10), "there is no request with this id any more")}
 	}
 	r.evaluateLocked()
-	if damage := r.p.damaged[r.rec.ID]; damage != nil {
+	if damage := r.p.damaged[r.rec.ID]; damage != nil && r.rec.ScriptAPI != nil {
+		return Failures{ServerError("The uploaded database can not be read any more: begin a new upgrade", damage)}
+	} else if damage != nil {
 		return Failures{ServerError("The request's database dump can not be read", damage)}
 	}
 	return nil

@@ -13,8 +13,8 @@ import (
 
 // The APIs over which requests come.
 const (
-	APIDatabase = "database" // /database/v1
-	APIScript   = "script"   // what the upgrade script speaks (docs/fidelity.md, rows S1.1 and on)
+	APIDatabase = scenario.APIDatabase // /database/v1
+	APIScript   = scenario.APIScript   // what the upgrade script speaks (docs/fidelity.md, rows S1.1 and on)
 )
 
 const (
@@ -44,7 +44,8 @@ func (p *Platform) CreateScript(params ScriptParams) (Snapshot, Failures) {
 	defer p.mu.Unlock()
 	r, fails := p.createLocked(create, tokenBytes, func(rec *record) {
 		rec.ScriptAPI = &scriptOrigin{
-			Actuator: params.Actuator, APIVersion: params.APIVersion, SSHKey: key, EnvVars: cloned(params.EnvVars),
+			Actuator: strings.Clone(params.Actuator), APIVersion: strings.Clone(params.APIVersion), SSHKey: key,
+			EnvVars: cloned(params.EnvVars),
 		}
 	})
 	if fails != nil {
@@ -151,13 +152,6 @@ func tooMuch(params *ScriptParams) string {
 // quoted is what a client sent, as far as it may be shown.
 func quoted(text string) string { return fmt.Sprintf("%.100q", sshkeys.Hide(text)) }
 
-// scriptSteps are those of requests whose script has none (rows S7.3 and S7.5).
-var scriptSteps = []scenario.Step{
-	{State: StatePending, For: scenario.For{Polls: 1}},
-	{State: StateProgress, For: scenario.For{Polls: 1}},
-	{State: StateDone},
-}
-
 // scriptLocked is the script with the script API's steps where it has none of its own. Requests share the result.
 func (p *Platform) scriptLocked(script *scenario.Scenario) *scenario.Scenario {
 	if len(script.Steps) > 0 {
@@ -165,7 +159,7 @@ func (p *Platform) scriptLocked(script *scenario.Scenario) *scenario.Scenario {
 	}
 	if p.stepped.from != script {
 		stepped := *script
-		stepped.Steps = scriptSteps
+		stepped.Steps = scenario.DefaultScript().Steps
 		p.stepped.from, p.stepped.to = script, &stepped
 	}
 	return p.stepped.to
@@ -175,8 +169,8 @@ func (p *Platform) scriptLocked(script *scenario.Scenario) *scenario.Scenario {
 func noToken() Failures {
 	return Failures{{
 		Reason: ReasonRequestNotFound,
-		Message: "There is no upgrade request with this token: check the token, or begin a new upgrade (it may have been " +
-			"reset, or be one of another server)",
+		Message: "There is no upgrade request with this token: check the token and the server, or begin a " +
+			"new upgrade",
 		Why: "the token is that of no request",
 	}}
 }

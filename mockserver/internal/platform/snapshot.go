@@ -136,15 +136,11 @@ func (r *Request) scriptSnapshotLocked(s *Snapshot) {
 	compatible, said := s.Set["is_pg_version_compatible"].(bool)
 	s.PGCompatible = compatible || !said
 	t := r.rec.Tree
-	if t == nil {
+	if s.Upload = t.info(); t == nil {
 		return
 	}
 	s.Filename = t.Name
-	s.HasDump = t.List > 0 && !t.Writing
-	if s.HasDump {
-		s.DumpSize, s.DumpChecksum = t.Size, t.Checksum
-	}
-	s.Upload = &UploadInfo{
-		Name: t.Name, Directory: t.Directory, Files: t.Files, Size: t.Size, Incomplete: t.Missing, Sessions: t.Sessions,
+	if t.complete() {
+		s.HasDump, s.DumpSize, s.DumpChecksum = true, t.Size, t.Checksum
 	}
 }

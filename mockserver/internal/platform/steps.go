@@ -75,12 +75,12 @@ func (r *Request) Status() (Snapshot, Failures) {
 
 // Process begins the upgrade (row 6.1).
 func (r *Request) Process() (Snapshot, Failures) {
+	if r.rec.ScriptAPI != nil {
+		return r.processScript()
+	}
 	p := r.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r.rec.ScriptAPI != nil {
-		return r.processScriptLocked()
-	}
 	if fails := r.inStateLocked("process", StateDraft); fails != nil {
 		return Snapshot{}, fails
 	}
@@ -177,7 +177,7 @@ func (c conflict) Is(target error) bool { return target == ErrConflict }
 func conflictf(format string, args ...any) error { return conflict(fmt.Sprintf(format, args...)) }
 
 // Force puts the request in a state and sets keys of its status; a nil set leaves those that were set before. It may
-// not go back to draft, nor to a state with something to download when there is nothing: that is an [ErrConflict].
+// not go back to its first state, nor to a state with something to download when there is nothing: that is an [ErrConflict].
 // The error for a request that was forgotten is [fs.ErrNotExist].
 func (r *Request) Force(state string, set map[string]any) (Snapshot, error) {
 	r.p.mu.Lock()
@@ -186,13 +186,14 @@ func (r *Request) Force(state string, set map[string]any) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	id, now, upgraded := r.rec.ID, r.stateLocked(), &r.rec.Script.Upgraded
+	first := r.firstState()
 	switch {
-	case state == StateDraft && now != StateDraft:
-		return Snapshot{}, conflictf("request %d is in state %s, and no request goes back to draft; create "+
-			"a new one", id, now)
-	case state == StateDraft:
-		return Snapshot{}, conflictf("request %d is in state draft already", id)
-	case phase(state) == "download" && r.rec.Original == nil && upgraded.Archive == "" && !upgraded.Built:
+	case state == first && now != first:
+		return Snapshot{}, conflictf("request %d is in state %s, and no request goes back to %s; create "+
+			"a new one", id, now, first)
+	case state == first:
+		return Snapshot{}, conflictf("request %d is in state %s already", id, first)
+	case phase(state) == "download" && !r.hasDumpLocked() && upgraded.Archive == "" && !upgraded.Built:
 		return Snapshot{}, conflictf("request %d has no dump, so there is nothing to hand out in state %s; upload "+
 			"one first", id, state)
 	}
@@ -204,6 +205,9 @@ func (r *Request) Force(state string, set map[string]any) (Snapshot, error) {
 	}
 	return r.snapshotLocked(), nil
 }
+
+// hasDumpLocked reports whether a complete dump was uploaded, in whatever way.
+func (r *Request) hasDumpLocked() bool { return r.rec.Original != nil || r.rec.Tree.complete() }
 
 // Release lets a request go on that its script holds. If it does not, the error is an [ErrConflict]. The error for a
 // request that was forgotten is [fs.ErrNotExist].

@@ -17,6 +17,7 @@ import (
 
 var (
 	requestsBucket = []byte("requests") // id → record, JSON
+	scriptBucket   = []byte("script")   // the same for requests of the script API, if there were any; earlier versions leave it alone
 	progressBucket = []byte("progress") // id → progress, JSON: an SFTP transfer that is not complete
 	stateBucket    = []byte("state")    // totalsKey → totals, JSON
 	keptBucket     = []byte("kept")     // name → what others keep beside the requests
@@ -148,8 +149,20 @@ func (s *store) keep(rec *record, t totals, more func(*bolt.Tx) error) error {
 		return err
 	}
 	return s.withTotals(t, func(tx *bolt.Tx) error {
-		return errors.Join(tx.Bucket(requestsBucket).Put(idKey(rec.ID), data), more(tx))
+		bucket, err := tx.CreateBucketIfNotExists(rec.bucket())
+		if err != nil {
+			return err
+		}
+		return errors.Join(bucket.Put(idKey(rec.ID), data), more(tx))
 	})
+}
+
+// bucket is where the record is kept.
+func (rec *record) bucket() []byte {
+	if rec.ScriptAPI != nil {
+		return scriptBucket
+	}
+	return requestsBucket
 }
 
 // putProgress keeps how far a transfer has come.
@@ -217,7 +230,7 @@ func (s *store) eachNamed(each func(name string, value []byte) error) error {
 	})
 }
 
-// load reads the totals, and calls each with every record, in the order of their ids.
+// load reads the totals, and calls each with every record.
 func (s *store) load(each func(record, progress) error) error {
 	path := s.db.Path()
 	bad := func(what string, err error) error {
@@ -234,7 +247,7 @@ func (s *store) load(each func(record, progress) error) error {
 					}
 				}
 			}
-			return tx.Bucket(requestsBucket).ForEach(func(k, v []byte) error {
+			read := func(k, v []byte) error {
 				rec, err := scripts.decode(v)
 				if err == nil && string(k) != string(idKey(rec.ID)) {
 					err = errors.New("it is no record")
@@ -249,7 +262,12 @@ func (s *store) load(each func(record, progress) error) error {
 					}
 				}
 				return each(rec, part)
-			})
+			}
+			err := tx.Bucket(requestsBucket).ForEach(read)
+			if b := tx.Bucket(scriptBucket); b != nil && err == nil {
+				err = b.ForEach(read)
+			}
+			return err
 		})
 	})
 }
@@ -289,7 +307,11 @@ func (s *store) remove(ids []int64, t totals) error {
 	return s.withTotals(t, func(tx *bolt.Tx) error {
 		var errs []error
 		for _, id := range ids {
-			errs = append(errs, tx.Bucket(requestsBucket).Delete(idKey(id)), tx.Bucket(progressBucket).Delete(idKey(id)))
+			for _, name := range [][]byte{requestsBucket, scriptBucket, progressBucket} {
+				if bucket := tx.Bucket(name); bucket != nil {
+					errs = append(errs, bucket.Delete(idKey(id)))
+				}
+			}
 		}
 		return errors.Join(errs...)
 	})

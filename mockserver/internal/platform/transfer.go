@@ -65,7 +65,7 @@ func (r *Request) dumpNameLocked() string {
 			}
 		}
 	}
-	if t := r.rec.Tree; t != nil && t.Directory && !r.rec.Script.Upgraded.Built {
+	if t := r.rec.Tree; t.complete() && t.directory() && !r.rec.Script.Upgraded.Built {
 		return "upgraded.dump"
 	}
 	return "upgraded.zip"

@@ -5,27 +5,60 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/upgrademock/upgrademock/internal/dump"
+	"github.com/upgrademock/upgrademock/mockserver/internal/datadir"
 )
 
 // tree is what the sessions of rsync have made of a request's directory (row S10.1).
 type tree struct {
 	Writing bool `json:"writing,omitempty"` // a session writes, or the process ended while one did
+	Killed  bool `json:"killed,omitempty"`  // the process ended while one did, and what rsync was writing may lie about
 
-	List      int64     `json:"list,omitempty"`       // the number of the complete dump's list of files; 0: there is no such dump
-	Name      string    `json:"name,omitempty"`       // where the dump is under the root: "origin.dump"
-	Directory bool      `json:"directory,omitempty"`  // it is in the directory format
-	Files     int       `json:"files,omitempty"`      // how many it has
-	Size      int64     `json:"size,omitempty"`       // their bytes
-	Checksum  string    `json:"checksum,omitempty"`   // of a dump that is one file
-	ModTime   time.Time `json:"mod_time,omitzero"`    // when it was complete
-	Missing   string    `json:"incomplete,omitempty"` // why there is no complete dump
+	List     int64     `json:"list,omitempty"`       // the number of the complete dump's list of files; 0: there is no such dump
+	Name     string    `json:"name,omitempty"`       // what of the directory the dump is in: "origin.dump"
+	File     string    `json:"file,omitempty"`       // the dump, if it is one file: "origin.zip"
+	Files    int       `json:"files,omitempty"`      // how many it has
+	Size     int64     `json:"size,omitempty"`       // their bytes
+	Checksum string    `json:"checksum,omitempty"`   // of a dump that is one file
+	ModTime  time.Time `json:"mod_time,omitzero"`    // when it was complete
+	Missing  string    `json:"incomplete,omitempty"` // why there is no complete dump
 
 	Sessions []Session `json:"sessions,omitempty"` // the latest ones, oldest first
 }
+
+// complete reports whether there is a dump; t may be nil.
+func (t *tree) complete() bool { return t != nil && t.List != 0 && !t.Writing }
+
+// directory reports whether the complete dump is in PostgreSQL's directory format.
+func (t *tree) directory() bool { return t.File == "" }
+
+// with is a changed copy of t, which may be nil.
+func (t *tree) with(change func(*tree)) *tree {
+	var next tree
+	if t != nil {
+		next = *t
+	}
+	change(&next)
+	return &next
+}
+
+// broken is t after a session that did not end in order: what was a complete dump, and was not touched, still is one.
+func (t *tree) broken(untouched bool, why string) *tree {
+	return t.with(func(t *tree) {
+		t.Writing, t.Killed = false, why == whyKilled
+		if t.List == 0 || !untouched {
+			*t = tree{Killed: t.Killed, Name: t.Name, Missing: why, Sessions: t.Sessions}
+		}
+	})
+}
+
+const (
+	whyBroken = "the session of rsync broke, and was not continued"
+	whyKilled = "the emulator ended during a session of rsync, which was not continued"
+)
 
 // maxSessions is how many sessions of rsync are remembered for a request.
 const maxSessions = 20
@@ -37,26 +70,43 @@ type Session struct {
 	Sent         int       `json:"sent"`    // files that arrived whole
 	Skipped      int       `json:"skipped"` // files that were there already
 	BytesSent    int64     `json:"bytes_sent"`
-	BytesSkipped int64     `json:"bytes_skipped"` // bytes of the files that did not have to be sent
+	BytesSkipped int64     `json:"bytes_skipped"` // bytes of all these files that did not have to be sent
 }
 
-// TreeFile is a file of a request's upload.
-type TreeFile struct {
-	Name     string    `json:"name"` // under the root, with slashes: "origin.dump/toc.dat"
-	Size     int64     `json:"size"`
-	Sent     int64     `json:"sent,omitempty"` // bytes of data that came over the wire
-	Checksum string    `json:"checksum,omitempty"`
-	ModTime  time.Time `json:"mod_time,omitzero"`
+func session(ok bool, at time.Time, sent, skipped []TreeFile) Session {
+	s := Session{EndedAt: at, OK: ok, Sent: len(sent), Skipped: len(skipped)}
+	for _, f := range sent {
+		s.BytesSent += f.Sent
+		s.BytesSkipped += max(0, f.Size-f.Sent)
+	}
+	for _, f := range skipped {
+		s.BytesSkipped += f.Size
+	}
+	return s
 }
 
 // UploadInfo describes a request's upload over rsync.
 type UploadInfo struct {
-	Name       string // "origin.dump"
-	Directory  bool   // it is in the directory format
-	Files      int
+	Name       string // what it is called in /data: "origin.dump"; "" if that is not known
+	Directory  bool   // it is a complete dump in PostgreSQL's directory format
+	Files      int    // of the complete dump; see [Request.Files]
 	Size       int64
-	Incomplete string // why there is no complete dump; "" if there is one
-	Sessions   []Session
+	Incomplete string    // why there is no complete dump; "" if there is one
+	Sessions   []Session // the latest ones, oldest first; the list must not be changed
+}
+
+func (t *tree) info() *UploadInfo {
+	if t == nil {
+		return nil
+	}
+	info := &UploadInfo{
+		Name: t.Name, Directory: t.complete() && t.directory(), Files: t.Files, Size: t.Size, Incomplete: t.Missing,
+		Sessions: t.Sessions,
+	}
+	if t.Writing {
+		info.Incomplete = "a session of rsync writes it"
+	}
+	return info
 }
 
 // TreeUpload is a session of rsync that writes a request's files. Exactly one End ends it.
@@ -69,34 +119,43 @@ type TreeUpload struct {
 // [Failures] where the request takes no upload now, and an [ErrConflict] while another session writes.
 func (r *Request) BeginUpload() (*TreeUpload, error) {
 	p := r.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if fails := r.mayTransferLocked(Uploading); fails != nil {
-		return nil, fails
-	}
-	if p.uploads[r.rec.ID] != nil {
-		return nil, conflictf("another session of rsync writes the files of request %d; wait until it has ended", r.rec.ID)
-	}
-	if err := r.updateLocked(func(w *work) { w.Tree = w.Tree.with(func(t *tree) { t.Writing = true }) }); err != nil {
-		return nil, fmt.Errorf("platform: begin an upload: %w", err)
-	}
-	root, err := p.trees.upload(r.rec.ID)
+	u, killed, err := r.reserveUpload()
 	if err != nil {
-		return nil, fmt.Errorf("platform: begin an upload: %w", err)
+		return nil, err
 	}
-	u := &TreeUpload{r: r, root: root}
-	p.uploads[r.rec.ID] = u
+	err = p.trees.make(r.rec.ID, func() error { return p.store.watch(p.opts.Dir, datadir.Trees) })
+	if err == nil {
+		u.root, err = p.trees.data(r.rec.ID)
+	}
+	if err == nil && killed {
+		err = clean(u.root)
+	}
+	if err != nil {
+		_, ended := u.End(false, nil, nil)
+		return nil, errors.Join(fmt.Errorf("platform: begin an upload: %w", err), ended)
+	}
 	return u, nil
 }
 
-// with is a changed copy of t, which may be nil.
-func (t *tree) with(change func(*tree)) *tree {
-	var next tree
-	if t != nil {
-		next = *t
+// reserveUpload notes that a session begins to write. Killed is true if the one before was ended by the process's end.
+func (r *Request) reserveUpload() (u *TreeUpload, killed bool, err error) {
+	p := r.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if fails := r.mayTransferLocked(Uploading); fails != nil {
+		return nil, false, fails
 	}
-	change(&next)
-	return &next
+	if p.uploads[r.rec.ID] != nil {
+		return nil, false, conflictf("another session of rsync writes the files of request %d; wait until it has ended",
+			r.rec.ID)
+	}
+	killed = r.rec.Tree != nil && r.rec.Tree.Killed
+	if err := r.updateLocked(func(w *work) { w.Tree = w.Tree.with(func(t *tree) { t.Writing = true }) }); err != nil {
+		return nil, false, fmt.Errorf("platform: begin an upload: %w", err)
+	}
+	u = &TreeUpload{r: r}
+	p.uploads[r.rec.ID] = u
+	return u, killed, nil
 }
 
 // Root is the directory that the session knows as /data. It is closed by End.
@@ -106,77 +165,98 @@ func (u *TreeUpload) Root() *os.Root { return u.root }
 func (u *TreeUpload) Limit() int64 { return u.r.p.opts.MaxDump }
 
 // End ends the session. If it ended in order, ok, the files are the request's dump if they are one: a file, or a
-// directory with toc.dat. Sent and skipped are the files that arrived whole, and those that were there already. What
-// there is stays for the next session either way. The snapshot's Upload says why a dump is not complete.
+// directory with toc.dat. Sent and skipped are the files that arrived whole, and those that were there already; End fills
+// in the Checksum of those that are part of the dump. What is there stays for the next session either way, but what an
+// earlier upload under another name left is removed. The snapshot's Upload says why a dump is not complete.
+//
+// An error means that what was uploaded could not be read or kept, and that the dump is not complete. It wraps
+// [fs.ErrNotExist] where the request was wiped or forgotten meanwhile.
 func (u *TreeUpload) End(ok bool, sent, skipped []TreeFile) (Snapshot, error) {
-	defer u.root.Close()
 	r, p := u.r, u.r.p
-	now := p.opts.Now().UTC()
-	s := Session{EndedAt: now, OK: ok, Sent: len(sent), Skipped: len(skipped)}
-	for _, f := range sent {
-		s.BytesSent += f.Sent
-		s.BytesSkipped += max(0, f.Size-f.Sent)
-	}
-	for _, f := range skipped {
-		s.BytesSkipped += f.Size
-	}
-	var found tree
-	var info dump.Info
+	var found found
 	var err error
 	if ok {
-		found, info, err = u.find(append(sent[:len(sent):len(sent)], skipped...))
-	} else {
-		found.Missing = "the session of rsync broke, and was not continued"
+		if found, err = u.find(sent, skipped); err != nil {
+			err = fmt.Errorf("platform: read the upload back: %w", err)
+		}
 	}
+	if u.root != nil {
+		if !ok {
+			err = clean(u.root)
+		}
+		err = errors.Join(err, u.root.Close())
+	}
+	defer u.tidy()
+	now := p.opts.Now().UTC()
+	untouched := (!ok || err != nil) && u.untouched()
 	defer p.sweep()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.uploads, r.rec.ID)
-	if r.forgotten || r.rec.Wiped {
+	if r.forgotten || r.rec.Wiped { // what the session wrote since then goes, too
 		p.gone = append(p.gone, r.rec.ID)
-		return Snapshot{}, err
+		return Snapshot{}, fmt.Errorf("platform: request %d was wiped or forgotten meanwhile: %w", r.rec.ID, fs.ErrNotExist)
 	}
-	change := func(w *work) {
-		found.Sessions = append(w.Tree.Sessions[max(0, len(w.Tree.Sessions)+1-maxSessions):], s)
-		found.ModTime = now
-		w.Tree, w.Described = &found, info
-	}
-	if kept := r.updateLocked(change); kept != nil {
+	kept := r.updateLocked(func(w *work) {
+		next := w.Tree.broken(untouched, whyBroken)
+		if ok && err == nil {
+			next = &found.tree
+			next.ModTime, w.Described = now, found.info
+		}
+		next.Sessions = append(slices.Clone(w.Tree.Sessions), session(ok, now, sent, skipped))
+		next.Sessions = next.Sessions[max(0, len(next.Sessions)-maxSessions):]
+		w.Tree = next
+	})
+	if kept != nil {
 		return Snapshot{}, errors.Join(err, fmt.Errorf("platform: keep the upload: %w", kept))
 	}
 	return r.snapshotLocked(), err
 }
 
-// find looks for the dump in the directory.
-func (u *TreeUpload) find(touched []TreeFile) (tree, dump.Info, error) {
-	var name string
-	if len(touched) > 0 {
-		name, _, _ = strings.Cut(touched[0].Name, "/")
-	} else if entries, _ := fs.ReadDir(u.root.FS(), "."); len(entries) > 0 {
-		name = entries[0].Name()
+// tidy removes the lists of earlier uploads. One that cannot be removed does no harm.
+func (u *TreeUpload) tidy() {
+	p := u.r.p
+	p.mu.Lock()
+	t := u.r.rec.Tree
+	p.mu.Unlock()
+	if t != nil {
+		_ = p.trees.tidy(u.r.rec.ID, t.List)
 	}
-	found := tree{Name: name}
-	if name == "" {
-		found.Missing = "nothing has been uploaded"
-		return found, dump.Info{}, nil
+}
+
+// untouched reports whether the dump that was complete before the session is what it was.
+func (u *TreeUpload) untouched() bool {
+	p := u.r.p
+	p.mu.Lock()
+	t := u.r.rec.Tree
+	p.mu.Unlock()
+	return t != nil && t.List != 0 && p.trees.untouched(u.r.rec.ID, t)
+}
+
+// Files returns the files of the complete dump, at most so many, or all of them for 0; nil if there is none.
+func (r *Request) Files(most int) ([]TreeFile, error) {
+	r.p.mu.Lock()
+	t := r.rec.Tree
+	r.p.mu.Unlock()
+	if !t.complete() {
+		return nil, nil
 	}
-	err := fs.WalkDir(u.root.FS(), name, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
+	var files []TreeFile
+	enough := errors.New("enough")
+	err := r.p.trees.eachListed(r.rec.ID, t.List, func(f TreeFile) error {
+		if files = append(files, f); len(files) == most {
+			return enough
 		}
-		info, err := d.Info()
-		if err == nil {
-			found.Files++
-			found.Size += info.Size()
-		}
-		return err
+		return nil
 	})
-	if err != nil {
-		return found, dump.Info{}, err
+	if err != nil && !errors.Is(err, enough) {
+		return nil, err
 	}
-	if _, err := u.root.Lstat(name + "/toc.dat"); err == nil {
-		found.Directory = true
-	}
-	found.List = 1
-	return found, dump.Info{}, nil
+	return files, nil
+}
+
+// found is what was found in a directory after a session that ended in order.
+type found struct {
+	tree
+	info dump.Info
 }
