@@ -10,11 +10,19 @@ import (
 // errFired ends a session in which a fault has fired that ends it.
 var errFired = errors.New("the scenario ends the session here")
 
-// atOnce fires the session's fault if it waits for no data.
+// atOnce begins the session's fault: its rate is in force from now on, and the rest fires if it waits for no data.
 func (s *session) atOnce() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f := s.fault; f == nil || f.After > 0 || f.File != "" {
+	f := s.fault
+	if f == nil {
+		return nil
+	}
+	if f.Rate > 0 {
+		s.ssh.Limit(s, f.Rate)
+		s.fired = new(journal.Fired)
+	}
+	if f.After > 0 || f.File != "" {
 		return nil
 	}
 	return s.fireLocked()
@@ -46,16 +54,13 @@ func (s *session) data(name string, _ int64, n int) (pass int, err error) {
 	return n, nil
 }
 
-// fireLocked does what the fault says. The error is why the session must end.
+// fireLocked does what the fault says, save its rate. The error is why the session must end.
 func (s *session) fireLocked() error {
 	f := s.fault
 	s.fault = nil
 	s.fired = &journal.Fired{At: s.passed}
 	s.fired.Received, s.fired.Sent = s.moved()
 	s.ssh.Stall(f.Delay)
-	if f.Rate > 0 {
-		s.ssh.Limit(s, f.Rate)
-	}
 	if !f.Disconnect && !f.Reset {
 		return nil
 	}

@@ -190,6 +190,8 @@ func TestFault_session(t *testing.T) {
 		"a file":      {scenario.Fault{Disconnect: true, File: "b.*"}, 90, &journal.Fired{At: 90, Received: 90}, journal.Rsync{Exit: -1, Count: 1, Saved: 10}},
 		"a delay":     {scenario.Fault{Delay: time.Millisecond, After: 5}, 180, &journal.Fired{At: 5, Received: 5}, journal.Rsync{Count: 3, Skipped: 1, Saved: 27}},
 		"a rate":      {scenario.Fault{Rate: 1 << 30}, 180, &journal.Fired{}, journal.Rsync{Count: 3, Skipped: 1, Saved: 27}},
+		"a slow end":  {scenario.Fault{Rate: 1 << 30, Disconnect: true, After: 50}, 50, &journal.Fired{At: 50, Received: 50}, journal.Rsync{Exit: -1}},
+		"slow, whole": {scenario.Fault{Rate: 1 << 30, Disconnect: true, After: 200}, 180, &journal.Fired{}, journal.Rsync{Count: 3, Skipped: 1, Saved: 27}},
 		"too late":    {scenario.Fault{Disconnect: true, After: 180}, 180, nil, journal.Rsync{Count: 3, Skipped: 1, Saved: 27}},
 		"no such one": {scenario.Fault{Disconnect: true, File: "c.*"}, 180, nil, journal.Rsync{Count: 3, Skipped: 1, Saved: 27}},
 	} {
