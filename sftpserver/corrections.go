@@ -301,12 +301,11 @@ func (e *ending) isDue(code uint32) bool {
 	return code != sftpwire.OK && code != sftpwire.EOF
 }
 
-// endNow ends the connection with this answer, once all answers before it are on their way. A fault takes the place of
+// endNow ends the connection with this answer, which all earlier ones have preceded. A fault takes the place of
 // the answer.
 func (f *filter) endNow(e *ending, answer []byte) {
 	if e.fault == nil {
-		f.out.put(answer)
+		f.send(answer)
 	}
-	f.out.drain()
 	e.end(f.session)
 }

@@ -21,11 +21,10 @@ const maxSkipped = 64 << 20
 
 // filter stands between the SSH channel and pkg/sftp, as the stream that pkg/sftp reads and writes. It looks at each
 // packet once, in the order in which they come, and corrects what pkg/sftp gets wrong; see corrections.go. Data is
-// neither copied on the way in nor looked at. Answers are sent in few large pieces instead of two SSH packets each.
+// neither copied nor looked at.
 type filter struct {
 	session *session
 	in      *bufio.Reader
-	out     *writer
 
 	// Only the goroutine that reads uses these.
 	rest int   // how many bytes of the packet are left
@@ -38,11 +37,14 @@ type filter struct {
 	handles map[string]*handle // by what the client calls them
 
 	begun []byte // of an answer: pkg/sftp writes it in one or two pieces
+
+	sending  sync.Mutex
+	finished bool // under sending: nothing may be sent any more
 }
 
 func newFilter(s *session) *filter {
 	f := &filter{session: s, handles: make(map[string]*handle)}
-	f.in, f.out = bufio.NewReaderSize(s.ssh, 4096), newWriter(s.ssh)
+	f.in = bufio.NewReaderSize(s.ssh, 4096)
 	f.changed = sync.NewCond(&f.mu)
 	return f
 }
@@ -132,7 +134,7 @@ func (f *filter) answerInstead(answer []byte) error {
 	if err != nil || n == 0 {
 		return unexpected(err)
 	}
-	f.out.put(answer)
+	f.send(answer)
 	return nil
 }
 
@@ -159,7 +161,7 @@ func (f *filter) Write(p []byte) (int, error) {
 // answer sends one answer, corrected.
 func (f *filter) answer(answer sftpwire.Head, head, body []byte) {
 	if answer.Type == sftpwire.Data {
-		f.out.put(head, body)
+		f.send(head, body)
 		return
 	}
 	packet := append(append([]byte(nil), head...), body...)
@@ -177,11 +179,27 @@ func (f *filter) answer(answer sftpwire.Head, head, body []byte) {
 	case sftpwire.Name:
 		packet = f.withLongNames(answer.ID, packet)
 	}
-	f.out.put(packet)
+	f.send(packet)
+}
+
+// send writes an answer to the channel, in pieces. An error is the end of the channel, which is also that of the input.
+func (f *filter) send(pieces ...[]byte) {
+	f.sending.Lock()
+	defer f.sending.Unlock()
+	if f.finished {
+		return
+	}
+	for _, p := range pieces {
+		f.session.ssh.Write(p)
+	}
 }
 
 // Close is called by pkg/sftp when the client broke the protocol. The channel is ended by session.
 func (f *filter) Close() error { return nil }
 
-// finish sends what is left.
-func (f *filter) finish() { f.out.close() }
+// finish makes the session ready for its end: pkg/sftp may have an answer left even when Serve has returned.
+func (f *filter) finish() {
+	f.sending.Lock()
+	f.finished = true
+	f.sending.Unlock()
+}
