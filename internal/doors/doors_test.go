@@ -31,8 +31,11 @@ type door struct {
 var doors = []door{
 	{"fixtures", []string{"ours"}, nil, "fixtures are data, and depend on no package that is tested with them"},
 	{"client/...", []string{"ours"}, []string{"internal/claim", "internal/safefile", "internal/sftpwire",
-		"client/internal/transfer"},
+		"client/internal/transfer", "client/internal/rsync"},
 		"the client is for production, and reads the contract for itself"},
+	{"client/internal/rsync", []string{"ours", "net", "net/http", "golang.org/x/crypto/ssh"},
+		[]string{"client/internal/transfer", "internal/sftpwire"},
+		"rsync is spoken over a channel that is open, and apart from the emulator's own"},
 	{"client/internal/transfer", []string{"ours", "net", "net/http"}, []string{"internal/sftpwire"},
 		"a transfer moves bytes over a channel that is open"},
 	{"internal/claim", []string{"ours"}, nil, "files are files, whatever is in them"},
