@@ -227,6 +227,12 @@ func (b *sentinelBody) state() (bool, error) {
 
 // exchange sends a request and reads its JSON answer. Every error it returns is an *Error.
 func (c *Client) exchange(hr *http.Request, op string, key Key, body *sentinelBody) (*answer, error) {
+	return c.exchangeWith(hr, op, key, body, readAnswer)
+}
+
+// exchangeWith sends a request and reads its answer with read. Every error it returns is an *Error.
+func (c *Client) exchangeWith(hr *http.Request, op string, key Key, body *sentinelBody,
+	read func(op string, resp *http.Response, raw []byte, key Key) (*answer, *Error)) (*answer, error) {
 	ctx := hr.Context()
 	hr.Header.Set("User-Agent", c.agent)
 	hr.Header.Set("Accept", "application/json")
@@ -253,7 +259,7 @@ func (c *Client) exchange(hr *http.Request, op string, key Key, body *sentinelBo
 			Err: fmt.Errorf("the answer broke off after %d bytes: %w",
 				len(raw), redacted(explain(cause(ctx, err), hr.URL), key))}
 	}
-	a, e := readAnswer(op, resp, raw, key)
+	a, e := read(op, resp, raw, key)
 	if e != nil {
 		c.log.WarnContext(ctx, "call refused", "op", op, "status", resp.StatusCode, "error", e.Error())
 		return nil, e

@@ -1,16 +1,13 @@
 package client
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -113,49 +110,17 @@ func (c *Client) dialSFTP(ctx context.Context, access *SFTPAccess, o *SFTPOption
 	if err != nil {
 		return nil, err
 	}
-	dialer := net.Dialer{Timeout: 15 * time.Second, KeepAlive: 15 * time.Second}
-	raw, err := dialer.DialContext(ctx, "tcp", addr)
+	conn, err := c.dialSSH(ctx, sshServer{addr, access.User, o.Signers, algorithms, check})
 	if err != nil {
-		if ctx.Err() == nil && errors.Is(err, syscall.ECONNREFUSED) {
-			err = fmt.Errorf("nothing answers at %s: %w", addr, err)
-		}
-		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return nil, err
 	}
-	conn := newStallConn(raw, c.stall)
-	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer func() {
 		if err != nil {
-			stop()
-			_ = raw.Close()
+			conn.cut()
 			err = cause(ctx, err)
 		}
 	}()
-
-	var refused error // by the check of the host key; the library's own error hides its type
-	sc, chans, reqs, err := ssh.NewClientConn(conn, addr, &ssh.ClientConfig{
-		User:              access.User,
-		Auth:              []ssh.AuthMethod{ssh.PublicKeys(o.Signers...)},
-		HostKeyAlgorithms: algorithms,
-		HostKeyCallback: func(host string, remote net.Addr, key ssh.PublicKey) error {
-			refused = check(host, remote, key)
-			return refused
-		},
-		ClientVersion: "SSH-2.0-odoo-upgrade",
-	})
-	if err != nil {
-		switch {
-		case refused != nil:
-			return nil, refused
-		case strings.Contains(err.Error(), "unable to authenticate"):
-			return nil, fmt.Errorf("%w: %s at %s", ErrLoginRefused, access.User, addr)
-		case len(algorithms) > 0 && strings.Contains(err.Error(), "no common algorithm for host key"):
-			return nil, fmt.Errorf("%w: %s no longer has a key of the kind that is known (%s)",
-				ErrHostKey, addr, strings.Join(algorithms, ", "))
-		}
-		return nil, fmt.Errorf("connecting to %s: %w", addr, err)
-	}
-	client := ssh.NewClient(sc, chans, reqs)
-	channel, err := openSubsystem(client)
+	channel, err := openSubsystem(conn.Client)
 	if err != nil {
 		return nil, fmt.Errorf("opening SFTP at %s: %w", addr, err)
 	}
@@ -167,7 +132,7 @@ func (c *Client) dialSFTP(ctx context.Context, access *SFTPAccess, o *SFTPOption
 	if err != nil {
 		return nil, fmt.Errorf("opening SFTP at %s: %w", addr, err)
 	}
-	return &sftpSession{Client: lib, channel: shared, conn: raw, ssh: client, stop: stop}, nil
+	return &sftpSession{Client: lib, channel: shared, conn: conn.raw, ssh: conn.Client, stop: conn.stop}, nil
 }
 
 // openSubsystem returns a channel with the sftp subsystem at its other end.
@@ -258,33 +223,4 @@ func (c *Client) sftpRetry(ctx context.Context, op string, access *SFTPAccess, o
 			}
 		}
 	}
-}
-
-// stallConn is a connection whose reads and writes fail if nothing moves for the time limit. It reads ahead, since the
-// SSH library reads each packet in three small reads, which would be three system calls.
-type stallConn struct {
-	net.Conn
-	ahead *bufio.Reader
-	limit time.Duration
-}
-
-func newStallConn(c net.Conn, limit time.Duration) *stallConn {
-	return &stallConn{Conn: c, limit: limit, ahead: bufio.NewReaderSize(deadlineReader{c, limit}, 256<<10)}
-}
-
-func (c *stallConn) Read(p []byte) (int, error) { return c.ahead.Read(p) }
-
-func (c *stallConn) Write(p []byte) (int, error) {
-	_ = c.SetWriteDeadline(time.Now().Add(c.limit))
-	return c.Conn.Write(p)
-}
-
-type deadlineReader struct {
-	net.Conn
-	limit time.Duration
-}
-
-func (r deadlineReader) Read(p []byte) (int, error) {
-	_ = r.SetReadDeadline(time.Now().Add(r.limit))
-	return r.Conn.Read(p)
 }
