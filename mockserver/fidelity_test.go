@@ -62,7 +62,7 @@ func fidelityProblems(table string, testsOf func(folder string) (map[string]bool
 	}
 	seen := make(map[string]bool)
 	known := make(map[string]map[string]bool) // the tests by folder
-	rows := false // whether this is a table of rows
+	rows := false                             // whether this is a table of rows
 	for number, line := range strings.Split(table, "\n") {
 		switch {
 		case !strings.HasPrefix(line, "|"):

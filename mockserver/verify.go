@@ -79,7 +79,7 @@ func (s *Server) Judge(f journal.Filter, run *Run) []Outcome {
 			// What was refused before there was a request belongs to each request of the contract.
 		default:
 			its.Events = append(its.Events, e)
-			if e.On == scenario.OnCreate || e.On == scenario.OnUpgrade {
+			if e.On == scenario.OnCreate || e.On == scenario.OnUpgrade || e.On == scenario.OnScriptCreate {
 				its.Creates = append(its.Creates, e)
 				latest = its
 			}
@@ -106,11 +106,13 @@ func (s *Server) Judge(f journal.Filter, run *Run) []Outcome {
 	return outcomes
 }
 
-// stray reports whether a call was made for no request, or with a wrong key.
+// stray reports whether a call was made for no request, or with a wrong key or token.
 func stray(e *journal.Event) bool {
 	switch e.On {
 	case scenario.OnUpload, scenario.OnRequestSFTPAccess, scenario.OnProcess, scenario.OnStatus,
-		scenario.OnSkipTest, scenario.OnDownload:
+		scenario.OnSkipTest, scenario.OnDownload,
+		scenario.OnScriptTransferStart, scenario.OnScriptTransferStop, scenario.OnScriptProcess,
+		scenario.OnScriptStatus, scenario.OnScriptLogs, scenario.OnScriptWipe:
 		return e.Request == 0
 	}
 	return false
@@ -135,11 +137,14 @@ func evidenceOf(p *platform.Platform, r platform.Snapshot, status map[string]any
 				Close: content.Close}, nil
 		}
 	}
-	return verify.Request{
-		ID: r.ID, Key: r.Key, Processed: r.ProcessedAt != nil, Status: status,
-		Original: opened((*platform.Request).Original), Upgraded: opened((*platform.Request).Upgraded),
-		UpgradedSQL: func() (*verify.Content, error) { return spooled(open((*platform.Request).UpgradedSQL)) },
+	evidence := verify.Request{ID: r.ID, Key: r.Key, Processed: r.ProcessedAt != nil, Status: status}
+	if request, ok := p.Get(r.ID); ok && r.API == platform.APIScript {
+		evidence.Uploaded, evidence.Results, evidence.DumpName = request.Uploaded, request.Results, request.DumpName()
+		return evidence
 	}
+	evidence.Original, evidence.Upgraded = opened((*platform.Request).Original), opened((*platform.Request).Upgraded)
+	evidence.UpgradedSQL = func() (*verify.Content, error) { return spooled(open((*platform.Request).UpgradedSQL)) }
+	return evidence
 }
 
 // spooled writes the content's SQL to a temporary file, since it is a stream.

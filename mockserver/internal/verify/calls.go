@@ -21,7 +21,7 @@ func (j *judge) calls(name string, bound scenario.Bound) {
 	switch {
 	case bound.Holds(n):
 	case n == 0:
-		hint = fmt.Sprintf("a good client calls %s here", name)
+		hint = fmt.Sprintf("a good client %s here", does(name))
 		nearest = len(j.events) - 1
 		if nearest >= 0 {
 			saw += "; the last thing that happened was " + describe(&j.events[nearest])
@@ -34,6 +34,19 @@ func (j *judge) calls(name string, bound scenario.Bound) {
 		saw += "; the last was " + describe(&j.events[nearest])
 	}
 	j.add("calls."+name, name+" "+bound.String()+" times", bound.Holds(n), saw, hint, nearest)
+}
+
+// does is what a client does, for which an event is the word.
+func does(name string) string {
+	switch name {
+	case scenario.OnRsyncLogin:
+		return "connects to the port that script.transfer_start answers"
+	case scenario.OnRsyncUpload:
+		return "sends its dump by rsync"
+	case scenario.OnRsyncDownload:
+		return "fetches the result by rsync"
+	}
+	return "calls " + name
 }
 
 func times(n int) string {
@@ -127,7 +140,8 @@ func (j *judge) successive(name string) (pairs [][2]int) {
 	for i := range j.events {
 		e := &j.events[i]
 		if !slices.Contains(names(e), name) {
-			if called(e) && name != scenario.OnSFTPLogin { // who asks for another access at once has not waited, either
+			// Who asks for another access at once has not waited, either, nor has who looks at the log between two polls.
+			if called(e) && name != scenario.OnSFTPLogin && !(polls(e.On) && polls(name)) {
 				delete(last, e.Request)
 			}
 			continue
@@ -147,7 +161,8 @@ func (j *judge) successive(name string) (pairs [][2]int) {
 // began is when the client began with what the event is about: a login takes a connection, and time to agree on keys.
 func (j *judge) began(e *journal.Event) time.Time {
 	for i := range j.events {
-		if c := &j.events[i]; c.On == "sftp.connect" && e.Session != 0 && c.Session == e.Session {
+		c := &j.events[i]
+		if (c.On == "sftp.connect" || c.On == "rsync.connect") && e.Session != 0 && c.Session == e.Session && c.Request == e.Request {
 			return c.At
 		}
 	}
@@ -156,14 +171,22 @@ func (j *judge) began(e *journal.Event) time.Time {
 
 // called reports whether the event is a call of its own, and no part of what happens in a session.
 func called(e *journal.Event) bool {
-	return e.On != "state" && e.On != "page" &&
-		(!strings.HasPrefix(e.On, "sftp.") || e.On == scenario.OnSFTPPut || e.On == scenario.OnSFTPGet)
+	switch e.On {
+	case scenario.OnSFTPPut, scenario.OnSFTPGet, scenario.OnRsyncUpload, scenario.OnRsyncDownload:
+		return true
+	case "state", "page":
+		return false
+	}
+	return !strings.HasPrefix(e.On, "sftp.") && !strings.HasPrefix(e.On, "rsync.")
 }
+
+// polls reports whether an event is one of those that the upgrade script polls with, in turn.
+func polls(on string) bool { return on == scenario.OnScriptStatus || on == scenario.OnScriptLogs }
 
 // waitsNot reports whether the answer said that the platform is not at work: who asks again then is not polling.
 func waitsNot(e *journal.Event) bool {
 	switch e.State {
-	case "draft", "done", "delivered", "invalid":
+	case "draft", "done", "delivered", "invalid", "new", "failed", "cancelled":
 		return true
 	}
 	return false
@@ -185,8 +208,9 @@ func (j *judge) givesUp(name string) {
 		return
 	}
 	attempts := j.attempts(name)
-	if len(attempts) == 0 && name == scenario.OnUpload {
-		attempts = j.attempts(scenario.OnSFTPLogin)
+	for len(attempts) == 0 && before[name] != "" {
+		name = before[name]
+		attempts = j.attempts(name)
 	}
 	if len(attempts) < 3 {
 		j.add("gives_up", wanted, false, fmt.Sprintf("it was still running after %s, and was ended",
@@ -199,6 +223,14 @@ func (j *judge) givesUp(name string) {
 	saw := fmt.Sprintf("after %s it had tried %d times, and was ended; its pauses went from %s to %s",
 		round(j.Run.Took), len(attempts), round(early), round(late))
 	j.add("gives_up", wanted, late >= time.Second && late >= growth*early, saw, hint, attempts[latest])
+}
+
+// before are the events without which there can be no others: who gets no further tries these.
+var before = map[string]string{
+	scenario.OnUpload:        scenario.OnSFTPLogin,
+	scenario.OnRsyncUpload:   scenario.OnRsyncLogin,
+	scenario.OnRsyncDownload: scenario.OnRsyncLogin,
+	scenario.OnRsyncLogin:    scenario.OnScriptTransferStart,
 }
 
 // attempts are the events of that name, as indexes. Several logins in one SSH connection are one.
@@ -248,7 +280,7 @@ func (j *judge) retryAfter() {
 func harmless(event string) bool {
 	switch event {
 	case scenario.OnStatus, scenario.OnDownload, scenario.OnSFTPLogin, scenario.OnSFTPOpen, scenario.OnSFTPRead,
-		scenario.OnSFTPGet:
+		scenario.OnSFTPGet, scenario.OnScriptStatus, scenario.OnScriptLogs, scenario.OnRsyncLogin, scenario.OnRsyncDownload:
 		return true
 	}
 	return false

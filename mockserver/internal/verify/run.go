@@ -59,7 +59,7 @@ func (j *judge) exit(want string) {
 	}
 	good, hint := run.Status == 0, "a good client goes on through this, and ends with status 0"
 	if want == scenario.ExitFailure {
-		good, hint = run.Status != 0, "a good client tells by its exit status that there is no upgraded dump"
+		good, hint = run.Status != 0, "a good client tells by its exit status that there is no upgraded dump"+j.scriptsStatus()
 	}
 	j.add("exit", want, good && run.Signal == 0, saw, hint, -1)
 }
@@ -75,7 +75,12 @@ func (j *judge) honest() {
 		saw = fmt.Sprintf("it was ended by signal %d (%v)", int(run.Signal), run.Signal)
 	}
 	j.add("exit", wanted, run.Signal == 0 && good == (run.Status == 0), saw,
-		"a good client tells by its exit status whether there is an upgraded dump", -1)
+		"a good client tells by its exit status whether there is an upgraded dump"+j.scriptsStatus(), -1)
+}
+
+// scriptsStatus is what else there is to say about exit statuses (rows S13.1, S13.2).
+func (j *judge) scriptsStatus() string {
+	return j.choose("", ": that of the upgrade script is 0 also after a failure, so look for the upgraded dump, or ask script.status")
 }
 
 // within judges whether the client ended in time.
@@ -116,13 +121,17 @@ func (j *judge) out(want string) {
 	case want == scenario.OutAbsent && gone:
 		j.add("out", want, true, "no file", "", -1)
 	case want == scenario.OutAbsent:
-		j.add("out", want, false, fmt.Sprintf("a file of %d bytes%s", info.Size(), looksLike(j.Run.Out)),
+		saw := fmt.Sprintf("a file of %d bytes%s", info.Size(), looksLike(j.Run.Out))
+		if info.IsDir() {
+			saw = "a directory"
+		}
+		j.add("out", want, false, saw,
 			"a good client leaves no file where others look for an upgraded dump when there is none", -1)
 	default:
 		good, saw := j.upgraded(gone)
-		j.add("out", want, good, saw, "a good client downloads upgraded_dump_url, or the file over SFTP, makes "+
-			"sure that it is whole, and writes it to "+
-			"UPGRADEMOCK_OUT", -1)
+		j.add("out", want, good, saw, "a good client "+j.choose("downloads upgraded_dump_url, or the file over SFTP, makes "+
+			"sure that it is whole, and writes it to ", "fetches the file or directory that script.transfer_start calls "+
+			"dump_name, makes sure that rsync has ended well, and puts it to ")+"UPGRADEMOCK_OUT", -1)
 	}
 }
 
@@ -136,6 +145,9 @@ func (j *judge) upgraded(gone bool) (good bool, saw string) {
 	}
 	const name = "the upgraded dump"
 	r := j.Requests[len(j.Requests)-1]
+	if r.Results != nil {
+		return fetched(j.Run.Out, &r, name)
+	}
 	archive, err := compared(j.Run.Out, r.Upgraded, true, name)
 	if err != nil {
 		return false, "a file, though there is no upgraded dump"
@@ -184,7 +196,12 @@ func (j *judge) show(want scenario.Text) {
 			j.add("shows", want.String(), false, "there is no request", "a good client creates one", -1)
 			return
 		}
-		text = fmt.Sprint(j.Requests[len(j.Requests)-1].Status[want.Key])
+		value := j.Requests[len(j.Requests)-1].Status[want.Key]
+		if value == nil {
+			j.add("shows", want.String(), false, "the request has no "+want.Key, "a good client gets as far as that", -1)
+			return
+		}
+		text = fmt.Sprint(value)
 	}
 	var sizes []string
 	for _, stream := range slices.Sorted(maps.Keys(j.Run.Printed)) {
@@ -208,15 +225,16 @@ func contains(printed, text string) bool {
 	return err == nil && strings.Contains(oneLine(printed), strings.Trim(string(escaped), `"`))
 }
 
-// hides looks for the requests' keys in what the client printed, as they are, without their padding, and
+// hides looks for the requests' keys or tokens in what the client printed, as they are, without their padding, and
 // URL-encoded, and in the headers of its calls.
 func (j *judge) hides() {
 	const expect, wanted = "hides", scenario.HidesKey
+	secret := j.choose("key", "token")
 	for i := range j.events {
 		if e := &j.events[i]; e.KeyIn != "" {
-			j.add(expect, wanted, false, fmt.Sprintf("the key of request %d is in the header %s of %s", e.Request,
+			j.add(expect, wanted, false, fmt.Sprintf("the %s of request %d is in the header %s of %s", secret, e.Request,
 				e.KeyIn, describe(e)),
-				"a good client sends the key as a parameter only: headers are written to the logs of every "+
+				"a good client sends the "+secret+" as a parameter only: headers are written to the logs of every "+
 					"server on the way", i)
 			return
 		}
@@ -229,9 +247,9 @@ func (j *judge) hides() {
 		key := strings.TrimRight(r.Key, "=")
 		for name, printed := range j.Run.Printed {
 			if line := lineWith(printed, key); line > 0 {
-				j.add(expect, wanted, false, fmt.Sprintf("the key of request %d is in line %d of %s", r.ID, line,
+				j.add(expect, wanted, false, fmt.Sprintf("the %s of request %d is in line %d of %s", secret, r.ID, line,
 					name),
-					"a good client keeps the key, and the URLs that hold it, out of what it prints: whoever has "+
+					"a good client keeps the "+secret+", and the URLs that hold it, out of what it prints: whoever has "+
 						"it can fetch the database", -1)
 				return
 			}

@@ -7,6 +7,7 @@ package verify
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -56,8 +57,13 @@ type Request struct {
 	Key       string
 	Processed bool
 	Status    map[string]any
-	// Original opens the dump that is processed, Upgraded what the client gets, and UpgradedSQL the same as SQL.
+	// Original opens the dump that is processed, Upgraded what the client gets, and UpgradedSQL the same as SQL. They
+	// are nil for a request of the script API.
 	Original, Upgraded, UpgradedSQL func() (*Content, error)
+	// Uploaded opens what rsync brought, such as origin.zip or the directory origin.dump, and Results what it can
+	// fetch, where the upgraded dump is called DumpName. They are nil for a request of the database API.
+	Uploaded, Results func() (fs.FS, func() error, error)
+	DumpName          string
 }
 
 // Content is a file of the platform. Close it.
@@ -146,6 +152,21 @@ func names(e *journal.Event) []string {
 	return []string{e.On}
 }
 
+// overScript reports whether the client used the script API, or was to use it.
+func (j *judge) overScript() bool {
+	return j.script.When["api"] == scenario.APIScript ||
+		slices.ContainsFunc(j.Requests, func(r Request) bool { return r.Results != nil }) ||
+		slices.ContainsFunc(j.events, func(e journal.Event) bool { return strings.HasPrefix(e.On, "script.") })
+}
+
+// choose returns one of two texts by the API that the client used.
+func (j *judge) choose(database, script string) string {
+	if j.overScript() {
+		return script
+	}
+	return database
+}
+
 // overHTTPS reports whether the dump went up over HTTPS, and no other way.
 func (j *judge) overHTTPS() bool { return sentOver(j.events) == "https" }
 
@@ -204,8 +225,11 @@ func (j *judge) unjudged(expect, wanted string) {
 // describe names an event for people.
 func describe(e *journal.Event) string {
 	text := e.On
-	if e.Method != "" {
+	if e.Method != "" && !strings.HasPrefix(e.On, "script.") { // which are always called alike
 		text += " (" + e.Method + ")"
+	}
+	if e.Rsync != nil {
+		text += rsyncEnd(e.Rsync)
 	}
 	if len(e.Failures) > 0 {
 		text += " answered " + strings.Join(e.Failures, ", ")
@@ -216,6 +240,17 @@ func describe(e *journal.Event) string {
 		text += ", which met the fault " + e.Fault
 	}
 	return text + " at " + e.At.Format("15:04:05.000")
+}
+
+// rsyncEnd says how a session of rsync ended, if not well.
+func rsyncEnd(r *journal.Rsync) string {
+	switch r.Exit {
+	case 0:
+		return ""
+	case journal.NoExit:
+		return ", which broke off"
+	}
+	return fmt.Sprintf(", which ended with status %d", r.Exit)
 }
 
 func round(d time.Duration) time.Duration {

@@ -25,6 +25,7 @@ func (a *API) readCreate(c *api.Call) error {
 	}
 	c.ForNew(platform.CreateParams{
 		API: platform.APIScript, Contract: text(c, "contract"), Target: text(c, "target"), Aim: text(c, "aim"),
+		Actuator: text(c, "actuator"), APIVersion: text(c, "api_version"),
 	})
 	return nil
 }
