@@ -40,7 +40,7 @@ func (a *API) URL(on string, handle func(*Call) (any, error), fail func(*Call, e
 		Read: readURL,
 		Handle: func(c *Call) (any, error) {
 			if c.SendsGarbage() {
-				return Content(func() { c.Send(http.StatusOK, []string{"application/octet-stream"}, nil) }), nil
+				return Content(func() { c.Send(http.StatusOK, "application/octet-stream", nil) }), nil
 			}
 			return handle(c)
 		},

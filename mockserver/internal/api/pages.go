@@ -45,7 +45,7 @@ func (c *Call) WritePage(title string, body *template.Template, data any) {
 	}
 	c.W.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 	c.W.Header().Set("X-Content-Type-Options", "nosniff")
-	c.Send(http.StatusOK, []string{"text/html; charset=utf-8"}, page.Bytes())
+	c.Send(http.StatusOK, "text/html; charset=utf-8", page.Bytes())
 }
 
 // ServePage answers with a page that the journal does not mention.

@@ -14,9 +14,6 @@ var answerBuffers = sync.Pool{New: func() any {
 	return &b
 }}
 
-// jsonType is the Content-Type of all answers.
-var jsonType = []string{"application/json"}
-
 // write encodes an answer: the only place where the envelope is made (row 1.6). A value of nil leaves the
 // request out.
 func (a *API) write(c *api.Call, value any, err error) {
@@ -46,5 +43,5 @@ func (a *API) write(c *api.Call, value any, err error) {
 		panic("database: an answer that cannot be encoded: " + encoding.Error())
 	}
 	*buffer = append(body, "}\n"...)
-	c.Send(status, jsonType, *buffer)
+	c.Send(status, "application/json", *buffer)
 }

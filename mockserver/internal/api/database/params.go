@@ -9,7 +9,6 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -22,14 +21,11 @@ import (
 const maxParameters = 1 << 20
 
 // params are the parameters of one call (rows 1.1 to 1.4), each the first value of its source, the body before
-// the query. There are mostly few of them, and those a list finds sooner than a map.
+// the query.
 type params struct {
 	list  []eventlog.Param
-	names map[string]bool // nil while there are few
+	names map[string]bool
 }
-
-// mapFrom is how many parameters a list finds sooner than a map.
-const mapFrom = 16
 
 // get returns the value of a parameter; "" when it is absent.
 func (p *params) get(name string) string {
@@ -39,13 +35,6 @@ func (p *params) get(name string) string {
 		}
 	}
 	return ""
-}
-
-func (p *params) has(name string) bool {
-	if p.names != nil {
-		return p.names[name]
-	}
-	return slices.ContainsFunc(p.list, func(have eventlog.Param) bool { return have.Name == name })
 }
 
 var (
@@ -172,28 +161,24 @@ func (brokenOff) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 // add keeps the first value. JSON cannot carry what is not UTF-8, so that is replaced here, once. Whoever
 // remembers a value copies it: it may be part of a whole body.
 func (p *params) add(name, value string) {
-	if p.has(name) {
+	if p.names[name] {
 		return
 	}
+	if p.names == nil {
+		p.names = make(map[string]bool)
+	}
+	p.names[name] = true
 	p.list = append(p.list, eventlog.Param{Name: name, Value: strings.ToValidUTF8(value, "\uFFFD")})
-	if p.names == nil && len(p.list) > mapFrom {
-		p.names = make(map[string]bool, 2*mapFrom)
-		for _, have := range p.list {
-			p.names[have.Name] = true
-		}
-	}
-	if p.names != nil {
-		p.names[name] = true
-	}
 }
 
-// emptied are no parameters, with the memory for the next ones.
+// emptied are no parameters, with the memory for the next ones unless it is large.
 func (p *params) emptied() params {
-	if cap(p.list) > mapFrom {
+	if cap(p.list) > 16 {
 		return params{}
 	}
 	clear(p.list)
-	return params{list: p.list[:0]}
+	clear(p.names)
+	return params{list: p.list[:0], names: p.names}
 }
 
 func badParameters(err error) platform.Failures {

@@ -128,12 +128,9 @@ func (d *described) filesize() string {
 	return dump.Size(d.DumpSize)
 }
 
-// emptyList is an empty list, made once.
-var emptyList any = []string{}
-
 func (d *described) compressions() any {
 	if !d.HasDump || d.Described.Compressions == nil {
-		return emptyList
+		return []string{}
 	}
 	return d.Described.Compressions
 }
@@ -219,14 +216,8 @@ func appendKey(b []byte, key string) []byte {
 	return append(b, '"', ':')
 }
 
-// appendTimestamp is UTC, as the sample's created_at: [time.DateTime], by way of RFC 3339, which the library
-// formats three times as fast.
-func appendTimestamp(b []byte, t time.Time) []byte {
-	from := len(b)
-	b = t.UTC().AppendFormat(b, time.RFC3339)
-	b[from+len(time.DateOnly)] = ' '
-	return b[:from+len(time.DateTime)]
-}
+// appendTimestamp is UTC, as the sample's created_at.
+func appendTimestamp(b []byte, t time.Time) []byte { return t.UTC().AppendFormat(b, time.DateTime) }
 
 // hoursMinutes is HH:MM (assumed; the sample has 00:00).
 func hoursMinutes(d time.Duration) string {

@@ -70,11 +70,10 @@ func (a *API) receive(c *api.Call) (*platform.Upload, error) {
 
 // store copies the body; the error is what is to be answered.
 func (a *API) store(c *api.Call, upload *platform.Upload, tooLarge platform.Failures) error {
-	buffer := api.CopyBuffers.Get().(*[256 << 10]byte)
-	defer api.CopyBuffers.Put(buffer)
+	buffer := make([]byte, api.CopyBuffer)
 	body := c.Body()
 	for {
-		n, readErr := body.Read(buffer[:])
+		n, readErr := body.Read(buffer)
 		if upload.Size()+int64(n) > a.MaxDump {
 			return tooLarge
 		}

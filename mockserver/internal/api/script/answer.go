@@ -50,7 +50,7 @@ type failed struct {
 type done struct{}
 
 // jsonType is the Content-Type of all answers (row S1.7).
-var jsonType = []string{"application/json; charset=utf-8"}
+const jsonType = "application/json; charset=utf-8"
 
 // write encodes an answer: the only place where the envelope is made.
 func (a *API) write(c *api.Call, value any, err error) {

@@ -66,6 +66,6 @@ func (a *API) file(c *api.Call) (any, error) {
 	}
 	return api.Content(func() {
 		c.W.Header().Set("Content-Length", strconv.Itoa(len(body)))
-		c.Send(status, []string{"text/plain; charset=utf-8"}, body)
+		c.Send(status, "text/plain; charset=utf-8", body)
 	}), nil
 }

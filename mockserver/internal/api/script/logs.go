@@ -58,7 +58,7 @@ func (a *API) logs(c *api.Call) (any, error) {
 		header := c.W.Header()
 		header.Set("Accept-Ranges", "bytes")
 		header.Set("Cache-Control", "no-store")
-		contentType := []string{"text/plain; charset=utf-8"}
+		const contentType = "text/plain; charset=utf-8"
 		if c.SendsGarbage() {
 			c.Send(http.StatusOK, contentType, nil)
 			return
@@ -68,7 +68,7 @@ func (a *API) logs(c *api.Call) (any, error) {
 			status = http.StatusPartialContent
 			header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", p.from, p.to-1, size))
 		}
-		header["Content-Type"] = contentType
+		header.Set("Content-Type", contentType)
 		header.Set("Content-Length", strconv.FormatInt(p.to-p.from, 10))
 		c.W.WriteHeader(status)
 		if c.R.Method == http.MethodHead {
