@@ -184,6 +184,9 @@ func Describe(f *platform.Fault) string {
 	if f.After > 0 {
 		text += " after " + strconv.FormatInt(f.After, 10)
 	}
+	if f.File != "" {
+		text += " at the file " + f.File
+	}
 	if f.Delay > 0 {
 		text += " delay " + f.Delay.String()
 	}
