@@ -74,6 +74,9 @@ func (o *observer) logEvent(e *journal.Event) {
 	if f := e.Fired; f != nil {
 		attrs = append(attrs, slog.Group("fired", "at", f.At, "received", f.Received, "sent", f.Sent))
 	}
+	if r := e.Rsync; r != nil {
+		attrs = append(attrs, slog.Group("rsync", "exit", r.Exit, "count", r.Count, "skipped", r.Skipped, "saved", r.Saved))
+	}
 	text("why", e.Why)
 	if e.Duration != 0 {
 		attrs = append(attrs, slog.Duration("took", e.Duration))

@@ -51,8 +51,14 @@ func line(e journal.Event) string {
 	if e.Received > 0 {
 		put("received %d bytes", e.Received)
 	}
-	if e.On == "download" {
+	if e.On == "download" || e.Rsync != nil && e.Sent > 0 {
 		put("sent %d bytes", e.Sent)
+	}
+	if r := e.Rsync; r != nil {
+		put("files: %d, of which %d were there already", r.Count, r.Skipped)
+		if r.Exit > 0 {
+			put("exit status %d", r.Exit)
+		}
 	}
 	if e.From != "" || e.To != "" {
 		put("%s → %s", e.From, e.To)
