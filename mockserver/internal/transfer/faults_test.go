@@ -243,7 +243,7 @@ func TestSession_manyFiles(t *testing.T) {
 		t.Errorf("the event: %d files, %d of them skipped, %d named, %d bytes; want 251, 1, %d, 25007", e.Rsync.Count,
 			e.Rsync.Skipped, len(e.Rsync.Files), e.Size, journal.MaxFiles)
 	}
-	if d := cmp.Diff(journal.File{Name: names[99], Size: 100, Sent: 90}, e.Rsync.Files[99]); d != "" {
+	if d := cmp.Diff(journal.File{Name: names[99], Size: 100, Sent: 90, Checksum: "crc32c:07cb9ff6"}, e.Rsync.Files[99]); d != "" {
 		t.Errorf("the last file named (-want +got):\n%s", d)
 	}
 }

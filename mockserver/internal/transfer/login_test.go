@@ -1,12 +1,15 @@
 package transfer_test
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
 	"fmt"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
+	"github.com/upgrademock/upgrademock/internal/rsync"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/internal/transfer"
 )
@@ -135,8 +139,8 @@ func TestStart_knownHosts(t *testing.T) {
 	if want := knownhosts.Line(names, b.hostKey.PublicKey()) + "\n"; *started.KnownHosts != want {
 		t.Errorf("known_hosts is %q, want %q", *started.KnownHosts, want)
 	}
-	if p < 1024 {
-		t.Errorf("port %d", p)
+	if p < 32768 || p > 60999 {
+		t.Errorf("port %d, want one from 32768 to 60999 (row S3.4)", p)
 	}
 }
 
@@ -378,5 +382,40 @@ func TestLogin_rsa(t *testing.T) {
 		if _, err := b.dial(port, identity{}, with); (err == nil) != accepted {
 			t.Errorf("%s: %v", algorithm, err)
 		}
+	}
+}
+
+// Uploads of one request follow each other.
+func TestSession_oneUploadAtATime(t *testing.T) {
+	t.Parallel()
+	var running, most atomic.Int64
+	b := newBed(t, withEngine(func(ctx context.Context, s rsync.Stream, c *rsync.Command, j *rsync.Job) (uint8, error) {
+		n := running.Add(1)
+		defer running.Add(-1)
+		for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
+		}
+		return echo(ctx, s, c, j)
+	}))
+	key := newIdentity(t)
+	r := b.request(key)
+	port := b.start(r, platform.Uploading).Port
+	first := b.hold(port, key)
+	var others sync.WaitGroup
+	for range 3 {
+		others.Go(func() {
+			c, err := b.dial(port, key)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if out, _, err := run(t, c, upload, "hello"); err != nil || out != "hello" {
+				t.Errorf("a session that has waited: %q, %v", out, err)
+			}
+		})
+	}
+	first.client.Close()
+	others.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d sessions have written at one time", most.Load())
 	}
 }

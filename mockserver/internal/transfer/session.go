@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/upgrademock/upgrademock/internal/rsync"
@@ -96,11 +97,26 @@ func (s *session) upload(c *rsync.Command) (status uint8, err error) {
 	status, err = s.run(c, &rsync.Job{
 		Root: upload.Root(), MaxBytes: s.host.opts.MaxBytes, MaxFiles: s.host.opts.MaxFiles,
 	})
-	_, endErr := upload.End(err == nil, treeFiles(s.sent), treeFiles(s.skipped))
+	sent, skipped := treeFiles(s.sent), treeFiles(s.skipped)
+	_, endErr := upload.End(err == nil, sent, skipped)
+	s.noteChecksums(sent, skipped)
 	if err == nil && endErr != nil {
 		return s.fail(endErr)
 	}
 	return status, err
+}
+
+// noteChecksums completes the files that the journal names.
+func (s *session) noteChecksums(lists ...[]platform.TreeFile) {
+	named := make(map[string]*journal.File, len(s.order))
+	for i := range s.order {
+		named[s.order[i].Name] = &s.order[i]
+	}
+	for _, f := range slices.Concat(lists...) {
+		if file := named[f.Name]; file != nil {
+			file.Checksum = f.Checksum
+		}
+	}
 }
 
 // download sends the client what the upgrade has made.
