@@ -132,3 +132,45 @@ func ExampleServer_Advance() {
 	// processing
 	// invalid 08:00 The dump has no base module.
 }
+
+// Wrappers of the upgrade script, tested against what goes wrong: the script's calls are refused in both of the ways
+// in which it is told of a failure, and the third one gets its token.
+func ExampleOptions_scenarios() {
+	srv := started(&mockserver.Options{Scenarios: []*scenario.Scenario{{
+		Name: "contract-trouble",
+		When: scenario.When{"api": scenario.APIScript, "contract": "M1*"},
+		Faults: []scenario.Fault{
+			{On: scenario.OnScriptCreate, Times: 1, Failure: &scenario.Failure{
+				Message: "The contract has expired.", Form: scenario.FormResult,
+			}},
+			{On: scenario.OnScriptCreate, Times: 1, Failure: &scenario.Failure{
+				Message: "Another request is running.", Form: scenario.FormError,
+			}},
+		},
+	}}})
+	defer srv.Close()
+
+	const call = `{"jsonrpc": "2.0", "method": "not_used", "id": "not_used", "params": {"contract": "M123456-abcdef",
+		"target": "18.0", "aim": "test", "actuator": "cli", "api_version": "0.2", "env_vars": [],
+		"ssh_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIH0VBWEtJeJCHfJC9KrEvsqGBS4YmljRW/BAAIyyyY36"}}`
+	for range 3 {
+		resp, err := http.Post(srv.URL()+"/upgrade/request/create", "application/json", strings.NewReader(call))
+		if err != nil {
+			log.Fatal(err)
+		}
+		var answer struct {
+			Result struct{ Error, Token string }
+			Error  struct{ Data struct{ Message string } }
+		}
+		err = json.NewDecoder(resp.Body).Decode(&answer)
+		resp.Body.Close()
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%q %q %d\n", answer.Result.Error, answer.Error.Data.Message, len(answer.Result.Token))
+	}
+	// Output:
+	// "The contract has expired." "" 0
+	// "" "Another request is running." 0
+	// "" "" 58
+}

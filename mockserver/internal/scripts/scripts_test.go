@@ -49,7 +49,7 @@ func TestForRequest(t *testing.T) {
 	}
 }
 
-// Faults of create count for each contract, and a change of the other API's calls nothing.
+// Faults of create count for each contract, by places: those of the other API are not met.
 func TestPickFor_countsPerContract(t *testing.T) {
 	t.Parallel()
 	script := &scenario.Scenario{Name: "s", Faults: []scenario.Fault{
