@@ -2,7 +2,6 @@ package rsync
 
 import (
 	"context"
-	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -62,16 +61,4 @@ type Engine interface {
 	//
 	// An error that Job.Data returned is found in err with [errors.Is]; so is a [*Refusal] with [errors.AsType].
 	Serve(ctx context.Context, s Stream, c *Command, j *Job) (status uint8, err error)
-}
-
-// InProcess returns the engine that needs no program.
-func InProcess() Engine { return unfinished{} }
-
-// Program returns the engine that runs the rsync program at the path.
-func Program(path string) Engine { return unfinished{} }
-
-type unfinished struct{}
-
-func (unfinished) Serve(context.Context, Stream, *Command, *Job) (uint8, error) {
-	return 1, errors.New("rsync: this engine is not there yet")
 }
