@@ -3,11 +3,13 @@ package dump
 import (
 	"archive/zip"
 	"cmp"
+	"compress/flate"
 	"crypto/sha1"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"strconv"
 	"strings"
 	"time"
@@ -24,14 +26,20 @@ type OdooZip struct {
 	// Padding is the size of one more file in the filestore, of zeros that are not compressed, for an archive of at
 	// least that size.
 	Padding int64
+	// Filestore is what filestore/ holds: regular files and directories; nil: the one file of the tiny database.
+	Filestore fs.FS
+	// NoFilestore leaves filestore/ out.
+	NoFilestore bool
+	// Fast packs quickly rather than well, for large dumps.
+	Fast bool
 }
 
 // attachment is the one file of the filestore, and the text of the attachment that a built dump.sql has.
 const attachment = "An attachment that became a file.\n"
 
 // BuildOdooZip writes a small valid backup as Odoo makes it: dump.sql, manifest.json and filestore/xx/<sha1 of the
-// file>. The same values always give the same bytes (with the same release of Go). Errors are those of w and of
-// o.SQL.
+// file>. The same values always give the same bytes (with the same release of Go). Errors are those of w, of o.SQL and of
+// o.Filestore.
 func BuildOdooZip(w io.Writer, o OdooZip) error {
 	o.DBName = cmp.Or(o.DBName, "upgraded")
 	o.Version = cmp.Or(o.Version, "8.0")
@@ -49,35 +57,65 @@ func BuildOdooZip(w io.Writer, o OdooZip) error {
 	if err != nil {
 		return fmt.Errorf("dump: build a backup: manifest.json: %w", err)
 	}
-	z := zip.NewWriter(w)
-	type entry struct {
-		name   string
-		from   io.Reader
-		method uint16
+	z := &zipWriter{zip.NewWriter(w)}
+	if o.Fast {
+		z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) {
+			return flate.NewWriter(w, flate.BestSpeed)
+		})
 	}
-	entries := []entry{
-		{"dump.sql", sql, zip.Deflate},
-		{"manifest.json", strings.NewReader(manifest), zip.Deflate},
-		{"filestore/" + stored, strings.NewReader(attachment), zip.Deflate},
+	err = z.add("dump.sql", sql, zip.Deflate)
+	if err == nil {
+		err = z.add("manifest.json", strings.NewReader(manifest), zip.Deflate)
 	}
-	if o.Padding > 0 {
-		entries = append(entries, entry{"filestore/00/padding", io.LimitReader(zeros{}, o.Padding), zip.Store})
+	if err == nil && !o.NoFilestore {
+		err = z.filestore(&o, stored)
 	}
-	for _, f := range entries {
-		// The time is the first that a zip can express: it has to be the same every time.
-		to, err := z.CreateHeader(&zip.FileHeader{Name: f.name, Method: f.method, Modified: time.Date(1980, 1, 1, 0,
-			0, 0, 0, time.UTC)})
-		if err == nil {
-			_, err = io.Copy(to, f.from)
-		}
-		if err != nil {
-			return fmt.Errorf("dump: build a backup: %s: %w", f.name, err)
-		}
+	if err == nil {
+		err = z.Close()
 	}
-	if err := z.Close(); err != nil {
+	if err != nil {
 		return fmt.Errorf("dump: build a backup: %w", err)
 	}
 	return nil
+}
+
+// zipWriter writes the members of a backup.
+type zipWriter struct{ *zip.Writer }
+
+func (z *zipWriter) add(name string, from io.Reader, method uint16) error {
+	// The time is the first that a zip can tell: it has to be the same every time.
+	to, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: method, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0,
+		time.UTC)})
+	if err == nil {
+		_, err = io.Copy(to, from)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// filestore writes the files of filestore/.
+func (z *zipWriter) filestore(o *OdooZip, stored string) (err error) {
+	if o.Filestore == nil {
+		err = z.add("filestore/"+stored, strings.NewReader(attachment), zip.Deflate)
+	} else {
+		err = fs.WalkDir(o.Filestore, ".", func(name string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			f, err := o.Filestore.Open(name)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			return z.add("filestore/"+name, f, zip.Deflate)
+		})
+	}
+	if err == nil && o.Padding > 0 {
+		err = z.add("filestore/00/padding", io.LimitReader(zeros{}, o.Padding), zip.Store)
+	}
+	return err
 }
 
 // zeros is an endless file.

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -96,6 +98,41 @@ func TestBuildOdooZip_files(t *testing.T) {
 	}
 	if len(names) != 3 || names[0] != "dump.sql" || names[1] != "manifest.json" {
 		t.Errorf("files %q; want dump.sql, manifest.json, one in filestore/", names)
+	}
+}
+
+// The filestore holds the files that are given, or none; packing quickly changes no content.
+func TestBuildOdooZip_filestore(t *testing.T) {
+	t.Parallel()
+	store := fstest.MapFS{"ab/abc": {Data: []byte("one")}, "cd/cde": {Data: []byte("two")}, "link": {Mode: fs.ModeSymlink}}
+	for name, tt := range map[string]struct {
+		o    dump.OdooZip
+		want map[string]string
+	}{
+		"given":    {dump.OdooZip{Filestore: store}, map[string]string{"filestore/ab/abc": "one", "filestore/cd/cde": "two"}},
+		"fast":     {dump.OdooZip{Filestore: store, Fast: true}, map[string]string{"filestore/ab/abc": "one", "filestore/cd/cde": "two"}},
+		"none":     {dump.OdooZip{NoFilestore: true, Filestore: store}, map[string]string{}},
+		"an empty": {dump.OdooZip{Filestore: fstest.MapFS{}}, map[string]string{}},
+	} {
+		tt.o.SQL = strings.NewReader("SELECT 1;")
+		b := build(t, tt.o)
+		z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for _, f := range z.File {
+			text, err := fs.ReadFile(z, f.Name)
+			if err != nil {
+				t.Error(err)
+			}
+			got[f.Name] = string(text)
+		}
+		delete(got, "manifest.json")
+		tt.want["dump.sql"] = "SELECT 1;"
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", name, diff)
+		}
 	}
 }
 
