@@ -71,6 +71,8 @@ type Platform struct {
 	dumps *dumps
 	trees *trees
 
+	background sync.WaitGroup // archives that are being made although nobody waits for them
+
 	mu       sync.Mutex
 	requests map[int64]*Request
 	tokens   map[[sha256.Size]byte]*Request // those of the script API, by the hash of their token
@@ -175,6 +177,9 @@ func (p *Platform) Interrupt() { p.dumps.interrupt() }
 // Close ends the use of the directory. What is kept stays there.
 func (p *Platform) Close() error {
 	p.Interrupt()
+	p.mu.Lock() // behind this, nothing more begins in the background
+	p.mu.Unlock()
+	p.background.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return errors.Join(p.store.close(), p.dumps.close(), p.trees.close())

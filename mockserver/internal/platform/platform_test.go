@@ -140,6 +140,7 @@ func shared(tb testing.TB, s *Share) []byte {
 // killed is the platform that the next process finds when this one is killed now: on a copy of its directory.
 func killed(tb testing.TB, p *Platform, change ...func(*Options)) *Platform {
 	tb.Helper()
+	p.background.Wait() // the copy takes its time
 	dir := tb.TempDir()
 	files := os.DirFS(p.opts.Dir.Path())
 	err := os.CopyFS(dir, files)

@@ -36,6 +36,7 @@ func (r *Request) evaluateLocked() {
 	if r.rec.ProcessedAt != nil && r.rec.Forced == nil {
 		pos, changes := machine.At(r.rec.Script, r.rec.Position, now)
 		r.rec.Position = pos // derived from the clock: need not be kept
+		r.rec.reach(r.rec.ScriptAPI, pos, changes)
 		r.reportLocked(changes...)
 	}
 	if a := r.rec.Access; a != nil && (!now.Before(a.Expires) || a.Phase != phase(r.stateLocked())) {
@@ -64,7 +65,7 @@ func (r *Request) Status() (Snapshot, Failures) {
 	if r.rec.ProcessedAt != nil && r.rec.Forced == nil {
 		pos, changes := machine.Poll(r.rec.Script, r.rec.Position, p.opts.Now())
 		// Also where the poll itself moves nothing: it answers what until now was only derived from the clock.
-		if err := r.updateLocked(func(w *work) { w.Position = pos }); err != nil {
+		if err := r.updateLocked(func(w *work) { w.Position = pos; w.reach(r.rec.ScriptAPI, pos, changes) }); err != nil {
 			return Snapshot{}, Failures{ServerError("The poll can not be recorded", err)}
 		}
 		r.reportLocked(changes...)
@@ -101,10 +102,11 @@ func (r *Request) Process() (Snapshot, Failures) {
 func (r *Request) beginLocked() (Snapshot, Failures) {
 	now := r.p.opts.Now()
 	pos, change := machine.Begin(r.rec.Script, r.firstState(), now)
-	if err := r.updateLocked(func(w *work) { w.ProcessedAt, w.Position = &now, pos }); err != nil {
+	began := []machine.Change{change}
+	if err := r.updateLocked(func(w *work) { w.ProcessedAt, w.Position = &now, pos; w.reach(r.rec.ScriptAPI, pos, began) }); err != nil {
 		return Snapshot{}, Failures{ServerError("The request can not be processed now", err)}
 	}
-	r.reportLocked(change)
+	r.reportLocked(began...)
 	r.evaluateLocked()
 	return r.snapshotLocked(), nil
 }
@@ -154,6 +156,10 @@ func (r *Request) forceLocked(state string, set map[string]any) error {
 			w.ProcessedAt = &now
 		}
 		w.Forced = &forced{State: state, Set: set, At: now}
+		if r.rec.ScriptAPI != nil && from != state {
+			reason, _ := set["reason"].(string)
+			w.reachState(reached{State: state, Step: outside, At: now.UTC(), Reason: reason})
+		}
 	})
 	if err != nil {
 		return err
@@ -225,7 +231,7 @@ func (r *Request) Release() (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, conflictf("request %d is in state %s: %v", id, state, err)
 	}
-	if err := r.updateLocked(func(w *work) { w.Position = pos }); err != nil {
+	if err := r.updateLocked(func(w *work) { w.Position = pos; w.reach(r.rec.ScriptAPI, pos, changes) }); err != nil {
 		return Snapshot{}, err
 	}
 	r.reportLocked(changes...)
