@@ -28,7 +28,26 @@ func (r *Request) processScript() (Snapshot, Failures) {
 	if why := r.noTreeLocked(); why != "" {
 		return refuse(ReasonDumpMissing, why, "There is no complete database to upgrade (%s): upload it, and try again", why)
 	}
-	return r.beginLocked()
+	s, fails := r.beginLocked()
+	if fails == nil {
+		r.prepareLocked(s)
+	}
+	return s, fails
+}
+
+// prepareLocked begins to make the zip that will be handed out, if there is to be one, so that a download need not wait
+// for all of it.
+func (r *Request) prepareLocked(s Snapshot) {
+	p, t, steps := r.p, r.rec.Tree, r.rec.Script.Steps
+	u := &r.rec.Script.Upgraded
+	if t.directory() || u.Archive != "" || u.Missing.Archive || steps[len(steps)-1].State != StateDone || p.dumps.interrupted() {
+		return
+	}
+	p.background.Go(func() {
+		if whole, err := r.zipIsWhole(t); err == nil && !whole {
+			_, _ = r.buildScript(t, s) // an error comes again when it is asked for
+		}
+	})
 }
 
 // noTreeLocked explains why there is nothing to process; "" if there is.

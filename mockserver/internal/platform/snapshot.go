@@ -87,7 +87,7 @@ func (r *Request) snapshotLocked() Snapshot {
 	}
 	if set, ok := s.Set["filestore"].(bool); ok {
 		s.Filestore = set
-	} else {
+	} else if rec.ScriptAPI == nil {
 		s.Filestore = (r.p.opts.Filestore || rec.Script.Upgraded.Built) && s.Upgradable()
 	}
 	return s

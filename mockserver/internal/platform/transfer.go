@@ -2,6 +2,7 @@ package platform
 
 import (
 	"fmt"
+	"os"
 	"strings"
 )
 
@@ -50,23 +51,34 @@ func (r *Request) mayTransferLocked(kind string) Failures {
 }
 
 // DumpName is what the upgraded database is called for download: the name of a file or of a directory (rows S3.7, S10.3
-// and S10.4).
+// and S10.4); "" where the scenario wants none.
 func (r *Request) DumpName() string {
 	r.p.mu.Lock()
 	defer r.p.mu.Unlock()
 	return r.dumpNameLocked()
 }
 
+const (
+	upgradedDirectory = "upgraded.dump"
+	upgradedZip       = "upgraded.zip"
+)
+
 func (r *Request) dumpNameLocked() string {
-	if archive := r.rec.Script.Upgraded.Archive; archive != "" {
-		for _, ext := range []string{".sql.gz", ".sql", ".dump", ".zip"} {
-			if strings.HasSuffix(archive, ext) {
+	u, t := &r.rec.Script.Upgraded, r.rec.Tree
+	switch {
+	case u.DumpName != nil:
+		return *u.DumpName
+	case u.Archive != "":
+		if info, err := os.Stat(u.Archive); err == nil && info.IsDir() {
+			return upgradedDirectory
+		}
+		for _, ext := range []string{".sql.gz", ".sql", ".dump"} {
+			if strings.HasSuffix(u.Archive, ext) {
 				return "upgraded" + ext
 			}
 		}
+	case t.complete() && t.directory():
+		return upgradedDirectory
 	}
-	if t := r.rec.Tree; t.complete() && t.directory() && !r.rec.Script.Upgraded.Built {
-		return "upgraded.dump"
-	}
-	return "upgraded.zip"
+	return upgradedZip
 }

@@ -90,7 +90,11 @@ func (r *Request) upgraded() (*Content, error) {
 		}
 		defer same.Close()
 	}
-	made, err := r.build(snapshot, same)
+	var of int64 // what it is made of
+	if original != nil {
+		of = original.Seq
+	}
+	made, err := r.build(of, func(w *archiveWriter) error { return w.write(&script, same) }, snapshot)
 	if err != nil {
 		return nil, err
 	}
@@ -112,18 +116,19 @@ func (r *Request) openUnlocked(f *file, name string) (*Content, error) {
 	return r.openLocked(f, name)
 }
 
-// build makes the upgraded archive, once: a zip with the database as SQL and a filestore (row 8.5).
-func (r *Request) build(s Snapshot, original *Content) (*file, error) {
+// build makes the upgraded archive, once: a zip with the database as SQL and a filestore (row 8.5). Of is the number of
+// what it is made of, which cannot be read later if it could not be before.
+func (r *Request) build(of int64, write func(*archiveWriter) error, s Snapshot) (*file, error) {
 	p := r.p
 	r.building.Lock()
 	defer r.building.Unlock()
 	p.mu.Lock()
-	made, of := r.rec.Upgraded, r.rec.Original
+	made := r.rec.Upgraded
 	p.mu.Unlock()
 	if made != nil { // another call was first
 		return made, nil
 	}
-	if r.unreadable != nil && of != nil && of.Seq == r.tried { // it was read in vain before, and is what it was
+	if r.unreadable != nil && of == r.tried { // it was read in vain before, and is what it was
 		return nil, r.unreadable
 	}
 	u, err := p.NewUpload()
@@ -132,11 +137,11 @@ func (r *Request) build(s Snapshot, original *Content) (*file, error) {
 	}
 	ctx, cancel := p.dumps.context() // the next call gets the same archive, so the end of one call ends nothing
 	defer cancel()
-	if err := buildZip(ctx, u, r.rec.Script.Upgraded, s, original); err != nil {
+	if err := write(newArchiveWriter(ctx, u, s)); err != nil {
 		u.Discard()
 		err = fmt.Errorf("platform: build the upgraded archive: %w", converted(err))
-		if of != nil && errors.Is(err, ErrUnreadable) {
-			r.unreadable, r.tried = err, of.Seq
+		if of != 0 && errors.Is(err, ErrUnreadable) {
+			r.unreadable, r.tried = err, of
 		}
 		return nil, err
 	}
@@ -146,6 +151,10 @@ func (r *Request) build(s Snapshot, original *Content) (*file, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if r.forgotten || r.rec.Wiped {
+		p.dumps.remove(made.Seq)
+		return nil, fmt.Errorf("%w: the request was wiped or forgotten", ErrNoContent)
+	}
 	if err := r.updateLocked(func(w *work) { w.Upgraded = made }); err != nil {
 		p.dumps.remove(made.Seq)
 		return nil, err
@@ -153,28 +162,37 @@ func (r *Request) build(s Snapshot, original *Content) (*file, error) {
 	return made, nil
 }
 
-// buildZip writes a small database of its own where the script asks for a built one; else the upload's, with a
-// filestore.
-func buildZip(ctx context.Context, w io.Writer, script scenario.Upgraded, s Snapshot, original *Content) error {
-	spec := dump.OdooZip{
+// archiveWriter writes an upgraded archive.
+type archiveWriter struct {
+	ctx  context.Context
+	to   io.Writer
+	spec dump.OdooZip
+}
+
+func newArchiveWriter(ctx context.Context, to io.Writer, s Snapshot) *archiveWriter {
+	return &archiveWriter{ctx, to, dump.OdooZip{
 		DBName: fmt.Sprintf("upgraded_%d", s.ID), Version: strings.TrimSpace(s.Target),
 		UUID: s.Described.DatabaseUUID, PostgreSQL: s.PostgreSQL,
-	}
+	}}
+}
+
+// write writes a small database of its own where the script asks for a built one; else the upload's, with a filestore.
+func (a *archiveWriter) write(script *scenario.Upgraded, original *Content) error {
 	if script.Built {
-		spec.Padding = script.Size
-		return dump.BuildOdooZip(w, spec)
+		a.spec.Padding = script.Size
+		return dump.BuildOdooZip(a.to, a.spec)
 	}
-	sql, err := dump.SQL(ctx, original.ReaderAt, original.Size)
+	sql, err := dump.SQL(a.ctx, original.ReaderAt, original.Size)
 	if errors.Is(err, dump.ErrUnknown) { // made up for a test: it goes into the zip as it came
-		spec.SQL = io.NewSectionReader(original, 0, original.Size)
-		return dump.BuildOdooZip(w, spec)
+		a.spec.SQL = io.NewSectionReader(original, 0, original.Size)
+		return dump.BuildOdooZip(a.to, a.spec)
 	}
 	if err != nil {
 		return err
 	}
 	defer sql.Close()
-	spec.SQL = sql
-	return dump.BuildOdooZip(w, spec)
+	a.spec.SQL = sql
+	return dump.BuildOdooZip(a.to, a.spec)
 }
 
 // openScripted opens a file that a script names.
