@@ -1,4 +1,4 @@
-// Package redact shortens the keys of requests wherever they stand in a text, so that a journal or log that is
+// Package redact shortens the keys and tokens of requests wherever they stand in a text, so that a journal or log that is
 // handed around opens nothing.
 //
 // Three things are taken for a key: one that is known, also without its padding or cut short; a word in the
@@ -19,6 +19,7 @@ import (
 const (
 	shown = 4  // bytes of a key
 	core  = 22 // characters of a key, without the padding "=="
+	token = 58 // characters of a token of the script API (row S2.10)
 	head  = 16 // characters by which a known key is found
 )
 
@@ -180,10 +181,10 @@ func (k *Keys) encoded(word string, depth int) bool {
 	return false
 }
 
-// LooksLikeKey reports whether a word is in the form of a key without its padding: 22 characters of URL-safe
-// base64 that alternate between kinds as only random ones do.
+// LooksLikeKey reports whether a word is in the form of a key without its padding, or of a token: 22 or 58 characters of
+// URL-safe base64 that alternate between kinds as only random ones do.
 func LooksLikeKey(word string) bool {
-	if len(word) != core {
+	if len(word) != core && len(word) != token {
 		return false
 	}
 	changes := 0
@@ -195,7 +196,7 @@ func LooksLikeKey(word string) bool {
 			changes++
 		}
 	}
-	return changes >= 8
+	return changes >= 8*len(word)/core
 }
 
 func kind(c byte) int {
