@@ -28,11 +28,8 @@ func (s *Server) assigned(r *http.Request) string {
 		}
 		return s.overHTTPS(host)
 	}
-	if u, err := url.Parse(s.advertise.Load().URL); err == nil && u.Host != "" && !isPlatform(u.Hostname()) {
-		if u.Scheme == "https" {
-			return u.Host
-		}
-		return s.overHTTPS(u.Hostname())
+	if host := s.assignedBy(s.advertise.Load().URL); host != "" {
+		return host
 	}
 	switch {
 	case host == "", isPlatform(host), s.client.standsFor(host) && !s.cameDirectly(r):
@@ -41,6 +38,18 @@ func (s *Server) assigned(r *http.Request) string {
 		return called
 	}
 	return s.overHTTPS(host)
+}
+
+// assignedBy is the host that a base URL of ours leads to over HTTPS; "" if it names none, or the platform.
+func (s *Server) assignedBy(base string) string {
+	u, err := url.Parse(base)
+	switch {
+	case err != nil || u.Host == "" || isPlatform(u.Hostname()):
+		return ""
+	case u.Scheme == "https":
+		return u.Host
+	}
+	return s.overHTTPS(u.Hostname())
 }
 
 // cameDirectly reports whether a call came to a listener of ours, from a client that found its host by itself.

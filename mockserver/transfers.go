@@ -3,6 +3,7 @@ package mockserver
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/upgrademock/upgrademock/internal/rsync"
@@ -33,7 +34,7 @@ func (s *Server) newTransfers() (*transfer.Host, error) {
 // transferNames are the names that answers may give for this machine.
 func (s *Server) transferNames() []string {
 	a := s.advertise.Load()
-	return []string{a.SFTPHost, api.Hostname(a.URL)}
+	return slices.DeleteFunc([]string{a.SFTPHost, api.Hostname(a.URL)}, isPlatform)
 }
 
 // startTransfer is script.Config's.
