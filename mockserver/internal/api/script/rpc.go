@@ -24,7 +24,8 @@ type rpc struct {
 	params map[string]json.RawMessage
 }
 
-// badCall is an error about a call that is none, or not one of this method. Its text is for whoever wrote the client.
+// badCall is an error about a call that is none, or not one of this method. Its text is for whoever wrote the client. It
+// quotes nothing of the call, which may have a token anywhere.
 type badCall struct{ text string }
 
 func (b badCall) Error() string { return b.text }
@@ -34,7 +35,7 @@ func bad(format string, args ...any) error { return badCall{fmt.Sprintf(format, 
 // readRPC reads the body of a call. As far as it was understood, the call is returned with an error, too.
 func readRPC(r *http.Request) (rpc, error) {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); !slices.Contains(jsonTypes, kind) {
-		return rpc{}, bad("The Content-Type is %.100q: send application/json", r.Header.Get("Content-Type"))
+		return rpc{}, bad("The Content-Type is not that of JSON: send application/json")
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	switch {
@@ -70,7 +71,7 @@ func parseRPC(body []byte) (rpc, error) {
 	}
 	var version any
 	if raw, there := members["jsonrpc"]; there && (json.Unmarshal(raw, &version) != nil || version != "2.0") {
-		return call, bad(`The call is not JSON-RPC 2.0, jsonrpc is %.20s: %s`, raw, sample)
+		return call, bad(`The call is not JSON-RPC 2.0: %s`, sample)
 	}
 	raw, there := members["params"]
 	if call.params, err = object(raw); !there || err != nil || call.params == nil {
