@@ -7,6 +7,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/api"
 	"github.com/upgrademock/upgrademock/mockserver/internal/control"
+	"github.com/upgrademock/upgrademock/mockserver/internal/redact"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
@@ -50,24 +51,36 @@ func (s steered) Requests() []control.Request {
 	requests := s.Server.Requests()
 	list := make([]control.Request, len(requests))
 	for i, r := range requests {
-		list[i] = control.Request(r)
+		list[i] = steeredRequest(r)
 	}
 	return list
 }
 
+// steeredRequest is a request as the control API shows it: tokens of the script API only shortened.
+func steeredRequest(r Request) control.Request {
+	c := control.Request{
+		ID: r.ID, API: r.API, Key: r.Key, Contract: r.Contract, State: r.State, Scenario: r.Scenario, Status: r.Status,
+		SharedSize: r.SharedSize, Contiguous: r.Contiguous, AccessExpires: r.AccessExpires,
+	}
+	if r.API == APIScript {
+		c.Key, c.Token = "", redact.Short(r.Key)
+	}
+	return c
+}
+
 func (s steered) Request(id int64) (control.Request, error) {
 	r, err := s.Server.Request(id)
-	return control.Request(r), err
+	return steeredRequest(r), err
 }
 
 func (s steered) SetState(id int64, state string, set map[string]any) (control.Request, error) {
 	r, err := s.Server.SetState(id, state, set)
-	return control.Request(r), err
+	return steeredRequest(r), err
 }
 
 func (s steered) Release(id int64) (control.Request, error) {
 	r, err := s.Server.Release(id)
-	return control.Request(r), err
+	return steeredRequest(r), err
 }
 
 func (s steered) Verify(f journal.Filter) []control.Outcome {

@@ -1,16 +1,20 @@
 package mockserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/api/database"
+	"github.com/upgrademock/upgrademock/mockserver/internal/api/script"
 	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/mockserver/internal/transfer"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 	"github.com/upgrademock/upgrademock/sftpserver"
@@ -22,10 +26,17 @@ type Scope struct {
 	Contract string // "" is every contract
 }
 
+// The values of Request.API.
+const (
+	APIDatabase = platform.APIDatabase // /database/v1
+	APIScript   = platform.APIScript   // /upgrade/request, which the upgrade script uses
+)
+
 // Request is a request as the emulator has it: its ID, Key and Contract as create answered or was given them.
 type Request struct {
 	ID       int64  `json:"id"`
-	Key      string `json:"key"` // in full: whoever has it can fetch the database
+	API      string `json:"api"` // over which it was made: APIDatabase or APIScript
+	Key      string `json:"key"` // or token, in full: whoever has it can fetch the database
 	Contract string `json:"contract"`
 	State    string `json:"state"`    // now
 	Scenario string `json:"scenario"` // the name of the scenario that drives it
@@ -78,34 +89,40 @@ func (s *Server) Request(id int64) (Request, error) {
 }
 
 func (s *Server) request(r platform.Snapshot) Request {
-	base := s.advertise.Load().URL
-	if base == "" {
-		base = s.URL()
-	}
-	if base == "" {
-		base = s.HTTPSURL()
-	}
 	return Request{
-		ID: r.ID, Key: r.Key, Contract: r.Contract, State: r.State, Scenario: r.Scenario,
-		Status:     s.database.Status(r, base),
+		ID: r.ID, API: r.API, Key: r.Key, Contract: r.Contract, State: r.State, Scenario: r.Scenario,
+		Status:     s.statusOf(r),
 		SharedSize: r.SharedSize, Contiguous: r.ContiguousBytes, AccessExpires: r.AccessExpires,
 	}
+}
+
+// statusOf is what the method status of its API would answer of a request.
+func (s *Server) statusOf(r platform.Snapshot) map[string]any {
+	base := cmp.Or(s.advertise.Load().URL, s.URL(), s.HTTPSURL())
+	if r.API == platform.APIScript {
+		return script.StatusOf(&r, s.assignedBy(base)).Map()
+	}
+	return s.database.Status(r, base)
 }
 
 // SetState puts a request in a state, outside its script, and sets keys of its status; a nil set leaves those
 // set before. It fails with ErrNoRequest, or with ErrConflict where the state makes no sense: back to draft, or
 // something to download when there is nothing.
 func (s *Server) SetState(id int64, state string, set map[string]any) (Request, error) {
-	if err := checkSet(set); err != nil {
-		return Request{}, err
-	}
-	return s.changed(id, func(r *platform.Request) (platform.Snapshot, error) { return r.Force(state, set) })
+	return s.changed(id, func(r *platform.Request) (platform.Snapshot, error) {
+		if err := checkSet(r.API(), set); err != nil {
+			return platform.Snapshot{}, err
+		}
+		return r.Force(state, set)
+	})
 }
 
 // checkSet reports what is wrong with the keys of a status, as the check of a scenario's step does.
-func checkSet(set map[string]any) error {
+func checkSet(api string, set map[string]any) error {
 	const step = "steps[0].set."
-	err := (&scenario.Scenario{Steps: []scenario.Step{{State: "any", Set: set}}}).Validate()
+	err := (&scenario.Scenario{
+		When: map[string]string{"api": api}, Steps: []scenario.Step{{State: "any", Set: set}},
+	}).Validate()
 	if wrong, ok := errors.AsType[*scenario.Error](err); ok {
 		for i, m := range wrong.Mistakes {
 			wrong.Mistakes[i].Path = "set: " + strings.TrimPrefix(m.Path, step)
@@ -237,7 +254,7 @@ func (s *Server) Reset(of Scope) error {
 
 // kinds returns what an event's On can be, in an order for people.
 func kinds() []string {
-	list := append(database.Methods(), scenario.OnDownload, journal.OnPage, journal.OnUnknown, journal.OnState,
+	list := append(slices.Concat(database.Methods(), script.Kinds(), transfer.Kinds()), scenario.OnDownload, journal.OnPage, journal.OnUnknown, journal.OnState,
 		journal.OnData, scenario.OnSFTPPut, scenario.OnSFTPGet)
 	for _, kind := range sftpserver.EventKinds() {
 		list = append(list, sftpPrefix+string(kind))

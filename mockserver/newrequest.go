@@ -36,7 +36,7 @@ func makeRequests(p *platform.Platform, opts *Options) error {
 }
 
 func makeRequest(p *platform.Platform, opts *Options, n NewRequest) error {
-	if err := checkSet(n.Set); err != nil {
+	if err := checkSet(platform.APIDatabase, n.Set); err != nil {
 		return err
 	}
 	target := n.Target

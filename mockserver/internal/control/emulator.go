@@ -63,7 +63,9 @@ type Emulator interface {
 // Request is a request as the emulator sees it.
 type Request struct {
 	ID            int64          `json:"id"`
-	Key           string         `json:"key"`
+	API           string         `json:"api"`
+	Key           string         `json:"key,omitempty"`   // of a request of the database API, in full
+	Token         string         `json:"token,omitempty"` // of a request of the script API, shortened
 	Contract      string         `json:"contract"`
 	State         string         `json:"state"`
 	Scenario      string         `json:"scenario"`

@@ -22,6 +22,15 @@ func StatusOf(snapshot *platform.Snapshot, assigned string) Status {
 	return status
 }
 
+// Map is the answer by its keys.
+func (s Status) Map() map[string]any {
+	m := map[string]any{"status": s.Status, "host_uri": s.HostURI, "reason": nil, "archived": s.Archived}
+	if s.Reason != nil {
+		m["reason"] = *s.Reason
+	}
+	return m
+}
+
 // status describes a request, and counts one poll (docs/fidelity.md, rows S7.1 to S7.11).
 func (a *API) status(c *api.Call) (any, error) {
 	if c.Fails != nil {
