@@ -3,12 +3,14 @@ package mockserver
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/upgrademock/upgrademock/mockserver/internal/api/database"
+	"github.com/upgrademock/upgrademock/mockserver/internal/api/script"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
@@ -20,6 +22,8 @@ type metrics struct {
 	failures *prometheus.CounterVec
 	faults   *prometheus.CounterVec
 	sftp     *prometheus.CounterVec
+	rsync    *prometheus.CounterVec
+	moved    *prometheus.CounterVec
 	received prometheus.Counter
 	sent     prometheus.Counter
 	handler  func() http.Handler // made when first asked: most servers in tests never are
@@ -36,18 +40,21 @@ func newMetrics(requests func() []platform.Snapshot) *metrics {
 		failures: counter("failures_total", "Failures in answers, by their reason.", "reason"),
 		faults:   counter("faults_total", "Scripted faults that were used, by where they struck.", "on"),
 		sftp:     counter("sftp_events_total", "What happened on SFTP connections, by kind.", "kind"),
+		rsync:    counter("rsync_events_total", "What happened on connections of the script API's transfers, by kind.", "kind"),
+		moved: counter("rsync_file_bytes_total", "Bytes of files in sessions of rsync: received, sent, or saved because "+
+			"they were there already.", "how"),
 		received: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "upgrademock",
-			Name: "dump_bytes_received_total", Help: "Bytes of dumps received, over HTTP and SFTP."}),
+			Name: "dump_bytes_received_total", Help: "Bytes of dumps received, over HTTP, SFTP and rsync."}),
 		sent: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "upgrademock",
 			Name: "http_bytes_sent_total", Help: "Bytes of answers sent over HTTP."}),
 	}
 	m.answered = make(map[string]prometheus.Counter)
-	for _, name := range database.Methods() {
+	for _, name := range append(database.Methods(), script.Kinds()...) {
 		m.answered[name] = m.calls.WithLabelValues(name, "200")
 	}
 	m.handler = sync.OnceValue(func() http.Handler {
 		registry := prometheus.NewRegistry()
-		registry.MustRegister(m.calls, m.failures, m.faults, m.sftp, m.received, m.sent, requestCollector{requests},
+		registry.MustRegister(m.calls, m.failures, m.faults, m.sftp, m.rsync, m.moved, m.received, m.sent, requestCollector{requests},
 			collectors.NewGoCollector())
 		return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	})
@@ -62,11 +69,9 @@ func (m *metrics) count(e *journal.Event) {
 	if e.Received > 0 {
 		m.received.Add(float64(e.Received))
 	}
-	if e.Sent > 0 {
-		m.sent.Add(float64(e.Sent))
-	}
 	switch {
 	case e.Method != "":
+		m.sent.Add(float64(e.Sent))
 		if answered := m.answered[e.On]; answered != nil && e.Status == http.StatusOK {
 			answered.Inc()
 		} else {
@@ -74,6 +79,13 @@ func (m *metrics) count(e *journal.Event) {
 		}
 		for _, reason := range e.Failures {
 			m.failures.WithLabelValues(reason).Inc()
+		}
+	case strings.HasPrefix(e.On, rsyncPrefix):
+		m.rsync.WithLabelValues(e.On).Inc()
+		if r := e.Rsync; r != nil {
+			m.moved.WithLabelValues("received").Add(float64(e.Received))
+			m.moved.WithLabelValues("sent").Add(float64(e.Sent))
+			m.moved.WithLabelValues("saved").Add(float64(r.Saved))
 		}
 	case e.Session != 0:
 		m.sftp.WithLabelValues(e.On).Inc()
@@ -84,6 +96,9 @@ func (m *metrics) count(e *journal.Event) {
 		}
 	}
 }
+
+// rsyncPrefix begins the names of the events of transfers.
+const rsyncPrefix = "rsync."
 
 // requestCollector counts requests by state when the metrics are read.
 type requestCollector struct{ requests func() []platform.Snapshot }
