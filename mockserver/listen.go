@@ -128,7 +128,7 @@ func (s *Server) serveHTTPLocked(name string, handler http.Handler, secure bool)
 // bounded is a listener for HTTP with bounds on its connections: their number, and the patience with each.
 func (s *Server) bounded(name string, l net.Listener) net.Listener {
 	return httpconn.Listen(l, httpconn.Options{
-		Max: s.opts.MaxConnections, Stall: s.patience.stall, Sweep: s.patience.sweep(),
+		Max: s.opts.MaxConnections, Stall: s.patience.stall,
 		Refused: func(remote net.Addr) {
 			s.log.Warn("too many HTTP connections: refused one ("+s.opts.OptionName("MaxConnections")+")",
 				"listener", name, "remote", remote.String(), "max", s.opts.MaxConnections)

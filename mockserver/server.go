@@ -32,9 +32,6 @@ type patience struct {
 
 var usualPatience = patience{header: 10 * time.Second, idle: 2 * time.Minute, stall: time.Minute}
 
-// sweep is the time between two looks for connections whose patience has ended.
-func (p patience) sweep() time.Duration { return min(p.header/8, p.idle/8, p.stall/8, time.Second) }
-
 // Server is an emulator. [New] makes one. Its methods may be called concurrently.
 type Server struct {
 	opts     Options

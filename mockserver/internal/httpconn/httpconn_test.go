@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var past = time.Unix(1, 0)
 
-// listen returns both ends of connections through a listener with these options, and a sweep that comes soon.
+// listen returns both ends of connections through a listener with these options.
 func listen(t *testing.T, opts httpconn.Options) (dial func() (ours, peer net.Conn)) {
 	t.Helper()
 	raw, err := net.Listen("tcp", "127.0.0.1:0")
@@ -29,7 +29,6 @@ func listen(t *testing.T, opts httpconn.Options) (dial func() (ours, peer net.Co
 	if opts.Max == 0 {
 		opts.Max = 10
 	}
-	opts.Sweep = time.Millisecond
 	l := httpconn.Listen(raw, opts)
 	t.Cleanup(func() { l.Close() })
 	return func() (ours, peer net.Conn) {
@@ -181,7 +180,7 @@ func TestMax(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := httpconn.Listen(raw, httpconn.Options{Max: 1, Stall: time.Hour, Sweep: time.Millisecond, Refused: func(a net.Addr) { refusals <- a }})
+	l := httpconn.Listen(raw, httpconn.Options{Max: 1, Stall: time.Hour, Refused: func(a net.Addr) { refusals <- a }})
 	defer l.Close()
 	srv := &http.Server{Handler: http.NotFoundHandler()}
 	go srv.Serve(l)
