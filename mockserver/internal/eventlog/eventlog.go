@@ -3,6 +3,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,25 +17,31 @@ import (
 )
 
 // pass decodes an event and reports whether it passes the filter. The cheap conditions come first.
-func pass(f *journal.Filter, seq uint64, p encoded) (e journal.Event, ok bool) {
-	request, on := p.head()
-	if seq <= f.After || f.Request != 0 && f.Request != request ||
+func pass(f *journal.Filter, kept entry) (e journal.Event, ok bool) {
+	request, on := kept.head()
+	if kept.seq <= f.After || f.Request != 0 && f.Request != request ||
 		f.On != "" && f.On != string(on) && !strings.HasPrefix(string(on), f.On+".") {
 		return journal.Event{}, false
 	}
-	e = p.event(seq)
+	e = kept.event(kept.seq)
 	return e, (f.Contract == "" || f.Contract == e.Contract) && !e.At.Before(f.Since)
 }
 
 // Param is a parameter of a call.
 type Param struct{ Name, Value string }
 
+// entry is an event in a Log.
+type entry struct {
+	seq uint64
+	encoded
+}
+
 // Log is a bounded list of events. Its methods may be called concurrently.
 type Log struct {
 	mu      sync.Mutex
 	seq     uint64
 	dropped uint64
-	events  queue
+	events  []entry // oldest first
 	cap     int
 	changed chan struct{}       // closed when an event is added; nil while no Next waits
 	hide    func(string) string // replaces each text that came from outside; nil: they stay as they are
@@ -67,13 +74,7 @@ func (j *Log) Add(e *journal.Event, params ...Param) {
 	if j.hide != nil {
 		j.redact(e, params)
 	}
-	buffer := buffers.Get().(*[]byte)
-	p := encode((*buffer)[:0], e, params) // before the lock, which every call needs
-	e.Seq = j.add(p)
-	if cap(p) <= usualSize { // the memory of a large event is not kept for all that follow
-		*buffer = p
-	}
-	buffers.Put(buffer)
+	e.Seq = j.add(encode(make([]byte, 0, usualSize), e, params)) // before the lock, which every call needs
 }
 
 func (j *Log) redact(e *journal.Event, params []Param) {
@@ -95,18 +96,16 @@ func (j *Log) redact(e *journal.Event, params []Param) {
 	}
 }
 
-// buffers are for encoding events.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
 func (j *Log) add(p encoded) (seq uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.seq++
-	if j.events.len() == j.cap {
-		j.events.drop()
+	if len(j.events) == j.cap {
+		j.events[0] = entry{}
+		j.events = j.events[1:]
 		j.dropped++
 	}
-	j.events.add(j.seq, p)
+	j.events = append(j.events, entry{j.seq, p})
 	if j.out != nil {
 		j.writeLocked(p)
 	}
@@ -132,8 +131,10 @@ func (j *Log) Events(f journal.Filter) []journal.Event {
 
 func (j *Log) eventsLocked(f journal.Filter) []journal.Event {
 	var found []journal.Event
-	for seq, p := range j.events.later(f.After) {
-		if e, ok := pass(&f, seq, p); ok {
+	first, _ := slices.BinarySearchFunc(j.events, f.After+1,
+		func(e entry, seq uint64) int { return cmp.Compare(e.seq, seq) })
+	for _, kept := range j.events[first:] {
+		if e, ok := pass(&f, kept); ok {
 			found = append(found, e)
 		}
 	}
@@ -185,13 +186,10 @@ func (j *Log) Dropped() uint64 {
 func (j *Log) Clear(f journal.Filter) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	var kept queue
-	for seq, p := range j.events.later(0) {
-		if _, ok := pass(&f, seq, p); !ok {
-			kept.add(seq, p)
-		}
-	}
-	j.events = kept
+	j.events = slices.DeleteFunc(j.events, func(e entry) bool {
+		_, ok := pass(&f, e)
+		return ok
+	})
 	if f == (journal.Filter{}) {
 		j.dropped = 0
 	}
