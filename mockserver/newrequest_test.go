@@ -2,11 +2,13 @@ package mockserver_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
@@ -46,6 +48,44 @@ func TestOptions_Requests(t *testing.T) {
 	}
 	if again := mockservertest.New(t, opts).Requests(); len(again) != len(want) {
 		t.Errorf("%d requests after a restart, want the %d that there were", len(again), len(want))
+	}
+}
+
+// One of the script API is found by its token, and its dump came as if over rsync.
+func TestOptions_Requests_script(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{
+		Requests: []mockserver.NewRequest{
+			{API: mockserver.APIScript, SSHKey: publicKey("ed25519")},
+			{API: mockserver.APIScript, Contract: "M654321-fedcba", Filename: "db.sql.gz", Dump: fixtures.Dump("openchs.sql.gz"), Process: true},
+			{API: mockserver.APIScript, State: "failed", Set: map[string]any{"reason": "broken"}},
+			{API: mockserver.APIScript, Dump: []byte("-- a dump\n"), State: "done"},
+		},
+	})
+	want := []string{"new", "pending", "failed broken", "done"}
+	for i, r := range w.srv.Requests() {
+		if r.API != mockserver.APIScript || len(r.Key) != 58 {
+			t.Errorf("request %d: %+v", i, r)
+		}
+		got := w.rpc("status", "token", r.Key).Result
+		text, _ := got["reason"].(string)
+		if text = strings.TrimSpace(fmt.Sprint(got["status"], " ", text)); text != want[i] {
+			t.Errorf("request %d is %s, want %s", i, text, want[i])
+		}
+	}
+	done := w.srv.Requests()[3]
+	if a := w.rpc("transfer/start", "token", done.Key, "transfer_type", "download"); a.Result["dump_name"] != "upgraded.zip" {
+		t.Error(a.Body)
+	}
+	for _, bad := range []mockserver.NewRequest{
+		{API: "scripts"}, {API: mockserver.APIScript, SSHKey: "x"}, {API: mockserver.APIScript, Process: true},
+		{API: mockserver.APIScript, Set: map[string]any{"estimated_time": "x"}}, {Set: map[string]any{"archived": true}},
+		{API: mockserver.APIScript, Target: "nonsense"},
+	} {
+		_, err := mockserver.New(&mockserver.Options{Requests: []mockserver.NewRequest{bad}})
+		if wrong, ok := errors.AsType[*mockserver.OptionError](err); !ok || wrong.Option != "Requests" {
+			t.Errorf("%+v: %v", bad, err)
+		}
 	}
 }
 

@@ -150,7 +150,7 @@ func (s *Server) open() error {
 	if err != nil {
 		return errors.Join(err, s.platform.Close())
 	}
-	if err := makeRequests(s.platform, &s.opts); err != nil {
+	if err := s.makeRequests(); err != nil {
 		return errors.Join(err, s.platform.Close())
 	}
 	s.keys.Forget(func() []string { return keysOf(s.platform) })
