@@ -63,12 +63,16 @@ func TestScriptAPI_faults(t *testing.T) {
 	} {
 		for _, on := range []string{
 			scenario.OnScriptCreate, scenario.OnScriptTransferStart, scenario.OnScriptTransferStop, scenario.OnScriptStatus,
-			scenario.OnScriptWipe,
+			scenario.OnScriptLogs, scenario.OnScriptWipe,
 		} {
 			t.Run(name+" on "+on, func(t *testing.T) {
 				t.Parallel()
-				w := onWire(t, &mockserver.Options{Scenarios: scripted(t,
-					"name: faulty\nsteps: [{state: progress}]\nfaults: [{on: "+on+", times: 1, "+tc.fault+"}]\n")})
+				opts := &mockserver.Options{Scenarios: scripted(t,
+					"name: faulty\nsteps: [{state: progress, log: some lines}]\nfaults: [{on: "+on+", times: 1, "+tc.fault+"}]\n")}
+				if on == scenario.OnScriptLogs {
+					opts.Requests = []mockserver.NewRequest{{API: mockserver.APIScript, Dump: []byte("-- a dump\n"), Process: true}}
+				}
+				w := onWire(t, opts)
 				w.http.Transport.(*http.Transport).DisableKeepAlives = true // or it tries again by itself
 				for n := range 2 {
 					resp, body, err := w.tryScript(on)
@@ -98,13 +102,7 @@ func (w *wire) tryScript(on string) (*http.Response, string, error) {
 			token = r.Key
 		}
 		if token == "" {
-			var id int64
-			id, token = w.scriptRequest()
-			if on == scenario.OnScriptLogs {
-				if _, err := w.srv.SetState(id, "progress", nil); err != nil {
-					w.Fatal(err)
-				}
-			}
+			_, token = w.scriptRequest()
 		}
 	}
 	method, path, body := http.MethodPost, "", `{"params": {"contract": "M123456-abcdef", "token": "`+token+`", "transfer_type": "upload"}}`

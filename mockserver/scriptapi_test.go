@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
@@ -387,6 +388,7 @@ func TestScriptAPI_wrongMoment(t *testing.T) {
 	_, token := w.scriptRequest()
 	for _, a := range []rpcAnswer{
 		w.rpc("process", "token", token), w.rpc("transfer/start", "token", token, "transfer_type", "download"),
+		w.rpc("wipe", "token", token, "contract", "M999999-other"),
 	} {
 		if a.Form != scenario.FormResult {
 			t.Errorf("%s: form %q", a.Body, a.Form)
@@ -394,6 +396,87 @@ func TestScriptAPI_wrongMoment(t *testing.T) {
 	}
 	if a := w.rpc("transfer/stop", "token", token); a.Result == nil { // row S3.13
 		t.Error(a.Body)
+	}
+}
+
+// Rows S8.1, S8.2, S8.5 to S8.7 and S8.10.
+func TestScriptAPI_logs(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{
+		Scenarios: scripted(t, "when: {api: script}\nsteps: [{state: progress, log: \"zero\\nöne\\n\"}]\n"),
+		Requests:  []mockserver.NewRequest{{API: mockserver.APIScript, Dump: []byte("-- a dump\n"), Process: true}},
+	})
+	if _, token := w.scriptRequest(); token != "" {
+		if resp, body := w.log(token, "bytes=0-"); resp.StatusCode != 200 || body != "" {
+			t.Errorf("before the upgrade: %s %q", resp.Status, body)
+		}
+	}
+	token := w.srv.Requests()[0].Key
+	_, whole := w.log(token, "")
+	size := len(whole)
+	if whole != "zero\nöne\n" {
+		t.Fatalf("the log is %q", whole)
+	}
+	for _, tc := range []struct {
+		header   string
+		from, to int // -1: the whole, with status 200
+	}{
+		{"", -1, 0}, {"bytes=0-", 0, size}, {"bytes=1-", 1, size}, {fmt.Sprintf("bytes=%d-", size-1), size - 1, size},
+		{fmt.Sprintf("bytes=%d-", size), size, size}, {"bytes=999999-", size, size},
+		{"bytes=99999999999999999999999999-", size, size}, {"bytes=2-4", 2, 5}, {"bytes=2-2", 2, 3}, {"bytes=0-999999", 0, size},
+		{"bytes=7-99999999999999999999999999", 7, size}, {"Bytes = 3 - 4 ", 3, 5},
+		{"bytes=-4", size - 4, size}, {"bytes=-999999", 0, size}, {"bytes=-0", size, size},
+		{"bytes=4-2", -1, 0}, {"bytes=", -1, 0}, {"bytes=-", -1, 0}, {"bytes=x-", -1, 0}, {"bytes=+1-", -1, 0}, {"bytes=1-x", -1, 0},
+		{"bytes=1", -1, 0}, {"lines=0-", -1, 0}, {"bytes=0-1,3-4", -1, 0}, {"bytes=0x1-", -1, 0}, {"0-", -1, 0}, {"bytes=--1", -1, 0},
+	} {
+		resp, body := w.log(token, tc.header)
+		status, want, contentRange := 206, "", ""
+		switch {
+		case tc.from < 0:
+			status, want = 200, whole
+		case tc.from == tc.to:
+			status = 200
+		default:
+			want, contentRange = whole[tc.from:tc.to], fmt.Sprintf("bytes %d-%d/%d", tc.from, tc.to-1, size)
+		}
+		if resp.StatusCode != status || body != want || resp.Header.Get("Content-Range") != contentRange {
+			t.Errorf("Range %q: %s, Content-Range %q, %q; want %d, %q, %q", tc.header, resp.Status, resp.Header.Get("Content-Range"), body,
+				status, contentRange, want)
+		}
+		if got := resp.Header.Get("Content-Type"); got != "text/plain; charset=utf-8" {
+			t.Errorf("Content-Type %q", got)
+		}
+	}
+	for _, query := range []string{"", "?token=", "?token=x", "?token=" + token + "x", "?Token=" + token, "?token=%zz&x"} {
+		resp, body := w.do("GET", w.base+"/upgrade/request/logs"+query, http.Header{"Range": {"bytes=0-"}}, nil)
+		if resp.StatusCode != 404 || strings.Contains(string(body), token) {
+			t.Errorf("logs%s: %s\n%s", query, resp.Status, body)
+		}
+	}
+	resp, _ := w.do("HEAD", w.base+"/upgrade/request/logs?token="+token, nil, nil)
+	if resp.StatusCode != 200 || resp.ContentLength != int64(size) {
+		t.Errorf("HEAD: %s, Content-Length %d", resp.Status, resp.ContentLength)
+	}
+}
+
+// Rows S9.1 to S9.4.
+func TestScriptAPI_wipe(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	first, token := w.scriptRequest()
+	second, other := w.scriptRequest()
+	w.scriptRequest("contract", "M999999-other")
+	a := w.rpc("wipe", "token", token, "contract", "M123456-abcdef")
+	want := map[string]any{"wiped": []any{float64(first), float64(second)}, "failed": []any{}}
+	if diff := cmp.Diff(want, a.Result); diff != "" {
+		t.Errorf("wipe (-want +got):\n%s", diff)
+	}
+	if a := w.rpc("status", "token", other); a.Result["archived"] != true {
+		t.Error(a.Body)
+	}
+	a = w.rpc("wipe", "token", other, "contract", "M123456-abcdef")
+	if diff := cmp.Diff(map[string]any{"wiped": []any{}, "failed": []any{}}, a.Result); diff != "" {
+		t.Errorf("wipe (-want +got):\n%s", diff)
 	}
 }
 
