@@ -128,7 +128,7 @@ type Options struct {
 
 	// BeforeProcess, if not nil, is called after a process has been accepted in form and before it is carried out.
 	BeforeProcess func(requestID int64)
-	// OnUpload, if not nil, is called when a dump is complete, over either wire, before the client is answered.
+	// OnUpload, if not nil, is called when a dump is complete, over whichever wire, before the client is answered.
 	OnUpload func(requestID int64)
 
 	// OptionName is how texts call an option, by the name of its field, when they suggest another value. It lets a

@@ -27,6 +27,7 @@ func (s *Server) newTransfers() (*transfer.Host, error) {
 		OtherKeys: sync.OnceValues(func() ([]gossh.Signer, error) { return othersLike(s.trust.hostKeys) }),
 		Names:     s.transferNames,
 		Record:    func(e *journal.Event) { s.observer.record(e) },
+		Uploaded:  func(id int64) { s.database.Uploaded(id) },
 		Now:       s.opts.Clock.Now, Logger: s.log,
 	})
 }

@@ -83,6 +83,10 @@ type Options struct {
 	// Record gets the journal's events. It must be quick, and must not call the Host.
 	Record func(*journal.Event)
 
+	// Uploaded is called when an upload has made a dump complete, before the client gets the exit status. If nil, nothing
+	// is.
+	Uploaded func(id int64)
+
 	// Now is the emulator's clock. If nil, it is time.Now.
 	Now func() time.Time
 
@@ -121,6 +125,9 @@ func New(opts Options) (*Host, error) {
 	opts.Max = cmp.Or(opts.Max, DefaultMax)
 	if opts.Names == nil {
 		opts.Names = func() []string { return nil }
+	}
+	if opts.Uploaded == nil {
+		opts.Uploaded = func(int64) {}
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now

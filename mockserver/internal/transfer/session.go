@@ -98,10 +98,13 @@ func (s *session) upload(c *rsync.Command) (status uint8, err error) {
 		Root: upload.Root(), MaxBytes: s.host.opts.MaxBytes, MaxFiles: s.host.opts.MaxFiles,
 	})
 	sent, skipped := treeFiles(s.sent), treeFiles(s.skipped)
-	_, endErr := upload.End(err == nil, sent, skipped)
+	snapshot, endErr := upload.End(err == nil, sent, skipped)
 	s.noteChecksums(sent, skipped)
 	if err == nil && endErr != nil {
 		return s.fail(endErr)
+	}
+	if err == nil && snapshot.HasDump {
+		s.host.opts.Uploaded(snapshot.ID)
 	}
 	return status, err
 }

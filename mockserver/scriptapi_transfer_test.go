@@ -1,0 +1,206 @@
+package mockserver_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/upgrademock/upgrademock/fixtures"
+	"github.com/upgrademock/upgrademock/internal/testprog"
+	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// rsyncRun is rsync as the script runs it, for one request.
+type rsyncRun struct {
+	*wire
+	dir   string // where it runs
+	host  string // that was assigned
+	token string
+}
+
+// rsyncFor makes a request whose key rsync has.
+func (w *wire) rsyncFor() *rsyncRun {
+	w.Helper()
+	a := w.rpc("create", scriptParams()...)
+	r := &rsyncRun{wire: w, dir: w.TempDir()}
+	r.token, _ = a.Result["token"].(string)
+	r.host, _ = a.Result["assigned_host_uri"].(string)
+	if err := os.WriteFile(filepath.Join(r.dir, "key"), fixtures.Key("ed25519"), 0o600); err != nil {
+		w.Fatal(err)
+	}
+	return r
+}
+
+// start starts a transfer, and returns its port and what the answer has beside it.
+func (r *rsyncRun) start(kind string) (port string, result map[string]any) {
+	r.Helper()
+	a := r.rpc("transfer/start", "token", r.token, "transfer_type", kind)
+	if a.Result == nil {
+		r.Fatalf("transfer/start: %s", a.Body)
+	}
+	if err := os.WriteFile(filepath.Join(r.dir, "known_hosts"), []byte(a.Result["known_hosts"].(string)), 0o600); err != nil {
+		r.Fatal(err)
+	}
+	return fmt.Sprint(a.Result["ssh_port"]), a.Result
+}
+
+// run runs rsync, with the options of the script of 2026 (rows S5.3 and S5.10).
+func (r *rsyncRun) run(port string, args ...string) (string, error) {
+	r.Helper()
+	testprog.Need(r, "ssh", "openssh-client")
+	ssh := fmt.Sprintf("ssh -F none -o BatchMode=yes -p %s -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=known_hosts -i key", port)
+	cmd := exec.CommandContext(r.Context(), testprog.Need(r, "rsync", "rsync"), append([]string{"--info=progress2", "--rsh=" + ssh}, args...)...)
+	cmd.Dir = r.dir
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (r *rsyncRun) upload(port, file string) (string, error) {
+	return r.run(port, "--delete-after", "--recursive", "--links", "--times", file, "odoo@"+r.host+":/data/origin.sql")
+}
+
+// listening starts a server. One that has a port for all transfers gets a free one; another program may take that first.
+func listening(t *testing.T, opts *mockserver.Options) *mockserver.Server {
+	t.Helper()
+	if opts.Transfer == "" {
+		return newServer(t, opts)
+	}
+	for try := 0; ; try++ {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		opts.Transfer = l.Addr().String()
+		l.Close()
+		srv, err := mockserver.New(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { srv.Close() })
+		if err = srv.Start(); err == nil {
+			return srv
+		}
+		if _, taken := errors.AsType[*mockserver.ListenError](err); !taken || try == 20 {
+			t.Fatal(err)
+		}
+	}
+}
+
+// An upgrade in the way of the script, over each engine and both ways of listening.
+func TestScriptAPI_upgrade(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string]mockserver.Options{
+		"a port for each":    {},
+		"one port for all":   {Transfer: "127.0.0.1:1"}, // stands for a free one
+		"the system's rsync": {Rsync: "rsync"},
+		"no SFTP":            {SFTPAddr: mockserver.Off},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if opts.Rsync != "" {
+				opts.Rsync = testprog.Need(t, "rsync", "rsync")
+			}
+			var uploads atomic.Int64
+			opts.OnUpload = func(int64) { uploads.Add(1) }
+			srv := listening(t, &opts)
+			w := newWire(t, srv.HTTPSURL(), srv)
+			r := w.rsyncFor()
+			dump := []byte(strings.Repeat("-- a dump\n", 1000))
+			if err := os.WriteFile(filepath.Join(r.dir, "db.sql"), dump, 0o600); err != nil {
+				t.Fatal(err)
+			}
+
+			port, _ := r.start("upload")
+			if opts.Transfer != "" && !strings.HasSuffix(opts.Transfer, ":"+port) {
+				t.Errorf("port %s, want that of %s", port, opts.Transfer)
+			}
+			if out, err := r.upload(port, "db.sql"); err != nil {
+				t.Fatalf("upload: %v\n%s", err, out)
+			}
+			if n := uploads.Load(); n != 1 {
+				t.Errorf("OnUpload was called %d times", n)
+			}
+			if a := w.rpc("transfer/stop", "token", r.token); a.Result == nil {
+				t.Error(a.Body)
+			}
+			if out, err := r.upload(port, "db.sql"); err == nil { // row S4.9
+				t.Errorf("an upload after stop:\n%s", out)
+			}
+			if a := w.rpc("process", "token", r.token); a.Result["is_pg_version_compatible"] != true {
+				t.Error(a.Body)
+			}
+			var states []string
+			for range 3 {
+				states = append(states, fmt.Sprint(w.rpc("status", "token", r.token).Result["status"]))
+			}
+			if got := strings.Join(states, " "); got != "pending progress done" {
+				t.Errorf("states %s", got)
+			}
+			port, result := r.start("download")
+			name, _ := result["dump_name"].(string)
+			out, err := r.run(port, "-a", "--ignore-missing-args", "odoo@"+r.host+":/data/"+name, "odoo@"+r.host+":/data/filestore",
+				"odoo@"+r.host+":/data/upgrade-report.html", "odoo@"+r.host+":/data/upgrade.log", ".")
+			if err != nil {
+				t.Fatalf("download: %v\n%s", err, out)
+			}
+			zipped, err := os.ReadFile(filepath.Join(r.dir, name))
+			if err != nil || name != "upgraded.zip" {
+				t.Fatalf("%q: %v", name, err)
+			}
+			if archive, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped))); err != nil {
+				t.Error(err)
+			} else if _, err := archive.Open("dump.sql"); err != nil {
+				t.Error(err)
+			}
+			log, err := os.ReadFile(filepath.Join(r.dir, "upgrade.log"))
+			if _, over := w.log(r.token, ""); err != nil || string(log) != over || over == "" {
+				t.Errorf("upgrade.log has %d bytes, over HTTP it has %d: %v", len(log), len(over), err)
+			}
+			for on, want := range map[string]int{scenario.OnRsyncUpload: 1, scenario.OnRsyncDownload: 1} {
+				if events := srv.Events(journal.Filter{On: on}); len(events) != want || events[0].Rsync == nil {
+					t.Errorf("%s: %+v", on, events)
+				}
+			}
+		})
+	}
+}
+
+// A reset ends the transfers of what it forgets; the closed server has none.
+func TestScriptAPI_transfersEnd(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	first, second := w.rsyncFor(), w.rsyncFor()
+	if err := os.WriteFile(filepath.Join(second.dir, "db.sql"), []byte("-- a dump\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	port, _ := first.start("upload")
+	other, _ := second.start("upload")
+	requests := w.srv.Requests()
+	if err := w.srv.Reset(mockserver.Scope{Request: requests[0].ID}); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
+		conn.Close()
+		t.Error("the transfer of a request that was reset goes on")
+	}
+	if out, err := second.upload(other, "db.sql"); err != nil {
+		t.Errorf("another request's transfer: %v\n%s", err, out)
+	}
+	if err := w.srv.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := net.Dial("tcp", "127.0.0.1:"+other); err == nil {
+		conn.Close()
+		t.Error("a transfer of a closed server goes on")
+	}
+}
