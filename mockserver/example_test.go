@@ -75,6 +75,41 @@ func Example() {
 	// done
 }
 
+// The API of today's platform, which the upgrade script uses, is served beside the other one. A request that has its
+// database from the start needs no rsync; here the upgrade fails, and says why.
+func Example_script() {
+	srv := started(&mockserver.Options{
+		Requests: []mockserver.NewRequest{{API: mockserver.APIScript, Dump: []byte("-- a dump\n"), Process: true}},
+		Scenarios: []*scenario.Scenario{{
+			Name: "fails", When: scenario.When{"api": mockserver.APIScript},
+			Steps: []scenario.Step{
+				{State: "progress", For: scenario.For{Polls: 1}},
+				{State: "failed", Set: map[string]any{"reason": "A view is broken."}},
+			},
+		}},
+	})
+	defer srv.Close()
+
+	call := fmt.Sprintf(`{"jsonrpc": "2.0", "method": "not_used", "id": 1, "params": {"token": %q}}`, srv.Requests()[0].Key)
+	for range 2 {
+		resp, err := srv.Client().Post("https://upgrade.odoo.com/upgrade/request/status", "application/json", strings.NewReader(call))
+		if err != nil {
+			log.Fatal(err)
+		}
+		var answer struct {
+			Result struct{ Status, Reason string }
+		}
+		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+			log.Fatal(err)
+		}
+		resp.Body.Close()
+		fmt.Printf("%s %q\n", answer.Result.Status, answer.Result.Reason)
+	}
+	// Output:
+	// progress ""
+	// failed "A view is broken."
+}
+
 // CI verifying a client: does it keep polling through trouble, and leave the platform time? The verdict names
 // what is wrong.
 func ExampleServer_Verify() {
