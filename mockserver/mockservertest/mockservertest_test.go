@@ -81,6 +81,17 @@ func TestNew_judges(t *testing.T) {
 			calls: [][2]string{{"GET", "/database/v1/status?request=10534&key=KEY"}, {"DELETE", "/database/v1/process"}},
 			want:  []string{"unknown call: DELETE /database/v1/process: the HTTP method is none of"},
 		},
+		"a call of the script API": {
+			calls: [][2]string{{"GET", "/database/v1/status?request=10534&key=KEY"}, {"POST", "/upgrade/request/status"}, {"GET", "/upgrade"}},
+		},
+		"an unknown call of the script API": {
+			calls: [][2]string{{"GET", "/database/v1/status?request=10534&key=KEY"}, {"POST", "/upgrade/request/stauts"}},
+			want:  []string{"unknown call: POST /upgrade/request/stauts: there is no such call; did you mean /upgrade/request/status?"},
+		},
+		"another HTTP method of the script API": {
+			calls: [][2]string{{"GET", "/database/v1/status?request=10534&key=KEY"}, {"GET", "/upgrade/request/status"}},
+			want:  []string{"unknown call: GET /upgrade/request/status: the HTTP method is none of POST"},
+		},
 		"unknown, allowed": {
 			calls: [][2]string{{"GET", "/database/v1/stauts"}, {"GET", "/x"}},
 			allow: []mockservertest.Allowance{mockservertest.AllowUnknownCalls},
