@@ -70,7 +70,8 @@ func TestRun_goodClients(t *testing.T) {
 		}
 		names = nil
 		for _, file := range files {
-			if name := strings.TrimSuffix(filepath.Base(file), ".yaml"); name != "human-tests" { // it expects nothing
+			name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+			if name != "human-tests" && !strings.HasPrefix(name, "script-") { // the one expects nothing, the others are for other clients
 				names = append(names, name)
 			}
 		}
