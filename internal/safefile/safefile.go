@@ -96,6 +96,11 @@ func OpenIn(root *os.Root, name string, flag int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	return open(root, name, flag, info)
+}
+
+// open opens the file in root that info describes.
+func open(root *os.Root, name string, flag int, info fs.FileInfo) (*os.File, error) {
 	if err := regular(name, info); err != nil {
 		return nil, err
 	}

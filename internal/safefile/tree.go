@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // OpenDir opens the directory with that name in root, which may have several parts. No link is followed on the way: the
@@ -55,51 +56,97 @@ func lstat(root *os.Root, name string) (fs.FileInfo, error) {
 	return root.Lstat(name)
 }
 
-// FS returns a file system of the regular files and directories in root. Nothing else is in it: links, pipes and the
-// like are neither listed nor opened. It is safe for concurrent use, and works as long as root is open.
-func FS(root *os.Root) fs.FS { return treeFS{root} }
+// Tree is a file system of the regular files and directories in a directory. Nothing else is in it: links, pipes and the
+// like are neither listed nor opened, nor is what is behind a link. It is safe for concurrent use.
+type Tree struct {
+	root *os.Root
 
-type treeFS struct{ root *os.Root }
+	mu   sync.Mutex
+	name string   // of the directory that was used last
+	last *os.Root // it; nil: none
+}
+
+// FS returns the file system of root. Close releases it, and root stays open; the file system works as long as that is.
+func FS(root *os.Root) *Tree { return &Tree{root: root} }
+
+// Close releases what the file system has open.
+func (t *Tree) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == nil {
+		return nil
+	}
+	err := t.last.Close()
+	t.name, t.last = "", nil
+	return err
+}
+
+// in calls use with the directory that a name is in, and its name there. The directory that was used last is still open:
+// a tree may have a hundred thousand files in one.
+func (t *Tree) in(op, name string, use func(dir *os.Root, base string) error) error {
+	if !fs.ValidPath(name) {
+		return &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	dir, base := path.Split(name)
+	if dir == "" {
+		return use(t.root, base)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if dir = path.Clean(dir); t.last == nil || t.name != dir {
+		next, err := OpenDir(t.root, dir)
+		if err != nil {
+			return err
+		}
+		if t.last != nil {
+			t.last.Close()
+		}
+		t.name, t.last = dir, next
+	}
+	return use(t.last, base)
+}
 
 // Open opens a file or a directory.
-func (t treeFS) Open(name string) (fs.File, error) {
-	info, err := t.stat("open", name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		f, err := OpenIn(t.root, name, os.O_RDONLY)
-		if err != nil {
-			return nil, err
+func (t *Tree) Open(name string) (f fs.File, err error) {
+	err = t.in("open", name, func(in *os.Root, base string) error {
+		info, err := in.Lstat(base)
+		switch {
+		case err != nil:
+			return err
+		case info.IsDir():
+			dir, err := in.Open(base)
+			if err != nil {
+				return err
+			}
+			f = openDir{dir}
+			return nil
+		case !info.Mode().IsRegular():
+			return &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 		}
-		return f, nil
-	}
-	dir, err := t.root.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	return openDir{dir}, nil
+		file, err := open(in, base, os.O_RDONLY, info)
+		if err != nil {
+			return err
+		}
+		f = file
+		return nil
+	})
+	return f, err
 }
 
 // Stat describes a file or a directory.
-func (t treeFS) Stat(name string) (fs.FileInfo, error) { return t.stat("stat", name) }
-
-func (t treeFS) stat(op, name string) (fs.FileInfo, error) {
-	if !fs.ValidPath(name) {
-		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
-	}
-	info, err := lstat(t.root, name)
-	if err != nil {
-		return nil, err
-	}
-	if !shown(info.Mode()) {
-		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
-	}
-	return info, nil
+func (t *Tree) Stat(name string) (info fs.FileInfo, err error) {
+	err = t.in("stat", name, func(in *os.Root, base string) (err error) {
+		info, err = in.Lstat(base)
+		if err == nil && !shown(info.Mode()) {
+			err = &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
+		}
+		return err
+	})
+	return info, err
 }
 
 // ReadDir lists a directory, sorted by name.
-func (t treeFS) ReadDir(name string) ([]fs.DirEntry, error) {
+func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) {
 	dir, err := t.Open(name)
 	if err != nil {
 		return nil, err

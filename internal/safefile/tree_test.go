@@ -32,6 +32,7 @@ func foreignTree(t *testing.T) *os.Root {
 func TestFS(t *testing.T) {
 	t.Parallel()
 	files := safefile.FS(foreignTree(t))
+	t.Cleanup(func() { check(t, files.Close()) })
 	if err := fstest.TestFS(files, "toc", "dump/a.dat", "dump/b.dat", "dump/deep/c.dat"); err != nil {
 		t.Error(err)
 	}
