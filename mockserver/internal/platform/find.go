@@ -104,7 +104,9 @@ func (u *TreeUpload) sniffDirectory(name string) (dump.Info, error) {
 		return dump.Info{}, err
 	}
 	defer dir.Close()
-	return dump.SniffFS(safefile.FS(dir)), nil
+	files := safefile.FS(dir)
+	defer files.Close()
+	return dump.SniffFS(files), nil
 }
 
 func (u *TreeUpload) sniffFile(name string) (dump.Info, error) {

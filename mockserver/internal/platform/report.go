@@ -24,6 +24,10 @@ func report(s Snapshot, at time.Time) string {
 	row("Aim", s.Aim)
 	row("Target", s.Target)
 	row("Contract", s.Contract)
+	row("Neutralised", map[string]string{ // row S10.6
+		"test":       "no; the database of a test upgrade would be, and this one is emulated",
+		"production": "no, as this upgrade is for production",
+	}[strings.TrimSpace(s.Aim)])
 	row("State", s.State)
 	row("Uploaded", s.Filename)
 	row("Size", dump.Size(s.DumpSize))

@@ -78,7 +78,11 @@ func (r *Request) addDump(res *results, dumpName string, t *tree, s Snapshot) er
 	if err != nil {
 		return err
 	}
-	return res.add(dumpName, safefile.FS(r.p.dumps.root), name(made.Seq))
+	dumps, err := r.p.dumps.root.OpenRoot(".")
+	if err != nil {
+		return err
+	}
+	return res.addIn(dumpName, dumps, name(made.Seq))
 }
 
 // addUploaded adds what was uploaded, under another name.
@@ -87,8 +91,7 @@ func (r *Request) addUploaded(res *results, name, uploaded string) error {
 	if err != nil {
 		return err
 	}
-	res.closers = append(res.closers, data.Close)
-	return res.add(name, safefile.FS(data), uploaded)
+	return res.addIn(name, data, uploaded)
 }
 
 // addFilestore adds the filestore that is beside a dump: one that the script names, or a small one. A zip has its own
@@ -177,7 +180,9 @@ func (r *Request) buildScript(t *tree, s Snapshot) (*file, error) {
 				return fmt.Errorf("the scenario's filestore: %w", err)
 			}
 			defer dir.Close()
-			w.spec.Filestore = safefile.FS(dir)
+			files := safefile.FS(dir)
+			defer files.Close()
+			w.spec.Filestore = files
 		}
 		if u.Built {
 			return w.write(u, nil)
@@ -222,6 +227,13 @@ func (res *results) add(name string, in fs.FS, at string) error {
 	return nil
 }
 
+// addIn adds what is at a name in a directory, which is closed with the results.
+func (res *results) addIn(name string, dir *os.Root, at string) error {
+	files := safefile.FS(dir)
+	res.closers = append(res.closers, func() error { return errors.Join(files.Close(), dir.Close()) })
+	return res.add(name, files, at)
+}
+
 // addScripted adds a file or directory that a script names.
 func (res *results) addScripted(name, named string) error {
 	real, err := filepath.EvalSymlinks(named)
@@ -235,8 +247,7 @@ func (res *results) addScripted(name, named string) error {
 	if err != nil {
 		return fmt.Errorf("platform: the scenario's file: %w", err)
 	}
-	res.closers = append(res.closers, dir.Close)
-	return res.add(name, safefile.FS(dir), filepath.Base(real))
+	return res.addIn(name, dir, filepath.Base(real))
 }
 
 func (res *results) addText(name, text string, at time.Time) {

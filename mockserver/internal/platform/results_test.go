@@ -297,7 +297,7 @@ func TestResults_texts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{fmt.Sprintf("request %d", s.ID), "for production", "saas~18.2", "origin.sql"} {
+	for _, want := range []string{fmt.Sprintf("request %d", s.ID), "for production", "saas~18.2", "origin.sql", "no, as this upgrade is"} {
 		if !strings.Contains(string(report), want) {
 			t.Errorf("the report does not say %q:\n%s", want, report)
 		}
