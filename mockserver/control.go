@@ -62,6 +62,9 @@ func steeredRequest(r Request) control.Request {
 		ID: r.ID, API: r.API, Key: r.Key, Contract: r.Contract, State: r.State, Scenario: r.Scenario, Status: r.Status,
 		SharedSize: r.SharedSize, Contiguous: r.Contiguous, AccessExpires: r.AccessExpires,
 	}
+	if r.Upload != nil {
+		c.Upload = r.Upload
+	}
 	if r.API == APIScript {
 		c.Key, c.Token = "", redact.Short(r.Key)
 	}

@@ -48,6 +48,8 @@ type Request struct {
 	Contiguous int64 `json:"contiguous"`
 	// AccessExpires is the end of the SFTP access; nil: there is none.
 	AccessExpires *time.Time `json:"access_expires"`
+	// Upload is what came over rsync; nil: nothing did.
+	Upload *Upload `json:"upload,omitempty"`
 }
 
 // ErrNoRequest is returned for an id that no request has.
@@ -85,13 +87,20 @@ func (s *Server) Request(id int64) (Request, error) {
 	if !ok {
 		return Request{}, fmt.Errorf("%w: %d", ErrNoRequest, id)
 	}
-	return s.request(r.Snapshot()), nil
+	request := s.request(r.Snapshot())
+	if request.Upload != nil {
+		var err error
+		if request.Upload.Files, err = filesOf(r); err != nil {
+			return request, fmt.Errorf("mockserver: the files of request %d: %w", id, err)
+		}
+	}
+	return request, nil
 }
 
 func (s *Server) request(r platform.Snapshot) Request {
 	return Request{
 		ID: r.ID, API: r.API, Key: r.Key, Contract: r.Contract, State: r.State, Scenario: r.Scenario,
-		Status:     s.statusOf(r),
+		Status: s.statusOf(r), Upload: uploadOf(&r),
 		SharedSize: r.SharedSize, Contiguous: r.ContiguousBytes, AccessExpires: r.AccessExpires,
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/internal/testprog"
 	"github.com/upgrademock/upgrademock/mockserver"
@@ -128,7 +130,27 @@ func TestScriptAPI_upgrade(t *testing.T) {
 				t.Fatalf("upload: %v\n%s", err, out)
 			}
 			if n := uploads.Load(); n != 1 {
-				t.Errorf("OnUpload was called %d times", n)
+				t.Errorf("OnUpload was called %d times after one upload", n)
+			}
+			if out, err := r.upload(port, "db.sql"); err != nil { // again: nothing is sent
+				t.Fatalf("upload: %v\n%s", err, out)
+			}
+			uploaded := srv.Requests()[0].Upload
+			one, err := srv.Request(srv.Requests()[0].ID)
+			if err != nil || uploaded == nil || uploaded.Files != nil || len(uploaded.Sessions) != 2 {
+				t.Fatalf("%+v, %v", uploaded, err)
+			}
+			size := int64(len(dump))
+			want := &mockserver.Upload{
+				Name: "origin.sql", Count: 1, Size: size, Checksum: one.Upload.Checksum, Compressions: []string{"sql"},
+				Files: []mockserver.UploadFile{{Name: "origin.sql", Size: size, Sent: one.Upload.Files[0].Sent, Checksum: one.Upload.Checksum}},
+				Sessions: []mockserver.UploadSession{
+					{EndedAt: one.Upload.Sessions[0].EndedAt, OK: true, Sent: 1, BytesSent: size},
+					{EndedAt: one.Upload.Sessions[1].EndedAt, OK: true, Skipped: 1, BytesSkipped: size},
+				},
+			}
+			if diff := cmp.Diff(want, one.Upload); diff != "" || !strings.HasPrefix(want.Checksum, "crc32c:") {
+				t.Errorf("the upload (-want +got):\n%s", diff)
 			}
 			if a := w.rpc("transfer/stop", "token", r.token); a.Result == nil {
 				t.Error(a.Body)
@@ -166,7 +188,7 @@ func TestScriptAPI_upgrade(t *testing.T) {
 			if _, over := w.log(r.token, ""); err != nil || string(log) != over || over == "" {
 				t.Errorf("upgrade.log has %d bytes, over HTTP it has %d: %v", len(log), len(over), err)
 			}
-			for on, want := range map[string]int{scenario.OnRsyncUpload: 1, scenario.OnRsyncDownload: 1} {
+			for on, want := range map[string]int{scenario.OnRsyncUpload: 2, scenario.OnRsyncDownload: 1} {
 				if events := srv.Events(journal.Filter{On: on}); len(events) != want || events[0].Rsync == nil {
 					t.Errorf("%s: %+v", on, events)
 				}

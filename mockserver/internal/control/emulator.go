@@ -73,6 +73,7 @@ type Request struct {
 	SharedSize    int64          `json:"shared_size"`
 	Contiguous    int64          `json:"contiguous"`
 	AccessExpires *time.Time     `json:"access_expires"`
+	Upload        any            `json:"upload,omitempty"` // what came over rsync; nil: nothing did
 }
 
 // Outcome is what came of one expectation of a scenario.
