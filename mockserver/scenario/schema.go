@@ -119,8 +119,11 @@ func stepSchema() node {
 			`released|0*[1-9][0-9]* polls?|`+durationPattern),
 		"set": object("Keys of status that are overridden from this step on.", set),
 		"log": {
-			"description": "What the log of the script API has more from this step on; without any: a log of the emulator's own.",
-			"anyOf":       []node{{"type": "string"}, object("A file.", keys{"file": text("Relative to the script's.")}, "file")},
+			"description": "What the log of the script API has more from this step on; without any: a log of the " +
+				"emulator's own.",
+			"anyOf": []node{
+				{"type": "string"}, object("A file.", keys{"file": text("Relative to the script's.")}, "file"),
+			},
 		},
 	}, "state")
 }
@@ -136,12 +139,14 @@ func faultSchema() node {
 		"delay": form("What is waited before anything else happens.", durationPattern),
 		"rate":  form("The most bytes per second, such as 1KiB/s.", bytesize.Pattern()+"/s"),
 		actFailure: {
-			"description": "Answers with the usual envelope and this failure; over the database API further keys are passed on as they are.",
-			"type":        "object",
+			"description": "Answers with the usual envelope and this failure; over the database API further keys are " +
+				"passed on as they are.",
+			"type": "object",
 			"properties": keys{
 				"reason":  text("Such as SERVER:ERROR; any. Not over the script API."),
 				"message": anyText("For people."),
-				"form":    words("How the script API tells it: a result with an error, or an error in place of a result.", FormResult, FormError),
+				"form": words("How the script API tells it: a result with an error, or an error in place of a result.",
+					FormResult, FormError),
 			},
 		},
 		actHTTP: object("Answers with exactly this.", keys{

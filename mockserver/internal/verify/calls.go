@@ -162,7 +162,8 @@ func (j *judge) successive(name string) (pairs [][2]int) {
 func (j *judge) began(e *journal.Event) time.Time {
 	for i := range j.events {
 		c := &j.events[i]
-		if (c.On == "sftp.connect" || c.On == "rsync.connect") && e.Session != 0 && c.Session == e.Session && c.Request == e.Request {
+		connects := c.On == "sftp.connect" || c.On == "rsync.connect"
+		if connects && e.Session != 0 && c.Session == e.Session && c.Request == e.Request {
 			return c.At
 		}
 	}

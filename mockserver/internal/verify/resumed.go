@@ -89,7 +89,8 @@ func (j *judge) resumedRsync(wanted string) {
 			continue
 		}
 		r := next.Rsync
-		saw := fmt.Sprintf("%s, and the next transfer skipped %d of %d, and saved %d bytes", whole, r.Skipped, r.Count, r.Saved)
+		saw := fmt.Sprintf("%s, and the next transfer skipped %d of %d, and saved %d bytes", whole, r.Skipped, r.Count,
+			r.Saved)
 		if e.Rsync.Count > 0 && r.Skipped == 0 && r.Saved == 0 {
 			j.add("resumed", wanted, false, saw+": everything was sent again",
 				"a good client leaves the files, and their times, as they are, so that rsync finds them unchanged", i)

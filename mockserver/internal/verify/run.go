@@ -59,7 +59,8 @@ func (j *judge) exit(want string) {
 	}
 	good, hint := run.Status == 0, "a good client goes on through this, and ends with status 0"
 	if want == scenario.ExitFailure {
-		good, hint = run.Status != 0, "a good client tells by its exit status that there is no upgraded dump"+j.scriptsStatus()
+		good = run.Status != 0
+		hint = "a good client tells by its exit status that there is no upgraded dump" + j.scriptsStatus()
 	}
 	j.add("exit", want, good && run.Signal == 0, saw, hint, -1)
 }
@@ -80,7 +81,8 @@ func (j *judge) honest() {
 
 // scriptsStatus is what else there is to say about exit statuses (rows S13.1, S13.2).
 func (j *judge) scriptsStatus() string {
-	return j.choose("", ": that of the upgrade script is 0 also after a failure, so look for the upgraded dump, or ask script.status")
+	return j.choose("", ": that of the upgrade script is 0 also after a failure, so look for the upgraded dump, or "+
+		"ask script.status")
 }
 
 // within judges whether the client ended in time.
