@@ -44,7 +44,7 @@ type Fault struct {
 	Truncate bool `json:"truncate,omitempty"`
 	// Garbage sends something that is not JSON in place of the answer.
 	Garbage bool `json:"garbage,omitempty"`
-	// Refuse refuses the login, over SFTP or of rsync.
+	// Refuse refuses the login, over SFTP or of rsync, or on rsync.upload and rsync.download the run of rsync.
 	Refuse bool `json:"refuse,omitempty"`
 	// Disconnect drops the SSH connection without a goodbye.
 	Disconnect bool `json:"disconnect,omitempty"`

@@ -207,7 +207,7 @@ func TestParse_mistakes(t *testing.T) {
 		{"an unknown form", "faults: [{on: script.status, failure: {message: x, form: eror}}]\n", want{
 			"1:58: faults[0].failure.form: unknown word `eror`, did you mean `error`? Valid here: `result` or `error`"}},
 		{"a form over the database API", "faults: [{on: status, failure: {reason: x, form: error}}]\n", want{"1:50: faults[0].failure.form: … the places of the script API only"}},
-		{"refuse of an rsync", "faults: [{on: rsync.upload, refuse: true}]\n", want{"1:37: faults[0].refuse: `refuse` cannot happen on `rsync.upload`, expected `disconnect` or `reset`"}},
+		{"cut of an rsync", "faults: [{on: rsync.upload, cut: true}]\n", want{"1:34: faults[0].cut: `cut` cannot happen on `rsync.upload`, expected `refuse`, `disconnect` or `reset`"}},
 		{"an error of an rsync", "faults: [{on: rsync.upload, error: x}]\n", want{"1:36: faults[0].error: `error` cannot happen on `rsync.upload`"}},
 		{"unreachable elsewhere", "faults: [{on: script.transfer_start, unreachable: true}]\n", want{
 			"1:51: faults[0].unreachable: `unreachable` cannot happen on `script.transfer_start`"}},

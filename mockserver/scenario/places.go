@@ -79,6 +79,7 @@ var (
 	answer   = []string{actFailure, actHTTP, actReset, actCut, actTruncate, actGarbage}
 	transfer = []string{actError, actDisconnect, actReset, actRevoke}
 	broken   = []string{actDisconnect, actReset}
+	session  = []string{actRefuse, actDisconnect, actReset}
 )
 
 // places has every place where a fault is possible.
@@ -106,8 +107,8 @@ var places = []place{
 	{api: APIScript, on: OnRsyncLogin, actions: []string{
 		actRefuse, actDisconnect, actReset, actHostKey, actKnownHosts, actUnreachable,
 	}},
-	{api: APIScript, on: OnRsyncUpload, actions: broken, after: broken, rate: true, files: true},
-	{api: APIScript, on: OnRsyncDownload, actions: broken, after: broken, rate: true, files: true},
+	{api: APIScript, on: OnRsyncUpload, actions: session, after: broken, rate: true, files: true},
+	{api: APIScript, on: OnRsyncDownload, actions: session, after: broken, rate: true, files: true},
 }
 
 func findPlace(on string) (place, bool) {

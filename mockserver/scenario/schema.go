@@ -162,7 +162,7 @@ func faultSchema() node {
 		actCut:        truth("Closes the connection in the middle of the answer, or at `after`."),
 		actTruncate:   truth("Sends an answer that ends too early, but in order."),
 		actGarbage:    truth("Sends something that is not JSON."),
-		actRefuse:     truth("Refuses the login, over SFTP or of rsync."),
+		actRefuse:     truth("Refuses the login, over SFTP or of rsync, or the run of rsync."),
 		actDisconnect: truth("Drops the SSH connection without a goodbye."),
 		actError:      text("Answers the SFTP operation with this text."),
 		actRevoke:     truth("Ends the SFTP access until it is requested again."),

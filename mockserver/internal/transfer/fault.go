@@ -7,8 +7,11 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
-// errFired ends a session in which a fault has fired that ends it.
-var errFired = errors.New("the scenario ends the session here")
+// Why a session ends in which a fault has fired.
+var (
+	errFired   = errors.New("the scenario ends the session here")
+	errRefused = errors.New("the scenario refuses this run of rsync")
+)
 
 // atOnce begins the session's fault: its rate is in force from now on, and the rest fires if it waits for no data.
 func (s *session) atOnce() error {
@@ -61,7 +64,10 @@ func (s *session) fireLocked() error {
 	s.fired = &journal.Fired{At: s.passed}
 	s.fired.Received, s.fired.Sent = s.moved()
 	s.ssh.Stall(f.Delay)
-	if !f.Disconnect && !f.Reset {
+	switch {
+	case f.Refuse:
+		return errRefused
+	case !f.Disconnect && !f.Reset:
 		return nil
 	}
 	s.ending = &sshhost.Fault{Name: s.name, Ends: true, Reset: f.Reset, Delay: f.Delay}

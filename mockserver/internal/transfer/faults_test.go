@@ -190,6 +190,7 @@ func TestFault_session(t *testing.T) {
 		"a file":      {scenario.Fault{Disconnect: true, File: "b.*"}, 90, &journal.Fired{At: 90, Received: 90}, journal.Rsync{Exit: -1, Count: 1, Saved: 10}},
 		"a delay":     {scenario.Fault{Delay: time.Millisecond, After: 5}, 180, &journal.Fired{At: 5, Received: 5}, journal.Rsync{Count: 3, Skipped: 1, Saved: 27}},
 		"a rate":      {scenario.Fault{Rate: 1 << 30}, 180, &journal.Fired{}, journal.Rsync{Count: 3, Skipped: 1, Saved: 27}},
+		"refused":     {scenario.Fault{Refuse: true}, 0, &journal.Fired{}, journal.Rsync{Exit: 1}},
 		"a slow end":  {scenario.Fault{Rate: 1 << 30, Disconnect: true, After: 50}, 50, &journal.Fired{At: 50, Received: 50}, journal.Rsync{Exit: -1}},
 		"slow, whole": {scenario.Fault{Rate: 1 << 30, Disconnect: true, After: 200}, 180, &journal.Fired{}, journal.Rsync{Count: 3, Skipped: 1, Saved: 27}},
 		"too late":    {scenario.Fault{Disconnect: true, After: 180}, 180, nil, journal.Rsync{Count: 3, Skipped: 1, Saved: 27}},
@@ -201,10 +202,13 @@ func TestFault_session(t *testing.T) {
 			b := newBed(t, withEngine(sends("origin.dump/a.dat", "origin.dump/sub/b.dat")), with(test.fault))
 			key := newIdentity(t)
 			r := b.request(key)
-			out, _, err := run(t, b.mustDial(b.start(r, platform.Uploading).Port, key), upload, "")
+			out, stderr, err := run(t, b.mustDial(b.start(r, platform.Uploading).Port, key), upload, "")
 			_, exited := errors.AsType[*gossh.ExitError](err)
-			if whole := test.rsync.Exit == 0; (err == nil) != whole || exited {
+			if whole := test.rsync.Exit == 0; (err == nil) != whole || exited != test.fault.Refuse {
 				t.Errorf("the session ended with %v", err)
+			}
+			if strings.Contains(stderr, "rsync: refused") != test.fault.Refuse {
+				t.Errorf("the client was told %q", stderr)
 			}
 			if len(out) != test.sent && !test.fault.Reset {
 				t.Errorf("%d bytes have passed, want %d", len(out), test.sent)

@@ -58,12 +58,15 @@ func (t *transfer) serve(ssh *sshhost.Session) (status uint8) {
 	if f := t.request.Pick(on); f != nil {
 		s.fault, s.name = f, name(f)
 	}
-	if err = s.atOnce(); err == nil {
-		if command.Sender {
-			status, err = s.download(command)
-		} else {
-			status, err = s.upload(command)
-		}
+	switch err = s.atOnce(); {
+	case err == errRefused:
+		fmt.Fprintf(ssh.Stderr(), "rsync: refused: %v\r\n", err)
+		status = failed
+	case err != nil:
+	case command.Sender:
+		status, err = s.download(command)
+	default:
+		status, err = s.upload(command)
 	}
 	if s.ending != nil {
 		s.ssh.EndConn(s.ending)
