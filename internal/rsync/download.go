@@ -29,7 +29,6 @@ type download struct {
 	asks    []bool // for each file, whether the client has asked for it
 	highest int    // index of the last of them
 	checked bool   // the client has looked at all files
-	read    int64  // bytes that were read before the list of the sender
 }
 
 // maxSums bounds the blocks of a file that are compared. A client with a larger one is sent all of it.

@@ -49,7 +49,8 @@ func (library) send(ctx context.Context, d *download, in io.Reader, out io.Write
 }
 
 // library runs the library's server with the options.
-func (t *session) library(ctx context.Context, in io.Reader, out io.Writer, m *rsyncd.Module, options ...string) (err error) {
+func (t *session) library(ctx context.Context, in io.Reader, out io.Writer, m *rsyncd.Module,
+	options ...string) (err error) {
 	t.silent = true
 	defer func() {
 		if p := recover(); p != nil {
@@ -57,7 +58,8 @@ func (t *session) library(ctx context.Context, in io.Reader, out io.Writer, m *r
 		}
 	}()
 	// Without DontRestrict it takes the whole process's access to other directories away.
-	srv, err := rsyncd.NewServer(nil, rsyncd.DontRestrict(), rsyncd.WithLogger(silent{}), rsyncd.WithStderr(closer{Writer: io.Discard}))
+	srv, err := rsyncd.NewServer(nil, rsyncd.DontRestrict(), rsyncd.WithLogger(silent{}),
+		rsyncd.WithStderr(closer{Writer: io.Discard}))
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ const (
 )
 
 // maxNames bounds the names of a list, all together.
-const maxNames = 256 << 20
+const maxNames = 64 << 20
 
 // An entry is one line of the list of files that the sender sends first. Both sides number the entries in the order of
 // their names.

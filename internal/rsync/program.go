@@ -80,7 +80,8 @@ func place(files fs.FS, name, path string) error {
 }
 
 // run runs the program in the directory, as the server of a client that has asked for it.
-func (p program) run(ctx context.Context, t *session, dir string, in io.Reader, out io.Writer, options ...string) error {
+func (p program) run(ctx context.Context, t *session, dir string, in io.Reader, out io.Writer,
+	options ...string) error {
 	cmd := exec.Command(p.path, append(append([]string{"--server"}, options...), ".", ".")...)
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"} // no RSYNC_… of ours
@@ -116,8 +117,9 @@ func (p program) run(ctx context.Context, t *session, dir string, in io.Reader, 
 	fed := make(chan struct{})
 	go func() {
 		defer close(fed)
-		io.Copy(stdin, in) // whose errors are the transfer's, or the program's
-		stdin.Close()
+		if _, err := io.Copy(stdin, in); err != nil { // the transfer's, or the program has ended
+			stdin.Close()
+		}
 	}()
 	_, err = io.Copy(out, stdout)
 	if err != nil {

@@ -41,6 +41,8 @@ var (
 	// errClosed is the cause of the end when the library wants neither to read nor to write any more.
 	errClosed = errors.New("closed")
 
+	errEarly = errors.New("the connection ended before the transfer did")
+
 	errSomeFiles = errors.New("some files could not be sent")
 )
 
@@ -174,7 +176,7 @@ func (t *session) report(err error) uint8 {
 	if _, ok := errors.AsType[protocolError](err); ok {
 		status = statusProtocol
 	} else if errors.Is(err, io.ErrUnexpectedEOF) {
-		status = statusStream
+		status, err = statusStream, errEarly
 	} else if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return statusEnded
 	}

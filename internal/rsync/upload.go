@@ -119,7 +119,10 @@ func (u *upload) prepare() error {
 	dest := u.c.Paths[0]
 	u.single = len(u.list) == 1 && u.list[0].kind == modeRegular && path.Dir(u.list[0].name) == "." &&
 		dest != "." && !u.c.whole[0]
-	to := u.place(dest)
+	to, err := u.place(dest)
+	if err != nil {
+		return err
+	}
 	kind := uint16(modeDir)
 	if u.single {
 		kind = modeRegular
@@ -155,7 +158,7 @@ func (u *upload) prepare() error {
 }
 
 // place makes the receiver's list.
-func (u *upload) place(dest string) []placed {
+func (u *upload) place(dest string) ([]placed, error) {
 	to := make([]placed, 0, len(u.list)+2)
 	dirs := map[string]bool{".": true}
 	within := func(dir string) {
@@ -189,11 +192,14 @@ func (u *upload) place(dest string) []placed {
 		u.from[i] = directory
 	}
 	for i, p := range to {
+		if i > 0 && p.name == to[i-1].name {
+			return nil, refuse("%s is a file and a directory", quote(p.name))
+		}
 		if p.index != directory {
 			u.from[p.index] = int32(i)
 		}
 	}
-	return to
+	return to, nil
 }
 
 // sweepTop removes what the library has left at the top.
