@@ -11,8 +11,8 @@ import (
 // TOC is the file by which a directory is a dump in PostgreSQL's directory format.
 const TOC = "toc.dat"
 
-// SniffFS describes the dump whose files are in the root of files: one in PostgreSQL's directory format. It never fails:
-// what it cannot tell is empty. It reads at most 64 MiB of each of the two tables that it wants.
+// SniffFS describes the dump whose files are in the root of files: one in PostgreSQL's directory format. It never
+// fails: what it cannot tell is empty. It reads at most 64 MiB of each of the two tables that it wants.
 func SniffFS(files fs.FS) (info Info) {
 	defer func() {
 		if recover() != nil && info.Compressions == nil {

@@ -55,8 +55,9 @@ func TestSniffFS(t *testing.T) {
 		"empty toc.dat": {func(f fstest.MapFS) { f["toc.dat"].Data = nil }, dump.Info{Compressions: []string{}}},
 		"toc.dat is no archive": {func(f fstest.MapFS) { f["toc.dat"].Data = []byte("SELECT 1;\n") },
 			dump.Info{Compressions: []string{}}},
-		"toc.dat is a directory": {func(f fstest.MapFS) { f["toc.dat"].Mode = fs.ModeDir }, dump.Info{Compressions: []string{}}},
-		"cut toc.dat":            {func(f fstest.MapFS) { f["toc.dat"].Data = f["toc.dat"].Data[:2000] }, headOnly},
+		"toc.dat is a directory": {func(f fstest.MapFS) { f["toc.dat"].Mode = fs.ModeDir },
+			dump.Info{Compressions: []string{}}},
+		"cut toc.dat": {func(f fstest.MapFS) { f["toc.dat"].Data = f["toc.dat"].Data[:2000] }, headOnly},
 		"no data": {func(f fstest.MapFS) {
 			for name := range f {
 				if name != "toc.dat" {

@@ -38,8 +38,8 @@ type OdooZip struct {
 const attachment = "An attachment that became a file.\n"
 
 // BuildOdooZip writes a small valid backup as Odoo makes it: dump.sql, manifest.json and filestore/xx/<sha1 of the
-// file>. The same values always give the same bytes (with the same release of Go). Errors are those of w, of o.SQL and of
-// o.Filestore.
+// file>. The same values always give the same bytes (with the same release of Go). Errors are those of w, of o.SQL
+// and of o.Filestore.
 func BuildOdooZip(w io.Writer, o OdooZip) error {
 	o.DBName = cmp.Or(o.DBName, "upgraded")
 	o.Version = cmp.Or(o.Version, "8.0")

@@ -56,8 +56,8 @@ func lstat(root *os.Root, name string) (fs.FileInfo, error) {
 	return root.Lstat(name)
 }
 
-// Tree is a file system of the regular files and directories in a directory. Nothing else is in it: links, pipes and the
-// like are neither listed nor opened, nor is what is behind a link. It is safe for concurrent use.
+// Tree is a file system of the regular files and directories in a directory. Nothing else is in it: links, pipes and
+// the like are neither listed nor opened, nor is what is behind a link. It is safe for concurrent use.
 type Tree struct {
 	root *os.Root
 
@@ -81,8 +81,8 @@ func (t *Tree) Close() error {
 	return err
 }
 
-// in calls use with the directory that a name is in, and its name there. The directory that was used last is still open:
-// a tree may have a hundred thousand files in one.
+// in calls use with the directory that a name is in, and its name there. The directory that was used last is still
+// open: a tree may have a hundred thousand files in one.
 func (t *Tree) in(op, name string, use func(dir *os.Root, base string) error) error {
 	if !fs.ValidPath(name) {
 		return &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
@@ -177,9 +177,10 @@ func (d openDir) ReadDir(n int) ([]fs.DirEntry, error) {
 	}
 }
 
-// EachFile calls each for every regular file in the directory dir of root, or for dir itself if it is one: with its name
-// in root, and the directory that holds it, in which base is its name. A directory's own files come before those of the
-// directories in it, both sorted. Links are not followed, and what is neither file nor directory is passed over.
+// EachFile calls each for every regular file in the directory dir of root, or for dir itself if it is one: with its
+// name in root, and the directory that holds it, in which base is its name. A directory's own files come before those
+// of the directories in it, both sorted. Links are not followed, and what is neither file nor directory is passed
+// over.
 func EachFile(root *os.Root, dir string, each func(name string, in *os.Root, base string) error) error {
 	info, err := lstat(root, dir)
 	if err != nil {

@@ -109,9 +109,11 @@ func (t *trees) eachListed(id, seq int64, each func(TreeFile) error) error {
 	}
 }
 
-// checkFiles calls check with the files of a list, and what is in their places now. What is missing is a damagedError, as
-// is a list with another number of files.
-func (t *trees) checkFiles(id int64, of *tree, check func(at string, want TreeFile, in *os.Root, now fs.FileInfo) error) error {
+// checkFiles calls check with the files of a list, and what is in their places now. What is missing is a
+// damagedError, as is a list with another number of files.
+func (t *trees) checkFiles(id int64, of *tree,
+	check func(at string, want TreeFile, in *os.Root, now fs.FileInfo) error,
+) error {
 	data, err := t.data(id)
 	if err != nil {
 		return err

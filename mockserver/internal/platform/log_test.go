@@ -37,17 +37,20 @@ func logOf(tb testing.TB, r *Request) string {
 	return string(text)
 }
 
-var odooLine = regexp.MustCompile(`^2026-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \d+ (INFO|WARNING|CRITICAL) (\?|db_10534) odoo[a-z.]*: \S`)
+var odooLine = regexp.MustCompile(`^2026-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \d+ ` +
+	`(INFO|WARNING|CRITICAL) (\?|db_10534) odoo[a-z.]*: \S`)
 
-// The default log is empty before the upgrade, grows with the clock and the states, never shrinks, and reads like that of
-// an Odoo server of the target version. After a kill it is the same.
+// The default log is empty before the upgrade, grows with the clock and the states, never shrinks, and reads like
+// that of an Odoo server of the target version. After a kill it is the same.
 func TestLog(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		steps []scenario.Step
 		last  []string // what the whole log says
 	}{
-		"default": {nil, []string{"Odoo version 17.0", "Loading module base (1/12)", "Loading module website (12/12)", "Modules loaded."}},
+		"default": {nil, []string{
+			"Odoo version 17.0", "Loading module base (1/12)", "Loading module website (12/12)", "Modules loaded.",
+		}},
 		"timed": {[]scenario.Step{
 			{State: StatePending, For: scenario.For{Duration: time.Minute}},
 			{State: StateProgress, For: scenario.For{Duration: 20 * time.Minute}},
@@ -58,7 +61,8 @@ func TestLog(t *testing.T) {
 			{State: StateProgress, For: scenario.For{Polls: 2}},
 			{State: StateFailed, Set: map[string]any{"reason": "a view broke"}},
 		}, []string{"website", "CRITICAL db_10534", "Traceback (most recent call last):", "UpgradeError: a view broke"}},
-		"failed at once": {[]scenario.Step{{State: StateFailed}}, []string{"Odoo version", "UpgradeError: the upgrade failed"}},
+		"failed at once": {[]scenario.Step{{State: StateFailed}},
+			[]string{"Odoo version", "UpgradeError: the upgrade failed"}},
 		"cancelled": {[]scenario.Step{{State: StatePending, For: scenario.For{Polls: 1}}, {State: StateCancelled}},
 			[]string{"The upgrade was cancelled"}},
 	} {
@@ -176,7 +180,8 @@ func TestLog_scripted(t *testing.T) {
 	r := createScript(t, p)
 	rsync(t, r, map[string]string{"origin.sql": "SELECT 1;"})
 	r.Process()
-	for _, want := range []string{"", "one\n", "one\nfrom a file: é\n", "one\nfrom a file: é\nend", "one\nfrom a file: é\nend"} {
+	const two, whole = "one\nfrom a file: é\n", "one\nfrom a file: é\nend"
+	for _, want := range []string{"", "one\n", two, whole, whole} {
 		r.Status()
 		if got := logOf(t, r); got != want {
 			t.Errorf("in %s the log is %q, want %q", r.Snapshot().State, got, want)

@@ -40,7 +40,8 @@ func (r *Request) processScript() (Snapshot, Failures) {
 func (r *Request) prepareLocked(s Snapshot) {
 	p, t, steps := r.p, r.rec.Tree, r.rec.Script.Steps
 	u := &r.rec.Script.Upgraded
-	if t.directory() || u.Archive != "" || u.Missing.Archive || steps[len(steps)-1].State != StateDone || p.dumps.interrupted() {
+	last := steps[len(steps)-1].State
+	if t.directory() || u.Archive != "" || u.Missing.Archive || last != StateDone || p.dumps.interrupted() {
 		return
 	}
 	p.background.Go(func() {

@@ -13,7 +13,8 @@ import (
 // report is upgrade-report.html: what was upgraded, to what, and for what aim.
 func report(s Snapshot, at time.Time) string {
 	var page strings.Builder
-	page.WriteString("<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Upgrade report</title></head>\n<body>\n")
+	page.WriteString("<!DOCTYPE html>\n<html lang=\"en\">\n" +
+		"<head><meta charset=\"utf-8\"><title>Upgrade report</title></head>\n<body>\n")
 	fmt.Fprintf(&page, "<h1>Upgrade report: request %d to Odoo %s, for %s</h1>\n", s.ID, html.EscapeString(s.Target),
 		html.EscapeString(s.Aim))
 	page.WriteString("<table>\n")
@@ -37,7 +38,7 @@ func report(s Snapshot, at time.Time) string {
 		row("Began", s.ProcessedAt.UTC().Format(time.DateTime))
 	}
 	row("Ended", at.UTC().Format(time.DateTime))
-	page.WriteString("</table>\n<p>This upgrade was emulated: the database is the one that was uploaded, unless the scenario has " +
-		"another one.</p>\n</body>\n</html>\n")
+	page.WriteString("</table>\n<p>This upgrade was emulated: the database is the one that was uploaded, " +
+		"unless the scenario has another one.</p>\n</body>\n</html>\n")
 	return page.String()
 }

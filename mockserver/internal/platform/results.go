@@ -222,8 +222,8 @@ func (res *results) add(name string, in fs.FS, at string) error {
 	if _, err := fs.Stat(in, at); err != nil {
 		return fmt.Errorf("platform: %s: %w", name, err)
 	}
-	i, _ := slices.BinarySearchFunc(res.entries, name, func(e result, name string) int { return strings.Compare(e.name, name) })
-	res.entries = slices.Insert(res.entries, i, result{name, in, at})
+	res.entries = append(res.entries, result{name, in, at})
+	slices.SortFunc(res.entries, func(a, b result) int { return strings.Compare(a.name, b.name) })
 	return nil
 }
 

@@ -84,6 +84,11 @@ func unzipped(tb testing.TB, data string) map[string]string {
 	return got
 }
 
+// fixture is a sample dump under a name.
+func fixture(name, dump string) map[string]string {
+	return map[string]string{name: string(fixtures.Dump(dump))}
+}
+
 func sqlOf(tb testing.TB, name string) string {
 	tb.Helper()
 	data := fixtures.Dump(name)
@@ -99,8 +104,8 @@ func sqlOf(tb testing.TB, name string) string {
 	return string(sql)
 }
 
-// What was uploaded comes back in the form that its API has for it: a directory as it is, a file as a zip with its SQL and
-// a filestore.
+// What was uploaded comes back in the form that its API has for it: a directory as it is, a file as a zip with its
+// SQL and a filestore.
 func TestResults(t *testing.T) {
 	t.Parallel()
 	directory := make(map[string]string)
@@ -112,15 +117,15 @@ func TestResults(t *testing.T) {
 		want   map[string]string // beside report and log
 		sql    string            // in upgraded.zip
 	}{
-		"a directory":   {directoryDump(t), directory, ""},
-		"custom format": {map[string]string{"origin.dump": string(fixtures.Dump("openchs.cdump"))}, nil, sqlOf(t, "openchs.cdump")},
-		"SQL":           {map[string]string{"origin.sql": string(fixtures.Dump("openchs.sql"))}, nil, sqlOf(t, "openchs.sql")},
-		"gzip":          {map[string]string{"origin.sql.gz": string(fixtures.Dump("openchs.sql.gz"))}, nil, sqlOf(t, "openchs.sql.gz")},
-		"no dump":       {map[string]string{"origin.sql": "made up"}, nil, "made up"},
-		"a zip of Odoo's": {map[string]string{"origin.zip": string(fixtures.Dump("openchs.zip"))},
-			map[string]string{"upgraded.zip": string(fixtures.Dump("openchs.zip"))}, ""},
-		"as some servers write a file": {map[string]string{"origin.zip/mine.zip": string(fixtures.Dump("openchs.zip"))},
-			map[string]string{"upgraded.zip": string(fixtures.Dump("openchs.zip"))}, ""},
+		"a directory":     {directoryDump(t), directory, ""},
+		"custom format":   {fixture("origin.dump", "openchs.cdump"), nil, sqlOf(t, "openchs.cdump")},
+		"SQL":             {fixture("origin.sql", "openchs.sql"), nil, sqlOf(t, "openchs.sql")},
+		"gzip":            {fixture("origin.sql.gz", "openchs.sql.gz"), nil, sqlOf(t, "openchs.sql.gz")},
+		"no dump":         {map[string]string{"origin.sql": "made up"}, nil, "made up"},
+		"a zip of Odoo's": {fixture("origin.zip", "openchs.zip"), fixture("upgraded.zip", "openchs.zip"), ""},
+		"as some servers write a file": {
+			fixture("origin.zip/mine.zip", "openchs.zip"), fixture("upgraded.zip", "openchs.zip"), "",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -151,7 +156,11 @@ func TestResults(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
-			if want := map[bool]string{true: "upgraded.dump", false: "upgraded.zip"}[name == "a directory"]; r.DumpName() != want {
+			want := "upgraded.zip"
+			if name == "a directory" {
+				want = "upgraded.dump"
+			}
+			if r.DumpName() != want {
 				t.Errorf("dump_name is %s, want %s", r.DumpName(), want)
 			}
 		})
@@ -181,6 +190,7 @@ func TestResults_scripted(t *testing.T) {
 	renamed, none := "upgrade.zip", ""
 	file, folder := map[string]string{"origin.sql": "made up"}, map[string]string{"origin.dump/toc.dat": "PGDMP"}
 	both := scenario.Missing{Report: true, Log: true}
+	noFilestore := scenario.Missing{Filestore: true, Report: true, Log: true}
 	for name, tt := range map[string]struct {
 		upload   map[string]string
 		upgraded scenario.Upgraded
@@ -207,9 +217,11 @@ func TestResults_scripted(t *testing.T) {
 			map[string]string{"upgraded.dump/toc.dat": "PGDMP", "filestore/ab/abc": "stored"}, nil},
 		"a filestore inside": {file, scenario.Upgraded{Filestore: at("store"), Missing: both}, "upgraded.zip", nil,
 			map[string]string{"dump.sql": "made up", "filestore/ab/abc": "stored"}},
-		"no filestore": {file, scenario.Upgraded{Missing: scenario.Missing{Filestore: true, Report: true, Log: true}}, "upgraded.zip", nil,
+		"no filestore": {file, scenario.Upgraded{Missing: noFilestore}, "upgraded.zip", nil,
 			map[string]string{"dump.sql": "made up"}},
-		"report and log": {folder, scenario.Upgraded{Report: at("report"), Log: at("log"), Missing: scenario.Missing{Archive: true}}, "upgraded.dump",
+		"report and log": {folder, scenario.Upgraded{
+			Report: at("report"), Log: at("log"), Missing: scenario.Missing{Archive: true},
+		}, "upgraded.dump",
 			map[string]string{reportName: "<p>mine", logName: "my log"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -242,7 +254,8 @@ func TestResults_scripted(t *testing.T) {
 		})
 	}
 	for name, u := range map[string]scenario.Upgraded{
-		"archive": {Archive: at("none")}, "filestore": {Filestore: at("none")}, "report": {Report: at("none")}, "log": {Log: at("none")},
+		"archive": {Archive: at("none")}, "filestore": {Filestore: at("none")},
+		"report": {Report: at("none")}, "log": {Log: at("none")},
 	} {
 		p := open(t, t.TempDir(), following(&scenario.Scenario{Upgraded: u}))
 		r := createScript(t, p)
@@ -272,8 +285,8 @@ func TestResults_built(t *testing.T) {
 	}
 }
 
-// The report and the log tell of the request, the log as it was while the upgrade ran; a dump that cannot be read, and a
-// state that has no results, are errors.
+// The report and the log tell of the request, the log as it was while the upgrade ran; a dump that cannot be read,
+// and a state that has no results, are errors.
 func TestResults_texts(t *testing.T) {
 	t.Parallel()
 	p := open(t, t.TempDir(), following(scenario.DefaultScript()))
@@ -297,7 +310,9 @@ func TestResults_texts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{fmt.Sprintf("request %d", s.ID), "for production", "saas~18.2", "origin.sql", "no, as this upgrade is"} {
+	for _, want := range []string{
+		fmt.Sprintf("request %d", s.ID), "for production", "saas~18.2", "origin.sql", "no, as this upgrade is",
+	} {
 		if !strings.Contains(string(report), want) {
 			t.Errorf("the report does not say %q:\n%s", want, report)
 		}
@@ -327,7 +342,8 @@ func TestResults_madeOnce(t *testing.T) {
 	}
 	q := killed(t, p)
 	made := token(t, q, r.Key())
-	if diff := cmp.Diff(first, contents(t, resultsOf(t, made))); diff != "" || made.rec.Upgraded.Seq != r.rec.Upgraded.Seq {
+	diff := cmp.Diff(first, contents(t, resultsOf(t, made)))
+	if diff != "" || made.rec.Upgraded.Seq != r.rec.Upgraded.Seq {
 		t.Errorf("after a kill (-before +after)\n%s", diff)
 	}
 	noLeaks(t, q)

@@ -89,8 +89,10 @@ func TestCreateScript(t *testing.T) {
 		"two keys":            {func(s *ScriptParams) { s.SSHKey += string(fixtures.PublicKey("ecdsa")) }, "several lines"},
 		"a comment before it": {func(s *ScriptParams) { s.SSHKey = "# mine\n" + s.SSHKey }, "several lines"},
 		"only a comment":      {func(s *ScriptParams) { s.SSHKey = "# mine" }, "no public key at all"},
-		"private":             {func(s *ScriptParams) { s.SSHKey = string(fixtures.Key("ed25519")) }, "this is a private key"},
-		"a long key":          {func(s *ScriptParams) { s.SSHKey += strings.Repeat("x", 20_000) }, "which has less than 16384"},
+		"private": {func(s *ScriptParams) { s.SSHKey = string(fixtures.Key("ed25519")) },
+			"this is a private key"},
+		"a long key": {func(s *ScriptParams) { s.SSHKey += strings.Repeat("x", 20_000) },
+			"which has less than 16384"},
 		"a megabyte of variables": {func(s *ScriptParams) { s.EnvVars = []string{strings.Repeat("x", 1<<20)} },
 			"The environment variables have 1048577 bytes: send fewer"},
 		"many empty variables": {func(s *ScriptParams) { s.EnvVars = make([]string, 100_000) }, "send fewer"},
@@ -179,7 +181,9 @@ func TestFindToken(t *testing.T) {
 		t.Errorf("the key is %q", r.SSHKey())
 	}
 	var answers []Failures
-	for _, wrong := range []string{"", "x", r.Key()[1:], r.Key() + "x", " " + r.Key(), other.Key, strings.Repeat("x", 1<<20)} {
+	for _, wrong := range []string{
+		"", "x", r.Key()[1:], r.Key() + "x", " " + r.Key(), other.Key, strings.Repeat("x", 1<<20),
+	} {
 		found, fails := p.FindToken(wrong)
 		if found != nil || len(fails) != 1 {
 			t.Errorf("%.20q: %v, %v", wrong, found, fails)
@@ -281,7 +285,8 @@ func TestScriptSet(t *testing.T) {
 	}
 }
 
-// Process is possible in new with a complete dump, answers the same while the upgrade is under way, and fails at its end.
+// Process is possible in new with a complete dump, answers the same while the upgrade is under way, and fails at its
+// end.
 func TestProcessScript(t *testing.T) {
 	t.Parallel()
 	p := open(t, t.TempDir(), func(o *Options) {
@@ -356,7 +361,8 @@ func TestMayTransfer(t *testing.T) {
 				t.Errorf("%s in %s: %v, want %q", kind, state, fails, want[i])
 			}
 		}
-		if fails := r.MayTransfer("sideways"); len(fails) != 1 || !strings.Contains(fails[0].Message, "choose upload or download") {
+		fails := r.MayTransfer("sideways")
+		if len(fails) != 1 || !strings.Contains(fails[0].Message, "choose upload or download") {
 			t.Errorf("%v", fails)
 		}
 	}

@@ -40,7 +40,8 @@ func (r *Request) mayTransferLocked(kind string) Failures {
 	case r.rec.Wiped:
 		return refuse("The database of request %d was wiped: begin a new upgrade", id)
 	case kind == Uploading && state != StateNew:
-		return refuse("Request %d is in state %s, and takes a database only in state %s: begin a new upgrade", id, state, StateNew)
+		return refuse("Request %d is in state %s, and takes a database only in state %s: begin a new upgrade",
+			id, state, StateNew)
 	case kind == Downloading && ended(state) && state != StateDone:
 		return refuse("Request %d is in state %s, and has nothing to download: begin a new upgrade", id, state)
 	case kind == Downloading && state != StateDone:

@@ -17,7 +17,7 @@ type tree struct {
 	Writing bool `json:"writing,omitempty"` // a session writes, or the process ended while one did
 	Killed  bool `json:"killed,omitempty"`  // the process ended while one did, and what rsync was writing may lie about
 
-	List     int64     `json:"list,omitempty"`       // the number of the complete dump's list of files; 0: there is no such dump
+	List     int64     `json:"list,omitempty"`       // the number of the list of its files; 0: there is no complete dump
 	Name     string    `json:"name,omitempty"`       // what of the directory the dump is in: "origin.dump"
 	File     string    `json:"file,omitempty"`       // the dump, if it is one file: "origin.zip"
 	Files    int       `json:"files,omitempty"`      // how many it has
@@ -165,9 +165,9 @@ func (u *TreeUpload) Root() *os.Root { return u.root }
 func (u *TreeUpload) Limit() int64 { return u.r.p.opts.MaxDump }
 
 // End ends the session. If it ended in order, ok, the files are the request's dump if they are one: a file, or a
-// directory with toc.dat. Sent and skipped are the files that arrived whole, and those that were there already; End fills
-// in the Checksum of those that are part of the dump. What is there stays for the next session either way, but what an
-// earlier upload under another name left is removed. The snapshot's Upload says why a dump is not complete.
+// directory with toc.dat. Sent and skipped are the files that arrived whole, and those that were there already; End
+// fills in the Checksum of those that are part of the dump. What is there stays for the next session either way, but
+// what an earlier upload under another name left is removed. The snapshot's Upload says why a dump is not complete.
 //
 // An error means that what was uploaded could not be read or kept, and that the dump is not complete. It wraps
 // [fs.ErrNotExist] where the request was wiped or forgotten meanwhile.

@@ -84,8 +84,11 @@ func TestTree_damaged(t *testing.T) {
 			"origin.dump/3.dat is missing", ""},
 		"cut": {func(home string) error { return os.Truncate(home+"/data/origin.dump/toc.dat", 2) },
 			"origin.dump/toc.dat was changed: it has 2 bytes, and had 5", ""},
-		"longer": {func(home string) error { return os.Truncate(home+"/data/origin.dump/toc.dat", 20) }, "it has 20 bytes", ""},
-		"changed": {func(home string) error { return os.WriteFile(home+"/data/origin.dump/toc.dat", []byte("PGDMQ"), 0o600) }, "",
+		"longer": {func(home string) error { return os.Truncate(home+"/data/origin.dump/toc.dat", 20) },
+			"it has 20 bytes", ""},
+		"changed": {func(home string) error {
+			return os.WriteFile(home+"/data/origin.dump/toc.dat", []byte("PGDMQ"), 0o600)
+		}, "",
 			"origin.dump/toc.dat was changed: its checksum is"},
 		"a link": {func(home string) error {
 			file := home + "/data/origin.dump/3.dat"
@@ -171,7 +174,8 @@ func TestTree_damagedNow(t *testing.T) {
 	p := open(t, t.TempDir())
 	r := createScript(t, p)
 	rsync(t, r, map[string]string{"origin.dump/toc.dat": "PGDMP", "origin.dump/3.dat": "x"})
-	if err := os.Remove(p.opts.Dir.File(filepath.Join(datadir.Trees, name(r.ID()), dataDir, "origin.dump/3.dat"))); err != nil {
+	file := filepath.Join(datadir.Trees, name(r.ID()), dataDir, "origin.dump/3.dat")
+	if err := os.Remove(p.opts.Dir.File(file)); err != nil {
 		t.Fatal(err)
 	}
 	if _, fails := r.Process(); len(fails) != 1 || fails[0].Reason != ReasonServerError {
@@ -197,7 +201,9 @@ func TestTrees_settle(t *testing.T) {
 	if err := os.CopyFS(down, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"trees/99/data/origin.sql": "lost", "trees/notes": "mine", "trees/" + name(r.ID()) + "/files.999": ""} {
+	for name, text := range map[string]string{
+		"trees/99/data/origin.sql": "lost", "trees/notes": "mine", "trees/" + name(r.ID()) + "/files.999": "",
+	} {
 		file := filepath.Join(down, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			t.Fatal(err)
@@ -226,7 +232,8 @@ func TestTrees_settle(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got)\n%s", err, diff)
 	}
-	if notes := strings.Join(next.opts.Dir.Notes(), "\n"); !strings.Contains(notes, "99, notes belonged to no request in trees") {
+	notes := strings.Join(next.opts.Dir.Notes(), "\n")
+	if !strings.Contains(notes, "99, notes belonged to no request in trees") {
 		t.Errorf("the notes are %q", notes)
 	}
 }

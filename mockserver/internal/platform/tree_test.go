@@ -87,14 +87,16 @@ func TestTreeUpload(t *testing.T) {
 		{map[string]string{"origin.sql": "SELECT 1;"},
 			UploadInfo{Name: "origin.sql", Files: 1, Size: 9}, crc("SELECT 1;"), []string{"origin.sql"}, []string{"sql"}},
 		{map[string]string{"origin.dump/toc.dat": "PGDMP?", "origin.dump/1.dat": "x"},
-			UploadInfo{Name: "origin.dump", Directory: true, Files: 2, Size: 7}, "", []string{"origin.dump"}, []string{"pgdmp_directory", "sql"}},
+			UploadInfo{Name: "origin.dump", Directory: true, Files: 2, Size: 7}, "", []string{"origin.dump"},
+			[]string{"pgdmp_directory", "sql"}},
 		{map[string]string{"origin.dump": "PGDMP"}, // a file takes the place of a directory
-			UploadInfo{Name: "origin.dump", Files: 1, Size: 5}, crc("PGDMP"), []string{"origin.dump"}, []string{"pgdmp_custom", "sql"}},
+			UploadInfo{Name: "origin.dump", Files: 1, Size: 5}, crc("PGDMP"), []string{"origin.dump"},
+			[]string{"pgdmp_custom", "sql"}},
 		{map[string]string{"origin.zip/mine.zip": "PK"}, // as some servers of rsync write a single file
 			UploadInfo{Name: "origin.zip", Files: 1, Size: 2}, crc("PK"), []string{"origin.zip"}, []string{}},
 		{map[string]string{"origin/a.dat": "x", "origin/deep/b.dat": "x"},
-			UploadInfo{Name: "origin", Incomplete: "the directory origin has no toc.dat; upload a directory that pg_dump -Fd wrote, " +
-				"or one file"}, "", []string{"origin"}, nil},
+			UploadInfo{Name: "origin", Incomplete: "the directory origin has no toc.dat; upload a directory that " +
+				"pg_dump -Fd wrote, or one file"}, "", []string{"origin"}, nil},
 		{map[string]string{"a.sql": "x", "b.sql": "y"},
 			UploadInfo{Incomplete: "several things were uploaded, a.sql, b.sql; upload one file, or one directory"}, "",
 			[]string{"a.sql", "b.sql"}, nil},
@@ -114,7 +116,8 @@ func TestTreeUpload(t *testing.T) {
 		if diff := cmp.Diff(&tt.want, s.Upload, cmpopts.IgnoreFields(UploadInfo{}, "Sessions")); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
-		if complete := tt.want.Incomplete == ""; s.HasDump != complete || s.DumpSize != tt.want.Size || s.Filename != tt.want.Name {
+		complete := tt.want.Incomplete == ""
+		if s.HasDump != complete || s.DumpSize != tt.want.Size || s.Filename != tt.want.Name {
 			t.Errorf("%+v, want complete: %v", s, complete)
 		}
 		if s.DumpChecksum != tt.sum {
@@ -146,8 +149,8 @@ func listing(tb testing.TB, p *Platform, r *Request) (names []string) {
 	return names
 }
 
-// Whole files of a broken session are there in the next one; what was being written is not. Sessions are remembered, with
-// what they sent and skipped, and the files of the dump with their sizes and checksums.
+// Whole files of a broken session are there in the next one; what was being written is not. Sessions are remembered,
+// with what they sent and skipped, and the files of the dump with their sizes and checksums.
 func TestTreeUpload_resumed(t *testing.T) {
 	t.Parallel()
 	now := modified.Add(time.Hour)
@@ -222,7 +225,9 @@ func TestTreeUpload_resumed(t *testing.T) {
 func TestTreeUpload_described(t *testing.T) {
 	t.Parallel()
 	p := open(t, t.TempDir())
-	for upload, source := range map[string]string{"origin.zip": "openchs.zip", "origin.sql.gz": "openchs.sql.gz", "origin.dump": "openchs.cdump"} {
+	for upload, source := range map[string]string{
+		"origin.zip": "openchs.zip", "origin.sql.gz": "openchs.sql.gz", "origin.dump": "openchs.cdump",
+	} {
 		data := fixtures.Dump(source)
 		s := rsync(t, createScript(t, p), map[string]string{upload: string(data)})
 		if diff := cmp.Diff(dump.Sniff(strings.NewReader(string(data)), int64(len(data))), s.Described); diff != "" {

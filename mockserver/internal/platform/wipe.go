@@ -8,9 +8,9 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/machine"
 )
 
-// Wipe removes the dumps of all requests that the contract has over the script API. They count as archived from then on,
-// and those that are under way are cancelled (row S9.4). Wiped and failed are the ids of those that it was and was not
-// done to; what was wiped before is in neither. The token is that of any request of the contract.
+// Wipe removes the dumps of all requests that the contract has over the script API. They count as archived from then
+// on, and those that are under way are cancelled (row S9.4). Wiped and failed are the ids of those that it was and
+// was not done to; what was wiped before is in neither. The token is that of any request of the contract.
 func (p *Platform) Wipe(contract, token string) (wiped, failed []int64, _ Failures) {
 	contract = strings.TrimSpace(contract)
 	r, fails := p.FindToken(token)

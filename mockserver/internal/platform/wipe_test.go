@@ -10,29 +10,18 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// A wipe takes the dumps of all requests of the contract, cancels those under way, and is there after a kill. A second one
-// finds nothing.
+// A wipe takes the dumps of all requests of the contract, cancels those under way, and is there after a kill. A
+// second one finds nothing.
 func TestWipe(t *testing.T) {
 	t.Parallel()
 	var ended []int64
 	p := open(t, t.TempDir(), following(scenario.DefaultScript()), func(o *Options) {
 		o.TransferEnded = func(id int64) { ended = append(ended, id) }
 	})
-	var all []*Request
 	var ids []int64
 	make := func(state string) *Request {
-		t.Helper()
-		r := createScript(t, p)
-		rsync(t, r, map[string]string{"origin.sql": "SELECT 1;"})
-		if state != StateNew {
-			if _, fails := r.Process(); fails != nil {
-				t.Fatal(fails)
-			}
-			for r.Snapshot().State != state {
-				r.Status()
-			}
-		}
-		all, ids = append(all, r), append(ids, r.ID())
+		r := inState(t, p, state)
+		ids = append(ids, r.ID())
 		return r
 	}
 	fresh, pending, progress, done := make(StateNew), make(StatePending), make(StateProgress), make(StateDone)
@@ -89,21 +78,12 @@ func TestWipe(t *testing.T) {
 	}
 	p.background.Wait()
 	noLeaks(t, p)
+	states := map[*Request]string{
+		fresh: StateNew, pending: StateCancelled, progress: StateCancelled, done: StateDone, failed: StateFailed,
+	}
 	for name, q := range map[string]*Platform{"now": p, "after a kill": killed(t, p)} {
-		for r, state := range map[*Request]string{
-			fresh: StateNew, pending: StateCancelled, progress: StateCancelled, done: StateDone, failed: StateFailed,
-		} {
-			r := token(t, q, r.Key())
-			s, fails := r.Status()
-			if fails != nil || s.State != state || !s.Archived || s.HasDump || s.Upload != nil {
-				t.Errorf("%s: %+v, %v; want %s", name, s, fails, state)
-			}
-			_, upload := r.BeginUpload()
-			_, _, results := r.Results()
-			_, process := r.Process()
-			if upload == nil || !errors.Is(results, ErrNoContent) || process == nil {
-				t.Errorf("%s: %s can be used: %v, %v, %v", name, state, upload, results, process)
-			}
+		for r, state := range states {
+			expectWiped(t, name, token(t, q, r.Key()), state)
 		}
 		if s := token(t, q, other.Key()).Snapshot(); !s.HasDump || s.Archived {
 			t.Errorf("%s: another contract's: %+v", name, s)
@@ -111,6 +91,38 @@ func TestWipe(t *testing.T) {
 		if got := string(original(t, q, older)); got != "dump" {
 			t.Errorf("%s: the database API's dump is %q", name, got)
 		}
+	}
+}
+
+// inState is a request that has come into a state.
+func inState(t *testing.T, p *Platform, state string) *Request {
+	t.Helper()
+	r := createScript(t, p)
+	rsync(t, r, map[string]string{"origin.sql": "SELECT 1;"})
+	if state == StateNew {
+		return r
+	}
+	if _, fails := r.Process(); fails != nil {
+		t.Fatal(fails)
+	}
+	for r.Snapshot().State != state {
+		r.Status()
+	}
+	return r
+}
+
+// expectWiped checks that a request is in the state, counts as archived, and can be used for nothing.
+func expectWiped(t *testing.T, name string, r *Request, state string) {
+	t.Helper()
+	s, fails := r.Status()
+	if fails != nil || s.State != state || !s.Archived || s.HasDump || s.Upload != nil {
+		t.Errorf("%s: %+v, %v; want %s", name, s, fails, state)
+	}
+	_, upload := r.BeginUpload()
+	_, _, results := r.Results()
+	_, process := r.Process()
+	if upload == nil || !errors.Is(results, ErrNoContent) || process == nil {
+		t.Errorf("%s: %s can be used: %v, %v, %v", name, state, upload, results, process)
 	}
 }
 
