@@ -59,7 +59,9 @@ func needs(script *scenario.Scenario) Via {
 	return Both // a download over HTTPS is open to those who sent their dump over SFTP
 }
 
-func breaksUpload(f scenario.Fault) bool { return f.On == scenario.OnUpload || f.On == scenario.OnUpgrade }
+func breaksUpload(f scenario.Fault) bool {
+	return f.On == scenario.OnUpload || f.On == scenario.OnUpgrade
+}
 
 func overSFTP(on string) bool {
 	return on == scenario.OnRequestSFTPAccess || strings.HasPrefix(on, "sftp.")
