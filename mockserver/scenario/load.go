@@ -51,15 +51,17 @@ func resolve(s *Scenario, dir string) []Mistake {
 		}
 		c.at("upgraded."+key, err)
 	}
+	s.Steps = slices.Clone(s.Steps) // others may have the same ones
 	for i := range s.Steps {
-		log := s.Steps[i].Log
-		if log == nil || log.File == "" {
+		if s.Steps[i].Log == nil || s.Steps[i].Log.File == "" {
 			continue
 		}
+		log := *s.Steps[i].Log
 		err := absolute(&log.File, dir)
 		if err == nil {
 			err = readable(log.File, aFile)
 		}
+		s.Steps[i].Log = &log
 		c.at(fmt.Sprintf("steps[%d].log.file", i), err)
 	}
 	return c.mistakes

@@ -206,6 +206,20 @@ func (s *Scenario) UnmarshalJSON(src []byte) error {
 	return nil
 }
 
+// Files returns the paths of all files that the script names, in no particular order.
+func (s *Scenario) Files() []string {
+	var paths []string
+	for _, path := range s.Upgraded.files() {
+		paths = append(paths, *path)
+	}
+	for _, step := range s.Steps {
+		if step.Log != nil && step.Log.File != "" {
+			paths = append(paths, step.Log.File)
+		}
+	}
+	return paths
+}
+
 // files lists the named files as key → path.
 func (u *Upgraded) files() map[string]*string {
 	files := map[string]*string{
