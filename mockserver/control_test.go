@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -448,13 +449,23 @@ func TestControl_filesFromElsewhere(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
 	path := file(t, "secret", []byte("x"))
-	for remote, status := range map[string]int{"192.0.2.1:1234": 403, "[2001:db8::1]:1234": 403, "nonsense": 403, "127.0.0.1:1234": 201, "[::1]:1234": 201} {
-		r := httptest.NewRequest("POST", "http://localhost/_mock/scenarios", strings.NewReader("name: x\nupgraded: {archive: "+path+"}\n"))
-		r.RemoteAddr = remote
-		rec := httptest.NewRecorder()
-		w.srv.ServeHTTP(rec, r)
-		if rec.Code != status {
-			t.Errorf("from %s: %d %s, want %d", remote, rec.Code, rec.Body, status)
+	for _, named := range []string{
+		"upgraded: {archive: FILE}", "upgraded: {sql: FILE}", "upgraded: {notes: FILE}", "upgraded: {modules: FILE}",
+		"when: {api: script}\nupgraded: {report: FILE}", "when: {api: script}\nupgraded: {log: FILE}",
+		"when: {api: script}\nupgraded: {filestore: DIR}",
+		"when: {api: script}\nsteps: [{state: progress, log: {file: FILE}}]",
+	} {
+		script := "name: x\n" + strings.NewReplacer("FILE", path, "DIR", filepath.Dir(path)).Replace(named) + "\n"
+		for remote, status := range map[string]int{
+			"192.0.2.1:1234": 403, "[2001:db8::1]:1234": 403, "nonsense": 403, "127.0.0.1:1234": 201, "[::1]:1234": 201,
+		} {
+			r := httptest.NewRequest("POST", "http://localhost/_mock/scenarios", strings.NewReader(script))
+			r.RemoteAddr = remote
+			rec := httptest.NewRecorder()
+			w.srv.ServeHTTP(rec, r)
+			if rec.Code != status {
+				t.Errorf("%s from %s: %d %s, want %d", named, remote, rec.Code, rec.Body, status)
+			}
 		}
 	}
 	r := httptest.NewRequest("POST", "http://localhost/_mock/scenarios", strings.NewReader("name: x\nupgraded: built\n"))

@@ -144,7 +144,7 @@ func (a api) addScenario(w http.ResponseWriter, r *http.Request, _ query) (any, 
 	if err != nil {
 		return nil, problem{http.StatusBadRequest, err}
 	}
-	if u := script.Upgraded; u.Archive+u.SQL+u.Notes+u.Modules != "" && !fromHere(r) {
+	if len(script.Files()) > 0 && !fromHere(r) {
 		return nil, problem{http.StatusForbidden, errors.New("this scenario names files of the emulator's " +
 			"machine, which can be asked for from that machine only; " +
 			"give it to the emulator when it starts, with " + a.OptionName("Scenarios"))}
