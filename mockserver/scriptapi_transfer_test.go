@@ -50,7 +50,11 @@ func (r *rsyncRun) start(kind string) (port string, result map[string]any) {
 	if a.Result == nil {
 		r.Fatalf("transfer/start: %s", a.Body)
 	}
-	if err := os.WriteFile(filepath.Join(r.dir, "known_hosts"), []byte(a.Result["known_hosts"].(string)), 0o600); err != nil {
+	if err := os.WriteFile(
+		filepath.Join(r.dir, "known_hosts"),
+		[]byte(a.Result["known_hosts"].(string)),
+		0o600,
+	); err != nil {
 		r.Fatal(err)
 	}
 	return fmt.Sprint(a.Result["ssh_port"]), a.Result
@@ -60,8 +64,14 @@ func (r *rsyncRun) start(kind string) (port string, result map[string]any) {
 func (r *rsyncRun) run(port string, args ...string) (string, error) {
 	r.Helper()
 	testprog.Need(r, "ssh", "openssh-client")
-	ssh := fmt.Sprintf("ssh -F none -o BatchMode=yes -p %s -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=known_hosts -i key", port)
-	cmd := exec.CommandContext(r.Context(), testprog.Need(r, "rsync", "rsync"), append([]string{"--info=progress2", "--rsh=" + ssh}, args...)...)
+	ssh := fmt.Sprintf(
+		"ssh -F none -o BatchMode=yes -p %s -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=known_hosts -i key",
+		port,
+	)
+	cmd := exec.CommandContext(
+		r.Context(),
+		testprog.Need(r, "rsync", "rsync"),
+		append([]string{"--info=progress2", "--rsh=" + ssh}, args...)...)
 	cmd.Dir = r.dir
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -142,8 +152,14 @@ func TestScriptAPI_upgrade(t *testing.T) {
 			}
 			size := int64(len(dump))
 			want := &mockserver.Upload{
-				Name: "origin.sql", Count: 1, Size: size, Checksum: one.Upload.Checksum, Compressions: []string{"sql"},
-				Files: []mockserver.UploadFile{{Name: "origin.sql", Size: size, Sent: one.Upload.Files[0].Sent, Checksum: one.Upload.Checksum}},
+				Name:         "origin.sql",
+				Count:        1,
+				Size:         size,
+				Checksum:     one.Upload.Checksum,
+				Compressions: []string{"sql"},
+				Files: []mockserver.UploadFile{
+					{Name: "origin.sql", Size: size, Sent: one.Upload.Files[0].Sent, Checksum: one.Upload.Checksum},
+				},
 				Sessions: []mockserver.UploadSession{
 					{EndedAt: one.Upload.Sessions[0].EndedAt, OK: true, Sent: 1, BytesSent: size},
 					{EndedAt: one.Upload.Sessions[1].EndedAt, OK: true, Skipped: 1, BytesSkipped: size},
@@ -170,8 +186,16 @@ func TestScriptAPI_upgrade(t *testing.T) {
 			}
 			port, result := r.start("download")
 			name, _ := result["dump_name"].(string)
-			out, err := r.run(port, "-a", "--ignore-missing-args", "odoo@"+r.host+":/data/"+name, "odoo@"+r.host+":/data/filestore",
-				"odoo@"+r.host+":/data/upgrade-report.html", "odoo@"+r.host+":/data/upgrade.log", ".")
+			out, err := r.run(
+				port,
+				"-a",
+				"--ignore-missing-args",
+				"odoo@"+r.host+":/data/"+name,
+				"odoo@"+r.host+":/data/filestore",
+				"odoo@"+r.host+":/data/upgrade-report.html",
+				"odoo@"+r.host+":/data/upgrade.log",
+				".",
+			)
 			if err != nil {
 				t.Fatalf("download: %v\n%s", err, out)
 			}
@@ -224,5 +248,22 @@ func TestScriptAPI_transfersEnd(t *testing.T) {
 	if conn, err := net.Dial("tcp", "127.0.0.1:"+other); err == nil {
 		conn.Close()
 		t.Error("a transfer of a closed server goes on")
+	}
+}
+
+// A scenario names the dump otherwise, or leaves it out: then dump_name is null, and still there (row S3.7).
+func TestScriptAPI_dumpName(t *testing.T) {
+	t.Parallel()
+	for upgraded, want := range map[string]any{
+		"same": "upgraded.zip", "{dump_name: upgrade.zip}": "upgrade.zip", "{dump_name: null}": nil,
+	} {
+		w := onWire(t, &mockserver.Options{
+			Scenarios: scripted(t, "when: {api: script}\nsteps: [{state: done}]\nupgraded: "+upgraded+"\n"),
+			Requests:  []mockserver.NewRequest{{API: mockserver.APIScript, Dump: []byte("-- a dump\n"), Process: true}},
+		})
+		a := w.rpc("transfer/start", "token", w.srv.Requests()[0].Key, "transfer_type", "download")
+		if got, there := a.Result["dump_name"]; !there || got != want {
+			t.Errorf("%s: dump_name %v, want %v: %s", upgraded, got, want, a.Body)
+		}
 	}
 }

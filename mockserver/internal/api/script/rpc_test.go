@@ -94,7 +94,9 @@ func (c *counted) Read(p []byte) (int, error) {
 
 var _ io.Reader = (*counted)(nil)
 
-var oneRange = regexp.MustCompile(`^[ \t\r\n]*[bB][yY][tT][eE][sS][ \t\r\n]*=[ \t\r\n]*([0-9]*)[ \t\r\n]*-[ \t\r\n]*([0-9]*)[ \t\r\n]*$`)
+var oneRange = regexp.MustCompile(
+	`^[ \t\r\n]*[bB][yY][tT][eE][sS][ \t\r\n]*=[ \t\r\n]*([0-9]*)[ \t\r\n]*-[ \t\r\n]*([0-9]*)[ \t\r\n]*$`,
+)
 
 // FuzzRange holds ranges against RFC 9110 section 14.1.2, computed without bounds.
 func FuzzRange(f *testing.F) {

@@ -55,8 +55,20 @@ type method struct {
 }
 
 var methods = []method{
-	{"create", scenario.OnScriptCreate, []string{"contract", "target", "aim", "ssh_key"}, (*API).readCreate, (*API).create},
-	{"transfer/start", scenario.OnScriptTransferStart, []string{"token", "transfer_type"}, (*API).readToken, (*API).startTransfer},
+	{
+		"create",
+		scenario.OnScriptCreate,
+		[]string{"contract", "target", "aim", "ssh_key"},
+		(*API).readCreate,
+		(*API).create,
+	},
+	{
+		"transfer/start",
+		scenario.OnScriptTransferStart,
+		[]string{"token", "transfer_type"},
+		(*API).readToken,
+		(*API).startTransfer,
+	},
 	{"transfer/stop", scenario.OnScriptTransferStop, []string{"token"}, (*API).readToken, (*API).stopTransfer},
 	{"process", scenario.OnScriptProcess, []string{"token"}, (*API).readToken, (*API).process},
 	{"status", scenario.OnScriptStatus, []string{"token"}, (*API).readToken, (*API).status},

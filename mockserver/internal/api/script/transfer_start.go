@@ -5,11 +5,16 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 )
 
-// started is the answer to transfer/start (rows S3.2, S3.5 and S3.7).
+// started is the answer to transfer/start (rows S3.2 and S3.5).
 type started struct {
 	Port       int     `json:"ssh_port"`
 	KnownHosts *string `json:"known_hosts"`
-	DumpName   string  `json:"dump_name,omitempty"`
+}
+
+// download is the answer for a download (row S3.7).
+type download struct {
+	started
+	DumpName *string `json:"dump_name"` // null where a scenario wants no dump
 }
 
 // startTransfer opens the SSH server of a transfer (docs/fidelity.md, rows S3.1 to S3.12).
@@ -31,9 +36,13 @@ func (a *API) startTransfer(c *api.Call) (any, error) {
 	}
 	snapshot := c.Request.Snapshot()
 	c.Note(&snapshot)
-	answer := started{Port: port, KnownHosts: knownHosts}
-	if kind == platform.Downloading {
-		answer.DumpName = c.Request.DumpName()
+	answer := started{port, knownHosts}
+	if kind == platform.Uploading {
+		return answer, nil
 	}
-	return answer, nil
+	name := c.Request.DumpName()
+	if name == "" {
+		return download{answer, nil}, nil
+	}
+	return download{answer, &name}, nil
 }
