@@ -263,8 +263,16 @@ func (s *Server) Reset(of Scope) error {
 
 // kinds returns what an event's On can be, in an order for people.
 func kinds() []string {
-	list := append(slices.Concat(database.Methods(), script.Kinds(), transfer.Kinds()), scenario.OnDownload, journal.OnPage, journal.OnUnknown, journal.OnState,
-		journal.OnData, scenario.OnSFTPPut, scenario.OnSFTPGet)
+	list := append(
+		slices.Concat(database.Methods(), script.Kinds(), transfer.Kinds()),
+		scenario.OnDownload,
+		journal.OnPage,
+		journal.OnUnknown,
+		journal.OnState,
+		journal.OnData,
+		scenario.OnSFTPPut,
+		scenario.OnSFTPGet,
+	)
 	for _, kind := range sftpserver.EventKinds() {
 		list = append(list, sftpPrefix+string(kind))
 	}

@@ -40,7 +40,11 @@ func newMetrics(requests func() []platform.Snapshot) *metrics {
 		failures: counter("failures_total", "Failures in answers, by their reason.", "reason"),
 		faults:   counter("faults_total", "Scripted faults that were used, by where they struck.", "on"),
 		sftp:     counter("sftp_events_total", "What happened on SFTP connections, by kind.", "kind"),
-		rsync:    counter("rsync_events_total", "What happened on connections of the script API's transfers, by kind.", "kind"),
+		rsync: counter(
+			"rsync_events_total",
+			"What happened on connections of the script API's transfers, by kind.",
+			"kind",
+		),
 		moved: counter("rsync_file_bytes_total", "Bytes of files in sessions of rsync: received, sent, or saved because "+
 			"they were there already.", "how"),
 		received: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "upgrademock",
@@ -54,8 +58,18 @@ func newMetrics(requests func() []platform.Snapshot) *metrics {
 	}
 	m.handler = sync.OnceValue(func() http.Handler {
 		registry := prometheus.NewRegistry()
-		registry.MustRegister(m.calls, m.failures, m.faults, m.sftp, m.rsync, m.moved, m.received, m.sent, requestCollector{requests},
-			collectors.NewGoCollector())
+		registry.MustRegister(
+			m.calls,
+			m.failures,
+			m.faults,
+			m.sftp,
+			m.rsync,
+			m.moved,
+			m.received,
+			m.sent,
+			requestCollector{requests},
+			collectors.NewGoCollector(),
+		)
 		return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	})
 	return m

@@ -57,7 +57,13 @@ func TestOptions_Requests_script(t *testing.T) {
 	w := onWire(t, &mockserver.Options{
 		Requests: []mockserver.NewRequest{
 			{API: mockserver.APIScript, SSHKey: publicKey("ed25519")},
-			{API: mockserver.APIScript, Contract: "M654321-fedcba", Filename: "db.sql.gz", Dump: fixtures.Dump("openchs.sql.gz"), Process: true},
+			{
+				API:      mockserver.APIScript,
+				Contract: "M654321-fedcba",
+				Filename: "db.sql.gz",
+				Dump:     fixtures.Dump("openchs.sql.gz"),
+				Process:  true,
+			},
 			{API: mockserver.APIScript, State: "failed", Set: map[string]any{"reason": "broken"}},
 			{API: mockserver.APIScript, Dump: []byte("-- a dump\n"), State: "done"},
 		},
@@ -74,7 +80,13 @@ func TestOptions_Requests_script(t *testing.T) {
 		}
 	}
 	done := w.srv.Requests()[3]
-	if a := w.rpc("transfer/start", "token", done.Key, "transfer_type", "download"); a.Result["dump_name"] != "upgraded.zip" {
+	if a := w.rpc(
+		"transfer/start",
+		"token",
+		done.Key,
+		"transfer_type",
+		"download",
+	); a.Result["dump_name"] != "upgraded.zip" {
 		t.Error(a.Body)
 	}
 	for _, bad := range []mockserver.NewRequest{
@@ -121,7 +133,8 @@ func TestOptions_Requests_bad(t *testing.T) {
 			srv.Close()
 		}
 		wrong, ok := errors.AsType[*mockserver.OptionError](err)
-		if !ok || wrong.Option != "Requests" || !strings.Contains(err.Error(), "number 2: ") || !strings.Contains(err.Error(), tc.want) {
+		if !ok || wrong.Option != "Requests" || !strings.Contains(err.Error(), "number 2: ") ||
+			!strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %s", name, err, tc.want)
 		}
 	}

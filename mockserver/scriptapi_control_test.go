@@ -20,13 +20,20 @@ import (
 // The control API looks into requests of the script API and steers them, and shows their tokens only shortened.
 func TestScriptAPI_control(t *testing.T) {
 	t.Parallel()
-	w := onWire(t, &mockserver.Options{Scenarios: scripted(t,
-		"name: held\nwhen: {api: script}\nsteps: [{state: pending, for: released}, {state: failed, set: {reason: broken}}]\n")})
+	w := onWire(t, &mockserver.Options{Scenarios: scripted(
+		t,
+		"name: held\nwhen: {api: script}\nsteps: [{state: pending, for: released}, {state: failed, set: {reason: broken}}]\n",
+	)})
 	old := w.create()
 	id, token := w.scriptRequest()
 	get := func(method, path, body string) (status int, answer map[string]any, text string) {
 		t.Helper()
-		resp, data := w.do(method, w.srv.AdminURL()+path, http.Header{"Content-Type": {"application/json"}}, strings.NewReader(body))
+		resp, data := w.do(
+			method,
+			w.srv.AdminURL()+path,
+			http.Header{"Content-Type": {"application/json"}},
+			strings.NewReader(body),
+		)
 		if err := json.Unmarshal(data, &answer); err != nil {
 			t.Fatalf("%s %s: %v\n%s", method, path, err, data)
 		}
@@ -39,7 +46,8 @@ func TestScriptAPI_control(t *testing.T) {
 	if first["api"] != "database" || first["key"] != old.key || first["token"] != nil {
 		t.Errorf("the request of the database API: %v", first)
 	}
-	if second["api"] != "script" || second["token"] != token[:4]+"…" || second["key"] != nil || strings.Contains(text, token[:16]) {
+	if second["api"] != "script" || second["token"] != token[:4]+"…" || second["key"] != nil ||
+		strings.Contains(text, token[:16]) {
 		t.Errorf("the request of the script API: %v", second)
 	}
 	want := map[string]any{"status": "new", "host_uri": addressOf(w.srv.HTTPSURL()), "reason": nil, "archived": false}
@@ -48,17 +56,32 @@ func TestScriptAPI_control(t *testing.T) {
 	}
 
 	one := fmt.Sprintf("/requests/%d", id)
-	if status, answer, _ := get("POST", one+"/state", `{"state": "failed", "set": {"reason": "by hand", "archived": true}}`); status != 200 || answer["state"] != "failed" {
+	if status, answer, _ := get(
+		"POST",
+		one+"/state",
+		`{"state": "failed", "set": {"reason": "by hand", "archived": true}}`,
+	); status != 200 ||
+		answer["state"] != "failed" {
 		t.Errorf("state: %d %v", status, answer)
 	}
-	if result := w.rpc("status", "token", token).Result; result["status"] != "failed" || result["reason"] != "by hand" || result["archived"] != true {
+	if result := w.rpc(
+		"status",
+		"token",
+		token,
+	).Result; result["status"] != "failed" || result["reason"] != "by hand" ||
+		result["archived"] != true {
 		t.Errorf("status: %v", result)
 	}
 	for path, body := range map[string]string{
 		one + "/state": `{"state": "failed", "set": {"estimated_time": "00:30"}}`,
 		fmt.Sprintf("/requests/%d/state", old.id): `{"state": "done", "set": {"archived": true}}`,
 	} {
-		if status, answer, _ := get("POST", path, body); status != 400 || !strings.Contains(fmt.Sprint(answer["error"]), "set: ") {
+		if status, answer, _ := get(
+			"POST",
+			path,
+			body,
+		); status != 400 ||
+			!strings.Contains(fmt.Sprint(answer["error"]), "set: ") {
 			t.Errorf("a key of the other API: %d %v", status, answer)
 		}
 	}
@@ -70,10 +93,20 @@ func TestScriptAPI_control(t *testing.T) {
 			t.Errorf("%d events on %s, want %d", len(events), on, count)
 		}
 	}
-	if status, answer, _ := get("GET", "/wait?timeout=30s&on=script.status", ""); status != 200 || answer["event"].(map[string]any)["state"] != "failed" {
+	if status, answer, _ := get(
+		"GET",
+		"/wait?timeout=30s&on=script.status",
+		"",
+	); status != 200 ||
+		answer["event"].(map[string]any)["state"] != "failed" {
 		t.Errorf("wait: %d %v", status, answer)
 	}
-	if status, answer, _ := get("GET", "/journal?on=script.procces", ""); status != 400 || !strings.Contains(fmt.Sprint(answer["error"]), `did you mean "script.process"`) {
+	if status, answer, _ := get(
+		"GET",
+		"/journal?on=script.procces",
+		"",
+	); status != 400 ||
+		!strings.Contains(fmt.Sprint(answer["error"]), `did you mean "script.process"`) {
 		t.Errorf("a mistyped event: %d %v", status, answer)
 	}
 

@@ -133,7 +133,8 @@ func good(t *testing.T, resp *http.Response, body string, err error) {
 	if err != nil || resp.StatusCode != http.StatusOK || resp.ContentLength != int64(len(body)) {
 		t.Fatalf("%v, %v, %q", resp, err, body)
 	}
-	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") && decodeRPC(t, resp, []byte(body)).Result == nil {
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") &&
+		decodeRPC(t, resp, []byte(body)).Result == nil {
 		t.Error(body)
 	}
 }
@@ -173,7 +174,13 @@ func TestScriptAPI_file(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	if resp, body := w.do("GET", w.base+"/upgrade", nil, nil); resp.StatusCode != 404 || !strings.Contains(string(body), "cannot be read") {
+	if resp, body := w.do(
+		"GET",
+		w.base+"/upgrade",
+		nil,
+		nil,
+	); resp.StatusCode != 404 ||
+		!strings.Contains(string(body), "cannot be read") {
 		t.Errorf("without its file: %s\n%s", resp.Status, body)
 	}
 
@@ -190,7 +197,8 @@ func TestScriptAPI_file(t *testing.T) {
 	said, err := cmd.CombinedOutput()
 	exit, ended := errors.AsType[*exec.ExitError](err)
 	if !ended || exit.ExitCode() != 1 || !strings.HasPrefix(string(said), "upgrademock: there is no upgrade script here") ||
-		!strings.Contains(string(said), "--script") || strings.Count(string(said), "\n") != 1 {
+		!strings.Contains(string(said), "--script") ||
+		strings.Count(string(said), "\n") != 1 {
 		t.Errorf("python3: %v\n%s", err, said)
 	}
 	for _, script := range []string{filepath.Join(t.TempDir(), "gone"), t.TempDir(), "/dev/null"} {

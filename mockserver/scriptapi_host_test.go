@@ -89,7 +89,14 @@ func TestScriptAPI_assignedHost(t *testing.T) {
 				name = want
 			}
 			knownHosts, _ := start["known_hosts"].(string)
-			if line := fmt.Sprintf("[%s]:%v", name, start["ssh_port"]); !strings.Contains(","+strings.Replace(knownHosts, " ", ",", 1), ","+line+",") {
+			if line := fmt.Sprintf(
+				"[%s]:%v",
+				name,
+				start["ssh_port"],
+			); !strings.Contains(
+				","+strings.Replace(knownHosts, " ", ",", 1),
+				","+line+",",
+			) {
 				t.Errorf("known_hosts has not %s: %q", line, knownHosts)
 			}
 			if strings.Contains(knownHosts, "odoo.com") || strings.Contains(a.Body, "odoo.com") {
@@ -115,7 +122,12 @@ func TestScriptAPI_assignedHostWithoutHost(t *testing.T) {
 	}
 	defer conn.Close()
 	body := createWith(t)
-	fmt.Fprintf(conn, "POST /upgrade/request/create HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	fmt.Fprintf(
+		conn,
+		"POST /upgrade/request/create HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		len(body),
+		body,
+	)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +149,9 @@ func TestScriptAPI_assignedHostOfClients(t *testing.T) {
 	w.http = w.srv.Client()
 	for _, base := range []string{"https://upgrade.odoo.com", "http://upgrade.odoo.com", "https://upgrade.example.com"} {
 		w.base = base
-		if got, want := w.rpc("create", scriptParams()...).Result["assigned_host_uri"], addressOf(w.srv.HTTPSURL()); got != want {
+		if got, want := w.rpc("create", scriptParams()...).Result["assigned_host_uri"], addressOf(
+			w.srv.HTTPSURL(),
+		); got != want {
 			t.Errorf("%s: assigned_host_uri %v, want %s", base, got, want)
 		}
 	}

@@ -50,7 +50,12 @@ func decodeRPC(tb testing.TB, resp *http.Response, data []byte) rpcAnswer {
 		tb.Fatalf("status %s, want 200:\n%s", resp.Status, data)
 	}
 	if resp.ContentLength != int64(len(data)) || len(data) == 0 || len(resp.TransferEncoding) > 0 {
-		tb.Errorf("Content-Length %d and Transfer-Encoding %q for %d bytes", resp.ContentLength, resp.TransferEncoding, len(data))
+		tb.Errorf(
+			"Content-Length %d and Transfer-Encoding %q for %d bytes",
+			resp.ContentLength,
+			resp.TransferEncoding,
+			len(data),
+		)
 	}
 	if got := resp.Header.Get("Content-Type"); !strings.HasPrefix(got, "application/json") {
 		tb.Errorf("Content-Type %q, want application/json", got)
@@ -164,7 +169,12 @@ func TestScriptAPI_create(t *testing.T) {
 		last := 0.0
 		for range 3 {
 			a := w.rpc("create", scriptParams()...)
-			if got := slices.Sorted(maps.Keys(a.Result)); !slices.Equal(got, []string{"assigned_host_uri", "request_id", "token"}) {
+			if got := slices.Sorted(
+				maps.Keys(a.Result),
+			); !slices.Equal(
+				got,
+				[]string{"assigned_host_uri", "request_id", "token"},
+			) {
 				t.Fatalf("the answer has %v:\n%s", got, a.Body)
 			}
 			if token, _ := a.Result["token"].(string); !tokenForm.MatchString(token) {
@@ -334,9 +344,23 @@ func TestScriptAPI_paths(t *testing.T) {
 		{"POST", "//upgrade/request/create", 404, "", "nothing answers at this path"},
 	} {
 		w.srv.ClearJournal(journal.Filter{})
-		resp, body := w.do(tc.method, w.base+tc.path, http.Header{"Content-Type": {"application/json"}}, strings.NewReader("{}"))
+		resp, body := w.do(
+			tc.method,
+			w.base+tc.path,
+			http.Header{"Content-Type": {"application/json"}},
+			strings.NewReader("{}"),
+		)
 		if resp.StatusCode != tc.status || resp.Header.Get("Allow") != tc.allow {
-			t.Errorf("%s %s: %s, Allow %q; want %d, %q:\n%s", tc.method, tc.path, resp.Status, resp.Header.Get("Allow"), tc.status, tc.allow, body)
+			t.Errorf(
+				"%s %s: %s, Allow %q; want %d, %q:\n%s",
+				tc.method,
+				tc.path,
+				resp.Status,
+				resp.Header.Get("Allow"),
+				tc.status,
+				tc.allow,
+				body,
+			)
 		}
 		events := w.srv.Events(journal.Filter{})
 		if len(events) != 1 || !strings.HasPrefix(events[0].Why, tc.why) {
@@ -355,7 +379,11 @@ func TestScriptAPI_status(t *testing.T) {
 		if diff := cmp.Diff(want, w.rpc("status", "token", token).Result); diff != "" {
 			t.Errorf("status (-want +got):\n%s", diff)
 		}
-		if _, err := w.srv.SetState(id, "failed", map[string]any{"reason": "a view is broken", "archived": true}); err != nil {
+		if _, err := w.srv.SetState(
+			id,
+			"failed",
+			map[string]any{"reason": "a view is broken", "archived": true},
+		); err != nil {
 			t.Fatal(err)
 		}
 		want = map[string]any{"status": "failed", "host_uri": host, "reason": "a view is broken", "archived": true}
@@ -375,7 +403,13 @@ func TestScriptAPI_status(t *testing.T) {
 			t.Errorf("tokens that do not fit get %q", slices.Collect(maps.Keys(answers)))
 		}
 		// Nor is a token a key.
-		if a := w.call("status", pairs("request", fmt.Sprint(id), "key", token)); !slices.Equal(a.reasons(), []string{"REQUEST:NOT_FOUND"}) {
+		if a := w.call(
+			"status",
+			pairs("request", fmt.Sprint(id), "key", token),
+		); !slices.Equal(
+			a.reasons(),
+			[]string{"REQUEST:NOT_FOUND"},
+		) {
 			t.Errorf("the token opens the request over the other API: %s", a.Body)
 		}
 	})
@@ -440,8 +474,16 @@ func TestScriptAPI_logs(t *testing.T) {
 			want, contentRange = whole[tc.from:tc.to], fmt.Sprintf("bytes %d-%d/%d", tc.from, tc.to-1, size)
 		}
 		if resp.StatusCode != status || body != want || resp.Header.Get("Content-Range") != contentRange {
-			t.Errorf("Range %q: %s, Content-Range %q, %q; want %d, %q, %q", tc.header, resp.Status, resp.Header.Get("Content-Range"), body,
-				status, contentRange, want)
+			t.Errorf(
+				"Range %q: %s, Content-Range %q, %q; want %d, %q, %q",
+				tc.header,
+				resp.Status,
+				resp.Header.Get("Content-Range"),
+				body,
+				status,
+				contentRange,
+				want,
+			)
 		}
 		if got := resp.Header.Get("Content-Type"); got != "text/plain; charset=utf-8" {
 			t.Errorf("Content-Type %q", got)
