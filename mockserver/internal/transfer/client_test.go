@@ -68,8 +68,8 @@ func newClient(tb testing.TB, key identity, to transfer.Transfer) *client {
 			tb.Fatal(err)
 		}
 	}
-	c.ssh = fmt.Sprintf("%s -F none -p %d -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=%s -i %s",
-		program, to.Port, known, key.file)
+	c.ssh = fmt.Sprintf("%s -F none -p %d -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes "+
+		"-o UserKnownHostsFile=%s -i %s", program, to.Port, known, key.file)
 	c.env = append(os.Environ(), "TMPDIR="+c.dir, "LC_ALL=C")
 	return c
 }

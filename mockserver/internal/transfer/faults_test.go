@@ -178,23 +178,33 @@ func sends(names ...string) serving {
 func TestFault_session(t *testing.T) {
 	t.Parallel()
 	ends := cmpopts.IgnoreFields(journal.Rsync{}, "Command", "Files")
+	whole := journal.Rsync{Count: 3, Skipped: 1, Saved: 27}
+	broken := func(files int) journal.Rsync {
+		return journal.Rsync{Exit: journal.NoExit, Count: files, Saved: 10 * int64(files)}
+	}
 	for name, test := range map[string]struct {
 		fault scenario.Fault
 		sent  int // what the client gets
 		fired *journal.Fired
 		rsync journal.Rsync
 	}{
-		"after":       {scenario.Fault{Disconnect: true, After: 100}, 100, &journal.Fired{At: 100, Received: 100}, journal.Rsync{Exit: -1, Count: 1, Saved: 10}},
-		"at a piece":  {scenario.Fault{Reset: true, After: 60}, 60, &journal.Fired{At: 60, Received: 60}, journal.Rsync{Exit: -1}},
-		"at once":     {scenario.Fault{Disconnect: true}, 0, &journal.Fired{}, journal.Rsync{Exit: -1}},
-		"a file":      {scenario.Fault{Disconnect: true, File: "b.*"}, 90, &journal.Fired{At: 90, Received: 90}, journal.Rsync{Exit: -1, Count: 1, Saved: 10}},
-		"a delay":     {scenario.Fault{Delay: time.Millisecond, After: 5}, 180, &journal.Fired{At: 5, Received: 5}, journal.Rsync{Count: 3, Skipped: 1, Saved: 27}},
-		"a rate":      {scenario.Fault{Rate: 1 << 30}, 180, &journal.Fired{}, journal.Rsync{Count: 3, Skipped: 1, Saved: 27}},
-		"refused":     {scenario.Fault{Refuse: true}, 0, &journal.Fired{}, journal.Rsync{Exit: 1}},
-		"a slow end":  {scenario.Fault{Rate: 1 << 30, Disconnect: true, After: 50}, 50, &journal.Fired{At: 50, Received: 50}, journal.Rsync{Exit: -1}},
-		"slow, whole": {scenario.Fault{Rate: 1 << 30, Disconnect: true, After: 200}, 180, &journal.Fired{}, journal.Rsync{Count: 3, Skipped: 1, Saved: 27}},
-		"too late":    {scenario.Fault{Disconnect: true, After: 180}, 180, nil, journal.Rsync{Count: 3, Skipped: 1, Saved: 27}},
-		"no such one": {scenario.Fault{Disconnect: true, File: "c.*"}, 180, nil, journal.Rsync{Count: 3, Skipped: 1, Saved: 27}},
+		"after": {
+			scenario.Fault{Disconnect: true, After: 100}, 100, &journal.Fired{At: 100, Received: 100}, broken(1),
+		},
+		"at a piece": {scenario.Fault{Reset: true, After: 60}, 60, &journal.Fired{At: 60, Received: 60}, broken(0)},
+		"at once":    {scenario.Fault{Disconnect: true}, 0, &journal.Fired{}, broken(0)},
+		"a file": {
+			scenario.Fault{Disconnect: true, File: "b.*"}, 90, &journal.Fired{At: 90, Received: 90}, broken(1),
+		},
+		"a delay": {scenario.Fault{Delay: time.Millisecond, After: 5}, 180, &journal.Fired{At: 5, Received: 5}, whole},
+		"a rate":  {scenario.Fault{Rate: 1 << 30}, 180, &journal.Fired{}, whole},
+		"refused": {scenario.Fault{Refuse: true}, 0, &journal.Fired{}, journal.Rsync{Exit: 1}},
+		"a slow end": {
+			scenario.Fault{Rate: 1 << 30, Disconnect: true, After: 50}, 50, &journal.Fired{At: 50, Received: 50}, broken(0),
+		},
+		"slow, whole": {scenario.Fault{Rate: 1 << 30, Disconnect: true, After: 200}, 180, &journal.Fired{}, whole},
+		"too late":    {scenario.Fault{Disconnect: true, After: 180}, 180, nil, whole},
+		"no such one": {scenario.Fault{Disconnect: true, File: "c.*"}, 180, nil, whole},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -247,7 +257,8 @@ func TestSession_manyFiles(t *testing.T) {
 		t.Errorf("the event: %d files, %d of them skipped, %d named, %d bytes; want 251, 1, %d, 25007", e.Rsync.Count,
 			e.Rsync.Skipped, len(e.Rsync.Files), e.Size, journal.MaxFiles)
 	}
-	if d := cmp.Diff(journal.File{Name: names[99], Size: 100, Sent: 90, Checksum: "crc32c:07cb9ff6"}, e.Rsync.Files[99]); d != "" {
+	want := journal.File{Name: names[99], Size: 100, Sent: 90, Checksum: "crc32c:07cb9ff6"}
+	if d := cmp.Diff(want, e.Rsync.Files[99]); d != "" {
 		t.Errorf("the last file named (-want +got):\n%s", d)
 	}
 }

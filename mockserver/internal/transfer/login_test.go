@@ -30,16 +30,18 @@ func TestLogin(t *testing.T) {
 	r := b.request(key)
 	b.request(other) // a key of another request is none of this one's
 	port := b.start(r, platform.Uploading).Port
+	nothing := func(*gossh.ClientConfig) {}
+	password := func(c *gossh.ClientConfig) { c.Auth = []gossh.AuthMethod{gossh.Password("odoo")} }
 	connections := 0
 	for name, test := range map[string]struct {
 		key    identity
 		change func(*gossh.ClientConfig)
 		why    string // "" for a login
 	}{
-		"the key":           {key, func(*gossh.ClientConfig) {}, ""},
-		"another key":       {other, func(*gossh.ClientConfig) {}, "the key is not the one"},
+		"the key":           {key, nothing, ""},
+		"another key":       {other, nothing, "the key is not the one"},
 		"another user":      {key, func(c *gossh.ClientConfig) { c.User = "root" }, "the user of a transfer is odoo"},
-		"a password":        {key, func(c *gossh.ClientConfig) { c.Auth = []gossh.AuthMethod{gossh.Password("odoo")} }, "only public keys"},
+		"a password":        {key, password, "only public keys"},
 		"no authentication": {key, func(c *gossh.ClientConfig) { c.Auth = nil }, "no key to offer"},
 	} {
 		client, err := b.dial(port, test.key, test.change)

@@ -21,20 +21,23 @@ func TestSSH(t *testing.T) {
 	elsewhere.KnownHosts = &text
 	silent := started
 	silent.KnownHosts = nil
+	password := []string{"-o", "PreferredAuthentications=password", "-o", "BatchMode=yes", "odoo@127.0.0.1"}
+	ls := []string{"odoo@127.0.0.1", "ls"}
+	const noPty, noKey, noHost = "PTY allocation request failed", "Permission denied", "Host key verification failed"
 	for name, test := range map[string]struct {
 		client *client
 		args   []string
 		says   string
 	}{
 		"a shell":            {newClient(t, key, started), []string{"odoo@127.0.0.1"}, "shell refused"},
-		"a terminal":         {newClient(t, key, started), []string{"-tt", "odoo@127.0.0.1"}, "PTY allocation request failed"},
-		"a command":          {newClient(t, key, started), []string{"odoo@127.0.0.1", "ls"}, "refused"},
-		"another user":       {newClient(t, key, started), []string{"root@127.0.0.1", "ls"}, "Permission denied"},
-		"another key":        {newClient(t, other, started), []string{"odoo@127.0.0.1", "ls"}, "Permission denied"},
-		"a password":         {newClient(t, other, started), []string{"-o", "PreferredAuthentications=password", "-o", "BatchMode=yes", "odoo@127.0.0.1"}, "Permission denied"},
+		"a terminal":         {newClient(t, key, started), []string{"-tt", "odoo@127.0.0.1"}, noPty},
+		"a command":          {newClient(t, key, started), ls, "refused"},
+		"another user":       {newClient(t, key, started), []string{"root@127.0.0.1", "ls"}, noKey},
+		"another key":        {newClient(t, other, started), ls, noKey},
+		"a password":         {newClient(t, other, started), password, noKey},
 		"a forwarded port":   {newClient(t, key, started), []string{"-W", "127.0.0.1:1", "odoo@127.0.0.1"}, "forwarding"},
-		"no known_hosts":     {newClient(t, key, silent), []string{"odoo@127.0.0.1", "ls"}, "Host key verification failed"},
-		"another known_host": {newClient(t, key, elsewhere), []string{"odoo@127.0.0.1", "ls"}, "Host key verification failed"},
+		"no known_hosts":     {newClient(t, key, silent), ls, noHost},
+		"another known_host": {newClient(t, key, elsewhere), ls, noHost},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
