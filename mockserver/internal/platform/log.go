@@ -15,7 +15,7 @@ const maxLog = 16 << 20
 
 // Log returns the upgrade's log as it is now, and how many bytes it has (rows S8.7 and S8.9). It depends on nothing but
 // the script, the states so far and the clock, and only ever grows. It is empty before the upgrade has begun. An error
-// means that the request is damaged or gone, or that a file of its scenario cannot be read.
+// means that the request was forgotten, which is [io/fs.ErrNotExist], or that a file of its scenario cannot be read.
 func (r *Request) Log() (io.ReaderAt, int64, error) {
 	text, err := r.log()
 	if err != nil {
@@ -26,11 +26,11 @@ func (r *Request) Log() (io.ReaderAt, int64, error) {
 
 func (r *Request) log() (string, error) {
 	r.p.mu.Lock()
-	fails := r.readyLocked()
+	err := r.thereLocked()
 	states, now, script := r.rec.Reached, r.p.opts.Now(), r.rec.Script
 	r.p.mu.Unlock()
-	if fails != nil {
-		return "", fails
+	if err != nil {
+		return "", err
 	}
 	if hasLog(script) {
 		return scriptedLog(script, states)
