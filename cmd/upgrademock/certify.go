@@ -75,7 +75,8 @@ see --via. The exit status is 0 when nothing failed, 1 when something did, 2 for
 		"basic, full, script for what wraps the upgrade script, or a scenario's `name` or file, repeatable (default basic)")
 	f.StringVar(&flags.via, "via", string(certify.Both),
 		"`protocol` that sends the dump: https, sftp, or both for a client that can use either")
-	f.StringVar(&flags.dump, "dump", "", "the dump `file` to send (default: one of 3 MiB is made)")
+	f.StringVar(&flags.dump, "dump", "",
+		"the dump `file` to send, or over rsync the directory of a dump (default: a file of 3 MiB is made)")
 	f.IntVar(&flags.parallel, "parallel", 0, "`number` of clients to run at once (default: the number of processors)")
 	f.BoolVar(&flags.json, "json", false, "print the report as JSON")
 	f.StringVar(&flags.junit, "junit", "",
@@ -112,8 +113,8 @@ func (f *certifyFlags) read(stderr io.Writer) (opts certify.Options, err error) 
 		return opts, fmt.Errorf("--via: %w", err)
 	}
 	if f.dump != "" {
-		if info, err := os.Stat(f.dump); err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
-			return opts, fmt.Errorf("--dump %s: wanted a file with something in it", f.dump)
+		if size, ok := dumpAt(f.dump); !ok || size == 0 {
+			return opts, fmt.Errorf("--dump %s: wanted a file with something in it, or a dump in directory format", f.dump)
 		}
 	}
 	if f.parallel < 0 {

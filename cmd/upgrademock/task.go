@@ -67,11 +67,24 @@ func (f *taskFlags) task() (*task, error) {
 		*path.into = absolute
 	}
 	if f.dump != "" {
-		if info, err := os.Stat(t.dump); err != nil || !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("--dump %s: wanted a file", f.dump)
+		if _, ok := dumpAt(t.dump); !ok {
+			return nil, fmt.Errorf("--dump %s: wanted a file, or a dump in directory format", f.dump)
 		}
 	}
 	return t, nil
+}
+
+// dumpAt reports whether a client can be told to send what is at path: a file, or a directory that pg_dump made. It
+// returns the bytes of the file, or of the directory's table of contents.
+func dumpAt(path string) (size int64, ok bool) {
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		info, err = os.Stat(filepath.Join(path, "toc.dat"))
+	}
+	if err != nil || !info.Mode().IsRegular() {
+		return 0, false
+	}
+	return info.Size(), true
 }
 
 // environ returns the variables in which the program finds its task.
