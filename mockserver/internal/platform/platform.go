@@ -3,7 +3,7 @@
 // A request's state is a pure function of its script, the clock, and the status polls so far (package machine):
 // it is computed when it is read, and nothing runs in between. One mutex guards all requests, and what leaves this
 // package is a copy. Dumps are files, written beside and swapped in when they are complete; no name from outside is
-// ever part of a path.
+// part of a path, but in the directories that rsync writes, which nothing leaves.
 package platform
 
 import (
