@@ -32,7 +32,7 @@ func (o *observer) changed(c platform.Change) {
 // logEvent writes an event of the journal to the log, as one line of level debug. Keys were shortened by the journal.
 func (o *observer) logEvent(e *journal.Event) {
 	ctx := context.Background()
-	if !o.log.Enabled(ctx, slog.LevelDebug) { // making the attributes costs more than a poll
+	if !o.log.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
 	attrs := []slog.Attr{slog.String("on", e.On)}

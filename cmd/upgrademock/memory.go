@@ -18,7 +18,8 @@ const (
 // network, and by default the collector lets as much of it pile up as is in use, and more while it runs. The limit
 // follows what is really in use, since one below that would have the collector run all the time. It leaves half as
 // much for garbage, and four times as much as the collector has to look through: collecting beside buffers costs
-// little, beside requests much. GOMEMLIMIT and GOGC, if set, have the last word.
+// little, beside requests much. GOMEMLIMIT and GOGC, if set, have the last word. This saves a fourth of an SFTP
+// upload's CPU time and an eighth of a poll's, for 18 MiB; see bench/README.md.
 func keepLean() {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return

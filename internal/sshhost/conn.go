@@ -14,7 +14,7 @@ import (
 	"github.com/upgrademock/upgrademock/internal/throttle"
 )
 
-// readBuffer makes one system call of what the SSH library asks for in pieces of 4 KiB.
+// readBuffer holds what peekKex looks at: a client's version line and its list of algorithms.
 const readBuffer = 64 << 10
 
 // conn is one connection, from accepting it to its last byte: the stream that the SSH library reads and writes, and

@@ -47,12 +47,12 @@ type Config struct {
 // API is what all emulated APIs share. Its methods may be called concurrently.
 type API struct {
 	Config
-	calls sync.Pool // calls that have ended: polls come by the thousand, and a Call is large
+	calls callPool
 }
 
 // New makes an API.
 func New(config Config) *API {
-	return &API{Config: config, calls: sync.Pool{New: func() any { return new(Call) }}}
+	return &API{Config: config}
 }
 
 // Uploaded says that a dump is complete.

@@ -90,7 +90,7 @@ func (c *Call) answer(value any, err error) {
 
 // begin starts the journal's account of an exchange.
 func (a *API) begin(e *Endpoint, w http.ResponseWriter, r *http.Request) *Call {
-	c := a.calls.Get().(*Call)
+	c := a.calls.get()
 	c.api, c.endpoint = a, e
 	c.W.ResponseWriter, c.W.bodiless = w, r.Method == http.MethodHead
 	c.R = a.patient(&c.W, r)
@@ -119,12 +119,7 @@ func (a *API) end(c *Call) {
 	if panicked != nil {
 		panic(http.ErrAbortHandler)
 	}
-	own := c.Own
-	if own != nil {
-		own.Reset()
-	}
-	*c = Call{Own: own}
-	a.calls.Put(c)
+	a.calls.put(c)
 }
 
 // log gives the account to the journal, once; before the client can see that the call has ended, where that is

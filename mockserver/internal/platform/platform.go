@@ -77,7 +77,7 @@ type Platform struct {
 	requests map[int64]*Request
 	tokens   map[[sha256.Size]byte]*Request // those of the script API, by the hash of their token
 	lastID   int64
-	spare    []Request             // for the next requests
+	spare    spareRequests
 	trash    []int64               // files to be removed once the lock is free
 	gone     []int64               // requests whose directories are to be removed then
 	belongs  map[int64]bool        // what load has found, until Begin

@@ -63,19 +63,6 @@ type work struct {
 	Wiped   bool      `json:"wiped,omitempty"`
 }
 
-// initialWork is the work of all new requests: requests are held by the hundred thousand, and most of them wait.
-var initialWork = new(work)
-
-// update changes what has become of the request, and returns what that was before. The work is replaced, since several
-// requests may have it in common.
-func (rec *record) update(change func(*work)) (before *work) {
-	before = rec.work
-	next := *before
-	change(&next)
-	rec.work = &next
-	return before
-}
-
 // file is a finished file in the dumps directory. Size may be less than the file's while something is appended.
 type file struct {
 	Seq     int64     `json:"seq"`

@@ -2,23 +2,16 @@ package database
 
 import (
 	"net/http"
-	"sync"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/api"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 )
 
-// answerBuffers are as large as a status, or as the longest answer so far.
-var answerBuffers = sync.Pool{New: func() any {
-	b := make([]byte, 0, 2<<10)
-	return &b
-}}
-
 // write encodes an answer: the only place where the envelope is made (row 1.6). A value of nil leaves the
 // request out.
 func (a *API) write(c *api.Call, value any, err error) {
-	buffer := answerBuffers.Get().(*[]byte)
-	defer answerBuffers.Put(buffer)
+	buffer := answerPool.Get().(*[]byte)
+	defer answerPool.Put(buffer)
 	status := http.StatusOK
 	body := append((*buffer)[:0], `{"failures":`...)
 	var encoding error
