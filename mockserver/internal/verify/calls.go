@@ -139,9 +139,9 @@ func (j *judge) successive(name string) (pairs [][2]int) {
 	last := make(map[int64]int)
 	for i := range j.events {
 		e := &j.events[i]
-		if !slices.Contains(names(e), name) {
+		if !slices.Contains(j.names(e), name) {
 			// Who asks for another access at once has not waited, either, nor has who looks at the log between two polls.
-			if called(e) && name != scenario.OnSFTPLogin && !(polls(e.On) && polls(name)) {
+			if called(e) && name != scenario.OnSFTPLogin && (!polls(e.On) || !polls(name)) {
 				delete(last, e.Request)
 			}
 			continue
@@ -182,7 +182,9 @@ func called(e *journal.Event) bool {
 }
 
 // polls reports whether an event is one of those that the upgrade script polls with, in turn.
-func polls(on string) bool { return on == scenario.OnScriptStatus || on == scenario.OnScriptLogs }
+func polls(on string) bool {
+	return on == scenario.OnScriptStatus || on == scenario.OnScriptLogs || on == scenario.OnStatus
+}
 
 // waitsNot reports whether the answer said that the platform is not at work: who asks again then is not polling.
 func waitsNot(e *journal.Event) bool {

@@ -120,6 +120,34 @@ func TestJudge_scriptAPI(t *testing.T) {
 	}
 }
 
+// A scenario that names no API judges clients of both, and what it says of the one holds for the like of the other.
+func TestJudge_bothAPIs(t *testing.T) {
+	t.Parallel()
+	events := []journal.Event{
+		on(0, "script.create"), on(1, "script.transfer_start"), on(2, "rsync.login"), synced(3, "rsync.upload", journal.Rsync{}),
+		on(4, "script.transfer_stop"), on(5, "script.process"), status(6, "progress"), on(7, "script.logs"), status(5000, "done"),
+		on(5001, "script.transfer_start"), on(5002, "rsync.login"), synced(5003, "rsync.download", journal.Rsync{}),
+	}
+	for expect, want := range map[string]string{
+		"calls: {create: 1}":                                      "pass",
+		"calls: {create: 2}":                                      "fail",
+		"calls: {status: 2}":                                      "pass",
+		"calls: {upload: 0}":                                      "fail",
+		"calls: {sftp.put: 1}":                                    "pass",
+		"calls: {download: 1}":                                    "pass",
+		"calls: {script.create: 1}":                               "pass",
+		"order: [create, upload, process, status]":                "pass",
+		"order: [create, request_sftp_access, sftp.put, process]": "pass",
+		"order: [create, process, upload]":                        "fail",
+		"interval: {status: '>=4s'}":                              "pass",
+		"interval: {status: '>=6s'}":                              "fail",
+	} {
+		if got := judgeRun(t, expect, verify.Evidence{Events: events}); got.Verdict != want {
+			t.Errorf("%s: %+v, want %s", expect, got, want)
+		}
+	}
+}
+
 // A client that gets no further tries what comes before.
 func TestJudge_givesUpATransfer(t *testing.T) {
 	t.Parallel()

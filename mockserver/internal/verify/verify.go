@@ -80,7 +80,7 @@ func Judge(script *scenario.Scenario, evidence Evidence) []Result {
 	}
 	j := judge{script: script, Evidence: evidence, events: evidence.Events, byName: make(map[string][]int)}
 	for i := range j.events {
-		for _, name := range names(&j.events[i]) {
+		for _, name := range j.names(&j.events[i]) {
 			j.byName[name] = append(j.byName[name], i)
 		}
 	}
@@ -129,7 +129,28 @@ type judge struct {
 	results []Result
 }
 
-// names are the expectation's words for an event.
+// names are the expectation's words for an event. In a scenario for both APIs, what is said of an event of the
+// database API is said of its like, too.
+func (j *judge) names(e *journal.Event) []string {
+	list := names(e)
+	if like := likes[e.On]; like != "" && j.script.When["api"] == "" {
+		list = append(list, like)
+	}
+	return list
+}
+
+// likes are the events of the script API and what is the like of each over the database API.
+var likes = map[string]string{
+	scenario.OnScriptCreate:        scenario.OnCreate,
+	scenario.OnScriptTransferStart: scenario.OnRequestSFTPAccess,
+	scenario.OnScriptProcess:       scenario.OnProcess,
+	scenario.OnScriptStatus:        scenario.OnStatus,
+	scenario.OnRsyncLogin:          scenario.OnSFTPLogin,
+	scenario.OnRsyncUpload:         scenario.OnUpload,
+	scenario.OnRsyncDownload:       scenario.OnDownload,
+}
+
+// names are the expectation's words for an event of its API.
 func names(e *journal.Event) []string {
 	switch e.On {
 	case "sftp.fault":
@@ -192,7 +213,7 @@ func (j *judge) find(name string) []int {
 	case len(found) > 0:
 	case name == scenario.OnUpload:
 		return j.byName[scenario.OnSFTPPut]
-	case name == scenario.OnSFTPPut && j.overHTTPS():
+	case name == scenario.OnSFTPPut && (j.overHTTPS() || j.overScript()):
 		return j.byName[scenario.OnUpload]
 	}
 	return found
