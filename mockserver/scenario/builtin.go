@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/upgrademock/upgrademock/fixtures"
@@ -46,5 +47,6 @@ func Builtins() []string {
 	for i, name := range names {
 		names[i] = strings.TrimSuffix(name, ".yaml")
 	}
+	slices.Sort(names) // which the extension was part of before
 	return names
 }

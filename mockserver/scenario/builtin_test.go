@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,9 @@ var kebab = regexp.MustCompile(`^[a-z]+(-[a-z0-9]+)*$`)
 func TestBuiltIns(t *testing.T) {
 	t.Parallel()
 	names := scenario.Builtins()
+	if !slices.IsSorted(names) {
+		t.Errorf("the names are not sorted: %v", names)
+	}
 	if len(names) < 50 {
 		t.Errorf("%d built-in scenarios, want at least 50", len(names))
 	}
