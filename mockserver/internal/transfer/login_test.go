@@ -263,18 +263,27 @@ func TestTimeout_clock(t *testing.T) {
 	wantRefused(t, port)
 }
 
-// A session in which nothing moves ends with its transfer, and one that is never used ends by itself.
-func TestTimeout_real(t *testing.T) {
+// A transfer that is never used ends by itself.
+func TestTimeout_unused(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, withEngine(echo), func(s *setting) {
-		s.Timeout, s.Now = 300*time.Millisecond, time.Now
-	})
+	b := newBed(t, func(s *setting) { s.Timeout, s.Now = 300*time.Millisecond, time.Now })
+	wantRefused(t, b.start(b.request(newIdentity(t)), platform.Uploading).Port)
+}
+
+// A session in which nothing moves ends with its transfer. The clock stands, so that the time before it does not count.
+func TestTimeout_session(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, withEngine(echo), func(s *setting) { s.Timeout = 300 * time.Millisecond })
 	key := newIdentity(t)
-	unused := b.start(b.request(key), platform.Uploading).Port
-	wantRefused(t, unused)
 	port := b.start(b.request(key), platform.Uploading).Port
-	session := b.hold(port, key)
-	if err := session.Wait(); err == nil {
+	s, err := b.mustDial(port, key).NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(upload); err == nil {
 		t.Error("the session has ended well")
 	}
 	if e := b.journal.await(t, 1, "rsync.upload")[0]; !strings.Contains(e.Why, transfer.ErrTimeout.Error()) {

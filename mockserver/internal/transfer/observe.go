@@ -3,7 +3,6 @@ package transfer
 import (
 	"strings"
 
-	"github.com/upgrademock/upgrademock/internal/rsync"
 	"github.com/upgrademock/upgrademock/internal/sshhost"
 	"github.com/upgrademock/upgrademock/mockserver/internal/sshkeys"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
@@ -107,23 +106,12 @@ func (h *Host) recordStart(t *transfer) {
 func (s *session) record(on string, status uint8, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := &journal.Rsync{
-		Command: shorten(s.ssh.Command), Exit: int(status), Count: len(s.sent) + len(s.skipped), Skipped: len(s.skipped),
-		Files: s.order,
-	}
-	e := &journal.Event{On: on, Rsync: r, Why: s.why(err)}
-	for _, list := range [][]rsync.File{s.sent, s.skipped} {
-		for _, f := range list {
-			e.Size += f.Size
-			r.Saved += f.Matched
-			if f.Skipped {
-				r.Saved += f.Size - f.Matched
-			}
-		}
-	}
+	r := s.total
+	r.Command, r.Exit = shorten(s.ssh.Command), int(status)
 	if s.ssh.Broken() != nil {
 		r.Exit = journal.NoExit
 	}
+	e := &journal.Event{On: on, Rsync: &r, Size: s.size, Why: s.why(err)}
 	e.Received, e.Sent = s.moved()
 	switch {
 	case s.fired != nil:

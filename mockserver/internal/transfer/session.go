@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 
 	"github.com/upgrademock/upgrademock/internal/rsync"
@@ -22,15 +21,16 @@ type session struct {
 	*transfer
 	ssh *sshhost.Session
 
-	mu      sync.Mutex
-	fault   *platform.Fault // that may fire; nil: none, or it has
-	fired   *journal.Fired  // nil: nothing has
-	name    string          // of the fault that was chosen for the session
-	ending  *sshhost.Fault  // ends the connection, once the session has; nil: nothing does
-	passed  int64           // bytes of file data that came in, or went out
-	sent    []rsync.File    // files of which something was sent, or that are empty
-	skipped []rsync.File    // files that were there
-	order   []journal.File  // the first of both
+	mu     sync.Mutex
+	fault  *platform.Fault // that may fire; nil: none, or it has
+	fired  *journal.Fired  // nil: nothing has
+	name   string          // of the fault that was chosen for the session
+	ending *sshhost.Fault  // ends the connection, once the session has; nil: nothing does
+	passed int64           // bytes of file data that came in, or went out
+	size   int64           // bytes of all files
+	total  journal.Rsync   // the files so far
+
+	sent, skipped []platform.TreeFile // of an upload
 }
 
 // serve serves a session to its end and returns its exit status.
@@ -100,9 +100,8 @@ func (s *session) upload(c *rsync.Command) (status uint8, err error) {
 	status, err = s.run(c, &rsync.Job{
 		Root: upload.Root(), MaxBytes: s.host.opts.MaxBytes, MaxFiles: s.host.opts.MaxFiles,
 	})
-	sent, skipped := treeFiles(s.sent), treeFiles(s.skipped)
-	snapshot, endErr := upload.End(err == nil, sent, skipped)
-	s.noteChecksums(sent, skipped)
+	snapshot, endErr := upload.End(err == nil, s.sent, s.skipped)
+	s.noteChecksums()
 	if err == nil && endErr != nil {
 		return s.fail(endErr)
 	}
@@ -113,14 +112,16 @@ func (s *session) upload(c *rsync.Command) (status uint8, err error) {
 }
 
 // noteChecksums completes the files that the journal names.
-func (s *session) noteChecksums(lists ...[]platform.TreeFile) {
-	named := make(map[string]*journal.File, len(s.order))
-	for i := range s.order {
-		named[s.order[i].Name] = &s.order[i]
+func (s *session) noteChecksums() {
+	named := make(map[string]*journal.File, len(s.total.Files))
+	for i := range s.total.Files {
+		named[s.total.Files[i].Name] = &s.total.Files[i]
 	}
-	for _, f := range slices.Concat(lists...) {
-		if file := named[f.Name]; file != nil {
-			file.Checksum = f.Checksum
+	for _, list := range [][]platform.TreeFile{s.sent, s.skipped} {
+		for _, f := range list {
+			if file := named[f.Name]; file != nil {
+				file.Checksum = f.Checksum
+			}
 		}
 	}
 }
@@ -136,15 +137,6 @@ func (s *session) download(c *rsync.Command) (status uint8, err error) {
 		return s.fail(doneErr)
 	}
 	return status, err
-}
-
-// treeFiles are files in the platform's words.
-func treeFiles(files []rsync.File) []platform.TreeFile {
-	list := make([]platform.TreeFile, len(files))
-	for i, f := range files {
-		list[i] = platform.TreeFile{Name: f.Name, Size: f.Size, Sent: f.Literal}
-	}
-	return list
 }
 
 // fail tells the client that the platform cannot do what it asks for; why is in the journal.
@@ -181,13 +173,25 @@ func (m moving) Write(p []byte) (int, error) {
 func (s *session) whole(f rsync.File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.size += f.Size
+	s.total.Count++
+	s.total.Saved += f.Size - f.Literal
 	if f.Skipped {
-		s.skipped = append(s.skipped, f)
-	} else {
-		s.sent = append(s.sent, f)
+		s.total.Skipped++
 	}
-	if len(s.order) < journal.MaxFiles {
-		s.order = append(s.order, journal.File{Name: f.Name, Size: f.Size, Sent: f.Literal, Skipped: f.Skipped})
+	if len(s.total.Files) < journal.MaxFiles {
+		s.total.Files = append(s.total.Files, journal.File{
+			Name: f.Name, Size: f.Size, Sent: f.Literal, Skipped: f.Skipped,
+		})
+	}
+	if s.kind != platform.Uploading {
+		return
+	}
+	file := platform.TreeFile{Name: f.Name, Size: f.Size, Sent: f.Literal}
+	if f.Skipped {
+		s.skipped = append(s.skipped, file)
+	} else {
+		s.sent = append(s.sent, file)
 	}
 }
 
