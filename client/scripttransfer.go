@@ -170,11 +170,8 @@ func (t *scriptTransfer) run(
 		if errors.As(err, &refused) && !errors.Is(err, ErrTransient) {
 			return &t.sum, err
 		}
-		if refused == nil {
-			err = &Error{Op: t.op, Err: err}
-			if permanentSFTP(err) {
-				return &t.sum, err
-			}
+		if refused == nil && permanentSFTP(err) {
+			return &t.sum, &Error{Op: t.op, Err: err}
 		}
 		if whole > best {
 			best, same = whole, 0
@@ -186,9 +183,12 @@ func (t *scriptTransfer) run(
 				return &t.sum, &Error{Op: t.op, Err: fmt.Errorf("given up after %d tries with no file more: %w", same, err)}
 			}
 		}
+		if refused == nil {
+			err = &Error{Op: t.op, Err: err}
+		}
 		t.s.c.log.WarnContext(ctx, "transfer broke off", "op", t.op, "error", err, "try", t.sum.Tries)
 		if err := retry.pause(ctx, err); err != nil {
-			return &t.sum, &Error{Op: t.op, Err: err}
+			return &t.sum, err
 		}
 	}
 	if err := t.stop(ctx); err != nil {

@@ -65,10 +65,25 @@ func (r *ScriptStatus) Rejection(ref ScriptRef) error {
 	return &ScriptEndedError{ID: ref.ID, State: r.State, Reason: r.Reason}
 }
 
+// maxUnknown is how often in a row the status may be a state that is not known.
+const maxUnknown = 12
+
+// An UnknownStateError reports a request that stays in a state of which this package does not know whether it is final.
+type UnknownStateError struct {
+	ID    string      // of the request
+	State ScriptState // in which it stays
+}
+
+// Error returns the state.
+func (e *UnknownStateError) Error() string {
+	return fmt.Sprintf("client: request %s stays in the state %q, which is not known here: it may be final, "+
+		"and waiting again does no harm", e.ID, printable(string(e.State), 100))
+}
+
 // Wait polls the status until the request is in a final state, and returns it. If no upgraded database will come, it
 // returns the status and a *[ScriptEndedError]. Calls that fail with ErrTransient are repeated; Wait returns any other
-// error, and the context's cause if ctx ends. Unknown states are not final. A request in state new stays so until
-// [Script.Process].
+// error, and the context's cause if ctx ends. A state that is not known here is not final, but if it lasts, Wait
+// returns an *[UnknownStateError]. A request in state new stays so until [Script.Process].
 func (s *Script) Wait(ctx context.Context, ref ScriptRef, opts *ScriptWaitOptions) (*ScriptStatus, error) {
 	var o ScriptWaitOptions
 	if opts != nil {
@@ -84,6 +99,7 @@ func (s *Script) Wait(ctx context.Context, ref ScriptRef, opts *ScriptWaitOption
 		Min: o.Interval, Max: max(o.Interval, 30*time.Second), Limit: o.MaxOutage, OnRetry: o.OnRetry}}
 	log := &logFollower{s: s, o: &o, next: o.LogFrom}
 	var state ScriptState
+	unknown := 0
 	for {
 		if err := sleep(ctx, s.c.untilNextStatus(o.Interval)); err != nil {
 			return nil, err
@@ -115,6 +131,12 @@ func (s *Script) Wait(ctx context.Context, ref ScriptRef, opts *ScriptWaitOption
 		}
 		if r.State.Terminal() {
 			return r, r.Rejection(ref)
+		}
+		if unknown++; r.State.Known() {
+			unknown = 0
+		}
+		if unknown == maxUnknown {
+			return r, &UnknownStateError{ID: ref.ID, State: r.State}
 		}
 		if err := sleep(ctx, o.Interval); err != nil {
 			return nil, err

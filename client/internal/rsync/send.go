@@ -49,7 +49,8 @@ func send(s Stream, src Source, sent *Sent, said *messages) error {
 		return err
 	}
 	entries := sorted(src.Entries)
-	c.putInt(0)                                                                 // the end of the filters, which a server that deletes waits for
+	// A server that deletes waits for the end of the filters.
+	c.putInt(0)
 	before, whole := make([]int64, len(entries)+1), make([]int, len(entries)+1) // bytes and files
 	for i, e := range entries {
 		c.putEntry(e)
