@@ -28,9 +28,10 @@ func (r *run) create(ctx context.Context) error {
 	}
 	p := r.Params
 	s := &State{URL: r.Client.URL(), Contract: p.Contract, Email: p.Email, Target: p.Target, Aim: p.Aim,
-		Filename: p.Filename, Timezone: p.Timezone, Dump: dump, Phase: Creating, path: r.StateFile, claim: r.notes}
+		Filename: p.Filename, Timezone: p.Timezone, Dump: dump, Phase: Creating,
+		stateFile: stateFile{path: r.StateFile, claim: r.notes}}
 	var req *client.Request
-	err = r.retryCreate(ctx, func(ctx context.Context) error {
+	err = retryCreate(ctx, r.retryOptions(), func(ctx context.Context) error {
 		if err := s.Prepare(); err != nil {
 			return err
 		}
@@ -72,7 +73,7 @@ func (r *run) prepareDump(ctx context.Context) (DumpID, error) {
 		return *r.spooled, nil
 	}
 	r.step("spooling", "Reading the dump from standard input.", nil)
-	d, err := spool(ctx, r.Stdin, r.notes)
+	d, err := spool(ctx, r.Stdin, r.notes, ".dump")
 	if err == nil {
 		r.step("spooled", fmt.Sprintf("The dump has %s.", Size(d.Size)), map[string]any{"bytes": d.Size})
 	}
@@ -84,9 +85,7 @@ const firstContact = 2 * time.Minute
 
 // retryCreate repeats only what surely was not done, and only if the platform or its front-end said so: a page, a
 // closed port and an unknown name are more often a wrong URL than a bad moment, which the user should know at once.
-func (r *run) retryCreate(ctx context.Context, try func(context.Context) error) error {
-	o := r.Retry
-	o.OnRetry = r.reportRetry
+func retryCreate(ctx context.Context, o client.RetryOptions, try func(context.Context) error) error {
 	o.Limit = firstContact
 	var final error
 	err := client.Retry(ctx, &o, func(ctx context.Context) error {

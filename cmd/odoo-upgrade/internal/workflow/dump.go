@@ -119,9 +119,10 @@ func (d DumpID) unchanged() (bool, error) {
 	return info.Size() == d.Size && info.ModTime().UTC().Equal(d.Modified), nil
 }
 
-// spool copies a dump from a pipe to a temporary file of the claim, since it must be read again to continue.
-func spool(ctx context.Context, r io.Reader, c *claim.Claim) (DumpID, error) {
-	f, err := c.Create(".dump")
+// spool copies a dump from a pipe to a temporary file of the claim, whose name ends in kind, since it must be read
+// again to continue.
+func spool(ctx context.Context, r io.Reader, c *claim.Claim, kind string) (DumpID, error) {
+	f, err := c.Create(kind)
 	if err != nil {
 		return DumpID{}, fmt.Errorf("keeping the dump that comes from the pipe: %w", err)
 	}

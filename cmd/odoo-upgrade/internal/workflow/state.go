@@ -1,12 +1,7 @@
 package workflow
 
 import (
-	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -52,13 +47,14 @@ type State struct {
 	Out       *OutFile  `json:"out,omitempty"`
 	Updated   time.Time `json:"updated"`
 
-	path      string
-	claim     *claim.Claim // on path; needed to save
-	next      string       // the file that Prepare has written
-	committed bool         // whether the file is this state's
+	stateFile
 }
 
-const stateVersion = 1
+// The versions of state files: of runs with the database API, and with the script API.
+const (
+	stateVersion       = 1
+	scriptStateVersion = 2
+)
 
 // DumpID identifies a dump.
 type DumpID struct {
@@ -79,149 +75,40 @@ type OutFile struct {
 // Ref returns the request's id and key.
 func (s *State) Ref() client.Ref { return client.Ref{ID: s.Request, Key: client.Key(s.Key)} }
 
-// maxState bounds what is read of a state file.
-const maxState = 1 << 20
-
 // Load reads a state file. If there is none, it returns nil and no error.
 func Load(path string) (*State, error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	var raw []byte
-	if err == nil && !info.Mode().IsRegular() {
-		err = inputError("%s is no regular file", path)
-	}
-	if err == nil {
-		var f *os.File
-		if f, err = os.Open(path); err == nil {
-			raw, err = io.ReadAll(io.LimitReader(f, maxState))
-			_ = f.Close()
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading what an earlier run noted: %w", err)
-	}
-	s := &State{path: path}
-	if err := json.Unmarshal(raw, s); err != nil || s.Version == 0 || s.Phase == "" {
-		return nil, fmt.Errorf("%s is not a state file of odoo-upgrade, or is damaged. "+
-			"If an earlier run made it, its request may still be there; to begin anew, move the file away", path)
-	}
-	if s.Version != stateVersion {
-		return nil, fmt.Errorf("%s was written by another version of odoo-upgrade (format %d, this one reads %d): "+
-			"continue with that one", path, s.Version, stateVersion)
+	s := &State{stateFile: stateFile{path: path}}
+	found, err := readState(path, s, stateVersion)
+	if !found || err != nil {
+		return nil, err
 	}
 	return s, nil
 }
 
 // Save replaces the state file. When it returns, the state survives a kill of the process and a power cut.
-func (s *State) Save() error {
-	if err := s.Prepare(); err != nil {
-		return err
-	}
-	if err := s.Commit(); err != nil {
-		return err
-	}
-	if dir, err := os.Open(filepath.Dir(s.path)); err == nil {
-		_ = dir.Sync() // not every file system can
-		_ = dir.Close()
-	}
-	return nil
-}
+func (s *State) Save() error { return s.save(s.stamped()) }
 
 // SaveQuickly is like Save, but does not wait for the disk: the state survives a kill of the process, but after a
 // power cut in the next seconds the file may have the state before.
-func (s *State) SaveQuickly() error {
-	if err := s.writeBeside(false); err != nil {
-		return err
-	}
-	return s.Commit()
-}
+func (s *State) SaveQuickly() error { return s.saveQuickly(s.stamped()) }
 
 // Prepare writes the state to a file beside the state file. Commit then gives it the name, which takes microseconds,
 // for a state that must appear at one exact moment. Commit does not wait for the disk.
-//
-// The file is made by the claim, and not by a library: the claim holds its name before it exists, so that what a
-// killed process leaves is found and removed.
-func (s *State) Prepare() error { return s.writeBeside(true) }
+func (s *State) Prepare() error { return s.prepare(s.stamped()) }
 
-// Commit replaces the state file by what Prepare wrote.
-func (s *State) Commit() error {
-	err := os.Rename(s.next, s.path)
-	if err == nil {
-		s.next, s.committed = "", true
-	}
-	return s.failed(err)
-}
-
-func (s *State) writeBeside(sync bool) error {
-	s.discard()
+func (s *State) stamped() *State {
 	s.Version, s.Updated = stateVersion, time.Now().UTC().Truncate(time.Second)
-	raw, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return s.failed(err)
-	}
-	f, err := s.claim.Create(".new")
-	if err != nil {
-		return s.failed(err)
-	}
-	s.next = f.Name()
-	_, err = f.Write(append(raw, '\n'))
-	if err == nil && sync {
-		err = f.Sync()
-	}
-	if err := cmp.Or(err, f.Close()); err != nil {
-		s.discard()
-		return s.failed(err)
-	}
-	return nil
+	return s
 }
 
-// discard removes what Prepare wrote, unless Commit was called.
-func (s *State) discard() {
-	if s.next != "" {
-		s.claim.Remove(s.next)
-		s.next = ""
-	}
-}
-
-func (s *State) failed(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("noting how far this run is, in %s: %w; without that it cannot be continued", s.path, err)
-}
-
-// remove removes the state file if it was saved.
-func (s *State) remove() {
-	s.discard()
-	if s.committed {
-		_ = os.Remove(s.path)
-	}
-}
-
-// setAside renames the state file of a request that is given up, to a name that is free. It is kept for the key in it.
-// The dump that was kept for the request is removed.
+// setAside renames the state file of a request that is given up. The dump that was kept for the request is removed.
 func (s *State) setAside() error {
 	s.dropSpooled()
-	for i := 0; ; i++ {
-		name := s.path + ".old"
-		if s.Request != 0 {
-			name = fmt.Sprintf("%s.%d.old", s.path, s.Request)
-		}
-		if i > 0 {
-			name += fmt.Sprint(i)
-		}
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("keeping %s under another name: %w", s.path, err)
-		}
-		_ = f.Close()
-		return os.Rename(s.path, name)
+	request := ""
+	if s.Request != 0 {
+		request = fmt.Sprint(s.Request)
 	}
+	return s.renameOld(request)
 }
 
 // dropSpooled removes the copy of a dump that came from a pipe. A file whose name does not have the form of such

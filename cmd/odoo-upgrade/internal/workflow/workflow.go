@@ -155,10 +155,16 @@ func (r *run) step(event, text string, details map[string]any) {
 
 // retry repeats a call that does no harm when repeated, and reports it.
 func (r *run) retry(ctx context.Context, try func(context.Context) error) error {
-	o := r.Retry
+	o := r.retryOptions()
 	o.Uncertain = true
-	o.OnRetry = r.reportRetry
 	return client.Retry(ctx, &o, try)
+}
+
+// retryOptions returns the options of retries that are reported.
+func (r *run) retryOptions() client.RetryOptions {
+	o := r.Retry
+	o.OnRetry = r.reportRetry
+	return o
 }
 
 // reportRetry has the event "trouble" for programs.
