@@ -103,11 +103,14 @@ func (a *app) rootCommand() *cobra.Command {
 and downloads the upgraded database. "run" does all of it with one command, and continues where it was when it is
 called again after an interruption. The other commands do one step each.
 
+The platform has two APIs. For targets from 14.0 on it is reached by the one of its upgrade script: "run" chooses it by
+the target or by --api; logs, wipe and restore are commands of it. The others belong to the database API.
+
 The platform is https://upgrade.odoo.com unless --url or UPGRADE_URL says otherwise. Commands for a request that exists
 take it from --state FILE (which "run" writes), or from --request and --key, or from UPGRADE_REQUEST and UPGRADE_KEY.
 
 Exit codes: 0 all went well; 1 it failed, or the database was not upgraded; 2 the command line is wrong, or names
-files that cannot be used; 130 and 143 interrupted.`,
+files that cannot be used; 3 by the script API, the platform has refused or cancelled it; 130 and 143 interrupted.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -128,7 +131,8 @@ files that cannot be used; 130 and 143 interrupted.`,
 	f.DurationVar(&a.callTimeout, "call-timeout", 30*time.Second,
 		"how long one call may take, uploads and downloads aside")
 	root.AddCommand(a.runCommand(), a.createCommand(), a.uploadCommand(), a.sftpAccessCommand(), a.sftpUploadCommand(),
-		a.processCommand(), a.skipTestCommand(), a.statusCommand(), a.waitCommand(), a.downloadCommand())
+		a.processCommand(), a.skipTestCommand(), a.statusCommand(), a.waitCommand(), a.downloadCommand(),
+		a.logsCommand(), a.wipeCommand(), a.restoreCommand())
 	for _, c := range root.Commands() {
 		c.Args = cobra.NoArgs
 	}

@@ -1,8 +1,8 @@
 // Command odoo-upgrade has a database upgraded by the Odoo upgrade platform: step by step, or all at once with "run".
 //
 // Exit codes: 0 all went well; 1 the platform or the way to it failed, or the database was not upgraded; 2 the
-// command line is wrong, or names files that cannot be used; 130 interrupted (SIGINT), 143 ended (SIGTERM). What
-// was begun can be continued after each of them.
+// command line is wrong, or names files that cannot be used; 3 by the script API, the platform has refused or cancelled
+// it; 130 interrupted (SIGINT), 143 ended (SIGTERM). What was begun can be continued after each of them.
 package main
 
 import (
@@ -70,12 +70,15 @@ func execute(ctx context.Context, args []string, env environment) int {
 	var usage usageError
 	var input *workflow.InputError
 	var sig signalError
+	var exit exitError
 	switch {
 	case errors.As(err, &usage), errors.As(err, &input), errors.Is(err, claim.ErrUnfit), !a.began:
 		fmt.Fprintf(a.stderr, "See \"%s --help\".\n", cmp.Or(usage.command, a.running, root.Name()))
 		return 2
 	case errors.As(context.Cause(ctx), &sig):
 		return 128 + int(sig.Signal)
+	case errors.As(err, &exit):
+		return exit.code
 	}
 	return 1
 }

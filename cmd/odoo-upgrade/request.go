@@ -201,9 +201,17 @@ type waitFlags struct {
 }
 
 func (w *waitFlags) register(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.DurationVar(&w.interval, "interval", time.Second,
+	cmd.Flags().DurationVar(&w.interval, "interval", time.Second,
 		"the shortest time between two status calls, or tries of anything; it grows while nothing changes")
+	w.registerRetries(cmd)
+}
+
+// registerRetries registers what a command without polling has.
+func (w *waitFlags) registerRetries(cmd *cobra.Command) {
+	f := cmd.Flags()
+	if f.Lookup("interval") == nil {
+		w.interval = time.Second
+	}
 	f.DurationVar(&w.outage, "max-outage", 30*time.Minute, "give up when the platform cannot be asked for so long")
 	f.DurationVar(&w.timeout, "timeout", 0, "give up waiting after so long; 0 waits as long as it takes")
 }

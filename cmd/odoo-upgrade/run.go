@@ -20,6 +20,8 @@ type runFlags struct {
 	options      workflow.Options
 	wait         waitFlags
 	ssh          sshFlags
+	script       scriptFlags
+	api          string
 	state        string
 	yes          bool
 	sftpFromMiB  int64
@@ -30,11 +32,13 @@ func (r *runFlags) register(a *app, cmd *cobra.Command) {
 	f, o := cmd.Flags(), &r.options
 	a.orderFlags(cmd, &o.Params)
 	f.Lookup("filename").Usage = "the dump's `name` at the platform (default: its file's name)"
+	f.StringVar(&r.api, "api", apiAuto,
+		"the platform's `API`: database, script, or auto, which is script for targets from 14.0 on")
 	f.StringVar(&o.Dump, "dump", "",
 		"the `file` with the dump, or - to read it from standard input "+
-			"(it is kept in a file beside the state file until the end)")
+			"(it is kept in a file beside the state file until the end); for the script API also a folder")
 	f.StringVar(&o.Out, "out", "",
-		"the `file` to write the upgraded dump to "+
+		"the `file` to write the upgraded dump to, for the script API the folder of the results "+
 			"(default: upgraded_ and the dump's name, in this folder, where that is free)")
 	f.StringVar(&r.state, "state", "",
 		"the `file` to note in how far the run is (default: --out with .upgrade-state.json added)")
@@ -44,10 +48,12 @@ func (r *runFlags) register(a *app, cmd *cobra.Command) {
 	f.BoolVar(&o.NewRequest, "new-request", false, "begin anew, whatever an earlier run has done")
 	f.BoolVar(&o.SkipTest, "skip-test", false, "end the platform's test phase as soon as it begins")
 	f.BoolVar(&r.yes, "yes", false, "do not ask before creating a production request at the real platform")
+	r.script.register(cmd)
 	r.wait.register(cmd)
 	r.ssh.register(cmd)
 	for flag, values := range map[string][]string{
 		"via": {"auto", "https", "sftp"}, "download-via": {"https", "sftp"}, "aim": {"test", "production"},
+		"api": {apiAuto, apiScript, apiDatabase},
 	} {
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
@@ -143,6 +149,13 @@ a request. Then run stops and asks for --new-request, which begins anew (and set
 --via auto uses SFTP, which can resume, for dumps from --sftp-from on, and HTTPS for smaller ones or when SFTP can't be
 reached. A key to log in with is made for the occasion unless --ssh-key or --ssh-agent is given.
 
+For targets from 14.0 on, and with --api script, the platform is called by https and rsync as its upgrade script does
+it. Then --dump may be a folder as "pg_dump -Fd" makes it, or --database has pg_dump make one; files that have arrived
+are not sent again. The log of the upgrade is shown while it grows. --out is a folder for the upgraded dump, filestore,
+upgrade-report.html and upgrade.log. --restore-into makes a database of the dump, and --merge-filestore copies the
+files. The key to log in with is kept in the state file. Another dump needs --new-request, which keeps earlier results under
+another name. Exit code 3 says that the platform has refused or cancelled the upgrade, and 1 that it failed.
+
 With --json every step is one line of JSON; the last one has "event": "finished" or "error".`,
 		Example: `  odoo-upgrade run --contract M123456-abcdef --email john.doe@example.com --target 8.0 --aim test \
       --dump db.dump --out upgraded.dump
@@ -151,6 +164,16 @@ With --json every step is one line of JSON; the last one has "event": "finished"
 	flags.register(a, cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		defer flags.ssh.close()
+		if flags.api != apiAuto && flags.api != apiScript && flags.api != apiDatabase {
+			return usagef(cmd, "--api %q: choose auto, script or database", flags.api)
+		}
+		api := chooseAPI(flags.api, flags.options.Params.Target)
+		if err := checkAPI(cmd, flags.api, api, flags.options.Params.Target); err != nil {
+			return err
+		}
+		if api == apiScript {
+			return flags.runScript(a, cmd)
+		}
 		if err := flags.check(cmd); err != nil {
 			return err
 		}
