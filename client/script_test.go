@@ -45,7 +45,8 @@ func TestScript_calls(t *testing.T) {
 	if err != nil || tr.Host != "127.0.0.1" || tr.Port == 0 || tr.DumpName != "upgraded.dump" || tr.KnownHosts == "" {
 		t.Errorf("transfer/start: %+v, %v", tr, err)
 	}
-	if diff := cmp.Diff(map[string]any{"token": scriptToken, "transfer_type": "download"}, p.params["transfer/start"]); diff != "" {
+	if diff := cmp.Diff(map[string]any{"token": scriptToken, "transfer_type": "download"},
+		p.params["transfer/start"]); diff != "" {
 		t.Errorf("transfer/start sent -want +got:\n%s", diff)
 	}
 	if err := s.StopTransfer(t.Context(), ref); err != nil {
@@ -65,7 +66,8 @@ func TestScript_calls(t *testing.T) {
 }
 
 // answerWith answers a call with a status, a content type and a body.
-func answerWith(call string, status int, contentType, body string) func(string, int, http.ResponseWriter, *http.Request) bool {
+func answerWith(call string, status int, contentType, body string) func(string, int, http.ResponseWriter,
+	*http.Request) bool {
 	return func(c string, _ int, w http.ResponseWriter, _ *http.Request) bool {
 		if c != call {
 			return false
@@ -86,20 +88,21 @@ func TestScript_failures(t *testing.T) {
 		refused              bool // by the platform itself
 		transient, uncertain bool
 	}{
-		"form 1":              {200, `{"result": {"error": "Contract unknown"}}`, "Contract unknown", true, false, false},
-		"form 1, silent":      {200, `{"result": {"error": null}}`, "gave no reason", true, false, false},
-		"form 2":              {200, `{"error": {"code": 200, "message": "Odoo Server Error", "data": {"message": "No such target"}}}`, "No such target", true, false, false},
-		"form 2, bare":        {200, `{"error": {"message": "Odoo Server Error"}}`, "Odoo Server Error", true, false, false},
-		"form 2, a string":    {200, `{"error": "Nein"}`, "Nein", true, false, false},
-		"neither":             {200, `{"jsonrpc": "2.0"}`, "neither a result", false, true, true},
-		"null":                {200, `{"result": null}`, "neither a result", false, true, true},
-		"a number":            {200, `{"result": 7}`, "neither a result", false, true, true},
-		"no object":           {200, `[]`, "not the JSON", false, true, true},
-		"nothing":             {200, ``, "empty body", false, true, true},
-		"no status":           {200, `{"result": {}}`, "has no status", false, true, true},
-		"a page":              {200, `<html>Log in</html>`, "HTML page", false, true, false},
-		"502":                 {502, `<html>Bad gateway</html>`, "502", false, true, false},
-		"500 with form 2":     {500, `{"error": {"data": {"message": "went wrong"}}}`, "500 Internal Server Error: went wrong", false, true, true},
+		"form 1":           {200, `{"result": {"error": "Contract unknown"}}`, "Contract unknown", true, false, false},
+		"form 1, silent":   {200, `{"result": {"error": null}}`, "gave no reason", true, false, false},
+		"form 2":           {200, `{"error": {"data": {"message": "No such target"}}}`, "No such target", true, false, false},
+		"form 2, bare":     {200, `{"error": {"message": "Odoo Server Error"}}`, "Odoo Server Error", true, false, false},
+		"form 2, a string": {200, `{"error": "Nein"}`, "Nein", true, false, false},
+		"neither":          {200, `{"jsonrpc": "2.0"}`, "neither a result", false, true, true},
+		"null":             {200, `{"result": null}`, "neither a result", false, true, true},
+		"a number":         {200, `{"result": 7}`, "neither a result", false, true, true},
+		"no object":        {200, `[]`, "not the JSON", false, true, true},
+		"nothing":          {200, ``, "empty body", false, true, true},
+		"no status":        {200, `{"result": {}}`, "has no status", false, true, true},
+		"a page":           {200, `<html>Log in</html>`, "HTML page", false, true, false},
+		"502":              {502, `<html>Bad gateway</html>`, "502", false, true, false},
+		"500 with form 2": {500, `{"error": {"data": {"message": "went wrong"}}}`,
+			"500 Internal Server Error: went wrong", false, true, true},
 		"404":                 {404, `{"result": {"error": "no"}}`, "404", false, false, false},
 		"the token":           {200, `{"result": {"error": "no ` + scriptToken + `"}}`, "no [key]", true, false, false},
 		"the token, not JSON": {200, `Traceback for ` + scriptToken, "[key]", false, true, true},
@@ -174,7 +177,8 @@ func TestScript_assigned(t *testing.T) {
 					t.Fatalf("got %+v, %v; want an error with %q", status, err, says)
 				}
 				// Nor is it called when the caller has kept it from somewhere.
-				if _, err := s.Status(t.Context(), client.ScriptRef{Token: scriptToken, Host: host}); err == nil || len(called) != 1 {
+				if _, err := s.Status(t.Context(), client.ScriptRef{Token: scriptToken, Host: host}); err == nil ||
+					len(called) != 1 {
 					t.Errorf("called %q, %v", called, err)
 				}
 				return
@@ -294,7 +298,8 @@ func TestScript_logsFail(t *testing.T) {
 			p.answer = func(_ string, _ int, w http.ResponseWriter, _ *http.Request) bool { tt.answer(w); return true }
 			var got bytes.Buffer
 			next, err := p.script().Logs(t.Context(), client.ScriptRef{Token: scriptToken}, 5, &got)
-			if err == nil || next != tt.next || int64(got.Len()) != tt.next-5 || errors.Is(err, client.ErrTransient) != tt.transient {
+			if err == nil || next != tt.next || int64(got.Len()) != tt.next-5 || errors.Is(err,
+				client.ErrTransient) != tt.transient {
 				t.Errorf("%d, %q, %v", next, got.String(), err)
 			}
 			if err != nil && strings.Contains(err.Error(), scriptToken) {
@@ -331,11 +336,13 @@ func TestScript_wait(t *testing.T) {
 		OnRetry:  func(error, time.Duration) { retries++ },
 	})
 	ended, ok := errors.AsType[*client.ScriptEndedError](err)
-	if !ok || ended.State != "failed" || !errors.Is(err, client.ErrRejected) || !strings.Contains(err.Error(), "a view broke") ||
+	if !ok || ended.State != "failed" || !errors.Is(err, client.ErrRejected) || !strings.Contains(err.Error(),
+		"a view broke") ||
 		status == nil || status.State != "failed" {
 		t.Errorf("%+v, %v", status, err)
 	}
-	if diff := cmp.Diff([]string{"pending", "progress", "progress", "something", "progress", "failed"}, states); diff != "" {
+	if diff := cmp.Diff([]string{"pending", "progress", "progress", "something", "progress", "failed"},
+		states); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if log.String() != p.log || retries == 0 {

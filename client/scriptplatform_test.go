@@ -62,7 +62,8 @@ func newScriptPlatform(t testing.TB) *scriptPlatform {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &scriptPlatform{t: t, data: t.TempDir(), hostKey: key, params: map[string]map[string]any{}, states: []string{"new"}}
+	p := &scriptPlatform{t: t, data: t.TempDir(), hostKey: key, params: map[string]map[string]any{},
+		states: []string{"new"}}
 	p.Server = httptest.NewUnstartedServer(p)
 	p.Config.ErrorLog = quiet
 	p.StartTLS()
@@ -304,7 +305,8 @@ func (p *scriptPlatform) exec(ch ssh.Channel, command string, conn ssh.Conn) {
 	}
 	p.wg.Go(func() { _, _ = io.Copy(in, stream); _ = in.Close() })
 	_ = cmd.Wait()
-	_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(max(cmd.ProcessState.ExitCode(), 0))}))
+	status := struct{ Status uint32 }{uint32(max(cmd.ProcessState.ExitCode(), 0))}
+	_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(status))
 }
 
 // plantDump makes a dump in the directory format.

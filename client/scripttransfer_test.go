@@ -67,11 +67,13 @@ func TestScript_upload(t *testing.T) {
 	if diff := cmp.Diff([]string{"create", "transfer/start", "transfer/stop"}, p.calls); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"rsync --server -ltre.iLsfxCIvu --delete-after . /data/origin.dump"}, p.execs); diff != "" {
+	if diff := cmp.Diff([]string{"rsync --server -ltre.iLsfxCIvu --delete-after . /data/origin.dump"},
+		p.execs); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	// Nothing of it is sent again.
-	if got, err = s.Upload(t.Context(), ref, dump, opts); err != nil || got.Bytes != 0 || got.Files != 0 || got.Skipped != 5 {
+	if got, err = s.Upload(t.Context(), ref, dump, opts); err != nil || got.Bytes != 0 || got.Files != 0 ||
+		got.Skipped != 5 {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -79,7 +81,8 @@ func TestScript_upload(t *testing.T) {
 func TestScript_uploadFile(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
-		"my.ZIP": "origin.zip", "a.sql": "origin.sql", "a.sql.gz": "origin.sql.gz", "b.dump": "origin.dump", "backup": "origin.sql",
+		"my.ZIP": "origin.zip", "a.sql": "origin.sql", "a.sql.gz": "origin.sql.gz", "b.dump": "origin.dump",
+		"backup": "origin.sql",
 	} {
 		p := newScriptPlatform(t)
 		s := p.script()
@@ -222,7 +225,8 @@ func TestScript_download(t *testing.T) {
 	if err := os.Remove(at("upgrade.log")); err != nil {
 		t.Fatal(err)
 	}
-	if got, err = s.Download(t.Context(), ref, dir, opts); err != nil || got.Bytes != 9000 || got.Files != 1 || got.Skipped != 6 {
+	if got, err = s.Download(t.Context(), ref, dir, opts); err != nil || got.Bytes != 9000 || got.Files != 1 ||
+		got.Skipped != 6 {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -341,7 +345,8 @@ func TestScript_changedDump(t *testing.T) {
 	if err := os.Chtimes(filepath.Join(dir, "toc.dat"), time.Time{}, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Upload(t.Context(), ref, dump, opts); !errors.Is(err, client.ErrChanged) || p.count("transfer/stop") > 0 {
+	if _, err := s.Upload(t.Context(), ref, dump, opts); !errors.Is(err, client.ErrChanged) ||
+		p.count("transfer/stop") > 0 {
 		t.Errorf("got %v", err)
 	}
 	if again, err := client.OpenScriptDump(dir); err != nil || again.Digest() == dump.Digest() {

@@ -153,7 +153,8 @@ For targets from 14.0 on, and with --api script, the platform is called by https
 it. Then --dump may be a folder as "pg_dump -Fd" makes it, or --database has pg_dump make one; files that have arrived
 are not sent again. The log of the upgrade is shown while it grows. --out is a folder for the upgraded dump, filestore,
 upgrade-report.html and upgrade.log. --restore-into makes a database of the dump, and --merge-filestore copies the
-files. The key to log in with is kept in the state file. Another dump needs --new-request, which keeps earlier results under
+files. The key to log in with is kept in the state file. Another dump needs --new-request,
+	which keeps earlier results under
 another name. Exit code 3 says that the platform has refused or cancelled the upgrade, and 1 that it failed.
 
 With --json every step is one line of JSON; the last one has "event": "finished" or "error".`,

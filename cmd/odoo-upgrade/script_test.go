@@ -304,10 +304,11 @@ func TestRunScript_commandLine(t *testing.T) {
 		args []string
 		says string
 	}{
-		"both sources":      {[]string{"--dump", dump, "--database", "x"}, "exclude each other"},
-		"no source":         {nil, "--dump is missing"},
-		"older flag":        {[]string{"--dump", dump, "--via", "sftp"}, "--via cannot go with the target 18.0"},
-		"older API":         {[]string{"--dump", dump, "--api", "database", "--restore-into", "x"}, "--restore-into cannot go with"},
+		"both sources": {[]string{"--dump", dump, "--database", "x"}, "exclude each other"},
+		"no source":    {nil, "--dump is missing"},
+		"older flag":   {[]string{"--dump", dump, "--via", "sftp"}, "--via cannot go with the target 18.0"},
+		"older API": {[]string{"--dump", dump, "--api", "database", "--restore-into", "x"},
+			"--restore-into cannot go with"},
 		"unknown API":       {[]string{"--dump", dump, "--api", "soap"}, "choose auto, script or database"},
 		"a variable":        {[]string{"--dump", dump, "--env", "x"}, "expected NAME=value"},
 		"jobs":              {[]string{"--dump", dump, "--jobs", "0"}, "--jobs 0"},
@@ -364,7 +365,8 @@ func TestScriptCommands(t *testing.T) {
 			t.Errorf("logs %s: %d, %d bytes of %d\n%s", name, r.code, len(r.stdout), len(log), r.stderr)
 		}
 	}
-	if r := command(t, env, "", "logs", "--ca-file", ca, "--state", state, "--from", "100"); r.stdout != string(log[100:]) {
+	if r := command(t, env, "", "logs", "--ca-file", ca, "--state", state, "--from",
+		"100"); r.stdout != string(log[100:]) {
 		t.Errorf("logs --from: %d bytes of %d", len(r.stdout), len(log)-100)
 	}
 	if r := command(t, env, "", "logs", "--ca-file", ca); r.code != 2 || !strings.Contains(r.stderr, "UPGRADE_TOKEN") {
@@ -390,17 +392,20 @@ func TestScriptCommands(t *testing.T) {
 		t.Errorf("restore without a key: %+v", r)
 	}
 	// The older API's commands say whose the file is.
-	if r := command(t, env, "", "status", "--ca-file", ca, "--state", state); r.code == 0 || !strings.Contains(r.stderr, "script API") {
+	if r := command(t, env, "", "status", "--ca-file", ca, "--state", state); r.code == 0 || !strings.Contains(r.stderr,
+		"script API") {
 		t.Errorf("status: %+v", r)
 	}
-	if r := command(t, env, "", "wipe", "--ca-file", ca, "--state", state); r.code != 1 || !strings.Contains(r.stderr, "--yes") {
+	if r := command(t, env, "", "wipe", "--ca-file", ca, "--state", state); r.code != 1 || !strings.Contains(r.stderr,
+		"--yes") {
 		t.Errorf("wipe: %+v", r)
 	}
 	if r := command(t, env, "", "wipe", "--ca-file", ca, "--state", state, "--yes"); r.code != 0 ||
 		!strings.Contains(r.stdout, fmt.Sprint(srv.Requests()[0].ID)) {
 		t.Errorf("wipe --yes: %+v", r)
 	}
-	if r := command(t, env, "", "wipe", "--ca-file", ca, "--state", state, "--yes"); !strings.Contains(r.stdout, "nothing was left") {
+	if r := command(t, env, "", "wipe", "--ca-file", ca, "--state", state, "--yes"); !strings.Contains(r.stdout,
+		"nothing was left") {
 		t.Errorf("wipe again: %+v", r)
 	}
 }

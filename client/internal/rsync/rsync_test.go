@@ -193,7 +193,8 @@ func receive(t *testing.T, s rsync.Stream, dir string) (*rsync.Received, error) 
 func TestReceive_fromRsync(t *testing.T) {
 	t.Parallel()
 	data, to := t.TempDir(), t.TempDir()
-	files := map[string][]byte{"upgraded.dump/": nil, "upgrade.log": noise(70_000), "filestore/": nil, "filestore/ab/": nil}
+	files := map[string][]byte{"upgraded.dump/": nil, "upgrade.log": noise(70_000), "filestore/": nil,
+		"filestore/ab/": nil}
 	for name, raw := range tree {
 		files["upgraded.dump/"+name] = raw
 	}
@@ -222,7 +223,8 @@ func TestReceive_fromRsync(t *testing.T) {
 	}
 	// One is gone, one is cut off, one has another time: those come again.
 	name := filepath.Join(to, "upgraded.dump", "z")
-	if err := errors.Join(os.Remove(filepath.Join(to, "upgrade.log")), os.Truncate(name, 5), os.Chtimes(name, moment, moment),
+	if err := errors.Join(os.Remove(filepath.Join(to, "upgrade.log")), os.Truncate(name, 5), os.Chtimes(name, moment,
+		moment),
 		os.Chtimes(filepath.Join(to, "filestore", "ab", "007"), time.Time{}, moment.Add(time.Second))); err != nil {
 		t.Fatal(err)
 	}
@@ -309,25 +311,26 @@ func TestReceive_lies(t *testing.T) {
 		sent *script
 		says string
 	}{
-		"up":             {new(script).entry("../evil", 1, file).end(), "may lead out"},
-		"up, inside":     {new(script).entry("filestore/../../evil", 1, file).end(), "may lead out"},
-		"absolute":       {new(script).entry("/etc/evil", 1, file).end(), "may lead out"},
-		"nothing":        {new(script).entry("", 1, file).end(), "may lead out"},
-		"unclean":        {new(script).entry("filestore//a", 1, file).end(), "may lead out"},
-		"NUL":            {new(script).entry("filestore/a\x00", 1, file).end(), "may lead out"},
-		"not asked for":  {new(script).entry(".bashrc", 1, file).end(), "was not asked for"},
-		"the parts":      {new(script).entry(".parts/part", 1, file).end(), "was not asked for"},
-		"twice":          {new(script).entry("filestore/a", 1, file).entry("filestore/a", 2, file).end(), "twice"},
-		"negative":       {new(script).entry("filestore/a", -2, file).end(), "-2 bytes"},
-		"long name":      {func() *script { s := new(script); s.WriteByte(1 << 6); return s.int(1 << 30) }(), "a name of"},
-		"negative name":  {func() *script { s := new(script); s.WriteByte(1 << 6); return s.int(-5) }(), "a name of"},
-		"long link":      {new(script).entry("filestore/l", 1, 0o120777).int(-7), "the target of the link"},
-		"not wanted":     {new(script).entry("filestore", 0, 0o40755).end().int(0), "not asked for"},
-		"out of range":   {new(script).entry("upgrade.log", 3, file).end().int(7), "not asked for"},
-		"too much":       {new(script).entry("upgrade.log", 3, file).end().int(0, 0, 0, 0, 0, 4), "more than the 3 bytes"},
-		"a run of 2 GiB": {new(script).entry("upgrade.log", 3, file).end().int(0, 0, 0, 0, 0, 1<<31-1), "more than the 3 bytes"},
-		"a block":        {new(script).entry("upgrade.log", 3, file).end().int(0, 0, 0, 0, 0, -1), "more than the 3 bytes"},
-		"cut off":        {new(script).entry("upgrade.log", 3, file).end().int(0, 0, 0, 0, 0, 2), "unexpected EOF"},
+		"up":            {new(script).entry("../evil", 1, file).end(), "may lead out"},
+		"up, inside":    {new(script).entry("filestore/../../evil", 1, file).end(), "may lead out"},
+		"absolute":      {new(script).entry("/etc/evil", 1, file).end(), "may lead out"},
+		"nothing":       {new(script).entry("", 1, file).end(), "may lead out"},
+		"unclean":       {new(script).entry("filestore//a", 1, file).end(), "may lead out"},
+		"NUL":           {new(script).entry("filestore/a\x00", 1, file).end(), "may lead out"},
+		"not asked for": {new(script).entry(".bashrc", 1, file).end(), "was not asked for"},
+		"the parts":     {new(script).entry(".parts/part", 1, file).end(), "was not asked for"},
+		"twice":         {new(script).entry("filestore/a", 1, file).entry("filestore/a", 2, file).end(), "twice"},
+		"negative":      {new(script).entry("filestore/a", -2, file).end(), "-2 bytes"},
+		"long name":     {func() *script { s := new(script); s.WriteByte(1 << 6); return s.int(1 << 30) }(), "a name of"},
+		"negative name": {func() *script { s := new(script); s.WriteByte(1 << 6); return s.int(-5) }(), "a name of"},
+		"long link":     {new(script).entry("filestore/l", 1, 0o120777).int(-7), "the target of the link"},
+		"not wanted":    {new(script).entry("filestore", 0, 0o40755).end().int(0), "not asked for"},
+		"out of range":  {new(script).entry("upgrade.log", 3, file).end().int(7), "not asked for"},
+		"too much":      {new(script).entry("upgrade.log", 3, file).end().int(0, 0, 0, 0, 0, 4), "more than the 3 bytes"},
+		"a run of 2 GiB": {new(script).entry("upgrade.log", 3, file).end().int(0, 0, 0, 0, 0, 1<<31-1),
+			"more than the 3 bytes"},
+		"a block": {new(script).entry("upgrade.log", 3, file).end().int(0, 0, 0, 0, 0, -1), "more than the 3 bytes"},
+		"cut off": {new(script).entry("upgrade.log", 3, file).end().int(0, 0, 0, 0, 0, 2), "unexpected EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -370,7 +373,8 @@ func TestReceive_throughLinks(t *testing.T) {
 
 func TestOpen_notRsync(t *testing.T) {
 	t.Parallel()
-	_, err := rsync.Send(rsync.Stream{R: strings.NewReader("This account is not available.\n"), W: io.Discard}, rsync.Source{})
+	_, err := rsync.Send(rsync.Stream{R: strings.NewReader("This account is not available.\n"), W: io.Discard},
+		rsync.Source{})
 	if !errors.Is(err, transfer.ErrContradiction) || !strings.Contains(err.Error(), "This") {
 		t.Errorf("got %v", err)
 	}
