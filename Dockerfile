@@ -1,7 +1,7 @@
 # The emulator, alone: a static binary, nobody's rights, no shell.
 #
 #   docker build -t upgrademock .
-#   docker run --rm -p 8480:8480 -p 8443:8443 -p 2200:2200 -p 8481:8481 upgrademock
+#   docker run --rm -p 8480:8480 -p 8443:8443 -p 2200:2200 -p 2201:2201 -p 8481:8481 upgrademock
 #
 # Further flags of `serve` go to the end. Other commands: docker run --rm --entrypoint /upgrademock upgrademock conformance …
 FROM golang:1.26 AS build
@@ -20,6 +20,6 @@ COPY --from=build --chown=65532:65532 /out/tmp /tmp
 USER 65532:65532
 # /data keeps requests, dumps, the certificate authority (ca.pem) and the SSH host key. Mount it to keep or to read them.
 VOLUME ["/data"]
-EXPOSE 8480 8443 2200 8481
+EXPOSE 8480 8443 2200 2201 8481
 HEALTHCHECK --interval=5s --timeout=3s --start-period=5s CMD ["/upgrademock", "ready", "/data/ready.json"]
-ENTRYPOINT ["/upgrademock", "serve", "--http", "0.0.0.0:8480", "--https", "0.0.0.0:8443", "--sftp", "0.0.0.0:2200", "--proxy", "0.0.0.0:8481", "--data-dir", "/data", "--ready-file", "/data/ready.json"]
+ENTRYPOINT ["/upgrademock", "serve", "--http", "0.0.0.0:8480", "--https", "0.0.0.0:8443", "--sftp", "0.0.0.0:2200", "--transfer", "0.0.0.0:2201", "--proxy", "0.0.0.0:8481", "--data-dir", "/data", "--ready-file", "/data/ready.json"]

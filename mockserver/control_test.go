@@ -111,6 +111,8 @@ func TestControl_whatBadInputGets(t *testing.T) {
 		{"GET", "/journal?since=yesterday", "", 400, "wanted an instant"},
 		{"PUT", "/advertise", `{"url": "ftp://x"}`, 400, "public URL"},
 		{"PUT", "/advertise", `{"sftp_port": 70000}`, 400, "no port"},
+		{"PUT", "/advertise", `{"transfer_port": -1}`, 400, "no port"},
+		{"PUT", "/advertise", `{"transfer_port": 2222}`, 400, "each transfer has a port of its own"},
 		{"PUT", "/advertise", `{"host": "x"}`, 400, "sftp_host"},
 	} {
 		t.Run(tc.method+" "+tc.path+" "+tc.body, func(t *testing.T) {

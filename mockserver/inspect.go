@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -290,8 +291,14 @@ func (s *Server) SetAdvertise(a Advertise) error {
 			return fmt.Errorf("mockserver: public URL %w", err)
 		}
 	}
-	if a.SFTPPort < 0 || a.SFTPPort > 65535 {
-		return fmt.Errorf("mockserver: %d is no port", a.SFTPPort)
+	for _, port := range []int{a.SFTPPort, a.TransferPort} {
+		if port < 0 || port > 65535 {
+			return fmt.Errorf("mockserver: %d is no port", port)
+		}
+	}
+	if _, port, _ := net.SplitHostPort(s.opts.Transfer); a.TransferPort != 0 && port == "0" {
+		return fmt.Errorf("mockserver: each transfer has a port of its own, for which no other can be advertised; name "+
+			"one for all with %s", s.opts.OptionName("Transfer"))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

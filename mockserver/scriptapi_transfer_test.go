@@ -251,6 +251,24 @@ func TestScriptAPI_transfersEnd(t *testing.T) {
 	}
 }
 
+// A container's ports are mapped: answers have the port that clients see, where one port is for all transfers.
+func TestScriptAPI_advertised(t *testing.T) {
+	t.Parallel()
+	srv := listening(t, &mockserver.Options{Transfer: "127.0.0.1:1"})
+	w := newWire(t, srv.URL(), srv)
+	if err := srv.SetAdvertise(mockserver.Advertise{
+		URL: "https://upgrade.example.com:444", TransferPort: 2022,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	_, token := w.scriptRequest()
+	a := w.rpc("transfer/start", "token", token, "transfer_type", "upload")
+	knownHosts, _ := a.Result["known_hosts"].(string)
+	if a.Result["ssh_port"] != 2022.0 || !strings.Contains(knownHosts, "[upgrade.example.com]:2022") {
+		t.Error(a.Body)
+	}
+}
+
 // A scenario names the dump otherwise, or leaves it out: then dump_name is null, and still there (row S3.7).
 func TestScriptAPI_dumpName(t *testing.T) {
 	t.Parallel()

@@ -74,6 +74,8 @@ type Advertise struct {
 	URL      string `json:"url,omitempty"`       // the base of the URLs
 	SFTPHost string `json:"sftp_host,omitempty"` // hostname of request_sftp_access
 	SFTPPort int    `json:"sftp_port,omitempty"` // sftp_port of request_sftp_access
+	// TransferPort is the ssh_port of transfer/start, where Options.Transfer names one port for all transfers.
+	TransferPort int `json:"transfer_port,omitempty"`
 }
 
 // New makes a server that listens nowhere yet. If opts is nil, the options are the default ones; one that is

@@ -26,6 +26,7 @@ func (s *Server) newTransfers() (*transfer.Host, error) {
 		Engine: engine, HostKeys: s.trust.hostKeys,
 		OtherKeys: sync.OnceValues(func() ([]gossh.Signer, error) { return othersLike(s.trust.hostKeys) }),
 		Names:     s.transferNames,
+		Outside:   func() int { return s.advertise.Load().TransferPort },
 		Record:    func(e *journal.Event) { s.observer.record(e) },
 		Uploaded:  func(id int64) { s.database.Uploaded(id) },
 		Now:       s.opts.Clock.Now, Logger: s.log,

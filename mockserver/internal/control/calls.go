@@ -242,7 +242,8 @@ func (a api) advertised(http.ResponseWriter, *http.Request, query) (any, error) 
 
 func (a api) advertise(_ http.ResponseWriter, r *http.Request, _ query) (any, error) {
 	var body Advertise
-	if err := decode(r, &body, `{"url": "http://127.0.0.1:8480", "sftp_host": "127.0.0.1", "sftp_port": 2200}, each key optional`); err != nil {
+	const sample = `{"url": "http://127.0.0.1:8480", "sftp_host": "127.0.0.1", "sftp_port": 2200, "transfer_port": 2201}`
+	if err := decode(r, &body, sample+", each key optional"); err != nil {
 		return nil, err
 	}
 	if err := a.Emulator.SetAdvertise(body); err != nil {

@@ -98,4 +98,6 @@ type Advertise struct {
 	URL      string `json:"url,omitempty"`
 	SFTPHost string `json:"sftp_host,omitempty"`
 	SFTPPort int    `json:"sftp_port,omitempty"`
+
+	TransferPort int `json:"transfer_port,omitempty"`
 }

@@ -152,8 +152,8 @@ func (h *Host) Start(r *platform.Request, kind string, names ...string) (Transfe
 		t.cancel(err)
 		return Transfer{}, err
 	}
-	answer := Transfer{Port: t.port}
-	text := h.knownHosts(t.port, names)
+	answer := Transfer{Port: h.outside(t.port)}
+	text := h.knownHosts(answer.Port, names)
 	answer.KnownHosts = &text
 	if fault != nil && fault.KnownHosts != nil {
 		answer.KnownHosts = fault.KnownHosts
@@ -259,6 +259,14 @@ func (h *Host) Evaluate() {
 	for _, t := range h.transfers {
 		t.expireLocked()
 	}
+}
+
+// outside is the port by which clients reach a port.
+func (h *Host) outside(port int) int {
+	if port != h.port || h.opts.Outside == nil {
+		return port
+	}
+	return cmp.Or(h.opts.Outside(), port)
 }
 
 // Shutdown stops accepting connections, waits until all sessions have ended by themselves or ctx is done, and closes

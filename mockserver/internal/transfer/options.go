@@ -52,6 +52,10 @@ type Options struct {
 	// there are none.
 	Names func() []string
 
+	// Outside returns the port by which clients reach the one that all transfers share, where something else is between,
+	// such as a port that a container maps; 0 is the port itself. If nil, it is.
+	Outside func() int
+
 	// Record gets the journal's events. It must be quick, and must not call the Host.
 	Record func(*journal.Event)
 
