@@ -18,7 +18,8 @@ import (
 //
 // Memory comes from the budget of [SQL]. The error is that of r or of the context, or wraps [ErrBusy]. What is broken,
 // or asks for more than a dump may have, holds nothing.
-func Around(ctx context.Context, r io.ReaderAt, size int64, accept func(io.Reader) bool) (packings []string, err error) {
+func Around(ctx context.Context, r io.ReaderAt, size int64, accept func(io.Reader) bool) (packings []string,
+	err error) {
 	m := &medium{r: r}
 	err = forSQL.try(ctx, func(g *grant) error {
 		defer g.release()

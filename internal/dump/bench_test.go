@@ -24,8 +24,9 @@ func BenchmarkSniff(b *testing.B) {
 	// Dumps of other programs' databases, where Sniff looks as far as it ever does.
 	row := "12345\tSome Partner\t2015-09-09 07:13:49\t\\N\tt\tsome.partner@example.com\n"
 	for name, p := range map[string]*pattern{
-		"endless COPY":    {head: "COPY t (a) FROM stdin;\n", every: row},
-		"endless INSERTs": {head: "SELECT 1;\n", every: "INSERT INTO public.t VALUES (12345, 'Some Partner', NULL, true, 'some.partner@example.com');\n"},
+		"endless COPY": {head: "COPY t (a) FROM stdin;\n", every: row},
+		"endless INSERTs": {head: "SELECT 1;\n",
+			every: "INSERT INTO public.t VALUES (12345, 'Some Partner', NULL, true, 'some.partner@example.com');\n"},
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(256 << 20)

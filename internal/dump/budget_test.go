@@ -61,7 +61,8 @@ func lzmaBomb(dictionary uint32) string {
 func tocBomb(entries int) string {
 	integer := func(v int) string { return "\x00" + string(binary.LittleEndian.AppendUint32(nil, uint32(v))) }
 	absent := "\x01\x01\x00\x00\x00"
-	entry := integer(1) + integer(0) + strings.Repeat(absent, 4) + integer(2) + strings.Repeat(absent, 9) + "\x03" + strings.Repeat("\x00", 8)
+	entry := integer(1) + integer(0) + strings.Repeat(absent, 4) + integer(2) + strings.Repeat(absent,
+		9) + "\x03" + strings.Repeat("\x00", 8)
 	head := "PGDMP\x01\x0e\x00\x04\x08\x01" + strings.Repeat(integer(0), 8) + strings.Repeat(absent, 3)
 	return head + integer(entries) + strings.Repeat(entry, entries)
 }
@@ -72,7 +73,8 @@ func giantHeaders(tb testing.TB, size int) string {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	record := fmt.Sprintf("%d comment=%s\n", size, strings.Repeat("x", size-len(fmt.Sprint(size))-len(" comment=\n")))
-	if err := w.WriteHeader(&tar.Header{Name: "PaxHeaders/a", Size: int64(len(record)), Typeflag: tar.TypeReg}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Name: "PaxHeaders/a", Size: int64(len(record)),
+		Typeflag: tar.TypeReg}); err != nil {
 		tb.Fatal(err)
 	}
 	if _, err := io.WriteString(w, record); err != nil {
@@ -127,23 +129,25 @@ func bombs(tb testing.TB) map[string]struct {
 	refused string // what the error says; "" when there is SQL
 } {
 	return map[string]struct{ in, refused string }{
-		"zstd --long=27":         {zstdBomb(27, 16), ""},
-		"zstd --long=27 twice":   {packed(tb, zstdBomb(27, 1), "gzip") + packed(tb, zstdBomb(27, 1), "gzip"), ""},
-		"zstd --long=28":         {zstdBomb(28, 1), "asks for"},
-		"zstd --long=31":         {zstdBomb(31, 1), "asks for"},
-		"zstd, later":            {packed(tb, theDump, "zstd") + zstdBomb(31, 1), "asks for"},
-		"zstd in a zip":          {string(methodZip(93, 0, "", zstdBomb(31, 1))), "asks for"},
-		"xz, 192 MiB":            {xzBomb(tb, 31), ""},
-		"xz, 1 GiB":              {xzBomb(tb, 36), "asks for"},
-		"xz, 4 GiB":              {xzBomb(tb, 40), "asks for"},
-		"LZMA in a zip, 1 GiB":   {string(methodZip(14, 0, "x", lzmaBomb(1<<30))), "asks for"},
-		"LZMA in a zip, 4 GiB":   {string(methodZip(14, 0, "x", lzmaBomb(math.MaxUint32))), "asks for"},
-		"a TOC of 50,000":        {tocBomb(50_000), ""},
-		"a TOC of two billion":   {strings.Replace(tocBomb(1), "\x00\x01\x00\x00\x00", "\x00\xff\xff\xff\x7f", 1), "ends too early"},
+		"zstd --long=27":       {zstdBomb(27, 16), ""},
+		"zstd --long=27 twice": {packed(tb, zstdBomb(27, 1), "gzip") + packed(tb, zstdBomb(27, 1), "gzip"), ""},
+		"zstd --long=28":       {zstdBomb(28, 1), "asks for"},
+		"zstd --long=31":       {zstdBomb(31, 1), "asks for"},
+		"zstd, later":          {packed(tb, theDump, "zstd") + zstdBomb(31, 1), "asks for"},
+		"zstd in a zip":        {string(methodZip(93, 0, "", zstdBomb(31, 1))), "asks for"},
+		"xz, 192 MiB":          {xzBomb(tb, 31), ""},
+		"xz, 1 GiB":            {xzBomb(tb, 36), "asks for"},
+		"xz, 4 GiB":            {xzBomb(tb, 40), "asks for"},
+		"LZMA in a zip, 1 GiB": {string(methodZip(14, 0, "x", lzmaBomb(1<<30))), "asks for"},
+		"LZMA in a zip, 4 GiB": {string(methodZip(14, 0, "x", lzmaBomb(math.MaxUint32))), "asks for"},
+		"a TOC of 50,000":      {tocBomb(50_000), ""},
+		"a TOC of two billion": {strings.Replace(tocBomb(1), "\x00\x01\x00\x00\x00", "\x00\xff\xff\xff\x7f", 1),
+			"ends too early"},
 		"such a TOC, packed":     {packed(tb, tocBomb(50_000), "zstd"), ""},
 		"PAX headers of 512 KiB": {giantHeaders(tb, 512<<10), ""},
 		"PAX headers of 64 MiB":  {packed(tb, giantHeaders(tb, 64<<20), "gzip"), "tar"},
-		"gzip, seven times":      {packed(tb, strings.Repeat("-- comment\n", 2<<20), "gzip", "gzip", "gzip", "gzip", "gzip", "gzip", "gzip"), ""},
+		"gzip, seven times": {packed(tb, strings.Repeat("-- comment\n", 2<<20), "gzip", "gzip", "gzip", "gzip", "gzip",
+			"gzip", "gzip"), ""},
 	}
 }
 
@@ -190,7 +194,8 @@ func TestSQL_bombs(t *testing.T) {
 					switch {
 					case bomb.refused == "" && !errors.Is(err, io.EOF):
 						t.Errorf("error %v, want SQL", err)
-					case bomb.refused != "" && (!errors.Is(err, dump.ErrNotSQL) && !errors.Is(err, dump.ErrBroken) || !strings.Contains(err.Error(), bomb.refused)):
+					case bomb.refused != "" && (!errors.Is(err, dump.ErrNotSQL) && !errors.Is(err, dump.ErrBroken) ||
+						!strings.Contains(err.Error(), bomb.refused)):
 						t.Errorf("error %v, want one that says %q", err, bomb.refused)
 					}
 				})

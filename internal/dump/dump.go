@@ -1,11 +1,11 @@
 // Package dump looks into the databases that people upload: what they are packed in, which PostgreSQL and which Odoo
 // they come from, and the plain SQL inside, whatever is around it.
 //
-// Everything is recognized by its content, never by a file's name. Known packings are gzip, bzip2, xz, zstd, lz4, zip and tar,
-// PostgreSQL's custom, tar and directory formats, in each other up to [MaxDepth] deep, and plain SQL at the bottom.
-// Zips and tars are looked through until a dump is found that pg_dump wrote; where there is none, the first text that
-// begins like SQL is taken. Of several dumps the one is taken that is in the fewest archives, then the first; in a zip
-// dump.sql, where Odoo puts it, comes first.
+// Everything is recognized by its content, never by a file's name. Known packings are gzip, bzip2, xz, zstd, lz4, zip
+// and tar, PostgreSQL's custom, tar and directory formats, in each other up to [MaxDepth] deep, and plain SQL at the
+// bottom. Zips and tars are looked through until a dump is found that pg_dump wrote; where there is none, the first
+// text that begins like SQL is taken. Of several dumps the one is taken that is in the fewest archives, then the
+// first; in a zip dump.sql, where Odoo puts it, comes first.
 //
 //	info := dump.Sniff(file, size)     // {[gzip pgdmp_custom sql] 9.4 8.0 5c5ff0f6-…}
 //	sql, err := dump.SQL(file, size)   // what "gunzip | pg_restore -f -" would write

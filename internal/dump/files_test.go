@@ -54,7 +54,8 @@ func TestSQL_severalFiles(t *testing.T) {
 					members[i].name = folder + members[i].name
 				}
 				if folder != "" {
-					members = append(append([]member{{"addons.zip", zipped(t, zip.Deflate, member{"a.py", "x"})}, {"1.dat", "of nobody"}}, members...), member{"README", "hello"})
+					members = append(append([]member{{"addons.zip", zipped(t, zip.Deflate, member{"a.py", "x"})},
+						{"1.dat", "of nobody"}}, members...), member{"README", "hello"})
 				}
 				t.Run(fmt.Sprintf("%s, %s, in %q", packing, order, folder), func(t *testing.T) {
 					t.Parallel()

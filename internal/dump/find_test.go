@@ -111,21 +111,30 @@ func TestSQL_found(t *testing.T) {
 		"names that lie":      {[]member{{"dump.sql", "this is not SQL"}, {"picture.png", theDump}}, nil, theDump},
 		"two members":         {[]member{{"export", theDump}, {"README", "x\n"}}, nil, theDump},
 		"SQL that is no dump": {[]member{{"patch.sql", "UPDATE t SET a = 1;\n"}, {"backup", theDump}}, nil, theDump},
-		"only SQL":            {[]member{{"README", "hello"}, {"patch", "UPDATE t SET a = 1;\n"}, {"z.sql", "SELECT 2;\n"}}, nil, "UPDATE t SET a = 1;\n"},
-		"packed sources before": {[]member{{"addons.tar.gz", packed(t, "x = 1\n", "tar", "gzip")}, {"custom_addons.zip", addons}, {"sources.zip", sources},
+		"only SQL": {[]member{{"README", "hello"}, {"patch", "UPDATE t SET a = 1;\n"}, {"z.sql", "SELECT 2;\n"}},
+			nil, "UPDATE t SET a = 1;\n"},
+		"packed sources before": {[]member{{"addons.tar.gz", packed(t, "x = 1\n", "tar", "gzip")},
+			{"custom_addons.zip", addons}, {"sources.zip", sources},
 			{"dump.sql", theDump}}, nil, theDump},
-		"packed sources with SQL before": {[]member{{"addons.zip", zipped(t, zip.Deflate, member{"module/init.sql", "CREATE TABLE x ();\n"})},
+		"packed sources with SQL before": {[]member{{"addons.zip",
+			zipped(t, zip.Deflate, member{"module/init.sql", "CREATE TABLE x ();\n"})},
 			{"db", theDump}}, nil, theDump},
-		"an older backup before": {[]member{{"old.zip", zipped(t, zip.Deflate, member{"dump.sql", theDump + "SELECT 'old';\n"})}, {"db", theDump}},
+		"an older backup before": {[]member{{"old.zip",
+			zipped(t, zip.Deflate, member{"dump.sql", theDump + "SELECT 'old';\n"})}, {"db", theDump}},
 			nil, theDump},
-		"broken files before": {[]member{{"a.gz", packed(t, "hello", "gzip")[:12]}, {"b.zip", sources[:len(sources)/2]}, {"c.xz", "\xfd7zXZ\x00broken"},
+		"broken files before": {[]member{{"a.gz", packed(t, "hello", "gzip")[:12]}, {"b.zip", sources[:len(sources)/2]},
+			{"c.xz", "\xfd7zXZ\x00broken"},
 			{"db", theDump}}, nil, theDump},
-		"packed":              {[]member{{"README", "x"}, {"db", packed(t, theDump, "gzip")}}, []string{"gzip"}, theDump},
-		"packed twice":        {[]member{{"db.zip", zipped(t, zip.Deflate, member{"x/y", packed(t, theDump, "xz")})}}, []string{"zip", "xz"}, theDump},
-		"in a packed tar":     {[]member{{"db.tgz", packed(t, theDump, "tar", "gzip")}}, []string{"gzip", "tar"}, theDump},
-		"1,500 files before":  {append(before(1500, "addons/module%d/__init__.py", "x = 1\n"), member{"export", theDump}), nil, theDump},
-		"attachments of SQL":  {append(before(300, "filestore/00/%040x", theDump+"-- an attachment\n"), member{"export", theDump}), nil, theDump},
-		"a file system's own": {[]member{{"__MACOSX/._dump.sql", "\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X"}, {"dump.sql", theDump}}, nil, theDump},
+		"packed": {[]member{{"README", "x"}, {"db", packed(t, theDump, "gzip")}}, []string{"gzip"}, theDump},
+		"packed twice": {[]member{{"db.zip", zipped(t, zip.Deflate, member{"x/y", packed(t, theDump, "xz")})}},
+			[]string{"zip", "xz"}, theDump},
+		"in a packed tar": {[]member{{"db.tgz", packed(t, theDump, "tar", "gzip")}}, []string{"gzip", "tar"}, theDump},
+		"1,500 files before": {append(before(1500, "addons/module%d/__init__.py", "x = 1\n"), member{"export", theDump}),
+			nil, theDump},
+		"attachments of SQL": {append(before(300, "filestore/00/%040x", theDump+"-- an attachment\n"),
+			member{"export", theDump}), nil, theDump},
+		"a file system's own": {[]member{{"__MACOSX/._dump.sql", "\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X"},
+			{"dump.sql", theDump}}, nil, theDump},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -153,7 +162,8 @@ func TestSQL_foundInAnyPacking(t *testing.T) {
 			if diff := cmp.Diff(theDump, readSQL(t, []byte(b))); diff != "" {
 				t.Errorf("%s in %s: SQL (-want +got):\n%s", container, packing, diff)
 			}
-			if diff := cmp.Diff([]string{packing, strings.TrimPrefix(container, "stored"), "sql"}, sniff([]byte(b)).Compressions); diff != "" {
+			if diff := cmp.Diff([]string{packing, strings.TrimPrefix(container, "stored"), "sql"},
+				sniff([]byte(b)).Compressions); diff != "" {
 				t.Errorf("%s in %s: Compressions (-want +got):\n%s", container, packing, diff)
 			}
 		}
@@ -163,7 +173,8 @@ func TestSQL_foundInAnyPacking(t *testing.T) {
 // In a zip Odoo's dump.sql is taken, wherever it stands among dumps.
 func TestSQL_odooFirst(t *testing.T) {
 	t.Parallel()
-	b := zipped(t, zip.Deflate, member{"a.sql", theDump + "-- another\n"}, member{"dump.sql", theDump}, member{"z.sql", theDump + "-- another\n"})
+	b := zipped(t, zip.Deflate, member{"a.sql", theDump + "-- another\n"}, member{"dump.sql", theDump},
+		member{"z.sql", theDump + "-- another\n"})
 	if diff := cmp.Diff(theDump, readSQL(t, []byte(b))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -185,18 +196,21 @@ func TestSQL_notFound(t *testing.T) {
 		packings []string
 		says     []string
 	}{
-		"tar of texts":       {tar(member{"a", "hello"}, member{"b", "world"}), []string{"tar"}, []string{"no dump in it"}},
-		"encrypted":          {encrypted, []string{"zip"}, []string{"dump.sql: it is encrypted"}},
-		"AES":                {methodZip(99, 3, theDump, theDump), []string{"zip"}, []string{"dump.sql: it is encrypted"}},
-		"PPMd":               {methodZip(98, 0, theDump, theDump), []string{"zip"}, []string{"method 98 (PPMd)", "pack it with Deflate"}},
+		"tar of texts": {tar(member{"a", "hello"}, member{"b", "world"}), []string{"tar"}, []string{"no dump in it"}},
+		"encrypted":    {encrypted, []string{"zip"}, []string{"dump.sql: it is encrypted"}},
+		"AES":          {methodZip(99, 3, theDump, theDump), []string{"zip"}, []string{"dump.sql: it is encrypted"}},
+		"PPMd": {methodZip(98, 0, theDump, theDump), []string{"zip"},
+			[]string{"method 98 (PPMd)", "pack it with Deflate"}},
 		"Shrink":             {methodZip(1, 0, theDump, theDump), []string{"zip"}, []string{"method 1 (Shrink)"}},
 		"a method of nobody": {methodZip(77, 0, theDump, theDump), []string{"zip"}, []string{"method 77 (unknown)"}},
-		"another checksum":   {methodZip(8, 0, "SELECT 2;", packed(t, "SELECT 1;", "gzip")[10:]), []string{"zip", "sql"}, nil},
-		"restore.sql alone":  {tar(script), []string{"tar"}, []string{"restore.sql", "other files"}},
-		"toc.dat alone":      {tar(toc), []string{"tar", "pgdmp_directory", "sql"}, []string{"no file", ".dat"}},
-		"toc.dat by itself":  {[]byte(toc.content), []string{}, []string{"without the others"}},
-		"broken packings":    {tar(member{"db.gz", "\x1f\x8b\x08broken"}), []string{"tar"}, []string{"db.gz: gzip"}},
-		"a zip in a zip, cut": {[]byte(zipped(t, zip.Deflate, member{"db.zip", zipped(t, zip.Deflate, member{"a", theDump})[:60]})), []string{"zip"},
+		"another checksum": {methodZip(8, 0, "SELECT 2;", packed(t, "SELECT 1;", "gzip")[10:]), []string{"zip", "sql"},
+			nil},
+		"restore.sql alone": {tar(script), []string{"tar"}, []string{"restore.sql", "other files"}},
+		"toc.dat alone":     {tar(toc), []string{"tar", "pgdmp_directory", "sql"}, []string{"no file", ".dat"}},
+		"toc.dat by itself": {[]byte(toc.content), []string{}, []string{"without the others"}},
+		"broken packings":   {tar(member{"db.gz", "\x1f\x8b\x08broken"}), []string{"tar"}, []string{"db.gz: gzip"}},
+		"a zip in a zip, cut": {[]byte(zipped(t, zip.Deflate,
+			member{"db.zip", zipped(t, zip.Deflate, member{"a", theDump})[:60]})), []string{"zip"},
 			[]string{"db.zip: zip: no dump in it", "directory"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -352,29 +366,38 @@ func TestSniff_manifests(t *testing.T) {
 		members             []member
 		version, postgresql string
 	}{
-		"at the top":            {[]member{{"dump.sql", sql}, {"manifest.json", good}}, "16.0", "14"},
-		"before":                {[]member{{"manifest.json", good}, {"dump.sql", sql}}, "16.0", "14"},
-		"below a folder":        {[]member{{"backup/dump.sql", sql}, {"backup/manifest.json", good}}, "16.0", "14"},
-		"from the current one":  {[]member{{"./dump.sql", sql}, {"./manifest.json", good}}, "16.0", "14"},
-		"above":                 {[]member{{"manifest.json", good}, {"db/x/dump.sql", sql}}, "16.0", "14"},
-		"in another folder":     {[]member{{"meta/manifest.json", good}, {"db/dump.sql", sql}}, "16.0", "14"},
-		"the nearest":           {[]member{{"manifest.json", `{"version": "9.0"}`}, {"a/manifest.json", good}, {"a/dump.sql", sql}, {"b/manifest.json", `{"version": "8.0"}`}}, "16.0", "14"},
-		"of a web application":  {[]member{{"addons/web/manifest.json", `{"name": "x", "version": "16.0"}`}, {"db/dump.sql", sql}}, "", ""},
-		"of nobody knows which": {[]member{{"a/manifest.json", good}, {"b/manifest.json", good}, {"db/dump.sql", sql}}, "", ""},
+		"at the top":           {[]member{{"dump.sql", sql}, {"manifest.json", good}}, "16.0", "14"},
+		"before":               {[]member{{"manifest.json", good}, {"dump.sql", sql}}, "16.0", "14"},
+		"below a folder":       {[]member{{"backup/dump.sql", sql}, {"backup/manifest.json", good}}, "16.0", "14"},
+		"from the current one": {[]member{{"./dump.sql", sql}, {"./manifest.json", good}}, "16.0", "14"},
+		"above":                {[]member{{"manifest.json", good}, {"db/x/dump.sql", sql}}, "16.0", "14"},
+		"in another folder":    {[]member{{"meta/manifest.json", good}, {"db/dump.sql", sql}}, "16.0", "14"},
+		"the nearest": {[]member{{"manifest.json", `{"version": "9.0"}`}, {"a/manifest.json", good},
+			{"a/dump.sql", sql}, {"b/manifest.json", `{"version": "8.0"}`}}, "16.0", "14"},
+		"of a web application": {[]member{{"addons/web/manifest.json", `{"name": "x", "version": "16.0"}`},
+			{"db/dump.sql", sql}}, "", ""},
+		"of nobody knows which": {[]member{{"a/manifest.json", good}, {"b/manifest.json", good}, {"db/dump.sql", sql}}, "",
+			""},
 		"with a mark":           {[]member{{"dump.sql", sql}, {"manifest.json", "\ufeff" + good}}, "16.0", "14"},
 		"in UTF-16":             {[]member{{"dump.sql", sql}, {"manifest.json", utf16(binary.LittleEndian)}}, "16.0", "14"},
 		"in UTF-16, high first": {[]member{{"dump.sql", sql}, {"manifest.json", utf16(binary.BigEndian)}}, "16.0", "14"},
-		"version of a wrong type": {[]member{{"dump.sql", sql}, {"manifest.json", `{"version": ["16.0"], "major_version": "15.0", "pg_version": "14.0"}`}},
+		"version of a wrong type": {[]member{{"dump.sql", sql},
+			{"manifest.json", `{"version": ["16.0"], "major_version": "15.0", "pg_version": "14.0"}`}},
 			"15.0", "14"},
-		"major_version of a wrong type": {[]member{{"dump.sql", sql}, {"manifest.json", `{"version": "15.0", "major_version": {"a": 1}, "pg_version": "14.0"}`}},
+		"major_version of a wrong type": {[]member{{"dump.sql", sql},
+			{"manifest.json", `{"version": "15.0", "major_version": {"a": 1}, "pg_version": "14.0"}`}},
 			"15.0", "14"},
-		"pg_version of a wrong type": {[]member{{"dump.sql", sql}, {"manifest.json", `{"version": "15.0", "pg_version": true}`}}, "15.0", ""},
-		"numbers":                    {[]member{{"dump.sql", sql}, {"manifest.json", `{"version": 15.0, "pg_version": 14}`}}, "15.0", "14"},
-		"modules of a wrong type":    {[]member{{"dump.sql", sql}, {"manifest.json", `{"version": "15.0", "modules": 5, "pg_version": "14.0"}`}}, "15.0", "14"},
-		"an array":                   {[]member{{"dump.sql", sql}, {"manifest.json", `["15.0"]`}}, "", ""},
-		"null":                       {[]member{{"dump.sql", sql}, {"manifest.json", `null`}}, "", ""},
-		"beside a packed dump":       {[]member{{"db.gz", packed(t, sql, "gzip")}, {"manifest.json", good}}, "16.0", "14"},
-		"beside an inner archive":    {[]member{{"db.zip", zipped(t, zip.Deflate, member{"x", sql})}, {"manifest.json", good}}, "16.0", "14"},
+		"pg_version of a wrong type": {[]member{{"dump.sql", sql},
+			{"manifest.json", `{"version": "15.0", "pg_version": true}`}}, "15.0", ""},
+		"numbers": {[]member{{"dump.sql", sql}, {"manifest.json", `{"version": 15.0, "pg_version": 14}`}},
+			"15.0", "14"},
+		"modules of a wrong type": {[]member{{"dump.sql", sql},
+			{"manifest.json", `{"version": "15.0", "modules": 5, "pg_version": "14.0"}`}}, "15.0", "14"},
+		"an array":             {[]member{{"dump.sql", sql}, {"manifest.json", `["15.0"]`}}, "", ""},
+		"null":                 {[]member{{"dump.sql", sql}, {"manifest.json", `null`}}, "", ""},
+		"beside a packed dump": {[]member{{"db.gz", packed(t, sql, "gzip")}, {"manifest.json", good}}, "16.0", "14"},
+		"beside an inner archive": {[]member{{"db.zip", zipped(t, zip.Deflate, member{"x", sql})},
+			{"manifest.json", good}}, "16.0", "14"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

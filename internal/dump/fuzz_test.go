@@ -22,7 +22,8 @@ func addSeeds(f *testing.F) {
 	for _, pack := range containers {
 		f.Add([]byte(pack(f, directory(f, "gzip")...)))
 		f.Add([]byte(pack(f, directory(f, "")...)))
-		f.Add([]byte(pack(f, member{"a.gz", packed(f, "x", "gzip")}, member{"b/manifest.json", `{"version": "16.0"}`}, member{"b/c", theDump})))
+		f.Add([]byte(pack(f, member{"a.gz", packed(f, "x", "gzip")}, member{"b/manifest.json", `{"version": "16.0"}`},
+			member{"b/c", theDump})))
 	}
 	f.Add([]byte(zstdBomb(20, 1))) // what asks for much would slow the search down
 	f.Add([]byte(xzBomb(f, 16)))
@@ -30,14 +31,17 @@ func addSeeds(f *testing.F) {
 	for _, method := range []uint16{9, 12, 14, 93, 95, 98, 99} {
 		f.Add(methodZip(method, 0, "x", "x"))
 	}
-	f.Add([]byte("INSERT INTO ir_config_parameter (key, value) VALUES (E'database.uuid', 'a''b'), ($$x$$, \"y\"); /* /* */ */ --\n"))
-	f.Add([]byte("SET standard_conforming_strings = off;\nCOPY ir_module_module (name, latest_version) FROM stdin;\nbase\t8.0.1.3\n\\.\n"))
+	f.Add([]byte("INSERT INTO ir_config_parameter (key, value) VALUES (E'database.uuid', 'a''b'), ($$x$$, \"y\"); /* " +
+		"/* */ */ --\n"))
+	f.Add([]byte("SET standard_conforming_strings = off;\nCOPY ir_module_module (name, latest_version) FROM stdin;\n" +
+		"base\t8.0.1.3\n\\.\n"))
 }
 
 // Whatever the bytes, Sniff describes them, the same each time.
 func FuzzSniff(f *testing.F) {
 	addSeeds(f)
-	known := []string{"sql", "pgdmp_custom", "pgdmp_tar", "pgdmp_directory", "gzip", "bzip2", "xz", "zstd", "lz4", "zip", "tar"}
+	known := []string{"sql", "pgdmp_custom", "pgdmp_tar", "pgdmp_directory", "gzip", "bzip2", "xz", "zstd", "lz4", "zip",
+		"tar"}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		info := sniff(b)
 		if info.Compressions == nil {

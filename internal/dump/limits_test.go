@@ -69,7 +69,8 @@ func TestSniff_bombs(t *testing.T) {
 		// A zip has to be spooled, and this one is larger than what is.
 		"gzip of a zip": {bomb(t, "PK\x03\x04", 0), []string{"gzip", "zip"}},
 		// "xz" that asks for 4 GiB of memory at once.
-		"xz": {[]byte("\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x28\x00\x00\x00\xdf\x7a\x00\x1c"), []string{"xz"}},
+		"xz": {[]byte("\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x28\x00\x00\x00\xdf\x7a\x00\x1c"),
+			[]string{"xz"}},
 	} {
 		var info dump.Info
 		if n := allocated(func() { info = sniff(tt.in) }); n > 16<<20 {

@@ -40,7 +40,8 @@ func TestBuildOdooZip_sniffed(t *testing.T) {
 		o    dump.OdooZip
 		want dump.Info
 	}{
-		"nothing given": {dump.OdooZip{}, dump.Info{PostgreSQL: "15", DatabaseVersion: "8.0", DatabaseUUID: "00000000-0000-4000-8000-000000000000"}},
+		"nothing given": {dump.OdooZip{}, dump.Info{PostgreSQL: "15", DatabaseVersion: "8.0",
+			DatabaseUUID: "00000000-0000-4000-8000-000000000000"}},
 		"all given": {dump.OdooZip{DBName: "db", Version: "13.0", UUID: "it's-mine", PostgreSQL: "9.4.5"},
 			dump.Info{PostgreSQL: "9.4", DatabaseVersion: "13.0", DatabaseUUID: "it's-mine"}},
 		"with the uploaded SQL": {dump.OdooZip{Version: "13.0", SQL: bytes.NewReader(original)},
@@ -109,8 +110,9 @@ func TestBuildOdooZip_filestore(t *testing.T) {
 		o    dump.OdooZip
 		want map[string]string
 	}{
-		"given":    {dump.OdooZip{Filestore: store}, map[string]string{"filestore/ab/abc": "one", "filestore/cd/cde": "two"}},
-		"fast":     {dump.OdooZip{Filestore: store, Fast: true}, map[string]string{"filestore/ab/abc": "one", "filestore/cd/cde": "two"}},
+		"given": {dump.OdooZip{Filestore: store}, map[string]string{"filestore/ab/abc": "one", "filestore/cd/cde": "two"}},
+		"fast": {dump.OdooZip{Filestore: store, Fast: true},
+			map[string]string{"filestore/ab/abc": "one", "filestore/cd/cde": "two"}},
 		"none":     {dump.OdooZip{NoFilestore: true, Filestore: store}, map[string]string{}},
 		"an empty": {dump.OdooZip{Filestore: fstest.MapFS{}}, map[string]string{}},
 	} {

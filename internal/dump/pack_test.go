@@ -29,7 +29,8 @@ func packed(tb testing.TB, content string, packings ...string) string {
 func pack(b *bytes.Buffer, packing, content string) error {
 	switch packing {
 	case "zip": // as a person makes it
-		return packZip(b, zip.Deflate, member{"backup/", ""}, member{"filestore/00/00a1", "x"}, member{"backup/dump.sql", content})
+		return packZip(b, zip.Deflate, member{"backup/", ""}, member{"filestore/00/00a1", "x"},
+			member{"backup/dump.sql", content})
 	case "storedzip":
 		return packZip(b, zip.Store, member{"README", "x"}, member{"db.dump", content})
 	case "onlyzip":

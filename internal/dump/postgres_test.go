@@ -72,12 +72,17 @@ func TestSQL_restores(t *testing.T) {
 		pg.Run(t, nil, "pg_dump", "-F", "custom", "-f", "keywords.cdump", "keywords")
 		pg.restores(t, "keywords", "keywords.cdump")
 	})
-	// Archives that pg_dump makes here and now: of whatever version this PostgreSQL writes, with what changes the
-	// archive but not the database, and bigger than any buffer.
 	pg.Load(t, "big", strings.NewReader(`
 		CREATE TABLE t AS SELECT i, repeat(md5(i::text), 20) AS text FROM generate_series(1, 1000) AS i;
 		SELECT lo_from_bytea(0, decode(repeat(md5(i::text), 3000), 'hex')) FROM generate_series(1, 5) AS i;
 		CREATE TABLE u AS SELECT * FROM t`))
+	pg.restoresArchives(t)
+	pg.restoresFolders(t)
+}
+
+// restoresArchives tests archives that pg_dump makes here and now: of whatever version this PostgreSQL writes, with
+// what changes the archive but not the database, and bigger than any buffer.
+func (pg postgres) restoresArchives(t *testing.T) {
 	options := []string{
 		"big -Fc", "big -Ft",
 		"reference -Fc --inserts", "reference -Ft --column-inserts", "reference -Fc --load-via-partition-root -Z9",
@@ -94,7 +99,10 @@ func TestSQL_restores(t *testing.T) {
 			pg.restores(t, args[0], file)
 		})
 	}
-	// Dumps of several files, as people roll them into one.
+}
+
+// restoresFolders tests dumps of several files, as people roll them into one.
+func (pg postgres) restoresFolders(t *testing.T) {
 	folders := []string{"big -Fd", "big -Fd -Z0", "big -Fd -j2", "reference -Fd", "big -Ft", "reference -Ft"}
 	if strings.Contains(pg.Run(t, nil, "pg_dump", "--help"), "--compress=METHOD") { // since PostgreSQL 16
 		folders = append(folders, "big -Fd --compress=lz4", "big -Fd --compress=zstd:long")
@@ -148,7 +156,8 @@ func (pg postgres) sniffs(t *testing.T, folder string) {
 	for _, m := range []struct{ pattern, method string }{
 		{"*.dat.gz", "gzip"}, {"*.dat.lz4", "lz4"}, {"*.dat.zst", "zstd"}, {"*.dat", "none"},
 	} {
-		if found, _ := filepath.Glob(filepath.Join(pg.Dir, folder, m.pattern)); len(found) > 1 || m.pattern != "*.dat" && len(found) > 0 {
+		if found, _ := filepath.Glob(filepath.Join(pg.Dir, folder, m.pattern)); len(found) > 1 || m.pattern != "*.dat" &&
+			len(found) > 0 {
 			if info.DataCompression != m.method {
 				t.Errorf("the data's compression is %q, want %q", info.DataCompression, m.method)
 			}

@@ -126,11 +126,13 @@ func TestSniff_facts(t *testing.T) {
 		"PostgreSQL to be":     {"-- Dumped from database version 19beta1\n", dump.Info{PostgreSQL: "19"}},
 		"PostgreSQL, no version": {"-- Dumped from database version of my own\nSELECT 1;\n",
 			dump.Info{}},
-		"CR LF": {"-- Dumped from database version 9.6.24\r\nCOPY ir_config_parameter (key, value) FROM stdin;\r\ndatabase.uuid\tabc\r\n\\.\r\n",
+		"CR LF": {"-- Dumped from database version 9.6.24\r\nCOPY ir_config_parameter (key, value) FROM stdin;\r\n" +
+			"database.uuid\tabc\r\n\\.\r\n",
 			dump.Info{PostgreSQL: "9.6", DatabaseUUID: "abc"}},
 		"columns in any order": {"COPY public.ir_config_parameter (value, id, key) FROM stdin;\n" +
 			"no\t1\tdatabase.secret\n" + uuid + "\t2\tdatabase.uuid\n\\.\n", dump.Info{DatabaseUUID: uuid}},
-		"no schema, quoted names": {"COPY \"ir_config_parameter\" (id, \"key\", \"value\") FROM stdin;\n1\tdatabase.uuid\t" + uuid + "\n",
+		"no schema, quoted names": {"COPY \"ir_config_parameter\" (id, \"key\", \"value\") FROM stdin;\n" +
+			"1\tdatabase.uuid\t" + uuid + "\n",
 			dump.Info{DatabaseUUID: uuid}},
 		"uuid is NULL": {"COPY ir_config_parameter (key, value) FROM stdin;\ndatabase.uuid\t\\N\n\\.\n", dump.Info{}},
 		"uuid is prose": {"COPY ir_config_parameter (key, value) FROM stdin;\ndatabase.uuid\tsee above\n\\.\n",
@@ -138,49 +140,71 @@ func TestSniff_facts(t *testing.T) {
 		"a key like it": {"COPY ir_config_parameter (key, value) FROM stdin;\nmy.database.uuid\tabc\n\\.\n", dump.Info{}},
 		"a table like it": {"COPY public.x_ir_config_parameter (key, value) FROM stdin;\ndatabase.uuid\tabc\n\\.\n" +
 			"COPY public.\"IR_CONFIG_PARAMETER\" (key, value) FROM stdin;\ndatabase.uuid\tdef\n\\.\n", dump.Info{}},
-		"rows cut short": {"COPY ir_config_parameter (id, key, value) FROM stdin;\n1\n\n1\tdatabase.uuid\n2\tdatabase.uuid\tabc\n\\.\n",
+		"rows cut short": {"COPY ir_config_parameter (id, key, value) FROM stdin;\n1\n\n1\tdatabase.uuid\n" +
+			"2\tdatabase.uuid\tabc\n\\.\n",
 			dump.Info{DatabaseUUID: "abc"}},
-		"an escaped value": {"COPY ir_config_parameter (key, value) FROM stdin;\ndatabase.uuid\ta\\\\b\n\\.\n", dump.Info{DatabaseUUID: `a\b`}},
+		"an escaped value": {"COPY ir_config_parameter (key, value) FROM stdin;\ndatabase.uuid\ta\\\\b\n\\.\n",
+			dump.Info{DatabaseUUID: `a\b`}},
 		"the first counts": {"COPY ir_config_parameter (key, value) FROM stdin;\ndatabase.uuid\ta\ndatabase.uuid\tb\n\\.\n",
 			dump.Info{DatabaseUUID: "a"}},
-		"inserts": {"INSERT INTO public.ir_config_parameter (key, value) VALUES ('database.uuid', 'a''b');", dump.Info{DatabaseUUID: "a'b"}},
-		"inserts without columns": {"CREATE TABLE public.ir_config_parameter (\n    id integer DEFAULT nextval('a,b'::regclass) NOT NULL,\n" +
-			"    price numeric(16,2),\n    \"value\" text,\n    key character varying(256) NOT NULL,\n    CONSTRAINT c CHECK ((id > 0))\n);\n" +
+		"inserts": {"INSERT INTO public.ir_config_parameter (key, value) VALUES ('database.uuid', 'a''b');",
+			dump.Info{DatabaseUUID: "a'b"}},
+		"inserts without columns": {"CREATE TABLE public.ir_config_parameter (\n" +
+			"    id integer DEFAULT nextval('a,b'::regclass) NOT NULL,\n" +
+			"    price numeric(16,2),\n    \"value\" text,\n    key character varying(256) NOT NULL,\n" +
+			"    CONSTRAINT c CHECK ((id > 0))\n);\n" +
 			"INSERT INTO public.ir_config_parameter VALUES (1, 0.5, 'abc', 'database.uuid');\n", dump.Info{DatabaseUUID: "abc"}},
-		"rows of inserts, with all kinds of values": {"insert into ir_config_parameter (id, key, value) values\n\t(1, E'x\\'y', '(;'),\n" +
+		"rows of inserts, with all kinds of values": {"insert into ir_config_parameter (id, key, value) values\n" +
+			"\t(1, E'x\\'y', '(;'),\n" +
 			"\t(-2, NULL, now()),\n\t(3, E'database.uuid', 'abc');", dump.Info{DatabaseUUID: "abc"}},
-		"a row of NULL keeps no value of the one before": {"INSERT INTO ir_config_parameter (key, value) VALUES ('database.uuid', NULL), (NULL, 'abc');",
+		"a row of NULL keeps no value of the one before": {"INSERT INTO ir_config_parameter (key, value) VALUES " +
+			"('database.uuid', NULL), (NULL, 'abc');",
 			dump.Info{}},
-		"decoy in a string": {"INSERT INTO t VALUES ('\nCOPY ir_config_parameter (key, value) FROM stdin;\ndatabase.uuid\tdecoy\n');\n" +
+		"decoy in a string": {"INSERT INTO t VALUES ('\nCOPY ir_config_parameter (key, value) FROM stdin;\n" +
+			"database.uuid\tdecoy\n');\n" +
 			"COPY ir_config_parameter (key, value) FROM stdin;\ndatabase.uuid\treal\n", dump.Info{DatabaseUUID: "real"}},
-		"decoy in a string with escapes": {"INSERT INTO t VALUES (E'it''s \\'\nCOPY ir_config_parameter (key, value) FROM stdin;\ndatabase.uuid\tdecoy\n');\n" +
+		"decoy in a string with escapes": {"INSERT INTO t VALUES (E'it''s \\'\n" +
+			"COPY ir_config_parameter (key, value) FROM stdin;\ndatabase.uuid\tdecoy\n');\n" +
 			"COPY ir_config_parameter (key, value) FROM stdin;\ndatabase.uuid\treal\n", dump.Info{DatabaseUUID: "real"}},
-		"decoy in a string of before 9.1": {"SET standard_conforming_strings = off;\nINSERT INTO t VALUES ('\\';\nCOPY ir_config_parameter (key, value) FROM stdin;\n" +
-			"database.uuid\tdecoy\n');\nCOPY ir_config_parameter (key, value) FROM stdin;\ndatabase.uuid\treal\n", dump.Info{DatabaseUUID: "real"}},
-		"a backslash in a string is just that": {"INSERT INTO t VALUES ('\\');\nCOPY ir_config_parameter (key, value) FROM stdin;\ndatabase.uuid\treal\n",
+		"decoy in a string of before 9.1": {"SET standard_conforming_strings = off;\nINSERT INTO t VALUES ('\\';\n" +
+			"COPY ir_config_parameter (key, value) FROM stdin;\n" +
+			"database.uuid\tdecoy\n');\nCOPY ir_config_parameter (key, value) FROM stdin;\n" +
+			"database.uuid\treal\n", dump.Info{DatabaseUUID: "real"}},
+		"a backslash in a string is just that": {"INSERT INTO t VALUES ('\\');\n" +
+			"COPY ir_config_parameter (key, value) FROM stdin;\ndatabase.uuid\treal\n",
 			dump.Info{DatabaseUUID: "real"}},
-		"decoy in a function": {"CREATE FUNCTION f() AS $_$ $a$ $_ $1;\nINSERT INTO ir_config_parameter (key, value) VALUES ('database.uuid', 'decoy');\n$_$;\n" +
+		"decoy in a function": {"CREATE FUNCTION f() AS $_$ $a$ $_ $1;\n" +
+			"INSERT INTO ir_config_parameter (key, value) VALUES ('database.uuid', 'decoy');\n$_$;\n" +
 			"INSERT INTO ir_config_parameter (key, value) VALUES ('database.uuid', 'real');", dump.Info{DatabaseUUID: "real"}},
-		"decoy in a comment": {"-- it's\n/* ; /* */ INSERT INTO ir_config_parameter (key, value) VALUES ('database.uuid', 'decoy'); */\n" +
-			"INSERT /* ' */ INTO ir_config_parameter -- '\n (key, value) VALUES ('database.uuid', 'real');", dump.Info{DatabaseUUID: "real"}},
-		"decoy in a name": {"CREATE TABLE \"a;\nINSERT INTO ir_config_parameter (key, value) VALUES ('database.uuid', 'decoy');\" (a text);\n" +
+		"decoy in a comment": {"-- it's\n/* ; /* */ INSERT INTO ir_config_parameter (key, value) VALUES " +
+			"('database.uuid', 'decoy'); */\n" +
+			"INSERT /* ' */ INTO ir_config_parameter -- '\n" +
+			" (key, value) VALUES ('database.uuid', 'real');", dump.Info{DatabaseUUID: "real"}},
+		"decoy in a name": {"CREATE TABLE \"a;\nINSERT INTO ir_config_parameter (key, value) VALUES ('database.uuid', " +
+			"'decoy');\" (a text);\n" +
 			"INSERT INTO ir_config_parameter (key, value) VALUES ('database.uuid', 'real');", dump.Info{DatabaseUUID: "real"}},
-		"decoy in another table's data": {"COPY t (a) FROM stdin;\n-- Dumped from database version 8.0.1\nCOPY ir_config_parameter (key, value) FROM stdin;\n\\.\n" +
+		"decoy in another table's data": {"COPY t (a) FROM stdin;\n-- Dumped from database version 8.0.1\n" +
+			"COPY ir_config_parameter (key, value) FROM stdin;\n\\.\n" +
 			"-- Dumped from database version 9.4.5\n", dump.Info{PostgreSQL: "9.4"}},
-		"a parameter and an operator": {"PREPARE p AS SELECT $1 - -1, a$b$c;\nINSERT INTO ir_config_parameter (key, value) VALUES ('database.uuid', 'real');",
+		"a parameter and an operator": {"PREPARE p AS SELECT $1 - -1, a$b$c;\n" +
+			"INSERT INTO ir_config_parameter (key, value) VALUES ('database.uuid', 'real');",
 			dump.Info{DatabaseUUID: "real"}},
-		"psql's commands": {"\\restrict it's\n\\connect \"my db;\n-- Dumped from database version 16.1\n\\unrestrict it's\n", dump.Info{PostgreSQL: "16"}},
+		"psql's commands": {"\\restrict it's\n\\connect \"my db;\n-- Dumped from database version 16.1\n\\unrestrict it's\n",
+			dump.Info{PostgreSQL: "16"}},
 		"a line longer than any buffer": {"COPY t (a) FROM stdin;\n" + strings.Repeat("x", 1<<20) + "\n\\.\n" +
-			"COPY ir_config_parameter (key, value, more) FROM stdin;\ndatabase.uuid\treal\t" + strings.Repeat("\\n", 1<<19) + "\n",
+			"COPY ir_config_parameter (key, value, more) FROM stdin;\ndatabase.uuid\treal\t" + strings.Repeat("\\n",
+			1<<19) + "\n",
 			dump.Info{DatabaseUUID: "real"}},
 		"a statement longer than any buffer": {"INSERT INTO t VALUES ('" + strings.Repeat("x;''\n", 1<<19) + "');\n" +
 			"INSERT INTO ir_config_parameter (key, value) VALUES ('database.uuid', 'real');", dump.Info{DatabaseUUID: "real"}},
-		"base": {"COPY ir_module_module (id, name, latest_version) FROM stdin;\n1\taccount\t1.0\n2\tbase\t7.0.1.3\n\\.\n", dump.Info{DatabaseVersion: "7.0"}},
+		"base": {"COPY ir_module_module (id, name, latest_version) FROM stdin;\n1\taccount\t1.0\n2\tbase\t7.0.1.3\n\\.\n",
+			dump.Info{DatabaseVersion: "7.0"}},
 		"base of before OpenERP 6": {"COPY ir_module_module (name, latest_version) FROM stdin;\nbase\t1.3\n\\.\n",
 			dump.Info{}},
 		"base between releases": {"COPY ir_module_module (name, latest_version) FROM stdin;\nbase\tsaas~14.3.1.3\n\\.\n",
 			dump.Info{DatabaseVersion: "saas~14.3"}},
-		"base between older releases": {"COPY ir_module_module (name, latest_version) FROM stdin;\nbase\t10.saas~15.1.3\n\\.\n",
+		"base between older releases": {"COPY ir_module_module (name, latest_version) FROM stdin;\n" +
+			"base\t10.saas~15.1.3\n\\.\n",
 			dump.Info{DatabaseVersion: "saas~15"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -197,7 +221,8 @@ func TestSniff_facts(t *testing.T) {
 // Odoo's backup: its manifest is read first, and has what the SQL has not.
 func TestSniff_manifest(t *testing.T) {
 	t.Parallel()
-	const sql = "-- Dumped from database version 9.4.5\nCOPY ir_module_module (name, latest_version) FROM stdin;\nbase\t7.0.1.3\n\\.\n"
+	const sql = "-- Dumped from database version 9.4.5\nCOPY ir_module_module (name, latest_version) FROM stdin;\n" +
+		"base\t7.0.1.3\n\\.\n"
 	for name, tt := range map[string]struct {
 		manifest, sql       string
 		version, postgresql string

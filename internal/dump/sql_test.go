@@ -63,7 +63,8 @@ func TestSQL_plain(t *testing.T) {
 func TestSQL_archivesAgree(t *testing.T) {
 	t.Parallel()
 	want := readSQL(t, fixtures.Dump("openchs.cdump"))
-	for _, name := range []string{"openchs.stored.cdump", "openchs.piped.cdump", "openchs.cdump.gz", "openchs.tar", "openchs.tar.gz"} {
+	for _, name := range []string{"openchs.stored.cdump", "openchs.piped.cdump", "openchs.cdump.gz", "openchs.tar",
+		"openchs.tar.gz"} {
 		if diff := cmp.Diff(want, readSQL(t, fixtures.Dump(name))); diff != "" {
 			t.Errorf("%s (-openchs.cdump +%s):\n%s", name, name, diff)
 		}
@@ -180,7 +181,8 @@ func TestSQL_none(t *testing.T) {
 // A dump that is broken further on fails while it is read: never a text that looks whole.
 func TestSQL_cut(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"openchs.cdump", "openchs.piped.cdump", "openchs.tar", "openchs.sql.gz", "openchs.sql.xz", "openchs.sql.bz2", "openchs.cdump.gz"} {
+	for _, name := range []string{"openchs.cdump", "openchs.piped.cdump", "openchs.tar", "openchs.sql.gz",
+		"openchs.sql.xz", "openchs.sql.bz2", "openchs.cdump.gz"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := fixtures.Dump(name)

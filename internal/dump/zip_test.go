@@ -90,7 +90,8 @@ func TestSQL_zipMethods(t *testing.T) {
 			if got := readSQL(t, b); want != "" && got != want || len(got) < 40_000 {
 				t.Errorf("%d bytes of SQL, want %d", len(got), len(want))
 			}
-			info := dump.Info{Compressions: []string{"zip", "sql"}, PostgreSQL: "15", DatabaseVersion: "8.0", DatabaseUUID: "5c5ff0f6-56c4-11e5-9b25-3c970e9d8d32"}
+			info := dump.Info{Compressions: []string{"zip", "sql"}, PostgreSQL: "15", DatabaseVersion: "8.0",
+				DatabaseUUID: "5c5ff0f6-56c4-11e5-9b25-3c970e9d8d32"}
 			if diff := cmp.Diff(info, sniff(b)); diff != "" {
 				t.Errorf("Sniff (-want +got):\n%s", diff)
 			}

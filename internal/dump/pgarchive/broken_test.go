@@ -57,10 +57,11 @@ func TestWriteSQL_broken(t *testing.T) {
 		break_ func(*archive)
 		want   error
 	}{
-		"a table without data":     {func(a *archive) { a.order = []int{7, 9, 10} }, pgarchive.ErrNoData},
-		"large objects without":    {func(a *archive) { a.order = []int{7, 8, 9} }, pgarchive.ErrNoData},
-		"an offset into a block":   {func(a *archive) { a.offsets = true; a.entries[5].offset = 700 }, pgarchive.ErrFormat},
-		"an offset behind the end": {func(a *archive) { a.offsets = true; a.entries[5].offset = 1 << 40 }, pgarchive.ErrFormat},
+		"a table without data":   {func(a *archive) { a.order = []int{7, 9, 10} }, pgarchive.ErrNoData},
+		"large objects without":  {func(a *archive) { a.order = []int{7, 8, 9} }, pgarchive.ErrNoData},
+		"an offset into a block": {func(a *archive) { a.offsets = true; a.entries[5].offset = 700 }, pgarchive.ErrFormat},
+		"an offset behind the end": {func(a *archive) { a.offsets = true; a.entries[5].offset = 1 << 40 },
+			pgarchive.ErrFormat},
 	} {
 		a := small()
 		a.minor = 14

@@ -81,7 +81,8 @@ type Entry struct {
 // memory is about how many bytes the entry takes.
 func (e *Entry) memory() int64 {
 	const entry = 320 // with its place in the table, which grows by doubling
-	text := len(e.Tag) + len(e.Desc) + len(e.Definition) + len(e.Drop) + len(e.Copy) + len(e.Namespace) + len(e.Owner) + len(e.filename)
+	text := len(e.Tag) + len(e.Desc) + len(e.Definition) + len(e.Drop) + len(e.Copy) + len(e.Namespace) +
+		len(e.Owner) + len(e.filename)
 	return int64(entry + text + 16*len(e.Dependencies))
 }
 

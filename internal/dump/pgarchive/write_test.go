@@ -216,7 +216,8 @@ func (a *archive) tar(tb testing.TB) []byte {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	member := func(name string, data []byte) {
-		if err := w.WriteHeader(&tar.Header{Name: name, Size: int64(len(data)), Mode: 0o600, Format: tar.FormatUSTAR}); err != nil {
+		if err := w.WriteHeader(&tar.Header{Name: name, Size: int64(len(data)), Mode: 0o600,
+			Format: tar.FormatUSTAR}); err != nil {
 			tb.Fatal(err)
 		}
 		if _, err := w.Write(data); err != nil {

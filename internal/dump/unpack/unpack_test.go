@@ -84,7 +84,8 @@ func TestNew(t *testing.T) {
 			t.Parallel()
 			b := pack(t, m, text)
 			var asked int64
-			for name, in := range map[string]io.Reader{"whole": bytes.NewReader(b), "byte by byte": iotest.OneByteReader(bytes.NewReader(b))} {
+			for name, in := range map[string]io.Reader{"whole": bytes.NewReader(b),
+				"byte by byte": iotest.OneByteReader(bytes.NewReader(b))} {
 				r, err := unpack.New(m, in, func(n int64) error { asked += n; return nil })
 				if err != nil {
 					t.Fatal(err)
@@ -167,12 +168,14 @@ func TestRecognize(t *testing.T) {
 			t.Errorf("%s is taken for %q", m, got)
 		}
 	}
-	for in, want := range map[string]unpack.Method{"BZh91AY": unpack.Bzip2, "\x02\x21\x4c\x18": unpack.LZ4, "": "", "PK": "", "-- SQL": ""} {
+	for in, want := range map[string]unpack.Method{"BZh91AY": unpack.Bzip2, "\x02\x21\x4c\x18": unpack.LZ4, "": "",
+		"PK": "", "-- SQL": ""} {
 		if got := unpack.Recognize([]byte(in)); got != want {
 			t.Errorf("%q is taken for %q, want %q", in, got, want)
 		}
 	}
-	for in, want := range map[string]int64{"\x50\x2a\x4d\x18\x04\x00\x00\x00": 12, "\x5f\x2a\x4d\x18\xff\xff\xff\xff": 8 + 1<<32 - 1, "\x60\x2a\x4d\x18\x04\x00\x00\x00": 0, "\x50\x2a\x4d\x18": 0} {
+	for in, want := range map[string]int64{"\x50\x2a\x4d\x18\x04\x00\x00\x00": 12,
+		"\x5f\x2a\x4d\x18\xff\xff\xff\xff": 8 + 1<<32 - 1, "\x60\x2a\x4d\x18\x04\x00\x00\x00": 0, "\x50\x2a\x4d\x18": 0} {
 		if got := unpack.Skippable([]byte(in)); got != want {
 			t.Errorf("%q is a skippable frame of %d bytes, want %d", in, got, want)
 		}
@@ -181,7 +184,8 @@ func TestRecognize(t *testing.T) {
 
 // Whatever the bytes, they unpack or there is an error; and what is asked for is not beyond reason.
 func FuzzNew(f *testing.F) {
-	methods := []unpack.Method{unpack.Gzip, unpack.Bzip2, unpack.XZ, unpack.Zstd, unpack.LZ4, unpack.Zlib, unpack.Deflate, unpack.Deflate64, unpack.LZMA}
+	methods := []unpack.Method{unpack.Gzip, unpack.Bzip2, unpack.XZ, unpack.Zstd, unpack.LZ4, unpack.Zlib, unpack.Deflate,
+		unpack.Deflate64, unpack.LZMA}
 	for i, m := range methods {
 		if writers[m] != nil {
 			f.Add(byte(i), pack(f, m, "SELECT 1;\n"))
