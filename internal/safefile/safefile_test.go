@@ -123,7 +123,8 @@ func TestTempName(t *testing.T) {
 	if !safefile.IsTempName(name) || name == safefile.TempName() {
 		t.Errorf("%s", name)
 	}
-	for _, other := range []string{"", ".upgrademock-", ".upgrademock-notes", name + "x", "x" + name, ".upgrademock-abcdefghijklmnopqrstuvwxyz"} {
+	for _, other := range []string{"", ".upgrademock-", ".upgrademock-notes", name + "x", "x" + name,
+		".upgrademock-abcdefghijklmnopqrstuvwxyz"} {
 		if safefile.IsTempName(other) {
 			t.Errorf("%q is taken for a name of ours", other)
 		}

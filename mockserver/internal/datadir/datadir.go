@@ -1,11 +1,12 @@
 // Package datadir is the directory in which an emulator keeps its data.
 //
-// A data directory carries a mark: a file with the number of its format, made together with the directory. A directory that holds anything
-// and has no mark is not used, so that no file of somebody else's is ever taken for one of ours. In a directory with a mark, only files
-// under names of ours are touched, no link among them is followed, and what is not as we leave it is left as it is.
+// A data directory carries a mark: a file with the number of its format, made together with the directory. A
+// directory that holds anything and has no mark is not used, so that no file of somebody else's is ever taken for one
+// of ours. In a directory with a mark, only files under names of ours are touched, no link among them is followed,
+// and what is not as we leave it is left as it is.
 //
-// A directory of the time before there were marks is recognised by its database, which has our buckets, when nothing is in it that an
-// emulator did not put there. It gets a mark.
+// A directory of the time before there were marks is recognised by its database, which has our buckets, when nothing
+// is in it that an emulator did not put there. It gets a mark.
 package datadir
 
 import (
@@ -57,8 +58,8 @@ type Dir struct {
 	notes  []string
 }
 
-// Open opens the data directory at path, and makes it if there is none. An empty directory becomes one. Whoever has brought everything
-// into it calls Made. The error is ErrForeign for a directory that is not ours.
+// Open opens the data directory at path, and makes it if there is none. An empty directory becomes one. Whoever has
+// brought everything into it calls Made. The error is ErrForeign for a directory that is not ours.
 func Open(path string) (_ *Dir, err error) {
 	path, err = filepath.Abs(path)
 	if err != nil {
@@ -149,21 +150,24 @@ func (d *Dir) read(mark string) error {
 	var of int
 	if n, err := fmt.Sscanf(mark, markOf, &of); n == 1 && err == nil && mark == fmt.Sprintf(markOf, of) && of > 0 {
 		if of > format {
-			return foreign(fmt.Sprintf("%s has format %d, and this upgrademock knows formats up to %d: use the newer one that made it, or choose another directory",
+			return foreign(fmt.Sprintf("%s has format %d, and this upgrademock knows formats up to %d: use the newer one "+
+				"that made it, or choose another directory",
 				d.path, of, format))
 		}
 		return nil
 	}
 	// The process that made the directory may have been killed before the mark was whole.
 	if !strings.HasPrefix(making, mark) {
-		return foreign(fmt.Sprintf("%s: the file %s is no mark of a data directory; choose another directory", d.path, MarkFile))
+		return foreign(fmt.Sprintf("%s: the file %s is no mark of a data directory; choose another directory", d.path,
+			MarkFile))
 	}
 	others, err := d.others()
 	if err != nil {
 		return err
 	}
 	if mark != making && len(others) > 0 {
-		return foreign(fmt.Sprintf("%s: the mark %s is cut, and there is %s beside it; choose another directory", d.path, MarkFile, list(others)))
+		return foreign(fmt.Sprintf("%s: the mark %s is cut, and there is %s beside it; choose another directory", d.path,
+			MarkFile, list(others)))
 	}
 	d.making = true
 	return safefile.Replace(d.root, MarkFile, []byte(making), 0o600)
@@ -180,7 +184,8 @@ func (d *Dir) takeOver() error {
 		return d.begin()
 	}
 	if why := d.stranger(others); why != "" {
-		return foreign(fmt.Sprintf("%s is no data directory of upgrademock's, and holds %s; choose an empty or a new directory (%s)", d.path, list(others), why))
+		return foreign(fmt.Sprintf("%s is no data directory of upgrademock's, and holds %s; choose an empty or a new "+
+			"directory (%s)", d.path, list(others), why))
 	}
 	if err := safefile.Create(d.root, MarkFile, fmt.Appendf(nil, markOf, format), 0o600); err != nil {
 		return err
@@ -206,8 +211,8 @@ func (d *Dir) begin() error {
 	return nil
 }
 
-// Made says that everything is in the directory, to be called by the one process that uses it. What is missing from now on is a loss. Files
-// that were being written when an earlier process was killed are removed.
+// Made says that everything is in the directory, to be called by the one process that uses it. What is missing from
+// now on is a loss. Files that were being written when an earlier process was killed are removed.
 func (d *Dir) Made() error {
 	entries, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
@@ -258,7 +263,8 @@ func list(names []string) string {
 }
 
 // earlier are the names of what earlier emulators left, beside the database and the dumps.
-var earlier = regexp.MustCompile(`^(ca\.pem|ca-key\.pem|ca-bundle\.pem|known_hosts|ssh_host_ecdsa_key(\.new)?|ready\.json|\.(ca|ready)-[0-9]+)$`)
+var earlier = regexp.MustCompile(`^(ca\.pem|ca-key\.pem|ca-bundle\.pem|known_hosts|` +
+	`ssh_host_ecdsa_key(\.new)?|ready\.json|\.(ca|ready)-[0-9]+)$`)
 
 var number = regexp.MustCompile(`^[0-9]+$`)
 

@@ -113,7 +113,8 @@ func TestPoll_answersTheStateForNPolls(t *testing.T) {
 
 func TestAt_severalTimeStepsEachWithItsInstant(t *testing.T) {
 	t.Parallel()
-	r := begin(t, steps(lasts("a", 2*time.Second), lasts("b", time.Minute), lasts("c", time.Hour), scenario.Step{State: "d"}))
+	r := begin(t, steps(lasts("a", 2*time.Second), lasts("b", time.Minute), lasts("c", time.Hour),
+		scenario.Step{State: "d"}))
 	r.look(2*time.Second - 1)
 	r.look(2 * time.Second)
 	r.look(30 * time.Minute)
@@ -126,7 +127,8 @@ func TestAt_severalTimeStepsEachWithItsInstant(t *testing.T) {
 
 func TestPoll_afterTimeStepsBeginsCounting(t *testing.T) {
 	t.Parallel()
-	r := begin(t, steps(lasts("a", time.Second), polls("b", 1), lasts("c", 5*time.Second), polls("d", 1), scenario.Step{State: "e"}))
+	r := begin(t, steps(lasts("a", time.Second), polls("b", 1), lasts("c", 5*time.Second), polls("d", 1),
+		scenario.Step{State: "e"}))
 	r.poll(0)
 	r.poll(3 * time.Second)  // a ended at 1s, b answers this
 	r.poll(10 * time.Second) // b ends with this call, c begins at it
@@ -197,7 +199,8 @@ func TestPosition_fromALongerScriptIsTheLastState(t *testing.T) {
 	s := scenario.Default()
 	for _, step := range []int{3, 99, -1} {
 		p, changes := machine.Poll(s, machine.Position{Step: step, Since: epoch}, epoch)
-		if len(changes) != 0 || (step > 0 && machine.State(s, p) != "done") || (step < 0 && machine.State(s, p) != "pending") {
+		if len(changes) != 0 || (step > 0 && machine.State(s, p) != "done") ||
+			(step < 0 && machine.State(s, p) != "pending") {
 			t.Errorf("step %d: state %q, changes %v", step, machine.State(s, p), changes)
 		}
 	}

@@ -64,7 +64,8 @@ func TestPick(t *testing.T) {
 
 func TestPick_leavesTheCountsItWasGiven(t *testing.T) {
 	t.Parallel()
-	s := &scenario.Scenario{Faults: []scenario.Fault{{On: "status", Times: 1, Cut: true}, {On: "status", Delay: time.Second}}}
+	s := &scenario.Scenario{Faults: []scenario.Fault{{On: "status", Times: 1, Cut: true},
+		{On: "status", Delay: time.Second}}}
 	_, _, first := machine.Pick(s, "status", nil)
 	before := append(machine.Counts(nil), first...)
 	fault, i, second := machine.Pick(s, "status", first)
