@@ -19,7 +19,8 @@ func TestChecksumOf(t *testing.T) {
 	defer f.Close()
 	const size = 5_000_001
 	want := make([]byte, size)
-	for at, data := range map[int]string{0: "begin", 1_000_000: "middle", 4_000_000: string(bytes.Repeat([]byte("abc"), 100_000)), size - 3: "end"} {
+	for at, data := range map[int]string{0: "begin", 1_000_000: "middle",
+		4_000_000: string(bytes.Repeat([]byte("abc"), 100_000)), size - 3: "end"} {
 		copy(want[at:], data)
 		if _, err := f.WriteAt([]byte(data), int64(at)); err != nil {
 			t.Fatal(err)

@@ -168,7 +168,8 @@ func TestStatus_keepsWhatItAnswered(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2015, 9, 9, 7, 13, 49, 0, time.UTC)
 	now := began
-	script := &scenario.Scenario{Name: "x", Steps: []scenario.Step{{State: "processing", For: scenario.For{Duration: time.Hour}}, {State: StateDone}}}
+	script := &scenario.Scenario{Name: "x",
+		Steps: []scenario.Step{{State: "processing", For: scenario.For{Duration: time.Hour}}, {State: StateDone}}}
 	p := open(t, t.TempDir(), func(o *Options) {
 		o.Now = func() time.Time { return now }
 		o.Script = func(CreateParams) *scenario.Scenario { return script }

@@ -10,7 +10,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// All calls may come at the same time, also while requests are wiped and forgotten; no file is left that belongs to none.
+// All calls may come at the same time, also while requests are wiped and forgotten; no file is left that belongs to
+// none.
 func TestScript_concurrently(t *testing.T) {
 	t.Parallel()
 	p := open(t, t.TempDir(), following(scenario.DefaultScript()))

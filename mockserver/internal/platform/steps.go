@@ -103,7 +103,11 @@ func (r *Request) beginLocked() (Snapshot, Failures) {
 	now := r.p.opts.Now()
 	pos, change := machine.Begin(r.rec.Script, r.firstState(), now)
 	began := []machine.Change{change}
-	if err := r.updateLocked(func(w *work) { w.ProcessedAt, w.Position = &now, pos; w.reach(r.rec.ScriptAPI, pos, began) }); err != nil {
+	if err := r.updateLocked(func(w *work) {
+		w.ProcessedAt, w.Position = &now,
+			pos
+		w.reach(r.rec.ScriptAPI, pos, began)
+	}); err != nil {
 		return Snapshot{}, Failures{ServerError("The request can not be processed now", err)}
 	}
 	r.reportLocked(began...)
@@ -183,8 +187,8 @@ func (c conflict) Is(target error) bool { return target == ErrConflict }
 func conflictf(format string, args ...any) error { return conflict(fmt.Sprintf(format, args...)) }
 
 // Force puts the request in a state and sets keys of its status; a nil set leaves those that were set before. It may
-// not go back to its first state, nor to a state with something to download when there is nothing: that is an [ErrConflict].
-// The error for a request that was forgotten is [fs.ErrNotExist].
+// not go back to its first state, nor to a state with something to download when there is nothing: that is an
+// [ErrConflict]. The error for a request that was forgotten is [fs.ErrNotExist].
 func (r *Request) Force(state string, set map[string]any) (Snapshot, error) {
 	r.p.mu.Lock()
 	defer r.p.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 
 var (
 	requestsBucket = []byte("requests") // id → record, JSON
-	scriptBucket   = []byte("script")   // the same of the script API; made by its first request, unknown to earlier versions
+	scriptBucket   = []byte("script")   // the same of the script API; earlier versions leave it alone
 	progressBucket = []byte("progress") // id → progress, JSON: an SFTP transfer that is not complete
 	stateBucket    = []byte("state")    // totalsKey → totals, JSON
 	keptBucket     = []byte("kept")     // name → what others keep beside the requests

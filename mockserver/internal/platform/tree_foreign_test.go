@@ -15,7 +15,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// What is neither a file nor a directory is no part of a dump, however it came among its files, and nothing waits for it.
+// What is neither a file nor a directory is no part of a dump, however it came among its files, and nothing waits for
+// it.
 func TestTree_foreign(t *testing.T) {
 	t.Parallel()
 	p := open(t, t.TempDir(), following(scenario.DefaultScript()))
