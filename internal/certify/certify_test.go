@@ -77,7 +77,8 @@ func TestRun_skips(t *testing.T) {
 		if diff := cmp.Diff(want, skipped); diff != "" {
 			t.Errorf("%s:\n%s", via, diff)
 		}
-		if got := len(report.Results) + len(report.Skipped); got != len(scripts) || report.Passed+report.Failed != len(report.Results) {
+		got := len(report.Results) + len(report.Skipped)
+		if got != len(scripts) || report.Passed+report.Failed != len(report.Results) {
 			t.Errorf("%s: %d scenarios, want %d: %+v", via, got, len(scripts), report)
 		}
 	}
@@ -166,7 +167,8 @@ func TestReport_WriteJUnit(t *testing.T) {
 	if err := xml.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatalf("%v\n%s", err, out.Bytes())
 	}
-	if len(got.Cases) != 4 || got.Cases[0].Failure != nil || got.Cases[1].Failure.Message != "exit" || got.Cases[2].Error == nil || got.Cases[3].Skipped.Message != "why" {
+	if len(got.Cases) != 4 || got.Cases[0].Failure != nil || got.Cases[1].Failure.Message != "exit" ||
+		got.Cases[2].Error == nil || got.Cases[3].Skipped.Message != "why" {
 		t.Errorf("%+v", got)
 	}
 	got.Cases = nil

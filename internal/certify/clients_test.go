@@ -71,7 +71,8 @@ func TestRun_goodClients(t *testing.T) {
 		names = nil
 		for _, file := range files {
 			name := strings.TrimSuffix(filepath.Base(file), ".yaml")
-			if name != "human-tests" && !strings.HasPrefix(name, "script-") { // the one expects nothing, the others are for other clients
+			// The one expects nothing, the others are for other clients.
+			if name != "human-tests" && !strings.HasPrefix(name, "script-") {
 				names = append(names, name)
 			}
 		}

@@ -29,7 +29,10 @@ func TestWriteDump(t *testing.T) {
 		t.Fatal(err)
 	}
 	info := dump.Sniff(bytes.NewReader(data), int64(len(data)))
-	want := dump.Info{Compressions: []string{"pgdmp_custom", "sql"}, PostgreSQL: "15", DatabaseVersion: "8.0", DatabaseUUID: "5c5ff0f6-56c4-11e5-9b25-3c970e9d8d32"}
+	want := dump.Info{
+		Compressions: []string{"pgdmp_custom", "sql"}, PostgreSQL: "15", DatabaseVersion: "8.0",
+		DatabaseUUID: "5c5ff0f6-56c4-11e5-9b25-3c970e9d8d32",
+	}
 	if diff := cmp.Diff(want, info); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -51,7 +51,8 @@ func (rep *Report) WriteTable(w io.Writer) error {
 	}
 	if silent != nil {
 		last := rep.Results[slices.IndexFunc(rep.Results, func(r Result) bool { return r.silent() })].lastWords("  ")
-		if _, err := fmt.Fprintf(w, "\n%s: the client never called the emulator\n%s", strings.Join(silent, ", "), last); err != nil {
+		names := strings.Join(silent, ", ")
+		if _, err := fmt.Fprintf(w, "\n%s: the client never called the emulator\n%s", names, last); err != nil {
 			return err
 		}
 	}

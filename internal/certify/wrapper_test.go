@@ -13,7 +13,8 @@ import (
 
 // trying are the scenarios in which a good wrapper does what a judge could take for a bug.
 var trying = []string{
-	"script-done", "script-failed", "script-upload-cut", "script-download-cut", "script-log-beyond-ascii", "script-dump-renamed",
+	"script-done", "script-failed", "script-upload-cut", "script-download-cut", "script-log-beyond-ascii",
+	"script-dump-renamed",
 	"script-port-unreachable", "script-host-key-changed", "script-reset-while-polling", "script-logs-bad-gateway",
 }
 

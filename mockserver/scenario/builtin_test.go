@@ -42,8 +42,12 @@ func TestBuiltIns(t *testing.T) {
 		}
 		described[s.Description] = name
 		script := strings.HasPrefix(name, "script-")
-		if want := (scenario.When{"api": scenario.APIScript}); script && !maps.Equal(s.When, want) || !script && len(s.When) > 0 {
-			t.Errorf("%s: a built-in scenario is for every request, or is called script-… and is for every one of the script API", name)
+		want := scenario.When{"api": scenario.APIScript}
+		if script && !maps.Equal(s.When, want) || !script && len(s.When) > 0 {
+			t.Errorf(
+				"%s: a built-in scenario is for every request, or is called script-… and is for every one of the script API",
+				name,
+			)
 		}
 		judged(t, name, s)
 	}

@@ -19,12 +19,16 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(src))
 	}
 	for _, src := range []string{
-		"", "{", "[[[[", "a: &a [*a, *a]", "? {a: b}\n: c", "steps: [{state: a, for: .5s}, {state: 'b'}]", "name: |\n  a\n  b\n",
-		"faults: [{on: status, failure: {reason: x, a: 1e21, b: -0.0, c: 123456789012345678901234567890, d: 0x1f, e: [{}], f: \"\\u0000\"}}]",
+		"", "{", "[[[[", "a: &a [*a, *a]", "? {a: b}\n: c", "steps: [{state: a, for: .5s}, {state: 'b'}]",
+		"name: |\n  a\n  b\n",
+		"faults: [{on: status, failure: {reason: x, a: 1e21, b: -0.0, c: 123456789012345678901234567890, d: 0x1f, " +
+			"e: [{}], f: \"\\u0000\"}}]",
 		"faults: [{on: status, failure: {reason: x, a: 1e17, b: 1000000000000000128.0, c: -1e18, d: 1e19, e: 9.3e18}}]",
 		"faults: [{on: download, after: 1.5KiB, truncate: true, delay: 1h0.5s}]", "upgraded: {built: 8MiB, notes: n}",
-		"expect: {calls: {status: '>  3', create: '==1'}, interval: {status: '<1h'}, shows: 'text: a'}", "when: {api: script}\nupgraded: {dump_name: null}",
-		"faults: [{on: rsync.upload, after: {file: '*'}, reset: true}, {on: rsync.login, known_hosts: null, delay: 1s}]", "\ufeff{\"name\":\t\"\\ud83d\\ude00\"}",
+		"expect: {calls: {status: '>  3', create: '==1'}, interval: {status: '<1h'}, shows: 'text: a'}",
+		"when: {api: script}\nupgraded: {dump_name: null}",
+		"faults: [{on: rsync.upload, after: {file: '*'}, reset: true}, {on: rsync.login, known_hosts: null, delay: 1s}]",
+		"\ufeff{\"name\":\t\"\\ud83d\\ude00\"}",
 	} {
 		f.Add([]byte(src))
 	}

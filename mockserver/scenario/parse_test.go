@@ -23,7 +23,9 @@ steps:                                         # the states after process, in or
 faults:
   - {on: status, times: 2, failure: {reason: "SERVER:ERROR", message: "try again", code: 7, expected: [a, {b: 1.5}]}}
   - {on: upload, skip: 1, times: 1, after: 64KiB, reset: true}
-  - {on: create, times: 1, http: {status: 502, content_type: text/html, body: "<html>…", headers: {Retry-After: 120, X-A: b}}}
+  - on: create
+    times: 1
+    http: {status: 502, content_type: text/html, body: "<html>…", headers: {Retry-After: 120, X-A: b}}
   - {on: status, delay: 3s, rate: 1KiB/s}
   - {on: sftp.login, times: 1, refuse: true}
   - {on: sftp.write, times: 1, after: 1MiB, disconnect: true}
@@ -78,8 +80,10 @@ func wholeScenario() *scenario.Scenario {
 		},
 		Upgraded: scenario.Upgraded{Archive: "./upgraded.zip"},
 		Expect: &scenario.Expect{
-			Exit:       "success",
-			Calls:      map[string]scenario.Bound{"create": {Op: "=", N: 1}, "process": {Op: "=", N: 1}, "status": {Op: ">=", N: 3}},
+			Exit: "success",
+			Calls: map[string]scenario.Bound{
+				"create": {Op: "=", N: 1}, "process": {Op: "=", N: 1}, "status": {Op: ">=", N: 3},
+			},
 			Order:      []string{"create", "request_sftp_access", "sftp.put", "process", "status"},
 			Interval:   map[string]scenario.Interval{"status": {Op: ">=", D: time.Second}},
 			RetryAfter: "kept",
@@ -203,14 +207,17 @@ func TestJSON_keepsScriptsWrittenInGo(t *testing.T) {
 	for _, s := range []*scenario.Scenario{
 		{Name: "nothing"},
 		scenario.Default(),
-		{Name: "rare", When: scenario.When{"timezone": ""}, Faults: []scenario.Fault{
-			{On: "download", After: 1<<62 + 1, Truncate: true, Delay: time.Nanosecond, Rate: 1023},
-			{On: "status", HTTP: &scenario.HTTP{}},
-			{On: "status", Failure: &scenario.Failure{Reason: "A:B"}},
-		}, Expect: &scenario.Expect{
-			Calls: map[string]scenario.Bound{"sftp.put": {Op: "<", N: 2}}, Interval: map[string]scenario.Interval{"status": {Op: "<", D: time.Hour}},
-			Shows: scenario.Texts{{Literal: " a\nb"}, {Key: "state"}},
-		}},
+		{
+			Name: "rare", When: scenario.When{"timezone": ""}, Faults: []scenario.Fault{
+				{On: "download", After: 1<<62 + 1, Truncate: true, Delay: time.Nanosecond, Rate: 1023},
+				{On: "status", HTTP: &scenario.HTTP{}}, {On: "status", Failure: &scenario.Failure{Reason: "A:B"}},
+			},
+			Expect: &scenario.Expect{
+				Calls:    map[string]scenario.Bound{"sftp.put": {Op: "<", N: 2}},
+				Interval: map[string]scenario.Interval{"status": {Op: "<", D: time.Hour}},
+				Shows:    scenario.Texts{{Literal: " a\nb"}, {Key: "state"}},
+			},
+		},
 	} {
 		if err := s.Validate(); err != nil {
 			t.Error(err)

@@ -81,8 +81,14 @@ func TestUpgraded(t *testing.T) {
 		{"built", `"built"`, scenario.Upgraded{Built: true}},
 		{"{built: 0}", `"built"`, scenario.Upgraded{Built: true}},
 		{"{built: 8MiB}", `{"built":"8MiB"}`, scenario.Upgraded{Built: true, Size: 8 << 20}},
-		{"{built: 10kB, notes: n.html}", `{"built":"10000","notes":"n.html"}`, scenario.Upgraded{Built: true, Size: 10000, Notes: "n.html"}},
-		{"{archive: ./a.zip, sql: b.sql, modules: c}", `{"archive":"./a.zip","modules":"c","sql":"b.sql"}`, scenario.Upgraded{Archive: "./a.zip", SQL: "b.sql", Modules: "c"}},
+		{
+			"{built: 10kB, notes: n.html}", `{"built":"10000","notes":"n.html"}`,
+			scenario.Upgraded{Built: true, Size: 10000, Notes: "n.html"},
+		},
+		{
+			"{archive: ./a.zip, sql: b.sql, modules: c}", `{"archive":"./a.zip","modules":"c","sql":"b.sql"}`,
+			scenario.Upgraded{Archive: "./a.zip", SQL: "b.sql", Modules: "c"},
+		},
 	} {
 		s, err := scenario.Parse("s.yaml", []byte("upgraded: "+tc.src))
 		if err != nil {
@@ -134,7 +140,8 @@ func TestSizesAndTimes(t *testing.T) {
 func TestBound_Holds(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{ // for 0, 1, 2, 3, 4
-		"2": "..x..", "=2": "..x..", "== 2": "..x..", ">=2": "..xxx", "<=2": "xxx..", ">2": "...xx", "< 2": "xx...", "0": "x....",
+		"2": "..x..", "=2": "..x..", "== 2": "..x..", ">=2": "..xxx", "<=2": "xxx..", ">2": "...xx", "< 2": "xx...",
+		"0": "x....",
 	} {
 		s, err := scenario.Parse("s.yaml", []byte("expect: {calls: {status: '"+text+"'}}"))
 		if err != nil {
@@ -219,16 +226,25 @@ func TestValidate(t *testing.T) {
 			"faults[1].garbage: a fault has one action", "faults[2].failure.reason: a failure wants",
 		}},
 		{"upgraded", scenario.Scenario{Upgraded: scenario.Upgraded{Size: 1}}, []string{"upgraded.built: only a built"}},
-		{"upgraded negative", scenario.Scenario{Upgraded: scenario.Upgraded{Built: true, Size: -1}}, []string{"upgraded.built: a number of bytes is not negative"}},
-		{"expect", scenario.Scenario{Expect: &scenario.Expect{
-			Exit: "maybe", Within: -1, Order: []string{}, Calls: map[string]scenario.Bound{"status": {Op: "~", N: 1}},
-			Interval: map[string]scenario.Interval{"create": {}, "status": {D: 1}, "process": {Op: "!", D: 1}},
-			Shows:    scenario.Texts{{Key: "state", Literal: "b"}},
-		}}, []string{
-			"expect.exit: unknown word", "expect.calls.status: unknown comparison", "expect.interval.create: a time between",
-			"expect.interval.process: unknown comparison", "expect.interval.status: nothing takes exactly", "expect.order: an order",
-			"expect.within: a duration", "expect.shows: either",
-		}},
+		{
+			"upgraded negative", scenario.Scenario{Upgraded: scenario.Upgraded{Built: true, Size: -1}},
+			[]string{"upgraded.built: a number of bytes is not negative"},
+		},
+		{
+			"expect", scenario.Scenario{
+				Expect: &scenario.Expect{
+					Exit: "maybe", Within: -1, Order: []string{}, Calls: map[string]scenario.Bound{"status": {Op: "~", N: 1}},
+					Interval: map[string]scenario.Interval{"create": {}, "status": {D: 1}, "process": {Op: "!", D: 1}},
+					Shows:    scenario.Texts{{Key: "state", Literal: "b"}},
+				},
+			},
+			[]string{
+				"expect.exit: unknown word", "expect.calls.status: unknown comparison",
+				"expect.interval.create: a time between", "expect.interval.process: unknown comparison",
+				"expect.interval.status: nothing takes exactly", "expect.order: an order", "expect.within: a duration",
+				"expect.shows: either",
+			},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -258,7 +274,8 @@ func TestLoad_filesBesideTheScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := scenario.Upgraded{
-		Archive: filepath.Join(dir, "up.zip"), SQL: filepath.Join(dir, "up.zip"), Notes: filepath.Join(dir, "scripts", "notes.html"),
+		Archive: filepath.Join(dir, "up.zip"), SQL: filepath.Join(dir, "up.zip"),
+		Notes: filepath.Join(dir, "scripts", "notes.html"),
 	}
 	if diff := cmp.Diff(want, s.Upgraded); diff != "" {
 		t.Errorf("upgraded (-want +got):\n%s", diff)
@@ -274,7 +291,8 @@ func TestLoad_missingFilesAmongOtherMistakes(t *testing.T) {
 	got := mistakes(err)
 	want := []string{
 		script + ":1:1: nam: unknown key `nam`, did you mean `name`?",
-		script + ":3:12: upgraded.archive: cannot read the file `" + filepath.Join(dir, "gone.zip") + "`: no such file or directory",
+		script + ":3:12: upgraded.archive: cannot read the file `" + filepath.Join(dir, "gone.zip") +
+			"`: no such file or directory",
 		script + ":4:8: upgraded.sql: not a file: `" + dir + "`",
 	}
 	if len(got) != len(want) {

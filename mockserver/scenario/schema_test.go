@@ -67,9 +67,11 @@ func TestSchema_equalsTheGoTypesAndTheGrammar(t *testing.T) {
 		DumpName: &name, Filestore: "e", Report: "f", Log: "g", Missing: scenario.Missing{Archive: true},
 	}
 	fullFault := scenario.Fault{
-		On: "status", Skip: 1, Times: 1, Every: 1, After: 1, Delay: 1, Rate: 1, Failure: &scenario.Failure{}, HTTP: &scenario.HTTP{},
-		Reset: true, Cut: true, Truncate: true, Garbage: true, Refuse: true, Disconnect: true, Error: "e", Revoke: true, HostKey: "changed",
-		File: "*.dat", KnownHosts: &name, Unreachable: true,
+		On: "status", Skip: 1, Times: 1, Every: 1, After: 1, Delay: 1, Rate: 1,
+		Failure: &scenario.Failure{}, HTTP: &scenario.HTTP{},
+		Reset: true, Cut: true, Truncate: true, Garbage: true, Refuse: true, Disconnect: true, Error: "e", Revoke: true,
+		HostKey: "changed",
+		File:    "*.dat", KnownHosts: &name, Unreachable: true,
 	}
 	for _, tc := range []struct {
 		name   string
@@ -77,10 +79,13 @@ func TestSchema_equalsTheGoTypesAndTheGrammar(t *testing.T) {
 		value  any    // with every field set
 		strict string // a script with the unknown key `zzzzzzzz` in such an object
 	}{
-		{"scenario", root, scenario.Scenario{
-			Name: "a", Description: "b", When: scenario.When{"aim": ""}, Steps: []scenario.Step{{}}, Faults: []scenario.Fault{{}},
-			Upgraded: file, Expect: &scenario.Expect{},
-		}, "zzzzzzzz: 1"},
+		{
+			"scenario", root, scenario.Scenario{
+				Name: "a", Description: "b", When: scenario.When{"aim": ""}, Steps: []scenario.Step{{}},
+				Faults: []scenario.Fault{{}}, Upgraded: file, Expect: &scenario.Expect{},
+			},
+			"zzzzzzzz: 1",
+		},
 		{"step", *root.Properties["steps"].Items, scenario.Step{
 			State: "a", For: scenario.For{Polls: 1}, Set: map[string]any{"issue": 1}, Log: &scenario.Log{Text: "b"},
 		}, "steps: [{zzzzzzzz: 1}]"},
@@ -160,29 +165,43 @@ print(json.dumps([i for i, d in enumerate(documents) if validator.is_valid(d)]))
 func TestSchema_judgesAsParseDoes(t *testing.T) {
 	t.Parallel()
 	python := testprog.NeedPython(t, "jsonschema", "python3-jsonschema")
-	docs := append(builtIns(t), whole, wholeScript, "{}", "upgraded: {built: 1, notes: a}", "faults: [{on: upload, after: 5, cut: true}]",
-		"expect: {calls: {status: '>= 3'}, shows: 'text:hello'}", "expect: {shows: [state, 'text:a b'], dump: intact, params: as told}")
+	docs := append(builtIns(t), whole, wholeScript, "{}", "upgraded: {built: 1, notes: a}",
+		"faults: [{on: upload, after: 5, cut: true}]", "expect: {calls: {status: '>= 3'}, shows: 'text:hello'}",
+		"expect: {shows: [state, 'text:a b'], dump: intact, params: as told}")
 	docs = append(docs,
-		"when: {api: script}", "when: {api: sql}", "steps: [{state: a, log: ''}]", "steps: [{state: a, log: {}}]", "steps: [{state: a, log: 5}]",
-		"steps: [{state: a, set: {archived: null, reason: null}}]", "steps: [{state: a, set: {is_pg_version_compatible: null}}]",
+		"when: {api: script}", "when: {api: sql}", "steps: [{state: a, log: ''}]", "steps: [{state: a, log: {}}]",
+		"steps: [{state: a, log: 5}]",
+		"steps: [{state: a, set: {archived: null, reason: null}}]",
+		"steps: [{state: a, set: {is_pg_version_compatible: null}}]",
 		"faults: [{on: script.status, failure: {message: x}}]", "faults: [{on: script.status, failure: {message: ''}}]",
-		"faults: [{on: script.status, failure: {message: x, form: error}}]", "faults: [{on: script.status, failure: {message: x, form: b}}]",
-		"faults: [{on: script.status, failure: {message: x, reason: y}}]", "faults: [{on: script.status, failure: {form: error}}]",
+		"faults: [{on: script.status, failure: {message: x, form: error}}]",
+		"faults: [{on: script.status, failure: {message: x, form: b}}]",
+		"faults: [{on: script.status, failure: {message: x, reason: y}}]",
+		"faults: [{on: script.status, failure: {form: error}}]",
 		"faults: [{on: status, failure: {reason: x, form: error}}]", "faults: [{on: rsync.login, known_hosts: null}]",
 		"faults: [{on: rsync.login, known_hosts: ''}]", "faults: [{on: rsync.login, known_hosts: a, rate: 1KiB/s}]",
 		"faults: [{on: rsync.upload, file: a, reset: true}]", "faults: [{on: rsync.upload, after: {file: a}, reset: true}]",
 		"faults: [{on: rsync.upload, after: {}, reset: true}]", "faults: [{on: upload, file: a, reset: true}]",
-		"upgraded: {archive: null}", "upgraded: {dump_name: null}", "upgraded: {sql: null}", "upgraded: {built: 1, archive: null}",
+		"upgraded: {archive: null}", "upgraded: {dump_name: null}", "upgraded: {sql: null}",
+		"upgraded: {built: 1, archive: null}",
 		"upgraded: {report: null, log: null, filestore: null}",
-		"[]", "step: []", "name: 5", "steps: []", "steps: [{}]", "steps: [{state: a, for: 0 polls}]", "steps: [{state: a, for: 2 weeks}]",
-		"steps: [{state: a, set: {id: 1}}]", "steps: [{state: a, set: {filestore: 'yes'}}]", "steps: [{state: a, set: {compressions: [1]}}]",
-		"when: {contrat: a}", "faults: [{reset: true}]", "faults: [{on: sftp.put, error: x}]", "faults: [{on: status, times: 0, reset: true}]",
-		"faults: [{on: status, refuse: true}]", "faults: [{on: create, after: 1, reset: true}]", "faults: [{on: upload, after: 64Kib, reset: true}]",
-		"faults: [{on: sftp.open, rate: 1KiB/s}]", "faults: [{on: sftp.login, hostkey: same}]", "faults: [{on: status, http: {status: 99}}]",
-		"faults: [{on: status, failure: {message: x}}]", "upgraded: build", "upgraded: {}", "upgraded: {built: 1, archive: a}",
-		"expect: {exit: 0}", "expect: {calls: {proces: 1}}", "expect: {calls: {create: many}}", "expect: {interval: {status: 1s}}",
+		"[]", "step: []", "name: 5", "steps: []", "steps: [{}]", "steps: [{state: a, for: 0 polls}]",
+		"steps: [{state: a, for: 2 weeks}]",
+		"steps: [{state: a, set: {id: 1}}]", "steps: [{state: a, set: {filestore: 'yes'}}]",
+		"steps: [{state: a, set: {compressions: [1]}}]",
+		"when: {contrat: a}", "faults: [{reset: true}]", "faults: [{on: sftp.put, error: x}]",
+		"faults: [{on: status, times: 0, reset: true}]",
+		"faults: [{on: status, refuse: true}]", "faults: [{on: create, after: 1, reset: true}]",
+		"faults: [{on: upload, after: 64Kib, reset: true}]",
+		"faults: [{on: sftp.open, rate: 1KiB/s}]", "faults: [{on: sftp.login, hostkey: same}]",
+		"faults: [{on: status, http: {status: 99}}]",
+		"faults: [{on: status, failure: {message: x}}]", "upgraded: build", "upgraded: {}",
+		"upgraded: {built: 1, archive: a}",
+		"expect: {exit: 0}", "expect: {calls: {proces: 1}}", "expect: {calls: {create: many}}",
+		"expect: {interval: {status: 1s}}",
 		"expect: {order: [create]}", "expect: {shows: nothing}", "expect: {hides: email}", "expect: {within: 5}",
-		"expect: {shows: []}", "expect: {shows: [nothing]}", "expect: {dump: whole}", "expect: {params: told}", "expect: {requests: any}", "expect: {retry_after: 2s}",
+		"expect: {shows: []}", "expect: {shows: [nothing]}", "expect: {dump: whole}", "expect: {params: told}",
+		"expect: {requests: any}", "expect: {retry_after: 2s}",
 	)
 	var want []int
 	converted := make([]json.RawMessage, len(docs))

@@ -42,7 +42,8 @@ faults:
 upgraded: {archive: dump, dump_name: upgrade.zip, filestore: files, report: report.html, log: null}
 expect:
   calls: {script.create: 1, rsync.upload: ">=2"}
-  order: [script.create, script.transfer_start, rsync.upload, script.transfer_stop, script.process, script.status, rsync.download]
+  order: [script.create, script.transfer_start, rsync.upload, script.transfer_stop, script.process, script.status,
+    rsync.download]
   interval: {script.status: ">=4s"}
   gives_up: script.logs
   resumed: true
@@ -55,14 +56,21 @@ func wholeScriptScenario() *scenario.Scenario {
 	return &scenario.Scenario{
 		Name: "everything-of-the-script",
 		When: scenario.When{
-			"api": scenario.APIScript, "contract": "M1*", "target": "1[78].0", "aim": "test", "actuator": "cli", "api_version": "0.*",
+			"api": scenario.APIScript, "contract": "M1*", "target": "1[78].0", "aim": "test", "actuator": "cli",
+			"api_version": "0.*",
 		},
 		Steps: []scenario.Step{
-			{State: "pending", For: scenario.For{Polls: 1}, Set: map[string]any{"is_pg_version_compatible": false}, Log: &scenario.Log{}},
+			{
+				State: "pending", For: scenario.For{Polls: 1}, Set: map[string]any{"is_pg_version_compatible": false},
+				Log: &scenario.Log{},
+			},
 			{State: "progress", For: scenario.For{Duration: time.Hour}, Log: &scenario.Log{
 				Text: "2026-01-01 00:00:00,000 1 INFO db_1 odoo: é\n",
 			}},
-			{State: "failed", Set: map[string]any{"reason": "modules are missing", "archived": true}, Log: &scenario.Log{File: "end.log"}},
+			{
+				State: "failed", Set: map[string]any{"reason": "modules are missing", "archived": true},
+				Log: &scenario.Log{File: "end.log"},
+			},
 		},
 		Faults: []scenario.Fault{
 			{On: scenario.OnScriptCreate, Times: 1, Failure: &scenario.Failure{Message: "expired", Form: scenario.FormError}},
@@ -175,7 +183,10 @@ func TestMatches_api(t *testing.T) {
 	} {
 		s := &scenario.Scenario{When: tc.when}
 		if older, newer := s.Matches(older), s.Matches(newer); older != tc.older || newer != tc.newer {
-			t.Errorf("%v: a request of the database API %t, want %t; of the script API %t, want %t", tc.when, older, tc.older, newer, tc.newer)
+			t.Errorf(
+				"%v: a request of the database API %t, want %t; of the script API %t, want %t", tc.when, older, tc.older, newer,
+				tc.newer,
+			)
 		}
 	}
 }
@@ -239,8 +250,9 @@ upgraded: {archive: files, filestore: up.log, report: files, log: gone.log}
 		t.Fatal(err)
 	}
 	want := scenario.Upgraded{
-		Archive: filepath.Join(dir, "dump"), Filestore: filepath.Join(dir, "files"), Report: filepath.Join(dir, "report.html"),
-		Log: filepath.Join(dir, "up.log"),
+		Archive: filepath.Join(dir, "dump"), Filestore: filepath.Join(dir, "files"),
+		Report: filepath.Join(dir, "report.html"),
+		Log:    filepath.Join(dir, "up.log"),
 	}
 	if diff := cmp.Diff(want, s.Upgraded); diff != "" {
 		t.Errorf("upgraded (-want +got):\n%s", diff)
@@ -252,8 +264,10 @@ upgraded: {archive: files, filestore: up.log, report: files, log: gone.log}
 	_, err = scenario.Load(filepath.Join(dir, "bad.yaml"))
 	got := mistakes(err)
 	for _, want := range []string{
-		":3:35: steps[0].log.file: cannot read the file", ":4:21: upgraded.archive: not a dump in PostgreSQL's directory format",
-		":4:39: upgraded.filestore: not a directory", ":4:55: upgraded.report: not a file", ":4:67: upgraded.log: cannot read",
+		":3:35: steps[0].log.file: cannot read the file",
+		":4:21: upgraded.archive: not a dump in PostgreSQL's directory format",
+		":4:39: upgraded.filestore: not a directory", ":4:55: upgraded.report: not a file",
+		":4:67: upgraded.log: cannot read",
 	} {
 		if !anyHas(got, filepath.Join(dir, "bad.yaml")+want) {
 			t.Errorf("no mistake is like %s\n%v", want, err)

@@ -78,11 +78,17 @@ func TestDescribe(t *testing.T) {
 	t.Parallel()
 	text := ""
 	for want, f := range map[string]scenario.Fault{
-		"faults[2]: script.status failure":                            {On: "script.status", Failure: &scenario.Failure{Message: "x"}},
-		"faults[2]: rsync.login unreachable":                          {On: "rsync.login", Unreachable: true},
-		"faults[2]: rsync.login known_hosts":                          {On: "rsync.login", KnownHosts: &text},
-		"faults[2]: rsync.upload disconnect after 65536 rate 100 B/s": {On: "rsync.upload", Disconnect: true, After: 65536, Rate: 100},
-		"faults[2]: rsync.upload reset at the file *.dat delay 1s":    {On: "rsync.upload", Reset: true, File: "*.dat", Delay: time.Second},
+		"faults[2]: script.status failure": {
+			On: "script.status", Failure: &scenario.Failure{Message: "x"},
+		},
+		"faults[2]: rsync.login unreachable": {On: "rsync.login", Unreachable: true},
+		"faults[2]: rsync.login known_hosts": {On: "rsync.login", KnownHosts: &text},
+		"faults[2]: rsync.upload disconnect after 65536 rate 100 B/s": {
+			On: "rsync.upload", Disconnect: true, After: 65536, Rate: 100,
+		},
+		"faults[2]: rsync.upload reset at the file *.dat delay 1s": {
+			On: "rsync.upload", Reset: true, File: "*.dat", Delay: time.Second,
+		},
 	} {
 		if got := scripts.Describe(&platform.Fault{Fault: &f, Index: 2}); got != want {
 			t.Errorf("%s, want %s", got, want)

@@ -62,13 +62,28 @@ func TestJudge_end(t *testing.T) {
 		{"no success", "exit: success", verify.Run{Status: 1}, "fail", "exit status 1"},
 		{"failure", "exit: failure", verify.Run{Status: 3}, "pass", "exit status 3"},
 		{"no failure", "exit: failure", verify.Run{}, "fail", "exit status 0"},
-		{"killed, no success", "exit: success", verify.Run{Status: 137, Signal: syscall.SIGKILL}, "fail", "it was ended by signal 9 (killed)"},
-		{"killed is no failure that it told of", "exit: failure", verify.Run{Status: 137, Signal: syscall.SIGKILL}, "fail", "it was ended by signal 9 (killed)"},
-		{"crashed", "exit: failure", verify.Run{Status: 139, Signal: syscall.SIGSEGV}, "fail", "it was ended by signal 11 (segmentation fault)"},
+		{
+			"killed, no success", "exit: success", verify.Run{Status: 137, Signal: syscall.SIGKILL}, "fail",
+			"it was ended by signal 9 (killed)",
+		},
+		{
+			"killed is no failure that it told of", "exit: failure", verify.Run{Status: 137, Signal: syscall.SIGKILL},
+			"fail", "it was ended by signal 9 (killed)",
+		},
+		{
+			"crashed", "exit: failure", verify.Run{Status: 139, Signal: syscall.SIGSEGV}, "fail",
+			"it was ended by signal 11 (segmentation fault)",
+		},
 		{"in time", "within: 2s", verify.Run{Took: time.Second}, "pass", "it ended after 1s"},
 		{"too late", "within: 2s", verify.Run{Took: 3 * time.Second}, "fail", "it ended after 3s"},
-		{"not at all", "within: 2s", verify.Run{Took: 2 * time.Second, TimedOut: true}, "fail", "it was still running after 2s, and was ended"},
-		{"not at all, without a limit", "", verify.Run{Took: 5 * time.Minute, TimedOut: true}, "fail", "it was still running after 5m0s, and was ended"},
+		{
+			"not at all", "within: 2s", verify.Run{Took: 2 * time.Second, TimedOut: true}, "fail",
+			"it was still running after 2s, and was ended",
+		},
+		{
+			"not at all, without a limit", "", verify.Run{Took: 5 * time.Minute, TimedOut: true}, "fail",
+			"it was still running after 5m0s, and was ended",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -109,7 +124,8 @@ func TestJudge_honest(t *testing.T) {
 			}
 		})
 	}
-	if got := judgeRun(t, "exit: honest", verify.Evidence{Requests: requests, Run: &verify.Run{}}); got.Verdict != verify.Unjudged {
+	got := judgeRun(t, "exit: honest", verify.Evidence{Requests: requests, Run: &verify.Run{}})
+	if got.Verdict != verify.Unjudged {
 		t.Errorf("%+v, want unjudged: nobody knows the file", got)
 	}
 }
@@ -125,7 +141,8 @@ func TestJudge_givesUp(t *testing.T) {
 		}
 		return events
 	}
-	ended, still := verify.Run{Status: 1, Took: 40 * time.Second}, verify.Run{Status: 143, Signal: syscall.SIGTERM, Took: 2 * time.Minute, TimedOut: true}
+	ended := verify.Run{Status: 1, Took: 40 * time.Second}
+	still := verify.Run{Status: 143, Signal: syscall.SIGTERM, Took: 2 * time.Minute, TimedOut: true}
 	for _, tc := range []struct {
 		name, expect string
 		events       []journal.Event
@@ -133,9 +150,18 @@ func TestJudge_givesUp(t *testing.T) {
 		verdict, saw string
 	}{
 		{"gave up", "gives_up: status", tried("status", 1, 2, 3), ended, "pass", "it ended after 40s"},
-		{"still trying, ever more slowly", "gives_up: status", tried("status", 1, 2, 4, 8, 16, 32, 62, 92), still, "pass", "its pauses went from 2s to 30s"},
-		{"for ever", "gives_up: status", tried("status", 1, 2, 3, 4, 5, 6, 7, 8), still, "fail", "after 2m0s it had tried 8 times, and was ended; its pauses went from 1s to 1s"},
-		{"for ever, once at once", "gives_up: status", tried("status", 1, 1, 2, 3, 4, 5, 6, 7), still, "fail", "from 1s to 1s"},
+		{
+			"still trying, ever more slowly", "gives_up: status", tried("status", 1, 2, 4, 8, 16, 32, 62, 92), still, "pass",
+			"its pauses went from 2s to 30s",
+		},
+		{
+			"for ever", "gives_up: status", tried("status", 1, 2, 3, 4, 5, 6, 7, 8), still, "fail",
+			"after 2m0s it had tried 8 times, and was ended; its pauses went from 1s to 1s",
+		},
+		{
+			"for ever, once at once", "gives_up: status", tried("status", 1, 1, 2, 3, 4, 5, 6, 7), still, "fail",
+			"from 1s to 1s",
+		},
 		{"hammering", "gives_up: upload", tried("upload", 1, 1, 1, 1, 1), still, "fail", "from 0s to 0s"},
 		{"over SFTP", "gives_up: upload", tried("sftp.fault", 1, 2, 4, 8, 16, 32, 62, 92), still, "pass", "from 2s to 30s"},
 		{"stuck", "gives_up: status", tried("status", 1), still, "fail", "it was still running after 2m0s"},
@@ -149,7 +175,11 @@ func TestJudge_givesUp(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, got := range verify.Judge(script, verify.Evidence{Events: tc.events, Run: &tc.run}) {
-					if got.Expect == "gives_up" && (got.Verdict != tc.verdict || !strings.Contains(got.Saw, tc.saw)) || got.Expect != "gives_up" && got.Verdict != verify.Pass {
+					asWanted := got.Verdict == verify.Pass
+					if got.Expect == "gives_up" {
+						asWanted = got.Verdict == tc.verdict && strings.Contains(got.Saw, tc.saw)
+					}
+					if !asWanted {
 						t.Errorf("%+v, want %s: %s", got, tc.verdict, tc.saw)
 					}
 				}
@@ -160,7 +190,10 @@ func TestJudge_givesUp(t *testing.T) {
 
 func TestJudge_params(t *testing.T) {
 	t.Parallel()
-	told := map[string]string{"contract": "M123456-abcdef", "email": "john.doe@example.com", "target": "8.0", "aim": "test", "filename": "db_name.dump"}
+	told := map[string]string{
+		"contract": "M123456-abcdef", "email": "john.doe@example.com", "target": "8.0", "aim": "test",
+		"filename": "db_name.dump",
+	}
 	with := func(name, value string) map[string]string {
 		params := maps.Clone(told)
 		params[name] = value
@@ -182,10 +215,16 @@ func TestJudge_params(t *testing.T) {
 		{"the name of the file", "create", with("filename", "local.dump"), ""},
 		{"another aim", "create", with("aim", "production"), `aim "production" in place of "test"`},
 		{"another target", "create", with("target", "7.0"), `target "7.0" in place of "8.0"`},
-		{"another email", "create", with("email", "admin@example.com"), `email "admin@example.com" in place of "john.doe@example.com"`},
+		{
+			"another email", "create", with("email", "admin@example.com"),
+			`email "admin@example.com" in place of "john.doe@example.com"`,
+		},
 		{"another contract", "create", with("contract", "M1"), `contract "M1" in place of "M123456-abcdef"`},
 		{"another filename", "create", with("filename", "dump.sql"), `filename "dump.sql" in place of "db_name.dump"`},
-		{"a path", "create", with("filename", "/tmp/db_name.dump"), `filename "/tmp/db_name.dump" in place of "db_name.dump"`},
+		{
+			"a path", "create", with("filename", "/tmp/db_name.dump"),
+			`filename "/tmp/db_name.dump" in place of "db_name.dump"`,
+		},
 		{"none", "create", with("email", ""), `no email in place of "john.doe@example.com"`},
 		{"in one call", "upgrade", with("aim", "production"), `aim "production" in place of "test"`},
 		{"in one call, without a filename", "upgrade", with("filename", ""), ""},
@@ -193,8 +232,12 @@ func TestJudge_params(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			event := at(0, journal.Event{Seq: 7, On: tc.on, Params: tc.params})
-			got := judgeRun(t, "params: as told", verify.Evidence{Creates: []journal.Event{event}, Run: &verify.Run{Params: told, Dump: "/tmp/local.dump"}})
-			if want := tc.saw == ""; (got.Verdict == verify.Pass) != want || !strings.Contains(got.Saw, tc.saw) || !want && got.Nearest != 7 {
+			got := judgeRun(
+				t, "params: as told",
+				verify.Evidence{Creates: []journal.Event{event}, Run: &verify.Run{Params: told, Dump: "/tmp/local.dump"}},
+			)
+			good := tc.saw == ""
+			if (got.Verdict == verify.Pass) != good || !strings.Contains(got.Saw, tc.saw) || !good && got.Nearest != 7 {
 				t.Errorf("%+v, want %q", got, tc.saw)
 			}
 		})
@@ -227,11 +270,15 @@ func TestJudge_dump(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			got := judgeRun(t, "dump: intact", verify.Evidence{
-				Events:   []journal.Event{at(0, journal.Event{Seq: 3, On: "upload", Request: 1}), at(1, journal.Event{Seq: 4, On: "process", Request: 1})},
+				Events: []journal.Event{
+					at(0, journal.Event{Seq: 3, On: "upload", Request: 1}),
+					at(1, journal.Event{Seq: 4, On: "process", Request: 1}),
+				},
 				Requests: []verify.Request{{ID: 1, Processed: tc.processed, Original: content(tc.got)}},
 				Run:      &verify.Run{Dump: file},
 			})
-			if got.Verdict != tc.verdict || !strings.Contains(got.Saw, tc.saw) || got.Verdict == verify.Fail && got.Nearest != 3 {
+			nearest := got.Verdict != verify.Fail || got.Nearest == 3
+			if got.Verdict != tc.verdict || !strings.Contains(got.Saw, tc.saw) || !nearest {
 				t.Errorf("%+v, want %s: %s", got, tc.verdict, tc.saw)
 			}
 		})
@@ -248,7 +295,12 @@ func TestJudge_requests(t *testing.T) {
 	t.Parallel()
 	refused := at(0, journal.Event{Seq: 1, On: "create", Failures: []string{"TARGET:INVALID"}})
 	created := at(0, journal.Event{Seq: 1, On: "create"})
-	stray := at(5, journal.Event{Seq: 2, On: "process", Params: map[string]string{"request": "None", "key": "None"}, Why: "there is no request with this id"})
+	stray := at(
+		5, journal.Event{
+			Seq: 2, On: "process", Params: map[string]string{"request": "None", "key": "None"},
+			Why: "there is no request with this id",
+		},
+	)
 	for _, tc := range []struct {
 		name    string
 		creates []journal.Event
@@ -256,16 +308,31 @@ func TestJudge_requests(t *testing.T) {
 		saw     string
 	}{
 		{"none", []journal.Event{created}, nil, ""},
-		{"refused, and went on", []journal.Event{refused}, []journal.Event{stray},
-			`process with request "None": there is no request with this id; before it, create answered TARGET:INVALID at 12:00:00.000`},
-		{"a wrong key", []journal.Event{created}, []journal.Event{at(5, journal.Event{Seq: 2, On: "status", Params: map[string]string{"request": "10534"}, Why: "the key is not request 10534's"})},
-			`status with request "10534": the key is not request 10534's`},
-		{"empty", []journal.Event{refused}, []journal.Event{at(5, journal.Event{Seq: 2, On: "upload"})}, "upload without a request; before it, create"},
+		{
+			"refused, and went on", []journal.Event{refused}, []journal.Event{stray},
+			`process with request "None": there is no request with this id; ` +
+				`before it, create answered TARGET:INVALID at 12:00:00.000`,
+		},
+		{
+			"a wrong key", []journal.Event{created}, []journal.Event{
+				at(
+					5, journal.Event{
+						Seq: 2, On: "status", Params: map[string]string{"request": "10534"}, Why: "the key is not request 10534's",
+					},
+				),
+			},
+			`status with request "10534": the key is not request 10534's`,
+		},
+		{
+			"empty", []journal.Event{refused}, []journal.Event{at(5, journal.Event{Seq: 2, On: "upload"})},
+			"upload without a request; before it, create",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			got := judgeRun(t, "requests: known", verify.Evidence{Creates: tc.creates, Strays: tc.strays})
-			if want := tc.saw == ""; (got.Verdict == verify.Pass) != want || !strings.Contains(got.Saw, tc.saw) || !want && got.Nearest != 2 {
+			good := tc.saw == ""
+			if (got.Verdict == verify.Pass) != good || !strings.Contains(got.Saw, tc.saw) || !good && got.Nearest != 2 {
 				t.Errorf("%+v, want %q", got, tc.saw)
 			}
 		})
@@ -288,7 +355,11 @@ func TestJudge_out(t *testing.T) {
 		{"none", "out: upgraded", nil, requests, "fail", "no file"},
 		{"half", "out: upgraded", upgraded[:10], requests, "fail", "only the first 10 of the 23 bytes of the upgraded dump"},
 		{"a page", "out: upgraded", []byte("<html><h1>502 Bad Gateway</h1></html>"), requests, "fail", "an HTML page"},
-		{"nothing was upgraded", "out: upgraded", upgraded, []verify.Request{{ID: 1, Upgraded: content(nil), UpgradedSQL: content(nil)}}, "fail", "there is no upgraded dump"},
+		{
+			"nothing was upgraded", "out: upgraded", upgraded,
+			[]verify.Request{{ID: 1, Upgraded: content(nil), UpgradedSQL: content(nil)}}, "fail",
+			"there is no upgraded dump",
+		},
 		{"no request", "out: upgraded", upgraded, nil, "fail", "there is no request"},
 		{"absent", "out: absent", nil, nil, "pass", "no file"},
 		{"not absent", "out: absent", []byte("<!doctype html><p>503"), nil, "fail", "a file of 21 bytes, an HTML page"},
@@ -311,7 +382,8 @@ func TestJudge_out(t *testing.T) {
 
 func TestJudge_printed(t *testing.T) {
 	t.Parallel()
-	requests := []verify.Request{{ID: 1, Key: key, Status: map[string]any{"customer_message": "The table \"res_users\" is missing."}}}
+	status := map[string]any{"customer_message": "The table \"res_users\" is missing."}
+	requests := []verify.Request{{ID: 1, Key: key, Status: status}}
 	for _, tc := range []struct {
 		name, expect, printed string
 		verdict               string
@@ -328,11 +400,15 @@ func TestJudge_printed(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			got := judgeRun(t, tc.expect, verify.Evidence{Requests: requests, Run: &verify.Run{Printed: map[string]string{"standard error": tc.printed}}})
+			got := judgeRun(
+				t, tc.expect,
+				verify.Evidence{Requests: requests, Run: &verify.Run{Printed: map[string]string{"standard error": tc.printed}}},
+			)
 			if got.Verdict != tc.verdict {
 				t.Errorf("%+v, want %s", got, tc.verdict)
 			}
-			if unknown := judgeRun(t, tc.expect, verify.Evidence{Requests: requests, Run: &verify.Run{}}); unknown.Verdict != verify.Unjudged {
+			unknown := judgeRun(t, tc.expect, verify.Evidence{Requests: requests, Run: &verify.Run{}})
+			if unknown.Verdict != verify.Unjudged {
 				t.Errorf("%+v, want unjudged: nobody knows what was printed", unknown)
 			}
 		})
@@ -342,12 +418,17 @@ func TestJudge_printed(t *testing.T) {
 // Of several texts, each is judged: a client that shows only the first is told of the second.
 func TestJudge_showsEach(t *testing.T) {
 	t.Parallel()
-	script, err := scenario.Parse("x.yaml", []byte("expect: {shows: ['text:Invalid value', 'text:Can not find contract']}"))
+	script, err := scenario.Parse(
+		"x.yaml", []byte("expect: {shows: ['text:Invalid value', 'text:Can not find contract']}"),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
-	results := verify.Judge(script, verify.Evidence{Run: &verify.Run{Printed: map[string]string{"standard output": "Invalid value"}}})
-	if len(results) != 2 || results[0].Verdict != verify.Pass || results[1].Verdict != verify.Fail || !strings.Contains(results[1].Hint, "Can not find contract") {
+	results := verify.Judge(
+		script, verify.Evidence{Run: &verify.Run{Printed: map[string]string{"standard output": "Invalid value"}}},
+	)
+	if len(results) != 2 || results[0].Verdict != verify.Pass || results[1].Verdict != verify.Fail ||
+		!strings.Contains(results[1].Hint, "Can not find contract") {
 		t.Errorf("%+v", results)
 	}
 }

@@ -41,62 +41,150 @@ func TestJudge_scriptAPI(t *testing.T) {
 		verdict      string
 		saw, hint    string
 	}{
-		{name: "never sent", expect: "calls: {rsync.upload: 1}", events: []journal.Event{create}, verdict: "fail",
-			saw: "0 rsync.upload; the last thing that happened was script.create at 12:00:00.000", hint: "a good client sends its dump by rsync here"},
-		{name: "never fetched", expect: "calls: {rsync.download: '>=1'}", events: []journal.Event{create}, verdict: "fail",
-			saw: "0 rsync.download; the last thing that happened was script.create at 12:00:00.000", hint: "a good client fetches the result by rsync here"},
+		{
+			name: "never sent", expect: "calls: {rsync.upload: 1}", events: []journal.Event{create}, verdict: "fail",
+			saw:  "0 rsync.upload; the last thing that happened was script.create at 12:00:00.000",
+			hint: "a good client sends its dump by rsync here",
+		},
+		{
+			name: "never fetched", expect: "calls: {rsync.download: '>=1'}", events: []journal.Event{create},
+			verdict: "fail", saw: "0 rsync.download; the last thing that happened was script.create at 12:00:00.000",
+			hint: "a good client fetches the result by rsync here",
+		},
 		{name: "never connected", expect: "calls: {rsync.login: 1}", events: []journal.Event{create}, verdict: "fail",
 			saw:  "0 rsync.login; the last thing that happened was script.create at 12:00:00.000",
 			hint: "a good client connects to the port that script.transfer_start answers here"},
-		{name: "sent once too often", expect: "calls: {rsync.upload: 1}", events: []journal.Event{create, broke, synced(20, "rsync.upload", journal.Rsync{Exit: 12})}, verdict: "fail",
-			saw: "2 rsync.upload; the last was rsync.upload, which ended with status 12 at 12:00:00.020", hint: "a good client does not call rsync.upload again"},
-		{name: "in order", expect: "order: [script.create, script.transfer_start, rsync.upload, script.transfer_stop, script.process, script.status, rsync.download]",
-			events: []journal.Event{create, on(1, "script.transfer_start"), synced(2, "rsync.upload", journal.Rsync{}), on(3, "script.transfer_stop"), on(4, "script.process"),
-				status(5, "pending"), on(6, "script.transfer_start"), synced(7, "rsync.download", journal.Rsync{}), on(8, "script.transfer_stop")}, verdict: "pass",
-			saw: "script.create → script.transfer_start → rsync.upload → script.transfer_stop → script.process → script.status → rsync.download"},
-		{name: "a status before its turn", expect: "order: [script.create, script.process, script.status]",
-			events: []journal.Event{create, status(1, "new"), on(2, "script.process"), status(3, "done")}, verdict: "pass", saw: "script.create → script.process → script.status"},
-		{name: "process before the dump", expect: "order: [script.create, rsync.upload, script.process]",
-			events: []journal.Event{create, on(10, "script.process"), synced(30, "rsync.upload", journal.Rsync{})}, verdict: "fail",
-			saw: "script.process 20ms before rsync.upload", hint: "a good client waits for the end of rsync.upload before it calls script.process"},
-		{name: "polls with a look at the log between", expect: "interval: {script.status: '>=4s'}",
-			events: []journal.Event{status(0, "progress"), on(100, "script.logs"), status(5000, "progress"), on(5100, "script.logs"), status(10000, "done")}, verdict: "pass", saw: "5s to 5s"},
+		{
+			name: "sent once too often", expect: "calls: {rsync.upload: 1}",
+			events: []journal.Event{create, broke, synced(20, "rsync.upload", journal.Rsync{Exit: 12})}, verdict: "fail",
+			saw:  "2 rsync.upload; the last was rsync.upload, which ended with status 12 at 12:00:00.020",
+			hint: "a good client does not call rsync.upload again",
+		},
+		{
+			name: "in order",
+			expect: "order: [script.create, script.transfer_start, rsync.upload, script.transfer_stop, script.process, " +
+				"script.status, rsync.download]",
+			events: []journal.Event{
+				create, on(1, "script.transfer_start"), synced(2, "rsync.upload", journal.Rsync{}),
+				on(3, "script.transfer_stop"), on(4, "script.process"), status(5, "pending"), on(6, "script.transfer_start"),
+				synced(7, "rsync.download", journal.Rsync{}), on(8, "script.transfer_stop"),
+			},
+			verdict: "pass",
+			saw: "script.create → script.transfer_start → rsync.upload → script.transfer_stop → script.process → " +
+				"script.status → rsync.download",
+		},
+		{
+			name: "a status before its turn", expect: "order: [script.create, script.process, script.status]",
+			events: []journal.Event{create, status(1, "new"), on(2, "script.process"), status(3, "done")}, verdict: "pass",
+			saw: "script.create → script.process → script.status",
+		},
+		{
+			name: "process before the dump", expect: "order: [script.create, rsync.upload, script.process]",
+			events:  []journal.Event{create, on(10, "script.process"), synced(30, "rsync.upload", journal.Rsync{})},
+			verdict: "fail", saw: "script.process 20ms before rsync.upload",
+			hint: "a good client waits for the end of rsync.upload before it calls script.process",
+		},
+		{
+			name: "polls with a look at the log between", expect: "interval: {script.status: '>=4s'}",
+			events: []journal.Event{
+				status(0, "progress"), on(100, "script.logs"), status(5000, "progress"), on(5100, "script.logs"),
+				status(10000, "done"),
+			},
+			verdict: "pass", saw: "5s to 5s",
+		},
 		{name: "impatient", expect: "interval: {script.status: '>=4s'}",
 			events: []journal.Event{status(0, "progress"), on(100, "script.logs"), status(500, "progress")}, verdict: "fail",
 			saw: "script.status at 12:00:00.500 after 500ms", hint: "a good client leaves that time between its calls"},
-		{name: "the log at intervals", expect: "interval: {script.logs: '>=4s'}",
-			events: []journal.Event{on(0, "script.logs"), status(4900, "progress"), on(5000, "script.logs")}, verdict: "pass", saw: "5s to 5s"},
-		{name: "resumed, when there is nothing to wait for", expect: "interval: {script.status: '>=4s'}",
-			events: []journal.Event{status(0, "new"), status(1, "new"), status(2, "failed"), status(3, "failed"), status(4, "cancelled"), status(5, "cancelled")}, verdict: "pass", saw: "no two calls"},
-		{name: "a transfer between", expect: "interval: {script.status: '>=4s'}",
-			events: []journal.Event{status(0, "pending"), synced(1, "rsync.download", journal.Rsync{}), status(2, "pending")}, verdict: "pass", saw: "no two calls"},
-		{name: "logins in one session", expect: "interval: {rsync.login: '>=1s'}",
-			events: []journal.Event{at(0, journal.Event{On: "rsync.connect", Session: 1}), at(5, journal.Event{On: "rsync.login", Session: 1}),
-				at(2000, journal.Event{On: "rsync.connect", Session: 2}), at(2005, journal.Event{On: "rsync.login", Session: 2})}, verdict: "pass", saw: "1.995s to 1.995s"},
-		{name: "resumed", expect: "resumed: true", events: []journal.Event{create, broke, synced(20, "rsync.upload", journal.Rsync{Count: 5, Skipped: 3, Saved: 900})}, verdict: "pass",
-			saw: "3 files had arrived whole, and the next transfer skipped 3 of 5, and saved 900 bytes"},
-		{name: "resumed by differences", expect: "resumed: true", events: []journal.Event{create, broke, synced(20, "rsync.upload", journal.Rsync{Count: 5, Saved: 900})}, verdict: "pass",
-			saw: "3 files had arrived whole, and the next transfer skipped 0 of 5, and saved 900 bytes"},
-		{name: "nothing was whole", expect: "resumed: true",
-			events: []journal.Event{create, synced(1, "rsync.upload", journal.Rsync{Exit: 12}), synced(20, "rsync.upload", journal.Rsync{Count: 1})}, verdict: "pass",
-			saw: "0 files had arrived whole, and the next transfer skipped 0 of 1, and saved 0 bytes"},
-		{name: "sent again", expect: "resumed: true",
-			events: []journal.Event{create, synced(1, "rsync.upload", journal.Rsync{Exit: 12, Count: 1}), synced(20, "rsync.upload", journal.Rsync{Count: 5})}, verdict: "fail",
-			saw: "1 file had arrived whole, and the next transfer skipped 0 of 5, and saved 0 bytes: everything was sent again", hint: sentHint},
+		{
+			name: "the log at intervals", expect: "interval: {script.logs: '>=4s'}",
+			events:  []journal.Event{on(0, "script.logs"), status(4900, "progress"), on(5000, "script.logs")},
+			verdict: "pass", saw: "5s to 5s",
+		},
+		{
+			name: "resumed, when there is nothing to wait for", expect: "interval: {script.status: '>=4s'}",
+			events: []journal.Event{
+				status(0, "new"), status(1, "new"), status(2, "failed"), status(3, "failed"), status(4, "cancelled"),
+				status(5, "cancelled"),
+			},
+			verdict: "pass", saw: "no two calls",
+		},
+		{
+			name: "a transfer between", expect: "interval: {script.status: '>=4s'}", events: []journal.Event{
+				status(0, "pending"), synced(1, "rsync.download", journal.Rsync{}), status(2, "pending"),
+			},
+			verdict: "pass", saw: "no two calls",
+		},
+		{
+			name: "logins in one session", expect: "interval: {rsync.login: '>=1s'}", events: []journal.Event{
+				at(0, journal.Event{On: "rsync.connect", Session: 1}), at(5, journal.Event{On: "rsync.login", Session: 1}),
+				at(2000, journal.Event{On: "rsync.connect", Session: 2}),
+				at(2005, journal.Event{On: "rsync.login", Session: 2}),
+			},
+			verdict: "pass", saw: "1.995s to 1.995s",
+		},
+		{
+			name: "resumed", expect: "resumed: true", events: []journal.Event{
+				create, broke, synced(20, "rsync.upload", journal.Rsync{Count: 5, Skipped: 3, Saved: 900}),
+			},
+			verdict: "pass", saw: "3 files had arrived whole, and the next transfer skipped 3 of 5, and saved 900 bytes",
+		},
+		{
+			name: "resumed by differences", expect: "resumed: true",
+			events:  []journal.Event{create, broke, synced(20, "rsync.upload", journal.Rsync{Count: 5, Saved: 900})},
+			verdict: "pass", saw: "3 files had arrived whole, and the next transfer skipped 0 of 5, and saved 900 bytes",
+		},
+		{
+			name: "nothing was whole", expect: "resumed: true", events: []journal.Event{
+				create, synced(1, "rsync.upload", journal.Rsync{Exit: 12}), synced(20, "rsync.upload", journal.Rsync{Count: 1}),
+			},
+			verdict: "pass", saw: "0 files had arrived whole, and the next transfer skipped 0 of 1, and saved 0 bytes",
+		},
+		{
+			name: "sent again", expect: "resumed: true", events: []journal.Event{
+				create, synced(1, "rsync.upload", journal.Rsync{Exit: 12, Count: 1}),
+				synced(20, "rsync.upload", journal.Rsync{Count: 5}),
+			},
+			verdict: "fail",
+			saw: "1 file had arrived whole, and the next transfer skipped 0 of 5, and saved 0 bytes: everything was sent " +
+				"again",
+			hint: sentHint,
+		},
 		{name: "gave up", expect: "resumed: true", events: []journal.Event{create, broke, status(30, "new")}, verdict: "fail",
 			saw: "3 files had arrived whole when the transfer broke, and no other followed", hint: goOn},
-		{name: "another request", expect: "resumed: true",
-			events: []journal.Event{create, broke, at(30, journal.Event{On: "script.create", Request: 2}), at(40, journal.Event{On: "rsync.upload", Request: 2, Rsync: &journal.Rsync{Count: 5}})}, verdict: "fail",
-			saw: "3 files had arrived whole when the transfer broke, and no other followed, but another request: script.create at 12:00:00.030", hint: goOn},
-		{name: "the other direction", expect: "resumed: true", events: []journal.Event{create, broke, synced(30, "rsync.download", journal.Rsync{Count: 5, Skipped: 3})}, verdict: "fail",
-			saw: "3 files had arrived whole when the transfer broke, and no other followed", hint: goOn},
-		{name: "a download resumed", expect: "resumed: true",
-			events:  []journal.Event{create, synced(1, "rsync.download", journal.Rsync{Exit: journal.NoExit, Count: 2}), synced(2, "rsync.download", journal.Rsync{Count: 4, Skipped: 2})},
-			verdict: "pass", saw: "2 files had arrived whole, and the next transfer skipped 2 of 4, and saved 0 bytes"},
-		{name: "nothing broke", expect: "resumed: true", events: []journal.Event{create, synced(1, "rsync.upload", journal.Rsync{})}, verdict: "fail", saw: "no transfer broke", hint: goOn},
-		{name: "the token in a header", expect: "hides: key", events: []journal.Event{create, at(1, journal.Event{On: "script.logs", Method: "GET", KeyIn: "Referer"})}, verdict: "fail",
-			saw:  "the token of request 10534 is in the header Referer of script.logs at 12:00:00.001",
-			hint: "a good client sends the token as a parameter only: headers are written to the logs of every server on the way"},
+		{
+			name: "another request", expect: "resumed: true", events: []journal.Event{
+				create, broke, at(30, journal.Event{On: "script.create", Request: 2}),
+				at(40, journal.Event{On: "rsync.upload", Request: 2, Rsync: &journal.Rsync{Count: 5}}),
+			},
+			verdict: "fail",
+			saw: "3 files had arrived whole when the transfer broke, and no other followed, but another request: " +
+				"script.create at 12:00:00.030",
+			hint: goOn,
+		},
+		{
+			name: "the other direction", expect: "resumed: true",
+			events:  []journal.Event{create, broke, synced(30, "rsync.download", journal.Rsync{Count: 5, Skipped: 3})},
+			verdict: "fail", saw: "3 files had arrived whole when the transfer broke, and no other followed", hint: goOn,
+		},
+		{
+			name: "a download resumed", expect: "resumed: true", events: []journal.Event{
+				create, synced(1, "rsync.download", journal.Rsync{Exit: journal.NoExit, Count: 2}),
+				synced(2, "rsync.download", journal.Rsync{Count: 4, Skipped: 2}),
+			},
+			verdict: "pass", saw: "2 files had arrived whole, and the next transfer skipped 2 of 4, and saved 0 bytes",
+		},
+		{
+			name: "nothing broke", expect: "resumed: true",
+			events: []journal.Event{create, synced(1, "rsync.upload", journal.Rsync{})}, verdict: "fail",
+			saw: "no transfer broke", hint: goOn,
+		},
+		{
+			name: "the token in a header", expect: "hides: key",
+			events:  []journal.Event{create, at(1, journal.Event{On: "script.logs", Method: "GET", KeyIn: "Referer"})},
+			verdict: "fail", saw: "the token of request 10534 is in the header Referer of script.logs at 12:00:00.001",
+			hint: "a good client sends the token as a parameter only: headers are written to the logs of every server " +
+				"on the way",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -112,7 +200,10 @@ func TestJudge_scriptAPI(t *testing.T) {
 				t.Fatalf("%d results: %+v", len(results), results)
 			}
 			got := results[0]
-			want := verify.Result{Scenario: "x", Expect: got.Expect, Wanted: got.Wanted, Nearest: got.Nearest, Verdict: tc.verdict, Saw: tc.saw, Hint: tc.hint}
+			want := verify.Result{
+				Scenario: "x", Expect: got.Expect, Wanted: got.Wanted, Nearest: got.Nearest, Verdict: tc.verdict, Saw: tc.saw,
+				Hint: tc.hint,
+			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -124,8 +215,10 @@ func TestJudge_scriptAPI(t *testing.T) {
 func TestJudge_bothAPIs(t *testing.T) {
 	t.Parallel()
 	events := []journal.Event{
-		on(0, "script.create"), on(1, "script.transfer_start"), on(2, "rsync.login"), synced(3, "rsync.upload", journal.Rsync{}),
-		on(4, "script.transfer_stop"), on(5, "script.process"), status(6, "progress"), on(7, "script.logs"), status(5000, "done"),
+		on(0, "script.create"), on(1, "script.transfer_start"), on(2, "rsync.login"),
+		synced(3, "rsync.upload", journal.Rsync{}),
+		on(4, "script.transfer_stop"), on(5, "script.process"), status(6, "progress"), on(7, "script.logs"),
+		status(5000, "done"),
 		on(5001, "script.transfer_start"), on(5002, "rsync.login"), synced(5003, "rsync.download", journal.Rsync{}),
 	}
 	for expect, want := range map[string]string{
@@ -153,7 +246,9 @@ func TestJudge_givesUpATransfer(t *testing.T) {
 	t.Parallel()
 	still := verify.Run{Status: 143, Signal: syscall.SIGTERM, Took: 2 * time.Minute, TimedOut: true}
 	for _, on := range []string{"rsync.upload", "rsync.login", "script.transfer_start"} {
-		for verdict, seconds := range map[string][]int{"pass": {1, 2, 4, 8, 16, 32, 62, 92}, "fail": {1, 2, 3, 4, 5, 6, 7, 8}} {
+		for verdict, seconds := range map[string][]int{
+			"pass": {1, 2, 4, 8, 16, 32, 62, 92}, "fail": {1, 2, 3, 4, 5, 6, 7, 8},
+		} {
 			var events []journal.Event
 			for i, s := range seconds {
 				events = append(events, at(1000*s, journal.Event{On: on, Session: uint64(i + 1)}))
@@ -198,7 +293,9 @@ func written(t *testing.T, files map[string]string) string {
 
 func TestJudge_uploadedFiles(t *testing.T) {
 	t.Parallel()
-	dir := written(t, map[string]string{"db.dump": "PGDMP", "dump/toc.dat": "toc", "dump/1.dat": "one", "dump/blobs/2.dat": "two"})
+	dir := written(
+		t, map[string]string{"db.dump": "PGDMP", "dump/toc.dat": "toc", "dump/1.dat": "one", "dump/blobs/2.dat": "two"},
+	)
 	whole := map[string]string{"origin.dump/toc.dat": "toc", "origin.dump/1.dat": "one", "origin.dump/blobs/2.dat": "two"}
 	with := func(name, text string) map[string]string {
 		changed := map[string]string{name: text}
@@ -218,13 +315,22 @@ func TestJudge_uploadedFiles(t *testing.T) {
 		verdict, saw string
 	}{
 		{"a file", "db.dump", map[string]string{"origin.dump": "PGDMP"}, "pass", "the dump, byte for byte"},
-		{"another file", "db.dump", map[string]string{"origin.dump": "PGDUMP"}, "fail", "the first difference is at offset 3"},
+		{
+			"another file", "db.dump", map[string]string{"origin.dump": "PGDUMP"}, "fail",
+			"the first difference is at offset 3",
+		},
 		{"a directory", "dump", whole, "pass", "the dump, 3 files, byte for byte"},
 		{"a file is missing", "dump", with("origin.dump/1.dat", ""), "fail", "the dump without its file 1.dat"},
 		{"a file more", "dump", with("origin.dump/3.dat", "x"), "fail", "the dump with a file 3.dat more"},
-		{"a file differs", "dump", with("origin.dump/blobs/2.dat", "twp"), "fail", "at blobs/2.dat: something else of 3 bytes; the first difference is at offset 2"},
+		{
+			"a file differs", "dump", with("origin.dump/blobs/2.dat", "twp"), "fail",
+			"at blobs/2.dat: something else of 3 bytes; the first difference is at offset 2",
+		},
 		{"a directory for a file", "db.dump", whole, "fail", "a directory in place of the dump, which is a file"},
-		{"a file for a directory", "dump", map[string]string{"origin.zip": "PK"}, "fail", "a file in place of the dump, which is a directory"},
+		{
+			"a file for a directory", "dump", map[string]string{"origin.zip": "PK"}, "fail",
+			"a file in place of the dump, which is a directory",
+		},
 		{"several things", "dump", with("origin.zip", "PK"), "fail", "2 files and directories in place of one dump"},
 		{"nothing", "dump", nil, "unjudged", ""},
 	} {
@@ -244,7 +350,8 @@ func TestJudge_uploadedFiles(t *testing.T) {
 func TestJudge_fetchedFiles(t *testing.T) {
 	t.Parallel()
 	dir := written(t, map[string]string{
-		"out.zip": "PK", "other.zip": "PQ", "in/upgraded.zip": "PK", "out/toc.dat": "toc", "in/upgraded.dump/toc.dat": "toc", "empty/a": "",
+		"out.zip": "PK", "other.zip": "PQ", "in/upgraded.zip": "PK", "out/toc.dat": "toc",
+		"in/upgraded.dump/toc.dat": "toc", "empty/a": "",
 	})
 	zip := map[string]string{"upgraded.zip": "PK", "upgrade.log": "a"}
 	directory := map[string]string{"upgraded.dump/toc.dat": "toc", "filestore/0a/0a1b": "x"}
@@ -261,7 +368,10 @@ func TestJudge_fetchedFiles(t *testing.T) {
 		{"another directory", "empty", "upgraded.dump", directory, "fail", "the upgraded dump without its file toc.dat"},
 		{"nothing", "gone", "upgraded.dump", directory, "fail", "no file"},
 		{"no result", "out.zip", "upgraded.zip", nil, "fail", "a file, though there is no upgraded dump"},
-		{"no dump in the result", "out.zip", "upgraded.zip", map[string]string{"upgrade.log": "a"}, "fail", "a file, though there is no upgraded dump"},
+		{
+			"no dump in the result", "out.zip", "upgraded.zip", map[string]string{"upgrade.log": "a"}, "fail",
+			"a file, though there is no upgraded dump",
+		},
 		{"no name", "out.zip", "", zip, "fail", "a file, though there is no upgraded dump"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -284,17 +394,34 @@ func TestJudge_fetchedFiles(t *testing.T) {
 // create of the script API has three of the parameters, and V12 writes targets in another way.
 func TestJudge_paramsOfTheScriptAPI(t *testing.T) {
 	t.Parallel()
-	told := map[string]string{"contract": "M1", "email": "a@example.com", "target": "18.0", "aim": "test", "filename": "db.dump"}
+	told := map[string]string{
+		"contract": "M1", "email": "a@example.com", "target": "18.0", "aim": "test", "filename": "db.dump",
+	}
 	for _, tc := range []struct {
 		name, target string
 		got          map[string]string
 		verdict, saw string
 	}{
-		{"as told", "18.0", map[string]string{"contract": "M1", "target": "18.0", "aim": "test", "actuator": "cli"}, "pass", "create got what the client was told"},
-		{"a short target", "18", map[string]string{"contract": "M1", "target": "18.0", "aim": "test"}, "pass", "create got what"},
-		{"a target with a letter", "v18", map[string]string{"contract": "M1", "target": "18.0", "aim": "test"}, "pass", "create got what"},
-		{"another target", "18.0", map[string]string{"contract": "M1", "target": "17.0", "aim": "test"}, "fail", `target "17.0" in place of "18.0"`},
-		{"another aim", "18.0", map[string]string{"contract": "M1", "target": "18.0", "aim": "production"}, "fail", `aim "production" in place of "test"`},
+		{
+			"as told", "18.0", map[string]string{"contract": "M1", "target": "18.0", "aim": "test", "actuator": "cli"},
+			"pass", "create got what the client was told",
+		},
+		{
+			"a short target", "18", map[string]string{"contract": "M1", "target": "18.0", "aim": "test"}, "pass",
+			"create got what",
+		},
+		{
+			"a target with a letter", "v18", map[string]string{"contract": "M1", "target": "18.0", "aim": "test"}, "pass",
+			"create got what",
+		},
+		{
+			"another target", "18.0", map[string]string{"contract": "M1", "target": "17.0", "aim": "test"}, "fail",
+			`target "17.0" in place of "18.0"`,
+		},
+		{
+			"another aim", "18.0", map[string]string{"contract": "M1", "target": "18.0", "aim": "production"}, "fail",
+			`aim "production" in place of "test"`,
+		},
 		{"no contract", "18.0", map[string]string{"target": "18.0", "aim": "test"}, "fail", `no contract in place of "M1"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -305,7 +432,9 @@ func TestJudge_paramsOfTheScriptAPI(t *testing.T) {
 			}
 			params["target"] = tc.target
 			got := judgeRun(t, "params: as told", verify.Evidence{
-				Creates: []journal.Event{at(0, journal.Event{On: "script.create", Params: tc.got})}, Run: &verify.Run{Params: params},
+				Creates: []journal.Event{at(0, journal.Event{On: "script.create", Params: tc.got})}, Run: &verify.Run{
+					Params: params,
+				},
 			})
 			if got.Verdict != tc.verdict || !strings.Contains(got.Saw, tc.saw) {
 				t.Errorf("%+v, want %s: %s", got, tc.verdict, tc.saw)
@@ -331,7 +460,9 @@ func TestJudge_tokens(t *testing.T) {
 			t.Errorf("%q: %+v, want %s", printed, got, want)
 		}
 	}
-	strays := []journal.Event{at(1, journal.Event{On: "script.status", Params: map[string]string{"token": "abcd…"}, Why: "no such token"})}
+	strays := []journal.Event{at(1, journal.Event{
+		On: "script.status", Params: map[string]string{"token": "abcd…"}, Why: "no such token",
+	})}
 	got := judgeRun(t, "requests: known", verify.Evidence{Events: events, Strays: strays})
 	if got.Verdict != "fail" || !strings.HasPrefix(got.Saw, `script.status with token "abcd…": no such token`) {
 		t.Errorf("%+v, want the stray token", got)
