@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // An item is an entry of a download, and where its data is.
@@ -25,11 +26,24 @@ type download struct {
 	files      []int32 // for each file of the sender's list, its index in list
 	incomplete bool    // something that was asked for is not in list
 
-	// What follows is used by one goroutine after the other.
-	asks    []bool // for each file, whether the client has asked for it
-	highest int    // index of the last of them
-	checked bool   // the client has looked at all files
+	// asBlocks is true if the sender is to compare a small file with a block that no part of it is like, rather than
+	// read it as one that the client does not have.
+	asBlocks bool
+
+	mu      sync.Mutex
+	asks    []ask // for each file
+	highest int   // index of the last file that was asked for
+	checked bool  // the client has looked at all files
 }
+
+// An ask is whether the client has asked for a file, and with which blocks.
+type ask struct {
+	asked bool
+	head  sumHead
+}
+
+// small is the size up to which asBlocks counts.
+const small = 256 << 10
 
 // maxSums bounds the blocks of a file that are compared. A client with a larger one is sent all of it.
 const maxSums = 1 << 19
@@ -74,7 +88,7 @@ func (d *download) find(files fs.FS) error {
 			d.files = append(d.files, int32(i))
 		}
 	}
-	d.asks = make([]bool, len(d.files))
+	d.asks = make([]ask, len(d.files))
 	d.highest = -1
 	return nil
 }
@@ -97,7 +111,10 @@ func (d *download) walk(files fs.FS, dir, wire string) error {
 		if dir == "." && name != "." {
 			rel = name
 		}
-		d.add(path.Join(wire, rel), name, info)
+		if rel = path.Join(wire, rel); rel == name {
+			rel = name // one string in memory, instead of two
+		}
+		d.add(rel, name, info)
 		return nil
 	})
 }
@@ -161,7 +178,7 @@ func (d *download) asked(r *reader, emit func([]byte) error) error {
 	if err := emit(appendInt32(nil, 0)); err != nil {
 		return err
 	}
-	var b [20]byte
+	var b [4]byte
 	for phase := 0; phase < 3; {
 		index, err := r.int32()
 		if err != nil {
@@ -169,7 +186,9 @@ func (d *download) asked(r *reader, emit func([]byte) error) error {
 		}
 		if index == phaseEnd {
 			phase++
+			d.mu.Lock()
 			d.checked = true
+			d.mu.Unlock()
 			if err := emit(appendInt32(b[:0], phaseEnd)); err != nil {
 				return err
 			}
@@ -183,24 +202,36 @@ func (d *download) asked(r *reader, emit func([]byte) error) error {
 		if err != nil {
 			return err
 		}
-		d.asks[i] = true
-		d.highest = max(d.highest, i)
-		skip := int64(0)
-		if head.count > maxSums || d.list[index].size == 0 {
-			skip, head = head.sums(), sumHead{}
-		}
-		// The sender's list begins with the directory itself.
-		if err := emit(head.append(appendInt32(b[:0], int32(i)+1))); err != nil {
-			return err
-		}
-		if err := r.pass(skip, nil); err != nil {
-			return err
-		}
-		if err := r.pass(head.sums(), emit); err != nil {
+		if err := d.askFile(r, int32(i), head, emit); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// askFile passes on that the client asks for a file.
+func (d *download) askFile(r *reader, i int32, head sumHead, emit func([]byte) error) error {
+	size := d.list[d.files[i]].size
+	if head.count > maxSums || size == 0 {
+		if err := r.pass(head.sums(), nil); err != nil {
+			return err
+		}
+		head = sumHead{}
+	}
+	d.mu.Lock()
+	d.asks[i] = ask{true, head}
+	d.highest = max(d.highest, int(i))
+	d.mu.Unlock()
+	// The sender's list begins with the directory itself.
+	var b [24]byte
+	if d.asBlocks && head.count == 0 && size > 0 && size <= small {
+		unlike := sumHead{count: 1, length: int32(size) + 1}
+		return emit(appendInt32(unlike.append(appendInt32(b[:0], i+1)), 0))
+	}
+	if err := emit(head.append(appendInt32(b[:0], i+1))); err != nil {
+		return err
+	}
+	return r.pass(head.sums(), emit)
 }
 
 // send is the parser of what the sender sends.
@@ -235,18 +266,24 @@ func (d *download) send(r *reader) error {
 		if i--; i < 0 || int(i) >= len(d.files) {
 			return fmt.Errorf("the sender sends file %d of %d", i, len(d.files))
 		}
-		if err := d.sendFile(r, d.files[i]); err != nil {
+		if err := d.sendFile(r, i); err != nil {
 			return err
 		}
 	}
 	return d.sendStats(r)
 }
 
-func (d *download) sendFile(r *reader, index int32) error {
-	head, err := r.sumHead()
-	if err != nil {
+func (d *download) sendFile(r *reader, i int32) error {
+	if _, err := r.sumHead(); err != nil {
 		return err
 	}
+	d.mu.Lock()
+	asked := d.asks[i]
+	d.mu.Unlock()
+	if !asked.asked {
+		return fmt.Errorf("the sender sends file %d, which was not asked for", i)
+	}
+	index, head := d.files[i], asked.head
 	var b [20]byte
 	if err := d.out.data(head.append(appendInt32(b[:0], index))); err != nil {
 		return err
@@ -331,8 +368,8 @@ func (d *download) sendStats(r *reader) error {
 
 // finish says of the files that were not sent which of them the client has. The others it has not come to.
 func (d *download) finish() {
-	for i, asked := range d.asks {
-		if e := d.list[d.files[i]]; !asked && (d.checked || i < d.highest) {
+	for i, ask := range d.asks {
+		if e := d.list[d.files[i]]; !ask.asked && (d.checked || i < d.highest) {
 			d.done(File{Name: e.path, Size: e.size, Matched: e.size, Skipped: true})
 		}
 	}

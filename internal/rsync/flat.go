@@ -75,13 +75,13 @@ func (f *flat) Open(name string) (fs.File, error) {
 
 func (f *flat) Stat(name string) (fs.FileInfo, error) {
 	if name == "." {
-		return flatInfo{entry{name: ".", kind: modeDir}}, nil
+		return flatEntry{f, top}, nil
 	}
-	it, err := f.find("stat", name)
-	if err != nil {
+	if _, err := f.find("stat", name); err != nil {
 		return nil, err
 	}
-	return flatInfo{entry{name: name, size: it.size, kind: modeRegular}}, nil
+	i, err := strconv.Atoi(name)
+	return flatEntry{f, i}, err
 }
 
 func (f *flat) ReadDir(name string) ([]fs.DirEntry, error) {
@@ -89,8 +89,8 @@ func (f *flat) ReadDir(name string) ([]fs.DirEntry, error) {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrInvalid}
 	}
 	entries := make([]fs.DirEntry, len(f.d.files))
-	for i, index := range f.d.files {
-		entries[i] = fs.FileInfoToDirEntry(flatInfo{entry{name: flatName(i), size: f.d.list[index].size, kind: modeRegular}})
+	for i := range entries {
+		entries[i] = flatEntry{f, i}
 	}
 	return entries, nil
 }
@@ -126,17 +126,36 @@ func (f *flatFile) Seek(offset int64, whence int) (int64, error) {
 	return s.Seek(offset, whence)
 }
 
-type flatInfo struct{ e entry }
+// A flatEntry is a file by its index, or the directory at the top.
+type flatEntry struct {
+	in *flat
+	i  int
+}
 
-func (i flatInfo) Name() string { return i.e.name }
-func (i flatInfo) Size() int64  { return i.e.size }
-func (i flatInfo) IsDir() bool  { return i.e.kind == modeDir }
-func (i flatInfo) Sys() any     { return nil }
+const top = -1
 
-func (i flatInfo) ModTime() time.Time { return time.Unix(int64(i.e.mtime), 0) }
+func (e flatEntry) Info() (fs.FileInfo, error) { return e, nil }
+func (e flatEntry) Sys() any                   { return nil }
+func (e flatEntry) IsDir() bool                { return e.i == top }
+func (e flatEntry) Type() fs.FileMode          { return e.Mode().Type() }
+func (e flatEntry) ModTime() time.Time         { return time.Time{} }
 
-func (i flatInfo) Mode() fs.FileMode {
-	if i.e.kind == modeDir {
+func (e flatEntry) Name() string {
+	if e.i == top {
+		return "."
+	}
+	return flatName(e.i)
+}
+
+func (e flatEntry) Size() int64 {
+	if e.i == top {
+		return 0
+	}
+	return e.in.d.list[e.in.d.files[e.i]].size
+}
+
+func (e flatEntry) Mode() fs.FileMode {
+	if e.i == top {
 		return fs.ModeDir | 0o500
 	}
 	return 0o400

@@ -45,6 +45,8 @@ func (library) receive(ctx context.Context, u *upload, in io.Reader, out io.Writ
 func (library) send(ctx context.Context, d *download, in io.Reader, out io.Writer) error {
 	files := newFlat(d)
 	defer files.close()
+	// For a file that the client does not have, it takes 768 KiB of memory, however small the file.
+	d.asBlocks = true
 	return d.library(ctx, in, out, &rsyncd.Module{Name: "download", FS: files}, "--sender", "-r")
 }
 
