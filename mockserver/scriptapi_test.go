@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -522,14 +523,25 @@ func TestScriptAPI_wipe(t *testing.T) {
 	}
 }
 
-// A body that never ends takes no memory, and its client gets an answer (row S1.13).
+// A body that is too long takes no memory, and its client gets an answer when it has sent it (row S1.13); also one that
+// waited to be asked for it.
 func TestScriptAPI_endlessBody(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
-	resp, data := w.do("POST", w.base+"/upgrade/request/create", http.Header{"Content-Type": {"application/json"}},
-		io.LimitReader(endlessBlanks{}, 64<<20))
-	if a := decodeRPC(t, resp, data); !strings.Contains(a.Failure, "more than 1048576 bytes") {
-		t.Error(a.Body)
+	w.http.Transport.(*http.Transport).ExpectContinueTimeout = time.Minute
+	for _, expect := range []string{"", "100-continue"} {
+		header := http.Header{"Content-Type": {"application/json"}}
+		if expect != "" {
+			header.Set("Expect", expect)
+		}
+		body := &io.LimitedReader{R: endlessBlanks{}, N: 64 << 20}
+		resp, data := w.do("POST", w.base+"/upgrade/request/create", header, body)
+		if a := decodeRPC(t, resp, data); !strings.Contains(a.Failure, "more than 1048576 bytes") {
+			t.Error(a.Body)
+		}
+		if body.N > 0 {
+			t.Errorf("Expect %q: the answer came when %d bytes were not sent yet", expect, body.N)
+		}
 	}
 }
 

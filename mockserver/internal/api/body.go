@@ -49,11 +49,12 @@ func (c *Call) BodyRead() int64 {
 // them.
 const lingerTimeout = 30 * time.Second
 
-// Discard reads what is left of the body. Serve does it before it answers. A client that waits for "100
-// Continue" sends none.
+// Discard reads what is left of the body. Serve does it before it answers. A client that still waits
+// for "100 Continue" sends none.
 func (c *Call) Discard() {
 	body, ok := c.R.Body.(*patientBody)
-	if !ok || body.ended || strings.EqualFold(c.R.Header.Get("Expect"), "100-continue") {
+	waits := ok && body.read == 0 && strings.EqualFold(c.R.Header.Get("Expect"), "100-continue")
+	if !ok || body.ended || waits {
 		return
 	}
 	http.NewResponseController(&c.W).SetReadDeadline(time.Now().Add(lingerTimeout))
