@@ -108,7 +108,7 @@ type Rsync struct {
 type File struct {
 	Name     string `json:"name"`               // its path under /data
 	Size     int64  `json:"size"`               // its bytes
-	Sent     int64  `json:"sent"`               // how many of them were sent; the others were there, or found by differences
+	Sent     int64  `json:"sent"`               // how many were sent; the others were there, or found by differences
 	Skipped  bool   `json:"skipped,omitempty"`  // it was there, with the same size and time, and was not touched
 	Checksum string `json:"checksum,omitempty"` // "crc32c:…", of a file that is part of an uploaded dump
 }
