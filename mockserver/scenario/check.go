@@ -327,8 +327,7 @@ func dumpName(name string) error {
 // misplaced is what a word gets that belongs to the API that the script is not for.
 func (c *checker) misplaced(what, word string, valid []string) error {
 	p := unknown(what, word, valid).(problem)
-	p.message = fmt.Sprintf("%s is no %s of the %s API, which `when` says that the script is for", quote(word), what,
-		c.api)
+	p.message = fmt.Sprintf("%s is no %s of the %s API, which `when` names", quote(word), what, c.api)
 	if like := twin(word); slices.Contains(valid, like) {
 		p.nearest = like
 	}

@@ -230,10 +230,7 @@ func (d *decoder) log(into **Log) func(value) {
 			d.anyText(&(*into).Text)(v)
 			return
 		}
-		d.object(v, "", fields{"file": d.text(&(*into).File)})
-		if (*into).File == "" {
-			d.wrong(v, problem{message: "a log in an object is a file", expected: []string{"file"}})
-		}
+		d.onlyFile(v, "a log in an object is a file", d.text(&(*into).File))
 	}
 }
 
@@ -244,14 +241,23 @@ func (d *decoder) after(f *Fault) func(value) {
 			parsed(d, &f.After, parseSize)(v)
 			return
 		}
-		given := false
-		d.object(v, "", fields{"file": func(v value) {
-			given = true
-			d.fileGlob(f)(v)
-		}})
-		if !given {
-			d.wrong(v, problem{message: "an object names a file here", expected: []string{"file"}})
+		d.onlyFile(v, "an object names a file here", d.fileGlob(f))
+	}
+}
+
+// onlyFile reads an object whose one key is `file`; missing is what is wrong with an empty one.
+func (d *decoder) onlyFile(v value, missing string, read func(value)) {
+	empty := true
+	d.entries(v, "", func(key string, at *token.Position, item value) {
+		empty = false
+		if key != "file" {
+			d.wrongAt(at, item.path, unknown("key", key, []string{"file"}))
+			return
 		}
+		read(item)
+	})
+	if empty {
+		d.wrong(v, problem{message: missing, expected: []string{"file"}})
 	}
 }
 

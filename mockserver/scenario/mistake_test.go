@@ -191,7 +191,7 @@ func TestParse_mistakes(t *testing.T) {
 		// what does not fit the API
 		{
 			"a place of the database API", "when: {api: script}\nfaults: [{on: status, reset: true}]\n", want{
-				"2:15: faults[0].on: `status` is no place of the script API, which `when` says that the script is for, " +
+				"2:15: faults[0].on: `status` is no place of the script API, which `when` names, " +
 					"did you mean `script.status`? Valid here: `script.create`",
 			},
 		},
