@@ -166,7 +166,9 @@ func TestFidelity_findsMistakes(t *testing.T) {
 		"no such test":     {"TestUpload_reset,", "TestUpload_rest,", `mockserver has no test "TestUpload_rest"`},
 		"another's test":   {"sftpserver: TestRefused", "TestRefused", `mockserver has no test "TestRefused"`},
 		"no such folder":   {"sftpserver: TestRefused", "sftpservr: TestRefused", "no tests in sftpservr"},
-		"nothing holds it": {"| A | TestScriptAPI_create, TestScriptAPI_paths |", "| A | – |", `row S1.18: mockserver has no test "–"`},
+		"nothing holds it": {
+			"| A | TestScriptAPI_create, TestScriptAPI_paths |", "| A | – |", `row S1.18: mockserver has no test "–"`,
+		},
 		"a cell too many":  {"\n| 4.2 |", "\n| | 4.2 |", "6 cells"},
 		"nothing is wrong": {"", "", ""},
 	} {

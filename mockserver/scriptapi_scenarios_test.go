@@ -87,7 +87,9 @@ expect:
 `)})
 	r := w.rsyncFor()
 	dir := filepath.Join(r.dir, "dump")
-	for name, text := range map[string]string{"1.dat": "one", "2.dat": "two", "toc.dat": "PGDMP" + strings.Repeat("x", 1000)} {
+	for name, text := range map[string]string{
+		"1.dat": "one", "2.dat": "two", "toc.dat": "PGDMP" + strings.Repeat("x", 1000),
+	} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +99,9 @@ expect:
 	}
 	upload := func() (string, error) {
 		port, _ := r.start("upload")
-		return r.run(port, "--delete-after", "--recursive", "--links", "--times", "dump/", "odoo@"+r.host+":/data/origin.dump")
+		return r.run(
+			port, "--delete-after", "--recursive", "--links", "--times", "dump/", "odoo@"+r.host+":/data/origin.dump",
+		)
 	}
 	if out, err := upload(); err == nil {
 		t.Fatalf("the first upload was not cut:\n%s", out)

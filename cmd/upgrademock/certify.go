@@ -34,16 +34,17 @@ func newCertifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "certify [flags] [FILE]... -- COMMAND [ARGUMENT]...",
 		Short: "Judge a client: run it once per scenario of a pack",
-		Long: `certify runs COMMAND once per scenario, each time against an emulator of its own and in an empty directory, and judges what it
-did: by the scenario's expectations, by its exit status, by what it printed and by the file that it left.
+		Long: `certify runs COMMAND once per scenario, each time against an emulator of its own and in an empty directory, and
+judges what it did: by the scenario's expectations, by its exit status, by what it printed and by the file that it left.
 
 COMMAND gets exec's environment. What to do is in variables, and in placeholders of its arguments:
 
 ` + placeholders() + `
-Arguments that name a file here are made absolute. A scenario is left out when the client's way of sending its dump cannot meet it:
-see --via. The exit status is 0 when nothing failed, 1 when something did, 2 for a wrong command line.`,
+Arguments that name a file here are made absolute. A scenario is left out when the client's way of sending its dump
+cannot meet it: see --via. The exit status is 0 when nothing failed, 1 when something did, 2 for a wrong command line.`,
 		Example: `  upgrademock certify -- ./upgrade.sh
   upgrademock certify --pack full --via https --junit report.xml -- python3 upgrade.py {dump} {out}
+  upgrademock certify --pack script -- ./wrapper-of-the-upgrade-script.sh
   upgrademock certify --pack flaky-production.yaml -- ./upgrade.sh`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			command := args
