@@ -430,3 +430,27 @@ func TestSession_oneUploadAtATime(t *testing.T) {
 		t.Errorf("%d sessions have written at one time", most.Load())
 	}
 }
+
+// Where the platform cannot take an upload now, the client is told so, and the journal why.
+func TestSession_platformRefuses(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, withEngine(echo))
+	key := newIdentity(t)
+	r := b.request(key)
+	other, err := r.BeginUpload() // not by a session
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.End(false, nil, nil)
+	_, stderr, err := run(t, b.mustDial(b.start(r, platform.Uploading).Port, key), upload, "")
+	if exit, ok := errors.AsType[*gossh.ExitError](err); !ok || exit.ExitStatus() != 1 {
+		t.Errorf("the session: %v, want exit status 1", err)
+	}
+	if !strings.Contains(stderr, "rsync: refused: ") {
+		t.Errorf("the client was told %q", stderr)
+	}
+	e := b.journal.await(t, 1, "rsync.upload")[0]
+	if e.Rsync.Exit != 1 || !strings.Contains(e.Why, "another session of rsync") {
+		t.Errorf("the event: %+v, %+v", e, e.Rsync)
+	}
+}

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -139,9 +140,14 @@ func (s *session) download(c *rsync.Command) (status uint8, err error) {
 	return status, err
 }
 
-// fail tells the client that the platform cannot do what it asks for; why is in the journal.
+// fail tells the client that the platform cannot do what it asks for. What only the emulator's user should know is in
+// the journal.
 func (s *session) fail(err error) (uint8, error) {
-	fmt.Fprintf(s.ssh.Stderr(), "rsync: the platform's files cannot be used now\r\n")
+	why := "the platform's files cannot be used now"
+	if fails, ok := errors.AsType[platform.Failures](err); ok {
+		why = fails[0].Message
+	}
+	fmt.Fprintf(s.ssh.Stderr(), "rsync: refused: %s\r\n", why)
 	return failed, err
 }
 
