@@ -159,13 +159,13 @@ func TestFidelity_findsMistakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct{ from, to, says string }{
-		"a row twice":      {"\n| 4.2 |", "\n| 4.1 |", "row 4.1 is there twice"},
-		"a row missing":    {"\n| 4.2 |", "\n| 4.1 |", "row 4.2 is missing"},
-		"a row too many":   {"\n| 4.2 |", "\n| 4.99 |", `no row "4.99"`},
-		"no such letter":   {"| D, O | TestUpload_body", "| D, X | TestUpload_body", "row 4.3"},
-		"no such test":     {"TestUpload_reset,", "TestUpload_rest,", `mockserver has no test "TestUpload_rest"`},
-		"another's test":   {"sftpserver: TestRefused", "TestRefused", `mockserver has no test "TestRefused"`},
-		"no such folder":   {"sftpserver: TestRefused", "sftpservr: TestRefused", "no tests in sftpservr"},
+		"a row twice":    {"\n| 4.2 |", "\n| 4.1 |", "row 4.1 is there twice"},
+		"a row missing":  {"\n| 4.2 |", "\n| 4.1 |", "row 4.2 is missing"},
+		"a row too many": {"\n| 4.2 |", "\n| 4.99 |", `no row "4.99"`},
+		"no such letter": {"| D, O | TestUpload_body", "| D, X | TestUpload_body", "row 4.3"},
+		"no such test":   {"TestUpload_reset,", "TestUpload_rest,", `mockserver has no test "TestUpload_rest"`},
+		"another's test": {"sftpserver: TestRefused", "TestRefused", `mockserver has no test "TestRefused"`},
+		"no such folder": {"sftpserver: TestRefused", "sftpservr: TestRefused", "no tests in sftpservr"},
 		"nothing holds it": {
 			"| A | TestScriptAPI_create, TestScriptAPI_paths |", "| A | – |", `row S1.18: mockserver has no test "–"`,
 		},

@@ -45,9 +45,11 @@ type Run struct {
 	TimedOut bool
 	// Printed is what the client printed, by the name of the stream, such as "standard output".
 	Printed map[string]string
-	// Out is the path of the file that the client was to write.
+	// Out is the path of the file that the client was to write; over the script API also of a directory that is the
+	// upgraded dump, or holds it under its name.
 	Out string
-	// Params are the parameters that it was to give to create. Dump is the path of the file that it was to send.
+	// Params are the parameters that it was to give to create. Dump is the path of the file that it was to send, or of
+	// the directory over the script API.
 	Params map[string]string
 	Dump   string
 }
