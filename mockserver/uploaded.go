@@ -17,7 +17,7 @@ type Upload struct {
 
 	// Count and Size are of the files of the complete dump, and Checksum is that of a dump that is one file.
 	Count    int    `json:"count"`
-	Size     int64  `json:"size"`
+	Size     int64  `json:"size"` // its bytes
 	Checksum string `json:"checksum,omitempty"`
 	// Files are the first of these files, MaxUploadFiles at most. Server.Request has them, and Server.Requests has not.
 	Files []UploadFile `json:"files,omitempty"`
@@ -35,15 +35,15 @@ type Upload struct {
 
 // UploadFile is a file of an Upload.
 type UploadFile struct {
-	Name     string `json:"name"` // in /data, such as "origin.dump/toc.dat"
-	Size     int64  `json:"size"`
+	Name     string `json:"name"`               // in /data, such as "origin.dump/toc.dat"
+	Size     int64  `json:"size"`               // its bytes
 	Sent     int64  `json:"sent"`               // how many of its bytes the last session that sent it has sent
 	Checksum string `json:"checksum,omitempty"` // "crc32c:…"
 }
 
 // UploadSession is what one run of rsync did to an Upload.
 type UploadSession struct {
-	EndedAt      time.Time `json:"ended_at"`
+	EndedAt      time.Time `json:"ended_at"`      // by the emulator's clock
 	OK           bool      `json:"ok"`            // it ended in order
 	Sent         int       `json:"sent"`          // files that arrived whole
 	Skipped      int       `json:"skipped"`       // files that were there already
