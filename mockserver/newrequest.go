@@ -145,7 +145,8 @@ func (s *Server) storeTree(r *platform.Request, n NewRequest) error {
 	}
 	file := platform.TreeFile{Name: "origin" + ending, Size: int64(len(n.Dump)), Sent: int64(len(n.Dump))}
 	written := upload.Root().WriteFile(file.Name, n.Dump, 0o600)
-	_, err = upload.End(written == nil, []platform.TreeFile{file}, nil)
+	upload.Note(file, false)
+	_, err = upload.End(written == nil, nil)
 	return errors.Join(written, err)
 }
 

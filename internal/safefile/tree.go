@@ -1,6 +1,7 @@
 package safefile
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -177,11 +178,21 @@ func (d openDir) ReadDir(n int) ([]fs.DirEntry, error) {
 	}
 }
 
-// EachFile calls each for every regular file in the directory dir of root, or for dir itself if it is one: with its
-// name in root, and the directory that holds it, in which base is its name. A directory's own files come before those
-// of the directories in it, both sorted. Links are not followed, and what is neither file nor directory is passed
-// over.
-func EachFile(root *os.Root, dir string, each func(name string, in *os.Root, base string) error) error {
+// File is a regular file that EachFile has found.
+type File struct {
+	Name string      // in the directory that was searched
+	In   *os.Root    // the directory that holds it; not to be closed
+	Base string      // its name there
+	Info fs.FileInfo // as it was when it was found
+}
+
+// Open opens the file for reading. Where something else is in its place by now, the error is ErrNotRegular.
+func (f *File) Open() (*os.File, error) { return open(f.In, f.Base, os.O_RDONLY, f.Info) }
+
+// EachFile calls each for every regular file in the directory dir of root, or for dir itself if it is one. A directory's
+// own files come before those of the directories in it, both sorted. Links are not followed, and what is neither file nor
+// directory is passed over. A directory may have a million files: no more than their names is held.
+func EachFile(root *os.Root, dir string, each func(*File) error) error {
 	info, err := lstat(root, dir)
 	if err != nil {
 		return err
@@ -192,7 +203,7 @@ func EachFile(root *os.Root, dir string, each func(name string, in *os.Root, bas
 			return err
 		}
 		defer in.Close()
-		return each(dir, in, path.Base(dir))
+		return each(&File{dir, in, path.Base(dir), info})
 	}
 	for dirs := []string{dir}; len(dirs) > 0; {
 		dir := dirs[len(dirs)-1]
@@ -207,22 +218,31 @@ func EachFile(root *os.Root, dir string, each func(name string, in *os.Root, bas
 }
 
 // eachIn calls each for every regular file in a directory, and returns the directories in it.
-func eachIn(root *os.Root, dir string, each func(string, *os.Root, string) error) (below []string, err error) {
+func eachIn(root *os.Root, dir string, each func(*File) error) (below []string, err error) {
 	in, err := OpenDir(root, dir)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	entries, err := fs.ReadDir(in.FS(), ".")
+	list, err := in.Open(".")
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range entries {
-		switch name := path.Join(dir, e.Name()); {
-		case e.IsDir():
-			below = append(below, name)
-		case e.Type().IsRegular():
-			if err := each(name, in, e.Name()); err != nil {
+	names, err := list.Readdirnames(-1)
+	if err := errors.Join(err, list.Close()); err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	for _, base := range names {
+		info, err := in.Lstat(base)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // it went meanwhile
+		case err != nil:
+			return nil, err
+		case info.IsDir():
+			below = append(below, path.Join(dir, base))
+		case info.Mode().IsRegular():
+			if err := each(&File{path.Join(dir, base), in, base, info}); err != nil {
 				return nil, err
 			}
 		}

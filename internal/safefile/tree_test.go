@@ -1,6 +1,7 @@
 package safefile_test
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -61,21 +62,25 @@ func TestEachFile(t *testing.T) {
 		"dump/deep": {"dump/deep/c.dat"},
 	} {
 		var got []string
-		err := safefile.EachFile(root, dir, func(name string, in *os.Root, base string) error {
-			text, err := in.ReadFile(base)
-			if string(text) != name {
-				t.Errorf("%s is %q", name, text)
+		err := safefile.EachFile(root, dir, func(f *safefile.File) error {
+			text, err := f.In.ReadFile(f.Base)
+			if string(text) != f.Name {
+				t.Errorf("%s is %q", f.Name, text)
 			}
-			got = append(got, name)
-			return err
+			opened, unopened := f.Open()
+			if unopened == nil {
+				unopened = opened.Close()
+			}
+			got = append(got, f.Name)
+			return errors.Join(err, unopened)
 		})
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v (-want +got)\n%s", dir, err, diff)
 		}
 	}
 	for _, dir := range []string{"link/x", "linked", "linked/deep", "none"} {
-		err := safefile.EachFile(root, dir, func(name string, _ *os.Root, _ string) error {
-			t.Errorf("%s: found %s", dir, name)
+		err := safefile.EachFile(root, dir, func(f *safefile.File) error {
+			t.Errorf("%s: found %s", dir, f.Name)
 			return nil
 		})
 		if err == nil {

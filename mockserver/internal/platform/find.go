@@ -14,9 +14,9 @@ import (
 )
 
 // find looks for the dump in the directory, removes what is of earlier uploads, and writes the list of its files.
-func (u *TreeUpload) find(sent, skipped []TreeFile) (found, error) {
+func (u *TreeUpload) find(named []TreeFile) (found, error) {
 	var f found
-	names, err := u.uploaded(sent, skipped)
+	names, err := u.uploaded()
 	switch {
 	case err != nil:
 		return f, err
@@ -28,7 +28,7 @@ func (u *TreeUpload) find(sent, skipped []TreeFile) (found, error) {
 		return f, nil
 	}
 	f.Name = names[0]
-	if err := u.list(&f, sent, skipped); err != nil {
+	if err := u.list(&f, named); err != nil {
 		return f, err
 	}
 	toc, missing := u.root.Lstat(path.Join(f.Name, dump.TOC))
@@ -50,18 +50,14 @@ func (u *TreeUpload) find(sent, skipped []TreeFile) (found, error) {
 	return f, err
 }
 
+// maxNames bounds the names that are remembered of a session that uploads several things, where a dump has one.
+const maxNames = 100
+
 // uploaded returns the names in the directory that the session was about, and removes all others.
-func (u *TreeUpload) uploaded(sent, skipped []TreeFile) ([]string, error) {
-	var names []string
-	for _, files := range [][]TreeFile{sent, skipped} {
-		for _, f := range files {
-			if top, _, _ := strings.Cut(f.Name, "/"); !slices.Contains(names, top) {
-				names = append(names, top)
-			}
-			if len(names) > 100 { // far more than a dump's one
-				return names, nil
-			}
-		}
+func (u *TreeUpload) uploaded() ([]string, error) {
+	names := u.names
+	if len(names) > maxNames {
+		return names, nil
 	}
 	entries, err := fs.ReadDir(u.root.FS(), ".")
 	if err != nil {
@@ -78,14 +74,12 @@ func (u *TreeUpload) uploaded(sent, skipped []TreeFile) ([]string, error) {
 	return names, err
 }
 
-// list writes the list of the dump's files, and fills in their checksums.
-func (u *TreeUpload) list(f *found, sent, skipped []TreeFile) error {
+// list writes the list of the dump's files, and fills in the checksums of those that are named.
+func (u *TreeUpload) list(f *found, named []TreeFile) error {
 	p := u.r.p
-	byName := make(map[string]*TreeFile, len(sent)+len(skipped))
-	for _, files := range [][]TreeFile{sent, skipped} {
-		for i := range files {
-			byName[files[i].Name] = &files[i]
-		}
+	byName := make(map[string]*TreeFile, len(named))
+	for i := range named {
+		byName[named[i].Name] = &named[i]
 	}
 	f.List = p.dumps.seq.Add(1)
 	return p.trees.writeList(u.r.rec.ID, f.List, f.Name, p.dumps.stop, func(file TreeFile) {

@@ -49,15 +49,14 @@ func (t *trees) writeList(id, seq int64, dir string, stop <-chan struct{}, each 
 	}
 	w := bufio.NewWriterSize(f, 64<<10)
 	lines := json.NewEncoder(w)
-	err = safefile.EachFile(data, dir, func(file string, in *os.Root, base string) error {
-		if strings.HasPrefix(base, ".") { // a name that rsync gives to what it is writing
+	err = safefile.EachFile(data, dir, func(file *safefile.File) error {
+		if strings.HasPrefix(file.Base, ".") { // a name that rsync gives to what it is writing
 			return nil
 		}
-		found, err := summed(in, base, stop)
+		found, err := summed(file, stop)
 		if err != nil {
 			return err
 		}
-		found.Name = file
 		each(found)
 		return lines.Encode(found)
 	})
@@ -65,18 +64,15 @@ func (t *trees) writeList(id, seq int64, dir string, stop <-chan struct{}, each 
 }
 
 // summed describes a file, by reading it.
-func summed(in *os.Root, base string, stop <-chan struct{}) (TreeFile, error) {
-	f, err := safefile.OpenIn(in, base, os.O_RDONLY)
+func summed(file *safefile.File, stop <-chan struct{}) (TreeFile, error) {
+	f, err := file.Open()
 	if err != nil {
 		return TreeFile{}, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return TreeFile{}, err
-	}
-	sum, err := checksumOf(f, info.Size(), stop)
-	return TreeFile{Size: info.Size(), Checksum: sum, ModTime: info.ModTime().UTC()}, err
+	size := file.Info.Size()
+	sum, err := checksumOf(f, size, stop)
+	return TreeFile{Name: file.Name, Size: size, Checksum: sum, ModTime: file.Info.ModTime().UTC()}, err
 }
 
 // eachListed calls each with the files of a list, until it returns an error.
@@ -112,7 +108,7 @@ func (t *trees) eachListed(id, seq int64, each func(TreeFile) error) error {
 // checkFiles calls check with the files of a list, and what is in their places now. What is missing is a
 // damagedError, as is a list with another number of files.
 func (t *trees) checkFiles(id int64, of *tree,
-	check func(at string, want TreeFile, in *os.Root, now fs.FileInfo) error,
+	check func(at string, want TreeFile, now *safefile.File) error,
 ) error {
 	data, err := t.data(id)
 	if err != nil {
@@ -144,7 +140,7 @@ func (t *trees) checkFiles(id int64, of *tree,
 		if err != nil {
 			return &damagedError{at, whatIsWrong(err)}
 		}
-		return check(at, want, in, now)
+		return check(at, want, &safefile.File{Name: want.Name, In: in, Base: path.Base(want.Name), Info: now})
 	})
 	if err == nil && listed != of.Files {
 		err = &damagedError{path.Join(datadir.Trees, name(id), listName(of.List)), fmt.Sprintf("was changed: it lists %d "+
@@ -155,18 +151,18 @@ func (t *trees) checkFiles(id int64, of *tree,
 
 // intact checks that all files of a complete upload are there, of the right kind, and of the size that they had.
 func (t *trees) intact(id int64, of *tree) error {
-	return t.checkFiles(id, of, func(at string, want TreeFile, _ *os.Root, now fs.FileInfo) error {
-		return sized(at, want.Size, now)
+	return t.checkFiles(id, of, func(at string, want TreeFile, now *safefile.File) error {
+		return sized(at, want.Size, now.Info)
 	})
 }
 
 // same is intact, and compares the checksums.
 func (t *trees) same(id int64, of *tree, stop <-chan struct{}) error {
-	return t.checkFiles(id, of, func(at string, want TreeFile, in *os.Root, now fs.FileInfo) error {
-		if err := sized(at, want.Size, now); err != nil {
+	return t.checkFiles(id, of, func(at string, want TreeFile, now *safefile.File) error {
+		if err := sized(at, want.Size, now.Info); err != nil {
 			return err
 		}
-		found, err := summed(in, path.Base(want.Name), stop)
+		found, err := summed(now, stop)
 		if err == nil && found.Checksum != want.Checksum {
 			err = &damagedError{at, fmt.Sprintf("was changed: its checksum is %s, and was %s", found.Checksum, want.Checksum)}
 		}
@@ -177,11 +173,11 @@ func (t *trees) same(id int64, of *tree, stop <-chan struct{}) error {
 // untouched reports whether the directory still holds exactly the files of a complete upload, as far as their sizes and
 // times tell, although a session wrote in it that broke.
 func (t *trees) untouched(id int64, of *tree) bool {
-	err := t.checkFiles(id, of, func(at string, want TreeFile, _ *os.Root, now fs.FileInfo) error {
-		if !now.ModTime().Equal(want.ModTime) {
+	err := t.checkFiles(id, of, func(at string, want TreeFile, now *safefile.File) error {
+		if !now.Info.ModTime().Equal(want.ModTime) {
 			return &damagedError{at, "was written"}
 		}
-		return sized(at, want.Size, now)
+		return sized(at, want.Size, now.Info)
 	})
 	if err != nil {
 		return false
@@ -192,8 +188,8 @@ func (t *trees) untouched(id int64, of *tree) bool {
 	}
 	defer data.Close()
 	files := 0
-	err = safefile.EachFile(data, ".", func(_ string, _ *os.Root, base string) error {
-		if !strings.HasPrefix(base, ".") {
+	err = safefile.EachFile(data, ".", func(f *safefile.File) error {
+		if !strings.HasPrefix(f.Base, ".") {
 			files++
 		}
 		return nil

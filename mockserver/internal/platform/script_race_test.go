@@ -57,7 +57,7 @@ func wholeWay(t *testing.T, r *Request) {
 	if err := u.Root().WriteFile("origin.sql", []byte("SELECT 1;"), 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
-	if _, err := u.End(true, []TreeFile{{Name: "origin.sql", Size: 9, Sent: 9}}, nil); err != nil {
+	if _, err := ending(u, true, []TreeFile{{Name: "origin.sql", Size: 9, Sent: 9}}); err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			t.Error(err)
 		}

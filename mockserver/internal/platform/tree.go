@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/upgrademock/upgrademock/internal/dump"
@@ -73,18 +74,6 @@ type Session struct {
 	BytesSkipped int64     `json:"bytes_skipped"` // bytes of all these files that did not have to be sent
 }
 
-func session(ok bool, at time.Time, sent, skipped []TreeFile) Session {
-	s := Session{EndedAt: at, OK: ok, Sent: len(sent), Skipped: len(skipped)}
-	for _, f := range sent {
-		s.BytesSent += f.Sent
-		s.BytesSkipped += max(0, f.Size-f.Sent)
-	}
-	for _, f := range skipped {
-		s.BytesSkipped += f.Size
-	}
-	return s
-}
-
 // UploadInfo describes a request's upload over rsync.
 type UploadInfo struct {
 	Name       string // what it is called in /data: "origin.dump"; "" if that is not known
@@ -113,6 +102,9 @@ func (t *tree) info() *UploadInfo {
 type TreeUpload struct {
 	r    *Request
 	root *os.Root
+
+	session Session  // as far as it has come
+	names   []string // in the directory that it was about
 }
 
 // BeginUpload begins a session that writes. The whole files of earlier sessions are there. An error is of type
@@ -131,7 +123,7 @@ func (r *Request) BeginUpload() (*TreeUpload, error) {
 		err = clean(u.root)
 	}
 	if err != nil {
-		_, ended := u.End(false, nil, nil)
+		_, ended := u.End(false, nil)
 		return nil, errors.Join(fmt.Errorf("platform: begin an upload: %w", err), ended)
 	}
 	return u, nil
@@ -164,19 +156,35 @@ func (u *TreeUpload) Root() *os.Root { return u.root }
 // Limit is how many bytes all files may have together.
 func (u *TreeUpload) Limit() int64 { return u.r.p.opts.MaxDump }
 
+// Note counts a file that arrived whole, or that was there already. Calls must not overlap.
+func (u *TreeUpload) Note(f TreeFile, skipped bool) {
+	if s := &u.session; skipped {
+		s.Skipped++
+		s.BytesSkipped += f.Size
+	} else {
+		s.Sent++
+		s.BytesSent += f.Sent
+		s.BytesSkipped += max(0, f.Size-f.Sent)
+	}
+	top, _, _ := strings.Cut(f.Name, "/")
+	if len(u.names) <= maxNames && !slices.Contains(u.names, top) {
+		u.names = append(u.names, strings.Clone(top))
+	}
+}
+
 // End ends the session. If it ended in order, ok, the files are the request's dump if they are one: a file, or a
-// directory with toc.dat. Sent and skipped are the files that arrived whole, and those that were there already; End
-// fills in the Checksum of those that are part of the dump. What is there stays for the next session either way, but
-// what an earlier upload under another name left is removed. The snapshot's Upload says why a dump is not complete.
+// directory with toc.dat; End fills in the Checksum and the ModTime of the files that are named. What is there stays for
+// the next session either way, but what an earlier upload under another name left is removed. The snapshot's Upload says
+// why a dump is not complete.
 //
 // An error means that what was uploaded could not be read or kept, and that the dump is not complete. It wraps
 // [fs.ErrNotExist] where the request was wiped or forgotten meanwhile.
-func (u *TreeUpload) End(ok bool, sent, skipped []TreeFile) (Snapshot, error) {
+func (u *TreeUpload) End(ok bool, named []TreeFile) (Snapshot, error) {
 	r, p := u.r, u.r.p
 	var found found
 	var err error
 	if ok {
-		if found, err = u.find(sent, skipped); err != nil {
+		if found, err = u.find(named); err != nil {
 			err = fmt.Errorf("platform: read the upload back: %w", err)
 		}
 	}
@@ -188,6 +196,7 @@ func (u *TreeUpload) End(ok bool, sent, skipped []TreeFile) (Snapshot, error) {
 	}
 	defer u.tidy()
 	now := p.opts.Now().UTC()
+	u.session.EndedAt, u.session.OK = now, ok
 	untouched := (!ok || err != nil) && u.untouched()
 	defer p.sweep()
 	p.mu.Lock()
@@ -203,7 +212,7 @@ func (u *TreeUpload) End(ok bool, sent, skipped []TreeFile) (Snapshot, error) {
 			next = &found.tree
 			next.ModTime, w.Described = now, found.info
 		}
-		next.Sessions = append(slices.Clone(w.Tree.Sessions), session(ok, now, sent, skipped))
+		next.Sessions = append(slices.Clone(w.Tree.Sessions), u.session)
 		next.Sessions = next.Sessions[max(0, len(next.Sessions)-maxSessions):]
 		w.Tree = next
 	})

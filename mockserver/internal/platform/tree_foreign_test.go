@@ -73,7 +73,7 @@ func TestTree_linked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, err := u.End(true, []TreeFile{{Name: "origin.sql", Size: 1}}, nil); err == nil || s.HasDump {
+	if s, err := ending(u, true, []TreeFile{{Name: "origin.sql", Size: 1}}); err == nil || s.HasDump {
 		t.Errorf("a link was taken for the upload: %+v, %v", s.Upload, err)
 	}
 	if err := os.RemoveAll(home); err != nil {

@@ -45,7 +45,7 @@ func TestTree_killed(t *testing.T) {
 		t.Error("what was being written is there")
 	}
 	sent := write(t, v, map[string]string{"origin.dump/toc.dat": "PGDMP"})
-	complete, err := v.End(true, sent, first[1:])
+	complete, err := ending(v, true, sent, first[1:]...)
 	if err != nil || !complete.HasDump {
 		t.Fatalf("%+v, %v", complete.Upload, err)
 	}

@@ -179,9 +179,9 @@ func (t *trees) tidy(id, list int64) error {
 
 // clean removes the files that rsync was writing when a session broke: only those begin with a dot.
 func clean(data *os.Root) error {
-	return safefile.EachFile(data, ".", func(_ string, in *os.Root, base string) error {
-		if strings.HasPrefix(base, ".") {
-			return in.Remove(base)
+	return safefile.EachFile(data, ".", func(f *safefile.File) error {
+		if strings.HasPrefix(f.Base, ".") {
+			return f.In.Remove(f.Base)
 		}
 		return nil
 	})

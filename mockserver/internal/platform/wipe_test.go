@@ -70,7 +70,7 @@ func TestWipe(t *testing.T) {
 			t.Errorf("TransferEnded was not called for %d", id)
 		}
 	}
-	if _, err := u.End(true, sent, nil); err == nil {
+	if _, err := ending(u, true, sent); err == nil {
 		t.Error("a session that ended after the wipe made a dump")
 	}
 	if wiped, notWiped, fails := p.Wipe("M1", fresh.Key()); wiped != nil || notWiped != nil || fails != nil {

@@ -199,7 +199,7 @@ func received(tb testing.TB, r *platform.Request) tree {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer u.End(false, nil, nil)
+	defer u.End(false, nil)
 	return readTree(tb, u.Root().FS())
 }
 
@@ -252,7 +252,8 @@ func forced(tb testing.TB, r *platform.Request) {
 		err = u.Root().WriteFile("origin.sql", []byte("SELECT 1;\n"), 0o600)
 	}
 	if err == nil {
-		_, err = u.End(true, []platform.TreeFile{{Name: "origin.sql", Size: 10, Sent: 10}}, nil)
+		u.Note(platform.TreeFile{Name: "origin.sql", Size: 10, Sent: 10}, false)
+		_, err = u.End(true, nil)
 	}
 	if err == nil {
 		_, err = r.Force("done", nil)

@@ -31,7 +31,7 @@ type session struct {
 	size   int64           // bytes of all files
 	total  journal.Rsync   // the files so far
 
-	sent, skipped []platform.TreeFile // of an upload
+	files *platform.TreeUpload // nil: the session is no upload
 }
 
 // serve serves a session to its end and returns its exit status.
@@ -98,11 +98,18 @@ func (s *session) upload(c *rsync.Command) (status uint8, err error) {
 	if err != nil {
 		return s.fail(err)
 	}
+	s.files = upload
 	status, err = s.run(c, &rsync.Job{
 		Root: upload.Root(), MaxBytes: s.host.opts.MaxBytes, MaxFiles: s.host.opts.MaxFiles,
 	})
-	snapshot, endErr := upload.End(err == nil, s.sent, s.skipped)
-	s.noteChecksums()
+	named := make([]platform.TreeFile, len(s.total.Files))
+	for i, f := range s.total.Files {
+		named[i].Name = f.Name
+	}
+	snapshot, endErr := upload.End(err == nil, named)
+	for i, f := range named {
+		s.total.Files[i].Checksum = f.Checksum
+	}
 	if err == nil && endErr != nil {
 		return s.fail(endErr)
 	}
@@ -110,21 +117,6 @@ func (s *session) upload(c *rsync.Command) (status uint8, err error) {
 		s.host.opts.Uploaded(snapshot.ID)
 	}
 	return status, err
-}
-
-// noteChecksums completes the files that the journal names.
-func (s *session) noteChecksums() {
-	named := make(map[string]*journal.File, len(s.total.Files))
-	for i := range s.total.Files {
-		named[s.total.Files[i].Name] = &s.total.Files[i]
-	}
-	for _, list := range [][]platform.TreeFile{s.sent, s.skipped} {
-		for _, f := range list {
-			if file := named[f.Name]; file != nil {
-				file.Checksum = f.Checksum
-			}
-		}
-	}
 }
 
 // download sends the client what the upgrade has made.
@@ -190,14 +182,8 @@ func (s *session) whole(f rsync.File) {
 			Name: f.Name, Size: f.Size, Sent: f.Literal, Skipped: f.Skipped,
 		})
 	}
-	if s.kind != platform.Uploading {
-		return
-	}
-	file := platform.TreeFile{Name: f.Name, Size: f.Size, Sent: f.Literal}
-	if f.Skipped {
-		s.skipped = append(s.skipped, file)
-	} else {
-		s.sent = append(s.sent, file)
+	if s.files != nil {
+		s.files.Note(platform.TreeFile{Name: f.Name, Size: f.Size, Sent: f.Literal}, f.Skipped)
 	}
 }
 
