@@ -41,6 +41,12 @@ func serving(t *testing.T, args ...string) (cmd *exec.Cmd, banner string, tmp st
 	tmp = t.TempDir()
 	cmd = exec.Command("upgrademock", append([]string{"serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--sftp", "127.0.0.1:0"}, args...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "XDG_CACHE_HOME="+t.TempDir(), "HOME="+t.TempDir())
+	return cmd, awaitBanner(t, cmd), tmp
+}
+
+// awaitBanner starts a serve, which ends with the test, and returns its banner.
+func awaitBanner(t *testing.T, cmd *exec.Cmd) (banner string) {
+	t.Helper()
 	cmd.Stderr = t.Output()
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -57,11 +63,11 @@ func serving(t *testing.T, args ...string) (cmd *exec.Cmd, banner string, tmp st
 	for lines.Scan() {
 		banner += lines.Text() + "\n"
 		if strings.HasPrefix(lines.Text(), "Press Ctrl-C") {
-			return cmd, banner, tmp
+			return banner
 		}
 	}
 	t.Fatalf("the command ended after\n%s", banner)
-	return nil, "", ""
+	return ""
 }
 
 // When the ready file is there, every listener accepts; after an interrupt nothing is left, and the exit status is 0.

@@ -69,8 +69,8 @@ func missing(tb testing.TB, what, debianPackage string) {
 	tb.Skipf("%s is missing: apt-get install %s", what, debianPackage)
 }
 
-// Rsyncs returns the rsync clients to run a test with: the system's under the name "rsync", and under "old" the one that
-// the environment variable OLD_RSYNC names, if it is set. Clients differ in what they accept of a server.
+// Rsyncs returns the rsync clients to run a test with: the system's under the name "rsync", and under "old" the one
+// that the environment variable OLD_RSYNC names, if it is set. Clients differ in what they accept of a server.
 func Rsyncs(tb testing.TB) map[string]string {
 	tb.Helper()
 	clients := map[string]string{"rsync": Need(tb, "rsync", "rsync")}
