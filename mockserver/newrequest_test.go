@@ -125,8 +125,10 @@ func TestOptions_Requests_bad(t *testing.T) {
 		"a target that there is not": {mockserver.NewRequest{Target: "5.0"}, "TARGET:INVALID"},
 		"processed without a dump":   {mockserver.NewRequest{Process: true}, "DUMP:MISSING"},
 		"done without a dump":        {mockserver.NewRequest{State: "done"}, "has no dump"},
-		"a key that there is not":    {mockserver.NewRequest{State: "testing", Set: map[string]any{"x": 1}}, "unknown status key"},
-		"too large":                  {mockserver.NewRequest{Dump: make([]byte, 100)}, "DUMP:TOO_LARGE"},
+		"a key that there is not": {
+			mockserver.NewRequest{State: "testing", Set: map[string]any{"x": 1}}, "unknown status key",
+		},
+		"too large": {mockserver.NewRequest{Dump: make([]byte, 100)}, "DUMP:TOO_LARGE"},
 	} {
 		srv, err := mockserver.New(&mockserver.Options{MaxDump: 50, Requests: []mockserver.NewRequest{{}, tc.request}})
 		if err == nil {

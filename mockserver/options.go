@@ -217,10 +217,7 @@ func (o *Options) withDefaults() (Options, error) {
 		return full, badOption("SFTPAccessTTL", "an SFTP access cannot last %v; wanted a time such as 24h",
 			full.SFTPAccessTTL)
 	}
-	if err := full.setBounds(); err != nil {
-		return full, err
-	}
-	if err := full.setTransfers(); err != nil {
+	if err := cmp.Or(full.setBounds(), full.setTransfers()); err != nil {
 		return full, err
 	}
 	if full.PublicURL != "" {

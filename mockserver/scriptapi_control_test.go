@@ -17,102 +17,80 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// The control API looks into requests of the script API and steers them, and shows their tokens only shortened.
-func TestScriptAPI_control(t *testing.T) {
+// The control API looks into requests of the script API, and shows their tokens only shortened.
+func TestScriptAPI_controlRequests(t *testing.T) {
 	t.Parallel()
-	w := onWire(t, &mockserver.Options{Scenarios: scripted(
-		t,
-		"name: held\nwhen: {api: script}\nsteps: [{state: pending, for: released}, {state: failed, set: {reason: broken}}]\n",
-	)})
+	w := onWire(t, nil)
 	old := w.create()
-	id, token := w.scriptRequest()
-	get := func(method, path, body string) (status int, answer map[string]any, text string) {
-		t.Helper()
-		resp, data := w.do(
-			method,
-			w.srv.AdminURL()+path,
-			http.Header{"Content-Type": {"application/json"}},
-			strings.NewReader(body),
-		)
-		if err := json.Unmarshal(data, &answer); err != nil {
-			t.Fatalf("%s %s: %v\n%s", method, path, err, data)
-		}
-		return resp.StatusCode, answer, string(data)
-	}
-
-	_, answer, text := get("GET", "/requests", "")
+	_, token := w.scriptRequest()
+	_, answer := w.control("GET", "/requests", "")
 	requests := answer["requests"].([]any)
 	first, second := requests[0].(map[string]any), requests[1].(map[string]any)
 	if first["api"] != "database" || first["key"] != old.key || first["token"] != nil {
 		t.Errorf("the request of the database API: %v", first)
 	}
-	if second["api"] != "script" || second["token"] != token[:4]+"…" || second["key"] != nil ||
-		strings.Contains(text, token[:16]) {
+	if second["api"] != "script" || second["token"] != token[:4]+"…" || second["key"] != nil {
 		t.Errorf("the request of the script API: %v", second)
+	}
+	if strings.Contains(fmt.Sprint(answer), token[:16]) {
+		t.Errorf("the answer shows the token: %v", answer)
 	}
 	want := map[string]any{"status": "new", "host_uri": addressOf(w.srv.HTTPSURL()), "reason": nil, "archived": false}
 	if diff := cmp.Diff(want, second["status"]); diff != "" {
 		t.Errorf("its status (-want +got):\n%s", diff)
 	}
+}
 
-	one := fmt.Sprintf("/requests/%d", id)
-	if status, answer, _ := get(
-		"POST",
-		one+"/state",
-		`{"state": "failed", "set": {"reason": "by hand", "archived": true}}`,
-	); status != 200 ||
-		answer["state"] != "failed" {
+// It steers them by what there is in a status of their API.
+func TestScriptAPI_controlState(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	old := w.create()
+	id, token := w.scriptRequest()
+	path := fmt.Sprintf("/requests/%d/state", id)
+	status, answer := w.control("POST", path, `{"state": "failed", "set": {"reason": "by hand", "archived": true}}`)
+	if status != 200 || answer["state"] != "failed" {
 		t.Errorf("state: %d %v", status, answer)
 	}
-	if result := w.rpc(
-		"status",
-		"token",
-		token,
-	).Result; result["status"] != "failed" || result["reason"] != "by hand" ||
-		result["archived"] != true {
+	result := w.rpc("status", "token", token).Result
+	if result["status"] != "failed" || result["reason"] != "by hand" || result["archived"] != true {
 		t.Errorf("status: %v", result)
 	}
 	for path, body := range map[string]string{
-		one + "/state": `{"state": "failed", "set": {"estimated_time": "00:30"}}`,
+		path: `{"state": "failed", "set": {"estimated_time": "00:30"}}`,
 		fmt.Sprintf("/requests/%d/state", old.id): `{"state": "done", "set": {"archived": true}}`,
 	} {
-		if status, answer, _ := get(
-			"POST",
-			path,
-			body,
-		); status != 400 ||
-			!strings.Contains(fmt.Sprint(answer["error"]), "set: ") {
+		status, answer := w.control("POST", path, body)
+		if status != 400 || !strings.Contains(fmt.Sprint(answer["error"]), "set: ") {
 			t.Errorf("a key of the other API: %d %v", status, answer)
 		}
 	}
+}
 
-	// Events have the scenarios' names, and can be waited for.
-	for on, count := range map[string]int{"script": 2, "script.create": 1, "script.status": 1, "rsync": 0, "script.file": 0} {
-		_, answer, _ := get("GET", "/journal?on="+on, "")
+// Events have the scenarios' names, and can be waited for. A reset forgets the token.
+func TestScriptAPI_controlJournal(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	_, token := w.scriptRequest()
+	w.rpc("status", "token", token)
+	for on, count := range map[string]int{
+		"script": 2, "script.create": 1, "script.status": 1, "rsync": 0, "script.file": 0,
+	} {
+		_, answer := w.control("GET", "/journal?on="+on, "")
 		if events := answer["events"].([]any); len(events) != count {
 			t.Errorf("%d events on %s, want %d", len(events), on, count)
 		}
 	}
-	if status, answer, _ := get(
-		"GET",
-		"/wait?timeout=30s&on=script.status",
-		"",
-	); status != 200 ||
-		answer["event"].(map[string]any)["state"] != "failed" {
+	status, answer := w.control("GET", "/wait?timeout=30s&on=script.status", "")
+	if status != 200 || answer["event"].(map[string]any)["state"] != "new" {
 		t.Errorf("wait: %d %v", status, answer)
 	}
-	if status, answer, _ := get(
-		"GET",
-		"/journal?on=script.procces",
-		"",
-	); status != 400 ||
-		!strings.Contains(fmt.Sprint(answer["error"]), `did you mean "script.process"`) {
+	status, answer = w.control("GET", "/journal?on=script.procces", "")
+	if status != 400 || !strings.Contains(fmt.Sprint(answer["error"]), `did you mean "script.process"`) {
 		t.Errorf("a mistyped event: %d %v", status, answer)
 	}
-
-	// A reset forgets the token.
-	if status, _, text := get("POST", "/reset?contract=M123456-abcdef", ""); status != 200 {
-		t.Errorf("reset: %d %s", status, text)
+	if status, answer := w.control("POST", "/reset?contract=M123456-abcdef", ""); status != 200 {
+		t.Errorf("reset: %d %v", status, answer)
 	}
 	if a := w.rpc("status", "token", token); !strings.HasPrefix(a.Failure, "There is no upgrade request with this token") {
 		t.Error(a.Body)
@@ -177,7 +155,9 @@ func TestScriptAPI_tokensAreHidden(t *testing.T) {
 			{"POST", secret, `{}`},
 			{"POST", "transfer/start", `{"params": {"token": "` + secret + `", "transfer_type": "` + secret + `"}}`},
 			{"POST", "wipe", `{"params": {"token": "` + secret + `", "contract": "` + secret + `"}}`},
-			{"POST", "create", createWith(t, "contract", secret, "env_vars", []string{"TOKEN=" + secret}, "actuator", secret, "target", secret)},
+			{"POST", "create", createWith(
+				t, "contract", secret, "env_vars", []string{"TOKEN=" + secret}, "actuator", secret, "target", secret,
+			)},
 			{"POST", "create", createWith(t, "contract", "M9-x", "ssh_key", "ssh-rsa "+secret, "aim", secret)},
 			{"GET", "logs?token=" + secret, ""},
 			{"GET", "logs?Token=" + secret, ""},
@@ -201,7 +181,9 @@ func TestScriptAPI_tokensAreHidden(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, metrics := w.do("GET", w.srv.AdminURL()+"/metrics", nil, nil)
-	for name, text := range map[string]string{"journal": string(text), "journal file": lines.String(), "log": log.String(), "metrics": string(metrics)} {
+	for name, text := range map[string]string{
+		"journal": string(text), "journal file": lines.String(), "log": log.String(), "metrics": string(metrics),
+	} {
 		for _, secret := range []string{token, foreign} {
 			if at := strings.Index(text, secret[:16]); at >= 0 {
 				t.Errorf("the %s shows a token: …%s…", name, text[max(0, at-200):min(len(text), at+60)])

@@ -18,6 +18,9 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
+// check looks at what came of a call.
+type check func(t *testing.T, resp *http.Response, body string, err error)
+
 // Each fault of a call of the script API is what it says, once, and is journalled; the next call finds the platform as
 // if nothing had been.
 func TestScriptAPI_faults(t *testing.T) {
@@ -25,29 +28,18 @@ func TestScriptAPI_faults(t *testing.T) {
 	long := strings.Repeat("x", 5000)
 	for name, tc := range map[string]struct {
 		fault string
-		check func(t *testing.T, resp *http.Response, body string, err error)
+		check check
 	}{
 		"failure": {`failure: {message: "no such luck"}`, failure(scenario.FormResult, "no such luck")},
 		"failure, form result": {`failure: {message: "no ünusual <luck>", form: result}`,
 			failure(scenario.FormResult, "no ünusual <luck>")},
-		"failure, form error": {`failure: {message: "no such luck", form: error}`, failure(scenario.FormError, "no such luck")},
-		"http": {`http: {status: 502, content_type: text/html, body: "<html>"}`, func(t *testing.T, resp *http.Response, body string, err error) {
-			if err != nil || resp.StatusCode != 502 || body != "<html>" || resp.ContentLength != 6 {
-				t.Errorf("%v, %v, %q", resp, err, body)
-			}
-		}},
-		"http, long": {`http: {status: 200, body: ` + long + `}`, func(t *testing.T, resp *http.Response, body string, err error) {
-			if err != nil || body != long || resp.ContentLength != int64(len(long)) {
-				t.Errorf("%v, %v, %d bytes", resp, err, len(body))
-			}
-		}},
-		"http, slow": {`http: {status: 200, body: "0123456789"}, rate: 1MiB/s`, func(t *testing.T, resp *http.Response, body string, err error) {
-			if err != nil || body != "0123456789" || resp.ContentLength != 10 {
-				t.Errorf("%v, %v, %q", resp, err, body)
-			}
-		}},
-		"reset": {`reset: true`, broken},
-		"cut":   {`cut: true`, broken},
+		"failure, form error": {`failure: {message: "no such luck", form: error}`,
+			failure(scenario.FormError, "no such luck")},
+		"http":       {`http: {status: 502, content_type: text/html, body: "<html>"}`, came(502, "<html>")},
+		"http, long": {`http: {status: 200, body: ` + long + `}`, came(200, long)},
+		"http, slow": {`http: {status: 200, body: "0123456789"}, rate: 1MiB/s`, came(200, "0123456789")},
+		"reset":      {`reset: true`, broken},
+		"cut":        {`cut: true`, broken},
 		"truncate": {`truncate: true`, func(t *testing.T, resp *http.Response, body string, err error) {
 			if err != nil || body == "" || strings.HasSuffix(body, "}\n") || resp.ContentLength != int64(len(body)) {
 				t.Errorf("%v, %v, %q", resp, err, body)
@@ -105,7 +97,8 @@ func (w *wire) tryScript(on string) (*http.Response, string, error) {
 			_, token = w.scriptRequest()
 		}
 	}
-	method, path, body := http.MethodPost, "", `{"params": {"contract": "M123456-abcdef", "token": "`+token+`", "transfer_type": "upload"}}`
+	method, path := http.MethodPost, ""
+	body := `{"params": {"contract": "M123456-abcdef", "token": "` + token + `", "transfer_type": "upload"}}`
 	switch on {
 	case scenario.OnScriptCreate:
 		path, body = "create", createWith(w)
@@ -146,7 +139,16 @@ func broken(t *testing.T, resp *http.Response, body string, err error) {
 	}
 }
 
-func failure(form, text string) func(*testing.T, *http.Response, string, error) {
+func came(status int, want string) check {
+	return func(t *testing.T, resp *http.Response, body string, err error) {
+		t.Helper()
+		if err != nil || resp.StatusCode != status || body != want || resp.ContentLength != int64(len(want)) {
+			t.Errorf("%v, %v, %d bytes", resp, err, len(body))
+		}
+	}
+}
+
+func failure(form, text string) check {
 	return func(t *testing.T, resp *http.Response, body string, err error) {
 		t.Helper()
 		if err != nil {
@@ -196,7 +198,8 @@ func TestScriptAPI_file(t *testing.T) {
 	cmd.Stdin = strings.NewReader(string(body))
 	said, err := cmd.CombinedOutput()
 	exit, ended := errors.AsType[*exec.ExitError](err)
-	if !ended || exit.ExitCode() != 1 || !strings.HasPrefix(string(said), "upgrademock: there is no upgrade script here") ||
+	if !ended || exit.ExitCode() != 1 ||
+		!strings.HasPrefix(string(said), "upgrademock: there is no upgrade script here") ||
 		!strings.Contains(string(said), "--script") ||
 		strings.Count(string(said), "\n") != 1 {
 		t.Errorf("python3: %v\n%s", err, said)

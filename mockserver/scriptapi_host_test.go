@@ -19,36 +19,46 @@ import (
 func TestScriptAPI_assignedHost(t *testing.T) {
 	t.Parallel()
 	const sameCall = "that of the call"
+	public := func(u string) mockserver.Options { return mockserver.Options{PublicURL: u} }
+	on := func(https string) mockserver.Options { return mockserver.Options{HTTPSAddr: https} }
 	for name, tc := range map[string]struct {
 		opts   mockserver.Options
 		scheme string
 		host   string // of the call; P is the port that was called, S that of HTTPS
 		want   string
 	}{
-		"by address":                     {scheme: "https", host: "127.0.0.1:P", want: sameCall},
-		"by localhost":                   {scheme: "https", host: "localhost:P", want: sameCall},
-		"by IPv6":                        {scheme: "https", host: "[::1]:P", want: sameCall},
-		"by a port that leads here":      {scheme: "https", host: "127.0.0.1:9443", want: sameCall},
-		"by the port of HTTPS":           {scheme: "https", host: "localhost", want: sameCall},
-		"over HTTP":                      {scheme: "http", host: "127.0.0.1:P", want: "127.0.0.1:S"},
-		"over HTTP by localhost":         {scheme: "http", host: "localhost:P", want: "localhost:S"},
-		"over HTTP by another address":   {scheme: "http", host: "127.0.0.7:P", want: "127.0.0.1:S"},
-		"over HTTP, no HTTPS":            {opts: mockserver.Options{HTTPSAddr: mockserver.Off}, scheme: "http", host: "localhost:P", want: sameCall},
-		"behind a proxy":                 {scheme: "https", host: "upgrade.odoo.com", want: "127.0.0.1:S"},
-		"behind a proxy, over HTTP":      {scheme: "http", host: "upgrade.odoo.com", want: "127.0.0.1:S"},
-		"behind a proxy, with a port":    {scheme: "https", host: "Upgrade.Odoo.com.:443", want: "127.0.0.1:S"},
-		"a sister of the platform":       {scheme: "https", host: "upgrade-2.odoo.com", want: "127.0.0.1:S"},
-		"by a name":                      {scheme: "https", host: "emulator:P", want: sameCall},
-		"by a name, over HTTP":           {scheme: "http", host: "emulator:P", want: "emulator:S"},
-		"configured":                     {opts: mockserver.Options{PublicURL: "https://upgrade.example.com:444/x"}, scheme: "https", host: "emulator:P", want: "upgrade.example.com:444"},
-		"configured, behind a proxy":     {opts: mockserver.Options{PublicURL: "https://upgrade.example.com"}, scheme: "https", host: "upgrade.odoo.com", want: "upgrade.example.com"},
-		"configured without TLS":         {opts: mockserver.Options{PublicURL: "http://upgrade.example.com:80"}, scheme: "https", host: "emulator:P", want: "upgrade.example.com:S"},
-		"configured, from this machine":  {opts: mockserver.Options{PublicURL: "https://upgrade.example.com"}, scheme: "https", host: "127.0.0.1:P", want: sameCall},
-		"configured to be the platform":  {opts: mockserver.Options{PublicURL: "https://upgrade.odoo.com"}, scheme: "https", host: "upgrade.odoo.com", want: "127.0.0.1:S"},
-		"a name of its own, called":      {opts: mockserver.Options{CAHosts: []string{"emulator"}}, scheme: "https", host: "emulator:P", want: sameCall},
-		"listening on all addresses":     {opts: mockserver.Options{HTTPSAddr: "0.0.0.0:0"}, scheme: "http", host: "127.0.0.7:P", want: "127.0.0.7:S"},
-		"on all addresses, by a proxy":   {opts: mockserver.Options{HTTPSAddr: "0.0.0.0:0"}, scheme: "https", host: "upgrade.odoo.com", want: "127.0.0.1:S"},
-		"on another address of loopback": {opts: mockserver.Options{HTTPSAddr: "127.0.0.3:0"}, scheme: "https", host: "upgrade.odoo.com", want: "127.0.0.3:S"},
+		"by address":                   {scheme: "https", host: "127.0.0.1:P", want: sameCall},
+		"by localhost":                 {scheme: "https", host: "localhost:P", want: sameCall},
+		"by IPv6":                      {scheme: "https", host: "[::1]:P", want: sameCall},
+		"by a port that leads here":    {scheme: "https", host: "127.0.0.1:9443", want: sameCall},
+		"by the port of HTTPS":         {scheme: "https", host: "localhost", want: sameCall},
+		"over HTTP":                    {scheme: "http", host: "127.0.0.1:P", want: "127.0.0.1:S"},
+		"over HTTP by localhost":       {scheme: "http", host: "localhost:P", want: "localhost:S"},
+		"over HTTP by another address": {scheme: "http", host: "127.0.0.7:P", want: "127.0.0.1:S"},
+		"over HTTP, no HTTPS":          {opts: on(mockserver.Off), scheme: "http", host: "localhost:P", want: sameCall},
+		"behind a proxy":               {scheme: "https", host: "upgrade.odoo.com", want: "127.0.0.1:S"},
+		"behind a proxy, over HTTP":    {scheme: "http", host: "upgrade.odoo.com", want: "127.0.0.1:S"},
+		"behind a proxy, with a port":  {scheme: "https", host: "Upgrade.Odoo.com.:443", want: "127.0.0.1:S"},
+		"a sister of the platform":     {scheme: "https", host: "upgrade-2.odoo.com", want: "127.0.0.1:S"},
+		"by a name":                    {scheme: "https", host: "emulator:P", want: sameCall},
+		"by a name, over HTTP":         {scheme: "http", host: "emulator:P", want: "emulator:S"},
+		"configured": {opts: public("https://upgrade.example.com:444/x"), scheme: "https", host: "emulator:P",
+			want: "upgrade.example.com:444"},
+		"configured, behind a proxy": {opts: public("https://upgrade.example.com"), scheme: "https", host: "upgrade.odoo.com",
+			want: "upgrade.example.com"},
+		"configured without TLS": {opts: public("http://upgrade.example.com:80"), scheme: "https", host: "emulator:P",
+			want: "upgrade.example.com:S"},
+		"configured, from this machine": {opts: public("https://upgrade.example.com"), scheme: "https",
+			host: "127.0.0.1:P", want: sameCall},
+		"configured to be the platform": {opts: public("https://upgrade.odoo.com"), scheme: "https", host: "upgrade.odoo.com",
+			want: "127.0.0.1:S"},
+		"a name of its own, called": {opts: mockserver.Options{CAHosts: []string{"emulator"}}, scheme: "https",
+			host: "emulator:P", want: sameCall},
+		"listening on all addresses": {opts: on("0.0.0.0:0"), scheme: "http", host: "127.0.0.7:P", want: "127.0.0.7:S"},
+		"on all addresses, by a proxy": {opts: on("0.0.0.0:0"), scheme: "https", host: "upgrade.odoo.com",
+			want: "127.0.0.1:S"},
+		"on another address of loopback": {opts: on("127.0.0.3:0"), scheme: "https", host: "upgrade.odoo.com",
+			want: "127.0.0.3:S"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

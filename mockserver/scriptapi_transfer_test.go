@@ -65,7 +65,8 @@ func (r *rsyncRun) run(port string, args ...string) (string, error) {
 	r.Helper()
 	testprog.Need(r, "ssh", "openssh-client")
 	ssh := fmt.Sprintf(
-		"ssh -F none -o BatchMode=yes -p %s -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=known_hosts -i key",
+		"ssh -F none -o BatchMode=yes -p %s -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes "+
+			"-o UserKnownHostsFile=known_hosts -i key",
 		port,
 	)
 	cmd := exec.CommandContext(
@@ -81,7 +82,8 @@ func (r *rsyncRun) upload(port, file string) (string, error) {
 	return r.run(port, "--delete-after", "--recursive", "--links", "--times", file, "odoo@"+r.host+":/data/origin.sql")
 }
 
-// listening starts a server. One that has a port for all transfers gets a free one; another program may take that first.
+// listening starts a server. One that has a port for all transfers gets a free one; another program may take that
+// first.
 func listening(t *testing.T, opts *mockserver.Options) *mockserver.Server {
 	t.Helper()
 	if opts.Transfer == "" {
@@ -127,46 +129,12 @@ func TestScriptAPI_upgrade(t *testing.T) {
 			srv := listening(t, &opts)
 			w := newWire(t, srv.HTTPSURL(), srv)
 			r := w.rsyncFor()
-			dump := []byte(strings.Repeat("-- a dump\n", 1000))
-			if err := os.WriteFile(filepath.Join(r.dir, "db.sql"), dump, 0o600); err != nil {
-				t.Fatal(err)
-			}
-
-			port, _ := r.start("upload")
+			port := r.uploadTwice()
 			if opts.Transfer != "" && !strings.HasSuffix(opts.Transfer, ":"+port) {
 				t.Errorf("port %s, want that of %s", port, opts.Transfer)
 			}
-			if out, err := r.upload(port, "db.sql"); err != nil {
-				t.Fatalf("upload: %v\n%s", err, out)
-			}
-			if n := uploads.Load(); n != 1 {
-				t.Errorf("OnUpload was called %d times after one upload", n)
-			}
-			if out, err := r.upload(port, "db.sql"); err != nil { // again: nothing is sent
-				t.Fatalf("upload: %v\n%s", err, out)
-			}
-			uploaded := srv.Requests()[0].Upload
-			one, err := srv.Request(srv.Requests()[0].ID)
-			if err != nil || uploaded == nil || uploaded.Files != nil || len(uploaded.Sessions) != 2 {
-				t.Fatalf("%+v, %v", uploaded, err)
-			}
-			size := int64(len(dump))
-			want := &mockserver.Upload{
-				Name:         "origin.sql",
-				Count:        1,
-				Size:         size,
-				Checksum:     one.Upload.Checksum,
-				Compressions: []string{"sql"},
-				Files: []mockserver.UploadFile{
-					{Name: "origin.sql", Size: size, Sent: one.Upload.Files[0].Sent, Checksum: one.Upload.Checksum},
-				},
-				Sessions: []mockserver.UploadSession{
-					{EndedAt: one.Upload.Sessions[0].EndedAt, OK: true, Sent: 1, BytesSent: size},
-					{EndedAt: one.Upload.Sessions[1].EndedAt, OK: true, Skipped: 1, BytesSkipped: size},
-				},
-			}
-			if diff := cmp.Diff(want, one.Upload); diff != "" || !strings.HasPrefix(want.Checksum, "crc32c:") {
-				t.Errorf("the upload (-want +got):\n%s", diff)
+			if n := uploads.Load(); n != 2 {
+				t.Errorf("OnUpload was called %d times for two uploads", n)
 			}
 			if a := w.rpc("transfer/stop", "token", r.token); a.Result == nil {
 				t.Error(a.Body)
@@ -184,40 +152,76 @@ func TestScriptAPI_upgrade(t *testing.T) {
 			if got := strings.Join(states, " "); got != "pending progress done" {
 				t.Errorf("states %s", got)
 			}
-			port, result := r.start("download")
-			name, _ := result["dump_name"].(string)
-			out, err := r.run(
-				port,
-				"-a",
-				"--ignore-missing-args",
-				"odoo@"+r.host+":/data/"+name,
-				"odoo@"+r.host+":/data/filestore",
-				"odoo@"+r.host+":/data/upgrade-report.html",
-				"odoo@"+r.host+":/data/upgrade.log",
-				".",
-			)
-			if err != nil {
-				t.Fatalf("download: %v\n%s", err, out)
-			}
-			zipped, err := os.ReadFile(filepath.Join(r.dir, name))
-			if err != nil || name != "upgraded.zip" {
-				t.Fatalf("%q: %v", name, err)
-			}
-			if archive, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped))); err != nil {
-				t.Error(err)
-			} else if _, err := archive.Open("dump.sql"); err != nil {
-				t.Error(err)
-			}
-			log, err := os.ReadFile(filepath.Join(r.dir, "upgrade.log"))
-			if _, over := w.log(r.token, ""); err != nil || string(log) != over || over == "" {
-				t.Errorf("upgrade.log has %d bytes, over HTTP it has %d: %v", len(log), len(over), err)
-			}
+			r.download()
 			for on, want := range map[string]int{scenario.OnRsyncUpload: 2, scenario.OnRsyncDownload: 1} {
 				if events := srv.Events(journal.Filter{On: on}); len(events) != want || events[0].Rsync == nil {
 					t.Errorf("%s: %+v", on, events)
 				}
 			}
 		})
+	}
+}
+
+// uploadTwice uploads a dump, and once more, when nothing is sent; it looks at how the upload is described. It returns
+// the port.
+func (r *rsyncRun) uploadTwice() string {
+	r.Helper()
+	dump := []byte(strings.Repeat("-- a dump\n", 1000))
+	if err := os.WriteFile(filepath.Join(r.dir, "db.sql"), dump, 0o600); err != nil {
+		r.Fatal(err)
+	}
+	port, _ := r.start("upload")
+	for range 2 {
+		if out, err := r.upload(port, "db.sql"); err != nil {
+			r.Fatalf("upload: %v\n%s", err, out)
+		}
+	}
+	listed := r.srv.Requests()[0]
+	one, err := r.srv.Request(listed.ID)
+	if err != nil || listed.Upload == nil || listed.Upload.Files != nil || len(one.Upload.Sessions) != 2 {
+		r.Fatalf("%+v, %v", one, err)
+	}
+	size, checksum := int64(len(dump)), one.Upload.Checksum
+	want := &mockserver.Upload{
+		Name: "origin.sql", Count: 1, Size: size, Checksum: checksum, Compressions: []string{"sql"},
+		Files: []mockserver.UploadFile{
+			{Name: "origin.sql", Size: size, Sent: one.Upload.Files[0].Sent, Checksum: checksum},
+		},
+		Sessions: []mockserver.UploadSession{
+			{EndedAt: one.Upload.Sessions[0].EndedAt, OK: true, Sent: 1, BytesSent: size},
+			{EndedAt: one.Upload.Sessions[1].EndedAt, OK: true, Skipped: 1, BytesSkipped: size},
+		},
+	}
+	if diff := cmp.Diff(want, one.Upload); diff != "" || !strings.HasPrefix(checksum, "crc32c:") {
+		r.Errorf("the upload (-want +got):\n%s", diff)
+	}
+	return port
+}
+
+// download downloads the result, and looks at it.
+func (r *rsyncRun) download() {
+	r.Helper()
+	port, result := r.start("download")
+	name, _ := result["dump_name"].(string)
+	args := []string{"-a", "--ignore-missing-args"}
+	for _, source := range []string{name, "filestore", "upgrade-report.html", "upgrade.log"} {
+		args = append(args, "odoo@"+r.host+":/data/"+source)
+	}
+	if out, err := r.run(port, append(args, ".")...); err != nil {
+		r.Fatalf("download: %v\n%s", err, out)
+	}
+	zipped, err := os.ReadFile(filepath.Join(r.dir, name))
+	if err != nil || name != "upgraded.zip" {
+		r.Fatalf("%q: %v", name, err)
+	}
+	if archive, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped))); err != nil {
+		r.Error(err)
+	} else if _, err := archive.Open("dump.sql"); err != nil {
+		r.Error(err)
+	}
+	log, err := os.ReadFile(filepath.Join(r.dir, "upgrade.log"))
+	if _, over := r.log(r.token, ""); err != nil || string(log) != over || over == "" {
+		r.Errorf("upgrade.log has %d bytes, over HTTP it has %d: %v", len(log), len(over), err)
 	}
 }
 

@@ -41,8 +41,8 @@ func (a *API) readLogs(c *api.Call) error {
 	return nil
 }
 
-// logs hands out the log of an upgrade as it is now, or a part of it. The script crashes on any status of 400 and above,
-// so that there is none of them for a Range (rows S8.1 to S8.9).
+// logs hands out the log of an upgrade as it is now, or a part of it. The script crashes on any status of 400 and
+// above, so that there is none of them for a Range (rows S8.1 to S8.9).
 func (a *API) logs(c *api.Call) (any, error) {
 	log, size, err := c.Request.Log()
 	if err != nil {

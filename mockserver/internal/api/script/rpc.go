@@ -24,8 +24,8 @@ type rpc struct {
 	params map[string]json.RawMessage
 }
 
-// badCall is an error about a call that is none, or not one of this method. Its text is for whoever wrote the client. It
-// quotes nothing of the call, which may have a token anywhere.
+// badCall is an error about a call that is none, or not one of this method. Its text is for whoever wrote the client.
+// It quotes nothing of the call, which may have a token anywhere.
 type badCall struct{ text string }
 
 func (b badCall) Error() string { return b.text }

@@ -102,7 +102,8 @@ var oneRange = regexp.MustCompile(
 func FuzzRange(f *testing.F) {
 	for _, seed := range []string{
 		"bytes=0-", "bytes=5-9", "bytes=-3", "bytes=-", "bytes=9-5", "Bytes = 1 - 2", "bytes=0-0,2-3", "lines=0-", "",
-		"bytes=99999999999999999999-", "bytes=-99999999999999999999", "bytes=9223372036854775807-9223372036854775807", "bytes=1-\x00",
+		"bytes=99999999999999999999-", "bytes=-99999999999999999999",
+		"bytes=9223372036854775807-9223372036854775807", "bytes=1-\x00",
 	} {
 		f.Add(seed, uint32(10))
 		f.Add(seed, uint32(0))
