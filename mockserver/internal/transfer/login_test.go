@@ -441,7 +441,7 @@ func TestSession_platformRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.End(false, nil, nil)
+	defer other.End(false, nil)
 	_, stderr, err := run(t, b.mustDial(b.start(r, platform.Uploading).Port, key), upload, "")
 	if exit, ok := errors.AsType[*gossh.ExitError](err); !ok || exit.ExitStatus() != 1 {
 		t.Errorf("the session: %v, want exit status 1", err)
