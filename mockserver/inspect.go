@@ -327,5 +327,8 @@ func (s *Server) Health() map[string]bool {
 			health[name] = s.started && s.closed == nil && s.listeners[name] != nil
 		}
 	}
+	if _, port, _ := net.SplitHostPort(s.opts.Transfer); port != "0" { // which all transfers share
+		health["transfer"] = s.started && s.closed == nil && s.transfers.Addr() != nil
+	}
 	return health
 }

@@ -265,6 +265,9 @@ func TestScriptAPI_advertised(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	if health := srv.Health(); !health["transfer"] {
+		t.Errorf("health: %v", health)
+	}
 	_, token := w.scriptRequest()
 	a := w.rpc("transfer/start", "token", token, "transfer_type", "upload")
 	knownHosts, _ := a.Result["known_hosts"].(string)

@@ -50,6 +50,9 @@ func decodeRPC(tb testing.TB, resp *http.Response, data []byte) rpcAnswer {
 			len(data),
 		)
 	}
+	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" || resp.Uncompressed { // row S1.8
+		tb.Errorf("the answer is encoded: %q", encoding)
+	}
 	if got := resp.Header.Get("Content-Type"); !strings.HasPrefix(got, "application/json") {
 		tb.Errorf("Content-Type %q, want application/json", got)
 	}
