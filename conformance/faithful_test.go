@@ -32,7 +32,7 @@ func TestFaithful(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			opts := &conformance.Options{Level: tt.level}
-			if raceEnabled && i > 0 { // only what they differ in: each takes several times as long
+			if (raceEnabled || testing.Short()) && i > 0 { // only what they differ in
 				opts.Run = regexp.MustCompile("^(process|urls|skip-test|sftp-access)/|done")
 			}
 			s := refserver.New(t, tt.mutations...)

@@ -62,7 +62,7 @@ func TestMock(t *testing.T) {
 		}
 		return []*scenario.Scenario{script}
 	}
-	for _, tt := range []struct {
+	for i, tt := range []struct {
 		name    string
 		opts    mockserver.Options
 		https   bool
@@ -84,6 +84,9 @@ func TestMock(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && i > 0 {
+				t.Skip("-short: the whole suite runs once")
+			}
 			srv := mockservertest.New(t, &tt.opts, mockservertest.AllowUnknownCalls,
 				mockservertest.AllowUnmetExpectations)
 			target, opts := conformance.Target{URL: srv.URL(), Contract: contract},

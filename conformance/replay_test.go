@@ -21,7 +21,7 @@ func TestReplay(t *testing.T) {
 	var recording bytes.Buffer
 	opts := &conformance.Options{Level: conformance.LevelAssumed, Record: &recording,
 		Skip: regexp.MustCompile("^upload/large$")}
-	if raceEnabled {
+	if raceEnabled || testing.Short() {
 		opts.Run = regexp.MustCompile("^(answers|process|sftp-access|urls)/|done")
 	}
 	rep := run(t, conformance.Target{URL: srv.URL(), Contract: contract}, opts)

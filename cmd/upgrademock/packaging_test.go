@@ -53,6 +53,9 @@ func TestDockerfile(t *testing.T) {
 // The action's own steps, run by bash as a runner does.
 func TestAction(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: it builds the command once more")
+	}
 	bash := testprog.Need(t, "bash", "bash")
 	testprog.Need(t, "curl", "curl")
 	text, err := os.ReadFile("../../action.yml")

@@ -92,6 +92,9 @@ func TestRun_goodClients(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && tc.name != "node" && tc.name != "shell over SFTP" {
+				t.Skip("-short: one client for each way")
+			}
 			opts := program(tc.args...)
 			opts.Via, opts.Scenarios = tc.via, scripts
 			report, err := certify.Run(t.Context(), opts)

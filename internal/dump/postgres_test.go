@@ -34,6 +34,9 @@ func TestSQL_restores(t *testing.T) {
 	for i, name := range realDumps {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && i%5 != 0 {
+				t.Skip("-short: each loads and dumps a database")
+			}
 			b := fixtures.Dump(name)
 			sql, err := openSQL(t.Context(), bytes.NewReader(b), int64(len(b)))
 			if err != nil {
@@ -93,6 +96,9 @@ func (pg postgres) restoresArchives(t *testing.T) {
 	for i, line := range options {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && i%3 != 0 {
+				t.Skip("-short: each loads and dumps a database")
+			}
 			file := fmt.Sprintf("made%d", i)
 			args := strings.Fields(line)
 			pg.Run(t, nil, "pg_dump", append(args[1:], "-f", file, args[0])...)
@@ -110,6 +116,9 @@ func (pg postgres) restoresFolders(t *testing.T) {
 	for i, line := range folders {
 		t.Run(line+", rolled into one", func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() {
+				t.Skip("-short: each loads and dumps five databases")
+			}
 			name := fmt.Sprintf("folder%d", i)
 			args := strings.Fields(line)
 			if slices.Contains(args, "-Ft") { // unpacked, to be packed again
