@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,16 +33,18 @@ func TestMain(m *testing.M) {
 
 // A host is what a remote shell serves.
 type host struct {
-	Program    string // the rsync of the engine Program; InProcess if empty
-	Root       string // of uploads
-	Files      string // of downloads
-	MaxBytes   int64
-	MaxFiles   int
-	Cut        int64  // bytes of file data after which the transfer is cut; 0 means none
-	CutFile    string // the file that is cut, at its offset Cut; any if empty
-	Report     string // where the report is written
-	Tap        string // where what goes to the client is written; not if empty
-	HangBefore int64  // bytes of file data before which the shell says "hangs" to Report+".hangs", and waits for its end
+	Program  string // the rsync of the engine Program; InProcess if empty
+	Plain    bool   // the command line is run as it is; for benchmarks
+	Root     string // of uploads
+	Files    string // of downloads
+	MaxBytes int64
+	MaxFiles int
+	Cut      int64  // bytes of file data after which the transfer is cut; 0 means none
+	CutFile  string // the file that is cut, at its offset Cut; any if empty
+	Report   string // where the report is written
+	Tap      string // where what goes to the client is written; not if empty
+	Mark     int64  // bytes of file data before which the shell writes its process id to Report+".mark"
+	Hang     bool   // after that, nothing passes any more
 }
 
 // A report is what became of a command.
@@ -73,7 +76,10 @@ func remoteShell(config string, args []string) int {
 	r.Peak = peak()
 	b, err := json.Marshal(r)
 	if err == nil {
-		err = os.WriteFile(h.Report, b, 0o600)
+		err = os.WriteFile(h.Report+".new", b, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(h.Report+".new", h.Report)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -83,6 +89,11 @@ func remoteShell(config string, args []string) int {
 }
 
 func (h *host) serve(r *report) error {
+	if h.Plain {
+		cmd := exec.Command("sh", "-c", r.Line)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		return cmd.Run()
+	}
 	c, err := rsync.Parse(r.Line)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -93,8 +104,8 @@ func (h *host) serve(r *report) error {
 	if h.Cut > 0 {
 		j.Data = h.cut()
 	}
-	if h.HangBefore > 0 {
-		j.Data = h.hang()
+	if h.Mark > 0 {
+		j.Data = h.mark()
 	}
 	if c.Sender {
 		root, err := os.OpenRoot(h.Files)
@@ -142,14 +153,25 @@ func (h *host) cut() func(string, int64, int) (int, error) {
 	}
 }
 
-func (h *host) hang() func(string, int64, int) (int, error) {
-	left := h.HangBefore
+func (h *host) mark() func(string, int64, int) (int, error) {
+	left := h.Mark
 	return func(_ string, _ int64, n int) (int, error) {
-		if left -= int64(n); left <= 0 {
-			if err := os.WriteFile(h.Report+".hangs", nil, 0o600); err != nil {
-				return 0, err
-			}
-			time.Sleep(time.Minute) // the test ends this process
+		was := left
+		if left -= int64(n); was <= 0 {
+			time.Sleep(20 * time.Millisecond) // so that the client has something to send yet
+			return n, nil
+		}
+		if left > 0 {
+			return n, nil
+		}
+		if err := os.WriteFile(h.Report+".pid", []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+			return 0, err
+		}
+		if err := os.Rename(h.Report+".pid", h.Report+".mark"); err != nil {
+			return 0, err
+		}
+		if h.Hang {
+			<-context.Background().Done()
 		}
 		return n, nil
 	}
@@ -213,6 +235,7 @@ func (s *site) command(tb testing.TB, args ...string) *exec.Cmd {
 		tb.Fatal(err)
 	}
 	os.Remove(s.Report)
+	os.Remove(s.Report + ".mark")
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	tb.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, s.client, append([]string{"--rsh", self}, args...)...)
@@ -235,18 +258,25 @@ func (s *site) run(tb testing.TB, args ...string) (output string, status int, r 
 	return string(out), status, s.report(tb)
 }
 
+// report waits for what the shell reports: a client that fails does not wait for its shell.
 func (s *site) report(tb testing.TB) (r report) {
 	tb.Helper()
-	// The client does not wait for its shell when it fails.
+	check(tb, json.Unmarshal(await(tb, s.Report), &r))
+	return r
+}
+
+// await waits for a file, which appears whole.
+func await(tb testing.TB, path string) []byte {
+	tb.Helper()
 	for range 3000 {
-		b, err := os.ReadFile(s.Report)
-		if err == nil && json.Unmarshal(b, &r) == nil {
-			return r
+		b, err := os.ReadFile(path)
+		if err == nil {
+			return b
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	tb.Fatal("the host does not report")
-	return r
+	tb.Fatalf("%s does not appear", path)
+	return nil
 }
 
 // ok runs the client, which must end well.

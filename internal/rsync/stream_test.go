@@ -68,14 +68,20 @@ func (c *conversation) serve(tb testing.TB, e rsync.Engine, line string) {
 	asked := make(chan struct{})
 	out := &watch{mark: []byte(strings.Repeat("\xff", 8)), seen: sync.OnceFunc(func() { close(asked) })}
 	in, feed := io.Pipe()
+	ended := make(chan struct{})
+	defer close(ended)
 	go func() {
+		defer feed.Close()
 		feed.Write(c.first)
+		if len(c.then) == 0 {
+			return
+		}
 		select {
 		case <-asked:
-		case <-time.After(50 * time.Millisecond): // a server that does not ask
+		case <-ended:
+		case <-time.After(50 * time.Millisecond): // the list has no end yet
 		}
 		feed.Write(c.then)
-		feed.Close()
 	}()
 	var stderr bytes.Buffer
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -521,4 +522,53 @@ func tapped(t *testing.T, tap string, owners int) []int {
 	b, err := os.ReadFile(tap)
 	check(t, err)
 	return dataRuns(t, b, owners)
+}
+
+// A client that is killed leaves what it has sent whole, and nothing else.
+func TestBreak_clientKilled(t *testing.T) {
+	t.Parallel()
+	engines(t, func(t *testing.T, s *site) {
+		d := files{"a": text(1, 100_000), "b": text(2, 900_000), "c": text(3, 100_000)}
+		d.write(t, filepath.Join(s.dir, "d"))
+		for range 2 {
+			s.Mark = 150_000
+			cmd := s.command(t, "-ar", "d/", "h:/data/origin.dump")
+			check(t, cmd.Start())
+			await(t, s.Report+".mark")
+			check(t, cmd.Process.Kill())
+			cmd.Wait()
+			if r := s.report(t); r.Status == 0 {
+				t.Errorf("report %+v", r)
+			}
+			equal(t, "files after the break", below("origin.dump", files{"a": d["a"]}), read(t, s.Root))
+		}
+		s.Mark = 0
+		r := s.ok(t, "-ar", "d/", "h:/data/origin.dump")
+		equal(t, "report", []rsync.File{sent("origin.dump/b", 900_000), sent("origin.dump/c", 100_000),
+			skipped("origin.dump/a", 100_000)}, r.Files)
+		equal(t, "files", below("origin.dump", d), read(t, s.Root))
+	})
+}
+
+// A server that was killed has left its temporary file. The next one removes it.
+func TestBreak_serverKilled(t *testing.T) {
+	t.Parallel()
+	engines(t, func(t *testing.T, s *site) {
+		d := files{"a": text(1, 100_000), "b": text(2, 900_000)}
+		d.write(t, filepath.Join(s.dir, "d"))
+		s.Mark, s.Hang = 500_000, true
+		cmd := s.command(t, "-ar", "d/", "h:/data/origin.dump")
+		check(t, cmd.Start())
+		pid, err := strconv.Atoi(string(await(t, s.Report+".mark")))
+		check(t, err)
+		server, err := os.FindProcess(pid)
+		check(t, err)
+		check(t, server.Kill())
+		if cmd.Wait() == nil {
+			t.Error("the client ended well")
+		}
+		s.Mark, s.Hang = 0, false
+		s.ok(t, "-ar", "d/", "h:/data/origin.dump")
+		equal(t, "files", below("origin.dump", d), read(t, s.Root))
+	})
 }
