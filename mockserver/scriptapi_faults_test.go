@@ -80,6 +80,13 @@ func TestScriptAPI_faults(t *testing.T) {
 				if len(events) != 2 || !strings.HasPrefix(events[0].Fault, "faults[0]: "+on) || events[1].Fault != "" {
 					t.Errorf("the journal has %+v", events)
 				}
+				for _, e := range events {
+					for _, reason := range e.Failures {
+						if reason != "SCENARIO:FAILURE" {
+							t.Errorf("the journal has a failure %q", reason)
+						}
+					}
+				}
 			})
 		}
 	}

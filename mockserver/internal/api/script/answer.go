@@ -2,6 +2,7 @@ package script
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -78,7 +79,7 @@ func (a *API) fail(c *api.Call, answer *envelope, err error) {
 	texts := make([]string, len(fails))
 	for i, f := range fails {
 		texts[i] = f.Message
-		c.Event.Failures = append(c.Event.Failures, f.Reason)
+		c.Event.Failures = append(c.Event.Failures, cmp.Or(f.Reason, reasonScripted))
 	}
 	text := strings.Join(texts, "; ")
 	if form == formResult {
@@ -115,5 +116,8 @@ func failuresOf(err error) (fails platform.Failures, form, name string) {
 	return platform.Failures{platform.ServerError(message, err)}, formError, "odoo.exceptions.UserError"
 }
 
-// reasonBadCall is what the journal says of a call that is none.
-const reasonBadCall = "CALL:INVALID"
+// Reasons for the journal alone: answers of this API have none.
+const (
+	reasonBadCall  = "CALL:INVALID"     // of a call that is none
+	reasonScripted = "SCENARIO:FAILURE" // of a failure that a scenario wants
+)
