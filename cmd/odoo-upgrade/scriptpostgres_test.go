@@ -143,6 +143,9 @@ func TestRunScript_killedBesidePostgres(t *testing.T) {
 	srv := mockservertest.New(t, nil)
 	for _, program := range []string{"pg_dump", "createdb", "pg_restore", "psql"} {
 		t.Run(program, func(t *testing.T) {
+			if testing.Short() && program != "pg_restore" {
+				t.Skip("-short: each runs the client twice")
+			}
 			dir := t.TempDir()
 			// The program says that it is at work, and waits for the end of the test. A second time it is itself.
 			bin, at := filepath.Join(dir, "bin"), filepath.Join(dir, "at")
