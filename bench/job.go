@@ -11,8 +11,8 @@ import (
 	"github.com/upgrademock/upgrademock/bench/internal/rig"
 )
 
-// job is all that a user does, with the programs that the documentation shows: curl for the calls, sftp for the dump there and back. The peers
-// are nginx for the calls, answering each with a file, and sshd for the dump.
+// job is all that a user does, with the programs that the documentation shows: curl for the calls, sftp for the dump
+// there and back. The peers are nginx for the calls, answering each with a file, and sshd for the dump.
 func (b *bench) job() ([]row, error) {
 	me, err := user.Current()
 	if err != nil {
@@ -45,7 +45,8 @@ func (b *bench) job() ([]row, error) {
 	}
 	const polls = 5
 	ours := func() error {
-		// create is asked in process, since its answer is needed here; curl asks once more, so that both sides start as many programs.
+		// create is asked in process, since its answer is needed here; curl asks once more, so that both sides start as many
+		// programs.
 		r, err := e.Create(b.ctx)
 		if err != nil {
 			return err
@@ -92,7 +93,9 @@ func (b *bench) job() ([]row, error) {
 	}
 	r, err := b.turns(row{
 		name: "the whole job with curl and sftp", unit: "s", lessIsGood: true, peerName: "nginx and sshd", ratio: 1,
-	}, func() (sample, error) { return duration(e.Process, ours) }, func() (sample, error) { return duration(sshd.Process, theirs) })
+	}, func() (sample, error) { return duration(e.Process, ours) }, func() (sample, error) {
+		return duration(sshd.Process, theirs)
+	})
 	if err != nil {
 		return nil, err
 	}

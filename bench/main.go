@@ -1,14 +1,15 @@
 //go:build linux
 
-// Command bench measures the emulator against the servers whose work it does (OpenSSH's sshd, nginx) and against the smallest Go handlers,
-// side by side in one run, with the programs that people use: sftp, curl, wrk. It prints one table; machines differ and are
-// noisy, so what counts is the ratios.
+// Command bench measures the emulator against the servers whose work it does (OpenSSH's sshd, nginx) and against the
+// smallest Go handlers, side by side in one run, with the programs that people use: sftp, curl, wrk. It prints one
+// table; machines differ and are noisy, so what counts is the ratios.
 //
 //	go run ./bench                     everything, at 1 GiB: some minutes
 //	go run ./bench -size 64 -only sftp a part of it, smaller
 //
-// It needs Linux and Debian's packages openssh-client, openssh-server, nginx-light, curl and wrk. Everything listens on loopback and is stopped
-// and removed at the end. The exit status is 1 when something could not be measured, and with -strict when a target was missed.
+// It needs Linux and Debian's packages openssh-client, openssh-server, nginx-light, curl and wrk. Everything listens on
+// loopback and is stopped and removed at the end. The exit status is 1 when something could not be measured, and with
+// -strict when a target was missed.
 package main
 
 import (
@@ -40,7 +41,8 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	missed, err := run(ctx, os.Stdout, os.Stderr, settings{size: *size << 20, rounds: max(1, *rounds), only: *only, dir: *dir})
+	missed, err := run(ctx, os.Stdout, os.Stderr, settings{size: *size << 20, rounds: max(1, *rounds), only: *only,
+		dir: *dir})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -113,7 +115,8 @@ func run(ctx context.Context, out, log io.Writer, s settings) (missed int, err e
 		}
 		fmt.Fprintf(log, "measured %s in %v\n", m.name, time.Since(began).Round(time.Second))
 	}
-	fmt.Fprintf(out, "%s, %d CPUs; transfers of %s; the median of %d rounds, taking turns\n\n", runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), mib(s.size), s.rounds)
+	fmt.Fprintf(out, "%s, %d CPUs; transfers of %s; the median of %d rounds, taking turns\n\n",
+		runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), mib(s.size), s.rounds)
 	missed = printTable(out, rows)
 	if errs = append(errs, ctx.Err()); errors.Join(errs...) != nil {
 		return missed, errors.Join(errs...)
@@ -156,7 +159,8 @@ func writeRandom(path string, size int64) error {
 // perGiB is the cpuUnit of what rate measures.
 const perGiB = "s/GiB"
 
-// rate measures how fast work moves its bytes, in MB/s, and what that costs the server, in seconds of processor time for each GiB.
+// rate measures how fast work moves its bytes, in MB/s, and what that costs the server, in seconds of processor time
+// for each GiB.
 func rate(p *rig.Process, bytes int64, work func() error) (sample, error) {
 	s, err := duration(p, work)
 	s.value = float64(bytes) / 1e6 / s.value
@@ -174,7 +178,8 @@ func duration(p *rig.Process, work func() error) (sample, error) {
 	return s, err
 }
 
-// turns measures ours and the peer's in turns, beginning each round with the other one, and puts the medians into the row.
+// turns measures ours and the peer's in turns, beginning each round with the other one, and puts the medians into the
+// row.
 func (b *bench) turns(r row, ours, peer func() (sample, error)) (row, error) {
 	var our, their []sample
 	for i := range b.rounds {

@@ -66,8 +66,8 @@ func accepts(port int) func() bool {
 	}
 }
 
-// startSSHD starts OpenSSH's server for the user we are, with a configuration of its own that is Debian's in what matters: internal-sftp
-// as the subsystem, every cipher it has.
+// startSSHD starts OpenSSH's server for the user we are, with a configuration of its own that is Debian's in what
+// matters: internal-sftp as the subsystem, every cipher it has.
 func startSSHD(parent string, publicKey []byte) (*peer, error) {
 	dir, ports, err := quarters(parent, "sshd", 1)
 	if err != nil {
@@ -78,7 +78,8 @@ func startSSHD(parent string, publicKey []byte) (*peer, error) {
 		return nil, err
 	}
 	hostKey := filepath.Join(dir, "sshd_host_key")
-	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ecdsa", "-b", "256", "-N", "", "-f", hostKey).CombinedOutput(); err != nil {
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ecdsa", "-b", "256", "-N", "", "-f",
+		hostKey).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("ssh-keygen: %w\n%s", err, out)
 	}
 	config := filepath.Join(dir, "sshd_config")
@@ -153,12 +154,14 @@ http {
 		return nil, err
 	}
 	return &peer{
-		Process: p, url: fmt.Sprintf("http://127.0.0.1:%d/upload", port), httpsURL: fmt.Sprintf("https://127.0.0.1:%d/upload", tlsPort),
+		Process: p, url: fmt.Sprintf("http://127.0.0.1:%d/upload", port), httpsURL: fmt.Sprintf("https://127.0.0.1:%d/upload",
+			tlsPort),
 		file: filepath.Join(dir, "upload"),
 	}, rig.Await(p, accepts(port))
 }
 
-// startSmallest starts the smallest Go server, bench/smallest: it answers GET with answer, and copies the body of everything else to a file.
+// startSmallest starts the smallest Go server, bench/smallest: it answers GET with answer, and copies the body of
+// everything else to a file.
 func (b *bench) startSmallest(answer []byte) (*peer, error) {
 	dir, ports, err := quarters(b.dir, "smallest", 2)
 	if err != nil {
@@ -170,12 +173,14 @@ func (b *bench) startSmallest(answer []byte) (*peer, error) {
 		return nil, err
 	}
 	file := filepath.Join(dir, "upload")
-	p, err := rig.Start(exec.Command(b.smallest, "127.0.0.1:"+strconv.Itoa(port), "127.0.0.1:"+strconv.Itoa(tlsPort), b.certFile, b.keyFile, answerFile, file))
+	p, err := rig.Start(exec.Command(b.smallest, "127.0.0.1:"+strconv.Itoa(port), "127.0.0.1:"+strconv.Itoa(tlsPort),
+		b.certFile, b.keyFile, answerFile, file))
 	if err != nil {
 		return nil, err
 	}
 	return &peer{
-		Process: p, url: fmt.Sprintf("http://127.0.0.1:%d/", port), httpsURL: fmt.Sprintf("https://127.0.0.1:%d/", tlsPort), file: file,
+		Process: p, url: fmt.Sprintf("http://127.0.0.1:%d/", port), httpsURL: fmt.Sprintf("https://127.0.0.1:%d/", tlsPort),
+		file: file,
 	}, rig.Await(p, accepts(port))
 }
 
@@ -201,7 +206,8 @@ func writeCertificate(dir string) (certFile, keyFile string, err error) {
 	if err := os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
 		return "", "", err
 	}
-	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
+	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
+		0o600); err != nil {
 		return "", "", err
 	}
 	_, err = tls.LoadX509KeyPair(certFile, keyFile)

@@ -27,7 +27,8 @@ var notSuccess = regexp.MustCompile(`Non-2xx|Socket errors`)
 func (b *bench) wrk(p *rig.Process, connections int, url string) (sample, error) {
 	var out string
 	s, err := duration(p, func() (err error) {
-		out, err = b.command("wrk", "-t", strconv.Itoa(min(connections, 2)), "-c", strconv.Itoa(connections), "-d", strconv.Itoa(wrkTime), url)
+		out, err = b.command("wrk", "-t", strconv.Itoa(min(connections, 2)), "-c", strconv.Itoa(connections), "-d",
+			strconv.Itoa(wrkTime), url)
 		return err
 	})
 	if err != nil {
@@ -88,7 +89,8 @@ func (b *bench) pollRows(e *rig.Emulator, name string, connections []int) (rows 
 		if n == 1 {
 			want = 0
 		}
-		r, err := b.turns(row{name: fmt.Sprintf("%s, %d connections", name, n), unit: "1/s", peerName: "smallest Go", cpuUnit: "µs each", ratio: want},
+		r, err := b.turns(row{name: fmt.Sprintf("%s, %d connections", name, n), unit: "1/s", peerName: "smallest Go",
+			cpuUnit: "µs each", ratio: want},
 			func() (sample, error) { return b.wrk(e.Process, n, url) },
 			func() (sample, error) {
 				return b.wrk(smallest.Process, n, strings.Replace(url, e.URL, strings.TrimSuffix(smallest.url, "/"), 1))
@@ -118,7 +120,8 @@ func (b *bench) held() ([]row, error) {
 	}
 	each := sample{value: float64(e.Memory()-before) / (heldRequests - 20_000) / 1024, peak: s.peak}
 	rows, err := b.pollRows(e, "status polls, 100,000 held", []int{8, 64})
-	return append([]row{{name: "memory of a request, 100,000 held", unit: "KiB", lessIsGood: true, ours: each, bound: 4}}, rows...), err
+	return append([]row{{name: "memory of a request, 100,000 held", unit: "KiB", lessIsGood: true, ours: each, bound: 4}},
+		rows...), err
 }
 
 // fill makes n requests.

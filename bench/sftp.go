@@ -47,7 +47,8 @@ func (b *bench) ourPlace(e *rig.Emulator) (place, error) {
 	return place{user: r.User(), port: e.SFTPPort, file: rig.Filename}, err
 }
 
-// sftp is one client that puts the file and gets it back, with the cipher it takes by itself and with one that both servers have.
+// sftp is one client that puts the file and gets it back, with the cipher it takes by itself and with one that both
+// servers have.
 func (b *bench) sftp() (rows []row, err error) {
 	me, err := user.Current()
 	if err != nil {
@@ -61,7 +62,8 @@ func (b *bench) sftp() (rows []row, err error) {
 	}{
 		{name: "as it comes", ratio: 1, cpu: 1.2},
 		{name: "aes128-gcm", options: []string{"-c", "aes128-gcm@openssh.com"}, ratio: 0.95},
-		// Only a client that offers nothing better gets this one; the SSH library has no assembly for it on amd64, so it is the slowest.
+		// Only a client that offers nothing better gets this one; the SSH library has no assembly for it on amd64, so it is
+		// the slowest.
 		{name: "chacha20", options: []string{"-c", "chacha20-poly1305@openssh.com"}, ratio: 0.95},
 	} {
 		e, err := b.emulator()
@@ -92,7 +94,8 @@ func (b *bench) sftp() (rows []row, err error) {
 				}
 			}
 			r, err := b.turns(row{
-				name: "SFTP " + direction.name + ", " + c.name, unit: "MB/s", peerName: "sshd", cpuUnit: perGiB, ratio: c.ratio, cpuRatio: c.cpu,
+				name: "SFTP " + direction.name + ", " + c.name, unit: "MB/s", peerName: "sshd", cpuUnit: perGiB, ratio: c.ratio,
+				cpuRatio: c.cpu,
 			}, measure(ours, e.Process), measure(theirs, sshd.Process))
 			if err != nil {
 				return rows, err
@@ -152,7 +155,8 @@ func (b *bench) sftpMany() ([]row, error) {
 			return nil, err
 		}
 		ours = append(ours, p)
-		theirs = append(theirs, place{user: me.Username, port: sshd.port, file: filepath.Join(b.dir, "uploaded-"+strconv.Itoa(i))})
+		theirs = append(theirs, place{user: me.Username, port: sshd.port,
+			file: filepath.Join(b.dir, "uploaded-"+strconv.Itoa(i))})
 	}
 	// At once: each client starts when all are there to start.
 	all := func(places []place, command func(place) string) func() error {
@@ -168,7 +172,8 @@ func (b *bench) sftpMany() ([]row, error) {
 	}
 	put := func(p place) string { return "put " + small + " " + p.file }
 	r, err := b.turns(row{
-		name: fmt.Sprintf("%d SFTP uploads of %s at once", many, mib(size)), unit: "s", lessIsGood: true, peerName: "sshd", cpuUnit: "s", ratio: 0.5,
+		name: fmt.Sprintf("%d SFTP uploads of %s at once", many, mib(size)), unit: "s", lessIsGood: true, peerName: "sshd",
+		cpuUnit: "s", ratio: 0.5,
 	}, func() (sample, error) { return duration(e.Process, all(ours[:many], put)) },
 		func() (sample, error) { return duration(sshd.Process, all(theirs[:many], put)) })
 	if err != nil {

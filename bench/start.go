@@ -61,7 +61,8 @@ func (b *bench) start() ([]row, error) {
 	return []row{
 		{name: "process start to first answer", unit: "ms", lessIsGood: true, ours: median(ours), bound: 20},
 		{name: "memory when idle", unit: "MiB", lessIsGood: true, ours: idle, bound: 20},
-		{name: "made, started and closed in process", unit: "ms", lessIsGood: true, ours: sample{value: float64(inProcess.NsPerOp()) / 1e6}, bound: 2},
+		{name: "made, started and closed in process", unit: "ms", lessIsGood: true, ours: sample{
+			value: float64(inProcess.NsPerOp()) / 1e6}, bound: 2},
 	}, nil
 }
 

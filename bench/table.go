@@ -131,7 +131,8 @@ func printTable(w io.Writer, rows []row) (missed int) {
 			missed++
 			verdict += "  MISSED: " + strings.Join(misses, ", ")
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.name, r.unit, number(r.ours.value), peer, ratio, cpu, memory, verdict)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.name, r.unit, number(r.ours.value), peer, ratio, cpu, memory,
+			verdict)
 	}
 	t.Flush()
 	return missed

@@ -15,16 +15,20 @@ func TestRow_misses(t *testing.T) {
 		row  row
 		want []string
 	}{
-		"nothing wanted":       {row{ours: sample{value: 1}, peer: &sample{value: 100}}, nil},
-		"fast enough":          {row{ours: sample{value: 80}, peer: &sample{value: 100}, ratio: 0.8}, nil},
-		"too slow":             {row{ours: sample{value: 79}, peer: &sample{value: 100}, ratio: 0.8}, []string{"ratio < 0.8"}},
-		"short enough":         {row{ours: sample{value: 50}, peer: &sample{value: 100}, ratio: 0.5, lessIsGood: true}, nil},
-		"too long":             {row{ours: sample{value: 51}, peer: &sample{value: 100}, ratio: 0.5, lessIsGood: true}, []string{"ratio > 0.5"}},
-		"too much processor":   {row{ours: sample{value: 1, cpu: 13}, peer: &sample{value: 1, cpu: 10}, ratio: 1, cpuRatio: 1.2}, []string{"CPU > 1.2 ×"}},
-		"within the bound":     {row{unit: "ms", ours: sample{value: 20}, bound: 20}, nil},
-		"beyond the bound":     {row{unit: "ms", ours: sample{value: 21}, bound: 20}, []string{"> 20 ms"}},
-		"too much memory":      {row{ours: sample{peak: 33 << 20}, memory: 32 << 20}, []string{"memory > 32 MiB"}},
-		"more than one of all": {row{unit: "s", ours: sample{value: 3, peak: 2 << 20}, bound: 2, memory: 1 << 20}, []string{"> 2 s", "memory > 1 MiB"}},
+		"nothing wanted": {row{ours: sample{value: 1}, peer: &sample{value: 100}}, nil},
+		"fast enough":    {row{ours: sample{value: 80}, peer: &sample{value: 100}, ratio: 0.8}, nil},
+		"too slow": {row{ours: sample{value: 79}, peer: &sample{value: 100}, ratio: 0.8},
+			[]string{"ratio < 0.8"}},
+		"short enough": {row{ours: sample{value: 50}, peer: &sample{value: 100}, ratio: 0.5, lessIsGood: true}, nil},
+		"too long": {row{ours: sample{value: 51}, peer: &sample{value: 100}, ratio: 0.5, lessIsGood: true},
+			[]string{"ratio > 0.5"}},
+		"too much processor": {row{ours: sample{value: 1, cpu: 13}, peer: &sample{value: 1, cpu: 10}, ratio: 1,
+			cpuRatio: 1.2}, []string{"CPU > 1.2 ×"}},
+		"within the bound": {row{unit: "ms", ours: sample{value: 20}, bound: 20}, nil},
+		"beyond the bound": {row{unit: "ms", ours: sample{value: 21}, bound: 20}, []string{"> 20 ms"}},
+		"too much memory":  {row{ours: sample{peak: 33 << 20}, memory: 32 << 20}, []string{"memory > 32 MiB"}},
+		"more than one of all": {row{unit: "s", ours: sample{value: 3, peak: 2 << 20}, bound: 2, memory: 1 << 20},
+			[]string{"> 2 s", "memory > 1 MiB"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -39,7 +43,8 @@ func TestPrintTable(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	missed := printTable(&out, []row{
-		{name: "SFTP upload", unit: "MB/s", peerName: "sshd", ours: sample{300, 2, 20 << 20}, peer: &sample{200, 1, 10 << 20}, cpuUnit: "s/GiB", ratio: 1, cpuRatio: 1.2},
+		{name: "SFTP upload", unit: "MB/s", peerName: "sshd", ours: sample{300, 2, 20 << 20}, peer: &sample{200, 1, 10 << 20},
+			cpuUnit: "s/GiB", ratio: 1, cpuRatio: 1.2},
 		{name: "start", unit: "ms", ours: sample{value: 7.256}, lessIsGood: true, bound: 20},
 	})
 	const want = `
@@ -81,7 +86,8 @@ Transfer/sec:     53.31MB
 	if got, err := readWrk(good); err != nil || got != 37901.25 {
 		t.Errorf("got %v, %v; want 37901.25", got, err)
 	}
-	for _, bad := range []string{"", "  Non-2xx or 3xx responses: 113796\n" + good, "  Socket errors: connect 8, read 0, write 0, timeout 0\n" + good} {
+	for _, bad := range []string{"", "  Non-2xx or 3xx responses: 113796\n" + good,
+		"  Socket errors: connect 8, read 0, write 0, timeout 0\n" + good} {
 		if got, err := readWrk(bad); err == nil {
 			t.Errorf("%q: read as %v", bad, got)
 		}

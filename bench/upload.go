@@ -62,7 +62,8 @@ func (b *bench) uploads() (rows []row, err error) {
 		{"HTTP upload", e.URL, "nginx", nginx.url, nginx.Process, 0},
 		{"HTTPS upload", e.HTTPSURL, "nginx", nginx.httpsURL, nginx.Process, 0},
 	} {
-		r, err := b.turns(row{name: c.name, unit: "MB/s", peerName: c.peerName, cpuUnit: perGiB, ratio: c.ratio}, measure(e.Process, c.url+path), measure(c.peer, c.peerURL))
+		r, err := b.turns(row{name: c.name, unit: "MB/s", peerName: c.peerName, cpuUnit: perGiB, ratio: c.ratio},
+			measure(e.Process, c.url+path), measure(c.peer, c.peerURL))
 		if err != nil {
 			return rows, err
 		}
@@ -106,5 +107,6 @@ func (b *bench) uploadMemory() ([]row, error) {
 		wg.Wait()
 		return errors.Join(errs...)
 	})
-	return []row{{name: uploadMemories + ", " + mib(half) + " each", unit: "MB/s", ours: s, cpuUnit: perGiB, memory: wantedMemory}}, err
+	return []row{{name: uploadMemories + ", " + mib(half) + " each", unit: "MB/s", ours: s, cpuUnit: perGiB,
+		memory: wantedMemory}}, err
 }

@@ -1,5 +1,6 @@
-// Command smallest is the smallest Go server, which the bench measures the emulator against: it answers GET with a file, and copies the body of
-// everything else to one. It is a program of its own, since what else is in a program costs it speed.
+// Command smallest is the smallest Go server, which the bench measures the emulator against: it answers GET with a
+// file, and copies the body of everything else to one. It is a program of its own, since what else is in a program
+// costs it speed.
 package main
 
 import (
@@ -16,7 +17,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: smallest HTTP-ADDR HTTPS-ADDR CERT-FILE KEY-FILE ANSWER-FILE UPLOAD-FILE")
 		os.Exit(2)
 	}
-	addr, tlsAddr, certFile, keyFile, answerFile, upload := os.Args[1], os.Args[2], os.Args[3], os.Args[4], os.Args[5], os.Args[6]
+	addr, tlsAddr, certFile, keyFile, answerFile, upload := os.Args[1], os.Args[2], os.Args[3], os.Args[4], os.Args[5],
+		os.Args[6]
 	answer, err := os.ReadFile(answerFile)
 	if err != nil {
 		log.Fatal(err)

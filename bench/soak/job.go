@@ -90,7 +90,8 @@ func (j *job) upload(ctx context.Context, file string) error {
 		}
 		// curl begins again.
 		return j.untilDone(ctx, func(int, string) []string {
-			return []string{"curl", "-sS", "--fail", "--noproxy", "*", "--cacert", j.e.CAFile, "-T", file, base + "/database/v1/upload?" + j.r.Query()}
+			return []string{"curl", "-sS", "--fail", "--noproxy", "*", "--cacert", j.e.CAFile, "-T", file,
+				base + "/database/v1/upload?" + j.r.Query()}
 		})
 	}
 	return j.sftp(ctx, "put", "put -a", file+" "+rig.Filename)
@@ -108,14 +109,17 @@ func (j *job) download(ctx context.Context, file string) error {
 			return args
 		})
 	}
-	form := strings.NewReader("ssh_keys=" + strings.NewReplacer("+", "%2B", " ", "+", "\n", "%0A").Replace(string(j.publicKey)))
-	if err := j.e.Call(ctx, "request_sftp_access", j.r.Query(), "application/x-www-form-urlencoded", form, nil); err != nil {
+	form := strings.NewReader("ssh_keys=" + strings.NewReplacer("+", "%2B", " ", "+", "\n", "%0A").Replace(
+		string(j.publicKey)))
+	if err := j.e.Call(ctx, "request_sftp_access", j.r.Query(), "application/x-www-form-urlencoded", form,
+		nil); err != nil {
 		return err
 	}
 	return j.sftp(ctx, "get", "get -a", "upgraded_"+rig.Filename+" "+file)
 }
 
-// allThere is what sftp and curl say, and fail, where the client that was killed had moved every byte and not ended yet.
+// allThere is what sftp and curl say, and fail, where the client that was killed had moved every byte and not ended
+// yet.
 var allThere = regexp.MustCompile(`same size or larger|returned error: 416`)
 
 // sftp moves a file, and continues where an earlier client was killed.
@@ -129,13 +133,14 @@ func (j *job) sftp(ctx context.Context, first, again, files string) error {
 		if err := os.WriteFile(batch, []byte(command+" "+files+"\n"), 0o600); err != nil {
 			panic("soak: " + err.Error()) // the directory is ours, and was written to before
 		}
-		return []string{"sftp", "-q", "-b", batch, "-F", "none", "-i", j.key, "-P", strconv.Itoa(j.e.SFTPPort), "-o", "StrictHostKeyChecking=yes",
+		return []string{"sftp", "-q", "-b", batch, "-F", "none", "-i", j.key, "-P", strconv.Itoa(j.e.SFTPPort), "-o",
+			"StrictHostKeyChecking=yes",
 			"-o", "UserKnownHostsFile=" + j.e.KnownHosts, "-o", "LogLevel=ERROR", j.r.User() + "@" + j.e.SFTPHost}
 	})
 }
 
-// untilDone runs a program, kills it now and then at an instant nobody knows, and then runs it again until it ends by itself, which it must
-// do well. The program may depend on the attempt, and on what the one before said.
+// untilDone runs a program, kills it now and then at an instant nobody knows, and then runs it again until it ends by
+// itself, which it must do well. The program may depend on the attempt, and on what the one before said.
 func (j *job) untilDone(ctx context.Context, program func(attempt int, said string) []string) error {
 	said := ""
 	for attempt := 0; ; attempt++ {

@@ -1,14 +1,15 @@
 //go:build linux
 
-// Command soak runs the emulator under mixed load and looks at what is left of it afterwards: whole jobs over HTTP with curl and over SFTP with
-// sftp, of which some clients are killed in the middle of a transfer and continued by another. Every dump that comes back is compared
-// with the one that was sent.
+// Command soak runs the emulator under mixed load and looks at what is left of it afterwards: whole jobs over HTTP with
+// curl and over SFTP with sftp, of which some clients are killed in the middle of a transfer and continued by another.
+// Every dump that comes back is compared with the one that was sent.
 //
 //	go run ./bench/soak               one minute
 //	go run ./bench/soak -time 10m -clients 8
 //
-// At the end, when every request has been forgotten, the emulator must be as it was: as many handles closed as opened, the same number of goroutines,
-// file descriptors and files, and no more memory than after its first jobs. The exit status is 1 when it is not, or when a job failed.
+// At the end, when every request has been forgotten, the emulator must be as it was: as many handles closed as opened,
+// the same number of goroutines, file descriptors and files, and no more memory than after its first jobs. The exit
+// status is 1 when it is not, or when a job failed.
 package main
 
 import (
@@ -63,7 +64,8 @@ func run(ctx context.Context, out io.Writer, span time.Duration, clients int, se
 	}
 	defer os.RemoveAll(dir)
 	s := &soak{dir: dir, key: filepath.Join(dir, "id_ed25519")}
-	if out, err := exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", s.key).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f",
+		s.key).CombinedOutput(); err != nil {
 		return fmt.Errorf("ssh-keygen: %w\n%s", err, out)
 	}
 	if s.publicKey, err = os.ReadFile(s.key + ".pub"); err != nil {
@@ -96,7 +98,8 @@ func run(ctx context.Context, out io.Writer, span time.Duration, clients int, se
 		return err
 	}
 	var after state
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) { // connections may still be ending
+	// connections may still be ending
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		if after, err = s.look(ctx, files); err != nil {
 			return err
 		}
@@ -104,7 +107,8 @@ func run(ctx context.Context, out io.Writer, span time.Duration, clients int, se
 			break
 		}
 	}
-	fmt.Fprintf(out, "%d jobs, %d clients killed, %.1f GiB there and back\nbefore  %v\nafter   %v\n", s.jobs.Load(), s.kills.Load(), float64(s.bytes.Load())/(1<<30), before, after)
+	fmt.Fprintf(out, "%d jobs, %d clients killed, %.1f GiB there and back\nbefore  %v\nafter   %v\n", s.jobs.Load(),
+		s.kills.Load(), float64(s.bytes.Load())/(1<<30), before, after)
 	return errors.Join(err, s.e.Stop())
 }
 

@@ -25,7 +25,9 @@ type state struct {
 }
 
 func (s state) String() string {
-	return fmt.Sprintf("SFTP handles %d opened, %d ended; connections %d begun, %d gone; %d requests, %d goroutines, %d file descriptors, %d files, %d MiB",
+	return fmt.Sprintf(
+		"SFTP handles %d opened, %d ended; connections %d begun, %d gone; %d requests, %d goroutines, %d file "+
+			"descriptors, %d files, %d MiB",
 		s.opened, s.ended, s.connected, s.gone, s.requests, s.goroutines, s.fds, s.temp, s.memory>>20)
 }
 
@@ -57,8 +59,11 @@ func (s *soak) look(ctx context.Context, dir string) (state, error) {
 	}
 	m := readMetrics(body.Bytes())
 	found := state{
-		opened: m[`upgrademock_sftp_events_total{kind="sftp.open"}`], ended: m[`upgrademock_sftp_events_total{kind="sftp.close"}`] + m[`upgrademock_sftp_events_total{kind="sftp.abort"}`],
-		connected: m[`upgrademock_sftp_events_total{kind="sftp.connect"}`], gone: m[`upgrademock_sftp_events_total{kind="sftp.disconnect"}`],
+		opened: m[`upgrademock_sftp_events_total{kind="sftp.open"}`],
+		ended: m[`upgrademock_sftp_events_total{kind="sftp.close"}`] +
+			m[`upgrademock_sftp_events_total{kind="sftp.abort"}`],
+		connected:  m[`upgrademock_sftp_events_total{kind="sftp.connect"}`],
+		gone:       m[`upgrademock_sftp_events_total{kind="sftp.disconnect"}`],
 		goroutines: m["go_goroutines"], memory: s.e.Memory(),
 	}
 	for name, n := range m {

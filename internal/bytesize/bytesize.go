@@ -10,7 +10,8 @@ import (
 	"github.com/upgrademock/upgrademock/internal/spelling"
 )
 
-// units are those that sizes are written in. The binary ones come first, the largest first, which is the order of Format.
+// units are those that sizes are written in. The binary ones come first, the largest first, which is the order of
+// Format.
 var units = []struct {
 	name string
 	size int64
@@ -47,8 +48,8 @@ func (e *Error) Error() string {
 
 var pattern = regexp.MustCompile(`^(-?\d+(?:\.\d+)?) ?([A-Za-z]*)$`)
 
-// Parse reads a number of bytes, which is not negative. The unit's case counts only between KiB and nothing: there is no
-// Kb, which people read in two ways. quote is how the text stands in a message. The error is an *[Error].
+// Parse reads a number of bytes, which is not negative. The unit's case counts only between KiB and nothing: there is
+// no Kb, which people read in two ways. quote is how the text stands in a message. The error is an *[Error].
 func Parse(text string, quote func(string) string) (int64, error) {
 	const want = "wanted a number of bytes such as `64KiB`, `1MiB` or `1048576`"
 	parts := pattern.FindStringSubmatch(text)

@@ -14,8 +14,9 @@ func TestParse(t *testing.T) {
 	t.Parallel()
 	whole := regexp.MustCompile("^" + bytesize.Pattern() + "$")
 	for text, want := range map[string]int64{
-		"0": 0, "65536": 65536, "64KiB": 64 << 10, "64 KiB": 64 << 10, "1.5MiB": 3 << 19, "10MB": 10e6, "1kB": 1000, "1KB": 1000,
-		"7B": 7, "2TiB": 2 << 40, "9223372036854775807": math.MaxInt64,
+		"0": 0, "65536": 65536, "64KiB": 64 << 10, "64 KiB": 64 << 10, "1.5MiB": 3 << 19, "10MB": 10e6, "1kB": 1000,
+		"1KB": 1000,
+		"7B":  7, "2TiB": 2 << 40, "9223372036854775807": math.MaxInt64,
 	} {
 		got, err := bytesize.Parse(text, strconv.Quote)
 		if err != nil || got != want || !whole.MatchString(text) {
@@ -23,7 +24,8 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"": "", "x": "", "-1": "", "1Kb": "1kB", "1Mib": "1MiB", "1.3": "", "9e9": "", "1.5B": "", "9999999TiB": "", "-9999999TiB": "",
+		"": "", "x": "", "-1": "", "1Kb": "1kB", "1Mib": "1MiB", "1.3": "", "9e9": "", "1.5B": "", "9999999TiB": "",
+		"-9999999TiB":         "",
 		"9223372036854775808": "",
 	} {
 		got, err := bytesize.Parse(text, strconv.Quote)

@@ -48,7 +48,8 @@ func run(t *testing.T, ctx context.Context, c child.Command, script string) (chi
 func TestRun_status(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]int{
-		"true": 0, "exit 3": 3, "exit 255": 255, "kill -TERM $$": 128 + 15, "kill -KILL $$": 128 + 9, "no-such-program-anywhere": 127,
+		"true": 0, "exit 3": 3, "exit 255": 255, "kill -TERM $$": 128 + 15, "kill -KILL $$": 128 + 9,
+		"no-such-program-anywhere": 127,
 	} {
 		result, _, err := run(t, t.Context(), child.Command{}, script)
 		if err != nil || result.Status != want {
@@ -121,7 +122,8 @@ func TestRun_leftBehind(t *testing.T) {
 				t.Skip("only Linux shows the environment of other processes")
 			}
 			mark := "MARK=" + t.Name()
-			result, printed, err := run(t, t.Context(), child.Command{Env: append(os.Environ(), mark), Mark: mark, Dir: t.TempDir()}, tc.script)
+			result, printed, err := run(t, t.Context(), child.Command{Env: append(os.Environ(), mark), Mark: mark,
+				Dir: t.TempDir()}, tc.script)
 			if err != nil || result.Status != 0 {
 				t.Fatal(result, err, printed)
 			}
@@ -266,10 +268,14 @@ func TestRun_lingerEnds(t *testing.T) {
 		when   func(interrupt, cancel func())
 		cause  bool
 	}{
-		"in time":                      {linger: 300 * time.Millisecond, script: "sleep 1000 & echo $!"},
-		"at once":                      {script: "sleep 1000 & echo $!"},
-		"with a signal":                {linger: time.Hour, script: "sleep 1000 & echo $!", when: func(interrupt, _ func()) { interrupt() }},
-		"with the context":             {linger: time.Hour, script: "sleep 1000 & echo $!", when: func(_, cancel func()) { cancel() }, cause: true},
+		"in time": {linger: 300 * time.Millisecond, script: "sleep 1000 & echo $!"},
+		"at once": {script: "sleep 1000 & echo $!"},
+		"with a signal": {linger: time.Hour, script: "sleep 1000 & echo $!", when: func(interrupt, _ func()) {
+			interrupt()
+		}},
+		"with the context": {linger: time.Hour, script: "sleep 1000 & echo $!", when: func(_, cancel func()) {
+			cancel()
+		}, cause: true},
 		"for a program that was ended": {linger: time.Hour, script: "sleep 1000 & echo $!; kill -KILL $$"},
 		"for a deaf one": {linger: time.Millisecond, script: `
 			mkfifo ready; (trap "" TERM; echo >ready; sleep 1000; sleep 1000) & read line <ready; echo $!`},

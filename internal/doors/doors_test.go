@@ -149,7 +149,8 @@ func list(t *testing.T) map[string]pkg {
 		if err != nil || !d.IsDir() {
 			return err
 		}
-		if name := d.Name(); dir != root && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata") {
+		if name := d.Name(); dir != root && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") ||
+			name == "testdata") {
 			return fs.SkipDir
 		}
 		p, err := build.ImportDir(dir, 0)

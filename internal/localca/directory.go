@@ -105,7 +105,8 @@ func load(root *os.Root, path string) (*CA, error) {
 	if errors.Is(err, safefile.ErrNotRegular) {
 		err = fmt.Errorf("%w: %w", ErrForeign, err)
 	}
-	return nil, fmt.Errorf("localca: %s: %w (remove the file to have a new authority made, or choose another directory)", path, err)
+	return nil, fmt.Errorf("localca: %s: %w (remove the file to have a new authority made, or choose another directory)",
+		path, err)
 }
 
 func parse(data []byte) (_ *CA, err error) {
@@ -149,7 +150,9 @@ func private(root *os.Root) (note string) {
 	case err != nil:
 		return fmt.Sprintf("%s has mode %04o, and should be its owner's alone: %v", keyFile, was, err)
 	case changed:
-		return fmt.Sprintf("%s had mode %04o, and is its owner's alone now; if others may have read it, remove it to have a new authority made", keyFile, was)
+		return fmt.Sprintf(
+			"%s had mode %04o, and is its owner's alone now; if others may have read it, remove it to have a new authority made",
+			keyFile, was)
 	}
 	return ""
 }
@@ -165,7 +168,8 @@ func mayPublish(root *os.Root, dir string) error {
 		err = errors.New("it holds something else")
 	}
 	if err != nil {
-		return fmt.Errorf("localca: %s: %w, %w: move the file away, or choose another directory", filepath.Join(dir, CertFile), ErrForeign, err)
+		return fmt.Errorf("localca: %s: %w, %w: move the file away, or choose another directory",
+			filepath.Join(dir, CertFile), ErrForeign, err)
 	}
 	return nil
 }

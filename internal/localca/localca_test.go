@@ -240,7 +240,8 @@ func TestOpen_foreign(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = localca.Open(dir)
-			if !errors.Is(err, localca.ErrForeign) || !strings.Contains(err.Error(), tc.file) || strings.Contains(err.Error(), "PRIVATE") {
+			if !errors.Is(err, localca.ErrForeign) || !strings.Contains(err.Error(), tc.file) ||
+				strings.Contains(err.Error(), "PRIVATE") {
 				t.Errorf("error %v", err)
 			}
 			after, err := os.Lstat(path)

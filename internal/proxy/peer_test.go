@@ -44,7 +44,9 @@ func (a peerAddr) String() string  { return string(a) }
 // this machine get to both.
 func TestProxy_loopbackIsForThisMachine(t *testing.T) {
 	t.Parallel()
-	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "the origin") }))
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "the origin")
+	}))
 	defer origin.Close()
 	_, port, err := net.SplitHostPort(origin.Listener.Addr().String())
 	if err != nil {
@@ -55,17 +57,21 @@ func TestProxy_loopbackIsForThisMachine(t *testing.T) {
 		here bool
 	}{
 		{"127.0.0.1:50000", true}, {"127.9.9.9:50000", true}, {"[::1]:50000", true}, {"[::ffff:127.0.0.1]:50000", true},
-		{"192.0.2.1:50000", false}, {"[2001:db8::1]:50000", false}, {"[fe80::1%eth0]:50000", false}, {"172.17.0.1:50000", false},
+		{"192.0.2.1:50000", false}, {"[2001:db8::1]:50000", false}, {"[fe80::1%eth0]:50000", false},
+		{"172.17.0.1:50000", false},
 	} {
 		for _, passthrough := range []bool{false, true} {
 			w := start(t, proxy.Options{
-				Passthrough: passthrough, Hosts: []string{origin.Listener.Addr().String()}, // as the emulator's own listener is one of them
+				// as the emulator's own listener is one of them
+				Passthrough: passthrough, Hosts: []string{origin.Listener.Addr().String()},
 				Guard: func(l net.Listener) net.Listener { return from{l, peer.addr} },
 			})
 			name := fmt.Sprintf("%s, passthrough %t: ", peer.addr, passthrough)
-			for _, host := range []string{"127.0.0.1", "localhost", "LOCALHOST.", "some.localhost", "127.3.2.1", "0.0.0.0", "[::ffff:127.0.0.1]"} {
+			for _, host := range []string{"127.0.0.1", "localhost", "LOCALHOST.", "some.localhost", "127.3.2.1", "0.0.0.0",
+				"[::ffff:127.0.0.1]"} {
 				target := host + ":" + port
-				for _, call := range []string{"CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\n", "GET http://" + target + "/ HTTP/1.1\r\nHost: " + target + "\r\n\r\n"} {
+				for _, call := range []string{"CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\n",
+					"GET http://" + target + "/ HTTP/1.1\r\nHost: " + target + "\r\n\r\n"} {
 					conn := dial(t, w.URL())
 					io.WriteString(conn, call)
 					resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: call[:strings.IndexByte(call, ' ')]})
@@ -92,14 +98,16 @@ func TestProxy_loopbackIsForThisMachine(t *testing.T) {
 // Private paths are for clients of this machine, however they are written, in a tunnel and without.
 func TestProxy_private(t *testing.T) {
 	t.Parallel()
-	for peer, here := range map[string]bool{"127.0.0.1:50000": true, "[::1]:50000": true, "192.0.2.1:50000": false, "172.17.0.1:50000": false} {
+	for peer, here := range map[string]bool{"127.0.0.1:50000": true, "[::1]:50000": true, "192.0.2.1:50000": false,
+		"172.17.0.1:50000": false} {
 		w := start(t, proxy.Options{
 			Private: []string{"/_mock"},
 			Guard:   func(l net.Listener) net.Listener { return from{l, peer} },
 		})
 		for path, private := range map[string]bool{
-			"/_mock": true, "/_mock/": true, "/_mock/requests": true, "/%5fmock/requests": true, "//_mock/requests": true, "/a/../_mock/requests": true,
-			"/": false, "/_mocks": false, "/a/_mock/requests": false, "/database/v1/status": false,
+			"/_mock": true, "/_mock/": true, "/_mock/requests": true, "/%5fmock/requests": true, "//_mock/requests": true,
+			"/a/../_mock/requests": true,
+			"/":                    false, "/_mocks": false, "/a/_mock/requests": false, "/database/v1/status": false,
 		} {
 			want := http.StatusOK
 			if private && !here {
@@ -117,8 +125,11 @@ func TestProxy_private(t *testing.T) {
 // A name that is let through is no way to loopback for clients elsewhere.
 func TestProxy_namesThatLeadToLoopback(t *testing.T) {
 	t.Parallel()
-	w := start(t, proxy.Options{Passthrough: true, Guard: func(l net.Listener) net.Listener { return from{l, "192.0.2.1:50000"} }})
-	for _, host := range []string{"127.1", "2130706433", "0x7f000001", "ip6-localhost"} { // as far as the system knows them
+	w := start(t, proxy.Options{Passthrough: true, Guard: func(l net.Listener) net.Listener {
+		return from{l, "192.0.2.1:50000"}
+	}})
+	// as far as the system knows them
+	for _, host := range []string{"127.1", "2130706433", "0x7f000001", "ip6-localhost"} {
 		conn := dial(t, w.URL())
 		fmt.Fprintf(conn, "CONNECT %s:%s HTTP/1.1\r\nHost: x\r\n\r\n", host, w.URL()[strings.LastIndexByte(w.URL(), ':')+1:])
 		resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
@@ -135,7 +146,9 @@ func TestProxy_namesThatLeadToLoopback(t *testing.T) {
 // Names below localhost lead to loopback, without a resolver: none knows this one.
 func TestProxy_namesBelowLocalhost(t *testing.T) {
 	t.Parallel()
-	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "the origin") }))
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "the origin")
+	}))
 	defer origin.Close()
 	w := start(t, proxy.Options{})
 	_, port, err := net.SplitHostPort(origin.Listener.Addr().String())
@@ -148,7 +161,8 @@ func TestProxy_namesBelowLocalhost(t *testing.T) {
 	}
 	conn := dial(t, w.URL())
 	fmt.Fprintf(conn, "CONNECT %s:%s HTTP/1.1\r\nHost: x\r\n\r\n", long, port)
-	if resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect}); err != nil || resp.StatusCode != 200 {
+	if resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect}); err != nil ||
+		resp.StatusCode != 200 {
 		t.Errorf("CONNECT: %v, %v", resp, err)
 	}
 }

@@ -179,8 +179,10 @@ func (p *Proxy) serveOuter(w http.ResponseWriter, r *http.Request) {
 // serveOwn gives a call to the handler.
 func (p *Proxy) serveOwn(w http.ResponseWriter, r *http.Request) {
 	if p.private(r.URL.Path) && !fromLoopback(r) {
-		http.Error(w, "upgrademock refuses this path to clients of other machines that come through its proxy: call it from its own machine, "+
-			"or on a listener of the emulator's", http.StatusForbidden)
+		http.Error(w,
+			"upgrademock refuses this path to clients of other machines that come through its proxy: call it from its own "+
+				"machine, "+
+				"or on a listener of the emulator's", http.StatusForbidden)
 		return
 	}
 	p.mu.Lock()
@@ -235,14 +237,18 @@ func (p *Proxy) refuse(host string, r *http.Request) string {
 	p.mu.Unlock()
 	p.log.Debug("proxy: refused", "host", name)
 	if loopback(name) && !fromLoopback(r) {
-		return fmt.Sprintf("upgrademock refuses %s: what is on its own machine is there for clients of that machine only; call the platform as %s", name, Production)
+		return fmt.Sprintf(
+			"upgrademock refuses %s: what is on its own machine is there for clients of that machine only; "+
+				"call the platform as %s", name, Production)
 	}
 	return Refusal(name)
 }
 
 // Refusal is the sentence for a host that is kept out.
 func Refusal(host string) string {
-	return fmt.Sprintf("upgrademock refuses %s: it lets only calls to the upgrade platform through; allow this host with --allow-host %[1]s, or all with --passthrough", host)
+	return fmt.Sprintf(
+		"upgrademock refuses %s: it lets only calls to the upgrade platform through; allow this host with --allow-host "+
+			"%[1]s, or all with --passthrough", host)
 }
 
 // Refused are the hosts that were kept out, sorted.

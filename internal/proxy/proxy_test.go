@@ -26,7 +26,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // saw is what the handler reports of a call.
 func saw(r *http.Request) string {
-	return fmt.Sprintf("%s host=%s uri=%s path=%s url=%s tls=%t", r.Method, r.Host, r.RequestURI, r.URL.Path, r.URL.Host, r.TLS != nil)
+	return fmt.Sprintf("%s host=%s uri=%s path=%s url=%s tls=%t", r.Method, r.Host, r.RequestURI, r.URL.Path, r.URL.Host,
+		r.TLS != nil)
 }
 
 type world struct {
@@ -80,13 +81,14 @@ func TestProxy_ownHosts(t *testing.T) {
 	t.Parallel()
 	w := start(t, proxy.Options{Hosts: []string{"Upgrade.Example.com", "192.0.2.1:8480"}})
 	for url, want := range map[string]string{
-		"https://upgrade.odoo.com/a/b?c=d":        "GET host=upgrade.odoo.com uri=/a/b?c=d path=/a/b url= tls=true",
-		"https://UPGRADE.odoo.com./a":             "GET host=UPGRADE.odoo.com. uri=/a path=/a url= tls=true",
-		"https://upgrade.odoo.com:8443/a":         "GET host=upgrade.odoo.com:8443 uri=/a path=/a url= tls=true",
-		"https://upgrade.example.com/a":           "GET host=upgrade.example.com uri=/a path=/a url= tls=true",
-		"http://upgrade.odoo.com/a%2Fb?c=d":       "GET host=upgrade.odoo.com uri=/a%2Fb?c=d path=/a/b url= tls=false",
-		"http://upgrade.odoo.com":                 "GET host=upgrade.odoo.com uri=/ path=/ url= tls=false",
-		"http://192.0.2.1:8480/what-it-is-called": "GET host=192.0.2.1:8480 uri=/what-it-is-called path=/what-it-is-called url= tls=false",
+		"https://upgrade.odoo.com/a/b?c=d":  "GET host=upgrade.odoo.com uri=/a/b?c=d path=/a/b url= tls=true",
+		"https://UPGRADE.odoo.com./a":       "GET host=UPGRADE.odoo.com. uri=/a path=/a url= tls=true",
+		"https://upgrade.odoo.com:8443/a":   "GET host=upgrade.odoo.com:8443 uri=/a path=/a url= tls=true",
+		"https://upgrade.example.com/a":     "GET host=upgrade.example.com uri=/a path=/a url= tls=true",
+		"http://upgrade.odoo.com/a%2Fb?c=d": "GET host=upgrade.odoo.com uri=/a%2Fb?c=d path=/a/b url= tls=false",
+		"http://upgrade.odoo.com":           "GET host=upgrade.odoo.com uri=/ path=/ url= tls=false",
+		"http://192.0.2.1:8480/what-it-is-called": "GET host=192.0.2.1:8480 uri=/what-it-is-called " +
+			"path=/what-it-is-called url= tls=false",
 	} {
 		if status, got := get(t, w.client, url); status != 200 || got != want {
 			t.Errorf("%s: %d\n%s", url, status, cmp.Diff(want, got))
@@ -105,7 +107,8 @@ func TestProxy_refusesOthers(t *testing.T) {
 	w := start(t, proxy.Options{AllowHosts: []string{"*.example.org"}})
 	const sentence = "upgrademock refuses www.example.com: "
 	status, body := get(t, w.client, "http://WWW.example.com/")
-	if status != http.StatusForbidden || !strings.Contains(body, sentence) || !strings.Contains(body, "--allow-host www.example.com") {
+	if status != http.StatusForbidden || !strings.Contains(body, sentence) ||
+		!strings.Contains(body, "--allow-host www.example.com") {
 		t.Errorf("plain: %d %q", status, body)
 	}
 	if _, err := w.client.Get("https://www.example.com/"); err == nil || !strings.Contains(err.Error(), sentence) {
@@ -115,7 +118,8 @@ func TestProxy_refusesOthers(t *testing.T) {
 	conn := dial(t, w.URL())
 	fmt.Fprint(conn, "CONNECT www.example.com:443 HTTP/1.1\r\nHost: www.example.com:443\r\n\r\n")
 	answer, err := io.ReadAll(conn)
-	if err != nil || !strings.HasSuffix(string(answer), "--passthrough\n") || !strings.HasPrefix(string(answer), "HTTP/1.1 403 "+sentence) {
+	if err != nil || !strings.HasSuffix(string(answer), "--passthrough\n") || !strings.HasPrefix(string(answer),
+		"HTTP/1.1 403 "+sentence) {
 		t.Errorf("%q, %v", answer, err)
 	}
 	// What the documented upload's unquoted header makes of its second half: nothing of the answer must reach the
@@ -127,7 +131,8 @@ func TestProxy_refusesOthers(t *testing.T) {
 	if got := w.Refused(); !cmp.Equal(got, []string{"application", "www.example.com"}) {
 		t.Errorf("refused %v", got)
 	}
-	if status, body := get(t, http.DefaultClient, w.URL()+"/"); status != http.StatusBadRequest || !strings.Contains(body, "HTTPS_PROXY") {
+	if status, body := get(t, http.DefaultClient, w.URL()+"/"); status != http.StatusBadRequest ||
+		!strings.Contains(body, "HTTPS_PROXY") {
 		t.Errorf("called as a server: %d %q", status, body)
 	}
 	http.DefaultClient.CloseIdleConnections()
@@ -212,7 +217,9 @@ func TestProxy_eagerClient(t *testing.T) {
 	t.Parallel()
 	w := start(t, proxy.Options{})
 	conn := dial(t, w.URL())
-	fmt.Fprint(conn, "CONNECT upgrade.odoo.com:80 HTTP/1.1\r\nHost: upgrade.odoo.com\r\n\r\nGET /early HTTP/1.1\r\nHost: upgrade.odoo.com\r\nConnection: close\r\n\r\n")
+	fmt.Fprint(conn,
+		"CONNECT upgrade.odoo.com:80 HTTP/1.1\r\nHost: upgrade.odoo.com\r\n\r\nGET /early HTTP/1.1\r\nHost: "+
+			"upgrade.odoo.com\r\nConnection: close\r\n\r\n")
 	r := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
 	if err != nil || resp.StatusCode != 200 {
@@ -244,7 +251,8 @@ func TestProxy_closeUnderWay(t *testing.T) {
 	defer silent.Close()
 	tunnel := dial(t, w.URL())
 	fmt.Fprintf(tunnel, "CONNECT %s HTTP/1.1\r\nHost: x\r\n\r\n", silent.Addr())
-	if resp, err := http.ReadResponse(bufio.NewReader(tunnel), &http.Request{Method: http.MethodConnect}); err != nil || resp.StatusCode != 200 {
+	if resp, err := http.ReadResponse(bufio.NewReader(tunnel), &http.Request{Method: http.MethodConnect}); err != nil ||
+		resp.StatusCode != 200 {
 		t.Fatal(resp, err)
 	}
 	called := make(chan error)
@@ -269,7 +277,9 @@ func TestProxy_closeUnderWay(t *testing.T) {
 
 func TestStart_mistakes(t *testing.T) {
 	t.Parallel()
-	good := proxy.Options{Handler: http.NotFoundHandler(), Certificate: func(string) (*tls.Certificate, error) { return nil, nil }}
+	good := proxy.Options{Handler: http.NotFoundHandler(), Certificate: func(string) (*tls.Certificate, error) {
+		return nil, nil
+	}}
 	glob := good
 	glob.AllowHosts = []string{"[a"}
 	for _, tc := range []struct {

@@ -54,7 +54,8 @@ func TestParse(t *testing.T) {
 		{"a name that looks like an option", `rsync --server -re.i . ./-x`, false, []string{"-x"}},
 		{"a tilde within a word", `rsync --server -re.i . /data/x~`, false, []string{"x~"}},
 		{"a line that goes on", "rsync --server -re.i . /data/a\\\nb", false, []string{"ab"}},
-		{"a long name", "rsync --server -re.i . /data/" + strings.Repeat("a", 255), false, []string{strings.Repeat("a", 255)}},
+		{"a long name", "rsync --server -re.i . /data/" + strings.Repeat("a", 255), false,
+			[]string{strings.Repeat("a", 255)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

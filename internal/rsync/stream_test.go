@@ -119,7 +119,8 @@ const (
 
 // both are the engines.
 func both(tb testing.TB) map[string]rsync.Engine {
-	return map[string]rsync.Engine{"in process": rsync.InProcess(), "program": rsync.Program(testprog.Need(tb, "rsync", "rsync"))}
+	return map[string]rsync.Engine{"in process": rsync.InProcess(),
+		"program": rsync.Program(testprog.Need(tb, "rsync", "rsync"))}
 }
 
 // What no client sends ends the transfer, in words, with nothing written outside and little memory.
@@ -137,37 +138,53 @@ func TestUpload_broken(t *testing.T) {
 		{name: "no rsync", first: []byte("Welcome to this machine\n"), says: "of rsync's protocol", status: 1},
 		{name: "an old rsync", first: *new(wire).number(20), says: "version 20 of rsync's protocol", status: 1},
 		{name: "nothing", says: "ended before the transfer", status: 12},
-		{name: "an end in the list", first: *begin().text("\x40").number(5).text("ab"), says: "ended before the transfer", status: 12},
-		{name: "a name of 4 KB", first: *begin().entry(strings.Repeat("a/", 2048), 1, regular), says: "longer than 4095", status: 1},
-		{name: "an element of 256 bytes", first: *begin().entry(strings.Repeat("a", 256), 1, regular), says: "longer than 255", status: 1},
+		{name: "an end in the list", first: *begin().text("\x40").number(5).text("ab"), says: "ended before the transfer",
+			status: 12},
+		{name: "a name of 4 KB", first: *begin().entry(strings.Repeat("a/", 2048), 1, regular), says: "longer than 4095",
+			status: 1},
+		{name: "an element of 256 bytes", first: *begin().entry(strings.Repeat("a", 256), 1, regular),
+			says: "longer than 255", status: 1},
 		{name: "a name of 2 GB", first: *begin().text("\x40").number(math.MaxInt32), says: "longer than 4095", status: 1},
 		{name: "a name of a negative length", first: *begin().text("\x40").number(-5), says: "longer than 4095", status: 1},
-		{name: "an absolute name", first: *begin().entry("/etc/passwd", 1, regular), says: `"/etc/passwd" leads out`, status: 1},
+		{name: "an absolute name", first: *begin().entry("/etc/passwd", 1, regular), says: `"/etc/passwd" leads out`,
+			status: 1},
 		{name: "a name that leads out", first: *begin().entry("a/../../x", 1, regular), says: "leads out", status: 1},
 		{name: "a name with a NUL", first: *begin().entry("a\x00b", 1, regular), says: "NUL", status: 1},
 		{name: "an empty name", first: *begin().entry("", 1, regular), says: "leads out", status: 1},
-		{name: "more of the last name than there is", first: *begin().text("\x20\x09\x01a"), says: "protocol error", status: 2},
-		{name: "a negative size", first: *begin().text("\x01\x01a").number(-1, -1, -1, 0, regular), says: "a size of -1", status: 1},
-		{name: "a name twice", first: *begin().entry("a", 1, regular).entry("./a", 1, regular).end(), says: "sent twice", status: 1},
+		{name: "more of the last name than there is", first: *begin().text("\x20\x09\x01a"), says: "protocol error",
+			status: 2},
+		{name: "a negative size", first: *begin().text("\x01\x01a").number(-1, -1, -1, 0, regular), says: "a size of -1",
+			status: 1},
+		{name: "a name twice", first: *begin().entry("a", 1, regular).entry("./a", 1, regular).end(), says: "sent twice",
+			status: 1},
 		{name: "a link of a negative length", line: "rsync --server -lre.i . /data/x",
 			first: *begin().entry("a", 1, link).number(-1), says: "protocol error", status: 2},
 		{name: "a link of 2 GB", line: "rsync --server -lre.i . /data/x",
 			first: *begin().entry("a", 1, link).number(math.MaxInt32), says: "protocol error", status: 2},
-		{name: "filter rules", line: "rsync --server -re.i --delete . /data/x", first: *begin().number(5).text("- *.x").number(0),
-			says: "filter rules", status: 1},
-		{name: "a file in place of a directory", first: *begin().entry("a", 1, regular).entry("a/b", 1, regular).end(), says: `"origin.dump/a" is a file and a directory`, status: 1},
+		{name: "filter rules", line: "rsync --server -re.i --delete . /data/x",
+			first: *begin().number(5).text("- *.x").number(0),
+			says:  "filter rules", status: 1},
+		{name: "a file in place of a directory", first: *begin().entry("a", 1, regular).entry("a/b", 1, regular).end(),
+			says: `"origin.dump/a" is a file and a directory`, status: 1},
 		{name: "a file that was not asked for", first: one, then: *new(wire).number(7), says: "protocol error", status: 2},
 		{name: "a file with a negative index", first: one, then: *new(wire).number(-2), says: "protocol error", status: 2},
-		{name: "a file twice", first: one, then: *new(wire).number(0, 0, 0, 0, 0, 0).text(strings.Repeat("x", 16)).number(0, 0, 0, 0, 0, 0),
+		{name: "a file twice", first: one, then: *new(wire).number(0, 0, 0, 0, 0, 0).text(strings.Repeat("x", 16)).number(0,
+			0, 0, 0, 0, 0),
 			says: "", status: 11},
-		{name: "a run of 2 GB", first: one, then: *new(wire).number(0, 0, 0, 0, 0, math.MaxInt32), says: "protocol error", status: 2},
+		{name: "a run of 2 GB", first: one, then: *new(wire).number(0, 0, 0, 0, 0, math.MaxInt32), says: "protocol error",
+			status: 2},
 		{name: "a block of none", first: one, then: *new(wire).number(0, 0, 0, 0, 0, -1), says: "protocol error", status: 2},
-		{name: "the lowest block", first: one, then: *new(wire).number(0, 0, 0, 0, 0, math.MinInt32), says: "protocol error", status: 2},
-		{name: "blocks that were not asked for", first: one, then: *new(wire).number(0, 1, 1<<29, 16, 0, -1), says: "protocol error", status: 2},
-		{name: "blocks of a negative length", first: one, then: *new(wire).number(0, 1, -1, 16, 0, -1), says: "protocol error", status: 2},
-		{name: "a wrong checksum", first: one, then: *new(wire).number(0, 0, 0, 0, 0, 3).text("abc").number(0).text(strings.Repeat("x", 16)),
+		{name: "the lowest block", first: one, then: *new(wire).number(0, 0, 0, 0, 0, math.MinInt32), says: "protocol error",
+			status: 2},
+		{name: "blocks that were not asked for", first: one, then: *new(wire).number(0, 1, 1<<29, 16, 0, -1),
+			says: "protocol error", status: 2},
+		{name: "blocks of a negative length", first: one, then: *new(wire).number(0, 1, -1, 16, 0, -1),
+			says: "protocol error", status: 2},
+		{name: "a wrong checksum", first: one, then: *new(wire).number(0, 0, 0, 0, 0, 3).text("abc").number(0).text(
+			strings.Repeat("x", 16)),
 			says: "", status: 11},
-		{name: "an end in the data", first: one, then: *new(wire).number(0, 0, 0, 0, 0, 30).text("abc"), says: "ended before the transfer", status: 12},
+		{name: "an end in the data", first: one, then: *new(wire).number(0, 0, 0, 0, 0, 30).text("abc"),
+			says: "ended before the transfer", status: 12},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -177,7 +194,9 @@ func TestUpload_broken(t *testing.T) {
 				root, err := os.OpenRoot(filepath.Join(parent, "data"))
 				check(t, err)
 				defer root.Close()
-				c := conversation{first: tc.first, then: tc.then, job: rsync.Job{Root: root, Done: func(f rsync.File) { t.Errorf("whole: %+v", f) }}}
+				c := conversation{first: tc.first, then: tc.then, job: rsync.Job{Root: root, Done: func(f rsync.File) {
+					t.Errorf("whole: %+v", f)
+				}}}
 				line := tc.line
 				if line == "" {
 					line = uploadLine
@@ -206,7 +225,8 @@ func TestUpload_endless(t *testing.T) {
 		says  string
 	}{
 		{"files", 0, func(i int) *wire { return new(wire).entry(fileName(i), 1, regular) }, "more than 1000000 files"},
-		{"long names", 0, func(i int) *wire { return new(wire).entry(strings.Repeat("d/", 2000)+fileName(i), 1, regular) }, "file names of more than"},
+		{"long names", 0, func(i int) *wire { return new(wire).entry(strings.Repeat("d/", 2000)+fileName(i), 1, regular) },
+			"file names of more than"},
 		{"few files", 10, func(i int) *wire { return new(wire).entry(fileName(i), 1, regular) }, "more than 10 files"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -252,24 +272,28 @@ func TestDownload_broken(t *testing.T) {
 		{name: "a file of none", sends: *begin().number(99), says: "protocol error", status: 2},
 		{name: "a negative file", sends: *begin().number(-2), says: "protocol error", status: 2},
 		{name: "a directory", sends: *begin().number(0), says: "protocol error", status: 2},
-		{name: "2^31 blocks", sends: *begin().number(1, math.MaxInt32, 700, 16, 0), says: "ended before the transfer", status: 12},
+		{name: "2^31 blocks", sends: *begin().number(1, math.MaxInt32, 700, 16, 0), says: "ended before the transfer",
+			status: 12},
 		{name: "blocks of nothing", sends: *begin().number(1, 5, 0, 16, 0), says: "protocol error", status: 2},
 		{name: "blocks of a negative length", sends: *begin().number(1, 5, -700, 16, 0), says: "protocol error", status: 2},
 		{name: "blocks of 2 GB", sends: *begin().number(1, 5, math.MaxInt32, 16, 0), says: "protocol error", status: 2},
 		{name: "checksums of 2 GB", sends: *begin().number(1, 5, 700, math.MaxInt32, 0), says: "protocol error", status: 2},
 		{name: "a last block of more", sends: *begin().number(1, 5, 700, 16, 701), says: "protocol error", status: 2},
-		{name: "an end in the blocks", sends: *begin().number(1, 5, 700, 16, 0, 1, 2, 3), says: "ended before the transfer", status: 12},
+		{name: "an end in the blocks", sends: *begin().number(1, 5, 700, 16, 0, 1, 2, 3), says: "ended before the transfer",
+			status: 12},
 		{name: "blocks of an empty file", sends: *begin().number(1, 1, 700, 2, 0, 7).text("ab").number(done...)},
 		{name: "blocks without checksums", sends: *begin().number(2, 2, 700, 0, 0, 1, 2).number(done...)},
 		{name: "blocks longer than the file", sends: *begin().number(2, 1, 1<<29, 2, 1<<29, 7).text("ab").number(done...)},
-		{name: "a file five times", sends: *begin().number(2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0, 0, 0, 0).
+		{name: "a file five times", sends: *begin().number(2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0,
+			0, 0, 0).
 			number(done...)},
 		{name: "nothing wanted", sends: *begin().number(done...)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			for name, e := range both(t) {
-				c := conversation{first: tc.sends, job: rsync.Job{Files: fstest.MapFS{"empty": {}, "small": {Data: []byte("data")}}}}
+				c := conversation{first: tc.sends, job: rsync.Job{
+					Files: fstest.MapFS{"empty": {}, "small": {Data: []byte("data")}}}}
 				c.serve(t, e, downloadLine)
 				if !strings.Contains(c.stderr, tc.says) || c.status != tc.status {
 					t.Errorf("%s: exit status %d (%v), want %d\n%s", name, c.status, c.err, tc.status, c.stderr)

@@ -6,7 +6,8 @@ import (
 )
 
 // dataRuns reads what a server has sent for a download, up to where it was cut, and returns the lengths of the runs
-// of file data, as far as they were sent. The owners take so many bytes of an entry. It is written anew: an error in how the engines write would be right twice.
+// of file data, as far as they were sent. The owners take so many bytes of an entry. It is written anew: an error in
+// how the engines write would be right twice.
 func dataRuns(t *testing.T, b []byte, owners int) (runs []int) {
 	t.Helper()
 	if len(b) < 8 {

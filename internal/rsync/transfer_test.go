@@ -101,7 +101,8 @@ func skipped(name string, n int) rsync.File {
 	return rsync.File{Name: name, Size: int64(n), Matched: int64(n), Skipped: true}
 }
 
-var dump = files{"toc.dat": text(1, 5000), "3001.dat.gz": text(2, 300_000), "3002.dat.gz": "", "blobs/1.blob": "b", "restore.sql": "--"}
+var dump = files{"toc.dat": text(1, 5000), "3001.dat.gz": text(2, 300_000), "3002.dat.gz": "", "blobs/1.blob": "b",
+	"restore.sql": "--"}
 
 func below(dir string, f files) files {
 	all := files{dir + "/": ""}
@@ -209,7 +210,8 @@ func TestUpload_again(t *testing.T) {
 				r.Files[i] = rsync.File{Name: f.Name}
 			}
 		}
-		equal(t, "report", []rsync.File{{Name: "origin.dump/longer"}, {Name: "origin.dump/touched", Size: 100_000, Matched: 100_000},
+		equal(t, "report", []rsync.File{{Name: "origin.dump/longer"}, {Name: "origin.dump/touched", Size: 100_000,
+			Matched: 100_000},
 			skipped("origin.dump/dir2/stays", 1), skipped("origin.dump/same", 1000)}, r.Files)
 
 		delete(want, "gone")
@@ -242,8 +244,9 @@ func TestUpload_special(t *testing.T) {
 		}
 		s.ok(t, append(uploads["versions 1 to 8"], "e/", "h:/data/linked.dump")...)
 		got := read(t, s.Root)
-		equal(t, "files", files{"origin.dump/": "", "origin.dump/toc.dat": "toc", "origin.dump/was-link": "w", "origin.dump/zzz": "z",
-			"linked.dump/": "", "linked.dump/toc.dat": "toc"}, got)
+		equal(t, "files", files{"origin.dump/": "", "origin.dump/toc.dat": "toc", "origin.dump/was-link": "w",
+			"origin.dump/zzz": "z",
+			"linked.dump/":    "", "linked.dump/toc.dat": "toc"}, got)
 		b, err := os.ReadFile(outside)
 		check(t, err)
 		if string(b) != "untouched" {
@@ -338,11 +341,13 @@ func TestUpload_bounds(t *testing.T) {
 }
 
 var results = files{"upgraded.dump/toc.dat": text(5, 5000), "upgraded.dump/3001.dat.gz": text(6, 700_000),
-	"filestore/aa/aabb": text(7, 100), "filestore/bb/bbcc": "", "upgrade-report.html": "<html>", "upgrade.log": text(8, 50_000), "else": "e"}
+	"filestore/aa/aabb": text(7, 100), "filestore/bb/bbcc": "", "upgrade-report.html": "<html>",
+	"upgrade.log": text(8, 50_000), "else": "e"}
 
 func TestDownload(t *testing.T) {
 	t.Parallel()
-	sources := []string{"odoo@h:443:/data/upgraded.dump", "odoo@h:443:/data/filestore", "odoo@h:443:/data/upgrade-report.html",
+	sources := []string{"odoo@h:443:/data/upgraded.dump", "odoo@h:443:/data/filestore",
+		"odoo@h:443:/data/upgrade-report.html",
 		"odoo@h:443:/data/upgrade.log"}
 	engines(t, func(t *testing.T, s *site) {
 		results.write(t, s.Files)
@@ -370,12 +375,14 @@ func TestDownload(t *testing.T) {
 func TestDownload_absent(t *testing.T) {
 	t.Parallel()
 	engines(t, func(t *testing.T, s *site) {
-		args := append(download, "h:/data/upgraded.dump", "h:/data/filestore", "h:/data/upgrade-report.html", "h:/data/upgrade.log", ".")
+		args := append(download, "h:/data/upgraded.dump", "h:/data/filestore", "h:/data/upgrade-report.html",
+			"h:/data/upgrade.log", ".")
 		r := s.ok(t, args...)
 		equal(t, "report", []rsync.File{}, r.Files)
 		equal(t, "files", files{}, read(t, s.dir))
 		here := files{}
-		for _, f := range []files{{"upgrade.log": ""}, {"filestore/": ""}, {"upgrade-report.html": "r"}, {"upgraded.dump/toc.dat": "t"}} {
+		for _, f := range []files{{"upgrade.log": ""}, {"filestore/": ""}, {"upgrade-report.html": "r"},
+			{"upgraded.dump/toc.dat": "t"}} {
 			f.write(t, s.Files)
 			for name, text := range f {
 				here[name] = text
@@ -395,7 +402,8 @@ func TestDownload_byHand(t *testing.T) {
 	engines(t, func(t *testing.T, s *site) {
 		results.write(t, s.Files)
 		s.ok(t, "-rv", "--stats", "--out-format=%i %n", "h:/data/filestore/", "h:/data/upgrade.log", "out")
-		equal(t, "contents", files{"out/": "", "out/aa/": "", "out/aa/aabb": results["filestore/aa/aabb"], "out/bb/": "", "out/bb/bbcc": "",
+		equal(t, "contents", files{"out/": "", "out/aa/": "", "out/aa/aabb": results["filestore/aa/aabb"], "out/bb/": "",
+			"out/bb/bbcc":     "",
 			"out/upgrade.log": results["upgrade.log"]}, read(t, s.dir))
 		s.ok(t, "-a", "h:/data", "all")
 		equal(t, "all", read(t, s.Files), read(t, filepath.Join(s.dir, "all/data")))
@@ -420,7 +428,8 @@ func TestDownload_delta(t *testing.T) {
 	t.Parallel()
 	engines(t, func(t *testing.T, s *site) {
 		big, other := text(1, 1_000_000), text(9, 100)
-		files{"grown": big + other, "cut": big[:500_000], "emptied": "", "shifted": other + big, "tiny": "x", "touched": big}.write(t, s.Files)
+		files{"grown": big + other, "cut": big[:500_000], "emptied": "", "shifted": other + big, "tiny": "x",
+			"touched": big}.write(t, s.Files)
 		old := files{"grown": big, "cut": big, "emptied": big, "shifted": big, "tiny": big, "touched": big}
 		for name, text := range old {
 			check(t, os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o644))

@@ -189,9 +189,9 @@ type File struct {
 // Open opens the file for reading. Where something else is in its place by now, the error is ErrNotRegular.
 func (f *File) Open() (*os.File, error) { return open(f.In, f.Base, os.O_RDONLY, f.Info) }
 
-// EachFile calls each for every regular file in the directory dir of root, or for dir itself if it is one. A directory's
-// own files come before those of the directories in it, both sorted. Links are not followed, and what is neither file nor
-// directory is passed over. A directory may have a million files: no more than their names is held.
+// EachFile calls each for every regular file in the directory dir of root, or for dir itself if it is one. A
+// directory's own files come before those of the directories in it, both sorted. Links are not followed, and what is
+// neither file nor directory is passed over. A directory may have a million files: no more than their names is held.
 func EachFile(root *os.Root, dir string, each func(*File) error) error {
 	info, err := lstat(root, dir)
 	if err != nil {

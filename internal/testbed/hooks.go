@@ -20,7 +20,8 @@ var hookFiles embed.FS
 // hooks are what some programs need beside the usual variables, written into the directory of the run;
 // it returns the variables that lead there.
 //
-//   - GNU Wget built with GnuTLS reads no variable that names authorities: it gets a startup file with one more line than the user's own.
+//   - GNU Wget built with GnuTLS reads no variable that names authorities: it gets a startup file with one more line
+//     than the user's own.
 //   - PycURL, since libcurl reads none either: hooks/python.
 //   - Node, which ignores proxies: hooks/node.cjs.
 //

@@ -137,10 +137,13 @@ func TestStartProxy_schemeOfTheTarget(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		fmt.Fprintf(conn, "GET %s://upgrade.odoo.com/database/v1/create?contract=M123456-abcdef&email=a@example.com&target=8.0&aim=test&filename=a HTTP/1.1\r\n"+
-			"Host: upgrade.odoo.com\r\nConnection: close\r\n\r\n", scheme)
+		fmt.Fprintf(conn,
+			"GET %s://upgrade.odoo.com/database/v1/create?contract=M123456-abcdef&email=a@example.com&target=8.0&"+
+				"aim=test&filename=a HTTP/1.1\r\n"+
+				"Host: upgrade.odoo.com\r\nConnection: close\r\n\r\n", scheme)
 		answer, err := io.ReadAll(conn)
-		if want := `"status_url":"` + scheme + `://upgrade.odoo.com/database/eu1/`; err != nil || !strings.Contains(string(answer), want) {
+		if want := `"status_url":"` + scheme + `://upgrade.odoo.com/database/eu1/`; err != nil ||
+			!strings.Contains(string(answer), want) {
 			t.Errorf("%s: %s, %v, want %s", scheme, answer, err, want)
 		}
 	}

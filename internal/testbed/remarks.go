@@ -21,7 +21,9 @@ func (b *Testbed) Remarks() Remarks {
 	switch {
 	case calls > 0 || len(b.Server.Events(journal.Filter{})) > 0: // the program may have emptied the journal
 	case tunnels > 0:
-		r.Silence = fmt.Sprintf("the program connected %d times and made no call: it did not trust the certificate; have it trust UPGRADEMOCK_CA_FILE", tunnels)
+		r.Silence = fmt.Sprintf(
+			"the program connected %d times and made no call: it did not trust the certificate; have it trust "+
+				"UPGRADEMOCK_CA_FILE", tunnels)
 	default:
 		r.Silence = `the program never called the emulator. The usual causes:
   - it made no call, or ended before it did;

@@ -116,7 +116,8 @@ func (b *Testbed) makeEnv(opts Options) error {
 		return err
 	}
 	b.bundle = filepath.Join(b.Dir, "ca-bundle.pem")
-	if err := WriteBundle(b.bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), opts.Environ); err != nil {
+	if err := WriteBundle(b.bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}),
+		opts.Environ); err != nil {
 		return err
 	}
 	base := srv.HTTPSURL()

@@ -54,7 +54,8 @@ func Bundle(ours []byte, environ []string) ([]byte, error) {
 		return nil, err
 	}
 	all := bytes.Clone(ours)
-	if rest := bytes.TrimSpace(bytes.ReplaceAll(theirs, bytes.TrimSpace(ours), nil)); len(rest) > 0 { // ours may be among them, in a run within a run, or in this very file
+	// ours may be among them, in a run within a run, or in this very file
+	if rest := bytes.TrimSpace(bytes.ReplaceAll(theirs, bytes.TrimSpace(ours), nil)); len(rest) > 0 {
 		all = append(append(all, rest...), '\n')
 	}
 	return all, nil

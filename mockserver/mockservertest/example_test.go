@@ -34,7 +34,8 @@ func ExampleNew_requests() {
 	_ = func(t *testing.T) { // func TestStatus(t *testing.T)
 		srv := mockservertest.New(t, &mockserver.Options{Requests: []mockserver.NewRequest{{State: "invalid"}}})
 		r := srv.Requests()[0]
-		resp, err := srv.Client().Get(fmt.Sprintf("https://upgrade.odoo.com/database/v1/status?request=%d&key=%s", r.ID, r.Key))
+		resp, err := srv.Client().Get(fmt.Sprintf("https://upgrade.odoo.com/database/v1/status?request=%d&key=%s", r.ID,
+			r.Key))
 		if err != nil {
 			t.Fatal(err)
 		}

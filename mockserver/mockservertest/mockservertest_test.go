@@ -66,9 +66,10 @@ func TestNew_judges(t *testing.T) {
 		allow []mockservertest.Allowance
 		want  []string // beginnings
 	}{
-		"all is well":  {calls: [][2]string{{"GET", "/database/v1/status?request=10534&key=KEY"}}},
-		"no call":      {want: []string{unmet + "0 status"}},
-		"one too many": {calls: [][2]string{{"GET", "/database/v1/status?request=10534&key=KEY"}, {"POST", "/database/v1/status?request=10534&key=KEY"}}, want: []string{unmet}},
+		"all is well": {calls: [][2]string{{"GET", "/database/v1/status?request=10534&key=KEY"}}},
+		"no call":     {want: []string{unmet + "0 status"}},
+		"one too many": {calls: [][2]string{{"GET", "/database/v1/status?request=10534&key=KEY"},
+			{"POST", "/database/v1/status?request=10534&key=KEY"}}, want: []string{unmet}},
 		"a method that there is not": {
 			calls: [][2]string{{"GET", "/database/v1/status?request=10534&key=KEY"}, {"GET", "/database/v1/stauts"}},
 			want:  []string{"unknown call: GET /database/v1/stauts: there is no such method"},
@@ -82,11 +83,13 @@ func TestNew_judges(t *testing.T) {
 			want:  []string{"unknown call: DELETE /database/v1/process: the HTTP method is none of"},
 		},
 		"a call of the script API": {
-			calls: [][2]string{{"GET", "/database/v1/status?request=10534&key=KEY"}, {"POST", "/upgrade/request/status"}, {"GET", "/upgrade"}},
+			calls: [][2]string{{"GET", "/database/v1/status?request=10534&key=KEY"}, {"POST", "/upgrade/request/status"},
+				{"GET", "/upgrade"}},
 		},
 		"an unknown call of the script API": {
 			calls: [][2]string{{"GET", "/database/v1/status?request=10534&key=KEY"}, {"POST", "/upgrade/request/stauts"}},
-			want:  []string{"unknown call: POST /upgrade/request/stauts: there is no such call; did you mean /upgrade/request/status?"},
+			want: []string{
+				"unknown call: POST /upgrade/request/stauts: there is no such call; did you mean /upgrade/request/status?"},
 		},
 		"another HTTP method of the script API": {
 			calls: [][2]string{{"GET", "/database/v1/status?request=10534&key=KEY"}, {"GET", "/upgrade/request/status"}},

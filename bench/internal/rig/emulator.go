@@ -17,10 +17,12 @@ import (
 	"time"
 )
 
-// Build compiles a command of the module, such as cmd/upgrademock, into dir and returns its path. It must be called within the module.
+// Build compiles a command of the module, such as cmd/upgrademock, into dir and returns its path. It must be called
+// within the module.
 func Build(ctx context.Context, dir, command string) (string, error) {
 	path := filepath.Join(dir, filepath.Base(command))
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/upgrademock/upgrademock/"+command).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/upgrademock/upgrademock/"+
+		command).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -41,7 +43,8 @@ type Emulator struct {
 // startTimeout is how long a server may take until it serves.
 const startTimeout = 20 * time.Second
 
-// StartEmulator starts binary with all listeners on free loopback ports and waits until they accept. Its temporary files are below dir.
+// StartEmulator starts binary with all listeners on free loopback ports and waits until they accept. Its temporary
+// files are below dir.
 func StartEmulator(binary, dir string, flags ...string) (*Emulator, error) {
 	ready, err := os.CreateTemp(dir, "ready-*")
 	if err != nil {
@@ -135,7 +138,8 @@ func (e *Emulator) Call(ctx context.Context, method, query, contentType string, 
 // Create makes a request.
 func (e *Emulator) Create(ctx context.Context) (Request, error) {
 	var answer struct{ Request Request }
-	err := e.Call(ctx, "create", "contract=M123456-abcdef&email=john.doe@example.com&target=8.0&aim=test&filename="+Filename, "", nil, &answer)
+	err := e.Call(ctx, "create", "contract=M123456-abcdef&email=john.doe@example.com&target=8.0&aim=test&filename="+
+		Filename, "", nil, &answer)
 	return answer.Request, err
 }
 
@@ -146,5 +150,6 @@ func (e *Emulator) Share(ctx context.Context, publicKey []byte) (Request, error)
 		return r, err
 	}
 	form := "ssh_keys=" + url.QueryEscape(string(publicKey))
-	return r, e.Call(ctx, "request_sftp_access", r.Query(), "application/x-www-form-urlencoded", bytes.NewBufferString(form), nil)
+	return r, e.Call(ctx, "request_sftp_access", r.Query(), "application/x-www-form-urlencoded",
+		bytes.NewBufferString(form), nil)
 }

@@ -1,6 +1,7 @@
 //go:build linux
 
-// Package rig starts what is measured, and measures it: processes with their processor time and memory, the emulator among them.
+// Package rig starts what is measured, and measures it: processes with their processor time and memory, the emulator
+// among them.
 //
 // It reads /proc, so it works on Linux.
 package rig
@@ -105,7 +106,8 @@ func (p *Process) CPU() time.Duration {
 	}
 }
 
-// ticks adds up what the processes say. It is not the whole when one has ended meanwhile, whose parent had been asked before.
+// ticks adds up what the processes say. It is not the whole when one has ended meanwhile, whose parent had been asked
+// before.
 func (p *Process) ticks() (ticks int64, whole bool) {
 	for _, pid := range p.tree() {
 		f := statFields(pid)
@@ -113,13 +115,15 @@ func (p *Process) ticks() (ticks int64, whole bool) {
 			return 0, false
 		}
 		if f != nil {
-			ticks += f.number(14) + f.number(15) + f.number(16) + f.number(17) // utime, stime, and those of children that were waited for
+			// utime, stime, and those of children that were waited for
+			ticks += f.number(14) + f.number(15) + f.number(16) + f.number(17)
 		}
 	}
 	return ticks, true
 }
 
-// Memory is the resident memory of the process and its children now, in bytes. Pages that several share count for each, as they do in ps.
+// Memory is the resident memory of the process and its children now, in bytes. Pages that several share count for each,
+// as they do in ps.
 func (p *Process) Memory() int64 {
 	var pages int64
 	for _, pid := range p.tree() {

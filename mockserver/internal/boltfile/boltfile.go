@@ -1,8 +1,9 @@
 // Package boltfile checks a bbolt database before bbolt opens it.
 //
-// bbolt maps the file into memory and trusts it: a file that was cut ends the process with a signal, and a page that is damaged with a
-// panic, partly in goroutines of its own, where nobody can recover it (freepages, which is always used where the list of free pages is not
-// kept). Check reads the file with plain reads and finds both. It follows the file format of bbolt 1.3 to 1.5, version 2.
+// bbolt maps the file into memory and trusts it: a file that was cut ends the process with a signal, and a page that is
+// damaged with a panic, partly in goroutines of its own, where nobody can recover it (freepages, which is always used
+// where the list of free pages is not kept). Check reads the file with plain reads and finds both. It follows the file
+// format of bbolt 1.3 to 1.5, version 2.
 package boltfile
 
 import (
@@ -39,8 +40,8 @@ func damagedf(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrDamaged}, args...)...)
 }
 
-// Check reads the database of size bytes, and returns the names of its top-level buckets. It reads each page once. The error is
-// ErrDamaged or that of reading.
+// Check reads the database of size bytes, and returns the names of its top-level buckets. It reads each page once. The
+// error is ErrDamaged or that of reading.
 func Check(file io.ReaderAt, size int64) (buckets []string, err error) {
 	if size == 0 {
 		return nil, damagedf("it is empty")
@@ -156,7 +157,8 @@ func (c *checker) read(id uint64) ([]byte, error) {
 	return page, nil
 }
 
-// page checks a page of a tree and all below it. Each bucket in it is checked, and its name given to found, unless that is nil.
+// page checks a page of a tree and all below it. Each bucket in it is checked, and its name given to found, unless that
+// is nil.
 func (c *checker) page(id uint64, within bounds, found func(name []byte)) error {
 	page, err := c.read(id)
 	if err != nil {
@@ -191,7 +193,8 @@ func (c *checker) elements(page []byte, within bounds, found func(name []byte)) 
 		if kind == branchPage { // position, size of key, page
 			pos, keySize = uint64(order.Uint32(element)), uint64(order.Uint32(element[4:]))
 		} else { // flags, position, size of key, size of value
-			pos, keySize, valueSize = uint64(order.Uint32(element[4:])), uint64(order.Uint32(element[8:])), uint64(order.Uint32(element[12:]))
+			pos, keySize, valueSize = uint64(order.Uint32(element[4:])), uint64(order.Uint32(element[8:])),
+				uint64(order.Uint32(element[12:]))
 		}
 		begin := uint64(at) + pos
 		if pos < elementSize || begin+keySize+valueSize > uint64(len(data)) {
@@ -201,7 +204,8 @@ func (c *checker) elements(page []byte, within bounds, found func(name []byte)) 
 		if i > 0 && bytes.Compare(keys[i-1], keys[i]) >= 0 {
 			return damagedf("element %d is out of order", i)
 		}
-		if within.low != nil && bytes.Compare(keys[i], within.low) < 0 || within.high != nil && bytes.Compare(keys[i], within.high) >= 0 {
+		if within.low != nil && bytes.Compare(keys[i], within.low) < 0 || within.high != nil &&
+			bytes.Compare(keys[i], within.high) >= 0 {
 			return damagedf("element %d belongs elsewhere", i)
 		}
 	}

@@ -61,7 +61,8 @@ func database(tb testing.TB, n int, opts bolt.Options) []byte {
 func TestCheck_whole(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{0, 1, 3, 500} {
-		for _, opts := range []bolt.Options{{}, {NoFreelistSync: true}, {PageSize: 1 << 10}, {PageSize: 1 << 14, NoFreelistSync: true}} {
+		for _, opts := range []bolt.Options{{}, {NoFreelistSync: true}, {PageSize: 1 << 10},
+			{PageSize: 1 << 14, NoFreelistSync: true}} {
 			t.Run(fmt.Sprintf("%d/%d/%v", n, opts.PageSize, opts.NoFreelistSync), func(t *testing.T) {
 				t.Parallel()
 				data := database(t, n, opts)
@@ -84,8 +85,9 @@ func TestCheck_damaged(t *testing.T) {
 	whole := database(t, 60, opts)
 	used := usedPages(t, whole)
 	damaged := map[string][]byte{
-		"empty": {}, "text": []byte("a letter to my aunt"), "zeros": make([]byte, 1<<16), "short": whole[:100], "one page": whole[:1<<12],
-		"SQLite": append([]byte("SQLite format 3\x00"), make([]byte, 8000)...),
+		"empty": {}, "text": []byte("a letter to my aunt"), "zeros": make([]byte, 1<<16), "short": whole[:100],
+		"one page": whole[:1<<12],
+		"SQLite":   append([]byte("SQLite format 3\x00"), make([]byte, 8000)...),
 	}
 	for _, page := range used {
 		at := page << 12

@@ -51,8 +51,9 @@ func Handler(config Config) http.Handler {
 	r.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		allowed := methodsAt(r, req)
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		answer(w, http.StatusMethodNotAllowed, problemBody{fmt.Sprintf("%s is not possible at %s: choose %s; see %s/openapi.yaml",
-			req.Method, req.URL.Path, strings.Join(allowed, ", "), Base)})
+		answer(w, http.StatusMethodNotAllowed, problemBody{
+			fmt.Sprintf("%s is not possible at %s: choose %s; see %s/openapi.yaml",
+				req.Method, req.URL.Path, strings.Join(allowed, ", "), Base)})
 	})
 	// A page in the developer's browser must not be able to steer the emulator.
 	protection := http.NewCrossOriginProtection()

@@ -55,7 +55,8 @@ func TestOpenAPI_describesEveryRoute(t *testing.T) {
 		}
 	}
 	for _, r := range (api{}).routes() {
-		served = append(served, strings.Join(append([]string{Base + r.path + " " + strings.ToLower(r.method)}, r.query...), " "))
+		served = append(served, strings.Join(append([]string{Base + r.path + " " + strings.ToLower(r.method)}, r.query...),
+			" "))
 	}
 	slices.Sort(described)
 	slices.Sort(served)

@@ -11,7 +11,8 @@ import (
 func BenchmarkAdd(b *testing.B) {
 	j := eventlog.New(0, nil, nil)
 	e := journal.Event{
-		At: time.Now(), On: "status", Request: 10534, Contract: "M123456-abcdef", Scenario: "normal", Method: "GET", Path: "/database/v1/status",
+		At: time.Now(), On: "status", Request: 10534, Contract: "M123456-abcdef", Scenario: "normal", Method: "GET",
+		Path:  "/database/v1/status",
 		Agent: "curl/7.88.1", Status: 200, Sent: 1137, State: "draft", Duration: 50 * time.Microsecond,
 	}
 	params := []eventlog.Param{{Name: "request", Value: "10534"}, {Name: "key", Value: "abcd…"}}

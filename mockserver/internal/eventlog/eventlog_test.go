@@ -129,11 +129,13 @@ func TestJournal_bounded(t *testing.T) {
 		want    []uint64
 		dropped uint64
 	}{
-		{0, []uint64{}, 0}, {3, []uint64{1, 2, 3}, 0}, {4, []uint64{1, 2, 3, 4}, 0}, {5, []uint64{2, 3, 4, 5}, 1}, {11, []uint64{8, 9, 10, 11}, 7},
+		{0, []uint64{}, 0}, {3, []uint64{1, 2, 3}, 0}, {4, []uint64{1, 2, 3, 4}, 0}, {5, []uint64{2, 3, 4, 5}, 1},
+		{11, []uint64{8, 9, 10, 11}, 7},
 	} {
 		j := eventlog.New(4, nil, nil)
 		fill(j, tc.added)
-		if d := cmp.Diff(tc.want, seqs(j.Events(journal.Filter{}))); d != "" || j.Dropped() != tc.dropped || j.Last() != uint64(tc.added) {
+		if d := cmp.Diff(tc.want, seqs(j.Events(journal.Filter{}))); d != "" || j.Dropped() != tc.dropped ||
+			j.Last() != uint64(tc.added) {
 			t.Errorf("after %d events: dropped %d, last %d, and (-want +got):\n%s", tc.added, j.Dropped(), j.Last(), d)
 		}
 	}

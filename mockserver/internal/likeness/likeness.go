@@ -175,7 +175,9 @@ func (d *difference) shape() string {
 	case in == 0 && d.suffix == 0:
 		return d.cut()
 	case in == 0 && d.prefix == 0:
-		return fmt.Sprintf("only the last %d of the %d bytes of %s, as when a file is sent again without going back to its beginning", d.gotSize, d.wantSize, d.name)
+		return fmt.Sprintf(
+			"only the last %d of the %d bytes of %s, as when a file is sent again without going back to its beginning",
+			d.gotSize, d.wantSize, d.name)
 	case in == 0:
 		return fmt.Sprintf("%s with %d bytes missing from offset %d on", d.name, out, d.prefix)
 	case zeros && out > 0 && in != out && d.suffix > 0:
@@ -205,7 +207,8 @@ func (d *difference) cut() string {
 		return fmt.Sprintf("only the first %d of the %d bytes of %s: it was cut at a NUL", d.gotSize, d.wantSize,
 			d.name)
 	}
-	if rest := d.wantSize - d.gotSize; d.want != nil && rest <= 2 && strings.Trim(string(d.want[d.gotSize:]), "\r\n") == "" {
+	if rest := d.wantSize - d.gotSize; d.want != nil && rest <= 2 && strings.Trim(string(d.want[d.gotSize:]),
+		"\r\n") == "" {
 		return fmt.Sprintf("%s without the line end that it ends with", d.name)
 	}
 	return fmt.Sprintf("only the first %d of the %d bytes of %s", d.gotSize, d.wantSize, d.name)

@@ -48,7 +48,8 @@ func (d *difference) repeated() string {
 	}
 	// What was sent again came from somewhere in the file: a transfer that was continued too early, or not where it
 	// was.
-	if in := d.got[d.prefix : d.gotSize-d.suffix]; d.prefix+d.suffix == d.wantSize && len(in) >= enough && !isZero(in) && bytes.Contains(d.want, in) {
+	if in := d.got[d.prefix : d.gotSize-d.suffix]; d.prefix+d.suffix == d.wantSize && len(in) >= enough && !isZero(in) &&
+		bytes.Contains(d.want, in) {
 		return fmt.Sprintf("%s with %d of its bytes twice, from offset %d on", d.name, len(in), d.prefix)
 	}
 	return ""

@@ -1,5 +1,5 @@
-// Package redact shortens the keys and tokens of requests wherever they stand in a text, so that a journal or log that is
-// handed around opens nothing.
+// Package redact shortens the keys and tokens of requests wherever they stand in a text, so that a journal or log that
+// is handed around opens nothing.
 //
 // Three things are taken for a key: one that is known, also without its padding or cut short; a word in the
 // form of one; and the value behind a name such as key, token or password. Percent-encoding, also of what was
@@ -159,7 +159,8 @@ func (k *Keys) known(word string) int {
 	return -1
 }
 
-// encoded reports whether a word stands for text with a known key in it, or for a key's own bytes: in hexadecimal digits, or in base64 so often.
+// encoded reports whether a word stands for text with a known key in it, or for a key's own bytes: in hexadecimal
+// digits, or in base64 so often.
 func (k *Keys) encoded(word string, depth int) bool {
 	const most = 1 << 10 // characters: more is not shown of anything
 	word = word[:min(len(word), most)]
@@ -174,15 +175,16 @@ func (k *Keys) encoded(word string, depth int) bool {
 			part = part[:len(part)-1]
 		}
 		data, err := base64.RawURLEncoding.DecodeString(part)
-		if err == nil && (k.known(string(data)) >= 0 || depth > 1 && k.encoded(strings.TrimRight(string(data), "="), depth-1)) {
+		if err == nil && (k.known(string(data)) >= 0 || depth > 1 && k.encoded(strings.TrimRight(string(data), "="),
+			depth-1)) {
 			return true
 		}
 	}
 	return false
 }
 
-// LooksLikeKey reports whether a word is in the form of a key without its padding, or of a token: 22 or 58 characters of
-// URL-safe base64 that alternate between kinds as only random ones do.
+// LooksLikeKey reports whether a word is in the form of a key without its padding, or of a token: 22 or 58 characters
+// of URL-safe base64 that alternate between kinds as only random ones do.
 func LooksLikeKey(word string) bool {
 	if len(word) != core && len(word) != token {
 		return false
@@ -230,7 +232,8 @@ var secretNames = []string{"key", "token", "secret", "passw", "authorization"}
 
 var (
 	public = regexp.MustCompile(`(?i)^[^a-z]*(?:ssh|public)[^a-z]*keys?[^a-z]*$`)
-	named  = regexp.MustCompile(`(?i)([a-z0-9_.\[\]-]*(?:` + strings.Join(secretNames, "|") + `)[a-z0-9_.\[\]-]*)["']?[=:]["']?([^\s&;,"'<>(){}]+)`)
+	named  = regexp.MustCompile(`(?i)([a-z0-9_.\[\]-]*(?:` + strings.Join(secretNames, "|") +
+		`)[a-z0-9_.\[\]-]*)["']?[=:]["']?([^\s&;,"'<>(){}]+)`)
 )
 
 // IsSecret reports whether the value of a parameter with this name is taken for a key, as that of key, KEY,

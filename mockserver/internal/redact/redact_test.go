@@ -69,11 +69,13 @@ func TestHide(t *testing.T) {
 		{"in octal", "a=" + strings.ReplaceAll(key, "=", `\075`), "a=u4_T…"},
 		{"in base64", "/x/" + base64.StdEncoding.EncodeToString([]byte(key)) + "/y", "/x/dTRf…/y"},
 		{"in base64 of a login", "Basic " + base64.StdEncoding.EncodeToString([]byte("10534:"+key)), "Basic MTA1…"},
-		{"in base64 twice", base64.RawURLEncoding.EncodeToString([]byte(base64.RawURLEncoding.EncodeToString([]byte(key)))), "ZFRS…"},
+		{"in base64 twice", base64.RawURLEncoding.EncodeToString([]byte(base64.RawURLEncoding.EncodeToString([]byte(key)))),
+			"ZFRS…"},
 		{"in base64 behind other letters", "xy" + base64.StdEncoding.EncodeToString([]byte(key)), "xydT…"},
 		{"in hexadecimal", "a " + hex.EncodeToString([]byte(key)) + " b", "a 7534… b"},
 		{"its bytes in hexadecimal", "a " + strings.ToUpper(hex.EncodeToString(bytesOf(key))) + " b", "a BB8F… b"},
-		{"other base64", base64.StdEncoding.EncodeToString([]byte("nothing that anybody hides")), "bm90aGluZyB0aGF0IGFueWJvZHkgaGlkZXM="},
+		{"other base64", base64.StdEncoding.EncodeToString([]byte("nothing that anybody hides")),
+			"bm90aGluZyB0aGF0IGFueWJvZHkgaGlkZXM="},
 		{"a checksum", "d41d8cd98f00b204e9800998ecf8427e", "d41d8cd98f00b204e9800998ecf8427e"},
 		{"one that is not known", "a " + other + " b", "a B7-x… b"},
 		{"not known, encoded", "a=" + url.QueryEscape(other), "a=B7-x…"},
@@ -162,7 +164,8 @@ func FuzzHide(f *testing.F) {
 		keys.Add(key)
 		for _, form := range []string{key, url.QueryEscape(key), url.QueryEscape(url.QueryEscape(key)), everyByte(key)} {
 			got := keys.Hide(before + form + after)
-			if strings.Contains(decoded(got), key[:head]) && !strings.Contains(decoded(before), key[:head]) && !strings.Contains(decoded(after), key[:head]) {
+			if strings.Contains(decoded(got), key[:head]) && !strings.Contains(decoded(before), key[:head]) &&
+				!strings.Contains(decoded(after), key[:head]) {
 				t.Errorf("%q shows the key: %q", before+form+after, got)
 			}
 		}

@@ -109,32 +109,37 @@ func wrap(s string, width int) string {
 
 // mistakes are what may happen to a file on its way, beside being the wrong one.
 var mistakes = map[string]func(string) string{
-	"as it is":           func(s string) string { return s },
-	"CRLF":               func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") },
-	"without header":     func(s string) string { _, rest, _ := strings.Cut(s, "\n"); return rest },
-	"from the middle":    func(s string) string { return s[len(s)/3:] },
-	"the last lines":     func(s string) string { return s[len(s)*2/3:] },
-	"cut":                func(s string) string { return s[:len(s)/2] },
-	"a dash is missing":  func(s string) string { return strings.Replace(s, "-----BEGIN", "----BEGIN", 1) },
-	"in lower case":      func(s string) string { return strings.Replace(s, "PRIVATE KEY", "private key", 2) },
-	"quoted":             func(s string) string { return "> " + strings.ReplaceAll(s, "\n", "\n> ") },
-	"commented":          func(s string) string { return "# " + strings.ReplaceAll(s, "\n", "\n# ") },
-	"indented":           func(s string) string { return "\t" + strings.ReplaceAll(s, "\n", "\n\t") },
-	"numbered":           func(s string) string { return "1: " + strings.ReplaceAll(s, "\n", "\n2: ") },
-	"in one line":        func(s string) string { return strings.ReplaceAll(s, "\n", " ") },
-	"joined":             func(s string) string { return strings.ReplaceAll(s, "\n", "") },
-	"literal \\n":        func(s string) string { return strings.ReplaceAll(s, "\n", `\n`) },
-	"%0A":                func(s string) string { return strings.ReplaceAll(s, "\n", "%0A") },
-	"percent-encoded":    url.QueryEscape,
-	"encoded twice":      func(s string) string { return url.QueryEscape(url.PathEscape(s)) },
-	"JSON":               func(s string) string { data, _ := json.Marshal(map[string]string{"key": s}); return string(data) },
+	"as it is":          func(s string) string { return s },
+	"CRLF":              func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") },
+	"without header":    func(s string) string { _, rest, _ := strings.Cut(s, "\n"); return rest },
+	"from the middle":   func(s string) string { return s[len(s)/3:] },
+	"the last lines":    func(s string) string { return s[len(s)*2/3:] },
+	"cut":               func(s string) string { return s[:len(s)/2] },
+	"a dash is missing": func(s string) string { return strings.Replace(s, "-----BEGIN", "----BEGIN", 1) },
+	"in lower case":     func(s string) string { return strings.Replace(s, "PRIVATE KEY", "private key", 2) },
+	"quoted":            func(s string) string { return "> " + strings.ReplaceAll(s, "\n", "\n> ") },
+	"commented":         func(s string) string { return "# " + strings.ReplaceAll(s, "\n", "\n# ") },
+	"indented":          func(s string) string { return "\t" + strings.ReplaceAll(s, "\n", "\n\t") },
+	"numbered":          func(s string) string { return "1: " + strings.ReplaceAll(s, "\n", "\n2: ") },
+	"in one line":       func(s string) string { return strings.ReplaceAll(s, "\n", " ") },
+	"joined":            func(s string) string { return strings.ReplaceAll(s, "\n", "") },
+	"literal \\n":       func(s string) string { return strings.ReplaceAll(s, "\n", `\n`) },
+	"%0A":               func(s string) string { return strings.ReplaceAll(s, "\n", "%0A") },
+	"percent-encoded":   url.QueryEscape,
+	"encoded twice":     func(s string) string { return url.QueryEscape(url.PathEscape(s)) },
+	"JSON": func(s string) string {
+		data, _ := json.Marshal(map[string]string{"key": s})
+		return string(data)
+	},
 	"a shell's variable": func(s string) string { return `KEY="` + s + `"` },
 	"base64 of it":       func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
 	"wrapped base64":     func(s string) string { return wrap(base64.StdEncoding.EncodeToString([]byte(s)), 76) },
 	"narrow base64":      func(s string) string { return wrap(base64.StdEncoding.EncodeToString([]byte(s)), 12) },
 	"hex of it":          func(s string) string { return hex.EncodeToString([]byte(s)) },
-	"hex with colons":    func(s string) string { return strings.TrimSpace(strings.ReplaceAll(fmt.Sprintf("% x", s), " ", ":")) },
-	"hex dump":           func(s string) string { return hex.Dump([]byte(s)) },
+	"hex with colons": func(s string) string {
+		return strings.TrimSpace(strings.ReplaceAll(fmt.Sprintf("% x", s), " ", ":"))
+	},
+	"hex dump": func(s string) string { return hex.Dump([]byte(s)) },
 	"UTF-16": func(s string) string {
 		var b bytes.Buffer
 		for _, u := range utf16.Encode([]rune("\uFEFF" + s)) {
@@ -153,9 +158,12 @@ var mistakes = map[string]func(string) string{
 // leaked returns what of a text is in what is shown, 8 characters at least that are not in the headers of keys or
 // in the public one.
 func leaked(text, shown, public string) string {
-	known := public + "\n-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n-----BEGIN OPENSSH PRIVATE KEY-----\n-----BEGIN RSA PRIVATE KEY-----\n-----BEGIN EC PRIVATE KEY-----"
+	known := public +
+		"\n-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n-----BEGIN OPENSSH PRIVATE KEY-----\n-----BEGIN RSA " +
+		"PRIVATE KEY-----\n-----BEGIN EC PRIVATE KEY-----"
 	for i := 0; i+8 <= len(text); i++ {
-		if part := text[i : i+8]; strings.Contains(shown, part) && !strings.Contains(known, part) && !strings.ContainsAny(part, "\n\r") {
+		if part := text[i : i+8]; strings.Contains(shown, part) && !strings.Contains(known, part) &&
+			!strings.ContainsAny(part, "\n\r") {
 			return part
 		}
 	}
@@ -198,7 +206,8 @@ func TestPrivateKeys_areOneProblem(t *testing.T) {
 		for form, private := range p.private {
 			for mistake, make := range mistakes {
 				switch mistake {
-				case "from the middle", "the last lines", "commented", "reverse", "hex dump", "narrow", "words", "narrow base64", "without header", "numbered":
+				case "from the middle", "the last lines", "commented", "reverse", "hex dump", "narrow", "words", "narrow base64",
+					"without header", "numbered":
 					continue // they show less
 				}
 				if form == "JWK" && mistake == "cut" || form == "OpenSSH encrypted" && mistake == "in lower case" {
@@ -210,7 +219,8 @@ func TestPrivateKeys_areOneProblem(t *testing.T) {
 				}
 				text := strings.ToValidUTF8(make(private), "\uFFFD")
 				keys, problems := sshkeys.Parse(text + "\n" + p.public + "\n")
-				if len(problems) != 1 || !strings.Contains(problems[0].Why, "this is a private key; send the public one") || problems[0].Line != 1 {
+				if len(problems) != 1 || !strings.Contains(problems[0].Why, "this is a private key; send the public one") ||
+					problems[0].Line != 1 {
 					t.Errorf("%s, %s, %s: %+v, want one private key\n%.200q", name, form, mistake, problems, text)
 				}
 				if len(keys) != 1 {
@@ -247,10 +257,12 @@ func TestHide(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", "short", "openchs.70.cdump", "curl/7.88.1", "john.doe+upgrade@a-long-host-name.example.com", strings.Repeat("x", 200),
+		"", "short", "openchs.70.cdump", "curl/7.88.1", "john.doe+upgrade@a-long-host-name.example.com",
+		strings.Repeat("x", 200),
 		"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
 		"/database/v1/request_sftp_access/and/more/of/a/path/that/goes/on", "f0b5a0de-1c6e-4e0c-9d4c-2f3a9f0b7a11",
-		"MyCompanyProductionDatabaseBackup_2024-01-31_23-59-59_nightly.sql.gz", "the file is not there: private.dump cannot be opened here",
+		"MyCompanyProductionDatabaseBackup_2024-01-31_23-59-59_nightly.sql.gz",
+		"the file is not there: private.dump cannot be opened here",
 	} {
 		if got := sshkeys.Hide(text); got != text {
 			t.Errorf("%q became %q", text, got)
@@ -322,7 +334,8 @@ func TestParse(t *testing.T) {
 	}{
 		"a key": {text: ed, keys: 1},
 		"RFC 4716": {
-			text: "---- BEGIN SSH2 PUBLIC KEY ----\r\nComment: \"john\"\r\n" + blob + "\r\n---- END SSH2 PUBLIC KEY ----\r\n" + ed, keys: 1,
+			text: "---- BEGIN SSH2 PUBLIC KEY ----\r\nComment: \"john\"\r\n" + blob + "\r\n---- END SSH2 PUBLIC KEY ----\r\n" +
+				ed, keys: 1,
 			lines: []int{1}, quote: "---- BEGIN SSH2 PUBLIC KEY ----", says: "ssh-keygen -i -f FILE",
 		},
 		"RFC 4716 without an end": {
@@ -333,16 +346,24 @@ func TestParse(t *testing.T) {
 			text:  strings.Repeat("---- BEGIN SSH2 PUBLIC KEY ---- "+blob[:60]+" ---- END SSH2 PUBLIC KEY ----\n", 2),
 			lines: []int{1, 2}, quote: "---- BEGIN SSH2 PUBLIC KEY ----", says: "ssh-keygen -i -f FILE",
 		},
-		"PKCS8, public":            {text: "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----", lines: []int{1}, quote: "-----BEGIN PUBLIC KEY-----", says: "-m PKCS8"},
-		"PEM, public":              {text: "-----BEGIN RSA PUBLIC KEY-----\nMFkw", lines: []int{1}, quote: "-----BEGIN RSA PUBLIC KEY-----", says: "-m PEM"},
-		"a certificate":            {text: "-----BEGIN CERTIFICATE-----\nMFkwEwYH\n-----END CERTIFICATE-----\nx", lines: []int{1, 4}, says: "neither a public key"},
-		"lost plus":                {text: lost, lines: []int{1}, quote: strings.Join(strings.Fields(lost)[:2], " "), says: "%2B"},
+		"PKCS8, public": {text: "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----", lines: []int{1},
+			quote: "-----BEGIN PUBLIC KEY-----", says: "-m PKCS8"},
+		"PEM, public": {text: "-----BEGIN RSA PUBLIC KEY-----\nMFkw", lines: []int{1},
+			quote: "-----BEGIN RSA PUBLIC KEY-----", says: "-m PEM"},
+		"a certificate": {text: "-----BEGIN CERTIFICATE-----\nMFkwEwYH\n-----END CERTIFICATE-----\nx",
+			lines: []int{1, 4}, says: "neither a public key"},
+		"lost plus": {text: lost, lines: []int{1}, quote: strings.Join(strings.Fields(lost)[:2], " "),
+			says: "%2B"},
 		"lost plus behind options": {text: "no-pty " + lost, lines: []int{1}, quote: "…", says: "%2B"},
-		"words":                    {text: "this is my key", lines: []int{1}, quote: "this is my key", says: "neither a public key"},
-		"a sentence":               {text: "please find my public key attached to this message of today", lines: []int{1}, quote: "…", says: "neither a public key"},
-		"comments alone":           {text: "# mine\n", lines: []int{1}, quote: "# mine", says: "no public key at all"},
-		"a long comment":           {text: "# " + strings.Repeat("abcdefgh ", 10), lines: []int{1}, quote: "…", says: "no public key at all"},
-		"many short ones":          {text: "abc12\ndef34\nghi56\njkl78\nmno90\npqr11\nstu22\nvwx33\nyza44\n", lines: []int{1, 2, 3, 4, 5, 6, 7, 8, 9}, quote: "…", says: "neither"},
+		"words": {text: "this is my key", lines: []int{1}, quote: "this is my key",
+			says: "neither a public key"},
+		"a sentence": {text: "please find my public key attached to this message of today", lines: []int{1},
+			quote: "…", says: "neither a public key"},
+		"comments alone": {text: "# mine\n", lines: []int{1}, quote: "# mine", says: "no public key at all"},
+		"a long comment": {text: "# " + strings.Repeat("abcdefgh ", 10), lines: []int{1}, quote: "…",
+			says: "no public key at all"},
+		"many short ones": {text: "abc12\ndef34\nghi56\njkl78\nmno90\npqr11\nstu22\nvwx33\nyza44\n", lines: []int{
+			1, 2, 3, 4, 5, 6, 7, 8, 9}, quote: "…", says: "neither"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -365,7 +386,9 @@ func cutTo80(s string) string { return s[:min(len(s), 80)] }
 
 // FuzzParse holds that what is quoted and kept of any text holds nothing that could be of a private key.
 func FuzzParse(f *testing.F) {
-	f.Add("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAAB\n-----END OPENSSH PRIVATE KEY-----\n")
+	f.Add(
+		"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAAB\n-----END OPENSSH " +
+			"PRIVATE KEY-----\n")
 	f.Add("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPjEvZp7ojE9JJ3hDIqzLjhcgb3mzn4r2hTvRpsUQqYp x\nnonsense\n")
 	f.Add("%2D%2D\\n> \\u0041 AAAA 3082")
 	f.Fuzz(func(t *testing.T, text string) {
