@@ -48,6 +48,9 @@ func (p *Platform) CreateScript(params ScriptParams) (Snapshot, Failures) {
 			EnvVars: cloned(params.EnvVars),
 		}
 	})
+	for i := range fails {
+		fails[i].Message += "; try again later"
+	}
 	if fails != nil {
 		return Snapshot{}, fails
 	}
