@@ -158,7 +158,7 @@ func (p *platform) testFailures(t *testing.T) {
 		exit     map[string]int // by way; 0 where it has none
 		says     string
 	}{
-		"failed":      {"steps: [{state: progress, for: 1 poll}, {state: failed, set: {reason: views}}]", nil, "failed: views"},
+		"failed":      {"steps: [{state: progress, for: 1 poll}, {state: failed, set: {reason: a}}]", nil, "failed: a"},
 		"no reason":   {"steps: [{state: progress, for: 1 poll}, {state: failed}]", nil, "ERROR: the upgrade failed"},
 		"cancelled":   {"steps: [{state: cancelled}]", nil, "ERROR: the upgrade cancelled"},
 		"result":      {"faults: [{on: script.create, failure: {message: not so, form: result}}]", nil, "create: not so"},
