@@ -7,8 +7,8 @@
 //	go run ./bench                     everything, at 1 GiB: some minutes
 //	go run ./bench -size 64 -only sftp a part of it, smaller
 //
-// It needs Linux and Debian's packages openssh-client, openssh-server, nginx-light, curl and wrk. Everything listens on
-// loopback and is stopped and removed at the end. The exit status is 1 when something could not be measured, and with
+// It needs Linux and Debian's packages openssh-client, openssh-server, rsync, nginx-light, curl and wrk. Everything listens
+// on loopback and is stopped and removed at the end. The exit status is 1 when something could not be measured, and with
 // -strict when a target was missed.
 package main
 
@@ -34,6 +34,7 @@ import (
 func main() {
 	size := flag.Int64("size", 1024, "`MiB` that each transfer moves")
 	rounds := flag.Int("rounds", 3, "how `often` each pair is measured, taking turns; the median counts")
+	files := flag.Int("files", 100_000, "`number` of small files that rsync moves; 0 for none")
 	only := flag.String("only", "", "measure only what this regular `expression` matches")
 	dir := flag.String("dir", "", "`directory` for the files (default: the system's temporary one)")
 	strict := flag.Bool("strict", false, "exit with status 1 when a target was missed")
@@ -41,8 +42,9 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	missed, err := run(ctx, os.Stdout, os.Stderr, settings{size: *size << 20, rounds: max(1, *rounds), only: *only,
-		dir: *dir})
+	missed, err := run(ctx, os.Stdout, os.Stderr, settings{
+		size: *size << 20, rounds: max(1, *rounds), files: max(0, *files), only: *only, dir: *dir,
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -55,6 +57,7 @@ func main() {
 type settings struct {
 	size   int64 // bytes
 	rounds int
+	files  int
 	only   string
 	dir    string
 }
@@ -83,6 +86,7 @@ var measurements = []struct {
 	{"held", (*bench).held},
 	{"sftp", (*bench).sftp},
 	{"sftp-many", (*bench).sftpMany},
+	{"rsync", (*bench).rsync},
 	{"upload", (*bench).uploads},
 	{"upload-memory", (*bench).uploadMemory},
 	{"job", (*bench).job},
