@@ -118,17 +118,19 @@ func TestSFTPAccess_badKeys(t *testing.T) {
 		file string
 		want []bad
 	}{
-		"nonsense":                {"nonsense", []bad{{1, "nonsense"}}},
-		"behind good ones":        {ed + "\n# x\n" + ed + "ssh-rsa AAAA\n", []bad{{5, "ssh-rsa AAAA"}}},
-		"several":                 {"a\n" + ed + "b\r\n\n c ", []bad{{1, "a"}, {3, "b"}, {5, "c"}}},
-		"comments alone":          {"# nothing\n\n# here\n", []bad{{1, "# nothing"}}},
-		"long line":               {strings.Repeat("é", 100), []bad{{1, strings.Repeat("é", 80)}}},
-		"exactly 80 characters":   {strings.Repeat("x", 80), []bad{{1, strings.Repeat("x", 80)}}},
-		"private key":             {string(fixtures.Key("ed25519")), []bad{{1, "-----BEGIN OPENSSH PRIVATE KEY-----"}}},
-		"private key in one line": {strings.ReplaceAll(string(fixtures.Key("ecdsa")), "\n", " "), []bad{{1, "-----BEGIN OPENSSH PRIVATE KEY-----"}}},
-		"cut in the middle":       {ed[:50], []bad{{1, ed[:50]}}},
-		"DSA":                     {"ssh-dss " + dsaBlob, []bad{{1, ("ssh-dss " + dsaBlob)[:80]}}},
-		"PuTTY's":                 {"---- BEGIN SSH2 PUBLIC KEY ----\n", []bad{{1, "---- BEGIN SSH2 PUBLIC KEY ----"}}},
+		"nonsense":              {"nonsense", []bad{{1, "nonsense"}}},
+		"behind good ones":      {ed + "\n# x\n" + ed + "ssh-rsa AAAA\n", []bad{{5, "ssh-rsa AAAA"}}},
+		"several":               {"a\n" + ed + "b\r\n\n c ", []bad{{1, "a"}, {3, "b"}, {5, "c"}}},
+		"comments alone":        {"# nothing\n\n# here\n", []bad{{1, "# nothing"}}},
+		"long line":             {strings.Repeat("é", 100), []bad{{1, strings.Repeat("é", 80)}}},
+		"exactly 80 characters": {strings.Repeat("x", 80), []bad{{1, strings.Repeat("x", 80)}}},
+		"private key":           {string(fixtures.Key("ed25519")), []bad{{1, "-----BEGIN OPENSSH PRIVATE KEY-----"}}},
+		"private key in one line": {
+			strings.ReplaceAll(string(fixtures.Key("ecdsa")), "\n", " "), []bad{{1, "-----BEGIN OPENSSH PRIVATE KEY-----"}},
+		},
+		"cut in the middle": {ed[:50], []bad{{1, ed[:50]}}},
+		"DSA":               {"ssh-dss " + dsaBlob, []bad{{1, ("ssh-dss " + dsaBlob)[:80]}}},
+		"PuTTY's":           {"---- BEGIN SSH2 PUBLIC KEY ----\n", []bad{{1, "---- BEGIN SSH2 PUBLIC KEY ----"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -29,15 +29,28 @@ func TestBadInput_parameters(t *testing.T) {
 			contentType, body string
 			reason, says      string
 		}{
-			"10 MB of form":                 {formType, "filename=" + huge, "PARAMETERS:TOO_LARGE", "1048576 bytes"},
-			"10 MB of multipart":            {hugeType, hugeBody, "PARAMETERS:TOO_LARGE", "1048576 bytes"},
-			"100,000 multipart fields":      {manyType, manyBody, "PARAMETERS:TOO_LARGE", "1048576 bytes"},
-			"10 MB of small parameters":     {formType, strings.Repeat("a=b&", 10<<20/4), "PARAMETERS:TOO_LARGE", "1048576 bytes"},
-			"multipart without a boundary":  {"multipart/form-data", multiBody, "PARAMETERS:INVALID", "boundary"},
-			"multipart cut off":             {"multipart/form-data; boundary=x", multiBody[:40], "PARAMETERS:INVALID", "(multipart/form-data): it ended too early"},
-			"multipart without an end":      {"multipart/form-data; boundary=x", strings.TrimSuffix(multiBody, "--x--\r\n"), "PARAMETERS:INVALID", "(multipart/form-data): it ended too early"},
-			"multipart with a bad header":   {"multipart/form-data; boundary=x", "--x\r\nno header\r\n\r\nv\r\n--x--\r\n", "PARAMETERS:INVALID", "a part of it is not well-formed"},
-			"multipart of another boundary": {"multipart/form-data; boundary=y", multiBody, "PARAMETERS:INVALID", "(multipart/form-data): it ended too early"},
+			"10 MB of form":            {formType, "filename=" + huge, "PARAMETERS:TOO_LARGE", "1048576 bytes"},
+			"10 MB of multipart":       {hugeType, hugeBody, "PARAMETERS:TOO_LARGE", "1048576 bytes"},
+			"100,000 multipart fields": {manyType, manyBody, "PARAMETERS:TOO_LARGE", "1048576 bytes"},
+			"10 MB of small parameters": {
+				formType, strings.Repeat("a=b&", 10<<20/4), "PARAMETERS:TOO_LARGE", "1048576 bytes",
+			},
+			"multipart without a boundary": {"multipart/form-data", multiBody, "PARAMETERS:INVALID", "boundary"},
+			"multipart cut off": {
+				"multipart/form-data; boundary=x", multiBody[:40], "PARAMETERS:INVALID",
+				"(multipart/form-data): it ended too early",
+			},
+			"multipart without an end": {
+				"multipart/form-data; boundary=x", strings.TrimSuffix(multiBody, "--x--\r\n"), "PARAMETERS:INVALID",
+				"(multipart/form-data): it ended too early",
+			},
+			"multipart with a bad header": {
+				"multipart/form-data; boundary=x", "--x\r\nno header\r\n\r\nv\r\n--x--\r\n", "PARAMETERS:INVALID",
+				"a part of it is not well-formed",
+			},
+			"multipart of another boundary": {
+				"multipart/form-data; boundary=y", multiBody, "PARAMETERS:INVALID", "(multipart/form-data): it ended too early",
+			},
 		} {
 			a := w.send("POST", "create?"+sample().Encode(), http.Header{"Content-Type": {tc.contentType}}, strings.NewReader(tc.body))
 			diff(t, name, []string{tc.reason}, a.reasons())
@@ -176,7 +189,9 @@ func TestBadInput_startingUp(t *testing.T) {
 		opts mockserver.Options
 		says []string
 	}{
-		"HTTP port in use":     {mockserver.Options{HTTPAddr: port}, []string{"HTTP", port, "address already in use", "port 0"}},
+		"HTTP port in use": {
+			mockserver.Options{HTTPAddr: port}, []string{"HTTP", port, "address already in use", "port 0"},
+		},
 		"HTTPS port in use":    {mockserver.Options{HTTPSAddr: port}, []string{"HTTPS", port, "port 0"}},
 		"SFTP port in use":     {mockserver.Options{SFTPAddr: port}, []string{"SFTP", port, "port 0"}},
 		"no such address":      {mockserver.Options{HTTPAddr: "nonsense"}, []string{"HTTP", "nonsense"}},

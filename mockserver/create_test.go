@@ -58,29 +58,43 @@ func TestCreate_failures(t *testing.T) {
 		change []string
 		want   []map[string]any
 	}{
-		"no contract":                {[]string{"contract", "-"}, []map[string]any{missing("contract")}},
-		"no email":                   {[]string{"email", "-"}, []map[string]any{missing("email")}},
-		"no target":                  {[]string{"target", "-"}, []map[string]any{missing("target")}},
-		"no aim":                     {[]string{"aim", "-"}, []map[string]any{missing("aim")}},
-		"no filename":                {[]string{"filename", "-"}, []map[string]any{missing("filename")}},
-		"empty is missing":           {[]string{"email", "", "filename", ""}, []map[string]any{missing("email"), missing("filename")}},
-		"nothing at all":             {[]string{"contract", "-", "email", "-", "target", "-", "aim", "-", "filename", "-"}, []map[string]any{missing("contract"), missing("email"), missing("target"), missing("aim"), missing("filename")}},
+		"no contract": {[]string{"contract", "-"}, []map[string]any{missing("contract")}},
+		"no email":    {[]string{"email", "-"}, []map[string]any{missing("email")}},
+		"no target":   {[]string{"target", "-"}, []map[string]any{missing("target")}},
+		"no aim":      {[]string{"aim", "-"}, []map[string]any{missing("aim")}},
+		"no filename": {[]string{"filename", "-"}, []map[string]any{missing("filename")}},
+		"empty is missing": {
+			[]string{"email", "", "filename", ""}, []map[string]any{missing("email"), missing("filename")},
+		},
+		"nothing at all": {
+			[]string{"contract", "-", "email", "-", "target", "-", "aim", "-", "filename", "-"},
+			[]map[string]any{missing("contract"), missing("email"), missing("target"), missing("aim"), missing("filename")},
+		},
 		"target":                     {[]string{"target", "9.0"}, []map[string]any{target("9.0")}},
 		"target with a blank inside": {[]string{"target", "8. 0"}, []map[string]any{target("8. 0")}},
 		"invalid, as it was given": {[]string{"target", " 9.0", "aim", "prod ", "email", " john"}, []map[string]any{
 			target(" 9.0"), aim("prod "), invalid("EMAIL:INVALID", " john")}},
 		"unknown, as it was given": {[]string{"contract", " M123456-abcxyz"}, []map[string]any{{
 			"reason": "CONTRACT:NOT_FOUND", "message": "Can not find contract  M123456-abcxyz", "code": " M123456-abcxyz"}}},
-		"blanks are missing":  {[]string{"contract", " ", "filename", "\t "}, []map[string]any{missing("contract"), missing("filename")}},
-		"aim":                 {[]string{"aim", "prod"}, []map[string]any{aim("prod")}},
-		"aim in capitals":     {[]string{"aim", "Test"}, []map[string]any{aim("Test")}},
-		"email without @":     {[]string{"email", "john"}, []map[string]any{invalid("EMAIL:INVALID", "john")}},
-		"email with a name":   {[]string{"email", "John <john@example.com>"}, []map[string]any{invalid("EMAIL:INVALID", "John <john@example.com>")}},
-		"email without host":  {[]string{"email", "john@"}, []map[string]any{invalid("EMAIL:INVALID", "john@")}},
-		"two emails":          {[]string{"email", "a@b.c, d@e.f"}, []map[string]any{invalid("EMAIL:INVALID", "a@b.c, d@e.f")}},
-		"file .":              {[]string{"filename", "."}, []map[string]any{invalid("FILENAME:INVALID", ".")}},
-		"file ..":             {[]string{"filename", ".."}, []map[string]any{invalid("FILENAME:INVALID", "..")}},
-		"file with ../":       {[]string{"filename", "../../etc/passwd"}, []map[string]any{invalid("FILENAME:INVALID", "../../etc/passwd")}},
+		"blanks are missing": {
+			[]string{"contract", " ", "filename", "\t "}, []map[string]any{missing("contract"), missing("filename")},
+		},
+		"aim":             {[]string{"aim", "prod"}, []map[string]any{aim("prod")}},
+		"aim in capitals": {[]string{"aim", "Test"}, []map[string]any{aim("Test")}},
+		"email without @": {[]string{"email", "john"}, []map[string]any{invalid("EMAIL:INVALID", "john")}},
+		"email with a name": {
+			[]string{"email", "John <john@example.com>"},
+			[]map[string]any{invalid("EMAIL:INVALID", "John <john@example.com>")},
+		},
+		"email without host": {[]string{"email", "john@"}, []map[string]any{invalid("EMAIL:INVALID", "john@")}},
+		"two emails": {
+			[]string{"email", "a@b.c, d@e.f"}, []map[string]any{invalid("EMAIL:INVALID", "a@b.c, d@e.f")},
+		},
+		"file .":  {[]string{"filename", "."}, []map[string]any{invalid("FILENAME:INVALID", ".")}},
+		"file ..": {[]string{"filename", ".."}, []map[string]any{invalid("FILENAME:INVALID", "..")}},
+		"file with ../": {
+			[]string{"filename", "../../etc/passwd"}, []map[string]any{invalid("FILENAME:INVALID", "../../etc/passwd")},
+		},
 		"file with /":         {[]string{"filename", "a/b"}, []map[string]any{invalid("FILENAME:INVALID", "a/b")}},
 		"file with backslash": {[]string{"filename", `a\b`}, []map[string]any{invalid("FILENAME:INVALID", `a\b`)}},
 		"file with NUL":       {[]string{"filename", "a\x00b"}, []map[string]any{invalid("FILENAME:INVALID", "a\x00b")}},
@@ -89,15 +103,36 @@ func TestCreate_failures(t *testing.T) {
 		"file too long":       {[]string{"filename", long}, []map[string]any{invalid("FILENAME:INVALID", long)}},
 		"file too long in bytes": {[]string{"filename", strings.Repeat("é", 128)}, []map[string]any{
 			invalid("FILENAME:INVALID", strings.Repeat("é", 128))}},
-		"timezone":                  {[]string{"timezone", "Mars/Olympus"}, []map[string]any{invalid("TIMEZONE:INVALID", "Mars/Olympus")}},
-		"timezone is a path":        {[]string{"timezone", "../../etc/passwd"}, []map[string]any{invalid("TIMEZONE:INVALID", "../../etc/passwd")}},
-		"timezone in other letters": {[]string{"timezone", "europe/brussels"}, []map[string]any{invalid("TIMEZONE:INVALID", "europe/brussels")}},
-		"timezone is a folder":      {[]string{"timezone", "Europe"}, []map[string]any{invalid("TIMEZONE:INVALID", "Europe")}},
-		"timezone with a line":      {[]string{"timezone", "UTC\nZulu"}, []map[string]any{invalid("TIMEZONE:INVALID", "UTC\nZulu")}},
-		"timezone is a word":        {[]string{"timezone", "Local"}, []map[string]any{invalid("TIMEZONE:INVALID", "Local")}},
-		"contract":                  {[]string{"contract", "M123456-abcxyz"}, []map[string]any{{"reason": "CONTRACT:NOT_FOUND", "message": "Can not find contract M123456-abcxyz", "code": "M123456-abcxyz"}}},
-		"everything is wrong": {[]string{"contract", "-", "email", "john", "target", "5.0", "aim", "prod", "filename", "../x", "timezone", "x y"}, []map[string]any{
-			missing("contract"), target("5.0"), aim("prod"), invalid("EMAIL:INVALID", "john"), invalid("FILENAME:INVALID", "../x"), invalid("TIMEZONE:INVALID", "x y")}},
+		"timezone": {
+			[]string{"timezone", "Mars/Olympus"}, []map[string]any{invalid("TIMEZONE:INVALID", "Mars/Olympus")},
+		},
+		"timezone is a path": {
+			[]string{"timezone", "../../etc/passwd"}, []map[string]any{invalid("TIMEZONE:INVALID", "../../etc/passwd")},
+		},
+		"timezone in other letters": {
+			[]string{"timezone", "europe/brussels"}, []map[string]any{invalid("TIMEZONE:INVALID", "europe/brussels")},
+		},
+		"timezone is a folder": {
+			[]string{"timezone", "Europe"}, []map[string]any{invalid("TIMEZONE:INVALID", "Europe")},
+		},
+		"timezone with a line": {
+			[]string{"timezone", "UTC\nZulu"}, []map[string]any{invalid("TIMEZONE:INVALID", "UTC\nZulu")},
+		},
+		"timezone is a word": {[]string{"timezone", "Local"}, []map[string]any{invalid("TIMEZONE:INVALID", "Local")}},
+		"contract": {
+			[]string{"contract", "M123456-abcxyz"}, []map[string]any{
+				{"reason": "CONTRACT:NOT_FOUND", "message": "Can not find contract M123456-abcxyz", "code": "M123456-abcxyz"},
+			},
+		},
+		"everything is wrong": {
+			[]string{
+				"contract", "-", "email", "john", "target", "5.0", "aim", "prod", "filename", "../x", "timezone", "x y",
+			},
+			[]map[string]any{
+				missing("contract"), target("5.0"), aim("prod"), invalid("EMAIL:INVALID", "john"),
+				invalid("FILENAME:INVALID", "../x"), invalid("TIMEZONE:INVALID", "x y"),
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -236,7 +271,10 @@ func TestCreate_contracts(t *testing.T) {
 		known, unknown []string
 	}{
 		"by default": {nil, []string{"M123456-abcdef", "anything at all"}, []string{"M123456-abcxyz"}},
-		"globs":      {[]string{"M1*", "M2?-abc"}, []string{"M123456-abcdef", "M1", "M23-abc"}, []string{"M123456-abcxyz", "M3", "m1", "M2-abc", "xM1"}},
+		"globs": {
+			[]string{"M1*", "M2?-abc"}, []string{"M123456-abcdef", "M1", "M23-abc"},
+			[]string{"M123456-abcxyz", "M3", "m1", "M2-abc", "xM1"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -57,9 +57,18 @@ func TestFaults_asCurlSeesThem(t *testing.T) {
 		out   string // part of curl's standard output
 		not   string // no part of it
 	}{
-		{name: "failure", fault: `failure: {reason: "SERVER:ERROR", message: "try again", retry: 7}`, out: `{"failures":[{"message":"try again","reason":"SERVER:ERROR","retry":7}]}`},
-		{name: "http", fault: `http: {status: 503, headers: {Retry-After: "7"}, body: "<h1>busy</h1>"}`, args: []string{"-i"}, out: "Retry-After: 7"},
-		{name: "http error for curl -f", fault: `http: {status: 502, body: "<html>"}`, args: []string{"-f"}, code: []int{curlHTTPReturned}},
+		{
+			name: "failure", fault: `failure: {reason: "SERVER:ERROR", message: "try again", retry: 7}`,
+			out: `{"failures":[{"message":"try again","reason":"SERVER:ERROR","retry":7}]}`,
+		},
+		{
+			name: "http", fault: `http: {status: 503, headers: {Retry-After: "7"}, body: "<h1>busy</h1>"}`,
+			args: []string{"-i"}, out: "Retry-After: 7",
+		},
+		{
+			name: "http error for curl -f", fault: `http: {status: 502, body: "<html>"}`, args: []string{"-f"},
+			code: []int{curlHTTPReturned},
+		},
 		{name: "reset", fault: `reset: true`, code: []int{curlRecvError}},
 		{name: "cut", fault: `cut: true`, code: []int{curlPartialFile}},
 		{name: "truncate", fault: `truncate: true`, out: `{"failures":[]`, not: "compressions"},

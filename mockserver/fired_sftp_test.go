@@ -30,34 +30,58 @@ func TestFaults_journalSFTP(t *testing.T) {
 		atEnd           *journal.Fired // in that event
 		why             string         // part of that event's
 	}{
-		{"a write is cut off", "sftp.write", "after: 64KiB, disconnect: true", "write", "faults[1]: sftp.write disconnect after 65536",
-			&journal.Fired{At: 64 << 10, Received: 64 << 10}, "sftp.abort", &journal.Fired{At: 64 << 10, Received: 64 << 10}, "faults[1]"},
+		{
+			"a write is cut off", "sftp.write", "after: 64KiB, disconnect: true", "write",
+			"faults[1]: sftp.write disconnect after 65536", &journal.Fired{At: 64 << 10, Received: 64 << 10}, "sftp.abort",
+			&journal.Fired{At: 64 << 10, Received: 64 << 10}, "faults[1]",
+		},
 		{"a write is reset", "sftp.write", "after: 1, reset: true", "write", "faults[1]: sftp.write reset after 1",
 			&journal.Fired{At: 1, Received: 1}, "sftp.abort", &journal.Fired{At: 1, Received: 1}, "faults[1]"},
-		{"a write fails", "sftp.write", `after: 64KiB, error: "no space left on device"`, "write", "faults[1]: sftp.write error after 65536",
-			&journal.Fired{At: 64 << 10, Received: 64 << 10}, "sftp.close", &journal.Fired{At: 64 << 10, Received: 64 << 10}, ""},
-		{"a write is revoked", "sftp.write", `after: 64KiB, revoke: true`, "write", "faults[1]: sftp.write revoke after 65536",
-			&journal.Fired{At: 64 << 10, Received: 64 << 10}, "sftp.abort", &journal.Fired{At: 64 << 10, Received: 64 << 10}, ""},
+		{
+			"a write fails", "sftp.write", `after: 64KiB, error: "no space left on device"`, "write",
+			"faults[1]: sftp.write error after 65536", &journal.Fired{At: 64 << 10, Received: 64 << 10}, "sftp.close",
+			&journal.Fired{At: 64 << 10, Received: 64 << 10}, "",
+		},
+		{
+			"a write is revoked", "sftp.write", `after: 64KiB, revoke: true`, "write",
+			"faults[1]: sftp.write revoke after 65536", &journal.Fired{At: 64 << 10, Received: 64 << 10}, "sftp.abort",
+			&journal.Fired{At: 64 << 10, Received: 64 << 10}, "",
+		},
 		{"a write is slow", "sftp.write", "rate: 100MiB/s", "write", "faults[1]: sftp.write rate 104857600 B/s",
 			&journal.Fired{}, "sftp.put", &journal.Fired{Received: size}, ""},
 		{"a write is late", "sftp.write", "delay: 1ms", "write", "faults[1]: sftp.write delay 1ms",
 			&journal.Fired{}, "sftp.put", &journal.Fired{Received: size}, ""},
 		{"a write that ends before the break", "sftp.write", "after: 1MiB, disconnect: true", "", "",
 			nil, "sftp.put", nil, "faults[1]: sftp.write disconnect after 1048576 was chosen"},
-		{"a read is cut off", "sftp.read", "after: 64KiB, disconnect: true", "read", "faults[1]: sftp.read disconnect after 65536",
-			&journal.Fired{At: 64 << 10, Sent: 64 << 10}, "sftp.abort", &journal.Fired{At: 64 << 10, Sent: 64 << 10}, "faults[1]"},
+		{
+			"a read is cut off", "sftp.read", "after: 64KiB, disconnect: true", "read",
+			"faults[1]: sftp.read disconnect after 65536", &journal.Fired{At: 64 << 10, Sent: 64 << 10}, "sftp.abort",
+			&journal.Fired{At: 64 << 10, Sent: 64 << 10}, "faults[1]",
+		},
 		{"a read fails", "sftp.read", `after: 64KiB, error: "bad sector"`, "read", "faults[1]: sftp.read error after 65536",
 			&journal.Fired{At: 64 << 10, Sent: 64 << 10}, "sftp.close", &journal.Fired{At: 64 << 10, Sent: 64 << 10}, ""},
 		{"a read that ends before the break", "sftp.read", "after: 1MiB, reset: true", "", "",
 			nil, "sftp.get", nil, "was chosen"},
-		{"an open fails", "sftp.open", `error: "no more inodes"`, "open", "faults[1]: sftp.open error", &journal.Fired{}, "", nil, ""},
-		{"an open is cut off", "sftp.open", "disconnect: true", "open", "faults[1]: sftp.open disconnect", &journal.Fired{}, "", nil, ""},
+		{
+			"an open fails", "sftp.open", `error: "no more inodes"`, "open", "faults[1]: sftp.open error", &journal.Fired{},
+			"", nil, "",
+		},
+		{
+			"an open is cut off", "sftp.open", "disconnect: true", "open", "faults[1]: sftp.open disconnect",
+			&journal.Fired{}, "", nil, "",
+		},
 		{"a close fails", "sftp.close", `error: "quota"`, "close", "faults[1]: sftp.close error",
 			&journal.Fired{At: size, Received: size}, "sftp.abort", &journal.Fired{At: size, Received: size}, "faults[1]"},
 		{"a close is cut off", "sftp.close", "disconnect: true", "close", "faults[1]: sftp.close disconnect",
 			&journal.Fired{At: size, Received: size}, "sftp.abort", &journal.Fired{At: size, Received: size}, "faults[1]"},
-		{"a login is refused", "sftp.login", "refuse: true", "login", "faults[1]: sftp.login refuse", &journal.Fired{}, "", nil, ""},
-		{"a login is cut off", "sftp.login", "disconnect: true", "login", "faults[1]: sftp.login disconnect", &journal.Fired{}, "", nil, ""},
+		{
+			"a login is refused", "sftp.login", "refuse: true", "login", "faults[1]: sftp.login refuse", &journal.Fired{},
+			"", nil, "",
+		},
+		{
+			"a login is cut off", "sftp.login", "disconnect: true", "login", "faults[1]: sftp.login disconnect",
+			&journal.Fired{}, "", nil, "",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -28,25 +28,72 @@ func TestFaults_journal(t *testing.T) {
 		fired        *journal.Fired
 		why          string // part of the event's
 	}{
-		{"a download is cut", "GET", "download", "after: 64KiB, cut: true", "faults[1]: download cut after 65536", &journal.Fired{At: 64 << 10, Sent: 64 << 10}, ""},
-		{"a download is reset", "GET", "download", "after: 64KiB, reset: true", "faults[1]: download reset after 65536", &journal.Fired{At: 64 << 10, Sent: 64 << 10}, ""},
-		{"a download is truncated", "GET", "download", "after: 64KiB, truncate: true", "faults[1]: download truncate after 65536", &journal.Fired{At: 64 << 10, Sent: 64 << 10}, ""},
-		{"a download is cut in the middle", "GET", "download", "cut: true", "faults[1]: download cut", &journal.Fired{At: size / 2, Sent: size / 2}, ""},
-		{"a download is cut, slowly", "GET", "download", "after: 64KiB, cut: true, rate: 100MiB/s", "faults[1]: download cut after 65536 rate 104857600 B/s", &journal.Fired{At: 64 << 10, Sent: 64 << 10}, ""},
-		{"a download is slow", "GET", "download", "rate: 100MiB/s", "faults[1]: download rate 104857600 B/s", &journal.Fired{Sent: size}, ""},
-		{"a download is late", "GET", "download", "delay: 1ms", "faults[1]: download delay 1ms", &journal.Fired{Sent: size}, ""},
+		{
+			"a download is cut", "GET", "download", "after: 64KiB, cut: true", "faults[1]: download cut after 65536",
+			&journal.Fired{At: 64 << 10, Sent: 64 << 10}, "",
+		},
+		{
+			"a download is reset", "GET", "download", "after: 64KiB, reset: true", "faults[1]: download reset after 65536",
+			&journal.Fired{At: 64 << 10, Sent: 64 << 10}, "",
+		},
+		{
+			"a download is truncated", "GET", "download", "after: 64KiB, truncate: true",
+			"faults[1]: download truncate after 65536", &journal.Fired{At: 64 << 10, Sent: 64 << 10}, "",
+		},
+		{
+			"a download is cut in the middle", "GET", "download", "cut: true", "faults[1]: download cut",
+			&journal.Fired{At: size / 2, Sent: size / 2}, "",
+		},
+		{
+			"a download is cut, slowly", "GET", "download", "after: 64KiB, cut: true, rate: 100MiB/s",
+			"faults[1]: download cut after 65536 rate 104857600 B/s", &journal.Fired{At: 64 << 10, Sent: 64 << 10}, "",
+		},
+		{
+			"a download is slow", "GET", "download", "rate: 100MiB/s", "faults[1]: download rate 104857600 B/s",
+			&journal.Fired{Sent: size}, "",
+		},
+		{
+			"a download is late", "GET", "download", "delay: 1ms", "faults[1]: download delay 1ms",
+			&journal.Fired{Sent: size}, "",
+		},
 		{"a download is reset at once", "GET", "download", "reset: true", "faults[1]: download reset", &journal.Fired{}, ""},
-		{"a download is garbage", "GET", "download", "garbage: true", "faults[1]: download garbage", &journal.Fired{Sent: 54}, ""},
-		{"a download that ends before the break", "GET", "download", "after: 1MiB, cut: true", "", nil, "faults[1]: download cut after 1048576 was chosen"},
-		{"a download that ends where it is truncated", "GET", "download", "after: 300KiB, truncate: true", "", nil, "was chosen"},
+		{
+			"a download is garbage", "GET", "download", "garbage: true", "faults[1]: download garbage",
+			&journal.Fired{Sent: 54}, "",
+		},
+		{
+			"a download that ends before the break", "GET", "download", "after: 1MiB, cut: true", "", nil,
+			"faults[1]: download cut after 1048576 was chosen",
+		},
+		{
+			"a download that ends where it is truncated", "GET", "download", "after: 300KiB, truncate: true", "", nil,
+			"was chosen",
+		},
 		{"a download that has no body", "HEAD", "download", "after: 64KiB, cut: true", "", nil, "was chosen"},
-		{"an upload is cut", "POST", "upload", "after: 64KiB, cut: true", "faults[1]: upload cut after 65536", &journal.Fired{At: 64 << 10, Received: 64 << 10}, ""},
-		{"an upload is reset", "POST", "upload", "after: 64KiB, reset: true", "faults[1]: upload reset after 65536", &journal.Fired{At: 64 << 10, Received: 64 << 10}, ""},
-		{"an upload fails in the middle", "POST", "upload", `after: 64KiB, failure: {reason: "SERVER:ERROR", message: x}`, "faults[1]: upload failure after 65536",
-			&journal.Fired{At: 64 << 10, Received: size, Sent: 55}, ""},
-		{"an upload fails at once", "POST", "upload", `http: {status: 503, body: busy}`, "faults[1]: upload http", &journal.Fired{Received: size, Sent: 4}, ""},
-		{"an upload is slow", "POST", "upload", `rate: 100MiB/s`, "faults[1]: upload rate 104857600 B/s", &journal.Fired{Received: size, Sent: 16}, ""},
-		{"an upload that ends before the break", "POST", "upload", "after: 1MiB, reset: true", "", nil, "faults[1]: upload reset after 1048576 was chosen"},
+		{
+			"an upload is cut", "POST", "upload", "after: 64KiB, cut: true", "faults[1]: upload cut after 65536",
+			&journal.Fired{At: 64 << 10, Received: 64 << 10}, "",
+		},
+		{
+			"an upload is reset", "POST", "upload", "after: 64KiB, reset: true", "faults[1]: upload reset after 65536",
+			&journal.Fired{At: 64 << 10, Received: 64 << 10}, "",
+		},
+		{
+			"an upload fails in the middle", "POST", "upload", `after: 64KiB, failure: {reason: "SERVER:ERROR", message: x}`,
+			"faults[1]: upload failure after 65536", &journal.Fired{At: 64 << 10, Received: size, Sent: 55}, "",
+		},
+		{
+			"an upload fails at once", "POST", "upload", `http: {status: 503, body: busy}`, "faults[1]: upload http",
+			&journal.Fired{Received: size, Sent: 4}, "",
+		},
+		{
+			"an upload is slow", "POST", "upload", `rate: 100MiB/s`, "faults[1]: upload rate 104857600 B/s",
+			&journal.Fired{Received: size, Sent: 16}, "",
+		},
+		{
+			"an upload that ends before the break", "POST", "upload", "after: 1MiB, reset: true", "", nil,
+			"faults[1]: upload reset after 1048576 was chosen",
+		},
 		{"a poll is reset", "GET", "status", "reset: true", "faults[1]: status reset", &journal.Fired{}, ""},
 		{"a poll without a body", "HEAD", "status", "delay: 1ms", "faults[1]: status delay 1ms", &journal.Fired{}, ""},
 	} {

@@ -220,7 +220,9 @@ func TestJournalSize(t *testing.T) {
 func TestLimits_negative(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]mockserver.Options{
-		"JournalSize": {JournalSize: -1}, "MaxDump": {MaxDump: -1}, "MaxSessions": {MaxSessions: -1}, "MaxConnections": {MaxConnections: -1}, "MaxRequests": {MaxRequests: -1},
+		"JournalSize": {JournalSize: -1}, "MaxDump": {MaxDump: -1}, "MaxSessions": {MaxSessions: -1}, "MaxConnections": {MaxConnections: -1}, "MaxRequests": {
+			MaxRequests: -1,
+		},
 	} {
 		if srv, err := mockserver.New(&opts); err == nil {
 			srv.Close()

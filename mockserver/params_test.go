@@ -51,23 +51,35 @@ func TestParameters_anyWay(t *testing.T) {
 	for name, tc := range map[string]struct {
 		query, contentType, body string
 	}{
-		"query":                            {query: all},
-		"query with an empty form":         {query: all, contentType: formType},
-		"form":                             {contentType: formType, body: all},
-		"form with a charset":              {contentType: formType + "; charset=UTF-8", body: all},
-		"form, oddly written type":         {contentType: "Application/X-WWW-Form-URLencoded;", body: all},
-		"multipart":                        {contentType: multipartType, body: multipartBody},
-		"multipart with files":             {contentType: "multipart/form-data; boundary=x", body: filesBody},
-		"multipart ending in a boundary":   {contentType: "multipart/form-data; boundary=x", body: strings.TrimSuffix(filesBody, "\r\n")},
-		"multipart with words around it":   {contentType: "multipart/form-data; boundary=x", body: "before\r\n" + filesBody + "behind"},
-		"query and form":                   {query: sample("target", "-", "aim", "-").Encode(), contentType: formType, body: "aim=test&target=8.0"},
-		"query and multipart":              {query: sample("target", "-").Encode(), contentType: "multipart/form-data; boundary=x", body: multiBody},
+		"query":                    {query: all},
+		"query with an empty form": {query: all, contentType: formType},
+		"form":                     {contentType: formType, body: all},
+		"form with a charset":      {contentType: formType + "; charset=UTF-8", body: all},
+		"form, oddly written type": {contentType: "Application/X-WWW-Form-URLencoded;", body: all},
+		"multipart":                {contentType: multipartType, body: multipartBody},
+		"multipart with files":     {contentType: "multipart/form-data; boundary=x", body: filesBody},
+		"multipart ending in a boundary": {
+			contentType: "multipart/form-data; boundary=x", body: strings.TrimSuffix(filesBody, "\r\n"),
+		},
+		"multipart with words around it": {
+			contentType: "multipart/form-data; boundary=x", body: "before\r\n" + filesBody + "behind",
+		},
+		"query and form": {
+			query: sample("target", "-", "aim", "-").Encode(), contentType: formType, body: "aim=test&target=8.0",
+		},
+		"query and multipart": {
+			query: sample("target", "-").Encode(), contentType: "multipart/form-data; boundary=x", body: multiBody,
+		},
 		"query, beside a body of no form":  {query: all, contentType: "application/json", body: `{"target": "5.0"}`},
 		"query, beside a body of no type":  {query: all, body: "target=5.0"},
 		"query, beside a type of nonsense": {query: all, contentType: "/;=", body: "target=5.0"},
-		"unescaped":                        {query: "contract=M123456-abcdef&email=john.doe@example.com&target=8.0&aim=test&filename=db_name.dump"},
-		"escaped more than needed":         {query: "contract=M123456%2Dabcdef&email=john%2edoe%40example.com&tar%67et=8%2E0&aim=test&filename=db_name.dump"},
-		"empty pairs":                      {query: "&&" + all + "&"},
+		"unescaped": {
+			query: "contract=M123456-abcdef&email=john.doe@example.com&target=8.0&aim=test&filename=db_name.dump",
+		},
+		"escaped more than needed": {
+			query: "contract=M123456%2Dabcdef&email=john%2edoe%40example.com&tar%67et=8%2E0&aim=test&filename=db_name.dump",
+		},
+		"empty pairs": {query: "&&" + all + "&"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -128,7 +140,9 @@ func TestParameters_givenTwice(t *testing.T) {
 				t.Fatalf("wanted one failure: %s", a.Body)
 			}
 			diff(t, "failure", map[string]any{
-				"reason": "TARGET:INVALID", "value": tc.want, "message": `Invalid value "` + tc.want + `"`, "expected": []any{"6.0", "6.1", "7.0", "8.0"},
+				"reason": "TARGET:INVALID", "value": tc.want, "message": `Invalid value "` + tc.want + `"`, "expected": []any{
+					"6.0", "6.1", "7.0", "8.0",
+				},
 			}, a.Failures[0])
 		})
 	}

@@ -56,8 +56,14 @@ func TestKeys_journal(t *testing.T) {
 		{"GET", "/database/eu1/1/" + key + "x/status", nil, ""},
 		{"GET", "/database/v1/status", http.Header{"User-Agent": {"client/1 " + key}}, ""},
 		{"GET", "/database/v1/status", http.Header{"User-Agent": {strings.Repeat("x", 190) + " " + key}}, ""},
-		{"POST", "/database/v1/process", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, `{"request": %d, "key": "` + key + `"}`},
-		{"POST", "/database/v1/create", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, "contract=" + escaped + "&email=" + escaped + "&filename=" + escaped},
+		{
+			"POST", "/database/v1/process", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
+			`{"request": %d, "key": "` + key + `"}`,
+		},
+		{
+			"POST", "/database/v1/create", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
+			"contract=" + escaped + "&email=" + escaped + "&filename=" + escaped,
+		},
 		{"KEY" + bare, "/database/v1/status", nil, ""},
 	} {
 		path := strings.Replace(call.path, "%d", fmt.Sprint(m.id), 1)

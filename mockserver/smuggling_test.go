@@ -24,16 +24,20 @@ func TestSmuggling(t *testing.T) {
 		headers string
 		body    string
 	}{
-		"two lengths":                      {"Content-Length: 5\r\nContent-Length: 6\r\n", "hello" + hidden},
-		"a length with a sign":             {"Content-Length: +5\r\n", "hello" + hidden},
-		"a list of lengths":                {"Content-Length: 5, 6\r\n", "hello" + hidden},
-		"a length in hexadecimal":          {"Content-Length: 0x5\r\n", "hello" + hidden},
-		"an unknown transfer coding":       {"Transfer-Encoding: xchunked\r\n", hidden},
-		"two transfer codings":             {"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n" + hidden},
+		"two lengths":                {"Content-Length: 5\r\nContent-Length: 6\r\n", "hello" + hidden},
+		"a length with a sign":       {"Content-Length: +5\r\n", "hello" + hidden},
+		"a list of lengths":          {"Content-Length: 5, 6\r\n", "hello" + hidden},
+		"a length in hexadecimal":    {"Content-Length: 0x5\r\n", "hello" + hidden},
+		"an unknown transfer coding": {"Transfer-Encoding: xchunked\r\n", hidden},
+		"two transfer codings": {
+			"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n" + hidden,
+		},
 		"a space before the colon":         {"Transfer-Encoding : chunked\r\n", "0\r\n\r\n" + hidden},
 		"a control before the coding":      {"Transfer-Encoding: \x0bchunked\r\n", "0\r\n\r\n" + hidden},
 		"a bare line feed in a chunk size": {"Transfer-Encoding: chunked\r\n", "5\nhello\r\n0\r\n\r\n" + hidden},
-		"a chunk size that overflows":      {"Transfer-Encoding: chunked\r\n", "fffffffffffffffff5\r\nhello\r\n0\r\n\r\n" + hidden},
+		"a chunk size that overflows": {
+			"Transfer-Encoding: chunked\r\n", "fffffffffffffffff5\r\nhello\r\n0\r\n\r\n" + hidden,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -63,11 +67,14 @@ func TestSmuggling_lengthAndChunks(t *testing.T) {
 	hidden := "POST /database/v1/create?" + sample().Encode() + " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
 	const length, chunks = "Content-Length: %d\r\n", "Transfer-Encoding: chunked\r\n"
 	for name, tc := range map[string]struct{ proto, headers, path, body string }{
-		"the length first":     {"1.1", length + chunks, "upload", "5\r\nhello\r\n0\r\n\r\n"},
-		"the chunks first":     {"1.1", chunks + length, "upload", "5\r\nhello\r\n0\r\n\r\n"},
-		"no chunk":             {"1.1", chunks + length, "upload", "0\r\n\r\n"},
-		"parameters":           {"1.1", chunks + length, "status", "5\r\nhello\r\n0\r\n\r\n"},
-		"a form":               {"1.1", chunks + length + "Content-Type: application/x-www-form-urlencoded\r\n", "status", "5\r\na=b&c\r\n0\r\n\r\n"},
+		"the length first": {"1.1", length + chunks, "upload", "5\r\nhello\r\n0\r\n\r\n"},
+		"the chunks first": {"1.1", chunks + length, "upload", "5\r\nhello\r\n0\r\n\r\n"},
+		"no chunk":         {"1.1", chunks + length, "upload", "0\r\n\r\n"},
+		"parameters":       {"1.1", chunks + length, "status", "5\r\nhello\r\n0\r\n\r\n"},
+		"a form": {
+			"1.1", chunks + length + "Content-Type: application/x-www-form-urlencoded\r\n", "status",
+			"5\r\na=b&c\r\n0\r\n\r\n",
+		},
 		"no such method":       {"1.1", chunks + length, "nothing", "5\r\nhello\r\n0\r\n\r\n"},
 		"the control API":      {"1.1", chunks + length, "../../_mock/journal", "0\r\n\r\n"},
 		"HTTP/1.0, kept":       {"1.0", chunks + length + "Connection: keep-alive\r\n", "upload", "5\r\nhello\r\n0\r\n\r\n"},

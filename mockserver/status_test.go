@@ -178,18 +178,24 @@ func TestStatus_describesTheDump(t *testing.T) {
 		dump []byte
 		want seen
 	}{
-		"plain":       {fixtures.Dump("openchs.sql"), seen{list("sql"), "15", "8.0", true}},
-		"inserts":     {fixtures.Dump("openchs.inserts.sql"), seen{list("sql"), "15", "8.0", true}},
-		"custom":      {fixtures.Dump("openchs.cdump"), seen{list("pgdmp_custom", "sql"), "15", "8.0", true}},
-		"tar":         {fixtures.Dump("openchs.tar"), seen{list("pgdmp_tar", "sql"), "15", "8.0", true}},
-		"gzip":        {fixtures.Dump("openchs.sql.gz"), seen{list("gzip", "sql"), "15", "8.0", true}},
-		"bzip2":       {fixtures.Dump("openchs.sql.bz2"), seen{list("bzip2", "sql"), "15", "8.0", true}},
-		"xz":          {fixtures.Dump("openchs.sql.xz"), seen{list("xz", "sql"), "15", "8.0", true}},
-		"custom.gz":   {fixtures.Dump("openchs.cdump.gz"), seen{list("gzip", "pgdmp_custom", "sql"), "15", "8.0", true}},
-		"tar.gz":      {fixtures.Dump("openchs.tar.gz"), seen{list("gzip", "pgdmp_tar", "sql"), "15", "8.0", true}},
-		"Odoo's zip":  {fixtures.Dump("openchs.zip"), seen{list("zip", "sql"), "15", "8.0", true}},
-		"the sample":  {sampleDump(), seen{list("pgdmp_custom", "sql"), "9.4", nil, false}},
-		"SQL of 9.4":  {[]byte("--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version 9.4.5\n-- Dumped by pg_dump version 9.4.5\n\nSELECT 1;\n"), seen{list("sql"), "9.4", nil, false}},
+		"plain":      {fixtures.Dump("openchs.sql"), seen{list("sql"), "15", "8.0", true}},
+		"inserts":    {fixtures.Dump("openchs.inserts.sql"), seen{list("sql"), "15", "8.0", true}},
+		"custom":     {fixtures.Dump("openchs.cdump"), seen{list("pgdmp_custom", "sql"), "15", "8.0", true}},
+		"tar":        {fixtures.Dump("openchs.tar"), seen{list("pgdmp_tar", "sql"), "15", "8.0", true}},
+		"gzip":       {fixtures.Dump("openchs.sql.gz"), seen{list("gzip", "sql"), "15", "8.0", true}},
+		"bzip2":      {fixtures.Dump("openchs.sql.bz2"), seen{list("bzip2", "sql"), "15", "8.0", true}},
+		"xz":         {fixtures.Dump("openchs.sql.xz"), seen{list("xz", "sql"), "15", "8.0", true}},
+		"custom.gz":  {fixtures.Dump("openchs.cdump.gz"), seen{list("gzip", "pgdmp_custom", "sql"), "15", "8.0", true}},
+		"tar.gz":     {fixtures.Dump("openchs.tar.gz"), seen{list("gzip", "pgdmp_tar", "sql"), "15", "8.0", true}},
+		"Odoo's zip": {fixtures.Dump("openchs.zip"), seen{list("zip", "sql"), "15", "8.0", true}},
+		"the sample": {sampleDump(), seen{list("pgdmp_custom", "sql"), "9.4", nil, false}},
+		"SQL of 9.4": {
+			[]byte(
+				"--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version 9.4.5\n-- Dumped by pg_dump " +
+					"version 9.4.5\n\nSELECT 1;\n",
+			),
+			seen{list("sql"), "9.4", nil, false},
+		},
 		"half a gzip": {fixtures.Dump("openchs.sql.gz")[:1000], seen{list("gzip", "sql"), "15", nil, false}},
 		"noise":       {pattern(10_000, 5), seen{[]any{}, nil, nil, false}},
 		"empty":       {[]byte{}, seen{[]any{}, nil, nil, false}},
