@@ -79,7 +79,8 @@ func (s *Script) Upload(
 // Download downloads what the upgrade has made into a directory, which must exist: the upgraded dump, filestore,
 // upgrade-report.html and upgrade.log, each of which the platform may not have (row S5.10). Files that are there
 // with the right size and time are kept, other files of these names are replaced. Nothing else is touched. A file
-// gets its name when it is whole. The error wraps ErrNotFound if there is no upgraded dump.
+// gets its name when it is whole; what has come of it before a break is kept beside, and only the rest is sent again,
+// also by the next process. The error wraps ErrNotFound if there is no upgraded dump.
 func (s *Script) Download(
 	ctx context.Context, ref ScriptRef, dir string, opts *ScriptTransferOptions,
 ) (*Transferred, error) {

@@ -2,7 +2,8 @@
 // sends files, and [Receiver.Run] receives them.
 //
 // Files are sent whole, in runs of at most 32 KiB, since widespread servers refuse longer ones (row S5.17). What the
-// other side has already, by size and time, is not moved again.
+// other side has already, by size and time, is not moved again; of a file that was being received when a transfer
+// broke, only the rest is.
 //
 // What a server sends is not trusted. Names are taken only below those that were asked for, links and devices are not
 // made, memory is bounded, and a file gets its name only when it has arrived whole and its checksum is right.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -28,7 +29,7 @@ type Receiver struct {
 	Wanted []string
 
 	// Parts is the name of a directory in Root for files that have not arrived whole. It is made if it is not there,
-	// and removed in the end.
+	// and removed when all is there. What is in it after a break, the next run continues.
 	Parts string
 
 	// Progress, if not nil, is called with the number of bytes that are there, and that there are to be.
@@ -94,7 +95,8 @@ type receiving struct {
 	c       *conn
 	got     *Received
 	entries []Entry
-	wanted  []bool // whether the entry of the same index is to be sent
+	wanted  []bool          // whether the entry of the same index is to be sent
+	bases   map[int32]int64 // the sizes of the parts of wanted files that an earlier run has left
 	done    int64
 	total   int64
 }
@@ -125,8 +127,8 @@ func (t *receiving) check() error {
 	return nil
 }
 
-func (t *receiving) receive() error {
-	defer t.tidy()
+func (t *receiving) receive() (err error) {
+	defer func() { t.tidy(err == nil) }()
 	for i, e := range t.entries {
 		var err error
 		switch {
@@ -143,7 +145,7 @@ func (t *receiving) receive() error {
 			return fmt.Errorf("%w: %w", ErrDestination, err)
 		}
 	}
-	if err := t.Root.MkdirAll(t.Parts, 0o700); err != nil {
+	if err := t.prepareParts(); err != nil {
 		return fmt.Errorf("%w: %w", ErrDestination, err)
 	}
 	t.progress()
@@ -152,8 +154,9 @@ func (t *receiving) receive() error {
 		return err
 	}
 	t.c.shared = true
-	requested, ask := make(chan error, 1), slices.Clone(t.wanted)
-	go func() { requested <- t.request(ask) }()
+	requested := make(chan error, 1)
+	wanted, bases := slices.Clone(t.wanted), maps.Clone(t.bases)
+	go func() { requested <- t.request(wanted, bases) }()
 	again, err := t.phase(t.wanted)
 	// An error of reading is that of the connection, and the caller closes it; so the writer ends, too.
 	if err != nil {
@@ -216,12 +219,19 @@ func (t *receiving) progress() {
 	}
 }
 
-// request asks for each wanted file as a whole, and ends the phase.
-func (t *receiving) request(wanted []bool) error {
+// request asks for each wanted file, for the rest of it if a part is here, and ends the phase.
+func (t *receiving) request(wanted []bool, bases map[int32]int64) error {
 	for i, w := range wanted {
-		if w {
-			t.ask(int32(i))
+		if !w {
+			continue
 		}
+		if size := bases[int32(i)]; size > 0 {
+			if err := t.askRest(int32(i), size); err != nil {
+				return err
+			}
+			continue
+		}
+		t.ask(int32(i))
 	}
 	t.c.putInt(done)
 	return t.c.flush()
@@ -262,7 +272,7 @@ func (t *receiving) phase(wanted []bool) (again []int32, err error) {
 			return nil, transfer.Contradiction("the server sends file number %d, which was not asked for", i)
 		}
 		before := t.done
-		right, err := t.file(t.entries[i])
+		right, err := t.file(i)
 		if err != nil {
 			return nil, err
 		}
@@ -277,21 +287,27 @@ func (t *receiving) phase(wanted []bool) (again []int32, err error) {
 }
 
 // file receives a file into a part, and gives it its name if its checksum is right.
-func (t *receiving) file(e Entry) (right bool, err error) {
-	for range 4 { // the head of the checksums of blocks. None were sent, so that blocks are refused as runs
-		if _, err := t.c.int(); err != nil {
-			return false, err
-		}
+func (t *receiving) file(i int32) (right bool, err error) {
+	e := t.entries[i]
+	blocks, err := t.blocks(i)
+	if err != nil {
+		return false, err
 	}
-	part := filepath.Join(t.Parts, "part")
+	defer blocks.close()
+	part := t.part(e)
 	f, err := t.Root.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return false, fmt.Errorf("%w: %w", ErrDestination, err)
 	}
 	defer f.Close()
-	right, err = t.content(f, e)
-	if err != nil || !right {
+	right, err = t.content(f, e, blocks)
+	if err != nil {
 		return false, err
+	}
+	delete(t.bases, i) // a second time the file comes whole
+	_ = t.Root.Remove(part + oldSuffix)
+	if !right {
+		return false, nil
 	}
 	if err := t.name(f, part, e); err != nil {
 		return false, fmt.Errorf("%w: %w", ErrDestination, err)
@@ -299,8 +315,8 @@ func (t *receiving) file(e Entry) (right bool, err error) {
 	return true, nil
 }
 
-// content receives the runs of a file, and reports whether their checksum is right.
-func (t *receiving) content(f io.Writer, e Entry) (bool, error) {
+// content receives the runs and blocks of a file, and reports whether their checksum is right.
+func (t *receiving) content(f io.Writer, e Entry, blocks *blocks) (bool, error) {
 	sum := md4.New()
 	_, _ = sum.Write(t.c.seed[:])
 	buf := make([]byte, maxRun)
@@ -312,12 +328,18 @@ func (t *receiving) content(f io.Writer, e Entry) (bool, error) {
 		if run == 0 {
 			break
 		}
-		if run < 0 || int64(run) > e.Size-at {
+		from, length := io.Reader(t.c), int64(run)
+		if run < 0 {
+			if from, length, err = blocks.read(-(int64(run) + 1)); err != nil {
+				return false, err
+			}
+		}
+		if length > e.Size-at {
 			return false, transfer.Contradiction("more than the %d bytes of %.200q come", e.Size, e.Name)
 		}
-		at += int64(run)
-		for left := int(run); left > 0; {
-			n, err := io.ReadFull(t.c, buf[:min(left, len(buf))])
+		at += length
+		for left := length; left > 0; {
+			n, err := io.ReadFull(from, buf[:min(left, int64(len(buf)))])
 			if err != nil {
 				return false, noEOF(err)
 			}
@@ -325,9 +347,11 @@ func (t *receiving) content(f io.Writer, e Entry) (bool, error) {
 			if _, err := f.Write(buf[:n]); err != nil {
 				return false, fmt.Errorf("%w: %w", ErrDestination, err)
 			}
-			left -= n
+			left -= int64(n)
 			t.done += int64(n)
-			t.got.Bytes += int64(n)
+			if run > 0 {
+				t.got.Bytes += int64(n)
+			}
 			t.progress()
 		}
 	}
@@ -358,12 +382,6 @@ func (t *receiving) name(f *os.File, part string, e Entry) error {
 	}
 	// A directory in its place is not removed: it may be somebody's.
 	return t.Root.Rename(part, name)
-}
-
-// tidy removes the directory of parts, and what a run that was killed has left in it.
-func (t *receiving) tidy() {
-	_ = t.Root.Remove(filepath.Join(t.Parts, "part"))
-	_ = t.Root.Remove(t.Parts)
 }
 
 // Total returns the number of bytes of all files.
