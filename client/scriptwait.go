@@ -11,9 +11,13 @@ import (
 // ScriptWaitOptions are the options of [Script.Wait]. A nil *ScriptWaitOptions is the same as a zero
 // ScriptWaitOptions.
 type ScriptWaitOptions struct {
-	// Interval is the time from the end of one status call to the next. If zero, it is 5 s, as the platform's own
-	// script has it.
+	// Interval is the shortest time from the end of one status call to the next. If zero, it is 1 s.
 	Interval time.Duration
+
+	// MaxInterval is the longest time between two status calls. It is approached while the state stays the same: the
+	// time to the next call is a tenth of the time that the state has lasted. If zero, it is 5 s, which is how often
+	// the platform's own script asks (row S7.5).
+	MaxInterval time.Duration
 
 	// MaxOutage is how long all calls may fail with ErrTransient. If zero, it is 30 min.
 	MaxOutage time.Duration
@@ -66,7 +70,7 @@ func (r *ScriptStatus) Rejection(ref ScriptRef) error {
 }
 
 // maxUnknown is how often in a row the status may be a state that is not known.
-const maxUnknown = 12
+const maxUnknown = 20
 
 // An UnknownStateError reports a request that stays in a state of which this package does not know whether it is final.
 type UnknownStateError struct {
@@ -90,7 +94,10 @@ func (s *Script) Wait(ctx context.Context, ref ScriptRef, opts *ScriptWaitOption
 		o = *opts
 	}
 	if o.Interval <= 0 {
-		o.Interval = 5 * time.Second
+		o.Interval = time.Second
+	}
+	if o.MaxInterval <= 0 {
+		o.MaxInterval = 5 * time.Second
 	}
 	if o.MaxOutage <= 0 {
 		o.MaxOutage = 30 * time.Minute
@@ -99,6 +106,7 @@ func (s *Script) Wait(ctx context.Context, ref ScriptRef, opts *ScriptWaitOption
 		Min: o.Interval, Max: max(o.Interval, 30*time.Second), Limit: o.MaxOutage, OnRetry: o.OnRetry}}
 	log := &logFollower{s: s, o: &o, next: o.LogFrom}
 	var state ScriptState
+	var since time.Time
 	unknown := 0
 	for {
 		if err := sleep(ctx, s.c.untilNextStatus(o.Interval)); err != nil {
@@ -121,7 +129,7 @@ func (s *Script) Wait(ctx context.Context, ref ScriptRef, opts *ScriptWaitOption
 		ref.Host = r.Host
 		if r.State != state {
 			s.c.log.InfoContext(ctx, "state", "id", ref.ID, "state", r.State)
-			state = r.State
+			state, since = r.State, time.Now()
 		}
 		if o.OnStatus != nil {
 			o.OnStatus(r)
@@ -138,7 +146,7 @@ func (s *Script) Wait(ctx context.Context, ref ScriptRef, opts *ScriptWaitOption
 		if unknown == maxUnknown {
 			return r, &UnknownStateError{ID: ref.ID, State: r.State}
 		}
-		if err := sleep(ctx, o.Interval); err != nil {
+		if err := sleep(ctx, max(o.Interval, min(time.Since(since)/10, o.MaxInterval))); err != nil {
 			return nil, err
 		}
 	}

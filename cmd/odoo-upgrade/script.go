@@ -196,10 +196,8 @@ func (a *app) scriptWay(cmd *cobra.Command, wait *waitFlags, keys *sshFlags, o w
 	if err != nil {
 		return err
 	}
-	o.Wait = client.ScriptWaitOptions{Interval: poll.Interval, MaxOutage: poll.MaxOutage}
-	if !cmd.Flags().Changed("interval") {
-		o.Wait.Interval = 0 // the script API's own
-	}
+	o.Wait = client.ScriptWaitOptions{Interval: poll.Interval, MaxInterval: max(poll.Interval, 5*time.Second),
+		MaxOutage: poll.MaxOutage}
 	o.Retry = client.RetryOptions{Min: wait.interval, Limit: min(wait.outage, 10*time.Minute)}
 	if o.Client, err = a.connect(cmd); err != nil {
 		return err
