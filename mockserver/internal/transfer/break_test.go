@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/upgrademock/upgrademock/internal/rsync"
-	"github.com/upgrademock/upgrademock/internal/testprog"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/internal/transfer"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
@@ -40,12 +39,12 @@ func TestRsync_cut(t *testing.T) {
 		fault.On, fault.Skip, fault.Times = scenario.OnRsyncUpload, 1, 2
 		t.Run(fault.Action()+" "+fault.File, func(t *testing.T) {
 			t.Parallel()
-			eachEngine(t, func(t *testing.T, engine rsync.Engine) {
-				b := newBed(t, withThe(engine), with(fault))
+			eachPair(t, func(t *testing.T, p pair) {
+				b := newBed(t, withThe(p.engine), with(fault))
 				key := newIdentity(t)
 				r := b.request(key)
 				port := b.start(r, platform.Uploading)
-				c := newClient(t, key, port)
+				c := p.client(t, key, port)
 				stale.write(t, filepath.Join(c.files, "first"))
 				if o := c.upload("V11", "first/", "origin.dump"); o.err != nil {
 					t.Fatal(o)
@@ -81,7 +80,7 @@ func TestRsync_cut(t *testing.T) {
 								t.Errorf("session %d: %s is gone before the end", n, name)
 							}
 						}
-						c = newClient(t, key, b.start(r, platform.Uploading)) // as the script does
+						c = p.client(t, key, b.start(r, platform.Uploading)) // as the script does
 						files.write(t, filepath.Join(c.files, "origin.dump"))
 					}
 				}
@@ -97,7 +96,7 @@ func TestRsync_killed(t *testing.T) {
 	for _, victim := range []string{"rsync", "ssh"} {
 		t.Run(victim, func(t *testing.T) {
 			t.Parallel()
-			eachEngine(t, func(t *testing.T, engine rsync.Engine) {
+			eachPair(t, func(t *testing.T, p pair) {
 				const at = 500_000 // bytes after which the client dies
 				reached, dead := make(chan struct{}), make(chan struct{})
 				var once sync.Once
@@ -112,11 +111,11 @@ func TestRsync_killed(t *testing.T) {
 						}
 						return data(name, offset, n)
 					}
-					return engine.Serve(ctx, s, c, j)
+					return p.engine.Serve(ctx, s, c, j)
 				})))
 				key := newIdentity(t)
 				r := b.request(key)
-				c := newClient(t, key, b.start(r, platform.Uploading))
+				c := p.client(t, key, b.start(r, platform.Uploading))
 				files := tree{"3301.dat": noise(1, 400_000), "3302.dat": noise(2, 8_000_000), "toc.dat": noise(4, 3000)}
 				files.write(t, filepath.Join(c.files, "origin.dump"))
 				pids := filepath.Join(c.dir, "pid")
@@ -126,7 +125,7 @@ func TestRsync_killed(t *testing.T) {
 					t.Fatal(err)
 				}
 				args := append(uploading["V9–V10"](wrapper), "origin.dump/", c.host+":/data/origin.dump")
-				cmd, _ := c.command(t.Context(), testprog.Need(t, "rsync", "rsync"), args...)
+				cmd, _ := c.command(t.Context(), c.program, args...)
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}
@@ -163,7 +162,7 @@ func TestRsync_killed(t *testing.T) {
 // TestRsync_close ends the host while an upload is under way. Nothing of it is left (TestMain looks for goroutines).
 func TestRsync_close(t *testing.T) {
 	t.Parallel()
-	eachEngine(t, func(t *testing.T, engine rsync.Engine) {
+	eachPair(t, func(t *testing.T, p pair) {
 		under, once := make(chan struct{}), new(sync.Once)
 		slow := scenario.Fault{On: scenario.OnRsyncUpload, Rate: 256 << 10}
 		b := newBed(t, with(slow), withThe(serving(func(
@@ -174,11 +173,11 @@ func TestRsync_close(t *testing.T) {
 				once.Do(func() { close(under) })
 				return data(name, offset, n)
 			}
-			return engine.Serve(ctx, s, c, j)
+			return p.engine.Serve(ctx, s, c, j)
 		})))
 		key := newIdentity(t)
 		r := b.request(key)
-		c := newClient(t, key, b.start(r, platform.Uploading))
+		c := p.client(t, key, b.start(r, platform.Uploading))
 		tree{"toc.dat": strings.Repeat("x", 50_000_000)}.write(t, filepath.Join(c.files, "origin.dump"))
 		ended := make(chan outcome)
 		go func() { ended <- c.upload("V11", "origin.dump/", "origin.dump") }()
@@ -198,13 +197,13 @@ func TestRsync_close(t *testing.T) {
 func TestRsync_cutDownload(t *testing.T) {
 	t.Parallel()
 	files := broken().below("upgraded.dump").with(tree{"upgrade.log": noise(5, 50_000)})
-	eachEngine(t, func(t *testing.T, engine rsync.Engine) {
+	eachPair(t, func(t *testing.T, p pair) {
 		fault := scenario.Fault{On: scenario.OnRsyncDownload, Disconnect: true, After: 600_000, Times: 1}
-		b := newBed(t, withThe(handing(engine, files.fs())), with(fault))
+		b := newBed(t, withThe(handing(p.engine, files.fs())), with(fault))
 		key := newIdentity(t)
 		r := b.request(key)
 		forced(t, r)
-		c := newClient(t, key, b.start(r, platform.Downloading))
+		c := p.client(t, key, b.start(r, platform.Downloading))
 		if _, o := c.download("upgraded.dump"); o.err == nil {
 			t.Error("the first download has ended well")
 		}
@@ -213,7 +212,7 @@ func TestRsync_cutDownload(t *testing.T) {
 			cmp.Diff(&journal.Fired{At: 600_000, Sent: 600_000}, e.Fired) != "" {
 			t.Errorf("the first session: %+v, %+v, %+v", e, e.Rsync, e.Fired)
 		}
-		c = newClient(t, key, b.start(r, platform.Downloading))
+		c = p.client(t, key, b.start(r, platform.Downloading))
 		dir, o := c.download("upgraded.dump")
 		if o.err != nil {
 			t.Fatal(o)

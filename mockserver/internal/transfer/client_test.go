@@ -23,33 +23,47 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/transfer"
 )
 
-// engines are what serves rsync. The second is the yardstick.
-func engines(tb testing.TB) map[string]rsync.Engine {
-	return map[string]rsync.Engine{
-		"in process": rsync.InProcess(), "program": rsync.Program(testprog.Need(tb, "rsync", "rsync")),
+// pair is an engine, and a client's program that it serves.
+type pair struct {
+	engine  rsync.Engine
+	program string
+}
+
+// eachPair runs a test with both engines, of which the program's is the yardstick, and every client.
+func eachPair(t *testing.T, test func(*testing.T, pair)) {
+	t.Helper()
+	engines := map[string]rsync.Engine{
+		"in process": rsync.InProcess(), "program": rsync.Program(testprog.Need(t, "rsync", "rsync")),
+	}
+	for name, engine := range engines {
+		for which, program := range testprog.Rsyncs(t) {
+			t.Run(name+" "+which, func(t *testing.T) {
+				t.Parallel()
+				test(t, pair{engine, program})
+			})
+		}
 	}
 }
 
-// eachEngine runs a test with both.
-func eachEngine(t *testing.T, test func(*testing.T, rsync.Engine)) {
-	for name, engine := range engines(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, engine)
-		})
-	}
+// client makes a client with the pair's program. See newClient.
+func (p pair) client(tb testing.TB, key identity, to transfer.Transfer) *client {
+	tb.Helper()
+	c := newClient(tb, key, to)
+	c.program = p.program
+	return c
 }
 
 func withThe(engine rsync.Engine) func(*setting) { return func(s *setting) { s.Engine = engine } }
 
 // client runs Debian's rsync and ssh as the upgrade script does, in a directory of its own.
 type client struct {
-	tb    testing.TB
-	dir   string
-	ssh   string // the value of --rsh
-	host  string // of targets: odoo@HOST
-	files string // the working directory
-	env   []string
+	tb      testing.TB
+	program string // rsync
+	dir     string
+	ssh     string // the value of --rsh
+	host    string // of targets: odoo@HOST
+	files   string // the working directory
+	env     []string
 }
 
 // newClient makes a client that reaches the transfer with the key and trusts what the transfer says.
@@ -103,7 +117,7 @@ func (c *client) run(program string, args ...string) outcome {
 
 func (c *client) rsync(args ...string) outcome {
 	c.tb.Helper()
-	return c.run(testprog.Need(c.tb, "rsync", "rsync"), args...)
+	return c.run(c.program, args...)
 }
 
 // uploading are the ways in which the copies of the script upload: what stands before source and destination (row 5

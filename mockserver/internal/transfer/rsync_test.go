@@ -39,8 +39,8 @@ func archive() tree {
 // TestRsync_upload sends a directory and a file in every way of the script.
 func TestRsync_upload(t *testing.T) {
 	t.Parallel()
-	eachEngine(t, func(t *testing.T, engine rsync.Engine) {
-		b := newBed(t, withThe(engine))
+	eachPair(t, func(t *testing.T, p pair) {
+		b := newBed(t, withThe(p.engine))
 		for _, version := range versions() {
 			for name, with := range map[string]struct {
 				host string
@@ -61,7 +61,7 @@ func TestRsync_upload(t *testing.T) {
 					t.Parallel()
 					key := newIdentity(t)
 					r := b.request(key)
-					c := newClient(t, key, b.start(r, platform.Uploading))
+					c := p.client(t, key, b.start(r, platform.Uploading))
 					c.host = with.host
 					if with.env != "" {
 						c.env = append(c.env, with.env)
@@ -146,7 +146,7 @@ func TestRsync_download(t *testing.T) {
 	dump := archive().below("upgraded.dump")
 	report, log := tree{"upgrade-report.html": "<p>"}, tree{"upgrade.log": noise(5, 40_000)}
 	filestore := tree{"filestore/ab/ab01": noise(6, 1000), "filestore/cd/cd02": ""}
-	eachEngine(t, func(t *testing.T, engine rsync.Engine) {
+	eachPair(t, func(t *testing.T, p pair) {
 		for name, files := range map[string]tree{
 			"all":          dump.with(report).with(log).with(filestore),
 			"no filestore": dump.with(report).with(log),
@@ -157,11 +157,11 @@ func TestRsync_download(t *testing.T) {
 			for how, more := range map[string][]string{"plain": nil, "-s": {"-s"}} {
 				t.Run(name+" "+how, func(t *testing.T) {
 					t.Parallel()
-					b := newBed(t, withThe(handing(engine, files.fs())))
+					b := newBed(t, withThe(handing(p.engine, files.fs())))
 					key := newIdentity(t)
 					r := b.request(key)
 					forced(t, r)
-					c := newClient(t, key, b.start(r, platform.Downloading))
+					c := p.client(t, key, b.start(r, platform.Downloading))
 					if how == "plain" {
 						c.host += ":8443"
 					}
@@ -184,11 +184,11 @@ func TestRsync_download(t *testing.T) {
 // TestRsync_longName sends a file whose path has nearly 4 KB.
 func TestRsync_longName(t *testing.T) {
 	t.Parallel()
-	eachEngine(t, func(t *testing.T, engine rsync.Engine) {
-		b := newBed(t, withThe(engine))
+	eachPair(t, func(t *testing.T, p pair) {
+		b := newBed(t, withThe(p.engine))
 		key := newIdentity(t)
 		r := b.request(key)
-		c := newClient(t, key, b.start(r, platform.Uploading))
+		c := p.client(t, key, b.start(r, platform.Uploading))
 		name := strings.Repeat(strings.Repeat("n", 200)+"/", 18) + strings.Repeat("m", 200)
 		files := tree{name: "deep", "toc.dat": "x"}
 		files.write(t, filepath.Join(c.files, "origin.dump"))
@@ -202,11 +202,11 @@ func TestRsync_longName(t *testing.T) {
 // TestRsync_differences sends a file again that has grown: only what is new goes over the wire.
 func TestRsync_differences(t *testing.T) {
 	t.Parallel()
-	eachEngine(t, func(t *testing.T, engine rsync.Engine) {
-		b := newBed(t, withThe(engine))
+	eachPair(t, func(t *testing.T, p pair) {
+		b := newBed(t, withThe(p.engine))
 		key := newIdentity(t)
 		r := b.request(key)
-		c := newClient(t, key, b.start(r, platform.Uploading))
+		c := p.client(t, key, b.start(r, platform.Uploading))
 		for n, size := range []int{300_000, 350_000} {
 			files := tree{"toc.dat": noise(1, size)}
 			files.write(t, filepath.Join(c.files, "origin.dump"))
@@ -228,11 +228,11 @@ func TestRsync_differences(t *testing.T) {
 // TestRsync_directoryByHand sends a directory to where V1 to V7 put one that was given by hand (row S5.8).
 func TestRsync_directoryByHand(t *testing.T) {
 	t.Parallel()
-	eachEngine(t, func(t *testing.T, engine rsync.Engine) {
-		b := newBed(t, withThe(engine))
+	eachPair(t, func(t *testing.T, p pair) {
+		b := newBed(t, withThe(p.engine))
 		key := newIdentity(t)
 		r := b.request(key)
-		c := newClient(t, key, b.start(r, platform.Uploading))
+		c := p.client(t, key, b.start(r, platform.Uploading))
 		files := archive()
 		files.write(t, filepath.Join(c.files, "my"))
 		if o := c.upload("V1–V8", "my/", "origin"); o.err != nil {
@@ -245,11 +245,11 @@ func TestRsync_directoryByHand(t *testing.T) {
 // TestRsync_emptyDirectory sends a directory in which nothing is.
 func TestRsync_emptyDirectory(t *testing.T) {
 	t.Parallel()
-	eachEngine(t, func(t *testing.T, engine rsync.Engine) {
-		b := newBed(t, withThe(engine))
+	eachPair(t, func(t *testing.T, p pair) {
+		b := newBed(t, withThe(p.engine))
 		key := newIdentity(t)
 		r := b.request(key)
-		c := newClient(t, key, b.start(r, platform.Uploading))
+		c := p.client(t, key, b.start(r, platform.Uploading))
 		tree{}.write(t, filepath.Join(c.files, "origin.dump"))
 		if o := c.upload("V9–V10", "origin.dump/", "origin.dump"); o.err != nil {
 			t.Fatal(o)
@@ -263,8 +263,8 @@ func TestRsync_emptyDirectory(t *testing.T) {
 // TestRsync_many has twenty transfers at once.
 func TestRsync_many(t *testing.T) {
 	t.Parallel()
-	eachEngine(t, func(t *testing.T, engine rsync.Engine) {
-		b := newBed(t, withThe(engine))
+	eachPair(t, func(t *testing.T, p pair) {
+		b := newBed(t, withThe(p.engine))
 		n := 20
 		if testprog.Sample() {
 			n = 6
@@ -273,7 +273,7 @@ func TestRsync_many(t *testing.T) {
 		for i := range n {
 			key := newIdentity(t)
 			r := b.request(key)
-			c := newClient(t, key, b.start(r, platform.Uploading))
+			c := p.client(t, key, b.start(r, platform.Uploading))
 			files := tree{"toc.dat": noise(uint64(i), 200_000), "3301.dat": fmt.Sprint(i)}
 			files.write(t, filepath.Join(c.files, "origin.dump"))
 			wait.Go(func() {
@@ -291,11 +291,11 @@ func TestRsync_many(t *testing.T) {
 // TestRsync_refused shows the client why its rsync is not served.
 func TestRsync_refused(t *testing.T) {
 	t.Parallel()
-	eachEngine(t, func(t *testing.T, engine rsync.Engine) {
-		b := newBed(t, withThe(engine))
+	eachPair(t, func(t *testing.T, p pair) {
+		b := newBed(t, withThe(p.engine))
 		key := newIdentity(t)
 		r := b.request(key)
-		c := newClient(t, key, b.start(r, platform.Uploading))
+		c := p.client(t, key, b.start(r, platform.Uploading))
 		tree{"toc.dat": "x"}.write(t, filepath.Join(c.files, "origin.dump"))
 		for option, says := range map[string]string{"-z": "rsync: refused", "--partial": "rsync: refused"} {
 			if o := c.upload("V11", "origin.dump/", "origin.dump", option); o.err == nil ||
