@@ -74,11 +74,12 @@ type Event struct {
 // Fired says where a scripted fault fired, and how many bytes went before and behind it.
 type Fired struct {
 	// At is the byte at which it fired: of the call's body on upload and upgrade, of the answer's body on other
-	// calls, of the file (its offset) over SFTP. It is 0 for a fault that fired before anything went.
+	// calls, of the file (its offset) over SFTP, of the data of all files in a session of rsync. It is 0 for a fault that
+	// fired before anything went.
 	At int64 `json:"at"`
-	// Received is how many bytes of the call's body, or of the file, came in.
+	// Received is how many bytes of the call's body, or of the file or files, came in.
 	Received int64 `json:"received"`
-	// Sent is how many bytes of the answer's body, or of the file, were sent.
+	// Sent is how many bytes of the answer's body, or of the file or files, were sent.
 	Sent int64 `json:"sent"`
 }
 
