@@ -18,18 +18,23 @@ var lettered = []string{"-re.i", "-ltre.iLs", "-logDtpre.iLs"}
 // FuzzUpload sends a list, and then files, to a directory that has some of them. Whatever comes, the process lives,
 // nothing is written outside the destination, and what is in it are regular files and directories.
 func FuzzUpload(f *testing.F) {
-	list := new(wire).number(31).entry(".", 4096, dir).entry("old", 2000, regular).entry("new", 3, regular).entry("sub", 0, dir).
+	list := new(wire).number(31).entry(".", 4096, dir).entry("old", 2000, regular).entry("new", 3, regular).
+		entry("sub", 0, dir).
 		entry("sub/x", 0, regular).entry("link", 5, link).end()
 	// The client's indexes: . link new old sub sub/x
-	rest := new(wire).number(2, 0, 0, 0, 0, 3).text("abc").number(0).text(strings.Repeat("s", 16)).number(3, 2, 700, 16, 300, -1, -2, 5).
-		text("hello").number(0).text(strings.Repeat("s", 16)).number(-1, -1)
+	sum := strings.Repeat("s", 16)
+	rest := new(wire).number(2, 0, 0, 0, 0, 3).text("abc").number(0).text(sum).number(3, 2, 700, 16, 300, -1, -2, 5).
+		text("hello").number(0).text(sum).number(-1, -1)
 	f.Add(byte(0), false, []byte(*list), []byte(*rest))
 	f.Add(byte(0), true, []byte(*new(wire).number(31, 0).text(string((*list)[4:]))), []byte(*rest))
-	f.Add(byte(0), false, []byte(*new(wire).number(27).entry("single", 3, regular).end()), []byte(*new(wire).number(0, 0, 0, 0, 0, 3).
-		text("abc").number(0).text(strings.Repeat("s", 16)).number(-1, -1)))
+	f.Add(byte(0), false, []byte(*new(wire).number(27).entry("single", 3, regular).end()),
+		[]byte(*new(wire).number(0, 0, 0, 0, 0, 3).
+			text("abc").number(0).text(sum).number(-1, -1)))
 	f.Add(byte(2), false, []byte(*new(wire).number(31).text("\x40").number(1).text("a").number(5, 1, regular, 1000, 1000).
-		text("\xba\x01\x01b").number(7).text("\x00").number(1000).text("\x01u").number(0, 1000).text("\x01g").number(0, 0)), []byte{})
-	f.Add(byte(1), false, []byte(*new(wire).number(31).text("\x40").number(1).text("l").number(5, 1, link, 4).text("/etc").text("\x00").number(0)),
+		text("\xba\x01\x01b").number(7).text("\x00").number(1000).text("\x01u").number(0, 1000).
+		text("\x01g").number(0, 0)), []byte{})
+	f.Add(byte(1), false, []byte(*new(wire).number(31).text("\x40").number(1).text("l").number(5, 1, link, 4).
+		text("/etc").text("\x00").number(0)),
 		[]byte(*new(wire).number(-1, -1)))
 	f.Fuzz(func(t *testing.T, letters byte, del bool, list, rest []byte) {
 		parent := t.TempDir()
@@ -73,7 +78,8 @@ func FuzzUpload(f *testing.F) {
 func FuzzDownload(f *testing.F) {
 	ask := func(numbers ...int32) *wire { return new(wire).number(31, 0).number(numbers...) }
 	f.Add(byte(0), []byte(*ask(3, 0, 0, 0, 0, 1, 0, 0, 0, 0, -1, -1, -1)))
-	f.Add(byte(0), []byte(*ask(3, 3, 700, 2, 600, 1).text("aa").number(2).text("bb").number(3).text("cc").number(-1, -1, -1)))
+	f.Add(byte(0), []byte(*ask(3, 3, 700, 2, 600, 1).text("aa").number(2).text("bb").number(3).text("cc").
+		number(-1, -1, -1)))
 	f.Add(byte(0), []byte(*ask(1, 1, 700, 2, 600, 1).text("aa").number(-1, 2, 0, 0, 0, 0, -1, -1)))
 	f.Add(byte(2), []byte(*ask(2, 1, 5, 16, 5, 1).text("aaaaaaaaaaaaaaaa").number(-1, -1, -1)))
 	f.Fuzz(func(t *testing.T, letters byte, sends []byte) {
@@ -100,8 +106,8 @@ func FuzzProtected(f *testing.F) {
 		defer root.Close()
 		c, err := rsync.Parse("rsync --server -sltre.iLs")
 		check(t, err)
-		rsync.InProcess().Serve(context.Background(), rsync.Stream{In: strings.NewReader(string(sends)), Out: io.Discard, Err: io.Discard},
-			c, &rsync.Job{Root: root, MaxFiles: 100})
+		stream := rsync.Stream{In: strings.NewReader(string(sends)), Out: io.Discard, Err: io.Discard}
+		rsync.InProcess().Serve(context.Background(), stream, c, &rsync.Job{Root: root, MaxFiles: 100})
 		entries, err := os.ReadDir(parent)
 		check(t, err)
 		if len(entries) != 1 {
