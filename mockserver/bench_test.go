@@ -15,7 +15,9 @@ import (
 func statusPath(tb testing.TB, srv *mockserver.Server) string {
 	tb.Helper()
 	w := httptest.NewRecorder()
-	srv.ServeHTTP(w, httptest.NewRequest("GET", "/database/v1/create?contract=M123456-abcdef&email=john.doe@example.com&target=8.0&aim=test&filename=db_name.dump", nil))
+	srv.ServeHTTP(w, httptest.NewRequest("GET",
+		"/database/v1/create?contract=M123456-abcdef&email=john.doe@example.com&target=8.0&aim=test&filename=db_name.dump",
+		nil))
 	var answer struct {
 		Request struct {
 			ID  int64

@@ -78,8 +78,10 @@ func TestBig(t *testing.T) {
 	} {
 		resp, body := w.get(url, "Range", fmt.Sprintf("bytes=%d-%d", tc.from, tc.to-1), "If-Range", head.Header.Get("ETag"))
 		want := fmt.Sprintf("bytes %d-%d/%d", tc.from, tc.to-1, size)
-		if resp.StatusCode != http.StatusPartialContent || resp.Header.Get("Content-Range") != want || string(body) != tc.want {
-			t.Errorf("bytes from %d: %s, %s, %q; want %s, %q", tc.from, resp.Status, resp.Header.Get("Content-Range"), body, want, tc.want)
+		if resp.StatusCode != http.StatusPartialContent || resp.Header.Get("Content-Range") != want ||
+			string(body) != tc.want {
+			t.Errorf("bytes from %d: %s, %s, %q; want %s, %q", tc.from, resp.Status, resp.Header.Get("Content-Range"), body,
+				want, tc.want)
 		}
 	}
 	w.grant(m, "rsa")

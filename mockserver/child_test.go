@@ -50,7 +50,8 @@ func beChild() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	json.NewEncoder(os.Stdout).Encode(childReady{srv.URL(), srv.HTTPSURL(), srv.SFTPAddr(), srv.KnownHostsFile(), srv.CAFile()})
+	json.NewEncoder(os.Stdout).Encode(childReady{srv.URL(), srv.HTTPSURL(), srv.SFTPAddr(), srv.KnownHostsFile(),
+		srv.CAFile()})
 	io.Copy(io.Discard, os.Stdin)
 	if err := srv.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

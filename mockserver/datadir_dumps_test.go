@@ -22,9 +22,11 @@ func TestDataDir_lostAndFound(t *testing.T) {
 	dir := kept(t)
 	secret := filepath.Join(t.TempDir(), "secret")
 	plant(t, filepath.Dir(secret), map[string]string{"secret": "theirs"})
-	theirs := map[string]string{"77": "seventy-seven", "holiday.jpg": "sun", "78/79": "deep", "80": "->" + secret, "81.part/": "", "082.part": "zero"}
+	theirs := map[string]string{"77": "seventy-seven", "holiday.jpg": "sun", "78/79": "deep", "80": "->" + secret,
+		"81.part/": "", "082.part": "zero"}
 	plant(t, filepath.Join(dir, "dumps"), theirs)
-	plant(t, filepath.Join(dir, "dumps"), map[string]string{"9000.part": "an upload under way when the process was killed"})
+	plant(t, filepath.Join(dir, "dumps"), map[string]string{
+		"9000.part": "an upload under way when the process was killed"})
 	plant(t, filepath.Join(dir, "lost+found"), map[string]string{"77": "of an earlier time"})
 	life(t, mockserver.Options{DataDir: dir}, func(w *wire) {
 		e := w.srv.Events(journal.Filter{On: "data"})
@@ -35,7 +37,8 @@ func TestDataDir_lostAndFound(t *testing.T) {
 		w.upload(m, pattern(1000, 3)) // gets a number that none of them has
 	})
 	found := filepath.Join(dir, "lost+found")
-	for name, content := range map[string]string{"77": "of an earlier time", "77.1": "seventy-seven", "holiday.jpg": "sun", "78/79": "deep", "80": "theirs", "082.part": "zero"} {
+	for name, content := range map[string]string{"77": "of an earlier time", "77.1": "seventy-seven", "holiday.jpg": "sun",
+		"78/79": "deep", "80": "theirs", "082.part": "zero"} {
 		diff(t, name, content, string(readFile(t, filepath.Join(found, name))))
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "dumps", "*"))
@@ -161,7 +164,8 @@ func TestDataDir_checkDumps(t *testing.T) {
 		}
 		for _, m := range []made{http, sftp} {
 			diff(t, "process", []string{"SERVER:ERROR"}, w.call("process", m.params()).reasons())
-			if e := w.srv.Events(journal.Filter{On: "data", Request: m.id}); len(e) != 1 || !strings.Contains(e[0].Why, "checksum") {
+			if e := w.srv.Events(journal.Filter{On: "data", Request: m.id}); len(e) != 1 ||
+				!strings.Contains(e[0].Why, "checksum") {
 				t.Errorf("the journal says %+v", e)
 			}
 		}
@@ -180,7 +184,8 @@ func TestDataDir_goesOn(t *testing.T) {
 		Faults: []scenario.Fault{{On: "create", Times: 2, Failure: &scenario.Failure{Reason: "SERVER:ERROR", Message: "x"}}},
 	}
 	options := func() mockserver.Options {
-		return mockserver.Options{DataDir: dir, Seed: 7, Clock: new(mockserver.ManualClock), Scenarios: []*scenario.Scenario{script}}
+		return mockserver.Options{DataDir: dir, Seed: 7, Clock: new(mockserver.ManualClock), Scenarios: []*scenario.Scenario{
+			script}}
 	}
 	keys := make(map[string]bool)
 	create := func(w *wire, want int64) made {

@@ -146,7 +146,8 @@ func TestDataDir_foreign(t *testing.T) {
 			t.Parallel()
 			top := t.TempDir()
 			dir, elsewhere := filepath.Join(top, "dir"), filepath.Join(top, "elsewhere")
-			plant(t, elsewhere, map[string]string{"1": "a file", "known_hosts": "other ssh-rsa AAAA\n", "mark": "upgrademock data directory, format 1\n"})
+			plant(t, elsewhere, map[string]string{"1": "a file", "known_hosts": "other ssh-rsa AAAA\n",
+				"mark": "upgrademock data directory, format 1\n"})
 			whole, err := os.ReadFile(filepath.Join(kept(t), "requests.db"))
 			if err != nil {
 				t.Fatal(err)
@@ -174,12 +175,13 @@ func kept(t *testing.T) (dir string) {
 func TestDataDir_new(t *testing.T) {
 	t.Parallel()
 	for name, files := range map[string]map[string]string{
-		"none":              nil,
-		"an empty one":      {"./": ""},
-		"a file system":     {"lost+found/": ""},
-		"a kill at once":    {"UPGRADEMOCK-DATA": ""},
-		"a cut mark":        {"UPGRADEMOCK-DATA": "upgrademock data dir"},
-		"a kill in between": {"UPGRADEMOCK-DATA": "upgrademock data directory, being made\n", "dumps/": "", ".upgrademock-ABCDEFGHIJKLMNOPQRSTUVWXYZ": "half"},
+		"none":           nil,
+		"an empty one":   {"./": ""},
+		"a file system":  {"lost+found/": ""},
+		"a kill at once": {"UPGRADEMOCK-DATA": ""},
+		"a cut mark":     {"UPGRADEMOCK-DATA": "upgrademock data dir"},
+		"a kill in between": {"UPGRADEMOCK-DATA": "upgrademock data directory, being made\n", "dumps/": "",
+			".upgrademock-ABCDEFGHIJKLMNOPQRSTUVWXYZ": "half"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -289,14 +291,19 @@ func TestDataDir_damaged(t *testing.T) {
 		damage func(path string) error
 		says   string
 	}{
-		"database missing":         {"requests.db", os.Remove, "missing"},
-		"database empty":           {"requests.db", func(path string) error { return os.Truncate(path, 0) }, "empty"},
-		"database short":           {"requests.db", func(path string) error { return os.Truncate(path, 100) }, "damaged"},
-		"database one page":        {"requests.db", func(path string) error { return os.Truncate(path, int64(page)) }, "damaged"},
-		"database two pages":       {"requests.db", func(path string) error { return os.Truncate(path, int64(2*page)) }, "damaged"},
-		"database three pages":     {"requests.db", func(path string) error { return os.Truncate(path, int64(3*page)) }, "damaged"},
-		"database of text":         {"requests.db", rewrite(func([]byte) []byte { return bytes.Repeat([]byte("nonsense"), 5000) }), "damaged"},
-		"database of zeros":        {"requests.db", rewrite(func(b []byte) []byte { return make([]byte, len(b)) }), "damaged"},
+		"database missing": {"requests.db", os.Remove, "missing"},
+		"database empty":   {"requests.db", func(path string) error { return os.Truncate(path, 0) }, "empty"},
+		"database short":   {"requests.db", func(path string) error { return os.Truncate(path, 100) }, "damaged"},
+		"database one page": {"requests.db", func(path string) error { return os.Truncate(path, int64(page)) },
+			"damaged"},
+		"database two pages": {"requests.db", func(path string) error { return os.Truncate(path, int64(2*page)) },
+			"damaged"},
+		"database three pages": {"requests.db", func(path string) error { return os.Truncate(path, int64(3*page)) },
+			"damaged"},
+		"database of text": {
+			"requests.db", rewrite(func([]byte) []byte { return bytes.Repeat([]byte("nonsense"), 5000) }), "damaged"},
+		"database of zeros": {"requests.db", rewrite(func(b []byte) []byte { return make([]byte, len(b)) }),
+			"damaged"},
 		"database of garbage":      {"requests.db", fill(2*page, 1<<30, 0xa5), "damaged"},
 		"database with lost pages": {"requests.db", fill(2*page, 1<<30, 0), "damaged"},
 		"database of another":      {"requests.db", foreignDatabase, "damaged"},
@@ -304,16 +311,19 @@ func TestDataDir_damaged(t *testing.T) {
 		"database a link":          {"requests.db", link, "a link"},
 		"database a directory":     {"requests.db", directory, "a directory"},
 		"dumps a link":             {"dumps", link, "a link"},
-		"dumps a file":             {"dumps", replace(func(path string) error { return os.WriteFile(path, nil, 0o600) }), "a file"},
-		"host key a link":          {"ssh_host_ecdsa_key", link, "a link"},
-		"host key nonsense":        {"ssh_host_ecdsa_key", rewrite(func([]byte) []byte { return []byte("nonsense") }), "remove"},
-		"host key a directory":     {"ssh_host_ecdsa_key", directory, "a directory"},
-		"CA a link":                {"ca-key.pem", link, "a link"},
-		"CA nonsense":              {"ca-key.pem", rewrite(func([]byte) []byte { return []byte("nonsense") }), "remove"},
-		"certificate a link":       {"ca.pem", link, "a link"},
-		"certificate of another":   {"ca.pem", rewrite(func([]byte) []byte { return []byte("-----BEGIN CERTIFICATE-----\n") }), "something else"},
-		"known_hosts a link":       {"known_hosts", link, "a link"},
-		"known_hosts a directory":  {"known_hosts", directory, "a directory"},
+		"dumps a file": {"dumps", replace(func(path string) error { return os.WriteFile(path, nil, 0o600) }),
+			"a file"},
+		"host key a link": {"ssh_host_ecdsa_key", link, "a link"},
+		"host key nonsense": {"ssh_host_ecdsa_key", rewrite(func([]byte) []byte { return []byte("nonsense") }),
+			"remove"},
+		"host key a directory": {"ssh_host_ecdsa_key", directory, "a directory"},
+		"CA a link":            {"ca-key.pem", link, "a link"},
+		"CA nonsense":          {"ca-key.pem", rewrite(func([]byte) []byte { return []byte("nonsense") }), "remove"},
+		"certificate a link":   {"ca.pem", link, "a link"},
+		"certificate of another": {
+			"ca.pem", rewrite(func([]byte) []byte { return []byte("-----BEGIN CERTIFICATE-----\n") }), "something else"},
+		"known_hosts a link":      {"known_hosts", link, "a link"},
+		"known_hosts a directory": {"known_hosts", directory, "a directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -436,7 +446,8 @@ func TestDataDir_replacedWhileRunning(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, a := range []answer{
-					w.call("create", sample()), w.call("status", m.params()), w.call("request_sftp_access", m.params("ssh_keys", string(fixtures.PublicKey("rsa")))),
+					w.call("create", sample()), w.call("status", m.params()),
+					w.call("request_sftp_access", m.params("ssh_keys", string(fixtures.PublicKey("rsa")))),
 					w.send("POST", "upgrade?"+sample().Encode(), nil, strings.NewReader("SELECT 1;")),
 				} {
 					if len(a.Failures) == 0 {
@@ -446,7 +457,8 @@ func TestDataDir_replacedWhileRunning(t *testing.T) {
 				if e := w.srv.Events(journal.Filter{On: "create"}); !strings.Contains(e[len(e)-1].Why, tc.file) {
 					t.Errorf("the journal does not say why: %+v", e)
 				}
-				if status, answer := w.control("GET", "/healthz", ""); status != 503 || answer["data"] != false || !strings.Contains(fmt.Sprint(answer["status"]), tc.file) {
+				if status, answer := w.control("GET", "/healthz", ""); status != 503 || answer["data"] != false ||
+					!strings.Contains(fmt.Sprint(answer["status"]), tc.file) {
 					t.Errorf("health: %d %v", status, answer)
 				}
 				if status, _ := w.control("POST", "/reset", ""); status < 400 {

@@ -18,43 +18,46 @@ import (
 )
 
 var urlKeys = []string{
-	"status_url", "notes_url", "original_sql_url", "original_dump_url", "upgraded_sql_url", "upgraded_dump_url", "modules_url",
+	"status_url", "notes_url", "original_sql_url", "original_dump_url", "upgraded_sql_url", "upgraded_dump_url",
+	"modules_url",
 }
 
 // Which URLs are there in which state (row 8.2), with no other login (8.1), as GET and HEAD.
 func TestDownloads_states(t *testing.T) {
 	t.Parallel()
-	onBothWires(t, &mockserver.Options{Scenarios: scripted(t, "steps: [{state: testing, for: 1 poll}, {state: done}]")}, func(t *testing.T, w *wire) {
-		m := w.create()
-		check := func(when string, there ...string) {
-			t.Helper()
-			for _, key := range urlKeys {
-				want := http.StatusNotFound
-				for _, k := range there {
-					if k == key {
-						want = http.StatusOK
+	onBothWires(t, &mockserver.Options{Scenarios: scripted(t, "steps: [{state: testing, for: 1 poll}, {state: done}]")},
+		func(t *testing.T, w *wire) {
+			m := w.create()
+			check := func(when string, there ...string) {
+				t.Helper()
+				for _, key := range urlKeys {
+					want := http.StatusNotFound
+					for _, k := range there {
+						if k == key {
+							want = http.StatusOK
+						}
 					}
-				}
-				for _, method := range []string{"GET", "HEAD"} {
-					if resp, _ := w.do(method, w.urls(m)[key], nil, nil); resp.StatusCode != want {
-						t.Errorf("%s: %s %s: %s, want %d", when, method, key, resp.Status, want)
+					for _, method := range []string{"GET", "HEAD"} {
+						if resp, _ := w.do(method, w.urls(m)[key], nil, nil); resp.StatusCode != want {
+							t.Errorf("%s: %s %s: %s, want %d", when, method, key, resp.Status, want)
+						}
 					}
-				}
-				for _, method := range []string{"POST", "PUT", "DELETE"} {
-					if resp, _ := w.do(method, w.urls(m)[key], nil, nil); resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != "GET, HEAD" {
-						t.Errorf("%s: %s %s: %s", when, method, key, resp.Status)
+					for _, method := range []string{"POST", "PUT", "DELETE"} {
+						if resp, _ := w.do(method, w.urls(m)[key], nil, nil); resp.StatusCode != http.StatusMethodNotAllowed ||
+							resp.Header.Get("Allow") != "GET, HEAD" {
+							t.Errorf("%s: %s %s: %s", when, method, key, resp.Status)
+						}
 					}
 				}
 			}
-		}
-		check("at first", "status_url")
-		w.upload(m, fixtures.Dump("openchs.sql"))
-		check("uploaded", "status_url", "original_sql_url", "original_dump_url")
-		w.good("process", m.params())
-		check("testing", "status_url", "original_sql_url", "original_dump_url")
-		w.await(m, "done")
-		check("done", urlKeys...)
-	})
+			check("at first", "status_url")
+			w.upload(m, fixtures.Dump("openchs.sql"))
+			check("uploaded", "status_url", "original_sql_url", "original_dump_url")
+			w.good("process", m.params())
+			check("testing", "status_url", "original_sql_url", "original_dump_url")
+			w.await(m, "done")
+			check("done", urlKeys...)
+		})
 }
 
 // urls are the request's URLs without asking for its status, which would count as a poll.
@@ -85,14 +88,16 @@ func TestDownloads_notFound(t *testing.T) {
 		if !strings.HasPrefix(want.status, "404") {
 			t.Fatalf("a path of nothing: %v", want)
 		}
-		for _, stranger := range []made{{m.id + 1000, m.key}, {m.id, other.key}, {m.id, m.key[:23]}, {m.id, "x"}, {other.id, m.key}} {
+		for _, stranger := range []made{{m.id + 1000, m.key}, {m.id, other.key}, {m.id, m.key[:23]}, {m.id, "x"},
+			{other.id, m.key}} {
 			for key, url := range w.urls(stranger) {
 				if got := look(url); got != want {
 					t.Errorf("%s of a stranger: %v, want %v", key, got, want)
 				}
 			}
 		}
-		for _, path := range []string{"original", "original/", "original/archive/", "upgraded/archive/x", "", "upgraded/../original/sql", "modules/sql"} {
+		for _, path := range []string{"original", "original/", "original/archive/", "upgraded/archive/x", "",
+			"upgraded/../original/sql", "modules/sql"} {
 			if got := look(fmt.Sprintf("%s/database/eu1/%d/%s/%s", w.base, m.id, m.key, path)); got.status != want.status {
 				t.Errorf("%s: %v", path, got)
 			}
@@ -114,16 +119,21 @@ func TestDownloads_archives(t *testing.T) {
 		m := w.create("filename", `my "db" é.cdump`)
 		w.upload(m, dump)
 		w.finish(m)
-		for key, name := range map[string]string{"original_dump_url": `my "db" é.cdump`, "upgraded_dump_url": `upgraded_my "db" é.cdump`} {
+		for key, name := range map[string]string{"original_dump_url": `my "db" é.cdump`,
+			"upgraded_dump_url": `upgraded_my "db" é.cdump`} {
 			url := w.urls(m)[key]
 			resp, whole := w.get(url)
 			same(t, key, whole, dump)
 			etag, modified := resp.Header.Get("ETag"), resp.Header.Get("Last-Modified")
-			if !strings.HasPrefix(etag, `"`) || modified == "" || resp.Header.Get("Accept-Ranges") != "bytes" || resp.ContentLength != int64(size) {
-				t.Errorf("%s: ETag %q, Last-Modified %q, Accept-Ranges %q, Content-Length %d", key, etag, modified, resp.Header.Get("Accept-Ranges"), resp.ContentLength)
+			if !strings.HasPrefix(etag, `"`) || modified == "" || resp.Header.Get("Accept-Ranges") != "bytes" ||
+				resp.ContentLength != int64(size) {
+				t.Errorf("%s: ETag %q, Last-Modified %q, Accept-Ranges %q, Content-Length %d", key, etag, modified,
+					resp.Header.Get("Accept-Ranges"), resp.ContentLength)
 			}
-			if _, params, err := mime.ParseMediaType(resp.Header.Get("Content-Disposition")); err != nil || params["filename"] != name {
-				t.Errorf("%s: Content-Disposition %q names %q, want %q", key, resp.Header.Get("Content-Disposition"), params["filename"], name)
+			if _, params, err := mime.ParseMediaType(resp.Header.Get("Content-Disposition")); err != nil ||
+				params["filename"] != name {
+				t.Errorf("%s: Content-Disposition %q names %q, want %q", key, resp.Header.Get("Content-Disposition"),
+					params["filename"], name)
 			}
 			for _, tc := range []struct {
 				header []string
@@ -149,14 +159,16 @@ func TestDownloads_archives(t *testing.T) {
 					tc.length += fmt.Sprint(size)
 				}
 				if resp.StatusCode != tc.status || contentRange != tc.length {
-					t.Errorf("%s with %q: %s, Content-Range %q; want %d, %q", key, tc.header, resp.Status, contentRange, tc.status, tc.length)
+					t.Errorf("%s with %q: %s, Content-Range %q; want %d, %q", key, tc.header, resp.Status, contentRange, tc.status,
+						tc.length)
 				}
 				if tc.body != nil {
 					same(t, fmt.Sprintf("%s with %q", key, tc.header), body, tc.body)
 				}
 			}
 			head, body := w.do("HEAD", url, nil, nil)
-			for _, name := range []string{"ETag", "Last-Modified", "Accept-Ranges", "Content-Disposition", "Content-Type", "Content-Length"} {
+			for _, name := range []string{"ETag", "Last-Modified", "Accept-Ranges", "Content-Disposition", "Content-Type",
+				"Content-Length"} {
 				if got, want := head.Header.Get(name), resp.Header.Get(name); got != want {
 					t.Errorf("HEAD %s: %s %q, GET's is %q", key, name, got, want)
 				}
@@ -174,7 +186,8 @@ func TestDownloads_sql(t *testing.T) {
 	w := onWire(t, nil)
 	plain := fixtures.Dump("openchs.sql")
 	for _, name := range []string{
-		"openchs.sql", "openchs.sql.gz", "openchs.sql.bz2", "openchs.sql.xz", "openchs.zip", "openchs.cdump", "openchs.stored.cdump",
+		"openchs.sql", "openchs.sql.gz", "openchs.sql.bz2", "openchs.sql.xz", "openchs.zip", "openchs.cdump",
+		"openchs.stored.cdump",
 		"openchs.piped.cdump", "openchs.tar", "openchs.cdump.gz", "openchs.tar.gz",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -215,7 +228,8 @@ func TestDownloads_sql(t *testing.T) {
 			w.finish(m)
 			for _, url := range []string{"original_sql_url", "upgraded_sql_url"} {
 				resp, body := w.get(w.urls(m)[url])
-				if resp.StatusCode != 404 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") || !bytes.Contains(body, []byte(tc.why)) {
+				if resp.StatusCode != 404 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") ||
+					!bytes.Contains(body, []byte(tc.why)) {
 					t.Errorf("%s: %s, %s\n%s", url, resp.Status, resp.Header.Get("Content-Type"), body)
 				}
 			}
@@ -335,11 +349,15 @@ func TestDownloads_filestoreOfEditions(t *testing.T) {
 		opts *mockserver.Options
 		want bool
 	}{
-		"11.0":                      {&mockserver.Options{Edition: mockserver.Edition11}, false},
-		"13.0":                      {&mockserver.Options{Edition: mockserver.Edition13}, true},
-		"11.0, told to have one":    {&mockserver.Options{Edition: mockserver.Edition11, Scenarios: scripted(t, fmt.Sprintf(set, true))}, true},
-		"13.0, told to have none":   {&mockserver.Options{Edition: mockserver.Edition13, Scenarios: scripted(t, fmt.Sprintf(set, false))}, false},
-		"13.0, told something else": {&mockserver.Options{Edition: mockserver.Edition13, Scenarios: scripted(t, "steps: [{state: done, set: {issue: 5}}]")}, true},
+		"11.0": {&mockserver.Options{Edition: mockserver.Edition11}, false},
+		"13.0": {&mockserver.Options{Edition: mockserver.Edition13}, true},
+		"11.0, told to have one": {
+			&mockserver.Options{Edition: mockserver.Edition11, Scenarios: scripted(t, fmt.Sprintf(set, true))}, true},
+		"13.0, told to have none": {
+			&mockserver.Options{Edition: mockserver.Edition13, Scenarios: scripted(t, fmt.Sprintf(set, false))}, false},
+		"13.0, told something else": {
+			&mockserver.Options{Edition: mockserver.Edition13,
+				Scenarios: scripted(t, "steps: [{state: done, set: {issue: 5}}]")}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -394,7 +412,8 @@ func TestDownloads_filestoreOfBrokenDumps(t *testing.T) {
 			for range 2 { // it is not read again
 				for _, url := range []string{"upgraded_dump_url", "upgraded_sql_url"} {
 					resp, body := w.get(s[url].(string))
-					if resp.StatusCode != 404 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") || !bytes.Contains(body, []byte(tc.why)) {
+					if resp.StatusCode != 404 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") ||
+						!bytes.Contains(body, []byte(tc.why)) {
 						t.Errorf("%s: %s, %s\n%s", url, resp.Status, resp.Header.Get("Content-Type"), body)
 					}
 				}
@@ -435,7 +454,8 @@ func TestDownloads_pages(t *testing.T) {
 	}
 	w.finish(m)
 	resp, page := w.get(w.urls(m)["status_url"])
-	for _, want := range []string{"done", "john.doe@example.com", "10.00 b", w.urls(m)["upgraded_dump_url"], "&lt;script&gt;"} {
+	for _, want := range []string{"done", "john.doe@example.com", "10.00 b", w.urls(m)["upgraded_dump_url"],
+		"&lt;script&gt;"} {
 		if !bytes.Contains(page, []byte(want)) {
 			t.Errorf("the page does not say %q:\n%s", want, page)
 		}
@@ -443,7 +463,8 @@ func TestDownloads_pages(t *testing.T) {
 	if bytes.Contains(page, []byte("<script")) || resp.Header.Get("Content-Security-Policy") == "" {
 		t.Errorf("a file's name is markup, or might be:\n%s", page)
 	}
-	if resp, notes := w.get(w.urls(m)["notes_url"]); !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") || !bytes.Contains(notes, []byte("8.0")) {
+	if resp, notes := w.get(w.urls(m)["notes_url"]); !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") ||
+		!bytes.Contains(notes, []byte("8.0")) {
 		t.Errorf("notes: %s\n%s", resp.Header.Get("Content-Type"), notes)
 	}
 	modules := w.fetch(w.urls(m)["modules_url"])

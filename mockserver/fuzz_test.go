@@ -28,8 +28,10 @@ func FuzzParameters(f *testing.F) {
 	f.Add("", "multipart/form-data; boundary=x", []byte(multiBody), true)
 	f.Add("target=%ff%00\"<", "multipart/form-data; boundary=x", []byte(multiBody[:len(multiBody)-4]), true)
 	f.Add("", "multipart/form-data; boundary=\"\"", []byte("--\r\n"), true)
-	f.Add("target=8.0", "multipart/form-data; boundary=x", []byte("--x\r\nContent-Disposition: form-data; name=target; filename=a\r\n\r\n\r\n--x--"), false)
-	f.Add("", "multipart/form-data; boundary=x", []byte("--x\n\n--x--"), true) // lines without a carriage return, and the last without an end
+	f.Add("target=8.0", "multipart/form-data; boundary=x",
+		[]byte("--x\r\nContent-Disposition: form-data; name=target; filename=a\r\n\r\n\r\n--x--"), false)
+	// lines without a carriage return, and the last without an end
+	f.Add("", "multipart/form-data; boundary=x", []byte("--x\n\n--x--"), true)
 	f.Add("", "multipart/form-data; boundary=x", []byte("--x--\n--x\n"), true)
 	f.Add("target=a;b=c", "application/x-www-form-urlencoded;=", []byte("tar%67et=x=y"), true)
 	srv, err := mockserver.New(nil)
@@ -38,7 +40,8 @@ func FuzzParameters(f *testing.F) {
 	}
 	f.Cleanup(func() { srv.Close() })
 	f.Fuzz(func(t *testing.T, query, contentType string, body []byte, post bool) {
-		if strings.ContainsFunc(query, func(r rune) bool { return r <= ' ' || r == '#' || r >= 0x7f }) || len(query) > 1000 || len(body) > 10_000 {
+		if strings.ContainsFunc(query, func(r rune) bool { return r <= ' ' || r == '#' || r >= 0x7f }) || len(query) > 1000 ||
+			len(body) > 10_000 {
 			return // no server gets to see such a query
 		}
 		method := http.MethodGet
@@ -65,7 +68,8 @@ func FuzzParameters(f *testing.F) {
 				target = "(broken)"
 			}
 		}
-		if valid := slices.Contains([]string{"6.0", "6.1", "7.0", "8.0"}, want); target != any(want) && !(valid && target == nil) {
+		if valid := slices.Contains([]string{"6.0", "6.1", "7.0", "8.0"}, want); target != any(want) &&
+			!(valid && target == nil) {
 			t.Fatalf("target %v, want %q: %s", target, want, got)
 		}
 	})
@@ -99,7 +103,8 @@ func modelTarget(query, contentType string, body []byte) (target string, ok bool
 				// The library takes some bodies that break off for whole ones: those whose last boundary does
 				// not say that it is.
 				boundary := "--" + args["boundary"]
-				if closed := bytes.LastIndex(body, []byte(boundary+"--")); closed < 0 || closed != bytes.LastIndex(body, []byte(boundary)) {
+				if closed := bytes.LastIndex(body, []byte(boundary+"--")); closed < 0 ||
+					closed != bytes.LastIndex(body, []byte(boundary)) {
 					return "", false
 				}
 				break
@@ -177,7 +182,8 @@ func FuzzSSHKeys(f *testing.F) {
 		for _, failure := range a.Failures {
 			number, _ := failure["line"].(float64)
 			value, isString := failure["value"].(string)
-			if failure["reason"] != "SSH_KEYS:INVALID" || !isString || number < 1 || int(number) > len(lines) || utf8.RuneCountInString(value) > 80 {
+			if failure["reason"] != "SSH_KEYS:INVALID" || !isString || number < 1 || int(number) > len(lines) ||
+				utf8.RuneCountInString(value) > 80 {
 				t.Fatalf("%q: %v", file, failure)
 			}
 		}

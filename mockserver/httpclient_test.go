@@ -15,7 +15,8 @@ func TestClient(t *testing.T) {
 	srv := mockservertest.New(t, &mockserver.Options{CAHosts: []string{"upgrade.example.com"}})
 	const front = "This is <b>upgrademock</b>"
 	for _, url := range []string{
-		"https://upgrade.odoo.com/", "http://upgrade.odoo.com/", "https://legacy-upgrade.odoo.com:443/", "https://UPGRADE.odoo.com./",
+		"https://upgrade.odoo.com/", "http://upgrade.odoo.com/", "https://legacy-upgrade.odoo.com:443/",
+		"https://UPGRADE.odoo.com./",
 		"https://upgrade.example.com/", srv.URL(), srv.HTTPSURL(),
 	} {
 		resp, err := srv.Client().Get(url)

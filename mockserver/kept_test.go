@@ -172,7 +172,8 @@ func TestDataDir_isPrivate(t *testing.T) {
 			return err
 		}
 		info, err := d.Info()
-		if public := filepath.Base(path) == "ca.pem" || filepath.Base(path) == "known_hosts"; err == nil && !public && info.Mode().Perm()&0o077 != 0 {
+		if public := filepath.Base(path) == "ca.pem" || filepath.Base(path) == "known_hosts"; err == nil && !public &&
+			info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s has mode %v", path, info.Mode())
 		}
 		return err
@@ -200,7 +201,8 @@ func TestClose_leavesNothing(t *testing.T) { // not parallel: TMPDIR
 			}
 			conn := w.connect() // half an upload
 			t.Cleanup(func() { conn.Close() })
-			if _, err := conn.Write([]byte("POST /database/v1/upload?" + m.params().Encode() + " HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nabc")); err != nil {
+			if _, err := conn.Write([]byte("POST /database/v1/upload?" + m.params().Encode() +
+				" HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nabc")); err != nil {
 				t.Fatal(err)
 			}
 			if entries, err := os.ReadDir(tmp); err != nil || len(entries) != 1 {

@@ -301,7 +301,8 @@ func (a *account) check(w *wire) {
 			w.Errorf("request %d: filename %v, was %s", r.id, s["filename"], r.filename)
 		}
 		state := s["state"].(string)
-		if r.states != nil && !slices.Contains(r.states, state) && !(slices.Contains(r.states, "!draft") && state != "draft") {
+		if r.states != nil && !slices.Contains(r.states, state) && !(slices.Contains(r.states, "!draft") &&
+			state != "draft") {
 			w.Errorf("request %d of %s: state %v, wanted one of %q", r.id, a.kind, state, r.states)
 		}
 		// The dump is the last one that was taken, or the one whose answer nobody got, and whole.
@@ -314,7 +315,8 @@ func (a *account) check(w *wire) {
 			whole = bytes.Equal(got, pattern(200_000, a.seed*1000+uint64(i)))
 		}
 		if !whole {
-			w.Errorf("request %d of %s: %s with %d bytes, which are neither dump %d nor %d", r.id, a.kind, resp.Status, len(got), r.taken, r.sent)
+			w.Errorf("request %d of %s: %s with %d bytes, which are neither dump %d nor %d", r.id, a.kind, resp.Status, len(got),
+				r.taken, r.sent)
 		}
 		if r.granted && state == "draft" && !a.full { // which needs room
 			a.resume(w, r)
@@ -380,5 +382,6 @@ func (a *account) resume(w *wire, r *told) {
 		w.Errorf("request %d: %v", r.id, err)
 		return
 	}
-	same(w, fmt.Sprintf("request %d, resumed at %d", r.id, info.Size()), w.fetch(w.urls(r.made)["original_dump_url"]), dump)
+	same(w, fmt.Sprintf("request %d, resumed at %d", r.id, info.Size()), w.fetch(w.urls(r.made)["original_dump_url"]),
+		dump)
 }

@@ -66,8 +66,10 @@ func newKilling(t *testing.T, dir string, full bool) *killing {
 	k := &killing{T: t, dir: dir, full: full, random: rand.New(rand.NewPCG(seed, 0))}
 	startChild(t, "serve", dir).kill()
 	elsewhere := t.TempDir()
-	plant(t, elsewhere, map[string]string{"known_hosts": "host ssh-rsa AAAA\n", "dumps/1": "one", "photos/a.jpg": "sun", "link": "->photos"})
-	plant(t, dir, map[string]string{"notes.txt": "Dear aunt,", "photos/a.jpg": "sun", "link": "->" + elsewhere, "dumps-of-mine/1": "one"})
+	plant(t, elsewhere, map[string]string{"known_hosts": "host ssh-rsa AAAA\n", "dumps/1": "one", "photos/a.jpg": "sun",
+		"link": "->photos"})
+	plant(t, dir, map[string]string{"notes.txt": "Dear aunt,", "photos/a.jpg": "sun", "link": "->" + elsewhere,
+		"dumps-of-mine/1": "one"})
 	k.theirs = []string{elsewhere}
 	for _, name := range []string{"notes.txt", "photos", "link", "dumps-of-mine"} {
 		k.theirs = append(k.theirs, filepath.Join(dir, name))

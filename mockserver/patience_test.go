@@ -27,12 +27,17 @@ func TestPatience(t *testing.T) {
 		answer   string // that the client gets before the end
 		journal  string // what the journal says of it
 	}{
-		"headers that do not end": {patience{header: moment, idle: time.Hour, stall: time.Hour}, "GET /database/v1/status HTTP/1.1\r\nHost: h\r\n", "", ""},
-		"nothing at all":          {patience{header: moment, idle: time.Hour, stall: time.Hour}, "", "", ""},
-		"a body that stops":       {patience{header: time.Hour, idle: time.Hour, stall: moment}, "POST /database/v1/upload?%s HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nSELECT", "DUMP:INCOMPLETE", "upload"},
-		"parameters that stop": {patience{header: time.Hour, idle: time.Hour, stall: moment}, "POST /database/v1/status?%s HTTP/1.1\r\nHost: h\r\n" +
-			"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\na=b", "PARAMETERS:INVALID", "status"},
-		"an idle connection": {patience{header: time.Hour, idle: moment, stall: time.Hour}, "GET /database/v1/status?%s HTTP/1.1\r\nHost: h\r\n\r\n", `"state":"draft"`, "status"},
+		"headers that do not end": {patience{header: moment, idle: time.Hour, stall: time.Hour},
+			"GET /database/v1/status HTTP/1.1\r\nHost: h\r\n", "", ""},
+		"nothing at all": {patience{header: moment, idle: time.Hour, stall: time.Hour}, "", "", ""},
+		"a body that stops": {patience{header: time.Hour, idle: time.Hour, stall: moment},
+			"POST /database/v1/upload?%s HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nSELECT", "DUMP:INCOMPLETE", "upload"},
+		"parameters that stop": {patience{header: time.Hour, idle: time.Hour, stall: moment},
+			"POST /database/v1/status?%s HTTP/1.1\r\nHost: h\r\n" +
+				"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\na=b", "PARAMETERS:INVALID",
+			"status"},
+		"an idle connection": {patience{header: time.Hour, idle: moment, stall: time.Hour},
+			"GET /database/v1/status?%s HTTP/1.1\r\nHost: h\r\n\r\n", `"state":"draft"`, "status"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -74,7 +79,9 @@ func TestPatience_answers(t *testing.T) {
 	const size = 32 << 20 // more than the kernel takes on its way
 	srv, r := withPatience(t, patience{header: time.Hour, idle: time.Hour, stall: 2 * time.Second})
 	front, err := proxy.Start("127.0.0.1:0", proxy.Options{
-		Handler: srv, Certificate: srv.CertificateFor, Guard: func(l net.Listener) net.Listener { return srv.Guard("proxy", l) },
+		Handler: srv, Certificate: srv.CertificateFor, Guard: func(l net.Listener) net.Listener {
+			return srv.Guard("proxy", l)
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -103,11 +110,13 @@ func TestPatience_answers(t *testing.T) {
 				in := bufio.NewReader(conn)
 				if way.connect != "" {
 					io.WriteString(conn, way.connect)
-					if resp, err := http.ReadResponse(in, &http.Request{Method: http.MethodConnect}); err != nil || resp.StatusCode != 200 {
+					if resp, err := http.ReadResponse(in, &http.Request{Method: http.MethodConnect}); err != nil ||
+						resp.StatusCode != 200 {
 						t.Fatal(resp, err)
 					}
 				}
-				if _, err := fmt.Fprintf(conn, "GET /database/eu1/%d/%s/original/archive HTTP/1.1\r\nHost: h\r\n\r\n", r.ID, r.Key); err != nil {
+				if _, err := fmt.Fprintf(conn, "GET /database/eu1/%d/%s/original/archive HTTP/1.1\r\nHost: h\r\n\r\n", r.ID,
+					r.Key); err != nil {
 					t.Fatal(err)
 				}
 				return conn, in
@@ -128,7 +137,8 @@ func TestPatience_answers(t *testing.T) {
 			if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != size {
 				t.Errorf("a download that was read ended with %d bytes, %v", n, err)
 			}
-			time.Sleep(srv.patience.stall + 100*time.Millisecond) // longer than a piece of it may take: between calls, nothing is waited for
+			// longer than a piece of it may take: between calls, nothing is waited for
+			time.Sleep(srv.patience.stall + 100*time.Millisecond)
 			if _, err := fmt.Fprintf(reader, "GET /database/v1/status?%s HTTP/1.1\r\nHost: h\r\n\r\n", ref); err != nil {
 				t.Fatal(err)
 			}
@@ -151,7 +161,8 @@ func withPatience(t *testing.T, p patience) (*Server, Request) {
 	if err := srv.Start(); err != nil {
 		t.Fatal(err)
 	}
-	create, err := http.Get(srv.URL() + "/database/v1/create?contract=M123456-abcdef&email=a@example.com&target=8.0&aim=test&filename=a")
+	create, err := http.Get(srv.URL() +
+		"/database/v1/create?contract=M123456-abcdef&email=a@example.com&target=8.0&aim=test&filename=a")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,8 @@ func (b *bench) needSFTP() *bench {
 		b.Fatal(err)
 	}
 	b.write("bin/sftp", fmt.Appendf(nil, "#!/bin/sh\nexec %s -F none -o IdentitiesOnly=yes -o IdentityFile='%s/id' "+
-		"-o StrictHostKeyChecking=${CHECKING:-accept-new} -o UserKnownHostsFile='%s/known_hosts' \"$@\"\n", sftp, b.dir, b.dir))
+		"-o StrictHostKeyChecking=${CHECKING:-accept-new} -o UserKnownHostsFile='%s/known_hosts' \"$@\"\n", sftp, b.dir,
+		b.dir))
 	if err := os.Chmod(filepath.Join(b.dir, "bin/sftp"), 0o755); err != nil {
 		b.Fatal(err)
 	}
@@ -131,7 +132,8 @@ func TestPrograms_shellSamples(t *testing.T) {
 		b.shell(`
 			SSH_KEYS=authorized_keys
 			URL_PARAMS="key=${KEY}&request=${REQUEST_ID}"
-			curl -sS "$BASE/database/v1/request_sftp_access?${URL_PARAMS}" -F ssh_keys=@${SSH_KEYS} > request_sftp_result.json`+failuresCheck,
+			curl -sS "$BASE/database/v1/request_sftp_access?${URL_PARAMS}" -F ssh_keys=@${SSH_KEYS} > request_sftp_result.json`+
+			failuresCheck,
 			append(m.variables(), "RESULT=request_sftp_result.json")...)
 		b.shell(`set -e
 			URL_PARAMS="key=${KEY}&request=${REQUEST_ID}"
@@ -142,7 +144,8 @@ func TestPrograms_shellSamples(t *testing.T) {
 		same(t, "the upgraded dump", b.read("upgraded.cdump"), dump)
 
 		// A failure is seen by the same script.
-		out := b.shell(`! (curl -sS "$BASE/database/v1/create?target=5.0" > create_result.json` + strings.ReplaceAll(failuresCheck, "$RESULT", "create_result.json") + `
+		out := b.shell(`! (curl -sS "$BASE/database/v1/create?target=5.0" > create_result.json` +
+			strings.ReplaceAll(failuresCheck, "$RESULT", "create_result.json") + `
 			)`)
 		if !strings.Contains(out, "TARGET:INVALID") || !strings.Contains(out, "EMAIL:MISSING") {
 			t.Errorf("the script's account of the failures:\n%s", out)
@@ -203,7 +206,8 @@ func TestPrograms_curl(t *testing.T) {
 				t.Errorf("curl %s:\n%swant\n%s", options, out, want)
 			}
 		}
-		if out := b.shell(`curl -sSI "$BASE/database/v1/status?request=${REQUEST_ID}&key=${KEY}"`, m.variables()...); !strings.HasPrefix(out, "HTTP/1.1 200") {
+		if out := b.shell(`curl -sSI "$BASE/database/v1/status?request=${REQUEST_ID}&key=${KEY}"`,
+			m.variables()...); !strings.HasPrefix(out, "HTTP/1.1 200") {
 			t.Errorf("curl -I: %s", out)
 		}
 	})
@@ -236,7 +240,8 @@ func TestPrograms_sftpSession(t *testing.T) {
 	contains(out, "Connected to 127.0.0.1.", "Uploading openchs.70.cdump to /openchs.70.cdump")
 	// For a file that is named, sftp makes the line itself, and what it writes for the number of links depends
 	// on its version.
-	for _, line := range []string{`-rw-rw-rw-    1 0        0          849920 `, `-rw-rw-rw-    [01?] 0        0          849920 `} {
+	for _, line := range []string{`-rw-rw-rw-    1 0        0          849920 `,
+		`-rw-rw-rw-    [01?] 0        0          849920 `} {
 		if !regexp.MustCompile(line + `[A-Z][a-z]{2} .* openchs\.70\.cdump\n`).MatchString(out) {
 			t.Errorf("the session has no line %s:\n%s", line, out)
 		}
@@ -248,7 +253,8 @@ func TestPrograms_sftpSession(t *testing.T) {
 		`put -p openchs.70.cdump\nls -l\n`,
 		`-mkdir x\n-rm openchs.70.cdump\n-rename openchs.70.cdump y\n-put openchs.70.cdump other\n-put openchs.70.cdump ../../tmp/x\nput openchs.70.cdump\n`,
 	} {
-		b.shell(`printf '%b' "$COMMANDS" | `+strings.Replace(command, "sftp ", "sftp -b - ", 1), "COMMANDS="+batch, "CHECKING=yes")
+		b.shell(`printf '%b' "$COMMANDS" | `+strings.Replace(command, "sftp ", "sftp -b - ", 1), "COMMANDS="+batch,
+			"CHECKING=yes")
 		same(t, "the dump after "+batch, w.fetch(w.status(m)["original_dump_url"]), dump)
 	}
 	if s := w.status(m); s["filesize"] != "830.00 Kb" {
@@ -262,7 +268,8 @@ func TestPrograms_sftpSession(t *testing.T) {
 		same(t, "another size", w.fetch(w.status(m)["original_dump_url"]), dump[:size])
 	}
 	b.write("openchs.70.cdump", dump)
-	contains(run(`put -a openchs.70.cdump openchs.70.cdump\n`, "CHECKING=yes"), "Resuming upload of openchs.70.cdump to /openchs.70.cdump")
+	contains(run(`put -a openchs.70.cdump openchs.70.cdump\n`, "CHECKING=yes"),
+		"Resuming upload of openchs.70.cdump to /openchs.70.cdump")
 	same(t, "resumed", w.fetch(w.status(m)["original_dump_url"]), dump)
 
 	w.finish(m)
@@ -298,7 +305,8 @@ func TestPrograms_sftpResume(t *testing.T) {
 			m := w.create()
 			command := w.grant(m, "ed25519").Request["sample_command"].(string)
 
-			cmd, out := b.command("sh", "-c", "exec "+strings.Replace(command, "sftp ", "sftp -b - -l 8000 ", 1)) // a megabyte a second: it won't get far
+			// a megabyte a second: it won't get far
+			cmd, out := b.command("sh", "-c", "exec "+strings.Replace(command, "sftp ", "sftp -b - -l 8000 ", 1))
 			cmd.Stdin = strings.NewReader("put db_name.dump\n")
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			if err := cmd.Start(); err != nil {
@@ -328,7 +336,8 @@ func TestPrograms_sftpResume(t *testing.T) {
 			if s := w.status(m); (s["filesize"] != nil) != tc.complete || size() >= int64(len(dump)) {
 				t.Errorf("filesize %v, of %d bytes that have arrived", s["filesize"], size())
 			}
-			if out := b.shell(`echo "put -a db_name.dump" | ` + command); !strings.Contains(out, "Resuming upload of db_name.dump to /db_name.dump") {
+			if out := b.shell(`echo "put -a db_name.dump" | ` + command); !strings.Contains(out,
+				"Resuming upload of db_name.dump to /db_name.dump") {
 				t.Errorf("put -a did not resume: %s", out)
 			}
 			same(t, "the dump", w.fetch(w.status(m)["original_dump_url"]), dump)
@@ -374,7 +383,8 @@ func TestPrograms_lftp(t *testing.T) {
 	run := func(commands string) {
 		t.Helper()
 		b.shell(`lftp -c "$COMMANDS"`, "COMMANDS=set cmd:fail-exit yes; set net:max-retries 1; set sftp:auto-confirm yes; "+
-			"set sftp:connect-program 'ssh -a -x -F none -o IdentitiesOnly=yes -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile="+b.dir+"/known_hosts -i "+b.dir+"/id'; "+
+			"set sftp:connect-program 'ssh -a -x -F none -o IdentitiesOnly=yes -o StrictHostKeyChecking=accept-new -o "+
+			"UserKnownHostsFile="+b.dir+"/known_hosts -i "+b.dir+"/id'; "+
 			"open -p "+port+" -u "+m.user()+",none sftp://127.0.0.1; "+commands)
 	}
 	run("put db_name.dump")
@@ -395,7 +405,8 @@ func TestPrograms_curlResumesAnUpload(t *testing.T) {
 	m := w.create()
 	before, dump := pattern(300, 2), pattern(1000, 1)
 	w.upload(m, before)
-	code, stdout, stderr := runCurl(t, "-C", "300", "-T", file(t, "dump", dump), w.base+"/database/v1/upload?"+m.params().Encode())
+	code, stdout, stderr := runCurl(t, "-C", "300", "-T", file(t, "dump", dump), w.base+"/database/v1/upload?"+
+		m.params().Encode())
 	if code != curlOK || !strings.Contains(stdout, "DUMP:INCOMPLETE") {
 		t.Errorf("curl ended with %d, %q %s", code, stdout, stderr)
 	}

@@ -19,7 +19,8 @@ func TestRequest_missing(t *testing.T) {
 	m := w.create("target", "13.0")
 	missing := func(names ...string) (want []map[string]any) {
 		for _, name := range names {
-			want = append(want, map[string]any{"reason": strings.ToUpper(name) + ":MISSING", "message": `Missing parameter "` + name + `"`})
+			want = append(want, map[string]any{"reason": strings.ToUpper(name) + ":MISSING", "message": `Missing parameter "` +
+				name + `"`})
 		}
 		return want
 	}
@@ -61,13 +62,15 @@ func TestRequest_notFound(t *testing.T) {
 				params := stranger.params("ssh_keys", publicKey("ed25519"))
 				a := w.call(method, params)
 				id := params.Get("request")
-				want := `{"failures":[{"code":"` + id + `","message":"Can not find request ` + id + `","reason":"REQUEST:NOT_FOUND"}]}` + "\n"
+				want := `{"failures":[{"code":"` + id + `","message":"Can not find request ` + id +
+					`","reason":"REQUEST:NOT_FOUND"}]}` + "\n"
 				if a.Body != want || a.Status != 200 {
 					t.Errorf("%s with %s: %d %swant %s", method, name, a.Status, a.Body, want)
 				}
 			}
 		}
-		for _, id := range []string{"0" + m.params().Get("request"), "+" + m.params().Get("request"), "x", "1e4", "99999999999999999999", " 1", "../1"} {
+		for _, id := range []string{"0" + m.params().Get("request"), "+" + m.params().Get("request"), "x", "1e4",
+			"99999999999999999999", " 1", "../1"} {
 			params := m.params()
 			params.Set("request", id)
 			diff(t, "request "+id, []string{"REQUEST:NOT_FOUND"}, w.call("status", params).reasons())
@@ -102,7 +105,8 @@ func TestProcess(t *testing.T) {
 					continue
 				}
 				delete(a.Failures[0], "message")
-				diff(t, method+" in "+state, map[string]any{"reason": "STATE:INVALID", "value": state, "expected": allowed}, a.Failures[0])
+				diff(t, method+" in "+state, map[string]any{"reason": "STATE:INVALID", "value": state, "expected": allowed},
+					a.Failures[0])
 			}
 		}
 		draft, sftp := []any{"draft"}, []any{"draft", "done", "delivered"}
@@ -116,7 +120,8 @@ func TestProcess(t *testing.T) {
 		}
 		w.upload(m, []byte("SELECT 1;\n"))
 		if s := w.status(m); s["state"] != "draft" || s["processed_at"] != nil || s["issue_stage"] != "new" {
-			t.Errorf("before process: state %v, processed_at %v, issue_stage %v", s["state"], s["processed_at"], s["issue_stage"])
+			t.Errorf("before process: state %v, processed_at %v, issue_stage %v", s["state"], s["processed_at"],
+				s["issue_stage"])
 		}
 		if a := w.good("process", m.params()); a.Body != `{"failures":[]}`+"\n" {
 			t.Errorf("process: %s", a.Body)
@@ -125,7 +130,8 @@ func TestProcess(t *testing.T) {
 		for _, want := range []string{"pending", "processing"} {
 			s := w.status(m)
 			if s["state"] != want || s["issue_stage"] != want || s["processed_at"] == nil {
-				t.Errorf("state %v, issue_stage %v, processed_at %v; want %s", s["state"], s["issue_stage"], s["processed_at"], want)
+				t.Errorf("state %v, issue_stage %v, processed_at %v; want %s", s["state"], s["issue_stage"], s["processed_at"],
+					want)
 			}
 			refuses(want, map[string][]any{"process": draft, "upload": draft, "request_sftp_access": sftp})
 		}
@@ -153,7 +159,8 @@ func TestSkipTest(t *testing.T) {
 			t.Fatalf("skip_test in %s: %s", state, a.Body)
 		}
 		delete(a.Failures[0], "message")
-		diff(t, "skip_test in "+state, map[string]any{"reason": "STATE:INVALID", "value": state, "expected": []any{"testing"}}, a.Failures[0])
+		diff(t, "skip_test in "+state, map[string]any{"reason": "STATE:INVALID", "value": state, "expected": []any{
+			"testing"}}, a.Failures[0])
 	}
 	refused("draft")
 	w.good("process", m.params())
@@ -190,7 +197,8 @@ func TestUpgrade(t *testing.T) {
 		}
 		m := madeOf(t, a)
 		for key, want := range map[string]any{
-			"filename": "M123456-abcdef.sql", "target": "8.0", "aim": "test", "postgresql": "9.3", "state": "pending", "migrated_sql_url": a.Request["upgraded_sql_url"],
+			"filename": "M123456-abcdef.sql", "target": "8.0", "aim": "test", "postgresql": "9.3", "state": "pending",
+			"migrated_sql_url": a.Request["upgraded_sql_url"],
 		} {
 			if got := a.Request[key]; got != want {
 				t.Errorf("%s is %v, want %v", key, got, want)
@@ -201,14 +209,17 @@ func TestUpgrade(t *testing.T) {
 			t.Errorf("migrated_sql_url %v, upgraded_sql_url %v", status["migrated_sql_url"], status["upgraded_sql_url"])
 		}
 		same(t, "the upgraded dump", w.fetch(status["upgraded_dump_url"]), []byte("target=5.0&aim=prod\n"))
-		if a := upgrade("-- Dumped from database version 9.4.5\n-- PostgreSQL database dump\n", "postgresql", "9.3", "filename", "x.sql"); a.Request["postgresql"] != "9.4" || a.Request["filename"] != "x.sql" {
+		if a := upgrade("-- Dumped from database version 9.4.5\n-- PostgreSQL database dump\n", "postgresql", "9.3",
+			"filename", "x.sql"); a.Request["postgresql"] != "9.4" || a.Request["filename"] != "x.sql" {
 			t.Errorf("upgrade of a dump that says its version: %s", a.Body)
 		}
 		if plain := w.create(); w.status(plain)["migrated_sql_url"] != nil {
 			t.Error("migrated_sql_url of a request that upgrade did not make")
 		}
-		diff(t, "failures", []string{"TARGET:INVALID", "CONTRACT:NOT_FOUND"}, upgrade("x", "target", "5.0", "contract", "M123456-abcxyz").reasons())
-		diff(t, "without a contract", []string{"CONTRACT:MISSING", "FILENAME:MISSING"}, upgrade("x", "contract", "-").reasons())
+		diff(t, "failures", []string{"TARGET:INVALID", "CONTRACT:NOT_FOUND"}, upgrade("x", "target", "5.0", "contract",
+			"M123456-abcxyz").reasons())
+		diff(t, "without a contract", []string{"CONTRACT:MISSING", "FILENAME:MISSING"},
+			upgrade("x", "contract", "-").reasons())
 		diff(t, "without a dump", []string{"DUMP:MISSING"}, upgrade("").reasons())
 	})
 	// postgresql is compared as a version by the client that uses upgrade: it is never null.
@@ -225,7 +236,9 @@ func TestUpgrade(t *testing.T) {
 func TestProcess_times(t *testing.T) {
 	t.Parallel()
 	clock := new(mockserver.ManualClock)
-	w := onWire(t, &mockserver.Options{Clock: clock, Scenarios: scripted(t, "steps: [{state: processing, for: 90m, set: {estimated_time: '01:30'}}, {state: done}]")})
+	w := onWire(t, &mockserver.Options{
+		Clock: clock, Scenarios: scripted(t,
+			"steps: [{state: processing, for: 90m, set: {estimated_time: '01:30'}}, {state: done}]")})
 	m := w.create()
 	w.upload(m, []byte("SELECT 1;\n"))
 	clock.Advance(time.Minute)
@@ -242,7 +255,8 @@ func TestProcess_times(t *testing.T) {
 		clock.Advance(step.after)
 		s := w.status(m)
 		got := []any{s["state"], s["elapsed"], s["processed_at"], s["created_at"], s["estimated_time"]}
-		diff(t, "state, elapsed, processed_at, created_at, estimated_time", []any{step.state, step.elapsed, step.processed, "2015-09-09 07:13:49", step.estimated}, got)
+		diff(t, "state, elapsed, processed_at, created_at, estimated_time", []any{step.state, step.elapsed, step.processed,
+			"2015-09-09 07:13:49", step.estimated}, got)
 	}
 }
 
@@ -250,7 +264,9 @@ func TestProcess_times(t *testing.T) {
 // nothing to download.
 func TestProcess_invalid(t *testing.T) {
 	t.Parallel()
-	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "steps: [{state: processing, for: 1 poll}, {state: invalid, set: {customer_message: 'The dump is cut off.'}}]")})
+	w := onWire(t, &mockserver.Options{
+		Scenarios: scripted(t,
+			"steps: [{state: processing, for: 1 poll}, {state: invalid, set: {customer_message: 'The dump is cut off.'}}]")})
 	m := w.create()
 	w.upload(m, []byte("SELECT 1;\n"))
 	w.good("process", m.params())
@@ -263,5 +279,6 @@ func TestProcess_invalid(t *testing.T) {
 	if resp, _ := w.get(w.urls(m)["upgraded_dump_url"]); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("the upgraded dump: %s", resp.Status)
 	}
-	diff(t, "request_sftp_access", []string{"STATE:INVALID"}, w.call("request_sftp_access", m.params("ssh_keys", publicKey("rsa"))).reasons())
+	diff(t, "request_sftp_access", []string{"STATE:INVALID"},
+		w.call("request_sftp_access", m.params("ssh_keys", publicKey("rsa"))).reasons())
 }

@@ -80,7 +80,8 @@ steps:
 		states = append(states, fmt.Sprintf("%s→%s %s", e.From, e.To, e.At.Format(time.TimeOnly)))
 	}
 	diff(t, "changes of state, when they logically happened",
-		[]string{"draft→pending 07:13:49", "pending→processing 07:13:49", "processing→testing 15:13:49", "testing→done 15:13:49"}, states)
+		[]string{"draft→pending 07:13:49", "pending→processing 07:13:49", "processing→testing 15:13:49",
+			"testing→done 15:13:49"}, states)
 }
 
 func TestSetState_andWhatMakesNoSense(t *testing.T) {
@@ -111,7 +112,8 @@ func TestSetState_andWhatMakesNoSense(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := w.status(m)
-	diff(t, "in a state nobody has seen", []any{"frozen", "frozen", "wait"}, []any{r["state"], r["issue_stage"], r["customer_message"]})
+	diff(t, "in a state nobody has seen", []any{"frozen", "frozen", "wait"},
+		[]any{r["state"], r["issue_stage"], r["customer_message"]})
 	if _, err := w.srv.SetState(m.id, "done", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +215,8 @@ func TestJournal_isBounded(t *testing.T) {
 
 func TestAwait_seesWhatHappensLater(t *testing.T) {
 	t.Parallel()
-	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "name: short\nsteps: [{state: processing, for: 30ms}, {state: done}]\n")})
+	w := onWire(t, &mockserver.Options{
+		Scenarios: scripted(t, "name: short\nsteps: [{state: processing, for: 30ms}, {state: done}]\n")})
 	m := w.create()
 	w.upload(m, []byte("x"))
 	done := make(chan error, 1)

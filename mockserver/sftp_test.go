@@ -114,7 +114,8 @@ func TestSFTP_writesTheDump(t *testing.T) {
 				w.upload(m, fixtures.Dump("openchs.sql"))
 			} else {
 				entries, err := session.ReadDir("/")
-				if err != nil || len(entries) != 1 || entries[0].Name() != "openchs.70.cdump" || entries[0].Size() != 0 || entries[0].Mode() != 0o666 {
+				if err != nil || len(entries) != 1 || entries[0].Name() != "openchs.70.cdump" || entries[0].Size() != 0 ||
+					entries[0].Mode() != 0o666 {
 					t.Fatalf("the listing at first: %v, %v", entries, err)
 				}
 			}
@@ -139,7 +140,8 @@ func TestSFTP_writesTheDump(t *testing.T) {
 func TestSFTP_appends(t *testing.T) {
 	t.Parallel()
 	dump := fixtures.Dump("openchs.cdump")
-	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "faults: [{on: sftp.write, skip: 2, times: 1, after: 12000, disconnect: true}]")})
+	w := onWire(t, &mockserver.Options{
+		Scenarios: scripted(t, "faults: [{on: sftp.write, skip: 2, times: 1, after: 12000, disconnect: true}]")})
 	m := w.create()
 	w.grant(m, "ed25519")
 	w.upload(m, dump[:5000])

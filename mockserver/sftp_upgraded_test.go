@@ -52,7 +52,8 @@ func TestSFTP_upgraded(t *testing.T) {
 				t.Errorf("mode %v of a file that is read-only", entries[0].Mode())
 			}
 			same(t, "over SFTP", w.slurp(c, tc.want), w.fetch(s["upgraded_dump_url"]))
-			for _, flags := range []int{os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_APPEND, os.O_WRONLY | os.O_CREATE | os.O_TRUNC} {
+			for _, flags := range []int{os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_APPEND,
+				os.O_WRONLY | os.O_CREATE | os.O_TRUNC} {
 				if f, err := c.OpenFile("/"+tc.want, flags); err == nil {
 					t.Errorf("the upgraded file opened for writing (%#x)", flags)
 					f.Close()
@@ -101,7 +102,8 @@ func TestSFTP_unreadableDump(t *testing.T) {
 				t.Errorf("realpath .: %q, %v", dir, err)
 			}
 			entries, err := c.ReadDir("/")
-			if err != nil || len(entries) != 1 || entries[0].Name() != "upgraded_db.zip" || entries[0].Size() != 0 || entries[0].Mode() != 0o444 {
+			if err != nil || len(entries) != 1 || entries[0].Name() != "upgraded_db.zip" || entries[0].Size() != 0 ||
+				entries[0].Mode() != 0o444 {
 				t.Errorf("listing: %v, %v", entries, err)
 			}
 			if info, err := c.Stat("/upgraded_db.zip"); err != nil || info.Size() != 0 {
@@ -116,7 +118,8 @@ func TestSFTP_unreadableDump(t *testing.T) {
 				}
 			}
 			refused := w.srv.Events(journal.Filter{Request: m.id, On: "sftp.denied"})
-			if len(refused) != 2 || refused[0].Op != "open read" || refused[0].Path != "/upgraded_db.zip" || !strings.Contains(refused[0].Why, "the uploaded dump cannot be read") {
+			if len(refused) != 2 || refused[0].Op != "open read" || refused[0].Path != "/upgraded_db.zip" ||
+				!strings.Contains(refused[0].Why, "the uploaded dump cannot be read") {
 				t.Errorf("the journal says %+v", refused)
 			}
 			if _, err := c.Stat("/"); err != nil {

@@ -83,7 +83,8 @@ func TestScenario_fileBecomesAPipe(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "upgraded")
 			plant(t, filepath.Dir(path), map[string]string{"upgraded": "the upgraded dump"})
 			script := scenario.Default()
-			script.Name, script.Upgraded.Archive, script.Upgraded.Notes, script.Upgraded.Modules, script.Upgraded.SQL = "files", path, path, path, path
+			script.Name, script.Upgraded.Archive, script.Upgraded.Notes, script.Upgraded.Modules, script.Upgraded.SQL = "files",
+				path, path, path, path
 			w := onWire(t, &mockserver.Options{Scenarios: []*scenario.Scenario{script}})
 			m := w.create()
 			w.upload(m, pattern(100, 1))
@@ -93,7 +94,8 @@ func TestScenario_fileBecomesAPipe(t *testing.T) {
 				t.Fatal(err)
 			}
 			for key, url := range w.urls(m) {
-				if !strings.Contains(key, "upgraded") && !strings.Contains(key, "migrated") && !strings.Contains(key, "notes") && !strings.Contains(key, "modules") {
+				if !strings.Contains(key, "upgraded") && !strings.Contains(key, "migrated") && !strings.Contains(key, "notes") &&
+					!strings.Contains(key, "modules") {
 					continue
 				}
 				if resp, body := w.get(url); resp.StatusCode == 200 {

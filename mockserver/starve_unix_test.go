@@ -50,7 +50,8 @@ func fillDisk(t *testing.T, w *wire) {
 	m := w.create()
 	w.upload(m, small)
 	want := w.status(m)
-	for _, body := range []io.Reader{bytes.NewReader(big), io.MultiReader(bytes.NewReader(big))} { // with a length, and chunked
+	// with a length, and chunked
+	for _, body := range []io.Reader{bytes.NewReader(big), io.MultiReader(bytes.NewReader(big))} {
 		a := w.send("POST", "upload?"+m.params().Encode(), nil, body)
 		diff(t, "upload of too much", []string{"SERVER:ERROR"}, a.reasons())
 	}

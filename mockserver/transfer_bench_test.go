@@ -47,7 +47,8 @@ func BenchmarkUpload(b *testing.B) {
 						}
 						continue
 					}
-					if a := w.send("POST", "upload?"+m.params().Encode(), nil, io.LimitReader(block, size.bytes)); len(a.Failures) > 0 {
+					if a := w.send("POST", "upload?"+m.params().Encode(), nil, io.LimitReader(block, size.bytes)); len(
+						a.Failures) > 0 {
 						b.Fatal(a.Body)
 					}
 				}

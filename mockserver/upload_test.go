@@ -49,7 +49,8 @@ func TestUpload_body(t *testing.T) {
 			}
 			// Without a Content-Length, the body is chunked.
 			m := w.create()
-			if a := w.send("POST", "upload?"+m.params().Encode(), tc.header, io.MultiReader(bytes.NewReader(tc.body))); len(a.Failures) > 0 {
+			if a := w.send("POST", "upload?"+m.params().Encode(), tc.header, io.MultiReader(bytes.NewReader(tc.body))); len(
+				a.Failures) > 0 {
 				t.Errorf("%s, chunked: %s", name, a.Body)
 			}
 			same(t, name+", chunked", w.fetch(w.status(m)["original_dump_url"]), tc.body)
@@ -105,7 +106,8 @@ func TestUpload_contentRange(t *testing.T) {
 		contentRange string
 		expected     any
 	}{
-		{"bytes 500-999/1000", 1000.0}, {"bytes 0-999/1000", 1000.0}, {"bytes 500-999/*", nil}, {"bytes */1000", 1000.0}, {"lines 1-2/3", 3.0}, {"nonsense", nil},
+		{"bytes 500-999/1000", 1000.0}, {"bytes 0-999/1000", 1000.0}, {"bytes 500-999/*", nil}, {"bytes */1000", 1000.0},
+		{"lines 1-2/3", 3.0}, {"nonsense", nil},
 		{"bytes 0-1/99999999999999999999", nil}, {"bytes 0-1/-5", nil},
 	} {
 		for _, method := range []string{"PUT", "POST"} {
@@ -114,13 +116,15 @@ func TestUpload_contentRange(t *testing.T) {
 				if !empty {
 					w.upload(m, dump)
 				}
-				resp, body := w.do(method, w.base+"/database/v1/upload?"+m.params().Encode(), http.Header{"Content-Range": {tc.contentRange}}, bytes.NewReader(dump[500:]))
+				resp, body := w.do(method, w.base+"/database/v1/upload?"+m.params().Encode(), http.Header{
+					"Content-Range": {tc.contentRange}}, bytes.NewReader(dump[500:]))
 				var a struct{ Failures []map[string]any }
 				if err := json.Unmarshal(body, &a); err != nil || resp.StatusCode != 200 || len(a.Failures) != 1 {
 					t.Fatalf("%s %q on %s: %s %s", method, tc.contentRange, name, resp.Status, body)
 				}
 				f := a.Failures[0]
-				diff(t, method+" "+tc.contentRange, []any{"DUMP:INCOMPLETE", 500.0, tc.expected}, []any{f["reason"], f["received"], f["expected_size"]})
+				diff(t, method+" "+tc.contentRange, []any{"DUMP:INCOMPLETE", 500.0, tc.expected},
+					[]any{f["reason"], f["received"], f["expected_size"]})
 				if status := w.status(m); !empty {
 					same(t, "the dump from before", w.fetch(status["original_dump_url"]), dump)
 				} else if status["filesize"] != nil {
@@ -130,7 +134,8 @@ func TestUpload_contentRange(t *testing.T) {
 		}
 	}
 	m := w.create()
-	a := w.send("POST", "upgrade?"+sample().Encode(), http.Header{"Content-Range": {"bytes 5-9/10"}}, strings.NewReader("tail "))
+	a := w.send("POST", "upgrade?"+sample().Encode(), http.Header{"Content-Range": {"bytes 5-9/10"}},
+		strings.NewReader("tail "))
 	diff(t, "upgrade", []string{"DUMP:INCOMPLETE"}, a.reasons())
 	if requests := w.srv.Requests(); requests[len(requests)-1].ID != m.id {
 		t.Error("upgrade with a part made a request")
@@ -186,14 +191,18 @@ func TestUpload_rawSockets(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
 		for name, request := range map[string]string{
-			"HTTP/1.0":                  "POST %s HTTP/1.0\r\nContent-Length: 10\r\n\r\nSELECT 1;\n",
-			"HTTP/1.0 with keep-alive":  "POST %s HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 10\r\n\r\nSELECT 1;\n",
-			"HTTP/1.1":                  "POST %s HTTP/1.1\r\nHost: upgrade.odoo.com\r\nContent-Length: 10\r\n\r\nSELECT 1;\n",
-			"GET with a body":           "GET %s HTTP/1.1\r\nHost: upgrade.odoo.com\r\nContent-Length: 10\r\n\r\nSELECT 1;\n",
-			"chunks of one byte":        "POST %s HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Join(chunks("SELECT 1;\n"), "") + "0\r\n\r\n",
-			"chunks with extensions":    "POST %s HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nA;a=b\r\nSELECT 1;\n\r\n0\r\nTrailer: x\r\n\r\n",
-			"absolute URL":              "POST http://upgrade.odoo.com%s HTTP/1.1\r\nHost: upgrade.odoo.com\r\nContent-Length: 10\r\n\r\nSELECT 1;\n",
-			"Expect, and no waiting":    "POST %s HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\nSELECT 1;\n",
+			"HTTP/1.0":                 "POST %s HTTP/1.0\r\nContent-Length: 10\r\n\r\nSELECT 1;\n",
+			"HTTP/1.0 with keep-alive": "POST %s HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 10\r\n\r\nSELECT 1;\n",
+			"HTTP/1.1":                 "POST %s HTTP/1.1\r\nHost: upgrade.odoo.com\r\nContent-Length: 10\r\n\r\nSELECT 1;\n",
+			"GET with a body":          "GET %s HTTP/1.1\r\nHost: upgrade.odoo.com\r\nContent-Length: 10\r\n\r\nSELECT 1;\n",
+			"chunks of one byte": "POST %s HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" +
+				strings.Join(chunks("SELECT 1;\n"), "") + "0\r\n\r\n",
+			"chunks with extensions": "POST %s HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nA;a=b\r\nSELECT " +
+				"1;\n\r\n0\r\nTrailer: x\r\n\r\n",
+			"absolute URL": "POST http://upgrade.odoo.com%s HTTP/1.1\r\nHost: " +
+				"upgrade.odoo.com\r\nContent-Length: 10\r\n\r\nSELECT 1;\n",
+			"Expect, and no waiting": "POST %s HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: " +
+				"10\r\n\r\nSELECT 1;\n",
 			"the type is an empty word": "POST %s HTTP/1.1\r\nHost: h\r\nContent-Type:\r\nContent-Length: 10\r\n\r\nSELECT 1;\n",
 		} {
 			m := w.create()
@@ -229,7 +238,8 @@ func TestHTTP10(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
 		form := sample().Encode()
-		resp, body := w.raw(fmt.Sprintf("GET /database/v1/create HTTP/1.0\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", formType, len(form), form))
+		resp, body := w.raw(fmt.Sprintf(
+			"GET /database/v1/create HTTP/1.0\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", formType, len(form), form))
 		a := decode(t, resp.StatusCode, resp.Header, []byte(body))
 		if len(a.Failures) > 0 {
 			t.Fatal(body)
@@ -246,7 +256,9 @@ func TestUpload_refusedBeforeTheBody(t *testing.T) {
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
 		conn := w.connect()
 		defer conn.Close()
-		fmt.Fprintf(conn, "POST /database/v1/upload?key=x&request=1 HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n")
+		fmt.Fprintf(conn,
+			"POST /database/v1/upload?key=x&request=1 HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: "+
+				"1000000\r\n\r\n")
 		resp, body := w.response(bufio.NewReader(conn))
 		if resp.StatusCode != 200 || !strings.Contains(body, "REQUEST:NOT_FOUND") {
 			t.Errorf("%s %s", resp.Status, body)
@@ -286,8 +298,10 @@ func TestUpload_incomplete(t *testing.T) {
 		"HTTP/1.0":                        {"POST %s HTTP/1.0\r\nContent-Length: 11\r\n\r\nSELECT 1;\n", 10.0, 11.0},
 		"no last chunk":                   {head + "Transfer-Encoding: chunked\r\n\r\na\r\nSELECT 1;\n\r\n", 10.0, nil},
 		"within a chunk":                  {head + "Transfer-Encoding: chunked\r\n\r\nff\r\nSELECT 1;\n", 10.0, nil},
-		"a chunk size that is none":       {head + "Transfer-Encoding: chunked\r\n\r\na\r\nSELECT 1;\n\r\nxyz\r\nab\r\n0\r\n\r\n", 10.0, nil},
-		"a chunk without its end":         {head + "Transfer-Encoding: chunked\r\n\r\na\r\nSELECT 1;\nSELECT\r\n0\r\n\r\n", 10.0, nil},
+		"a chunk size that is none": {
+			head + "Transfer-Encoding: chunked\r\n\r\na\r\nSELECT 1;\n\r\nxyz\r\nab\r\n0\r\n\r\n", 10.0, nil},
+		"a chunk without its end": {head + "Transfer-Encoding: chunked\r\n\r\na\r\nSELECT 1;\nSELECT\r\n0\r\n\r\n",
+			10.0, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -304,7 +318,8 @@ func TestUpload_incomplete(t *testing.T) {
 						t.Fatalf("%s", body)
 					}
 					delete(a.Failures[0], "message")
-					diff(t, "failure", map[string]any{"reason": "DUMP:INCOMPLETE", "received": tc.received, "expected_size": tc.expected}, a.Failures[0])
+					diff(t, "failure", map[string]any{"reason": "DUMP:INCOMPLETE", "received": tc.received,
+						"expected_size": tc.expected}, a.Failures[0])
 					diff(t, "status", want, w.status(m))
 					if before != nil {
 						same(t, "the earlier dump", w.fetch(want["original_dump_url"]), before)
@@ -323,7 +338,8 @@ func TestUpload_reset(t *testing.T) {
 	w.upload(m, []byte("SELECT 1;\n"))
 	for range 20 {
 		conn := w.connect()
-		fmt.Fprintf(conn, "POST /database/v1/upload?%s HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n%s", m.params().Encode(), pattern(100_000, 1))
+		fmt.Fprintf(conn, "POST /database/v1/upload?%s HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n%s",
+			m.params().Encode(), pattern(100_000, 1))
 		if err := conn.(*net.TCPConn).SetLinger(0); err != nil && !errors.Is(err, syscall.EINVAL) {
 			t.Fatal(err)
 		}

@@ -49,7 +49,8 @@ func TestJudge_whatThePlatformGot(t *testing.T) {
 	if v := verdictOn(t, w.srv, "got", "dump", run); v.Verdict != mockserver.Pass || v.Saw != "the dump, byte for byte" {
 		t.Errorf("the dump as told: %+v", v)
 	}
-	if v := verdictOn(t, w.srv, "got", "params", run); v.Verdict != mockserver.Fail || !strings.Contains(v.Saw, `aim "test" in place of "production"`) {
+	if v := verdictOn(t, w.srv, "got", "params", run); v.Verdict != mockserver.Fail ||
+		!strings.Contains(v.Saw, `aim "test" in place of "production"`) {
 		t.Errorf("another aim than told: %+v", v)
 	}
 	if v := verdictOn(t, w.srv, "got", "dump", nil); v.Verdict != mockserver.Unjudged {
@@ -61,7 +62,8 @@ func TestJudge_whatThePlatformGot(t *testing.T) {
 	client := w.login(other, "ed25519")
 	w.put(client, "db_name.dump", told[:20])
 	w.good("process", other.params())
-	if v := verdictOn(t, w.srv, "got", "dump", run); v.Verdict != mockserver.Fail || !strings.Contains(v.Saw, "only the first 20 of the 28 bytes") {
+	if v := verdictOn(t, w.srv, "got", "dump", run); v.Verdict != mockserver.Fail ||
+		!strings.Contains(v.Saw, "only the first 20 of the 28 bytes") {
 		t.Errorf("a part over SFTP: %+v", v)
 	}
 }
@@ -69,7 +71,8 @@ func TestJudge_whatThePlatformGot(t *testing.T) {
 // A value that keeps a scenario from being chosen is named all the same.
 func TestJudge_anotherValueThanTheScenarioIsFor(t *testing.T) {
 	t.Parallel()
-	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "name: live\nwhen: {aim: production}\nexpect: {params: as told}\n")})
+	w := onWire(t, &mockserver.Options{
+		Scenarios: scripted(t, "name: live\nwhen: {aim: production}\nexpect: {params: as told}\n")})
 	w.create("aim", "test")
 	v := verdictOn(t, w.srv, "live", "params", &mockserver.Run{Params: map[string]string{"aim": "production"}})
 	if v.Verdict != mockserver.Fail || !strings.Contains(v.Saw, `aim "test" in place of "production"`) {
@@ -83,13 +86,16 @@ func TestJudge_strays(t *testing.T) {
 	t.Parallel()
 	const expect = "expect: {requests: known}\n"
 	w := onWire(t, &mockserver.Options{Scenarios: append(
-		scripted(t, "name: refused\nwhen: {contract: \"MBAD*\"}\nfaults: [{on: create, failure: {reason: \"CONTRACT:NOT_FOUND\", message: no}}]\n"+expect),
+		scripted(t,
+			"name: refused\nwhen: {contract: \"MBAD*\"}\nfaults: [{on: create, failure: {reason: \"CONTRACT:NOT_FOUND\", "+
+				"message: no}}]\n"+expect),
 		scripted(t, "name: other\n"+expect)...)})
 	w.call("status", nil)
 	w.create()
 	w.call("create", url.Values{"contract": {"MBAD-1"}})
 	w.call("process", url.Values{"request": {"None"}, "key": {"None"}})
-	if v := verdictOn(t, w.srv, "refused", "requests", nil); v.Verdict != mockserver.Fail || !strings.HasPrefix(v.Saw, `process with request "None"`) || !strings.Contains(v.Saw, "(1 such calls)") {
+	if v := verdictOn(t, w.srv, "refused", "requests", nil); v.Verdict != mockserver.Fail ||
+		!strings.HasPrefix(v.Saw, `process with request "None"`) || !strings.Contains(v.Saw, "(1 such calls)") {
 		t.Errorf("after the refusal: %+v", v)
 	}
 	if v := verdictOn(t, w.srv, "other", "requests", nil); v.Verdict != mockserver.Pass {
@@ -124,9 +130,11 @@ func TestJournal_headers(t *testing.T) {
 			}
 		})
 	}
-	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "faults: [{on: status, http: {status: 503, headers: {Retry-After: 7}}}]\n")})
+	w := onWire(t, &mockserver.Options{
+		Scenarios: scripted(t, "faults: [{on: status, http: {status: 503, headers: {Retry-After: 7}}}]\n")})
 	w.do("GET", w.srv.URL()+"/database/v1/status?"+w.create().params().Encode(), nil, nil)
-	if events := w.srv.Events(journal.Filter{On: scenario.OnStatus}); len(events) != 1 || events[0].RetryAfter != 7*time.Second {
+	if events := w.srv.Events(journal.Filter{On: scenario.OnStatus}); len(events) != 1 ||
+		events[0].RetryAfter != 7*time.Second {
 		t.Errorf("%+v, want 7s", events)
 	}
 }

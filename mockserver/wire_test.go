@@ -76,7 +76,9 @@ func newWire(tb testing.TB, base string, srv *mockserver.Server) *wire {
 	return &wire{
 		TB: tb, srv: srv, base: base, sftpAddr: srv.SFTPAddr(), knownHosts: srv.KnownHostsFile(), caFile: srv.CAFile(),
 		sessions: new(sync.Map),
-		http:     &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		}},
 	}
 }
 
@@ -198,7 +200,8 @@ func pairs(namesAndValues ...string) url.Values {
 // sample are the parameters of the page's create sample, changed by names and values; a value "-" takes the
 // parameter out.
 func sample(namesAndValues ...string) url.Values {
-	v := pairs("contract", "M123456-abcdef", "email", "john.doe@example.com", "target", "8.0", "aim", "test", "filename", "db_name.dump")
+	v := pairs("contract", "M123456-abcdef", "email", "john.doe@example.com", "target", "8.0", "aim", "test", "filename",
+		"db_name.dump")
 	for i := 0; i+1 < len(namesAndValues); i += 2 {
 		if namesAndValues[i+1] == "-" {
 			v.Del(namesAndValues[i])
@@ -246,7 +249,8 @@ func (w *wire) create(namesAndValues ...string) made {
 // upload sends a dump, which must be taken.
 func (w *wire) upload(m made, dump []byte) {
 	w.Helper()
-	a := w.send("POST", "upload?"+m.params().Encode(), http.Header{"Content-Type": {"application/octet-stream"}}, bytes.NewReader(dump))
+	a := w.send("POST", "upload?"+m.params().Encode(), http.Header{"Content-Type": {"application/octet-stream"}},
+		bytes.NewReader(dump))
 	if len(a.Failures) > 0 {
 		w.Fatalf("upload: %s", a.Body)
 	}

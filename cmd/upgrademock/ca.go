@@ -57,9 +57,10 @@ the user's cache directory, or in --data-dir; ca makes none. It can vouch for no
 			},
 		},
 		&cobra.Command{
-			Use:     "env",
-			Short:   "Print shell commands that make the programs of this shell trust the authority",
-			Long:    "env writes a bundle of the authorities that this system trusts and ours, and prints the shell commands that make programs use it.",
+			Use:   "env",
+			Short: "Print shell commands that make the programs of this shell trust the authority",
+			Long: "env writes a bundle of the authorities that this system trusts and ours, and prints the shell commands " +
+				"that make programs use it.",
 			Example: `  eval "$(upgrademock ca env)"`,
 			Args:    cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {

@@ -207,7 +207,8 @@ func execute(opts testbed.Options, args []string, task *task, expect bool, stder
 func remark(stderr io.Writer, command string, remarks testbed.Remarks) {
 	for _, host := range remarks.Refused {
 		say(stderr,
-			"%s: refused calls to %s: an offline run stays offline; allow them with --allow-host %[2]s, or all with --passthrough", command, host)
+			"%s: refused calls to %s: an offline run stays offline; allow them with --allow-host %[2]s, or all with "+
+				"--passthrough", command, host)
 	}
 	if remarks.Silence != "" {
 		say(stderr, "%s: %s", command, remarks.Silence)

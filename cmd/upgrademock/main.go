@@ -59,9 +59,10 @@ func failed(err error) error {
 
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "upgrademock",
-		Short:         "A local emulator of the Odoo Database Upgrade API",
-		Long:          "upgrademock emulates the Odoo Database Upgrade API and its temporary SFTP server, for testing programs that talk to them.\nIt is not affiliated with the platform it emulates.",
+		Use:   "upgrademock",
+		Short: "A local emulator of the Odoo Database Upgrade API",
+		Long: "upgrademock emulates the Odoo Database Upgrade API and its temporary SFTP server, for testing " +
+			"programs that talk to them.\nIt is not affiliated with the platform it emulates.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,

@@ -80,7 +80,8 @@ func checkReady(ctx context.Context, file string) error {
 	if pem, err := safefile.ReadNamed(r.CAFile, 16<<20); err == nil { // needed only when there is no plain HTTP
 		authorities.AppendCertsFromPEM(pem)
 	}
-	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: authorities}} // and not the environment's proxy
+	// and not the environment's proxy
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: authorities}}
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
 		return fmt.Errorf("not ready: %w", err)

@@ -87,7 +87,8 @@ func openJournal(path string) (*os.File, error) {
 }
 
 // serve runs an emulator until ctx ends, with the proxy that start starts; a nil start starts none.
-func serve(ctx context.Context, opts *mockserver.Options, start startProxy, readyFile string, checkDumps bool, stdout io.Writer) error {
+func serve(ctx context.Context, opts *mockserver.Options, start startProxy, readyFile string, checkDumps bool,
+	stdout io.Writer) error {
 	keepLean()
 	srv, err := mockserver.New(opts)
 	if err != nil {

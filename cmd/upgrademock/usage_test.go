@@ -41,7 +41,9 @@ func TestUsage_addressTaken(t *testing.T) {
 				cmd := exec.CommandContext(t.Context(), "upgrademock", args...)
 				cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "TMPDIR="+t.TempDir())
 				out, err := cmd.CombinedOutput()
-				want := fmt.Sprintf("--%s %s: address already in use by another program; choose another address, or port 0 for a free one\n", flag, addr)
+				want := fmt.Sprintf(
+					"--%s %s: address already in use by another program; choose another address, or port 0 for a free one\n", flag,
+					addr)
 				exit, _ := errors.AsType[*exec.ExitError](err)
 				if exit == nil || exit.ExitCode() != 1 || !strings.HasSuffix(string(out), want) {
 					t.Errorf("%s: %v\n%s\nwant exit status 1 and %s", command, err, out, want)

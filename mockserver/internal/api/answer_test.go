@@ -19,7 +19,8 @@ func TestScripted(t *testing.T) {
 	}{
 		{"nothing said", scenario.HTTP{}, 200, http.Header{}},
 		{"a body is HTML", scenario.HTTP{Status: 502, Body: "<html>"}, 502, http.Header{"Content-Type": {"text/html"}}},
-		{"unless said", scenario.HTTP{ContentType: "text/plain", Body: "x"}, 200, http.Header{"Content-Type": {"text/plain"}}},
+		{"unless said", scenario.HTTP{ContentType: "text/plain", Body: "x"}, 200, http.Header{
+			"Content-Type": {"text/plain"}}},
 		{
 			"or as a header",
 			scenario.HTTP{Status: 503, Headers: map[string]string{"retry-after": "1", "content-type": "a/b"}, Body: "x"}, 503,

@@ -17,7 +17,8 @@ var statusTemplate = template.Must(template.New("status").Parse(`{{with .Message
 {{range .Rows}}<tr><th>{{.Name}}<td>{{if .Link}}<a href="{{.Link}}">{{.Text}}</a>{{else}}{{.Text}}{{end}}
 {{end}}</table>`))
 
-var frontTemplate = template.Must(template.New("front").Parse(`<p>This is <b>upgrademock</b>, a local emulator of the Odoo Database Upgrade API.
+var frontTemplate = template.Must(
+	template.New("front").Parse(`<p>This is <b>upgrademock</b>, a local emulator of the Odoo Database Upgrade API.
 It is here for testing programs that talk to the upgrade platform.</p>
 <p>Create a request:</p>
 <pre>curl -sS "{{.Base}}/database/v1/create?contract=M123456-abcdef&amp;email=john.doe@example.com&amp;target={{.Target}}&amp;aim=test&amp;filename=db_name.dump"</pre>
@@ -42,7 +43,8 @@ func (a *API) statusPage(c *api.Call) (any, error) {
 	for _, shown := range []struct{ name, key string }{
 		{"E-mail", "email"}, {"Target", "target"}, {"Aim", "aim"}, {"File", "filename"}, {"File size", "filesize"},
 		{"Odoo version", "database_version"}, {"PostgreSQL", "postgresql"}, {"Database", "database_uuid"},
-		{"Created (UTC)", "created_at"}, {"Upgrade began (UTC)", "processed_at"}, {"Estimated time", "estimated_time"}, {"Elapsed", "elapsed"},
+		{"Created (UTC)", "created_at"}, {"Upgrade began (UTC)", "processed_at"}, {"Estimated time", "estimated_time"},
+		{"Elapsed", "elapsed"},
 	} {
 		if value := text(shown.key); value != "" {
 			rows = append(rows, row{Name: shown.name, Text: value})
@@ -52,7 +54,8 @@ func (a *API) statusPage(c *api.Call) (any, error) {
 		rows = append(rows, row{"Original", "archive", text("original_dump_url")}, row{"", "SQL", text("original_sql_url")})
 	}
 	if snapshot.Upgradable() {
-		rows = append(rows, row{"Upgraded", "archive", text("upgraded_dump_url")}, row{"", "SQL", text("upgraded_sql_url")}, row{"", "notes", text("notes_url")})
+		rows = append(rows, row{"Upgraded", "archive", text("upgraded_dump_url")}, row{"", "SQL", text("upgraded_sql_url")},
+			row{"", "notes", text("notes_url")})
 	}
 	title := "Database upgrade request " + strconv.FormatInt(snapshot.ID, 10)
 	data := map[string]any{"State": text("state"), "Message": text("customer_message"), "Rows": rows}
