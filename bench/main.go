@@ -7,9 +7,9 @@
 //	go run ./bench                     everything, at 1 GiB: some minutes
 //	go run ./bench -size 64 -only sftp a part of it, smaller
 //
-// It needs Linux and Debian's packages openssh-client, openssh-server, rsync, nginx-light, curl and wrk. Everything listens
-// on loopback and is stopped and removed at the end. The exit status is 1 when something could not be measured, and with
-// -strict when a target was missed.
+// It needs Linux and Debian's packages openssh-client, openssh-server, rsync, nginx-light, curl and wrk. Everything
+// listens on loopback and is stopped and removed at the end. The exit status is 1 when something could not be measured,
+// and with -strict when a target was missed.
 package main
 
 import (

@@ -44,11 +44,13 @@ func TestSFTPAccess_waysOfKeys(t *testing.T) {
 		} {
 			query := tc.query.Encode()
 			if strings.HasSuffix(name, "script") { // spaces escaped, and nothing else
-				query = "key=" + m.key + "&request=" + id + "&ssh_keys=" + strings.ReplaceAll(strings.ReplaceAll(publicKey("ecdsa"), " ", "%20"), "+", "%2B")
+				query = "key=" + m.key + "&request=" + id + "&ssh_keys=" + strings.ReplaceAll(strings.ReplaceAll(publicKey("ecdsa"),
+					" ", "%20"), "+", "%2B")
 				query = strings.TrimSpace(query)
 			}
 			for _, method := range []string{"POST", "GET"} {
-				a := w.send(method, "request_sftp_access?"+query, http.Header{"Content-Type": {tc.contentType}}, strings.NewReader(tc.body))
+				a := w.send(method, "request_sftp_access?"+query, http.Header{"Content-Type": {tc.contentType}},
+					strings.NewReader(tc.body))
 				if len(a.Failures) > 0 {
 					t.Fatalf("%s, %s: %s", name, method, a.Body)
 				}
@@ -68,7 +70,8 @@ func TestSFTPAccess_waysOfKeys(t *testing.T) {
 func TestSFTPAccess_files(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
-	rsa, ecdsa, ed := strings.TrimSpace(publicKey("rsa")), strings.TrimSpace(publicKey("ecdsa")), strings.TrimSpace(publicKey("ed25519"))
+	rsa, ecdsa, ed := strings.TrimSpace(publicKey("rsa")), strings.TrimSpace(publicKey("ecdsa")),
+		strings.TrimSpace(publicKey("ed25519"))
 	bare := strings.Join(strings.Fields(ed)[:2], " ")
 	for name, tc := range map[string]struct {
 		file string
@@ -193,7 +196,8 @@ func TestSFTPAccess_answer(t *testing.T) {
 		t.Parallel()
 		w := onWire(t, &mockserver.Options{SFTPHostname: "sftp.example.com"})
 		a := w.grant(w.create(), "ed25519")
-		if a.Request["hostname"] != "sftp.example.com" || !strings.HasSuffix(a.Request["sample_command"].(string), "@sftp.example.com") {
+		if a.Request["hostname"] != "sftp.example.com" || !strings.HasSuffix(a.Request["sample_command"].(string),
+			"@sftp.example.com") {
 			t.Error(a.Body)
 		}
 	})
@@ -276,7 +280,8 @@ func TestSFTPAccess_logins(t *testing.T) {
 			return make([]string, len(questions)), nil
 		})},
 	} {
-		conn, err := gossh.Dial("tcp", w.sftpAddr, &gossh.ClientConfig{User: m.user(), Auth: auth, HostKeyCallback: gossh.InsecureIgnoreHostKey()})
+		conn, err := gossh.Dial("tcp", w.sftpAddr, &gossh.ClientConfig{User: m.user(), Auth: auth,
+			HostKeyCallback: gossh.InsecureIgnoreHostKey()})
 		if err == nil {
 			conn.Close()
 			t.Errorf("login with %s", name)
@@ -289,10 +294,11 @@ func TestSFTPAccess_hostKey(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
 	var shown gossh.PublicKey
-	_, err := gossh.Dial("tcp", w.sftpAddr, &gossh.ClientConfig{User: "x", HostKeyCallback: func(_ string, _ net.Addr, key gossh.PublicKey) error {
-		shown = key
-		return nil
-	}})
+	_, err := gossh.Dial("tcp", w.sftpAddr, &gossh.ClientConfig{
+		User: "x", HostKeyCallback: func(_ string, _ net.Addr, key gossh.PublicKey) error {
+			shown = key
+			return nil
+		}})
 	if err == nil || shown == nil {
 		t.Fatalf("login as x: %v", err)
 	}
@@ -305,7 +311,8 @@ func TestSFTPAccess_hostKey(t *testing.T) {
 // a client that pins any of them notices another one (row 5.9).
 func TestSFTPAccess_hostKeys(t *testing.T) {
 	t.Parallel()
-	opts := mockserver.Options{Scenarios: scripted(t, "name: other\nfaults: [{on: sftp.login, skip: 4, hostkey: changed}]\n")}
+	opts := mockserver.Options{Scenarios: scripted(t,
+		"name: other\nfaults: [{on: sftp.login, skip: 4, hostkey: changed}]\n")}
 	for _, name := range []string{"rsa", "ed25519", "ecdsa"} {
 		key, err := gossh.ParsePrivateKey(fixtures.Key(name))
 		if err != nil {
@@ -325,14 +332,16 @@ func TestSFTPAccess_hostKeys(t *testing.T) {
 	}
 	login := func(algorithm string) error {
 		c, err := gossh.Dial("tcp", w.sftpAddr, &gossh.ClientConfig{
-			User: m.user(), Auth: []gossh.AuthMethod{gossh.PublicKeys(opts.SFTPHostKeys[1])}, HostKeyCallback: known, HostKeyAlgorithms: []string{algorithm},
+			User: m.user(), Auth: []gossh.AuthMethod{gossh.PublicKeys(opts.SFTPHostKeys[1])}, HostKeyCallback: known,
+			HostKeyAlgorithms: []string{algorithm},
 		})
 		if err == nil {
 			c.Close()
 		}
 		return err
 	}
-	algorithms := []string{gossh.KeyAlgoECDSA256, gossh.KeyAlgoED25519, gossh.KeyAlgoRSASHA512, gossh.KeyAlgoRSA} // phpseclib 2 knows the last alone
+	// phpseclib 2 knows the last alone
+	algorithms := []string{gossh.KeyAlgoECDSA256, gossh.KeyAlgoED25519, gossh.KeyAlgoRSASHA512, gossh.KeyAlgoRSA}
 	for _, algorithm := range algorithms {
 		if err := login(algorithm); err != nil {
 			t.Errorf("a client that knows only %s: %v", algorithm, err)

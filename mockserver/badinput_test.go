@@ -52,7 +52,8 @@ func TestBadInput_parameters(t *testing.T) {
 				"multipart/form-data; boundary=y", multiBody, "PARAMETERS:INVALID", "(multipart/form-data): it ended too early",
 			},
 		} {
-			a := w.send("POST", "create?"+sample().Encode(), http.Header{"Content-Type": {tc.contentType}}, strings.NewReader(tc.body))
+			a := w.send("POST", "create?"+sample().Encode(), http.Header{"Content-Type": {tc.contentType}},
+				strings.NewReader(tc.body))
 			diff(t, name, []string{tc.reason}, a.reasons())
 			if len(a.Failures) == 0 {
 				continue
@@ -66,8 +67,10 @@ func TestBadInput_parameters(t *testing.T) {
 			t.Errorf("2 MB of query: %s", resp.Status)
 		}
 		for name, request := range map[string]string{
-			"a form shorter than its Content-Length": "POST /database/v1/create HTTP/1.1\r\nHost: h\r\nContent-Type: " + formType + "\r\nContent-Length: 1000\r\n\r\ntarget=8.0",
-			"a form in broken chunks":                "POST /database/v1/create HTTP/1.1\r\nHost: h\r\nContent-Type: " + formType + "\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\ntarget=8.0",
+			"a form shorter than its Content-Length": "POST /database/v1/create HTTP/1.1\r\nHost: h\r\nContent-Type: " +
+				formType + "\r\nContent-Length: 1000\r\n\r\ntarget=8.0",
+			"a form in broken chunks": "POST /database/v1/create HTTP/1.1\r\nHost: h\r\nContent-Type: " +
+				formType + "\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\ntarget=8.0",
 		} {
 			resp, body := w.raw(request)
 			diff(t, name, []string{"PARAMETERS:INVALID"}, decode(t, resp.StatusCode, resp.Header, []byte(body)).reasons())
@@ -85,7 +88,8 @@ func TestBadInput_journal(t *testing.T) {
 		fmt.Fprintf(&form, "%s%d=%s&", strings.Repeat("n", 20), i, "v")
 	}
 	form.WriteString(strings.Repeat("m", 100_000) + "=" + strings.Repeat("v", 100_000))
-	w.send("POST", "status", http.Header{"Content-Type": {formType}, "User-Agent": {strings.Repeat("u", 100_000)}}, strings.NewReader(form.String()))
+	w.send("POST", "status", http.Header{"Content-Type": {formType}, "User-Agent": {strings.Repeat("u", 100_000)}},
+		strings.NewReader(form.String()))
 	w.get(w.base + "/" + strings.Repeat("p", 100_000))
 	events := w.srv.Events(journal.Filter{})
 	if len(events) != 2 {
@@ -123,7 +127,8 @@ func TestBadInput_sshKeys(t *testing.T) {
 	send := func(file string) answer {
 		t.Helper()
 		contentType, body := multipartForm(t, "@ssh_keys", file)
-		return w.send("POST", "request_sftp_access?"+m.params().Encode(), http.Header{"Content-Type": {contentType}}, strings.NewReader(body))
+		return w.send("POST", "request_sftp_access?"+m.params().Encode(), http.Header{"Content-Type": {contentType}},
+			strings.NewReader(body))
 	}
 	diff(t, "100,000 keys", []string{"PARAMETERS:TOO_LARGE"}, send(keys(100_000)).reasons())
 	diff(t, "2,000 keys", []string{"SSH_KEYS:INVALID"}, send(keys(2000)).reasons())
@@ -150,7 +155,8 @@ func TestBadInput_paths(t *testing.T) {
 	w.grant(m, "rsa")
 	w.put(w.login(m, "rsa"), "/..%2fetc%2fpasswd", []byte("y"))
 	for _, path := range []string{
-		"/../../../../etc/passwd", "/database/eu1/../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/database/eu1/%00/%00/original/archive",
+		"/../../../../etc/passwd", "/database/eu1/../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd",
+		"/database/eu1/%00/%00/original/archive",
 		"/_mock/../etc/passwd", "//etc/passwd", "/requests.db", "/dumps/1",
 	} {
 		resp, body := w.raw("GET " + path + " HTTP/1.0\r\n\r\n")

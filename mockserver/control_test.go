@@ -52,11 +52,15 @@ func TestControl_whatBadInputGets(t *testing.T) {
 		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{}`, 400, `"state" is missing`},
 		{"POST", fmt.Sprintf("/requests/%d/state", m.id), "{\n  \"state\": 5}", 400, "line 2, column"},
 		{"POST", fmt.Sprintf("/requests/%d/state", m.id), "{\n  \"state\": ", 400, "line 2, column"},
-		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"stat": "done"}`, 400, `unknown key "stat", did you mean "state"? Known: state, set; wanted JSON such as {"state": "done"`},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"stat": "done"}`, 400,
+			`unknown key "stat", did you mean "state"? Known: state, set; wanted JSON such as {"state": "done"`},
 		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "x", "set": {"filestore": 5}}`, 400, "filestore"},
-		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "x"} trailing`, 400, "line 1, column 16: found 't' where JSON cannot have it"},
-		{"POST", fmt.Sprintf("/requests/%d/state", m.id), "{\n  \"state\": 5}", 400, `line 2, column 12: "state" is a number: wanted a text`},
-		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "x", "set": [1]}`, 400, `"set" is a list: wanted an object`},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "x"} trailing`, 400,
+			"line 1, column 16: found 't' where JSON cannot have it"},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), "{\n  \"state\": 5}", 400,
+			`line 2, column 12: "state" is a number: wanted a text`},
+		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "x", "set": [1]}`, 400,
+			`"set" is a list: wanted an object`},
 		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `["done"]`, 400, "the body is a list: wanted JSON such as"},
 		{"POST", fmt.Sprintf("/requests/%d/state", m.id), ` `, 400, "the body is empty: wanted JSON such as"},
 		{"POST", fmt.Sprintf("/requests/%d/state", m.id), `state: done`, 400, "found 's' where JSON cannot have it"},
@@ -128,27 +132,33 @@ func TestControl_whatBadInputGets(t *testing.T) {
 func TestControl_steersARequest(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, &mockserver.Options{Clock: new(mockserver.ManualClock)})
-	if status, _ := w.control("POST", "/scenarios", `{"name": "held", "steps": [{"state": "processing", "for": "1h"}, {"state": "testing", "for": "released"}, {"state": "done"}], "expect": {"calls": {"process": 1}}}`); status != 201 {
+	if status, _ := w.control("POST", "/scenarios",
+		`{"name": "held", "steps": [{"state": "processing", "for": "1h"}, {"state": "testing", "for": "released"}, {"state": "done"}], "expect": {"calls": {"process": 1}}}`); status != 201 {
 		t.Fatalf("POST scenarios: %d", status)
 	}
 	m := w.create()
 	w.upload(m, []byte("x"))
 	w.good("process", m.params())
-	if status, answer := w.control("POST", "/clock/advance", `{"by": "1h"}`); status != 200 || answer["now"] != "2015-09-09T08:13:49Z" {
+	if status, answer := w.control("POST", "/clock/advance", `{"by": "1h"}`); status != 200 ||
+		answer["now"] != "2015-09-09T08:13:49Z" {
 		t.Errorf("advance: %d %v", status, answer)
 	}
 	status, answer := w.control("GET", fmt.Sprintf("/requests/%d", m.id), "")
 	if status != 200 || answer["state"] != "testing" {
 		t.Errorf("after an hour: %d %v", status, answer["state"])
 	}
-	if status, answer := w.control("POST", fmt.Sprintf("/requests/%d/release", m.id), ""); status != 200 || answer["state"] != "done" {
+	if status, answer := w.control("POST", fmt.Sprintf("/requests/%d/release", m.id), ""); status != 200 ||
+		answer["state"] != "done" {
 		t.Errorf("release: %d %v", status, answer)
 	}
-	if status, answer := w.control("POST", fmt.Sprintf("/requests/%d/state", m.id), `{"state": "invalid", "set": {"customer_message": "no", "issue": 7, "compressions": ["a"]}}`); status != 200 || answer["state"] != "invalid" {
+	if status, answer := w.control("POST", fmt.Sprintf("/requests/%d/state", m.id),
+		`{"state": "invalid", "set": {"customer_message": "no", "issue": 7, "compressions": ["a"]}}`); status != 200 ||
+		answer["state"] != "invalid" {
 		t.Errorf("state: %d %v", status, answer)
 	}
 	r := w.status(m)
-	diff(t, "status", []any{"invalid", "no", 7.0, []any{"a"}}, []any{r["state"], r["customer_message"], r["issue"], r["compressions"]})
+	diff(t, "status", []any{"invalid", "no", 7.0, []any{"a"}}, []any{r["state"], r["customer_message"], r["issue"],
+		r["compressions"]})
 	_, answer = w.control("GET", "/verify", "")
 	diff(t, "verify", []any{1.0, 0.0, 0.0}, []any{answer["passed"], answer["failed"], answer["unjudged"]})
 	_, answer = w.control("GET", fmt.Sprintf("/journal?on=state&request=%d", m.id), "")
@@ -223,14 +233,16 @@ func TestControl_advertise(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
 	m := w.create()
-	if status, _ := w.control("PUT", "/advertise", `{"url": "https://upgrade.example:9/base", "sftp_host": "files.example", "sftp_port": 2022}`); status != 200 {
+	if status, _ := w.control("PUT", "/advertise",
+		`{"url": "https://upgrade.example:9/base", "sftp_host": "files.example", "sftp_port": 2022}`); status != 200 {
 		t.Fatalf("PUT advertise: %d", status)
 	}
 	if got := w.status(m)["status_url"].(string); !strings.HasPrefix(got, "https://upgrade.example:9/base/database/eu1/") {
 		t.Errorf("status_url %s", got)
 	}
 	r := w.grant(m, "ed25519").Request
-	diff(t, "SFTP", []any{"files.example", 2022.0, fmt.Sprintf("sftp -P 2022 user_%d@files.example", m.id)}, []any{r["hostname"], r["sftp_port"], r["sample_command"]})
+	diff(t, "SFTP", []any{"files.example", 2022.0, fmt.Sprintf("sftp -P 2022 user_%d@files.example", m.id)},
+		[]any{r["hostname"], r["sftp_port"], r["sample_command"]})
 }
 
 func TestControl_healthAndMetrics(t *testing.T) {
@@ -243,7 +255,8 @@ func TestControl_healthAndMetrics(t *testing.T) {
 	w.call("process", m.params())
 	_, text := w.do("GET", w.srv.AdminURL()+"/metrics", nil, nil)
 	for _, line := range []string{
-		`upgrademock_calls_total{on="create",status="200"} 1`, `upgrademock_failures_total{reason="DUMP:MISSING"} 1`, `upgrademock_requests{state="draft"} 1`,
+		`upgrademock_calls_total{on="create",status="200"} 1`, `upgrademock_failures_total{reason="DUMP:MISSING"} 1`,
+		`upgrademock_requests{state="draft"} 1`,
 	} {
 		if !strings.Contains(string(text), line) {
 			t.Errorf("no %s in\n%s", line, text)
@@ -279,7 +292,8 @@ func TestControl_keepsOtherSitesOut(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
 	m := w.create()
-	resp, body := w.do("POST", w.srv.AdminURL()+"/reset", http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}}, nil)
+	resp, body := w.do("POST", w.srv.AdminURL()+"/reset", http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {
+		"https://evil.example"}}, nil)
 	if resp.StatusCode != http.StatusForbidden || !strings.Contains(string(body), `"error": "a page of another site`) {
 		t.Errorf("a cross-site reset: %s %s", resp.Status, body)
 	}
@@ -293,25 +307,35 @@ func TestControl_keepsReboundPagesOut(t *testing.T) {
 	t.Parallel()
 	onItsOwn := onWire(t, &mockserver.Options{ControlAddr: "127.0.0.1:0"})
 	w := onWire(t, &mockserver.Options{
-		PublicURL: "http://Upgrade.Example:8480", SFTPHostname: "files.example", CAHosts: []string{"mock.example"}, Clock: new(mockserver.ManualClock),
+		PublicURL: "http://Upgrade.Example:8480", SFTPHostname: "files.example", CAHosts: []string{"mock.example"},
+		Clock: new(mockserver.ManualClock),
 	})
 	m := w.create()
 	calls := []struct{ method, path, body string }{
-		{"GET", "/healthz", ""}, {"GET", "/requests", ""}, {"GET", fmt.Sprintf("/requests/%d", m.id), ""}, {"GET", "/journal", ""}, {"GET", "/wait?on=create", ""},
-		{"GET", "/verify", ""}, {"GET", "/metrics", ""}, {"GET", "/openapi.yaml", ""}, {"GET", "/scenarios", ""}, {"GET", "/advertise", ""},
-		{"HEAD", "/requests", ""}, {"HEAD", "/events", ""}, {"DELETE", "/journal?on=upload", ""}, {"POST", "/clock/advance", `{"by": "1s"}`},
+		{"GET", "/healthz", ""}, {"GET", "/requests", ""}, {"GET", fmt.Sprintf("/requests/%d", m.id), ""},
+		{"GET", "/journal", ""}, {"GET", "/wait?on=create", ""},
+		{"GET", "/verify", ""}, {"GET", "/metrics", ""}, {"GET", "/openapi.yaml", ""}, {"GET", "/scenarios", ""},
+		{"GET", "/advertise", ""},
+		{"HEAD", "/requests", ""}, {"HEAD", "/events", ""}, {"DELETE", "/journal?on=upload", ""},
+		{"POST", "/clock/advance", `{"by": "1s"}`},
 		{"POST", "/scenarios", "name: x\n"}, {"PUT", "/advertise", `{"url": "http://upgrade.example:8480"}`},
 	}
 	for _, tc := range []struct {
 		host string
 		ours bool
 	}{
-		{"evil.example:8480", false}, {"evil.example", false}, {"evil.example.", false}, {"EVIL.example", false}, {"127.0.0.1.evil.example", false},
-		{"localhost.evil.example", false}, {"upgrade.example.evil.example", false}, {"7f000001.rbndr.us", false}, {"notupgrade.example", false},
-		{"127.0.0.1:8480", true}, {"127.0.0.1", true}, {"192.0.2.7:8480", true}, {"127.1:8480", true}, {"[::1]:8480", true}, {"[::1]", true},
-		{"[::ffff:127.0.0.1]:80", true}, {"[fe80::1%25eth0]:80", true}, {"localhost:8480", true}, {"localhost.", true}, {"localhost.:8480", true}, {"LOCALHOST", true},
-		{"mock.localhost", true}, {"mock.localhost.:1", true}, {"upgrademock:8480", true}, {"host.docker.internal", true}, {"upgrade.odoo.com", true},
-		{"upgrade.example:8480", true}, {"upgrade.example.", true}, {"UPGRADE.EXAMPLE", true}, {"files.example", true}, {"mock.example:1", true},
+		{"evil.example:8480", false}, {"evil.example", false}, {"evil.example.", false}, {"EVIL.example", false},
+		{"127.0.0.1.evil.example", false},
+		{"localhost.evil.example", false}, {"upgrade.example.evil.example", false}, {"7f000001.rbndr.us", false},
+		{"notupgrade.example", false},
+		{"127.0.0.1:8480", true}, {"127.0.0.1", true}, {"192.0.2.7:8480", true}, {"127.1:8480", true}, {"[::1]:8480", true},
+		{"[::1]", true},
+		{"[::ffff:127.0.0.1]:80", true}, {"[fe80::1%25eth0]:80", true}, {"localhost:8480", true}, {"localhost.", true},
+		{"localhost.:8480", true}, {"LOCALHOST", true},
+		{"mock.localhost", true}, {"mock.localhost.:1", true}, {"upgrademock:8480", true}, {"host.docker.internal", true},
+		{"upgrade.odoo.com", true},
+		{"upgrade.example:8480", true}, {"upgrade.example.", true}, {"UPGRADE.EXAMPLE", true}, {"files.example", true},
+		{"mock.example:1", true},
 	} {
 		for _, call := range calls {
 			for _, origin := range []string{"", "http://" + tc.host} {
@@ -348,7 +372,8 @@ func TestControl_keepsReboundPagesOut(t *testing.T) {
 		err = json.NewDecoder(resp.Body).Decode(&body)
 		resp.Body.Close()
 		text, _ := body["error"].(string)
-		if refused := resp.StatusCode == 403; err != nil || refused != (host == "evil.example") || refused && !strings.Contains(text, "localhost") {
+		if refused := resp.StatusCode == 403; err != nil || refused != (host == "evil.example") || refused &&
+			!strings.Contains(text, "localhost") {
 			t.Errorf("its own listener as %s: %s %v %v", host, resp.Status, body, err)
 		}
 	}
@@ -360,7 +385,8 @@ func TestControl_head(t *testing.T) {
 	w := onWire(t, nil)
 	m := w.create()
 	for _, path := range []string{
-		"/healthz", "/requests", fmt.Sprintf("/requests/%d", m.id), "/requests/1", "/journal", "/journal?x=1", "/scenarios", "/verify", "/wait?on=create", "/advertise",
+		"/healthz", "/requests", fmt.Sprintf("/requests/%d", m.id), "/requests/1", "/journal", "/journal?x=1", "/scenarios",
+		"/verify", "/wait?on=create", "/advertise",
 		"/metrics", "/events", "/openapi.yaml", "/nothing", "/reset",
 	} {
 		status := map[string]int{}
@@ -480,7 +506,10 @@ func TestControl_filesFromElsewhere(t *testing.T) {
 // TestVerify_isNarrowedToAContract holds that parallel tests on one emulator do not disturb each other's verdicts.
 func TestVerify_isNarrowedToAContract(t *testing.T) {
 	t.Parallel()
-	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "name: one\nexpect: {calls: {create: 1, status: '>=2'}, order: [create, upload, process], interval: {status: '<=1h'}, exit: success}\n")})
+	w := onWire(t, &mockserver.Options{
+		Scenarios: scripted(t,
+			"name: one\nexpect: {calls: {create: 1, status: '>=2'}, order: [create, upload, process], interval: {status: "+
+				"'<=1h'}, exit: success}\n")})
 	good, bad := w.create("contract", "MGOOD"), w.create("contract", "MBAD")
 	w.upload(good, []byte("x"))
 	w.good("process", good.params())
@@ -494,9 +523,12 @@ func TestVerify_isNarrowedToAContract(t *testing.T) {
 		}
 		return list
 	}
-	diff(t, "the good one", []string{"exit unjudged", "calls.create pass", "calls.status pass", "order pass", "interval.status pass"}, verdicts(journal.Filter{Contract: "MGOOD"}))
-	diff(t, "the good one by its request", verdicts(journal.Filter{Contract: "MGOOD"}), verdicts(journal.Filter{Request: good.id}))
-	diff(t, "the bad one", []string{"exit unjudged", "calls.create pass", "calls.status fail", "order fail", "interval.status pass"}, verdicts(journal.Filter{Contract: "MBAD"}))
+	diff(t, "the good one", []string{"exit unjudged", "calls.create pass", "calls.status pass", "order pass",
+		"interval.status pass"}, verdicts(journal.Filter{Contract: "MGOOD"}))
+	diff(t, "the good one by its request", verdicts(journal.Filter{Contract: "MGOOD"}),
+		verdicts(journal.Filter{Request: good.id}))
+	diff(t, "the bad one", []string{"exit unjudged", "calls.create pass", "calls.status fail", "order fail",
+		"interval.status pass"}, verdicts(journal.Filter{Contract: "MBAD"}))
 	for _, v := range w.srv.Verify(journal.Filter{Contract: "MBAD"}) {
 		if v.Expect == "order" && (!strings.Contains(v.Saw, "no upload after create") || v.Hint == "" || v.Nearest == 0) {
 			t.Errorf("the verdict on the order does not help: %+v", v)

@@ -191,7 +191,8 @@ func TestCreate_timezones(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := []string{"Canada/East-Saskatchewan", "US/Pacific-New", "Asia/Hanoi", "Asia/Riyadh87", "Mideast/Riyadh89", "SystemV/AST4ADT", "SystemV/YST9"}
+	names := []string{"Canada/East-Saskatchewan", "US/Pacific-New", "Asia/Hanoi", "Asia/Riyadh87", "Mideast/Riyadh89",
+		"SystemV/AST4ADT", "SystemV/YST9"}
 	files, err := zip.OpenReader(filepath.Join(strings.TrimSpace(string(goroot)), "lib", "time", "zoneinfo.zip"))
 	if err != nil {
 		t.Fatal(err)
@@ -258,7 +259,8 @@ func TestCreate_targets(t *testing.T) {
 			diff(t, "expected", any(expected), a.Failures[0]["expected"])
 		})
 	}
-	if _, err := mockserver.New(&mockserver.Options{Edition: "12.0"}); err == nil || !strings.Contains(err.Error(), "11.0 or 13.0") {
+	if _, err := mockserver.New(&mockserver.Options{Edition: "12.0"}); err == nil ||
+		!strings.Contains(err.Error(), "11.0 or 13.0") {
 		t.Errorf("edition 12.0: %v", err)
 	}
 }
@@ -287,7 +289,8 @@ func TestCreate_contracts(t *testing.T) {
 			}
 		})
 	}
-	if _, err := mockserver.New(&mockserver.Options{Contracts: []string{"M["}}); err == nil || !strings.Contains(err.Error(), `"M["`) {
+	if _, err := mockserver.New(&mockserver.Options{Contracts: []string{"M["}}); err == nil ||
+		!strings.Contains(err.Error(), `"M["`) {
 		t.Errorf("a glob that is none: %v", err)
 	}
 }

@@ -33,7 +33,8 @@ type exampleClient struct {
 }
 
 func (c *exampleClient) call(method string) map[string]any {
-	resp, err := http.Post(c.base+"/database/v1/"+method+"?"+c.params.Encode(), "application/octet-stream", strings.NewReader("-- a dump\n"))
+	resp, err := http.Post(c.base+"/database/v1/"+method+"?"+c.params.Encode(), "application/octet-stream",
+		strings.NewReader("-- a dump\n"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -52,7 +53,8 @@ func (c *exampleClient) call(method string) map[string]any {
 }
 
 func (c *exampleClient) uploadAndProcess() {
-	c.params = url.Values{"contract": {"M123456-abcdef"}, "email": {"john.doe@example.com"}, "target": {"8.0"}, "aim": {"test"}, "filename": {"db.dump"}}
+	c.params = url.Values{"contract": {"M123456-abcdef"}, "email": {"john.doe@example.com"}, "target": {"8.0"},
+		"aim": {"test"}, "filename": {"db.dump"}}
 	request := c.call("create")
 	c.params = url.Values{"request": {fmt.Sprint(request["id"])}, "key": {request["key"].(string)}}
 	c.call("upload")
@@ -90,9 +92,11 @@ func Example_script() {
 	})
 	defer srv.Close()
 
-	call := fmt.Sprintf(`{"jsonrpc": "2.0", "method": "not_used", "id": 1, "params": {"token": %q}}`, srv.Requests()[0].Key)
+	call := fmt.Sprintf(`{"jsonrpc": "2.0", "method": "not_used", "id": 1, "params": {"token": %q}}`,
+		srv.Requests()[0].Key)
 	for range 2 {
-		resp, err := srv.Client().Post("https://upgrade.odoo.com/upgrade/request/status", "application/json", strings.NewReader(call))
+		resp, err := srv.Client().Post("https://upgrade.odoo.com/upgrade/request/status", "application/json",
+			strings.NewReader(call))
 		if err != nil {
 			log.Fatal(err)
 		}

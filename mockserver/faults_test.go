@@ -79,7 +79,8 @@ func TestFaults_asCurlSeesThem(t *testing.T) {
 		for _, scheme := range []string{"http", "https"} {
 			t.Run(tc.name+" over "+scheme, func(t *testing.T) {
 				t.Parallel()
-				w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "name: one\nfaults: [{on: status, times: 1, "+tc.fault+"}]\n")})
+				w := onWire(t, &mockserver.Options{
+					Scenarios: scripted(t, "name: one\nfaults: [{on: status, times: 1, "+tc.fault+"}]\n")})
 				m := w.create()
 				base := w.srv.URL()
 				if scheme == "https" {
@@ -131,11 +132,13 @@ func TestFaults_inAnUpload(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "name: cut\nfaults: [{on: upload, skip: 1, times: 1, "+tc.fault+"}]\n")})
+			w := onWire(t, &mockserver.Options{
+				Scenarios: scripted(t, "name: cut\nfaults: [{on: upload, skip: 1, times: 1, "+tc.fault+"}]\n")})
 			m := w.create()
 			w.upload(m, pattern(1000, 2))
 			url := w.base + "/database/v1/upload?" + m.params().Encode()
-			code, _, stderr := runCurl(t, "--data-binary", "@"+file(t, "dump", dump), "-H", "Content-Type: application/octet-stream", "-H", "Expect:", url)
+			code, _, stderr := runCurl(t, "--data-binary", "@"+file(t, "dump", dump), "-H",
+				"Content-Type: application/octet-stream", "-H", "Expect:", url)
 			if code != tc.code && !(tc.code != curlOK && code == curlSendError) { // the break may be seen while sending
 				t.Errorf("curl ended with %d, want %d: %s", code, tc.code, stderr)
 			}
@@ -168,7 +171,8 @@ func TestFaults_inADownload(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "name: cut\nfaults: [{on: download, times: 1, "+tc.fault+"}]\n")})
+			w := onWire(t, &mockserver.Options{
+				Scenarios: scripted(t, "name: cut\nfaults: [{on: download, times: 1, "+tc.fault+"}]\n")})
 			m := w.create()
 			w.upload(m, dump)
 			out := filepath.Join(t.TempDir(), "out")
@@ -202,11 +206,14 @@ func TestFaults_asSFTPSeesThem(t *testing.T) {
 	for _, fault := range []string{"disconnect: true", "reset: true", "revoke: true", `error: "no space left on device"`} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
-			w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "name: cut\nfaults: [{on: sftp.write, times: 1, after: 1MiB, "+fault+"}]\nexpect: {resumed: true}\n")})
+			w := onWire(t, &mockserver.Options{
+				Scenarios: scripted(t, "name: cut\nfaults: [{on: sftp.write, times: 1, after: 1MiB, "+fault+
+					"}]\nexpect: {resumed: true}\n")})
 			m := w.create()
 			w.grant(m, "ed25519")
 			run := func(batch string) (string, error) {
-				cmd := exec.CommandContext(t.Context(), sftp, "-b", "-", "-i", keyFile(t), "-o", "UserKnownHostsFile="+w.knownHosts, "-o", "IdentitiesOnly=yes",
+				cmd := exec.CommandContext(t.Context(), sftp, "-b", "-", "-i", keyFile(t), "-o", "UserKnownHostsFile="+w.knownHosts,
+					"-o", "IdentitiesOnly=yes",
 					"-P", portOf(w.sftpAddr), m.user()+"@127.0.0.1")
 				cmd.Stdin = strings.NewReader(batch)
 				out, err := cmd.CombinedOutput()
@@ -217,7 +224,8 @@ func TestFaults_asSFTPSeesThem(t *testing.T) {
 			if err == nil {
 				t.Fatalf("sftp did not notice:\n%s", out)
 			}
-			if strings.HasPrefix(fault, "error") && !strings.Contains(out, "Failure") { // OpenSSH shows its own text for the status
+			// OpenSSH shows its own text for the status
+			if strings.HasPrefix(fault, "error") && !strings.Contains(out, "Failure") {
 				t.Errorf("sftp does not show the scripted error:\n%s", out)
 			}
 			if strings.HasPrefix(fault, "revoke") {
@@ -231,7 +239,8 @@ func TestFaults_asSFTPSeesThem(t *testing.T) {
 				t.Fatal(err)
 			}
 			if r.Contiguous != breakAt || r.SharedSize != breakAt {
-				t.Errorf("after the break the file has %d bytes, %d without a hole; want exactly %d", r.SharedSize, r.Contiguous, breakAt)
+				t.Errorf("after the break the file has %d bytes, %d without a hole; want exactly %d", r.SharedSize, r.Contiguous,
+					breakAt)
 			}
 			if out, err := run("put -a " + local + " db_name.dump\n"); err != nil {
 				t.Fatalf("put -a: %v\n%s", err, out)
@@ -257,7 +266,8 @@ func TestFaults_loginAndHostKey(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "name: login\nfaults: [{on: sftp.login, times: 1, "+tc.fault+"}]\n")})
+			w := onWire(t, &mockserver.Options{
+				Scenarios: scripted(t, "name: login\nfaults: [{on: sftp.login, times: 1, "+tc.fault+"}]\n")})
 			m := w.create()
 			w.grant(m, "ed25519")
 			if _, err := w.dial(m, "ed25519"); err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -311,7 +321,8 @@ func TestFaults_closeEndsThem(t *testing.T) {
 	// The server says "100 Continue" when it reads the parameters: from then on it has the call in hand.
 	inHand := make(chan struct{})
 	trace := &httptrace.ClientTrace{Got100Continue: func() { close(inHand) }}
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "POST", w.base+"/database/v1/status", strings.NewReader(m.params().Encode()))
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "POST",
+		w.base+"/database/v1/status", strings.NewReader(m.params().Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}

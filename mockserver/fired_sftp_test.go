@@ -85,7 +85,9 @@ func TestFaults_journalSFTP(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "name: one\nfaults:\n  - {on: create, skip: 9, cut: true}\n  - {on: "+tc.on+", times: 1, "+tc.fault+"}\n")})
+			w := onWire(t, &mockserver.Options{
+				Scenarios: scripted(t, "name: one\nfaults:\n  - {on: create, skip: 9, cut: true}\n  - {on: "+tc.on+", times: 1, "+
+					tc.fault+"}\n")})
 			m := w.create()
 			w.grant(m, "ed25519")
 			if tc.on == "sftp.read" {
@@ -113,7 +115,8 @@ func TestFaults_journalSFTP(t *testing.T) {
 				}
 			} else {
 				e := await("sftp.fault")
-				diff(t, "the fault", []any{tc.op, tc.want, tc.fired, m.id, "one"}, []any{e.Op, e.Fault, e.Fired, e.Request, e.Scenario})
+				diff(t, "the fault", []any{tc.op, tc.want, tc.fired, m.id, "one"}, []any{e.Op, e.Fault, e.Fired, e.Request,
+					e.Scenario})
 			}
 			if tc.end != "" {
 				e := await(tc.end)
@@ -150,7 +153,8 @@ func TestFaults_journalHostKey(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "name: other\nfaults: [{on: sftp.login, times: 2, hostkey: changed}]\n")})
+	w := onWire(t, &mockserver.Options{
+		Scenarios: scripted(t, "name: other\nfaults: [{on: sftp.login, times: 2, hostkey: changed}]\n")})
 	m := w.create()
 	w.grant(m, "ed25519")
 	if _, err := w.dial(m, "ed25519"); err == nil {
@@ -161,7 +165,8 @@ func TestFaults_journalHostKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	diff(t, "the fault", []any{"hostkey", fault, &journal.Fired{}, m.id, "other"}, []any{shown.Op, shown.Fault, shown.Fired, shown.Request, shown.Scenario})
+	diff(t, "the fault", []any{"hostkey", fault, &journal.Fired{}, m.id, "other"},
+		[]any{shown.Op, shown.Fault, shown.Fired, shown.Request, shown.Scenario})
 	last, err := w.srv.Await(ctx, journal.Filter{On: "sftp.disconnect"})
 	if err != nil {
 		t.Fatal(err)

@@ -99,7 +99,9 @@ func TestFaults_journal(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			w := onWire(t, &mockserver.Options{Scenarios: scripted(t, "name: one\nfaults:\n  - {on: create, skip: 9, cut: true}\n  - {on: "+tc.on+", skip: 1, times: 1, "+tc.fault+"}\n")})
+			w := onWire(t, &mockserver.Options{
+				Scenarios: scripted(t, "name: one\nfaults:\n  - {on: create, skip: 9, cut: true}\n  - {on: "+tc.on+
+					", skip: 1, times: 1, "+tc.fault+"}\n")})
 			m := w.create()
 			w.upload(m, dump)
 			url := w.base + "/database/v1/" + tc.on + "?" + m.params().Encode()
@@ -130,7 +132,8 @@ func TestFaults_journal(t *testing.T) {
 			}
 			diff(t, "the event's fault", tc.want, e.Fault)
 			diff(t, "where it fired", tc.fired, e.Fired)
-			if !strings.Contains(e.Why, tc.why) || tc.why == "" && e.Why != "" && tc.fired != nil && !strings.Contains(tc.fault, "failure") {
+			if !strings.Contains(e.Why, tc.why) || tc.why == "" && e.Why != "" && tc.fired != nil &&
+				!strings.Contains(tc.fault, "failure") {
 				t.Errorf("why: %q, want something with %q", e.Why, tc.why)
 			}
 			if tc.fired != nil && e.Sent != tc.fired.Sent {
@@ -148,7 +151,8 @@ func TestFaults_rate(t *testing.T) {
 			t.Run(fmt.Sprintf("%s at %d B per s", on, rate), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					srv, err := mockserver.New(&mockserver.Options{Scenarios: scripted(t, fmt.Sprintf("name: slow\nfaults: [{on: %s, rate: %dB/s}]\n", on, rate))})
+					srv, err := mockserver.New(&mockserver.Options{
+						Scenarios: scripted(t, fmt.Sprintf("name: slow\nfaults: [{on: %s, rate: %dB/s}]\n", on, rate))})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -164,7 +168,8 @@ func TestFaults_rate(t *testing.T) {
 						}
 						return time.Since(began)
 					}
-					took := call("POST", fmt.Sprintf("/database/v1/upload?request=%d&key=%s", r.ID, r.Key), bytes.NewReader(make([]byte, 3*rate)))
+					took := call("POST", fmt.Sprintf("/database/v1/upload?request=%d&key=%s", r.ID, r.Key),
+						bytes.NewReader(make([]byte, 3*rate)))
 					if on == "download" {
 						took = call("GET", fmt.Sprintf("/database/eu1/%d/%s/original/archive", r.ID, r.Key), nil)
 					}

@@ -44,7 +44,8 @@ func TestMaxDump_http(t *testing.T) {
 				}
 				a := w.send("POST", path, nil, tc.body)
 				diff(t, name+", "+path, []map[string]any{{
-					"reason": "DUMP:TOO_LARGE", "message": "The dump is larger than 300000 bytes", "limit": float64(limit), "expected_size": tc.expected,
+					"reason": "DUMP:TOO_LARGE", "message": "The dump is larger than 300000 bytes", "limit": float64(limit),
+					"expected_size": tc.expected,
 				}}, a.Failures)
 			}
 		}
@@ -220,7 +221,8 @@ func TestJournalSize(t *testing.T) {
 func TestLimits_negative(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]mockserver.Options{
-		"JournalSize": {JournalSize: -1}, "MaxDump": {MaxDump: -1}, "MaxSessions": {MaxSessions: -1}, "MaxConnections": {MaxConnections: -1}, "MaxRequests": {
+		"JournalSize": {JournalSize: -1}, "MaxDump": {MaxDump: -1}, "MaxSessions": {MaxSessions: -1}, "MaxConnections": {
+			MaxConnections: -1}, "MaxRequests": {
 			MaxRequests: -1,
 		},
 	} {
@@ -248,7 +250,8 @@ func TestLimits_headers(t *testing.T) {
 // A listener that other machines can reach is warned of; one on loopback is not.
 func TestStart_warnsOfExposure(t *testing.T) {
 	t.Parallel()
-	for addr, warned := range map[string]bool{"127.0.0.1:0": false, "[::1]:0": false, "localhost:0": false, "0.0.0.0:0": true, ":0": true} {
+	for addr, warned := range map[string]bool{"127.0.0.1:0": false, "[::1]:0": false, "localhost:0": false,
+		"0.0.0.0:0": true, ":0": true} {
 		t.Run(addr, func(t *testing.T) {
 			t.Parallel()
 			if l, err := net.Listen("tcp", addr); err != nil {
@@ -258,7 +261,8 @@ func TestStart_warnsOfExposure(t *testing.T) {
 			}
 			var log safeBuffer
 			mockservertest.New(t, &mockserver.Options{
-				HTTPAddr: addr, HTTPSAddr: addr, SFTPAddr: addr, ControlAddr: addr, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+				HTTPAddr: addr, HTTPSAddr: addr, SFTPAddr: addr, ControlAddr: addr,
+				Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			})
 			for _, listener := range []string{"HTTP", "HTTPS", "SFTP", `"control API"`} {
 				line := "listener=" + listener + " "

@@ -26,7 +26,8 @@ func multipartForm(tb testing.TB, namesAndValues ...string) (contentType, body s
 		name, isFile := strings.CutPrefix(namesAndValues[i], "@")
 		h := textproto.MIMEHeader{"Content-Disposition": {`form-data; name="` + name + `"`}}
 		if isFile {
-			h = textproto.MIMEHeader{"Content-Disposition": {`form-data; name="` + name + `"; filename="a.txt"`}, "Content-Type": {"text/plain"}}
+			h = textproto.MIMEHeader{"Content-Disposition": {`form-data; name="` + name + `"; filename="a.txt"`},
+				"Content-Type": {"text/plain"}}
 		}
 		part, err := w.CreatePart(h)
 		if err != nil {
@@ -43,9 +44,11 @@ func multipartForm(tb testing.TB, namesAndValues ...string) (contentType, body s
 func TestParameters_anyWay(t *testing.T) {
 	t.Parallel()
 	all := sample().Encode()
-	fields := []string{"contract", "M123456-abcdef", "email", "john.doe@example.com", "target", "8.0", "aim", "test", "filename", "db_name.dump"}
+	fields := []string{"contract", "M123456-abcdef", "email", "john.doe@example.com", "target", "8.0", "aim", "test",
+		"filename", "db_name.dump"}
 	multipartType, multipartBody := multipartForm(t, fields...)
-	_, filesBody := multipartForm(t, "@contract", "M123456-abcdef", "email", "john.doe@example.com", "@target", "8.0", "aim", "test", "filename", "db_name.dump")
+	_, filesBody := multipartForm(t, "@contract", "M123456-abcdef", "email", "john.doe@example.com", "@target", "8.0",
+		"aim", "test", "filename", "db_name.dump")
 	filesBody = strings.ReplaceAll(filesBody, filesBody[2:strings.Index(filesBody, "\r\n")], "x")
 
 	for name, tc := range map[string]struct {
@@ -93,7 +96,8 @@ func TestParameters_anyWay(t *testing.T) {
 					if len(a.Failures) > 0 {
 						t.Fatalf("%s: %s", method, a.Body)
 					}
-					for key, want := range map[string]string{"email": "john.doe@example.com", "target": "8.0", "aim": "test", "filename": "db_name.dump"} {
+					for key, want := range map[string]string{"email": "john.doe@example.com", "target": "8.0", "aim": "test",
+						"filename": "db_name.dump"} {
 						if got := a.Request[key]; got != want {
 							t.Errorf("%s: %s is %v, want %s", method, key, got, want)
 						}
@@ -135,7 +139,8 @@ func TestParameters_givenTwice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := w.with(t)
-			a := w.send("POST", "create?"+sample("target", "-").Encode()+"&"+tc.query, http.Header{"Content-Type": {tc.contentType}}, strings.NewReader(tc.body))
+			a := w.send("POST", "create?"+sample("target", "-").Encode()+"&"+tc.query, http.Header{
+				"Content-Type": {tc.contentType}}, strings.NewReader(tc.body))
 			if len(a.Failures) != 1 {
 				t.Fatalf("wanted one failure: %s", a.Body)
 			}
@@ -148,7 +153,8 @@ func TestParameters_givenTwice(t *testing.T) {
 	}
 	t.Run("an empty value in the body", func(t *testing.T) {
 		t.Parallel()
-		a := w.with(t).send("POST", "create?"+sample().Encode(), http.Header{"Content-Type": {formType}}, strings.NewReader("target="))
+		a := w.with(t).send("POST", "create?"+sample().Encode(), http.Header{"Content-Type": {formType}},
+			strings.NewReader("target="))
 		diff(t, "reasons", []string{"TARGET:MISSING"}, a.reasons())
 	})
 }
@@ -160,7 +166,8 @@ func TestParameters_unknownAreIgnored(t *testing.T) {
 	m := w.create("dbname", "x", "backup", "", "run", "False", "key", "k", "request", "7")
 	w.upload(m, []byte("SELECT 1;\n"))
 	for _, name := range []string{"status", "process", "request_sftp_access"} {
-		w.good(name, m.params("dbname", "x", "target", "nonsense", "contract", "M123456-abcxyz", "ssh_keys", publicKey("rsa")))
+		w.good(name, m.params("dbname", "x", "target", "nonsense", "contract", "M123456-abcxyz", "ssh_keys",
+			publicKey("rsa")))
 		if name == "process" {
 			w.await(m, "done")
 		}
@@ -171,7 +178,8 @@ func TestParameters_unknownAreIgnored(t *testing.T) {
 func TestHTTPMethods(t *testing.T) {
 	t.Parallel()
 	onBothWires(t, &mockserver.Options{Edition: mockserver.Edition13}, func(t *testing.T, w *wire) {
-		for _, name := range []string{"create", "upload", "request_sftp_access", "process", "status", "skip_test", "upgrade"} {
+		for _, name := range []string{"create", "upload", "request_sftp_access", "process", "status", "skip_test",
+			"upgrade"} {
 			want := w.send("GET", name, nil, nil)
 			if len(want.Failures) == 0 {
 				t.Errorf("%s without parameters: %s", name, want.Body)
@@ -182,8 +190,10 @@ func TestHTTPMethods(t *testing.T) {
 				}
 			}
 			resp, body := w.do("HEAD", w.base+"/database/v1/"+name, nil, nil)
-			if resp.StatusCode != want.Status || len(body) > 0 || resp.ContentLength != int64(len(want.Body)) || resp.Header.Get("Content-Type") != want.Header.Get("Content-Type") {
-				t.Errorf("HEAD %s: %s, Content-Length %d, want the head of GET's %d, %d", name, resp.Status, resp.ContentLength, want.Status, len(want.Body))
+			if resp.StatusCode != want.Status || len(body) > 0 || resp.ContentLength != int64(len(want.Body)) ||
+				resp.Header.Get("Content-Type") != want.Header.Get("Content-Type") {
+				t.Errorf("HEAD %s: %s, Content-Length %d, want the head of GET's %d, %d", name, resp.Status, resp.ContentLength,
+					want.Status, len(want.Body))
 			}
 			for _, method := range []string{"DELETE", "PATCH", "OPTIONS", "PROPFIND", "get"} {
 				resp, _ := w.do(method, w.base+"/database/v1/"+name, nil, nil)
@@ -207,7 +217,8 @@ func TestPaths(t *testing.T) {
 			}
 		}
 		for _, path := range []string{
-			"/database/v1/", "/database/v1", "/database/v1/creat", "/database/v1/create/x", "/database/v1//create", "/database//v1/create",
+			"/database/v1/", "/database/v1", "/database/v1/creat", "/database/v1/create/x", "/database/v1//create",
+			"/database//v1/create",
 			"/database/v1/Create", "/database/v2/create", "/database/v1/../v1/create", "/database/v1/skip_test", "/create",
 		} {
 			if resp, _ := w.do("POST", w.base+path, nil, nil); resp.StatusCode != http.StatusNotFound {
@@ -230,7 +241,8 @@ func TestFailureStatus(t *testing.T) {
 			t.Errorf("--failure-status %d, no failure: %d", tc.option, a.Status)
 		}
 	}
-	if _, err := mockserver.New(&mockserver.Options{FailureStatus: 99}); err == nil || !strings.Contains(err.Error(), "99") {
+	if _, err := mockserver.New(&mockserver.Options{FailureStatus: 99}); err == nil ||
+		!strings.Contains(err.Error(), "99") {
 		t.Errorf("failure status 99: %v", err)
 	}
 }

@@ -23,7 +23,8 @@ func TestKeys_journal(t *testing.T) {
 	t.Parallel()
 	var log, lines safeBuffer
 	w := onWire(t, &mockserver.Options{
-		DataDir: t.TempDir(), JournalWriter: &lines, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		DataDir: t.TempDir(), JournalWriter: &lines,
+		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	m := w.create()
 	key, escaped := m.key, url.QueryEscape(m.key)
@@ -81,7 +82,8 @@ func TestKeys_journal(t *testing.T) {
 	if n := len(w.srv.Events(journal.Filter{On: "status"})); n < 10 {
 		t.Fatalf("%d events of status: the calls did not come in", n)
 	}
-	for name, text := range map[string]string{"journal": string(events), "journal file": lines.String(), "log": log.String()} {
+	for name, text := range map[string]string{"journal": string(events), "journal file": lines.String(),
+		"log": log.String()} {
 		plain := text
 		for range 3 { // escapes are undone
 			if p, err := url.PathUnescape(strings.ReplaceAll(plain, "%!", "")); err == nil {
@@ -163,8 +165,10 @@ func TestLog_verbose(t *testing.T) {
 	await("sftp.put", 1)
 	await("process", 1)
 	for _, want := range []string{
-		fmt.Sprintf("on=create method=GET path=/database/v1/create request=%d contract=M123456-abcdef status=200 state=draft", m.id),
-		"on=sftp.login session=1 ", fmt.Sprintf("on=sftp.put session=1 path=/db_name.dump request=%d", m.id), `written="[{From:0 To:5}]"`,
+		fmt.Sprintf("on=create method=GET path=/database/v1/create request=%d contract=M123456-abcdef status=200 state=draft",
+			m.id),
+		"on=sftp.login session=1 ", fmt.Sprintf("on=sftp.put session=1 path=/db_name.dump request=%d", m.id),
+		`written="[{From:0 To:5}]"`,
 		`fault="faults[0]: status reset" fired.at=0 fired.received=0 fired.sent=0`,
 		"on=state ", "from=draft to=pending",
 	} {
@@ -191,19 +195,24 @@ func TestPrivateKeys(t *testing.T) {
 	body := strings.Join(strings.Split(strings.TrimSpace(private), "\n")[1:6], "")
 	shown := ""
 	for _, text := range []string{
-		private, strings.ReplaceAll(private, "\n", " "), strings.ReplaceAll(private, "\n", "%0A"), "> " + strings.ReplaceAll(private, "\n", "\n> "),
+		private, strings.ReplaceAll(private, "\n", " "), strings.ReplaceAll(private, "\n", "%0A"),
+		"> " + strings.ReplaceAll(private, "\n", "\n> "),
 		base64.StdEncoding.EncodeToString([]byte(private)), body, body[:100], body[100:],
 	} {
 		for _, name := range []string{"ssh_keys", "ssh_key", "SSH_KEYS", "contract", "x"} {
 			shown += w.call("request_sftp_access", m.params(name, text)).Body
 		}
 		header := http.Header{"Content-Type": {formType}}
-		shown += w.send("POST", "request_sftp_access?"+m.params().Encode(), header, strings.NewReader(text)).Body // as a form that is none
+		// as a form that is none
+		shown += w.send("POST", "request_sftp_access?"+m.params().Encode(), header, strings.NewReader(text)).Body
 		header = http.Header{"Content-Type": {"multipart/form-data; boundary=x"}}
-		shown += w.send("POST", "request_sftp_access?"+m.params().Encode(), header, strings.NewReader("--x\r\n"+text+"\r\n--x--\r\n")).Body
+		shown += w.send("POST", "request_sftp_access?"+m.params().Encode(), header,
+			strings.NewReader("--x\r\n"+text+"\r\n--x--\r\n")).Body
 		contentType, form := multipartForm(t, "@ssh_keys", publicKey("ecdsa")+text)
-		shown += w.send("POST", "request_sftp_access?"+m.params().Encode(), http.Header{"Content-Type": {contentType}}, strings.NewReader(form)).Body
-		w.do("GET", w.base+"/database/v1/"+url.PathEscape(text), http.Header{"User-Agent": {strings.ReplaceAll(text, "\n", " ")}}, nil)
+		shown += w.send("POST", "request_sftp_access?"+m.params().Encode(), http.Header{"Content-Type": {contentType}},
+			strings.NewReader(form)).Body
+		w.do("GET", w.base+"/database/v1/"+url.PathEscape(text), http.Header{
+			"User-Agent": {strings.ReplaceAll(text, "\n", " ")}}, nil)
 		for _, config := range []*gossh.ClientConfig{
 			{User: text, Auth: []gossh.AuthMethod{gossh.PublicKeys(signer)}},
 			{User: m.user(), Auth: []gossh.AuthMethod{gossh.Password(text)}},
@@ -219,7 +228,8 @@ func TestPrivateKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"an answer": shown, "the journal": string(events), "the journal file": lines.String(), "the log": log.String()} {
+	for name, text := range map[string]string{"an answer": shown, "the journal": string(events),
+		"the journal file": lines.String(), "the log": log.String()} {
 		if len(text) == 0 {
 			t.Errorf("%s is empty", name)
 		}

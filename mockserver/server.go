@@ -121,7 +121,8 @@ func newServer(opts *Options, patience patience) (*Server, error) {
 func (s *Server) open() error {
 	p, err := platform.New(platform.Options{
 		Dir: s.home.Dir, Keep: !s.home.temporary,
-		Targets: s.opts.Targets, ScriptTargets: s.scriptTargets, Filestore: profiles[s.opts.Edition].filestore, Contracts: s.opts.Contracts,
+		Targets: s.opts.Targets, ScriptTargets: s.scriptTargets, Filestore: profiles[s.opts.Edition].filestore,
+		Contracts: s.opts.Contracts,
 		AccessTTL: s.opts.SFTPAccessTTL, MaxDump: s.opts.MaxDump, MaxRequests: s.opts.MaxRequests,
 		OptionName: s.opts.OptionName,
 		Now:        s.opts.Clock.Now, Virtual: s.opts.manual() != nil, Seed: s.opts.Seed,

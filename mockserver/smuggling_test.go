@@ -45,7 +45,8 @@ func TestSmuggling(t *testing.T) {
 			m := w.create()
 			conn := w.connect()
 			defer conn.Close()
-			fmt.Fprintf(conn, "POST /database/v1/upload?%s HTTP/1.1\r\nHost: h\r\n%s\r\n%s", m.params().Encode(), tc.headers, tc.body)
+			fmt.Fprintf(conn, "POST /database/v1/upload?%s HTTP/1.1\r\nHost: h\r\n%s\r\n%s", m.params().Encode(), tc.headers,
+				tc.body)
 			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err == nil {
 				body, _ := io.ReadAll(resp.Body)
@@ -93,7 +94,8 @@ func TestSmuggling_lengthAndChunks(t *testing.T) {
 			conn := w.connect()
 			defer conn.Close()
 			conn.SetDeadline(time.Now().Add(time.Minute))
-			fmt.Fprintf(conn, "POST %s%s HTTP/%s\r\nHost: localhost\r\n%s\r\n%s%s", path, query, tc.proto, headers, tc.body, hidden)
+			fmt.Fprintf(conn, "POST %s%s HTTP/%s\r\nHost: localhost\r\n%s\r\n%s%s", path, query, tc.proto, headers, tc.body,
+				hidden)
 			in := bufio.NewReader(conn)
 			resp, err := http.ReadResponse(in, nil)
 			if err != nil {

@@ -25,7 +25,8 @@ func TestStatus_documentedSample(t *testing.T) {
 	onBothWires(t, &mockserver.Options{Clock: new(mockserver.ManualClock)}, func(t *testing.T, w *wire) {
 		m := w.create()
 		w.upload(m, sampleDump())
-		want := strings.NewReplacer("Aw7pItGVKFuZ_FOR3U8VFQ==", m.key, "https://upgrade.odoo.com", w.base).Replace(compact(t, fixtures.Answer("status")))
+		want := strings.NewReplacer("Aw7pItGVKFuZ_FOR3U8VFQ==", m.key, "https://upgrade.odoo.com", w.base).Replace(
+			compact(t, fixtures.Answer("status")))
 		diff(t, "answer", want, strings.TrimSpace(w.good("status", m.params()).Body))
 	})
 }
@@ -37,7 +38,8 @@ func TestStatus_beforeUpload(t *testing.T) {
 	m := w.create("timezone", "Europe/Brussels", "aim", "production", "target", "6.1")
 	want := strings.NewReplacer("Aw7pItGVKFuZ_FOR3U8VFQ==", m.key, "https://upgrade.odoo.com", w.base,
 		`"912.99 Kb"`, "null", `["pgdmp_custom","sql"]`, "[]", `"9.4"`, "null",
-		`"timezone":null`, `"timezone":"Europe/Brussels"`, `"aim":"test"`, `"aim":"production"`, `"target":"8.0"`, `"target":"6.1"`,
+		`"timezone":null`, `"timezone":"Europe/Brussels"`, `"aim":"test"`, `"aim":"production"`, `"target":"8.0"`,
+		`"target":"6.1"`,
 	).Replace(compact(t, fixtures.Answer("status")))
 	diff(t, "answer", want, strings.TrimSpace(w.good("status", m.params()).Body))
 }
@@ -129,8 +131,9 @@ func TestStatus_types(t *testing.T) {
 func TestStatus_urls(t *testing.T) {
 	t.Parallel()
 	paths := map[string]string{
-		"status_url": "status", "notes_url": "upgraded/notes", "original_sql_url": "original/sql", "original_dump_url": "original/archive",
-		"upgraded_sql_url": "upgraded/sql", "upgraded_dump_url": "upgraded/archive", "modules_url": "modules/archive",
+		"status_url": "status", "notes_url": "upgraded/notes", "original_sql_url": "original/sql",
+		"original_dump_url": "original/archive",
+		"upgraded_sql_url":  "upgraded/sql", "upgraded_dump_url": "upgraded/archive", "modules_url": "modules/archive",
 	}
 	check := func(t *testing.T, w *wire, base, region string) {
 		t.Helper()
@@ -156,7 +159,8 @@ func TestStatus_urls(t *testing.T) {
 			w := onWire(t, &mockserver.Options{PublicURL: public, Region: "us2"})
 			check(t, w, strings.TrimSuffix(public, "/"), "us2")
 		}
-		for _, bad := range []string{"upgrade.example.com", "ftp://x", "http://", "http://x/?a=b", "http://x/#f", "http://%zz"} {
+		for _, bad := range []string{"upgrade.example.com", "ftp://x", "http://", "http://x/?a=b", "http://x/#f",
+			"http://%zz"} {
 			if srv, err := mockserver.New(&mockserver.Options{PublicURL: bad}); err == nil {
 				srv.Close()
 				t.Errorf("public URL %q was taken", bad)
@@ -206,7 +210,8 @@ func TestStatus_describesTheDump(t *testing.T) {
 			m := w.create("filename", "misleading.zip")
 			w.upload(m, tc.dump)
 			s := w.status(m)
-			diff(t, "status", tc.want, seen{s["compressions"], s["postgresql"], s["database_version"], s["database_uuid"] != nil})
+			diff(t, "status", tc.want, seen{s["compressions"], s["postgresql"], s["database_version"],
+				s["database_uuid"] != nil})
 			if s["state"] != "draft" || s["filesize"] == nil {
 				t.Errorf("state %v, filesize %v", s["state"], s["filesize"])
 			}
@@ -227,7 +232,8 @@ func TestStatus_filesize(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
 	for size, want := range map[int]string{
-		0: "0.00 b", 1: "1.00 b", 1023: "1023.00 b", 1024: "1.00 Kb", 934_902: "912.99 Kb", 1 << 20: "1.00 Mb", 3_250_586: "3.10 Mb",
+		0: "0.00 b", 1: "1.00 b", 1023: "1023.00 b", 1024: "1.00 Kb", 934_902: "912.99 Kb", 1 << 20: "1.00 Mb",
+		3_250_586: "3.10 Mb",
 	} {
 		m := w.create()
 		w.upload(m, make([]byte, size))

@@ -42,7 +42,8 @@ func banner(w io.Writer, srv *mockserver.Server, front *proxy.Proxy, opts *mocks
 	if u := testbed.ScriptURL(srv); u != "" {
 		scripted = "UPGRADE_SERVER_NAME=" + u + " SSL_CERT_FILE=" + quoted(srv.CAFile()) + " python3 UPGRADE_SCRIPT …"
 	}
-	for _, line := range [][2]string{{"HTTP", srv.URL()}, {"HTTPS", srv.HTTPSURL()}, {"Proxy", proxied}, {"SFTP", srv.SFTPAddr()}, {"Control", srv.AdminURL()}, {"Script", scripted},
+	for _, line := range [][2]string{{"HTTP", srv.URL()}, {"HTTPS", srv.HTTPSURL()}, {"Proxy", proxied},
+		{"SFTP", srv.SFTPAddr()}, {"Control", srv.AdminURL()}, {"Script", scripted},
 		{"CA", srv.CAFile()}} {
 		if line[1] != "" {
 			fmt.Fprintf(w, "  %-8s %s\n", line[0], line[1])

@@ -9,7 +9,8 @@ import (
 
 const (
 	leanHeap = 40 << 20 // what a small program may use before the collector hurries
-	roomy    = 600      // percent of what is in use that may pile up below leanHeap: polls are answered with less collecting
+	// percent of what is in use that may pile up below leanHeap: polls are answered with less collecting
+	roomy    = 600
 	liveHeap = "/gc/heap/live:bytes"
 	scanHeap = "/gc/scan/heap:bytes"
 )

@@ -108,7 +108,8 @@ func TestAction(t *testing.T) {
 	if out, err := step("Install upgrademock", nil); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if path, err := os.ReadFile(pathFile); err != nil || strings.TrimSpace(string(path)) != filepath.Join(temp, "upgrademock") {
+	if path, err := os.ReadFile(pathFile); err != nil || strings.TrimSpace(string(path)) != filepath.Join(temp,
+		"upgrademock") {
 		t.Errorf("added to the path: %q, %v", path, err)
 	}
 	for _, tc := range []struct {

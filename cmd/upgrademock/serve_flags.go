@@ -140,7 +140,8 @@ func (f *serveFlags) hosts() []string {
 	}
 	if host, _, err := net.SplitHostPort(string(f.https)); err == nil {
 		add(host)
-		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() { // every address of this machine, under its name
+		// every address of this machine, under its name
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 			if name, err := os.Hostname(); err == nil {
 				add(name)
 			}

@@ -27,7 +27,8 @@ func TestServe_defaults(t *testing.T) {
 	flags := newServeCommand().Flags()
 	for name, want := range map[string]string{
 		"http": "127.0.0.1:8480", "https": "127.0.0.1:8443", "sftp": "127.0.0.1:2200", "doc": "11.0", "failure-status": "200",
-		"sftp-access-ttl": "24h0m0s", "region": "eu1", "data-dir": "", "public-url": "", "ready-file": "", "log-format": "text",
+		"sftp-access-ttl": "24h0m0s", "region": "eu1", "data-dir": "", "public-url": "", "ready-file": "",
+		"log-format": "text",
 	} {
 		if flag := flags.Lookup(name); flag == nil || flag.DefValue != want {
 			t.Errorf("--%s: %+v, want the default %q", name, flag, want)
@@ -39,7 +40,8 @@ func TestServe_defaults(t *testing.T) {
 func serving(t *testing.T, args ...string) (cmd *exec.Cmd, banner string, tmp string) {
 	t.Helper()
 	tmp = t.TempDir()
-	cmd = exec.Command("upgrademock", append([]string{"serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--sftp", "127.0.0.1:0"}, args...)...)
+	cmd = exec.Command("upgrademock", append([]string{"serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--sftp",
+		"127.0.0.1:0"}, args...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "XDG_CACHE_HOME="+t.TempDir(), "HOME="+t.TempDir())
 	return cmd, awaitBanner(t, cmd), tmp
 }
@@ -92,10 +94,12 @@ func TestServe_readyAndInterrupted(t *testing.T) {
 				names = append(names, key)
 			}
 			slices.Sort(names)
-			if d := cmp.Diff([]string{"admin_url", "ca_file", "https_url", "known_hosts_file", "pid", "script_url", "sftp_host", "sftp_port", "url"}, names); d != "" {
+			if d := cmp.Diff([]string{"admin_url", "ca_file", "https_url", "known_hosts_file", "pid", "script_url", "sftp_host",
+				"sftp_port", "url"}, names); d != "" {
 				t.Errorf("the ready file's keys (-want +got):\n%s", d)
 			}
-			if r.PID != cmd.Process.Pid || r.AdminURL != r.URL+"/_mock" || r.ScriptURL != r.HTTPSURL || r.SFTPHost != "127.0.0.1" || !filepath.IsAbs(r.CAFile) || !filepath.IsAbs(r.KnownHostsFile) {
+			if r.PID != cmd.Process.Pid || r.AdminURL != r.URL+"/_mock" || r.ScriptURL != r.HTTPSURL ||
+				r.SFTPHost != "127.0.0.1" || !filepath.IsAbs(r.CAFile) || !filepath.IsAbs(r.KnownHostsFile) {
 				t.Errorf("the ready file: %s", data)
 			}
 			for _, file := range []string{r.CAFile, r.KnownHostsFile} {
@@ -115,7 +119,8 @@ func TestServe_readyAndInterrupted(t *testing.T) {
 				t.Fatal(err)
 			}
 			resp.Body.Close()
-			for _, addr := range []string{strings.TrimPrefix(r.HTTPSURL, "https://"), fmt.Sprintf("%s:%d", r.SFTPHost, r.SFTPPort)} {
+			for _, addr := range []string{strings.TrimPrefix(r.HTTPSURL, "https://"),
+				fmt.Sprintf("%s:%d", r.SFTPHost, r.SFTPPort)} {
 				conn, err := net.Dial("tcp", addr)
 				if err != nil {
 					t.Fatal(err)
@@ -165,7 +170,8 @@ func TestServe_exitStatus(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command("upgrademock", append([]string{"serve", "--https", "127.0.0.1:0", "--sftp", "127.0.0.1:0"}, tc.args...)...)
+			cmd := exec.Command("upgrademock", append([]string{"serve", "--https", "127.0.0.1:0", "--sftp", "127.0.0.1:0"},
+				tc.args...)...)
 			cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+t.TempDir())
 			out, err := cmd.CombinedOutput()
 			exit, _ := errors.AsType[*exec.ExitError](err)
@@ -195,7 +201,8 @@ func TestServe_cacheThatCannotBeWritten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command("upgrademock", append([]string{"serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--sftp", "127.0.0.1:0"}, tc.args...)...)
+			cmd := exec.Command("upgrademock", append([]string{"serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0",
+				"--sftp", "127.0.0.1:0"}, tc.args...)...)
 			cmd.Env = append(append(os.Environ(), "TMPDIR="+t.TempDir()), tc.env...)
 			stderr, err := cmd.StderrPipe()
 			if err != nil {
@@ -237,15 +244,17 @@ func TestServe_readyFileOfAnother(t *testing.T) {
 		make func() error
 		good bool
 	}{
-		"nothing":          {func() error { return nil }, true},
-		"an empty file":    {func() error { return os.WriteFile(path, nil, 0o600) }, true},
-		"an earlier one":   {func() error { return replaceReadyFile(path, r) }, true},
-		"a letter":         {func() error { return os.WriteFile(path, []byte("Dear aunt,"), 0o600) }, false},
-		"another's JSON":   {func() error { return os.WriteFile(path, []byte(`{"url": "x"}`), 0o600) }, false},
-		"a link":           {func() error { return os.Symlink("/dev/null", path) }, false},
-		"a link to a file": {func() error { return errors.Join(os.WriteFile(path+"2", nil, 0o600), os.Symlink(path+"2", path)) }, false},
-		"a directory":      {func() error { return os.Mkdir(path, 0o700) }, false},
-		"a pipe":           {func() error { return syscall.Mkfifo(path, 0o600) }, false},
+		"nothing":        {func() error { return nil }, true},
+		"an empty file":  {func() error { return os.WriteFile(path, nil, 0o600) }, true},
+		"an earlier one": {func() error { return replaceReadyFile(path, r) }, true},
+		"a letter":       {func() error { return os.WriteFile(path, []byte("Dear aunt,"), 0o600) }, false},
+		"another's JSON": {func() error { return os.WriteFile(path, []byte(`{"url": "x"}`), 0o600) }, false},
+		"a link":         {func() error { return os.Symlink("/dev/null", path) }, false},
+		"a link to a file": {func() error {
+			return errors.Join(os.WriteFile(path+"2", nil, 0o600), os.Symlink(path+"2", path))
+		}, false},
+		"a directory": {func() error { return os.Mkdir(path, 0o700) }, false},
+		"a pipe":      {func() error { return syscall.Mkfifo(path, 0o600) }, false},
 	} {
 		if err := errors.Join(os.RemoveAll(path), tc.make()); err != nil {
 			t.Fatal(err)

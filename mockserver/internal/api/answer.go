@@ -116,8 +116,8 @@ func (w *recorder) send(b []byte) (int, error) {
 	return n, err
 }
 
-// CopyBuffer is the size of the buffer of a transfer between a socket and a file. It is larger than io.Copy's, with which an
-// upload takes half as much CPU time again, and a download a fifth; see bench/README.md.
+// CopyBuffer is the size of the buffer of a transfer between a socket and a file. It is larger than io.Copy's, with
+// which an upload takes half as much CPU time again, and a download a fifth; see bench/README.md.
 const CopyBuffer = 256 << 10
 
 // ReadFrom is io.ReaderFrom's.

@@ -30,7 +30,8 @@ footer { color: #666; font-size: .85rem; margin-top: 2rem }
 </html>
 `))
 
-var notesPage = template.Must(template.New("notes").Parse(`<p>The database of request {{.ID}} was upgraded to version {{.Target}}.</p>
+var notesPage = template.Must(
+	template.New("notes").Parse(`<p>The database of request {{.ID}} was upgraded to version {{.Target}}.</p>
 <p>This emulator upgrades nothing: unless its scenario says otherwise, what you download is what you uploaded.</p>`))
 
 // WritePage writes an HTML page for people.

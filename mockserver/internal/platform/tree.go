@@ -173,9 +173,9 @@ func (u *TreeUpload) Note(f TreeFile, skipped bool) {
 }
 
 // End ends the session. If it ended in order, ok, the files are the request's dump if they are one: a file, or a
-// directory with toc.dat; End fills in the Checksum and the ModTime of the files that are named. What is there stays for
-// the next session either way, but what an earlier upload under another name left is removed. The snapshot's Upload says
-// why a dump is not complete.
+// directory with toc.dat; End fills in the Checksum and the ModTime of the files that are named. What is there stays
+// for the next session either way, but what an earlier upload under another name left is removed. The snapshot's Upload
+// says why a dump is not complete.
 //
 // An error means that what was uploaded could not be read or kept, and that the dump is not complete. It wraps
 // [fs.ErrNotExist] where the request was wiped or forgotten meanwhile.

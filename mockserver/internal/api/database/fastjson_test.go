@@ -15,9 +15,11 @@ func TestAppendJSON(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]any{
 		"null": nil, "true": true, "false": false, "integer": int64(-648398), "smallest integer": int64(math.MinInt64),
-		"empty text": "", "plain text": "db_name.dump", "URL": "https://upgrade.odoo.com/database/eu1/10534/Wp-_w3==/status?a=1&b=<2>",
-		"quotes": `a "b" \c`, "controls": "a\tb\nc\x00\x1f\x7f", "not ASCII": "Größe 数据库 😀", "not UTF-8": "a\xffb", "separators of JavaScript": "a\u2028b\u2029",
-		"no list": []string(nil), "empty list": []string{}, "list": []string{"pgdmp_custom", `s"ql`},
+		"empty text": "", "plain text": "db_name.dump",
+		"URL":    "https://upgrade.odoo.com/database/eu1/10534/Wp-_w3==/status?a=1&b=<2>",
+		"quotes": `a "b" \c`, "controls": "a\tb\nc\x00\x1f\x7f", "not ASCII": "Größe 数据库 😀", "not UTF-8": "a\xffb",
+		"separators of JavaScript": "a\u2028b\u2029",
+		"no list":                  []string(nil), "empty list": []string{}, "list": []string{"pgdmp_custom", `s"ql`},
 		"whatever else": map[string]any{"b": 1.5, "a": []any{nil, "<&>"}, "c": json.Number("7")},
 	} {
 		t.Run(name, func(t *testing.T) {

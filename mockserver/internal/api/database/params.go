@@ -139,7 +139,8 @@ func (p *params) addMultipart(body io.Reader, boundary string) error {
 		if err == io.EOF {
 			return nil
 		}
-		if _, malformed := errors.AsType[textproto.ProtocolError](err); malformed { // it quotes the line, which may be anything
+		// it quotes the line, which may be anything
+		if _, malformed := errors.AsType[textproto.ProtocolError](err); malformed {
 			return errors.New("a part has a malformed MIME header")
 		}
 		if err != nil {
