@@ -47,11 +47,7 @@ func TestStandin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	python, err := exec.Command(testprog.Need(t, "python3", "python3"), "-c", "import sys; print(sys.executable)").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	script := []string{strings.TrimSpace(string(python)), standin}
+	script := []string{python3(t), standin}
 	rsyncs := testprog.Rsyncs(t)
 	testprog.Need(t, "ssh", "openssh-client")
 	testprog.Need(t, "ssh-keygen", "openssh-client")
@@ -90,6 +86,16 @@ func TestStandin(t *testing.T) {
 			})
 		})
 	}
+}
+
+// python3 returns the path of the interpreter itself: what the PATH has may be a script that looks for it.
+func python3(t *testing.T) string {
+	t.Helper()
+	python, err := exec.Command(testprog.Need(t, "python3", "python3"), "-c", "import sys; print(sys.executable)").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(python))
 }
 
 // A platform is a running emulator, and what is sent to it.
@@ -246,7 +252,10 @@ func (m *machine) standin(way string, args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(m.t.Context(), 3*time.Minute)
 	m.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Dir, cmd.Env = m.work, append(slices.Clone(m.env), "UPGRADE_STANDIN_AS="+way)
+	cmd.Dir, cmd.Env = m.work, slices.Clone(m.env)
+	if way != "" {
+		cmd.Env = append(cmd.Env, "UPGRADE_STANDIN_AS="+way)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // with rsync and ssh
 	return cmd

@@ -30,15 +30,25 @@ func TestUpgradeScript(t *testing.T) {
 	if script == "" {
 		t.Skip("UPGRADE_SCRIPT=FILE names no copy of the upgrade script, which has no licence and so is not here")
 	}
+	python, err := exec.LookPath(cmp.Or(os.Getenv("UPGRADE_PYTHON"), "python3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testUpgradeScript(t, python, script)
+}
+
+// TestUpgradeScript_standin holds that what TestUpgradeScript wants can be had.
+func TestUpgradeScript_standin(t *testing.T) {
+	t.Parallel()
+	testUpgradeScript(t, python3(t), "../../examples/script/upgrade_standin.py")
+}
+
+func testUpgradeScript(t *testing.T, python, script string) {
 	script, err := filepath.Abs(script)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(script)
-	if err != nil {
-		t.Fatal(err)
-	}
-	python, err := exec.LookPath(cmp.Or(os.Getenv("UPGRADE_PYTHON"), "python3"))
 	if err != nil {
 		t.Fatal(err)
 	}
