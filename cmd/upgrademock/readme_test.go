@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -111,7 +112,7 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// serveIn starts serve in a directory and an environment; it ends with the test.
+// serveIn starts serve in a directory and an environment. It is ended with the test, and has to end in order.
 func serveIn(t *testing.T, dir string, env []string, flags ...string) ready {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ready.json")
@@ -119,6 +120,12 @@ func serveIn(t *testing.T, dir string, env []string, flags ...string) ready {
 		"--sftp", "127.0.0.1:0", "--ready-file", file}, flags...)...)
 	cmd.Dir, cmd.Env = dir, env
 	awaitBanner(t, cmd)
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("serve ends with %v", err)
+		}
+	})
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -37,6 +37,20 @@ func (p *platform) testBreaks(t *testing.T) {
 			})
 		}
 	}
+	t.Run("no stop", func(t *testing.T) {
+		t.Parallel()
+		m := p.machine(t)
+		m.file("db.zip", fixtures.Dump("openchs.zip"))
+		contract := p.scenario(t, "faults: [{on: script.transfer_stop, times: 1, reset: true}]")
+		args := []string{"test", "-i", "db.zip", "-c", contract, "-t", "17.0"}
+		if out := m.run("V11", "", args...); !strings.Contains(out.stderr, "transfer/stop: communication error") {
+			t.Fatalf("exit status %d\n%s", out.exit, out.stderr)
+		}
+		m.succeed("V11", "y\n", args...)
+		if events := p.events(t, m.request, "rsync.upload"); len(events) != 2 || events[1].Rsync.Skipped != 1 {
+			t.Errorf("the second upload did not skip the file that was there: %+v", events)
+		}
+	})
 	for _, way := range ways {
 		t.Run("while waiting "+way, func(t *testing.T) {
 			t.Parallel()

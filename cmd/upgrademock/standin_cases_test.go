@@ -76,6 +76,9 @@ func (p *platform) testFiles(t *testing.T) {
 			t.Run(way+form, func(t *testing.T) {
 				t.Parallel()
 				m := p.machine(t)
+				if way == "V10" { // the arguments come on the channel (row S5.18)
+					m.env = append(m.env, "RSYNC_PROTECT_ARGS=1")
+				}
 				if form == "" {
 					m.dump()
 					m.succeed(way, "", "test", "-i", "tree", "-c", p.scenario(t, ""), "-t", "17.0")
