@@ -2,6 +2,8 @@ package transfer_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -56,4 +58,38 @@ func TestSSH(t *testing.T) {
 			t.Errorf("sftp was served: %v", o)
 		}
 	})
+}
+
+// V1 to V5 leave the host key to ssh, which asks at each new port (row S4.4), or takes it where it was told to.
+func TestSSH_newHost(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	key := newIdentity(t)
+	r := b.request(key)
+	var ports []int
+	for range 2 {
+		started := b.start(r, platform.Uploading)
+		ports = append(ports, started.Port)
+		started.KnownHosts = nil
+		c := newClient(t, key, started)
+		c.program = testprog.Need(t, "rsync", "rsync")
+		tree{"toc.dat": "x"}.write(t, filepath.Join(c.files, "origin.dump"))
+		ssh := c.ssh
+		c.ssh = strings.Replace(ssh, "StrictHostKeyChecking=yes", "StrictHostKeyChecking=ask -o BatchMode=yes", 1)
+		if o := c.upload("V1–V8", "origin.dump/", "origin.dump"); o.err == nil ||
+			!strings.Contains(o.stderr, "Host key verification failed") {
+			t.Errorf("with nobody to answer: %v", o)
+		}
+		c.ssh = strings.Replace(ssh, "StrictHostKeyChecking=yes", "StrictHostKeyChecking=accept-new", 1)
+		if o := c.upload("V1–V8", "origin.dump/", "origin.dump"); o.err != nil {
+			t.Errorf("with accept-new: %v", o)
+		}
+		known, err := os.ReadFile(filepath.Join(c.dir, "upgrade_known_hosts"))
+		if host := fmt.Sprintf("[127.0.0.1]:%d ", started.Port); err != nil || !strings.Contains(string(known), host) {
+			t.Errorf("ssh has noted %q (%v), want a line of %s", known, err, host)
+		}
+	}
+	if ports[0] == ports[1] {
+		t.Errorf("both transfers had port %d", ports[0])
+	}
 }
