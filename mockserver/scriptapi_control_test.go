@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/upgrademock/upgrademock/fixtures"
@@ -221,5 +222,43 @@ func TestScriptAPI_privateKeyIsHidden(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The OpenAPI document has every call of the script API, and no other.
+func TestScriptAPI_openAPI(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	_, text := w.do("GET", w.srv.AdminURL()+"/openapi.yaml", nil, nil)
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Tags []string `yaml:"tags"`
+		} `yaml:"paths"`
+	}
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	var described []string
+	for path, methods := range doc.Paths {
+		for method, call := range methods {
+			if !slices.Contains(call.Tags, "script") {
+				continue
+			}
+			if name, ok := strings.CutPrefix(path, "/upgrade/request/"); ok {
+				described = append(described, name)
+			}
+			resp, _ := w.do(strings.ToUpper(method), w.base+path, nil, nil)
+			if events := w.srv.Events(journal.Filter{}); events[len(events)-1].On == journal.OnUnknown ||
+				resp.StatusCode == http.StatusMethodNotAllowed {
+				t.Errorf("%s %s: %s", method, path, resp.Status)
+			}
+		}
+	}
+	slices.Sort(described)
+	w.do("GET", w.base+"/upgrade/request/", nil, nil)
+	events := w.srv.Events(journal.Filter{On: journal.OnUnknown})
+	_, there, _ := strings.Cut(events[0].Why, "There are: ")
+	if got := strings.Join(described, ", "); got != there {
+		t.Errorf("the document has %s; there are %s", got, there)
 	}
 }

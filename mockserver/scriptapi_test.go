@@ -182,7 +182,7 @@ func TestScriptAPI_paths(t *testing.T) {
 		{"POST", "/upgrade", 405, "GET, HEAD", "the HTTP method is none of GET, HEAD"},
 		{"POST", "/upgrade/request/stauts", 404, "",
 			"there is no such call; did you mean /upgrade/request/status? There are: create, logs,"},
-		{"POST", "/upgrade/request/transfer", 404, "", "there is no such call There are"},
+		{"POST", "/upgrade/request/transfer", 404, "", "there is no such call. There are: create, logs,"},
 		{"POST", "/upgrade/request/create/", 404, "", "there is no such call; did you mean /upgrade/request/create?"},
 		{"POST", "/upgrade/request/", 404, "", "there is no such call"},
 		{"GET", "/upgrade/", 404, "", "nothing answers at this path; the calls of the script are below /upgrade/request/"},

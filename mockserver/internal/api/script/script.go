@@ -125,9 +125,9 @@ func (a *API) notFound() http.HandlerFunc {
 				names = append(names, m.name)
 			}
 			slices.Sort(names)
-			why := "there is no such call"
+			why := "there is no such call."
 			if nearest := spelling.Nearest(strings.Trim(name, "/"), names...); nearest != "" {
-				why += "; did you mean " + base + nearest + "?"
+				why = "there is no such call; did you mean " + base + nearest + "?"
 			}
 			return nil, c.NotFound(why + " There are: " + strings.Join(names, ", "))
 		},
