@@ -178,8 +178,8 @@ func (t *scriptTransfer) run(
 			best, same = whole, 0
 			retry.progress()
 		}
-		// What the server says stays so more often than what the network does.
-		if refused == nil {
+		// What a server says stays so more often than what the network does, a page in place of an answer, too.
+		if refused == nil || refused.Status/100 == 2 {
 			if same++; same >= maxStatuses {
 				return &t.sum, &Error{Op: t.op, Err: fmt.Errorf("given up after %d tries with no file more: %w", same, err)}
 			}
