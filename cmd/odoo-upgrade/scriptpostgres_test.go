@@ -136,6 +136,23 @@ func TestRunScript_incompatible(t *testing.T) {
 	}
 }
 
+// TestRunScript_refusedDump: a dump that was made serves the next run, if create was refused.
+func TestRunScript_refusedDump(t *testing.T) {
+	t.Parallel()
+	pg := loaded(t, "source")
+	broken := mockservertest.New(t, &mockserver.Options{Scenarios: mockservertest.Scenarios(t, "script-create-broken")})
+	srv := mockservertest.New(t, nil)
+	out := filepath.Join(t.TempDir(), "out")
+	args := []string{"--database", "source", "--out", out}
+	if r := child(t, pg, scriptEnv(broken), scriptArgs(broken, args...)...); r.code != 3 {
+		t.Fatalf("%+v", r)
+	}
+	r := child(t, pg, scriptEnv(srv), scriptArgs(srv, args...)...)
+	if r.code != 0 || !strings.Contains(r.stderr, "Using the dump that an earlier run made") {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestRunScript_killedBesidePostgres kills the command while a program of PostgreSQL is at work, and runs it again.
 func TestRunScript_killedBesidePostgres(t *testing.T) {
 	t.Parallel()

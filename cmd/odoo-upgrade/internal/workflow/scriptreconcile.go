@@ -16,7 +16,8 @@ import (
 // forget removes the state of a run that has neither a request nor a dump of its own, and its folder.
 func (r *scriptRun) forget() {
 	s := r.state
-	if s != nil && s.Phase == Begun && (s.Dump.Path == "" || s.Database == "" && !s.Dump.Spooled) {
+	if s != nil && s.Phase == Begun && (s.Dump.Path == "" || s.Database == "") {
+		s.dropDump()
 		_ = os.Remove(s.path)
 		_ = os.Remove(s.Out) // if it is empty
 	}
@@ -90,8 +91,7 @@ func (r *scriptRun) dumpChanged() (bool, error) {
 // asked for.
 func (r *scriptRun) order() {
 	s, p := r.state, r.Params
-	same := s.Database == r.Database && s.Out == absolute(r.Out) &&
-		(s.Database != "" || s.Dump.Spooled && r.Dump == "-")
+	same := s.Database != "" && s.Database == r.Database && s.Out == absolute(r.Out) && time.Since(s.Updated) < freshDump
 	dump, err := client.OpenScriptDump(s.Dump.Path)
 	if !same || s.Dump.Path == "" || err != nil || dump.Digest() != s.Dump.Digest {
 		left, _ := filepath.Glob(filepath.Join(s.Out, ownDump+".*"))
@@ -103,9 +103,13 @@ func (r *scriptRun) order() {
 		return
 	}
 	s.URL, s.Contract, s.Target, s.Aim, s.EnvVars = r.Client.URL(), p.Contract, p.Target, p.Aim, p.EnvVars
-	r.step("dump", fmt.Sprintf("Using the dump that an earlier run made: %s.", Size(s.Dump.Size)),
+	r.step("dump", fmt.Sprintf("Using the dump that an earlier run made at %s: %s.",
+		s.Updated.Local().Format(time.TimeOnly), Size(s.Dump.Size)),
 		map[string]any{"bytes": s.Dump.Size})
 }
+
+// freshDump is how long a dump of a database serves another run, if nothing came of the one that made it.
+const freshDump = time.Hour
 
 // forgetDump forgets a run without a request.
 func (r *scriptRun) forgetDump() {
