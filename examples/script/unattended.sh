@@ -3,10 +3,12 @@
 # became of it: 0 for an upgraded dump, 1 for an upgrade that failed or was refused, 2 for one that may be gone on with
 # by the same command.
 #
-#   unattended.sh DUMP TARGET
+#   unattended.sh DUMP TARGET [OUT]
 #
-# The upgraded dump, upgraded.zip or upgraded.dump, lies in the folder of DUMP. The environment:
+# The upgraded dump is moved to OUT; without OUT it stays in the folder of DUMP, as upgraded.zip or upgraded.dump.
+# The environment:
 #   CONTRACT        the contract
+#   AIM             test (default) or production
 #   SCRIPT          the script and its interpreter (default: python3 upgrade)
 #   STATE           a folder that lasts, for the script's token, key and log (default: .upgrade beside DUMP)
 #   TRIES           how often a broken transfer is tried again (default 3)
@@ -15,8 +17,11 @@
 # leaves behind: the token of an upgrade that is not over, and the result of one that went well.
 set -u
 
+results="upgraded.zip upgraded.dump upgrade.zip" # the names under which results are known to come
+
 dump=$1
 target=$2
+out=${3:-}
 folder=$(CDPATH='' cd -- "$(dirname -- "$dump")" && pwd) || exit 1
 state=${STATE:-$folder/.upgrade}
 mkdir -p "$state" || exit 1
@@ -26,7 +31,7 @@ unfinished() { ls "$state" | grep -q '^odoo-upgrade-'; }
 
 # What an earlier run left is moved out of the way, so that it cannot be taken for the result of this one.
 if ! unfinished; then
-    for name in upgraded.dump upgraded.zip filestore upgrade-report.html upgrade.log; do
+    for name in $results filestore upgrade-report.html upgrade.log; do
         [ ! -e "$folder/$name" ] || { rm -rf "$folder/$name.old" && mv "$folder/$name" "$folder/$name.old"; } || exit 1
     done
 fi
@@ -35,7 +40,7 @@ tries=${TRIES:-3}
 while [ "$tries" -gt 0 ]; do
     tries=$((tries - 1))
     # The answer to "Resume?"; where there is no question, nobody reads it. What the script says goes to its log, and here.
-    echo y | TMPDIR=$state ${SCRIPT:-python3 upgrade} test -i "$dump" -c "$CONTRACT" -t "$target" 2>"$state/log"
+    echo y | TMPDIR=$state ${SCRIPT:-python3 upgrade} "${AIM:-test}" -i "$dump" -c "$CONTRACT" -t "$target" 2>"$state/log"
     cat "$state/log" >&2
     unfinished || break
 done
@@ -44,7 +49,11 @@ if unfinished; then
     echo "unattended.sh: the upgrade is not over; run the same command to go on" >&2
     exit 2
 fi
-if [ ! -e "$folder/upgraded.zip" ] && [ ! -e "$folder/upgraded.dump" ]; then
-    echo "unattended.sh: no upgraded dump came back; see $state/log" >&2
-    exit 1
-fi
+for name in $results; do
+    if [ -e "$folder/$name" ]; then
+        [ -z "$out" ] || exec mv "$folder/$name" "$out"
+        exit 0
+    fi
+done
+echo "unattended.sh: no upgraded dump came back; see $state/log" >&2
+exit 1
