@@ -104,7 +104,8 @@ and downloads the upgraded database. "run" does all of it with one command, and 
 called again after an interruption. The other commands do one step each.
 
 The platform has two APIs. For targets from 14.0 on it is reached by the one of its upgrade script: "run" chooses it by
-the target or by --api; logs, wipe and restore are commands of it. The others belong to the database API.
+the target or by --api; logs, wipe and restore are commands of it, and status knows both. The others belong to the
+database API.
 
 The platform is https://upgrade.odoo.com unless --url or UPGRADE_URL says otherwise. Commands for a request that exists
 take it from --state FILE (which "run" writes), or from --request and --key, or from UPGRADE_REQUEST and UPGRADE_KEY.

@@ -183,7 +183,7 @@ func (a *app) skipTestCommand() *cobra.Command {
 }
 
 func (a *app) statusCommand() *cobra.Command {
-	return a.refCommand(&cobra.Command{Use: "status", Short: "Show where a request stands"},
+	cmd := a.refCommand(&cobra.Command{Use: "status", Short: "Show where a request stands"},
 		func(cmd *cobra.Command, c *client.Client, ref client.Ref) error {
 			r, err := c.Status(cmd.Context(), ref)
 			if err != nil {
@@ -191,6 +191,14 @@ func (a *app) statusCommand() *cobra.Command {
 			}
 			return a.showRequest(r)
 		})
+	byDatabase := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if flags := (scriptRefFlags{state: cmd.Flag("state").Value.String()}); flags.names(a, cmd) {
+			return a.scriptStatus(cmd, &flags)
+		}
+		return byDatabase(cmd, args)
+	}
+	return cmd
 }
 
 // waitFlags are the flags that say how to poll.

@@ -394,10 +394,18 @@ func TestScriptCommands(t *testing.T) {
 		!strings.Contains(r.stderr, "--ssh-key") {
 		t.Errorf("restore without a key: %+v", r)
 	}
-	// The older API's commands say whose the file is.
-	if r := command(t, env, "", "status", "--ca-file", ca, "--state", state); r.code == 0 || !strings.Contains(r.stderr,
-		"script API") {
-		t.Errorf("status: %+v", r)
+	// Status has both APIs; the older API's other commands say whose the file is.
+	for name, r := range map[string]ran{
+		"by state": command(t, env, "", "status", "--ca-file", ca, "--state", state),
+		"by token": command(t, withToken, "", "status", "--ca-file", ca),
+	} {
+		if r.code != 0 || !strings.Contains(r.stdout, "done") {
+			t.Errorf("status %s: %+v", name, r)
+		}
+	}
+	r := command(t, env, "", "process", "--ca-file", ca, "--state", state)
+	if r.code == 0 || !strings.Contains(r.stderr, "script API") {
+		t.Errorf("process: %+v", r)
 	}
 	if r := command(t, env, "", "wipe", "--ca-file", ca, "--state", state); r.code != 1 || !strings.Contains(r.stderr,
 		"--yes") {

@@ -54,6 +54,42 @@ func (r *scriptRefFlags) ref(a *app, cmd *cobra.Command) (client.ScriptRef, *wor
 	return ref, s, nil
 }
 
+// names reports whether a command that both APIs have is for a request of the script API: by the state file, or by
+// UPGRADE_TOKEN if nothing names another.
+func (r *scriptRefFlags) names(a *app, cmd *cobra.Command) bool {
+	if r.state != "" {
+		s, err := workflow.LoadScript(r.state)
+		return err == nil && s != nil
+	}
+	return cmd.Flag("request").Value.String() == "" && a.getenv("UPGRADE_TOKEN") != ""
+}
+
+// scriptStatus shows where a request of the script API stands.
+func (a *app) scriptStatus(cmd *cobra.Command, flags *scriptRefFlags) error {
+	ref, _, err := flags.ref(a, cmd)
+	if err != nil {
+		return err
+	}
+	s, err := a.connectScript(cmd)
+	if err != nil {
+		return err
+	}
+	status, err := a.locate(cmd.Context(), s, &ref)
+	if err != nil {
+		return scriptError(err)
+	}
+	if a.json {
+		return writeJSON(a.secrets.wrap(a.stdout), map[string]any{"request": ref.ID, "status": status.State,
+			"reason": status.Reason, "archived": status.Archived, "host": status.Host})
+	}
+	archived := ""
+	if status.Archived {
+		archived = "yes, its files may be gone"
+	}
+	return table(a.secrets.wrap(a.stdout), [2]string{"request", ref.ID}, [2]string{"state", string(status.State)},
+		[2]string{"reason", status.Reason}, [2]string{"archived", archived})
+}
+
 // connectScript makes the client of the script API.
 func (a *app) connectScript(cmd *cobra.Command) (*client.Script, error) {
 	c, err := a.connect(cmd)
