@@ -160,6 +160,35 @@ http {
 	}, rig.Await(p, accepts(port))
 }
 
+// pair is the emulator and sshd, one beside the other.
+type pair struct {
+	e    *rig.Emulator
+	sshd *peer
+	user string // who may log in at sshd
+}
+
+func (b *bench) startPair() (*pair, error) {
+	me, err := user.Current()
+	if err != nil {
+		return nil, err
+	}
+	e, err := b.emulator()
+	if err != nil {
+		return nil, err
+	}
+	sshd, err := startSSHD(b.dir, b.publicKey)
+	if err != nil {
+		e.Kill()
+		return nil, err
+	}
+	return &pair{e, sshd, me.Username}, nil
+}
+
+func (p *pair) kill() {
+	p.e.Kill()
+	p.sshd.Kill()
+}
+
 // startSmallest starts the smallest Go server, bench/smallest: it answers GET with answer, and copies the body of
 // everything else to a file.
 func (b *bench) startSmallest(answer []byte) (*peer, error) {

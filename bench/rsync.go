@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strconv"
 
@@ -77,20 +76,12 @@ func writeTree(dir string, size int64, files int) error {
 func (b *bench) rsyncTree(
 	tree string, describe func(direction string) row, measure func(*rig.Process, func() error) (sample, error),
 ) (rows []row, err error) {
-	me, err := user.Current()
+	both, err := b.startPair()
 	if err != nil {
 		return nil, err
 	}
-	e, err := b.emulator()
-	if err != nil {
-		return nil, err
-	}
-	defer e.Kill()
-	sshd, err := startSSHD(b.dir, b.publicKey)
-	if err != nil {
-		return nil, err
-	}
-	defer sshd.Kill()
+	defer both.kill()
+	e, sshd := both.e, both.sshd
 
 	uploaded, downloaded := filepath.Join(b.dir, "uploaded.dump"), filepath.Join(b.dir, "downloaded")
 	defer os.RemoveAll(uploaded)
@@ -115,7 +106,7 @@ func (b *bench) rsyncTree(
 		s, err := measure(e.Process, func() error { return b.rsyncUpload(tree, port, "odoo", "/data/origin.dump") })
 		return s, errors.Join(err, request.Stop(b.ctx))
 	}, func() (sample, error) {
-		return transfer(sshd.Process, uploaded, func() error { return b.rsyncUpload(tree, sshd.port, me.Username, uploaded) })
+		return transfer(sshd.Process, uploaded, func() error { return b.rsyncUpload(tree, sshd.port, both.user, uploaded) })
 	})
 	if err != nil {
 		return nil, err
@@ -141,7 +132,7 @@ func (b *bench) rsyncTree(
 		return s, request.Stop(b.ctx)
 	}, func() (sample, error) {
 		return transfer(sshd.Process, downloaded, func() error {
-			return b.rsyncDownload(downloaded, sshd.port, me.Username, uploaded)
+			return b.rsyncDownload(downloaded, sshd.port, both.user, uploaded)
 		})
 	})
 	if err != nil {

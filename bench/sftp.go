@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -50,10 +49,6 @@ func (b *bench) ourPlace(e *rig.Emulator) (place, error) {
 // sftp is one client that puts the file and gets it back, with the cipher it takes by itself and with one that both
 // servers have.
 func (b *bench) sftp() (rows []row, err error) {
-	me, err := user.Current()
-	if err != nil {
-		return nil, err
-	}
 	for _, c := range []struct {
 		name    string
 		options []string
@@ -66,21 +61,17 @@ func (b *bench) sftp() (rows []row, err error) {
 		// the slowest.
 		{name: "chacha20", options: []string{"-c", "chacha20-poly1305@openssh.com"}, ratio: 0.95},
 	} {
-		e, err := b.emulator()
+		both, err := b.startPair()
 		if err != nil {
 			return rows, err
 		}
-		defer e.Kill()
-		sshd, err := startSSHD(b.dir, b.publicKey)
-		if err != nil {
-			return rows, err
-		}
-		defer sshd.Kill()
+		defer both.kill()
+		e, sshd := both.e, both.sshd
 		ours, err := b.ourPlace(e)
 		if err != nil {
 			return rows, err
 		}
-		theirs := place{user: me.Username, port: sshd.port, file: filepath.Join(b.dir, "uploaded")}
+		theirs := place{user: both.user, port: sshd.port, file: filepath.Join(b.dir, "uploaded")}
 		for _, direction := range []struct {
 			name    string
 			command func(place) string
@@ -105,8 +96,7 @@ func (b *bench) sftp() (rows []row, err error) {
 		if err := b.same(filepath.Join(b.dir, "downloaded")); err != nil {
 			return rows, err
 		}
-		e.Kill()
-		sshd.Kill()
+		both.kill()
 		os.Remove(theirs.file)
 	}
 	return rows, nil
@@ -128,25 +118,17 @@ const (
 
 // sftpMany is many clients at once, each with a small file.
 func (b *bench) sftpMany() ([]row, error) {
-	me, err := user.Current()
-	if err != nil {
-		return nil, err
-	}
 	size := min(manySize, b.size)
 	small := filepath.Join(b.dir, "small.dump")
 	if err := writeRandom(small, size); err != nil {
 		return nil, err
 	}
-	e, err := b.emulator()
+	both, err := b.startPair()
 	if err != nil {
 		return nil, err
 	}
-	defer e.Kill()
-	sshd, err := startSSHD(b.dir, b.publicKey)
-	if err != nil {
-		return nil, err
-	}
-	defer sshd.Kill()
+	defer both.kill()
+	e, sshd := both.e, both.sshd
 
 	var ours, theirs []place
 	for i := range crowd {
@@ -155,7 +137,7 @@ func (b *bench) sftpMany() ([]row, error) {
 			return nil, err
 		}
 		ours = append(ours, p)
-		theirs = append(theirs, place{user: me.Username, port: sshd.port,
+		theirs = append(theirs, place{user: both.user, port: sshd.port,
 			file: filepath.Join(b.dir, "uploaded-"+strconv.Itoa(i))})
 	}
 	// At once: each client starts when all are there to start.
