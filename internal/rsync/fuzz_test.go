@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/upgrademock/upgrademock/internal/rsync"
 )
@@ -48,12 +49,13 @@ func FuzzUpload(f *testing.F) {
 			line += " --delete-after"
 		}
 		line += " . /data/origin.dump"
-		c := conversation{first: list, then: rest, job: rsync.Job{Root: root, MaxBytes: 1 << 20, MaxFiles: 100,
+		c := conversation{first: list, then: rest, patience: 20 * time.Millisecond}
+		c.job = rsync.Job{Root: root, MaxBytes: 1 << 20, MaxFiles: 100,
 			Done: func(file rsync.File) {
 				if info, err := root.Lstat(file.Name); err != nil || !info.Mode().IsRegular() {
 					t.Errorf("whole, but not there: %+v (%v)", file, err)
 				}
-			}}}
+			}}
 		c.serve(t, rsync.InProcess(), line)
 		if strings.Contains(c.stderr, "panic") {
 			t.Errorf("a panic was met: %s", c.stderr)

@@ -2,6 +2,7 @@ package rsync_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -54,6 +55,7 @@ func (w *wire) end() *wire { return w.text("\x00").number(0) }
 // sends then. It reads nothing.
 type conversation struct {
 	first, then []byte
+	patience    time.Duration // how long it waits if the list has no end; zero means half a minute
 	job         rsync.Job
 
 	status uint8
@@ -66,7 +68,7 @@ func (c *conversation) serve(tb testing.TB, e rsync.Engine, line string) {
 	cmd, err := rsync.Parse(line)
 	check(tb, err)
 	asked := make(chan struct{})
-	out := &watch{mark: []byte(strings.Repeat("\xff", 8)), seen: sync.OnceFunc(func() { close(asked) })}
+	out := &watch{mark: []byte(strings.Repeat("\xff", 4)), seen: sync.OnceFunc(func() { close(asked) })}
 	in, feed := io.Pipe()
 	ended := make(chan struct{})
 	defer close(ended)
@@ -79,7 +81,7 @@ func (c *conversation) serve(tb testing.TB, e rsync.Engine, line string) {
 		select {
 		case <-asked:
 		case <-ended:
-		case <-time.After(50 * time.Millisecond): // the list has no end yet
+		case <-time.After(cmp.Or(c.patience, 30*time.Second)):
 		}
 		feed.Write(c.then)
 	}()
