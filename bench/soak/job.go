@@ -36,14 +36,23 @@ const (
 	patience = 2 * time.Minute // for one program
 )
 
+// run does the job by one of the two APIs.
 func (j *job) run(ctx context.Context) error {
+	j.size = smallest + j.random.Int64N(largest-smallest)
+	if j.random.IntN(3) == 0 {
+		return j.runScript(ctx)
+	}
+	return j.runDatabase(ctx)
+}
+
+// runDatabase is a job by /database/v1: the dump goes up, and comes back, over HTTP or SFTP.
+func (j *job) runDatabase(ctx context.Context) error {
 	if err := os.MkdirAll(j.dir, 0o700); err != nil {
 		return err
 	}
 	defer os.RemoveAll(j.dir)
-	j.size = smallest + j.random.Int64N(largest-smallest)
 	sent, got := filepath.Join(j.dir, "sent"), filepath.Join(j.dir, "got")
-	if err := j.writeDump(sent); err != nil {
+	if err := j.writeRandom(sent, j.size); err != nil {
 		return err
 	}
 	var err error
@@ -68,19 +77,6 @@ func (j *job) run(ctx context.Context) error {
 	return nil
 }
 
-func (j *job) writeDump(path string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	var seed [32]byte
-	for i := range seed {
-		seed[i] = byte(j.random.Uint32())
-	}
-	_, err = io.CopyN(f, rand.NewChaCha8(seed), j.size)
-	return errors.Join(err, f.Close())
-}
-
 // upload sends the dump one way or the other, and does not give up when the client is killed.
 func (j *job) upload(ctx context.Context, file string) error {
 	if j.random.IntN(2) == 0 {
@@ -89,9 +85,9 @@ func (j *job) upload(ctx context.Context, file string) error {
 			base = j.e.HTTPSURL
 		}
 		// curl begins again.
-		return j.untilDone(ctx, func(int, string) []string {
+		return j.untilDone(ctx, func(int, string) ([]string, error) {
 			return []string{"curl", "-sS", "--fail", "--noproxy", "*", "--cacert", j.e.CAFile, "-T", file,
-				base + "/database/v1/upload?" + j.r.Query()}
+				base + "/database/v1/upload?" + j.r.Query()}, nil
 		})
 	}
 	return j.sftp(ctx, "put", "put -a", file+" "+rig.Filename)
@@ -101,12 +97,12 @@ func (j *job) upload(ctx context.Context, file string) error {
 func (j *job) download(ctx context.Context, file string) error {
 	if j.random.IntN(2) == 0 {
 		url := fmt.Sprintf("%s/database/eu1/%d/%s/upgraded/archive", j.e.URL, j.r.ID, j.r.Key)
-		return j.untilDone(ctx, func(_ int, said string) []string {
+		return j.untilDone(ctx, func(_ int, said string) ([]string, error) {
 			args := []string{"curl", "-sS", "--fail", "--noproxy", "*", "-o", file, url}
 			if !allThere.MatchString(said) {
 				args = append(args, "-C", "-")
 			}
-			return args
+			return args, nil
 		})
 	}
 	form := strings.NewReader("ssh_keys=" + strings.NewReplacer("+", "%2B", " ", "+", "\n", "%0A").Replace(
@@ -125,27 +121,31 @@ var allThere = regexp.MustCompile(`same size or larger|returned error: 416`)
 // sftp moves a file, and continues where an earlier client was killed.
 func (j *job) sftp(ctx context.Context, first, again, files string) error {
 	batch := filepath.Join(j.dir, "batch")
-	return j.untilDone(ctx, func(attempt int, said string) []string {
+	return j.untilDone(ctx, func(attempt int, said string) ([]string, error) {
 		command := again
 		if attempt == 0 || allThere.MatchString(said) {
 			command = first
 		}
 		if err := os.WriteFile(batch, []byte(command+" "+files+"\n"), 0o600); err != nil {
-			panic("soak: " + err.Error()) // the directory is ours, and was written to before
+			return nil, err
 		}
 		return []string{"sftp", "-q", "-b", batch, "-F", "none", "-i", j.key, "-P", strconv.Itoa(j.e.SFTPPort), "-o",
 			"StrictHostKeyChecking=yes",
-			"-o", "UserKnownHostsFile=" + j.e.KnownHosts, "-o", "LogLevel=ERROR", j.r.User() + "@" + j.e.SFTPHost}
+			"-o", "UserKnownHostsFile=" + j.e.KnownHosts, "-o", "LogLevel=ERROR", j.r.User() + "@" + j.e.SFTPHost}, nil
 	})
 }
 
 // untilDone runs a program, kills it now and then at an instant nobody knows, and then runs it again until it ends by
 // itself, which it must do well. The program may depend on the attempt, and on what the one before said.
-func (j *job) untilDone(ctx context.Context, program func(attempt int, said string) []string) error {
+func (j *job) untilDone(ctx context.Context, program func(attempt int, said string) ([]string, error)) error {
 	said := ""
 	for attempt := 0; ; attempt++ {
 		ctx, cancel := context.WithTimeout(ctx, patience)
-		args := program(attempt, said)
+		args, err := program(attempt, said)
+		if err != nil {
+			cancel()
+			return err
+		}
 		var out bytes.Buffer
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		cmd.Stdout, cmd.Stderr = &out, &out
@@ -157,7 +157,7 @@ func (j *job) untilDone(ctx context.Context, program func(attempt int, said stri
 		if j.random.IntN(4) == 0 {
 			killer = time.AfterFunc(time.Duration(j.random.IntN(60))*time.Millisecond, func() { cmd.Process.Kill() })
 		}
-		err := cmd.Wait()
+		err = cmd.Wait()
 		cancel()
 		said = out.String()
 		killed := killer != nil && !killer.Stop() && err != nil && cmd.ProcessState.ExitCode() == -1

@@ -1,8 +1,8 @@
 //go:build linux
 
 // Command soak runs the emulator under mixed load and looks at what is left of it afterwards: whole jobs over HTTP with
-// curl and over SFTP with sftp, of which some clients are killed in the middle of a transfer and continued by another.
-// Every dump that comes back is compared with the one that was sent.
+// curl, over SFTP with sftp, and by the script API with rsync, of which some clients are killed in the middle of a
+// transfer and continued by another. Every dump that comes back is compared with the one that was sent.
 //
 //	go run ./bench/soak               one minute
 //	go run ./bench/soak -time 10m -clients 8

@@ -12,6 +12,7 @@ import (
 
 // Script is a request of the script API as its client knows it.
 type Script struct {
+	ID    int64  `json:"request_id"`
 	Token string `json:"token"`
 
 	e *Emulator
