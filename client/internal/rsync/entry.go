@@ -38,7 +38,12 @@ const (
 	sameTime = 1 << 7
 )
 
-const maxName = 4096
+// Bounds of the names in a list.
+const (
+	maxName   = 4096
+	maxNames  = 1 << 30 // bytes of all
+	maxOwners = 1 << 16
+)
 
 // sorted returns the entries in the order that both sides number them in.
 func sorted(entries []Entry) []Entry {
@@ -78,6 +83,7 @@ type raw struct {
 func (c *conn) list(limit int) ([]Entry, error) {
 	var out []Entry
 	var last raw
+	names := 0
 	for {
 		first, err := c.byte()
 		if err != nil {
@@ -88,6 +94,9 @@ func (c *conn) list(limit int) ([]Entry, error) {
 		}
 		if last, err = c.entry(first, last); err != nil {
 			return nil, err
+		}
+		if names += len(last.name); names > maxNames {
+			return nil, transfer.Contradiction("the names in the list have more than %d bytes", maxNames)
 		}
 		if len(out) == limit {
 			return nil, transfer.Contradiction("the list has more than %d files", limit)
@@ -195,7 +204,7 @@ func (c *conn) entry(first byte, last raw) (raw, error) {
 
 // skipNames reads the names that belong to the numbers of users, or of groups.
 func (c *conn) skipNames() error {
-	for {
+	for range maxOwners {
 		id, err := c.int()
 		if err != nil || id == 0 {
 			return err
@@ -208,4 +217,5 @@ func (c *conn) skipNames() error {
 			return err
 		}
 	}
+	return transfer.Contradiction("the files have more than %d owners", maxOwners)
 }

@@ -2,13 +2,24 @@ package rsync_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/upgrademock/upgrademock/client/internal/rsync"
+	"github.com/upgrademock/upgrademock/client/internal/transfer"
 )
+
+func TestOpen_notRsync(t *testing.T) {
+	t.Parallel()
+	_, err := rsync.Send(rsync.Stream{R: strings.NewReader("This account is not available.\n"), W: io.Discard},
+		rsync.Source{})
+	if !errors.Is(err, transfer.ErrContradiction) || !strings.Contains(err.Error(), "This") {
+		t.Errorf("got %v", err)
+	}
+}
 
 func FuzzReceive(f *testing.F) {
 	whole := new(script).entry("upgrade.log", 3, file).end().int(0, 0, 0, 0, 0, 3)
