@@ -9,7 +9,8 @@ import (
 
 // Stream is what a command is served over: the three streams of the client's remote shell.
 //
-// In must return from Read when the connection ends. An engine never closes them.
+// In must return from Read when the connection ends: an engine reads ahead, and a Read may be under way when Serve has
+// returned. An engine never closes them.
 type Stream struct {
 	In       io.Reader
 	Out, Err io.Writer
@@ -22,8 +23,9 @@ type Job struct {
 	// to it. A download does not use it.
 	Root *os.Root
 
-	// Files is what a download reads; the paths of the command are names in it. What is neither a regular file nor
-	// a directory is left out, and a path that is absent is no error. An upload does not use it.
+	// Files is what a download reads; the paths of the command are names in it. Its files must implement io.Seeker.
+	// What is neither a regular file nor a directory is left out. A path that is absent makes the exit status 23, with
+	// the other files sent, unless the client has said that it may be. An upload does not use it.
 	Files fs.FS
 
 	// MaxBytes is the greatest sum of sizes that an upload may announce, and MaxFiles the greatest number of

@@ -229,8 +229,12 @@ func (u *upload) finish(broke error) error {
 	if !u.single {
 		err = errors.Join(err, sweep(u.root, u.c.Paths[0], u.list, how))
 	}
-	for _, a := range u.arrived {
-		if broke == nil || u.inPlace(a.i) {
+	last := make(map[int32]int) // a file whose checksum is wrong is sent twice
+	for n, a := range u.arrived {
+		last[a.i] = n
+	}
+	for n, a := range u.arrived {
+		if last[a.i] == n && (broke == nil || u.inPlace(a.i)) {
 			u.done(a.File)
 		}
 	}
