@@ -63,6 +63,9 @@ func (s *Script) Upload(
 ) (*Transferred, error) {
 	t := &scriptTransfer{s: s, ref: ref, op: "upload", kind: TransferUpload, sum: Transferred{Size: dump.size}}
 	command := rsync.UploadCommand(dataDir + dump.name)
+	if !dump.info.IsDir() {
+		t.advice = ". An upload goes on file by file, so that a dump in the directory format (pg_dump -Fd) does better"
+	}
 	return t.run(ctx, opts, func(stream rsync.Stream, _ *Transfer) (int, error) {
 		sent, err := rsync.Send(stream, dump.source(func(done int64) { t.progress(done, dump.size) }))
 		t.sum.Bytes += sent.Bytes
@@ -135,6 +138,8 @@ type scriptTransfer struct {
 	kind TransferKind
 	o    ScriptTransferOptions
 	sum  Transferred
+
+	advice string // for who has to give up
 }
 
 func (t *scriptTransfer) progress(done, total int64) {
@@ -181,7 +186,8 @@ func (t *scriptTransfer) run(
 		// What a server says stays so more often than what the network does, a page in place of an answer, too.
 		if refused == nil || refused.Status/100 == 2 {
 			if same++; same >= maxStatuses {
-				return &t.sum, &Error{Op: t.op, Err: fmt.Errorf("given up after %d tries with no file more: %w", same, err)}
+				err = fmt.Errorf("given up after %d tries with no file more: %w%s", same, err, t.advice)
+				return &t.sum, &Error{Op: t.op, Err: err}
 			}
 		}
 		if refused == nil {

@@ -374,3 +374,25 @@ func TestOpenScriptDump_refuses(t *testing.T) {
 		}
 	}
 }
+
+// TestScript_uploadNeverWorks: who sends a single file learns that a folder would do better.
+func TestScript_uploadNeverWorks(t *testing.T) {
+	t.Parallel()
+	p := newScriptPlatform(t)
+	p.wrap = func(_ int, ch ssh.Channel) io.ReadWriter { return &rsyncCutter{Channel: ch, up: 100_000, down: -1} }
+	s := p.script()
+	ref, opts := p.create(s)
+	path := filepath.Join(t.TempDir(), "db.sql")
+	if err := os.WriteFile(path, noise(300_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dump, err := client.OpenScriptDump(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Upload(t.Context(), ref, dump, opts)
+	if err == nil || !strings.Contains(err.Error(), "given up after 5 tries") ||
+		!strings.Contains(err.Error(), "directory format") || p.count("transfer/stop") > 0 {
+		t.Errorf("got %v", err)
+	}
+}
