@@ -10,7 +10,6 @@ import (
 	"testing/fstest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/verify"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
@@ -192,21 +191,7 @@ func TestJudge_scriptAPI(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i := range tc.events {
-				tc.events[i].Seq = uint64(i + 1)
-			}
-			results := verify.Judge(script, verify.Evidence{Events: tc.events})
-			if len(results) != 1 {
-				t.Fatalf("%d results: %+v", len(results), results)
-			}
-			got := results[0]
-			want := verify.Result{
-				Scenario: "x", Expect: got.Expect, Wanted: got.Wanted, Nearest: got.Nearest, Verdict: tc.verdict, Saw: tc.saw,
-				Hint: tc.hint,
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			judges(t, script, tc.events, verify.Result{Verdict: tc.verdict, Saw: tc.saw, Hint: tc.hint})
 		})
 	}
 }

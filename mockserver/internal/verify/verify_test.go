@@ -261,22 +261,25 @@ func TestJudge(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i := range tc.events {
-				tc.events[i].Seq = uint64(i + 1)
-			}
-			results := verify.Judge(script, verify.Evidence{Events: tc.events})
-			if len(results) != 1 {
-				t.Fatalf("%d results: %+v", len(results), results)
-			}
-			got := results[0]
-			want := verify.Result{
-				Scenario: "x", Expect: got.Expect, Wanted: got.Wanted, Nearest: got.Nearest, Verdict: tc.verdict, Saw: tc.saw,
-				Hint: tc.hint,
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			judges(t, script, tc.events, verify.Result{Verdict: tc.verdict, Saw: tc.saw, Hint: tc.hint})
 		})
+	}
+}
+
+// judges fails unless the one expectation of the scenario x is judged with the verdict and the texts of want.
+func judges(t *testing.T, script *scenario.Scenario, events []journal.Event, want verify.Result) {
+	t.Helper()
+	for i := range events {
+		events[i].Seq = uint64(i + 1)
+	}
+	results := verify.Judge(script, verify.Evidence{Events: events})
+	if len(results) != 1 {
+		t.Fatalf("%d results: %+v", len(results), results)
+	}
+	got := results[0]
+	want.Scenario, want.Expect, want.Wanted, want.Nearest = "x", got.Expect, got.Wanted, got.Nearest
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
