@@ -186,6 +186,23 @@ func (c *Call) Note(snapshot *platform.Snapshot) {
 	c.Event.Scenario, c.Event.State = snapshot.Scenario, snapshot.State
 }
 
+// Process begins the upgrade of the call's request, and notes it.
+func (c *Call) Process() (platform.Snapshot, error) {
+	if c.Fails != nil {
+		return platform.Snapshot{}, c.Fails
+	}
+	if c.api.BeforeProcess != nil {
+		c.api.BeforeProcess(c.Event.Request)
+	}
+	snapshot, fails := c.Request.Process()
+	if fails != nil {
+		return platform.Snapshot{}, fails
+	}
+	c.Note(&snapshot)
+	c.Event.Size, c.Event.Checksum = snapshot.DumpSize, snapshot.DumpChecksum
+	return snapshot, nil
+}
+
 // headersWith names the headers that have the key in them, where it does not belong.
 func headersWith(r *http.Request, key string) string {
 	names := ""

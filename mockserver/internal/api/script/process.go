@@ -9,17 +9,9 @@ type processed struct {
 
 // process begins the upgrade. The request has left the state new before it is answered (rows S6.4 to S6.6).
 func (a *API) process(c *api.Call) (any, error) {
-	if c.Fails != nil {
-		return nil, c.Fails
+	snapshot, err := c.Process()
+	if err != nil {
+		return nil, err
 	}
-	if a.BeforeProcess != nil {
-		a.BeforeProcess(c.Event.Request)
-	}
-	snapshot, fails := c.Request.Process()
-	if fails != nil {
-		return nil, fails
-	}
-	c.Note(&snapshot)
-	c.Event.Size, c.Event.Checksum = snapshot.DumpSize, snapshot.DumpChecksum
 	return processed{snapshot.PGCompatible}, nil
 }
