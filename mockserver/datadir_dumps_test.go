@@ -206,7 +206,7 @@ func TestDataDir_goesOn(t *testing.T) {
 		resp, _ := w.get(w.urls(m)["original_dump_url"])
 		etag = resp.Header.Get("ETag")
 		if !refused(w) {
-			t.Error("the fault did not strike")
+			t.Error("the fault was not triggered")
 		}
 		if err := w.srv.Reset(mockserver.Scope{Request: m.id}); err != nil {
 			t.Fatal(err)
@@ -225,10 +225,10 @@ func TestDataDir_goesOn(t *testing.T) {
 			t.Error("another dump has the ETag of the first")
 		}
 		if !refused(w) {
-			t.Error("the fault has forgotten that it may strike once more")
+			t.Error("the fault is not triggered for the second time")
 		}
 		if refused(w) {
-			t.Error("the fault strikes for the third time")
+			t.Error("the fault is triggered for the third time")
 		}
 		if err := w.srv.Reset(mockserver.Scope{}); err != nil {
 			t.Fatal(err)

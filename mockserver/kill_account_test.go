@@ -11,18 +11,18 @@ import (
 	"slices"
 )
 
-// account is what one client was told by the emulator, until it died.
+// account is what one client knows from the answers of the emulator, until it was killed.
 type account struct {
 	kind     string
 	seed     uint64
 	full     bool
-	requests []*told
+	requests []*knownRequest
 	answers  int
 	resets   []*resetting
 }
 
-// told is what the client was told of one request.
-type told struct {
+// knownRequest is what the client knows of one request from answers.
+type knownRequest struct {
 	made
 	filename string
 	sent     int      // dumps were sent up to this number …
@@ -33,7 +33,7 @@ type told struct {
 
 // resetting is a reset of the requests of one contract.
 type resetting struct {
-	requests        []*told
+	requests        []*knownRequest
 	asked, answered bool
 }
 
@@ -41,7 +41,7 @@ type resetting struct {
 var errRefused = errors.New("refused")
 
 // dump is the request's nth dump. Its size grows.
-func (r *told) dump(n int) []byte { return pattern(200_000+n*1000, uint64(r.id)*100+uint64(n)) }
+func (r *knownRequest) dump(n int) []byte { return pattern(200_000+n*1000, uint64(r.id)*100+uint64(n)) }
 
 // live makes requests and dumps until the emulator is gone.
 func (a *account) live(w *wire, began chan<- struct{}) {
@@ -75,18 +75,18 @@ func (a *account) call(w *wire, path string, body []byte) (answered, error) {
 	return got, err
 }
 
-func (a *account) create(w *wire, contract string) (*told, error) {
+func (a *account) create(w *wire, contract string) (*knownRequest, error) {
 	filename := fmt.Sprintf("%d_%d.dump", a.seed, len(a.requests))
 	answered, err := a.call(w, "create?"+sample("filename", filename, "contract", contract).Encode(), nil)
 	if err != nil {
 		return nil, err
 	}
-	r := &told{made: made{answered.Request.ID, answered.Request.Key}, filename: filename, states: []string{"draft"}}
+	r := &knownRequest{made: made{answered.Request.ID, answered.Request.Key}, filename: filename, states: []string{"draft"}}
 	a.requests = append(a.requests, r)
 	return r, nil
 }
 
-func (a *account) upload(w *wire, r *told) error {
+func (a *account) upload(w *wire, r *knownRequest) error {
 	r.sent++
 	_, err := a.call(w, "upload?"+r.params().Encode(), r.dump(r.sent))
 	if err == nil {
@@ -95,9 +95,9 @@ func (a *account) upload(w *wire, r *told) error {
 	return err
 }
 
-// becomes makes a call after which the request is in other states: until it is answered, in those and in the
+// update makes a call after which the request is in other states: until it is answered, in those and in the
 // ones before.
-func (a *account) becomes(w *wire, r *told, states []string, call func() error) error {
+func (a *account) update(w *wire, r *knownRequest, states []string, call func() error) error {
 	before := r.states
 	if r.states = append(slices.Clone(before), states...); states == nil {
 		r.states = nil
@@ -142,7 +142,7 @@ func (a *account) dumps(w *wire) error {
 	if len(a.requests)%2 == 0 {
 		return nil // one that stays a draft
 	}
-	return a.becomes(w, r, nil, func() error {
+	return a.update(w, r, nil, func() error {
 		_, err := a.call(w, "process?"+r.params().Encode(), nil)
 		return err
 	})
@@ -156,7 +156,7 @@ func (a *account) upgrade(w *wire) error {
 	if err != nil {
 		return err
 	}
-	a.requests = append(a.requests, &told{
+	a.requests = append(a.requests, &knownRequest{
 		made: made{answered.Request.ID, answered.Request.Key}, filename: filename, sent: -1, states: []string{"!draft"},
 	})
 	return nil
@@ -169,7 +169,7 @@ func (a *account) tests(w *wire) error {
 		err = a.upload(w, r)
 	}
 	if err == nil {
-		err = a.becomes(w, r, []string{"testing"}, func() error {
+		err = a.update(w, r, []string{"testing"}, func() error {
 			_, err := a.call(w, "process?"+r.params().Encode(), nil)
 			return err
 		})
@@ -180,17 +180,17 @@ func (a *account) tests(w *wire) error {
 	control := fmt.Sprintf("/_mock/requests/%d/", r.id)
 	switch len(a.requests) % 4 {
 	case 0:
-		return a.becomes(w, r, []string{"delivered"}, func() error {
+		return a.update(w, r, []string{"delivered"}, func() error {
 			_, err := a.call(w, "skip_test?"+r.params().Encode(), nil)
 			return err
 		})
 	case 1:
-		return a.becomes(w, r, []string{"done"}, func() error {
+		return a.update(w, r, []string{"done"}, func() error {
 			_, err := w.try("POST", control+"release", nil)
 			return err
 		})
 	case 2:
-		return a.becomes(w, r, []string{"invalid"}, func() error {
+		return a.update(w, r, []string{"invalid"}, func() error {
 			_, err := w.try("POST", control+"state", []byte(`{"state": "invalid"}`))
 			return err
 		})
@@ -229,7 +229,7 @@ func (a *account) reset(w *wire) error {
 }
 
 // putSomehow writes the dump over SFTP, every other piece late.
-func (a *account) putSomehow(w *wire, r *told) error {
+func (a *account) putSomehow(w *wire, r *knownRequest) error {
 	c, err := w.dial(r.made, "ed25519")
 	if err != nil {
 		return err
@@ -289,7 +289,7 @@ func (w *wire) try(method, path string, body []byte) (answered, error) {
 	return a, err
 }
 
-// check holds the next life against what was told in the last.
+// check holds the next life against what the last one answered.
 func (a *account) check(w *wire) {
 	gone := a.checkResets(w)
 	for i, r := range a.requests {
@@ -326,8 +326,8 @@ func (a *account) check(w *wire) {
 
 // checkResets holds that a reset which was answered was done, one that was not is done as a whole or not at
 // all, and returns what is gone.
-func (a *account) checkResets(w *wire) (gone map[*told]bool) {
-	gone = make(map[*told]bool)
+func (a *account) checkResets(w *wire) (gone map[*knownRequest]bool) {
+	gone = make(map[*knownRequest]bool)
 	for _, reset := range a.resets {
 		there := 0
 		for _, r := range reset.requests {
@@ -356,7 +356,7 @@ func (a *account) checkResets(w *wire) (gone map[*told]bool) {
 }
 
 // resume continues the transfer as put -a would: from the size that is there.
-func (a *account) resume(w *wire, r *told) {
+func (a *account) resume(w *wire, r *knownRequest) {
 	c := w.login(r.made, "ed25519")
 	defer c.Close()
 	info, err := c.Stat("/" + r.filename)

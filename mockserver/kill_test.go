@@ -122,7 +122,7 @@ func (k *killing) live(c *child, life int) (clients []*account) {
 	return clients
 }
 
-// check holds a life against what the last one has told, and the files against what they were.
+// check holds a life against what the last one answered, and the files against what they were.
 func (k *killing) check(w *wire, clients []*account) {
 	for _, a := range clients {
 		a.check(w)

@@ -38,7 +38,7 @@ func newMetrics(requests func() []platform.Snapshot) *metrics {
 		calls: counter("calls_total", "HTTP exchanges, by what was called and the status answered.", "on",
 			"status"),
 		failures: counter("failures_total", "Failures in answers, by their reason.", "reason"),
-		faults:   counter("faults_total", "Scripted faults that were used, by where they struck.", "on"),
+		faults:   counter("faults_total", "Scripted faults that were used, by where they were triggered.", "on"),
 		sftp:     counter("sftp_events_total", "What happened on SFTP connections, by kind.", "kind"),
 		rsync: counter(
 			"rsync_events_total",
