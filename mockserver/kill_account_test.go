@@ -81,7 +81,8 @@ func (a *account) create(w *wire, contract string) (*knownRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &knownRequest{made: made{answered.Request.ID, answered.Request.Key}, filename: filename, states: []string{"draft"}}
+	r := &knownRequest{made: made{answered.Request.ID, answered.Request.Key}, filename: filename, states: []string{
+		"draft"}}
 	a.requests = append(a.requests, r)
 	return r, nil
 }

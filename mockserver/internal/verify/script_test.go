@@ -10,7 +10,6 @@ import (
 	"testing/fstest"
 	"time"
 
-
 	"github.com/upgrademock/upgrademock/mockserver/internal/verify"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
