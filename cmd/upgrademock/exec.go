@@ -80,7 +80,8 @@ func newExecCommand() *cobra.Command {
 
 A program that has https://upgrade.odoo.com written in it needs no change: HTTPS_PROXY brings it to the emulator, and
 the usual variables make it trust the emulator's certificates. Calls to any other host are refused, so that an offline run stays
-offline. A program that takes an address finds it in UPGRADE_URL, and everything else in UPGRADEMOCK_ variables.
+offline. A program that takes an address finds it in UPGRADE_URL, the upgrade script in UPGRADE_SERVER_NAME, and everything
+else is in UPGRADEMOCK_ variables.
 
 With --expect, COMMAND is judged by the scenario. Its task is compared with what the platform got where it is known: the dump
 from --dump or UPGRADEMOCK_DUMP, create's parameters from --param or UPGRADEMOCK_CONTRACT, _EMAIL, _TARGET, _AIM and _FILENAME, the
