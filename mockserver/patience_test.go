@@ -65,7 +65,7 @@ func TestPatience(t *testing.T) {
 			}
 			if tc.journal != "" {
 				if calls := srv.Events(journal.Filter{On: tc.journal}); len(calls) != 1 {
-					t.Errorf("the journal tells of %d calls, want 1", len(calls))
+					t.Errorf("the journal has %d calls, want 1", len(calls))
 				}
 			}
 		})

@@ -260,7 +260,7 @@ func TestProcess_times(t *testing.T) {
 	}
 }
 
-// A dump that cannot be upgraded ends in invalid, and customer_message tells why (row 6.2, section 7); there is
+// A dump that cannot be upgraded ends in invalid, and customer_message says why (row 6.2, section 7); there is
 // nothing to download.
 func TestProcess_invalid(t *testing.T) {
 	t.Parallel()

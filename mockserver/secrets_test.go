@@ -122,7 +122,7 @@ func TestKeys_afterARestart(t *testing.T) {
 	diff(t, "what the journal shows", map[string]string{"x": key[:4] + "…"}, second.Events(journal.Filter{})[0].Params)
 }
 
-// TestLog_verbose holds that the log at level debug tells of every event: the call's path, state and fault, and
+// TestLog_verbose holds that the log at level debug has every event: the call's path, state and fault, and
 // all of SFTP.
 func TestLog_verbose(t *testing.T) {
 	t.Parallel()

@@ -345,7 +345,7 @@ func TestSFTP_andHTTP(t *testing.T) {
 	f := open()
 	write(f, bySFTP)
 	if s := w.status(m); s["filesize"] != nil || s["compressions"] == nil {
-		t.Errorf("status tells of a dump whose file is still open: %v", s)
+		t.Errorf("status describes a dump whose file is still open: %v", s)
 	}
 	if resp, _ := w.get(w.status(m)["original_dump_url"].(string)); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("original_dump_url before the file is closed: %s", resp.Status)

@@ -126,7 +126,7 @@ func TestStatus_types(t *testing.T) {
 	}
 }
 
-// The URLs lead back to whoever asked, by the name he used, unless told otherwise; region and key are in them
+// The URLs lead back to whoever asked, by the name of the call, unless PublicURL says otherwise; region and key are in them
 // (docs/fidelity.md, section 7).
 func TestStatus_urls(t *testing.T) {
 	t.Parallel()
@@ -169,7 +169,7 @@ func TestStatus_urls(t *testing.T) {
 	})
 }
 
-// What a dump says of itself (row 4.7, section 9): told by content, never by name; what cannot be told stays null.
+// What a dump says of itself (row 4.7, section 9): recognized by content, never by name; what is unknown stays null.
 func TestStatus_describesTheDump(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
@@ -227,7 +227,7 @@ func TestStatus_describesTheDump(t *testing.T) {
 	}
 }
 
-// Sizes as the page's sample writes them (docs/fidelity.md, section 7). Bigger ones are told in TestBig.
+// Sizes as the page's sample writes them (docs/fidelity.md, section 7). Bigger ones are in TestBig.
 func TestStatus_filesize(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)

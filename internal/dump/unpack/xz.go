@@ -9,7 +9,7 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 )
 
-// xzDictionary is what a stream may always ask for, as "xz" does unless told otherwise: blocks behind the first may
+// xzDictionary is what a stream may always ask for, as "xz" does by default: blocks behind the first may
 // ask for more than that one.
 const xzDictionary = 8 << 20
 

@@ -86,8 +86,8 @@ func (u *TreeUpload) list(f *found, named []TreeFile) error {
 		f.Files++
 		f.Size += file.Size
 		f.File, f.Checksum = file.Name, file.Checksum
-		if told := byName[file.Name]; told != nil {
-			told.Checksum, told.ModTime = file.Checksum, file.ModTime
+		if known := byName[file.Name]; known != nil {
+			known.Checksum, known.ModTime = file.Checksum, file.ModTime
 		}
 	})
 }
