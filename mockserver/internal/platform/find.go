@@ -38,8 +38,10 @@ func (u *TreeUpload) find(named []TreeFile) (found, error) {
 	case missing == nil && toc.Mode().IsRegular():
 		f.File, f.Checksum = "", ""
 		f.info, err = u.sniffDirectory(f.Name)
-	case f.Files == 1:
+	case f.File == f.Name: // it is no directory
 		f.info, err = u.sniffFile(f.File)
+	case strings.HasPrefix(f.Name, "."):
+		f.Missing = fmt.Sprintf("the name %s begins with a dot; upload it under another one", f.Name)
 	default:
 		f.Missing = fmt.Sprintf("the directory %s has no %s; upload a directory that pg_dump -Fd wrote, or one file",
 			f.Name, dump.TOC)

@@ -103,8 +103,15 @@ func TestTreeUpload(t *testing.T) {
 		{map[string]string{"origin.dump": "PGDMP"}, // a file takes the place of a directory
 			UploadInfo{Name: "origin.dump", Files: 1, Size: 5}, crc("PGDMP"), []string{"origin.dump"},
 			[]string{"pgdmp_custom", "sql"}},
-		{map[string]string{"origin.zip/mine.zip": "PK"}, // as some servers of rsync write a single file
-			UploadInfo{Name: "origin.zip", Files: 1, Size: 2}, crc("PK"), []string{"origin.zip"}, []string{}},
+		{map[string]string{"one.dump/1.dat": "x"}, // a directory, though it has one file
+			UploadInfo{Name: "one.dump", Incomplete: "the directory one.dump has no toc.dat; upload a directory that " +
+				"pg_dump -Fd wrote, or one file"}, "", []string{"one.dump"}, nil},
+		{map[string]string{"odd.dump/toc.dat/x": "PGDMP"},
+			UploadInfo{Name: "odd.dump", Incomplete: "the directory odd.dump has no toc.dat; upload a directory that " +
+				"pg_dump -Fd wrote, or one file"}, "", []string{"odd.dump"}, nil},
+		{map[string]string{".origin.sql": "x"},
+			UploadInfo{Name: ".origin.sql", Incomplete: "the name .origin.sql begins with a dot; upload it under another one"},
+			"", []string{".origin.sql"}, nil},
 		{map[string]string{"origin/a.dat": "x", "origin/deep/b.dat": "x"},
 			UploadInfo{Name: "origin", Incomplete: "the directory origin has no toc.dat; upload a directory that " +
 				"pg_dump -Fd wrote, or one file"}, "", []string{"origin"}, nil},
