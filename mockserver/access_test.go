@@ -232,7 +232,8 @@ func TestSFTPAccess_answer(t *testing.T) {
 	})
 }
 
-// The port is 2200 unless a flag says otherwise, which is the command's business; here is that it can be chosen (row 5.8).
+// The port is 2200 unless a flag says otherwise, which is the command's business; here is that it can be chosen
+// (row 5.8).
 func TestSFTPAccess_port(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -126,8 +126,8 @@ func TestStatus_types(t *testing.T) {
 	}
 }
 
-// The URLs lead back to whoever asked, by the name of the call, unless PublicURL says otherwise; region and key are in them
-// (docs/fidelity.md, section 7).
+// The URLs lead back to whoever asked, by the name of the call, unless PublicURL says otherwise; region and key are in
+// them (docs/fidelity.md, section 7).
 func TestStatus_urls(t *testing.T) {
 	t.Parallel()
 	paths := map[string]string{
