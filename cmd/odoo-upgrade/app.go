@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/upgrademock/upgrademock/client"
+	"github.com/upgrademock/upgrademock/internal/helptext"
 	"github.com/upgrademock/upgrademock/internal/safefile"
 )
 
@@ -137,6 +138,7 @@ files that cannot be used; 3 by the script API, the platform has refused or canc
 	for _, c := range root.Commands() {
 		c.Args = cobra.NoArgs
 	}
+	helptext.Fit(root)
 	return root
 }
 

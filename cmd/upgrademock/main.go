@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/upgrademock/upgrademock/internal/helptext"
 )
 
 // The exit codes: 0 is good, exitFailed is an operation that failed, or something judged that is bad; exitUsage is
@@ -71,5 +73,6 @@ func newRootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServeCommand(), newScenarioCommand())
 	root.AddCommand(newConformanceCommand(), newExecCommand(), newCertifyCommand(), newCACommand(), newReadyCommand())
+	helptext.Fit(root)
 	return root
 }

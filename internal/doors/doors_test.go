@@ -55,6 +55,7 @@ var doors = []door{
 	{"internal/rsync", []string{"ours", "net", "net/http", "golang.org/x/crypto/ssh", "github.com/gliderlabs/ssh"}, nil,
 		"rsync is spoken over any stream, and knows neither SSH nor requests"},
 	{"internal/bytesize", []string{"ours"}, []string{"internal/spelling"}, "a size is a size, whatever has it"},
+	{"internal/helptext", []string{"ours"}, nil, "help is fitted into the terminal, whatever it says"},
 	{"internal/spelling", []string{"ours"}, nil, "words are compared, independent of their use"},
 	{"mockserver/scenario", []string{"ours"}, []string{"fixtures", "internal/spelling",
 		"internal/bytesize", "internal/safefile"},

@@ -1,0 +1,58 @@
+package helptext_test
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+
+	"github.com/upgrademock/upgrademock/internal/helptext"
+)
+
+func TestWrap(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, text, want string }{
+		{"empty", "", ""},
+		{"short", "One line.", "One line."},
+		{"long", "One line that is too long.", "One line that is too\nlong."},
+		{"exactly", "12345678901234567890 x", "12345678901234567890\nx"},
+		{"filled again", "One\nline\n\nand another.", "One line\n\nand another."},
+		{"columns", "See:\n\n  a     the first of all letters\n\nor b.", "See:\n\n  a     the first of all letters\n\nor b."},
+		{"a tab in a paragraph", "One\n\tline.", "One line."},
+		{"characters, not bytes", "äääää äääää äääää äää", "äääää äääää äääää\näää"},
+		{"a long word", "An https://upgrade.odoo.com/database one", "An\nhttps://upgrade.odoo.com/database\none"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(tt.want, helptext.Wrap(tt.text, 20)); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFit(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	root := &cobra.Command{Use: "root"}
+	child := &cobra.Command{Use: "child", Long: strings.Repeat("word ", 60), Run: func(*cobra.Command, []string) {}}
+	child.Flags().String("flag", "", "a `thing` "+strings.Repeat("described ", 30))
+	root.PersistentFlags().String("global", "", "a `thing` "+strings.Repeat("described ", 30))
+	root.AddCommand(child)
+	root.SetOut(&out)
+	root.SetArgs([]string{"child", "--help"})
+	helptext.Fit(root)
+	if err := root.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(out.String(), "described"); n != 60 {
+		t.Errorf("the flags are described with %d of 60 words:\n%s", n, out.String())
+	}
+	for line := range strings.SplitSeq(out.String(), "\n") {
+		if utf8.RuneCountInString(line) > 120 {
+			t.Errorf("a line of %d characters: %s", utf8.RuneCountInString(line), line)
+		}
+	}
+}
