@@ -86,6 +86,10 @@ func TestRunScript_changedDump(t *testing.T) {
 	if other.code != 1 || !strings.Contains(other.stderr, `belongs to a run with --target "18.0"`) {
 		t.Errorf("%+v", other)
 	}
+	env := command(t, scriptEnv(srv), "", scriptArgs(srv, "--dump", dump, "--out", out, "--env", "A=1")...)
+	if env.code != 1 || !strings.Contains(env.stderr, `belongs to a run without --env, and this one is with --env "A=1"`) {
+		t.Errorf("%+v", env)
+	}
 	if n := len(srv.Requests()); n != 1 {
 		t.Errorf("%d requests", n)
 	}

@@ -65,9 +65,9 @@ func (r *run) sameOrder() error {
 		{"--timezone", s.Timezone, p.Timezone},
 	} {
 		if f.noted != f.now {
-			return fmt.Errorf("%w: %s belongs to a run with %s %q, and this one has %q. Ask for the same to continue it, "+
+			return fmt.Errorf("%w: %s belongs to a run %s, and this one is %s. Ask for the same to continue it, "+
 				"choose another --out or --state for another upgrade, or give the first one up with --new-request",
-				ErrNeedsDecision, s.path, f.name, f.noted, f.now)
+				ErrNeedsDecision, s.path, with(f.name, f.noted), with(f.name, f.now))
 		}
 	}
 	return nil

@@ -103,8 +103,12 @@ func (r *scriptRun) upload(ctx context.Context) error {
 	if err := s.save(); err != nil {
 		return err
 	}
-	r.step("uploaded", fmt.Sprintf("The dump is uploaded: %s, of which %d files were there already.",
-		Size(s.Dump.Size), t.Skipped), map[string]any{"bytes": s.Dump.Size, "sent": t.Bytes, "skipped": t.Skipped})
+	there := ""
+	if t.Skipped > 0 {
+		there = fmt.Sprintf("; files that were there already: %d", t.Skipped)
+	}
+	r.step("uploaded", fmt.Sprintf("The dump is uploaded: %s%s.", Size(s.Dump.Size), there),
+		map[string]any{"bytes": s.Dump.Size, "sent": t.Bytes, "skipped": t.Skipped})
 	return nil
 }
 

@@ -138,9 +138,9 @@ func (r *scriptRun) sameOrder() error {
 		{"--database", s.Database, r.Database}, {"--dump", noted, dump}, {"--out", s.Out, absolute(r.Out)},
 	} {
 		if f.noted != f.now {
-			return fmt.Errorf("%w: %s belongs to a run with %s %q, and this one has %q. Ask for the same to continue it, "+
+			return fmt.Errorf("%w: %s belongs to a run %s, and this one is %s. Ask for the same to continue it, "+
 				"choose another --out or --state for another upgrade, or give the first one up with --new-request",
-				ErrNeedsDecision, s.path, f.name, f.noted, f.now)
+				ErrNeedsDecision, s.path, with(f.name, f.noted), with(f.name, f.now))
 		}
 	}
 	return nil
@@ -256,4 +256,12 @@ func (r *scriptRun) clearOut(s *ScriptState) error {
 		r.step("kept", fmt.Sprintf("The earlier results are kept in %s.", name), map[string]any{"kept": name})
 	}
 	return nil
+}
+
+// with says which value a run has a flag with, or that it is without it.
+func with(flag, value string) string {
+	if value == "" {
+		return "without " + flag
+	}
+	return fmt.Sprintf("with %s %q", flag, value)
 }
