@@ -36,7 +36,8 @@ type Script struct{ c *Client }
 // of a request and its dump must not be read on the way (row S1.2).
 func (c *Client) Script() (*Script, error) {
 	if c.base.Scheme != "https" {
-		return nil, fmt.Errorf("client: the script API is called by https only; the URL is %s", c.base)
+		return nil, fmt.Errorf("client: the script API is called by https only, and the URL is %s: "+
+			"give the platform's https URL", c.base)
 	}
 	return &Script{c}, nil
 }

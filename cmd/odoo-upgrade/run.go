@@ -153,14 +153,17 @@ For targets from 14.0 on, and with --api script, the platform is called by https
 it. Then --dump may be a folder as "pg_dump -Fd" makes it, or --database has pg_dump make one; files that have arrived
 are not sent again. The log of the upgrade is shown while it grows. --out is a folder for the upgraded dump, filestore,
 upgrade-report.html and upgrade.log. --restore-into makes a database of the dump, and --merge-filestore copies the
-files. The key to log in with is kept in the state file. Another dump needs --new-request,
-	which keeps earlier results under
-another name. Exit code 3 says that the platform has refused or cancelled the upgrade, and 1 that it failed.
+files. The key to log in with is kept in the state file. Another dump needs --new-request, which keeps earlier results
+under another name. Exit code 3 says that the platform has refused or cancelled the upgrade, and 1 that it failed.
 
 With --json every step is one line of JSON; the last one has "event": "finished" or "error".`,
-		Example: `  odoo-upgrade run --contract M123456-abcdef --email john.doe@example.com --target 8.0 --aim test \
-      --dump db.dump --out upgraded.dump
-  pg_dump -Fc db | odoo-upgrade run --dump - --filename db.dump --out upgraded.dump …`,
+		Example: `  odoo-upgrade run --contract M123456-abcdef --target 17.0 --aim test \
+      --dump db.dump --out upgraded
+  odoo-upgrade run --contract M123456-abcdef --target 17.0 --aim test \
+      --database db --restore-into db_17
+  odoo-upgrade run --contract M123456-abcdef --target 8.0 --aim test \
+      --email john.doe@example.com --dump db.dump --out upgraded.dump
+  pg_dump -Fc db | odoo-upgrade run --dump - --out upgraded.dump …`,
 	}
 	flags.register(a, cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
