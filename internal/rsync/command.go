@@ -16,6 +16,9 @@ const (
 	maxArgs = 1000
 	maxPath = 4095
 	maxName = 255
+
+	// maxDepth bounds the directories in each other. Whatever is done with a file costs a step for each of them.
+	maxDepth = 128
 )
 
 // Command is a command line that the gate let through.
@@ -256,6 +259,9 @@ func checkPath(name string) error {
 	}
 	if strings.IndexByte(name, 0) >= 0 {
 		return errors.New("a NUL in the name")
+	}
+	if strings.Count(name, "/") > maxDepth {
+		return fmt.Errorf("more than %d directories in each other", maxDepth)
 	}
 	for element := range strings.SplitSeq(name, "/") {
 		if len(element) > maxName {

@@ -123,6 +123,7 @@ func TestParse_refuses(t *testing.T) {
 		{"an open double quote", `rsync --server -re.i . "/data/x`, "not closed"},
 		{"a last backslash", `rsync --server -re.i . /data/x\`, "backslash"},
 		{"a name of 4 KB", "rsync --server -re.i . /data/" + strings.Repeat("a/", 2048), "longer than 4095"},
+		{"many directories in each other", "rsync --server -re.i . /data/" + strings.Repeat("a/", 2000), "more than 128"},
 		{"a long element", "rsync --server -re.i . /data/" + strings.Repeat("a", 256), "longer than 255"},
 		{"a long line", "rsync --server -re.i --log-format=" + strings.Repeat("a", 1<<20), "longer than 65536"},
 		{"many paths", "rsync --server --sender -re.i ." + strings.Repeat(" a", 1001), "more than 1000"},

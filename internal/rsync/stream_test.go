@@ -144,6 +144,8 @@ func TestUpload_broken(t *testing.T) {
 			status: 12},
 		{name: "a name of 4 KB", first: *begin().entry(strings.Repeat("a/", 2048), 1, regular), says: "longer than 4095",
 			status: 1},
+		{name: "2000 directories in each other", first: *begin().entry(strings.Repeat("a/", 2000), 1, regular),
+			says: "more than 128 directories in each other", status: 1},
 		{name: "an element of 256 bytes", first: *begin().entry(strings.Repeat("a", 256), 1, regular),
 			says: "longer than 255", status: 1},
 		{name: "a name of 2 GB", first: *begin().text("\x40").number(math.MaxInt32), says: "longer than 4095", status: 1},
@@ -218,6 +220,28 @@ func TestUpload_broken(t *testing.T) {
 	}
 }
 
+var longDir = strings.Repeat("d", 250) + "/"
+
+// Directories that files are in count, though the list does not have them.
+func TestUpload_impliedDirectories(t *testing.T) {
+	t.Parallel()
+	for name, e := range both(t) {
+		root, err := os.OpenRoot(t.TempDir())
+		check(t, err)
+		defer root.Close()
+		list := new(wire).number(31)
+		for i := range 5 {
+			list.entry(strings.Repeat(fileName(i)+"/", 100)+"x", 1, regular)
+		}
+		c := conversation{first: *list.end(), job: rsync.Job{Root: root, MaxFiles: 10}}
+		c.serve(t, e, uploadLine)
+		if c.status != 1 || !strings.Contains(c.stderr, "more than 10 files and directories") {
+			t.Errorf("%s: exit status %d (%v)\n%s", name, c.status, c.err, c.stderr)
+		}
+		equal(t, name+": files", files{}, read(t, root.Name()))
+	}
+}
+
 // A client may announce as much as it likes: what it costs is bounded.
 func TestUpload_endless(t *testing.T) {
 	for _, tc := range []struct {
@@ -227,7 +251,7 @@ func TestUpload_endless(t *testing.T) {
 		says  string
 	}{
 		{"files", 0, func(i int) *wire { return new(wire).entry(fileName(i), 1, regular) }, "more than 1000000 files"},
-		{"long names", 0, func(i int) *wire { return new(wire).entry(strings.Repeat("d/", 2000)+fileName(i), 1, regular) },
+		{"long names", 0, func(i int) *wire { return new(wire).entry(strings.Repeat(longDir, 15)+fileName(i), 1, regular) },
 			"file names of more than"},
 		{"few files", 10, func(i int) *wire { return new(wire).entry(fileName(i), 1, regular) }, "more than 10 files"},
 	} {

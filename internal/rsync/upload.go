@@ -101,16 +101,19 @@ func (r *reader) noFilters() error {
 }
 
 func (u *upload) readList(r *reader) error {
-	most := bound{u.job.MaxBytes, u.job.MaxFiles}
-	if most.files <= 0 {
-		most.files = DefaultMaxFiles
-	}
-	list, ioError, err := u.c.readList(r, most)
+	list, ioError, err := u.c.readList(r, bound{u.job.MaxBytes, u.maxFiles()})
 	if err != nil {
 		return err
 	}
 	u.list, u.ioError = list, ioError
 	return u.prepare()
+}
+
+func (u *upload) maxFiles() int {
+	if u.job.MaxFiles > 0 {
+		return u.job.MaxFiles
+	}
+	return DefaultMaxFiles
 }
 
 // prepare makes the place for the files: the directories, and nothing in their way.
@@ -183,6 +186,9 @@ func (u *upload) place(dest string) ([]placed, error) {
 			within(name)
 		default:
 			u.say("rsync: skipping non-regular file " + quote(e.name))
+		}
+		if len(to) > u.maxFiles()+maxDepth { // with directories that files are in, and that the list does not have
+			return nil, refuse("more than %d files and directories", u.maxFiles())
 		}
 	}
 	slices.SortFunc(to, func(a, b placed) int { return strings.Compare(a.name, b.name) })
