@@ -261,12 +261,19 @@ func (tr tree) size() (bytes int64) {
 // forced has the request be done.
 func forced(tb testing.TB, r *platform.Request) {
 	tb.Helper()
+	forcedWith(tb, r, "origin.sql", "SELECT 1;\n")
+}
+
+// forcedWith is forced of a dump that is one file.
+func forcedWith(tb testing.TB, r *platform.Request, name, content string) {
+	tb.Helper()
 	u, err := r.BeginUpload()
 	if err == nil {
-		err = u.Root().WriteFile("origin.sql", []byte("SELECT 1;\n"), 0o600)
+		err = u.Root().WriteFile(name, []byte(content), 0o600)
 	}
 	if err == nil {
-		u.Note(platform.TreeFile{Name: "origin.sql", Size: 10, Sent: 10}, false)
+		size := int64(len(content))
+		u.Note(platform.TreeFile{Name: name, Size: size, Sent: size}, false)
 		_, err = u.End(true, nil)
 	}
 	if err == nil {

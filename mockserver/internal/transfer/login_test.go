@@ -454,3 +454,20 @@ func TestSession_platformRefuses(t *testing.T) {
 		t.Errorf("the event: %+v, %+v", e, e.Rsync)
 	}
 }
+
+// A download of what cannot be made of the upload says so, rather than that something went wrong.
+func TestSession_unreadableDump(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, withEngine(echo))
+	key := newIdentity(t)
+	r := b.request(key)
+	forcedWith(t, r, "origin.dump", "PGDMP and no more")
+	_, stderr, err := run(t, b.mustDial(b.start(r, platform.Downloading).Port, key), download, "")
+	if exit, ok := errors.AsType[*gossh.ExitError](err); !ok || exit.ExitStatus() != 1 {
+		t.Errorf("the session: %v, want exit status 1", err)
+	}
+	if !strings.Contains(stderr, "the uploaded one, which cannot be read") {
+		t.Errorf("the client was told %q", stderr)
+	}
+	b.journal.await(t, 1, "rsync.download")
+}

@@ -136,6 +136,10 @@ func (s *session) download(c *rsync.Command) (status uint8, err error) {
 // the journal.
 func (s *session) fail(err error) (uint8, error) {
 	why := "the platform's files cannot be used now"
+	if errors.Is(err, platform.ErrUnreadable) {
+		why = "no upgraded database can be made of the uploaded one, which cannot be read: " +
+			"begin a new upgrade with a dump that pg_dump wrote"
+	}
 	if fails, ok := errors.AsType[platform.Failures](err); ok {
 		why = fails[0].Message
 	}
