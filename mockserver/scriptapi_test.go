@@ -87,7 +87,7 @@ func TestScriptAPI_badCalls(t *testing.T) {
 		"no token":          {"status", `{"params": {}}`, "token is missing: send a string"},
 		"token null":        {"status", `{"params": {"token": null}}`, "token is missing"},
 		"token a number":    {"status", `{"params": {"token": 5}}`, "token is a number: send a string"},
-		"token a list":      {"process", `{"params": {"token": ["x"]}}`, "token is a list of something else: send a string"},
+		"token a list":      {"process", `{"params": {"token": ["x"]}}`, "token is a list: send a string"},
 		"token in capitals": {"status", `{"params": {"Token": "` + token + `"}}`, "token is missing"},
 		"no type":           {"transfer/start", `{"params": {"token": "` + token + `"}}`, "transfer_type is missing"},
 		"type of no kind":   {"transfer/start", with(`, "transfer_type": true`), "transfer_type is a boolean"},

@@ -124,7 +124,11 @@ func (c *rpc) list(name string) ([]string, error) {
 		return nil, nil
 	}
 	if json.Unmarshal(raw, &texts) != nil {
-		return nil, bad("%s is %s: send a list of strings, [] for none", name, kindOf(raw))
+		kind := kindOf(raw)
+		if raw[0] == '[' {
+			kind += " of something else"
+		}
+		return nil, bad("%s is %s: send a list of strings, [] for none", name, kind)
 	}
 	list := make([]string, len(texts))
 	for i, text := range texts {
@@ -144,7 +148,7 @@ func kindOf(raw json.RawMessage) string {
 	case '{':
 		return "an object"
 	case '[':
-		return "a list of something else"
+		return "a list"
 	case 't', 'f':
 		return "a boolean"
 	case 'n':
