@@ -63,8 +63,14 @@ func TestStandin(t *testing.T) {
 	for engine, flags := range map[string][]string{"internal": nil, "system": {"--rsync", rsyncs["rsync"]}} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && engine == "system" {
+				t.Skip("-short: the client runs dozens of times under each engine")
+			}
 			p := &platform{ready: startPlatform(t, flags...), engine: engine, script: script, pg: pg, tree: tree}
 			for client, path := range rsyncs {
+				if testing.Short() && client != "rsync" {
+					continue
+				}
 				one := *p
 				one.rsync = path
 				t.Run("files, "+client, one.testFiles)
@@ -74,6 +80,9 @@ func TestStandin(t *testing.T) {
 			t.Run("failures", p.testFailures)
 			t.Run("questions", p.testQuestions)
 			t.Run("commands", p.testCommands)
+			if testing.Short() {
+				return
+			}
 			t.Run("20 at once", func(t *testing.T) {
 				t.Parallel()
 				p.testMany(t)
