@@ -176,8 +176,8 @@ func (p *Platform) Interrupt() { p.dumps.interrupt() }
 
 // Close ends the use of the directory. What is kept stays there.
 func (p *Platform) Close() error {
-	p.Interrupt()
-	p.mu.Lock() // behind this, nothing more begins in the background
+	p.mu.Lock()
+	p.Interrupt() // under the lock, behind which nothing more begins in the background
 	p.mu.Unlock()
 	p.background.Wait()
 	p.mu.Lock()
