@@ -103,6 +103,8 @@ func (r *Result) lastWords(indent string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%sthe client's last words:\n", indent)
 	for line := range strings.SplitSeq(r.Output, "\n") {
+		line = strings.TrimSuffix(line, "\r")
+		line = line[strings.LastIndexByte(line, '\r')+1:] // what a terminal shows of a progress bar in the end
 		fmt.Fprintf(&b, "%s    %s\n", indent, line)
 	}
 	return b.String()
