@@ -28,6 +28,7 @@ func (b *Testbed) Remarks() Remarks {
 		r.Silence = `the program never called the emulator. The usual causes:
   - it made no call, or ended before it did;
   - it does not look at HTTPS_PROXY, or sets proxies of its own: give it the address in UPGRADE_URL;
+  - it runs the upgrade script with an UPGRADE_SERVER_NAME of its own;
   - it calls another name than upgrade.odoo.com: see --host NAME;
   - it cleans its environment, as sudo, env -i, tox and containers do.`
 	}
