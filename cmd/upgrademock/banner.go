@@ -38,19 +38,22 @@ func banner(w io.Writer, srv *mockserver.Server, front *proxy.Proxy, opts *mocks
 		}
 		proxied = front.URL() + "  (export HTTPS_PROXY=" + front.URL() + `; eval "$(` + trust + `)")`
 	}
-	scripted := ""
-	if u := testbed.ScriptURL(srv); u != "" {
-		scripted = "UPGRADE_SERVER_NAME=" + u + " SSL_CERT_FILE=" + quoted(srv.CAFile()) + " python3 UPGRADE_SCRIPT …"
-	}
 	for _, line := range [][2]string{{"HTTP", srv.URL()}, {"HTTPS", srv.HTTPSURL()}, {"Proxy", proxied},
-		{"SFTP", srv.SFTPAddr()}, {"Control", srv.AdminURL()}, {"Script", scripted},
-		{"CA", srv.CAFile()}} {
+		{"SFTP", srv.SFTPAddr()}, {"Control", srv.AdminURL()}, {"CA", srv.CAFile()}} {
 		if line[1] != "" {
 			fmt.Fprintf(w, "  %-8s %s\n", line[0], line[1])
 		}
 	}
+	if u := testbed.ScriptURL(srv); u != "" {
+		fmt.Fprintf(w, `
+Run the upgrade script, or examples/script/upgrade_standin.py, in another terminal:
+
+  export UPGRADE_SERVER_NAME=%s SSL_CERT_FILE=%s
+  python3 upgrade test -i db.zip -c %s -t 17.0
+`, u, quoted(srv.CAFile()), contract)
+	}
 	fmt.Fprintf(w, `
-Create a request, and keep its id and key:
+Or use the older API. Create a request, and keep its id and key:
 
   %s "%s/database/v1/create?contract=%s&email=john.doe@example.com&target=%s&aim=test&filename=db_name.dump" | tee create_result.json
   REQUEST=$(jq -r .request.id create_result.json) KEY=$(jq -r .request.key create_result.json)
