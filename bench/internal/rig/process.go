@@ -131,7 +131,11 @@ func (p *Process) Memory() int64 {
 			pages += f.number(24)
 		}
 	}
-	return pages * int64(os.Getpagesize())
+	bytes := pages * int64(os.Getpagesize())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.peak = max(p.peak, bytes)
+	return bytes
 }
 
 // ResetPeak begins a new measurement of the peak.
@@ -143,10 +147,9 @@ func (p *Process) ResetPeak() {
 
 // Peak is the most [Process.Memory] that was seen since the last ResetPeak.
 func (p *Process) Peak() int64 {
-	now := p.Memory()
+	p.Memory()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.peak = max(p.peak, now)
 	return p.peak
 }
 
