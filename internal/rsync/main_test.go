@@ -158,8 +158,7 @@ func (h *host) mark() func(string, int64, int) (int, error) {
 	return func(_ string, _ int64, n int) (int, error) {
 		was := left
 		if left -= int64(n); was <= 0 {
-			time.Sleep(20 * time.Millisecond) // so that the client has something to send yet
-			return n, nil
+			return n, awaitHangup(os.Stdin) // so that the client has something to send yet when it is killed
 		}
 		if left > 0 {
 			return n, nil

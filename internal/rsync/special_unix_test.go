@@ -9,7 +9,19 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
+
+// awaitHangup waits until nobody has the other end of f open any more. Nothing is read.
+func awaitHangup(f *os.File) error {
+	for {
+		fds := []unix.PollFd{{Fd: int32(f.Fd())}} // a hangup is reported although no event is asked for
+		if _, err := unix.Poll(fds, -1); err != unix.EINTR {
+			return err
+		}
+	}
+}
 
 // makeSpecial makes files that are neither regular nor directories.
 func makeSpecial(tb testing.TB, dir string) {
