@@ -17,7 +17,7 @@ func Need(tb testing.TB, name, debianPackage string) string {
 	tb.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		missing(tb, "program "+name, debianPackage)
+		Missing(tb, "program "+name, debianPackage)
 	}
 	return path
 }
@@ -28,7 +28,7 @@ func NeedPython(tb testing.TB, module, debianPackage string) string {
 	tb.Helper()
 	path := pythonWith(module)
 	if path == "" {
-		missing(tb, "Python module "+module, debianPackage)
+		Missing(tb, "Python module "+module, debianPackage)
 	}
 	return path
 }
@@ -61,7 +61,8 @@ func pythonWith(module string) string {
 // under the race detector, which slows everything down and sees this process only, not those programs.
 func Sample() bool { return testing.Short() || raceDetector }
 
-func missing(tb testing.TB, what, debianPackage string) {
+// Missing skips the test, or fails it in CI, because what it needs is not there.
+func Missing(tb testing.TB, what, debianPackage string) {
 	tb.Helper()
 	if os.Getenv("CI") == "true" {
 		tb.Fatalf("%s is missing and CI=true: install the package %s in .ci/run", what, debianPackage)
