@@ -9,7 +9,9 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/upgrademock ./cmd/upgrademock \
+ARG VERSION=
+RUN CGO_ENABLED=0 go build -trimpath -o /out/upgrademock \
+      -ldflags="-s -w -X github.com/upgrademock/upgrademock/internal/version.release=$VERSION" ./cmd/upgrademock \
     && mkdir -p /out/data /out/tmp
 
 FROM scratch

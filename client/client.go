@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/upgrademock/upgrademock/internal/version"
 )
 
 // ProductionURL is the URL of the real platform.
@@ -43,7 +45,8 @@ type Options struct {
 	// Logger gets a record of each exchange, retry and transfer. If nil, nothing is logged.
 	Logger *slog.Logger
 
-	// UserAgent is sent with each HTTP call. If empty, "upgrademock-client" is sent.
+	// UserAgent is sent with each HTTP call. If empty, it is "upgrademock-client" with the
+	// version of this module.
 	UserAgent string
 
 	// CallTimeout is how long an API call other than upload may take, from the dial to the last byte of the answer.
@@ -86,7 +89,7 @@ func New(baseURL string, opts *Options) (*Client, error) {
 	c := &Client{
 		base:    base,
 		log:     o.Logger,
-		agent:   cmp.Or(o.UserAgent, "upgrademock-client"),
+		agent:   cmp.Or(o.UserAgent, "upgrademock-client/"+version.String()),
 		timeout: cmp.Or(o.CallTimeout, 30*time.Second),
 		stall:   cmp.Or(o.StallTimeout, time.Minute),
 	}

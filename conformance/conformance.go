@@ -6,6 +6,8 @@ import (
 	"io"
 	"regexp"
 	"time"
+
+	"github.com/upgrademock/upgrademock/internal/version"
 )
 
 // Target is the server to judge.
@@ -127,7 +129,8 @@ func unjudged(target string, level Level, err error) *Report {
 	if level == "" {
 		level = LevelObserved
 	}
-	rep := &Report{Target: target, Level: level, Results: []Result{runError("suite/target", err.Error())}}
+	rep := &Report{Target: target, Level: level, Version: version.String(),
+		Results: []Result{runError("suite/target", err.Error())}}
 	rep.count()
 	return rep
 }

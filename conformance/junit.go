@@ -16,6 +16,7 @@ func (r *Report) WriteJUnit(w io.Writer) error {
 		group, name, _ := strings.Cut(res.ID, "/")
 		if byName[group] == nil {
 			byName[group] = &junit.Testsuite{Name: group, ID: len(groups), Time: "0"} // no time is kept
+			byName[group].AddProperty("upgrademock.version", r.Version)
 			groups = append(groups, byName[group])
 		}
 		test := junit.Testcase{Classname: "conformance." + group, Name: name}

@@ -49,6 +49,7 @@ func (r Result) Source() string {
 type Report struct {
 	Target  string   `json:"target"`  // the URL judged
 	Level   Level    `json:"level"`   // how far the run went
+	Version string   `json:"version"` // of this module, whose suite it was
 	Results []Result `json:"results"` // of each selected check, in the order of [Checks]
 
 	// Passed, Failed, Skipped and Errors count the results by verdict.

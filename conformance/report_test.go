@@ -14,6 +14,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/conformance"
 	"github.com/upgrademock/upgrademock/conformance/internal/refserver"
+	"github.com/upgrademock/upgrademock/internal/version"
 )
 
 func TestChecks_areWellFormed(t *testing.T) {
@@ -60,7 +61,8 @@ func TestReport_JSON(t *testing.T) {
 		}
 	}
 	want := map[string]any{
-		"target": s.URL(), "level": "observed", "passed": 1.0, "failed": 1.0, "skipped": 0.0, "errors": 0.0,
+		"target": s.URL(), "level": "observed", "version": version.String(),
+		"passed": 1.0, "failed": 1.0, "skipped": 0.0, "errors": 0.0,
 		"results": []any{
 			map[string]any{"id": "create/target-invalid", "verdict": "fail", "rows": []any{"2"}, "evidence": "D",
 				"message": message},

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/upgrademock/upgrademock/conformance/internal/raw"
+	"github.com/upgrademock/upgrademock/internal/version"
 )
 
 // suite is one run.
@@ -140,7 +141,7 @@ func (s *suite) judge(ctx context.Context) (*Report, error) {
 	defer cancel()
 	s.run = ctx
 	defer s.http.Close()
-	rep := &Report{Target: s.target.URL, Level: s.opts.Level, Results: []Result{}}
+	rep := &Report{Target: s.target.URL, Level: s.opts.Level, Version: version.String(), Results: []Result{}}
 	if len(s.checks) == 0 {
 		rep.count()
 		return rep, nil

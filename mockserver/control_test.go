@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/upgrademock/upgrademock/internal/version"
 	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
@@ -247,7 +248,8 @@ func TestControl_advertise(t *testing.T) {
 func TestControl_healthAndMetrics(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, nil)
-	if status, answer := w.control("GET", "/healthz", ""); status != 200 || answer["sftp"] != true {
+	if status, answer := w.control("GET", "/healthz", ""); status != 200 || answer["sftp"] != true ||
+		answer["version"] != version.String() {
 		t.Errorf("healthz: %d %v", status, answer)
 	}
 	m := w.create()

@@ -21,6 +21,7 @@ import (
 	"github.com/upgrademock/upgrademock/client"
 	"github.com/upgrademock/upgrademock/internal/helptext"
 	"github.com/upgrademock/upgrademock/internal/safefile"
+	"github.com/upgrademock/upgrademock/internal/version"
 )
 
 // environment is what the command uses of its process.
@@ -113,6 +114,7 @@ take it from --state FILE (which "run" writes), or from --request and --key, or 
 
 Exit codes: 0 all went well; 1 it failed, or the database was not upgraded; 2 the command line is wrong, or names
 files that cannot be used; 3 by the script API, the platform has refused or cancelled it; 130 and 143 interrupted.`,
+		Version:       version.String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -124,6 +126,8 @@ files that cannot be used; 3 by the script API, the platform has refused or canc
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{flagError(err), cmd.CommandPath()}
 	})
+	root.SetVersionTemplate("{{.DisplayName}} {{.Version}}\n")
+	root.Flags().Bool("version", false, "print the version")
 	f := root.PersistentFlags()
 	f.StringVar(&a.url, "url", cmp.Or(a.getenv("UPGRADE_URL"), client.ProductionURL),
 		"the platform's `url` (UPGRADE_URL)")
@@ -144,7 +148,7 @@ files that cannot be used; 3 by the script API, the platform has refused or canc
 
 // connect makes the client from the flags.
 func (a *app) connect(cmd *cobra.Command) (*client.Client, error) {
-	opts := &client.Options{UserAgent: "odoo-upgrade", CallTimeout: a.callTimeout}
+	opts := &client.Options{UserAgent: "odoo-upgrade/" + version.String(), CallTimeout: a.callTimeout}
 	if a.callTimeout <= 0 {
 		return nil, usagef(cmd, "--call-timeout must be longer than nothing")
 	}

@@ -19,6 +19,21 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
+// Every call says which version of the program made it, as --version does.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	srv := mockservertest.New(t, nil, mockservertest.AllowUnknownCalls)
+	r := command(t, nil, "", "--version")
+	name, version, _ := strings.Cut(strings.TrimSpace(r.stdout), " ")
+	if r.code != 0 || name != "odoo-upgrade" || version == "" {
+		t.Fatalf("%d %q", r.code, r.stdout)
+	}
+	command(t, nil, "", "--url", srv.URL(), "status", "--request", "1", "--key", "k")
+	if events := srv.Events(journal.Filter{On: "status"}); len(events) == 0 || events[0].Agent != name+"/"+version {
+		t.Errorf("the program calls itself otherwise: %+v", events)
+	}
+}
+
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	noEnv := map[string]string{}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/internal/proxy"
 	"github.com/upgrademock/upgrademock/internal/testbed"
+	"github.com/upgrademock/upgrademock/internal/version"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
@@ -28,7 +29,8 @@ func banner(w io.Writer, srv *mockserver.Server, front *proxy.Proxy, opts *mocks
 	if len(opts.Contracts) > 0 {
 		contract = strings.NewReplacer("*", "1", "?", "1").Replace(opts.Contracts[0])
 	}
-	fmt.Fprintln(w, "upgrademock is ready: a local emulator of the Odoo Database Upgrade API, for testing only.")
+	fmt.Fprintf(w, "upgrademock %s is ready: a local emulator of the Odoo Database Upgrade API, for testing only.\n",
+		version.String())
 	fmt.Fprintln(w)
 	proxied := ""
 	if front != nil {

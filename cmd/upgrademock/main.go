@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/upgrademock/upgrademock/internal/helptext"
+	"github.com/upgrademock/upgrademock/internal/version"
 )
 
 // The exit codes: 0 is good, exitFailed is an operation that failed, or something judged that is bad; exitUsage is
@@ -65,11 +66,14 @@ func newRootCommand() *cobra.Command {
 		Short: "A local emulator of the Odoo Database Upgrade API",
 		Long: "upgrademock emulates the Odoo Database Upgrade API and its temporary SFTP server, for testing " +
 			"programs that talk to them.\nIt is not affiliated with the platform it emulates.",
+		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate("{{.DisplayName}} {{.Version}}\n")
+	root.Flags().Bool("version", false, "print the version")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServeCommand(), newScenarioCommand())
 	root.AddCommand(newConformanceCommand(), newExecCommand(), newCertifyCommand(), newCACommand(), newReadyCommand())

@@ -18,6 +18,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/internal/child"
 	"github.com/upgrademock/upgrademock/internal/testbed"
+	"github.com/upgrademock/upgrademock/internal/version"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
@@ -58,6 +59,7 @@ type Options struct {
 // Report is what came out. Its JSON is read by other programs: its keys do not change.
 type Report struct {
 	Client  []string  `json:"client"`
+	Version string    `json:"version"` // of upgrademock
 	Results []Result  `json:"results"` // in the order of Options.Scenarios
 	Skipped []Skipped `json:"skipped"`
 	Passed  int       `json:"passed"`
@@ -166,7 +168,7 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	report := &Report{Client: client, Results: []Result{}, Skipped: []Skipped{}}
+	report := &Report{Client: client, Version: version.String(), Results: []Result{}, Skipped: []Skipped{}}
 	for _, r := range results {
 		report.add(r)
 	}

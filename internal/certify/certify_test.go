@@ -17,6 +17,7 @@ import (
 	"github.com/upgrademock/upgrademock/internal/certify"
 	"github.com/upgrademock/upgrademock/internal/child"
 	"github.com/upgrademock/upgrademock/internal/testbed"
+	"github.com/upgrademock/upgrademock/internal/version"
 	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
@@ -190,7 +191,7 @@ func TestReport_WriteJSON(t *testing.T) {
 	if err := errors.Join(report.WriteJSON(&out), json.Compact(&compact, out.Bytes())); err != nil {
 		t.Fatal(err)
 	}
-	want := `{"client":["sh","-c","true"],"results":[],"skipped":[],"passed":0,"failed":0}`
+	want := `{"client":["sh","-c","true"],"version":"` + version.String() + `","results":[],"skipped":[],"passed":0,"failed":0}`
 	if diff := cmp.Diff(want, strings.TrimSpace(compact.String())); diff != "" {
 		t.Error(diff)
 	}

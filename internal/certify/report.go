@@ -114,6 +114,7 @@ func (r *Result) lastWords(indent string) string {
 func (rep *Report) WriteJUnit(w io.Writer) error {
 	const class = "upgrademock.certify"
 	suite := junit.Testsuite{Name: "upgrademock certify"}
+	suite.AddProperty("upgrademock.version", rep.Version)
 	var total time.Duration
 	for _, r := range rep.Results {
 		total += r.Took

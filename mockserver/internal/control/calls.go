@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/upgrademock/upgrademock/internal/version"
 	"github.com/upgrademock/upgrademock/mockserver/internal/verify"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
@@ -34,7 +35,7 @@ func (a api) failed(status int, err error) error {
 func (a api) health(w http.ResponseWriter, _ *http.Request, _ query) (any, error) {
 	health, lost := a.Emulator.Health()
 	code := http.StatusOK
-	body := map[string]any{"status": "ok"}
+	body := map[string]any{"status": "ok", "version": version.String()}
 	for name, ok := range health {
 		body[name] = ok
 		if !ok {
