@@ -94,6 +94,48 @@ func ExampleError() {
 	// Output: true [7.0 8.0]
 }
 
+// An upgrade by the script API, with a new SSH key for its transfers.
+func ExampleScript() {
+	ctx := context.Background()
+	c, err := client.New(client.ProductionURL, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	script, err := c.Script()
+	if err != nil {
+		log.Fatal(err)
+	}
+	dump, err := client.OpenScriptDump("origin.dump") // a file, or a directory that pg_dump -Fd made
+	if err != nil {
+		log.Fatal(err)
+	}
+	signer, _, err := client.GenerateSSHKey()
+	if err != nil {
+		log.Fatal(err)
+	}
+	req, err := script.Create(ctx, client.ScriptParams{
+		Contract: "M123456-abcdef", Target: "18.0", Aim: "test", SSHKey: signer.PublicKey(),
+	}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	transfer := &client.ScriptTransferOptions{Signers: []ssh.Signer{signer}}
+	if _, err := script.Upload(ctx, req.Ref(), dump, transfer); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := script.Process(ctx, req.Ref()); err != nil {
+		log.Fatal(err)
+	}
+	// The log of the upgrade goes to the terminal while it grows.
+	if _, err := script.Wait(ctx, req.Ref(), &client.ScriptWaitOptions{Log: os.Stderr}); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := script.Download(ctx, req.Ref(), ".", transfer); err != nil {
+		log.Fatal(err)
+	}
+}
+
 // An upload over SFTP logs in with a new key, and trusts the server's key at the first time.
 func ExampleClient_UploadSFTP() {
 	ctx := context.Background()

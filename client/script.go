@@ -18,14 +18,7 @@ const scriptPath = "/upgrade/request/"
 // Script makes the calls of the script API, which the platform's upgrade script for Odoo 14.0 and later uses.
 // [Client.Script] returns one. Its methods may be called by several goroutines at the same time.
 //
-// The way of an upgrade is:
-//
-//	s, err := c.Script()
-//	req, err := s.Create(ctx, client.ScriptParams{Contract: "M123456-abcdef", Target: "18.0", …}, nil)
-//	_, err = s.Upload(ctx, req.Ref(), client.DumpDir("origin.dump"), transferOptions)
-//	ready, err := s.Process(ctx, req.Ref())
-//	status, err := s.Wait(ctx, req.Ref(), nil)
-//	got, err := s.Download(ctx, req.Ref(), "upgraded", transferOptions)
+// The way of an upgrade is Create, Upload, Process, Wait, Download; the example shows it.
 //
 // Calls that fail return an *[Error]. What the platform itself refuses is in its Failures, with a message only.
 // [Script.Create] must not be repeated without care, since each call makes a request; the others do no harm when they
