@@ -6,6 +6,28 @@ import (
 	"strings"
 )
 
+// API is one of the two APIs of the platform, whose checks are a group each. The zero API is what a server has.
+type API string
+
+// The APIs.
+const (
+	APIDatabase API = "database" // /database/v1, and SFTP
+	APIScript   API = "script"   // /upgrade/request, which the upgrade script calls, and rsync over SSH
+	APIAll      API = "all"      // both
+)
+
+// ParseAPI reads an API's name; "" is what a server has.
+func ParseAPI(s string) (API, error) {
+	switch a := API(s); a {
+	case "", APIDatabase, APIScript, APIAll:
+		return a, nil
+	}
+	return "", fmt.Errorf("conformance: unknown API %q: want database, script or all", s)
+}
+
+// Covers reports whether a run of the API may have checks of that one.
+func (a API) Covers(of API) bool { return a == "" || a == APIAll || a == of }
+
 // Evidence is how well a rule of the contract is known.
 type Evidence string
 
@@ -73,11 +95,12 @@ const (
 	needsSFTP                      // logs in to the SFTP server
 	needsProcess                   // asks the platform to upgrade a dump
 	needsWait                      // waits until an upgrade has ended
+	needsRsync                     // logs in to the SSH server of a transfer
 )
 
 func (n needs) String() string {
 	var words []string
-	for i, word := range []string{"writes", "sftp", "process", "waits"} {
+	for i, word := range []string{"writes", "sftp", "process", "waits", "rsync"} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
 		}
@@ -93,8 +116,19 @@ type check struct {
 	says     string // what the contract asks, one sentence
 	needs    needs
 	gentle   bool // may be asked of production: reads the one shared request, or creates nothing
-	last     bool // judges what the other checks have seen: runs when they are done
+	last     bool // runs when all others are done: judges what they have seen, or would disturb them
 	run      func(c *checker)
+}
+
+// scriptPrefix begins the ids of the checks of the script API.
+const scriptPrefix = "script/"
+
+// api is the API that the check is about.
+func (c *check) api() API {
+	if strings.HasPrefix(c.id, scriptPrefix) {
+		return APIScript
+	}
+	return APIDatabase
 }
 
 // phase orders the checks where they share one request: first those that look at the draft, then those that
@@ -114,10 +148,11 @@ func (c *check) phase() int {
 // Info describes a check.
 type Info struct {
 	ID       string   `json:"id"`       // such as create/target-invalid; it never changes
+	API      API      `json:"api"`      // that the check is about: APIDatabase or APIScript
 	Rows     []string `json:"rows"`     // of docs/fidelity.md that the check judges
 	Evidence Evidence `json:"evidence"` // for what it asks
 	Says     string   `json:"says"`     // what the server must do, in a sentence
-	Needs    string   `json:"needs"`    // the words writes, sftp, process and waits that apply, joined with commas
+	Needs    string   `json:"needs"`    // the words writes, sftp, process, waits and rsync that apply, joined with commas
 	Gentle   bool     `json:"gentle"`   // also asked of production
 }
 
@@ -125,7 +160,7 @@ type Info struct {
 func Checks() []Info {
 	var infos []Info
 	for _, c := range allChecks() {
-		infos = append(infos, Info{ID: c.id, Rows: slices.Clone(c.rows), Evidence: c.evidence,
+		infos = append(infos, Info{ID: c.id, API: c.api(), Rows: slices.Clone(c.rows), Evidence: c.evidence,
 			Says: c.says, Needs: c.needs.String(), Gentle: c.gentle})
 	}
 	return infos
@@ -140,6 +175,9 @@ func allChecks() []*check {
 		sftpAccessChecks(), sftpLoginChecks(), sftpListingChecks(), sftpWriteChecks(), sftpForbiddenChecks(),
 		sftpSessionChecks(),
 		processChecks(), doneChecks(), downloadChecks(), skipTestChecks(), upgradeChecks(),
+
+		rpcChecks(), scriptCreateChecks(), scriptRefusalChecks(), scriptStatusChecks(), scriptLogsChecks(),
+		scriptWipeChecks(),
 	}
 	var all []*check
 	for _, group := range groups {

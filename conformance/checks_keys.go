@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// seenKeys are the keys of all requests that the run has made, which are judged together when it is over.
+// seenKeys are the keys of all requests of the database API that the run has made, which are judged together when it is
+// over.
 func seenKeys(c *checker) []seenKey {
 	if c.opts.Production {
 		c.draft()
@@ -21,7 +22,7 @@ func seenKeys(c *checker) []seenKey {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.keys)
+	return slices.DeleteFunc(slices.Clone(c.keys), func(k seenKey) bool { return k.api != APIDatabase })
 }
 
 func keyChecks() []check {

@@ -62,7 +62,7 @@ func delivers(id string, w way, rows []string, says string) check {
 			c.needsMethod("skip_test")
 			req, _ := c.uploadedAs("aim", "production")
 			c.mustProcess(req)
-			j := &lifecycle{checker: c, req: req, name: "skip", ended: map[string]stop{}, until: "testing"}
+			j := &lifecycle{phases: phases{checker: c}, req: req, name: "skip", until: "testing"}
 			j.follow()
 			if state := text(j.field("state")); state != "testing" {
 				c.skipf("the upgrade is never seen in testing, its state is %q", state)
@@ -344,7 +344,7 @@ func checkUpgradeAllProblems(c *checker) {
 func checkUpgradeDone(c *checker) {
 	dump := fixture("openchs.sql")
 	req, _ := beginUpgrade(c, upgradeParams(c), dump)
-	j := &lifecycle{checker: c, req: req, name: "upgrade", ended: map[string]stop{}}
+	j := &lifecycle{phases: phases{checker: c}, req: req, name: "upgrade"}
 	j.follow()
 	switch state := text(j.field("state")); state {
 	case "done", "delivered":

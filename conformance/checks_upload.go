@@ -28,7 +28,7 @@ func (c *checker) stored(req request) (raw.Answer, string) {
 			return a, fmt.Sprintf("nothing at original_dump_url (%s), and process answered %s", first, r.Summary())
 		}
 	}
-	j := &lifecycle{checker: c, req: req, ended: map[string]stop{}}
+	j := &lifecycle{phases: phases{checker: c}, req: req}
 	j.follow()
 	if a = c.fetch(c.reachable(u)); !a.OK() {
 		return a, fmt.Sprintf("nothing at original_dump_url, neither in draft (%s) nor in state %s (%s)",

@@ -12,13 +12,13 @@ import (
 
 // Target is the server to judge.
 type Target struct {
-	// URL is the base under which /database/v1/ lies, as in http://127.0.0.1:8480.
+	// URL is the base under which /database/v1/ and /upgrade/request/ lie, as in http://127.0.0.1:8480.
 	URL string
 
 	// Contract is the reference of a contract that the server knows.
 	Contract string
 
-	// Email is the address given to create. If empty, john.doe@example.com is
+	// Email is the address given to create, which the script API does not ask for. If empty, john.doe@example.com is
 	// given; a shared platform needs an address of yours, to which it writes.
 	Email string
 
@@ -42,6 +42,10 @@ type Target struct {
 type Options struct {
 	// Level says how far the run goes. If empty, it is LevelObserved.
 	Level Level
+
+	// API says which API's checks are made. If empty, those of what the server has are, and the report says
+	// which it has not. With APIAll, a server that lacks one of the two is not judged.
+	API API
 
 	// Run selects the checks whose id it matches. If nil, all are selected.
 	Run *regexp.Regexp

@@ -1,10 +1,8 @@
 package conformance
 
 import (
-	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -15,14 +13,10 @@ import (
 // A lifecycle is one request from its beginning to its end: created, given a dump, processed, and followed until its
 // upgrade has ended. Several checks look at one lifecycle; it goes on only as far as the furthest of them needs.
 type lifecycle struct {
-	name    string
-	checker *checker
-	via     string // "http" or "sftp"
-	dump    []byte
-
-	mu    sync.Mutex // held while a phase runs
-	ended map[string]stop
-	done  context.CancelFunc
+	phases
+	name  string
+	via   string // "http" or "sftp"
+	dump  []byte
 	until string // a state beyond the final ones to stop at
 
 	// Set by the phases, in this order; read only after the phase that set them.
@@ -61,9 +55,6 @@ var lifecyclePlans = map[string]struct {
 		dump: (*checker).dump, kv: []string{"aim", "production", "filename", "live.dump"}},
 }
 
-// lifecyclePrefix stands before the name of a lifecycle in recordings.
-const lifecyclePrefix = "journey/"
-
 // lifecycle returns the run's lifecycle of that name.
 func (c *checker) lifecycle(name string) *lifecycle {
 	c.mu.Lock()
@@ -74,39 +65,12 @@ func (c *checker) lifecycle(name string) *lifecycle {
 		if !ok {
 			panic("conformance: no lifecycle " + name)
 		}
-		limit := c.opts.Wait + 20*c.opts.CallTimeout
-		ctx, cancel := context.WithTimeout(c.run, limit)
-		j = &lifecycle{name: name, via: plan.via, ended: map[string]stop{}, done: cancel}
-		j.checker = c.newChecker(ctx, lifecyclePrefix+name)
+		j = &lifecycle{name: name, via: plan.via}
+		j.begin(c.suite, name)
 		j.dump = plan.dump(j.checker)
 		c.lifecycles[name] = j
 	}
 	return j
-}
-
-// wait waits for the phase that runs, and ends the lifecycle and what it has open.
-func (j *lifecycle) wait() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.checker.close()
-	j.done()
-}
-
-// once runs f as the phase of that name, for the first check that needs it. If f ends with a verdict, all checks that
-// need the phase end with it.
-func (j *lifecycle) once(c *checker, name string, f func()) {
-	c.release()
-	j.mu.Lock()
-	st, ran := j.ended[name]
-	if !ran {
-		st = j.checker.guard(f)
-		j.ended[name] = st
-	}
-	j.mu.Unlock()
-	c.acquire()
-	if st.verdict != Pass {
-		panic(st)
-	}
 }
 
 // draft is the lifecycle's request, created and still in draft.
@@ -253,13 +217,14 @@ func (r request) filename() string {
 // Saved is a request whose upgrade had not ended when a run did: what a later run needs to judge its outcome.
 // Anybody who has it can use the request.
 type Saved struct {
-	URL      string         `json:"url"`         // of the server
-	ID       string         `json:"id"`          // of the request
-	Key      string         `json:"key"`         // of the request
-	Params   []string       `json:"params"`      // that it was created with: name, value, name, value…
-	Status   map[string]any `json:"status"`      // the last that was seen
-	DumpSize int            `json:"dump_size"`   // in bytes
-	DumpSum  string         `json:"dump_sha256"` // in hexadecimal
+	API      API            `json:"api,omitempty"` // that the request is of; if empty, APIDatabase
+	URL      string         `json:"url"`           // of the server
+	ID       string         `json:"id"`            // of the request
+	Key      string         `json:"key"`           // of the request
+	Params   []string       `json:"params"`        // that it was created with: name, value, name, value…
+	Status   map[string]any `json:"status"`        // the last that was seen
+	DumpSize int            `json:"dump_size"`     // in bytes
+	DumpSum  string         `json:"dump_sha256"`   // in hexadecimal
 }
 
 func (j *lifecycle) saved() Saved {
@@ -274,7 +239,7 @@ func (s *Saved) request(j *lifecycle) request {
 		panic(stop{verdict: Error, message: fmt.Sprintf("the request to resume was given another dump (%d bytes, "+
 			"SHA-256 %s): give the same one", s.DumpSize, s.DumpSum)})
 	}
-	j.checker.remember(s.ID, s.Key, text(s.Status["status_url"]))
+	j.checker.remember(APIDatabase, s.ID, s.Key, text(s.Status["status_url"]))
 	return request{id: s.ID, key: s.Key, params: s.Params}
 }
 

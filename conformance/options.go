@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -9,7 +10,8 @@ import (
 	"time"
 )
 
-// BaseURL parses the URL of a server: http or https, a host, and the path before /database/v1, if any.
+// BaseURL parses the URL of a server: http or https, a host, and the path before /database/v1 and
+// /upgrade, if any.
 // The error wraps [ErrURL].
 func BaseURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
@@ -17,11 +19,13 @@ func BaseURL(raw string) (*url.URL, error) {
 		u.Fragment != "" {
 		return nil, fmt.Errorf("%w: %q: want the server's address, as http://127.0.0.1:8480", ErrURL, raw)
 	}
-	if before, _, has := strings.Cut(u.Path+"/", "/database/"); has {
-		base := *u
-		base.Path, base.RawPath = before, ""
-		return nil, fmt.Errorf("%w: %q: leave out the path of the methods, which each call adds: want %s",
-			ErrURL, raw, base.String())
+	for _, path := range []string{"/database/", "/upgrade/"} {
+		if before, _, has := strings.Cut(u.Path+"/", path); has {
+			base := *u
+			base.Path, base.RawPath = before, ""
+			return nil, fmt.Errorf("%w: %q: leave out the path of the methods, which each call adds: want %s",
+				ErrURL, raw, base.String())
+		}
 	}
 	return u, nil
 }
@@ -33,6 +37,12 @@ func (o *Options) fill(u *url.URL, t *Target) error {
 		return err
 	}
 	o.Level = level
+	if o.API, err = ParseAPI(string(o.API)); err != nil {
+		return err
+	}
+	if o.Resume != nil {
+		o.API = cmp.Or(o.Resume.API, APIDatabase)
+	}
 	if !o.Production && !Loopback(u) {
 		return fmt.Errorf("%w: %s is not on this machine, and Options.Production is false", ErrProduction, u.Host)
 	}

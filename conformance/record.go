@@ -23,6 +23,7 @@ const recordingVersion = 1
 type heading struct {
 	Version int      `json:"upgrademock_recording"`
 	Target  Target   `json:"target"`
+	API     API      `json:"api,omitempty"`
 	Level   Level    `json:"level"`
 	Seed    uint64   `json:"seed"`
 	Wait    string   `json:"wait"`
@@ -180,7 +181,7 @@ func Replay(ctx context.Context, recording io.Reader, opts *Options) (*Report, e
 		}
 		recorded[st.Name] = append(recorded[st.Name], st)
 	}
-	o := Options{Level: h.Level, Seed: h.Seed}
+	o := Options{API: h.API, Level: h.Level, Seed: h.Seed}
 	if opts != nil {
 		o.Run, o.Baseline, o.FailFast, o.Observe = opts.Run, opts.Baseline, opts.FailFast, opts.Observe
 		if opts.Level != "" {

@@ -52,6 +52,9 @@ type Report struct {
 	Version string   `json:"version"` // of this module, whose suite it was
 	Results []Result `json:"results"` // of each selected check, in the order of [Checks]
 
+	// LeftOut are the APIs whose checks were left out because the server has another one alone.
+	LeftOut []LeftOut `json:"left_out,omitempty"`
+
 	// Passed, Failed, Skipped and Errors count the results by verdict.
 	Passed  int `json:"passed"`
 	Failed  int `json:"failed"`
@@ -63,10 +66,17 @@ type Report struct {
 	Created []Created `json:"-"`
 }
 
+// LeftOut is an API that a run did not judge.
+type LeftOut struct {
+	API    API    `json:"api"`    // APIDatabase or APIScript
+	Reason string `json:"reason"` // what the server answered when it was asked for the API
+}
+
 // Created is a request that a run made on the server.
 type Created struct {
+	API       API    // that the request is of: APIDatabase or APIScript
 	ID        string // as create answered it
-	StatusURL string // has the request's key in it
+	StatusURL string // has the request's key in it; empty for a request of the script API
 }
 
 // OK reports whether the server was judged, and no check failed or could not be made.

@@ -21,7 +21,7 @@ func TestChecks_areWellFormed(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	form := regexp.MustCompile(`^[a-z-]+/[a-z0-9._-]+$`)
-	row := regexp.MustCompile(`^[1-9](\.\d+)?$`)
+	row := regexp.MustCompile(`^S?[1-9]\d*(\.\d+)?$`)
 	for _, c := range conformance.Checks() {
 		if !form.MatchString(c.ID) || seen[c.ID] {
 			t.Errorf("%s: a bad id, or there twice", c.ID)

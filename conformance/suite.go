@@ -26,6 +26,7 @@ type suite struct {
 	target    Target
 	opts      Options
 	base      string // the URL without a trailing slash
+	local     bool   // the server is on this machine
 	public    string // the base of URLs in answers
 	http      *raw.Client
 	checks    []*check
@@ -39,8 +40,10 @@ type suite struct {
 
 	run     context.Context // the whole run's; lifecycles outlive the check that began them
 	learned learned         // by the preflight, then read only
+	silent  bool            // no call of the preflight was answered at all
 
 	later laterMethods
+	wipes wipeContract
 
 	observing sync.Mutex // held while the options' Observe runs
 
@@ -48,10 +51,14 @@ type suite struct {
 	keys       []seenKey
 	created    []Created
 	lifecycles map[string]*lifecycle
+	upgrades   map[string]*upgrade
 }
 
-// seenKey is a request's key as create gave it.
-type seenKey struct{ id, key string }
+// seenKey is a request's key or token as create gave it.
+type seenKey struct {
+	api     API
+	id, key string
+}
 
 // stop ends a check with a verdict, by panic.
 type stop struct {
@@ -79,20 +86,21 @@ func newSuite(target Target, opts Options) (*suite, error) {
 		return nil, err
 	}
 	s := &suite{target: target, opts: opts, base: strings.TrimRight(target.URL, "/"),
-		lifecycles: map[string]*lifecycle{}}
+		lifecycles: map[string]*lifecycle{}, upgrades: map[string]*upgrade{}}
+	s.local = Loopback(u)
 	s.public = strings.TrimRight(cmp.Or(target.PublicURL, s.base), "/")
 	s.http = raw.NewClient(opts.tlsConfig(), s.callTime)
 	if opts.Pause > 0 {
 		s.limiter = rate.NewLimiter(rate.Every(opts.Pause), 1)
 	}
 	for _, c := range allChecks() {
-		if opts.Level.Covers(c.evidence) && (opts.Run == nil || opts.Run.MatchString(c.id)) &&
+		if opts.Level.Covers(c.evidence) && opts.API.Covers(c.api()) && (opts.Run == nil || opts.Run.MatchString(c.id)) &&
 			(opts.Skip == nil || !opts.Skip.MatchString(c.id)) {
 			s.checks = append(s.checks, c)
 		}
 	}
 	if opts.Record != nil {
-		h := heading{Version: recordingVersion, Target: target, Level: opts.Level, Seed: opts.Seed,
+		h := heading{Version: recordingVersion, Target: target, API: opts.API, Level: opts.Level, Seed: opts.Seed,
 			Wait: opts.Wait.String(), Shared: opts.Production}
 		for _, c := range s.checks {
 			h.Checks = append(h.Checks, c.id)
@@ -146,12 +154,14 @@ func (s *suite) judge(ctx context.Context) (*Report, error) {
 		rep.count()
 		return rep, nil
 	}
-	if res, err := s.preflight(ctx); err != nil {
+	left, res, err := s.preflights(ctx)
+	if err != nil {
 		rep.Results = append(rep.Results, res)
 		s.observe(res)
 		rep.count()
 		return rep, err
 	}
+	rep.LeftOut = left
 	stops := s.runAll(ctx)
 	for i, c := range s.checks {
 		rep.Results = append(rep.Results, s.result(c, stops, stops[i]))
@@ -215,6 +225,9 @@ func (s *suite) runAll(ctx context.Context) []stop {
 	}
 	for _, j := range s.lifecycles {
 		j.wait()
+	}
+	for _, u := range s.upgrades {
+		u.wait()
 	}
 	return stops
 }
@@ -339,16 +352,16 @@ func (s *suite) redact(text string) string {
 }
 
 // remember takes note of a request that the server made.
-func (s *suite) remember(id, key, statusURL string) {
+func (s *suite) remember(api API, id, key, statusURL string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, k := range s.keys {
-		if k.id == id && k.key == key {
+		if k == (seenKey{api, id, key}) {
 			return
 		}
 	}
-	s.keys = append(s.keys, seenKey{id, key})
-	s.created = append(s.created, Created{ID: id, StatusURL: statusURL})
+	s.keys = append(s.keys, seenKey{api, id, key})
+	s.created = append(s.created, Created{API: api, ID: id, StatusURL: statusURL})
 }
 
 func (s *suite) keyStrings() []string {

@@ -19,6 +19,7 @@ import (
 type conformanceFlags struct {
 	target  conformance.Target
 	opts    conformance.Options
+	api     string
 	level   string
 	run     string
 	skip    string
@@ -47,19 +48,25 @@ Each check has the evidence for what it asks. --level says how far to go: docume
 11.0), observed (and what later pages say and known clients rely on), assumed (and this project's
 conventions, where nobody outside knows). What is only assumed is never asked of production.
 
+The platform has two APIs, and each has checks of its own: those of the script API begin with
+script/. A server is judged by what it has; --api says which one it must have. The checks of wipe
+archive all requests of a contract that they make up, or of the one given if no other is known.
+
 A server that is not on this machine needs --production: then one request with the aim test serves
-all checks, with a second between calls, a plan is shown and a question asked first. A real upgrade
-takes hours: the run ends without its outcome and --resume-from comes back to it.
+all checks of an API, with a second between calls, a plan is shown and a question asked first. A real
+upgrade takes hours: the run ends without its outcome and --resume-from comes back to it.
 
 Exit status: 0 the server passes; 1 a check failed or could not be judged; 2 a wrong command line.`,
 		Example: `  upgrademock conformance --url http://127.0.0.1:8480 --contract M123456-abcdef
   upgrademock conformance --url http://127.0.0.1:8480 --contract M123456-abcdef --run '^sftp/' --level assumed
+  upgrademock conformance --url https://127.0.0.1:8443 --ca-file "$(upgrademock ca path)" \
+    --contract M123456-abcdef --api script
   upgrademock conformance --list`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.do(cmd) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.target.URL, "url", "", "base `URL` of the server, under which /database/v1/ lies")
+	flags.StringVar(&f.target.URL, "url", "", "base `URL` of the server, under which /database/v1/ and /upgrade/ lie")
 	flags.StringVar(&f.target.Contract, "contract", "", "`reference` of a contract that the server knows")
 	flags.StringVar(&f.target.Email, "email", "",
 		"`address` given to create (default john.doe@example.com; needed with --production)")
@@ -69,6 +76,8 @@ Exit status: 0 the server passes; 1 a check failed or could not be judged; 2 a w
 	flags.StringVar(&f.target.PublicURL, "public-url", "", "base `URL` of the URLs in answers (default --url)")
 	flags.StringVar(&f.target.SFTPAddr, "sftp-addr", "",
 		"`host:port` to reach the SFTP server at (default what answers name)")
+	flags.StringVar(&f.api, "api", "",
+		"judge this `API`: database, script or all (default what the server has)")
 	flags.StringVar(&f.level, "level", string(conformance.LevelObserved),
 		"how far to go, a `level`: documented, observed or assumed")
 	flags.StringVar(&f.run, "run", "", "only the checks whose id matches this `regexp`")
@@ -220,23 +229,29 @@ func (f *conformanceFlags) exit(rep *conformance.Report, err error) error {
 // askFirst shows what a run against production will do and asks for leave.
 func (f *conformanceFlags) askFirst(cmd *cobra.Command) error {
 	w := cmd.ErrOrStderr()
-	var asked int
-	for _, c := range conformance.Checks() {
-		if c.Gentle {
-			asked++
-		}
+	asked := map[conformance.API]int{}
+	for _, c := range f.selected(f.opts.Level) {
+		asked[c.API]++
 	}
 	fmt.Fprintf(w, "About to ask %s, a shared platform, with contract %s and the address %s:\n",
 		f.target.URL, f.target.Contract, f.target.Email)
 	if f.opts.Resume != nil {
 		fmt.Fprintf(w, "  - look at request %s, made in an earlier run, and at what came of it\n", f.opts.Resume.ID)
 	} else {
-		fmt.Fprint(w, "  - some calls of create that must be refused, and make nothing\n")
-		fmt.Fprint(w, "  - ONE request, with the aim test, for all other checks\n")
-		fmt.Fprint(w, "  - one dump uploaded to it, SFTP access asked for, and the dump processed: people at the "+
-			"platform may look at it\n")
+		if asked[conformance.APIDatabase] > 0 {
+			fmt.Fprint(w, "  - of /database/v1, if it is there: some calls of create that must be refused, and make "+
+				"nothing\n  - ONE request, with the aim test, for all other checks of it\n"+
+				"  - one dump uploaded to it, SFTP access asked for, and the dump processed: people at the "+
+				"platform may look at it\n")
+		}
+		if asked[conformance.APIScript] > 0 {
+			fmt.Fprint(w, "  - of the script API, if it is there: some calls with a token that is none, which must be "+
+				"refused\n  - ONE request, with the aim test, for all other checks of it\n"+
+				"  - one dump sent to it by rsync, and processed\n")
+		}
 	}
-	fmt.Fprintf(w, "  - up to %d checks, one call a second at most\n", asked)
+	fmt.Fprintf(w, "  - up to %d checks, one call a second at most\n",
+		asked[conformance.APIDatabase]+asked[conformance.APIScript])
 	fmt.Fprint(w, "Go on? [y/N] ")
 	line, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	if a := strings.ToLower(strings.TrimSpace(line)); a != "y" && a != "yes" {

@@ -23,6 +23,9 @@ func (f *conformanceFlags) read() (err error) {
 	if f.opts.Level, err = conformance.ParseLevel(f.level); err != nil {
 		return err
 	}
+	if f.opts.API, err = conformance.ParseAPI(f.api); err != nil {
+		return fmt.Errorf("--api %q: want database, script or all", f.api)
+	}
 	if f.opts.Run, err = idPattern("run", f.run); err != nil {
 		return err
 	}
@@ -157,8 +160,9 @@ func isPort(text string) bool {
 // selected are the checks that the flags leave, at a level.
 func (f *conformanceFlags) selected(level conformance.Level) []conformance.Info {
 	return slices.DeleteFunc(conformance.Checks(), func(c conformance.Info) bool {
-		return !level.Covers(c.Evidence) || f.opts.Run != nil && !f.opts.Run.MatchString(c.ID) || f.opts.Skip != nil &&
-			f.opts.Skip.MatchString(c.ID) ||
+		return !level.Covers(c.Evidence) || !f.opts.API.Covers(c.API) ||
+			f.opts.Run != nil && !f.opts.Run.MatchString(c.ID) ||
+			f.opts.Skip != nil && f.opts.Skip.MatchString(c.ID) ||
 			f.opts.Production && !c.Gentle
 	})
 }
@@ -169,7 +173,7 @@ func (f *conformanceFlags) selects() error {
 		return nil
 	}
 	var flags []string
-	for _, flag := range [][2]string{{"--run", f.run}, {"--skip", f.skip}} {
+	for _, flag := range [][2]string{{"--api", f.api}, {"--run", f.run}, {"--skip", f.skip}} {
 		if flag[1] != "" {
 			flags = append(flags, fmt.Sprintf("%s %q", flag[0], flag[1]))
 		}

@@ -94,7 +94,11 @@ func (f *conformanceFlags) print(cmd *cobra.Command, rep *conformance.Report, ru
 		}
 		fmt.Fprintln(w, "Requests left on the platform (their URLs open them to anybody):")
 		for _, c := range rep.Created {
-			fmt.Fprintf(w, "  %s  %s\n", c.ID, c.StatusURL)
+			url := c.StatusURL
+			if c.API == conformance.APIScript {
+				url = "of the script API"
+			}
+			fmt.Fprintf(w, "  %s  %s\n", c.ID, url)
 		}
 	}
 	return nil
@@ -103,6 +107,9 @@ func (f *conformanceFlags) print(cmd *cobra.Command, rep *conformance.Report, ru
 // printTree writes the report for people: a line for each group, and one for everything in it that did not pass.
 func printTree(w io.Writer, rep *conformance.Report, p paint) {
 	fmt.Fprintf(w, "%s, level %s\n\n", rep.Target, rep.Level)
+	for _, l := range rep.LeftOut {
+		fmt.Fprintf(w, "%s the %s API was left out: %s\n", p.verdict(conformance.Skip), l.API, oneLine(l.Reason))
+	}
 	var groups []string
 	members := map[string][]conformance.Result{}
 	for _, res := range rep.Results {
