@@ -17,7 +17,7 @@ var libraries = []string{"client", "conformance", "fixtures", "mockserver", "sft
 
 // otherFlags are those of curl, rclone and wget, about whose use the texts say something, and of rsync's server.
 var otherFlags = []string{"--continue", "--data", "--data-binary", "--data-urlencode", "--inplace",
-	"--server", "--sender", "--delete-after", "--ignore-missing-args"}
+	"--server", "--sender", "--delete-after", "--ignore-missing-args", "--munge-links"}
 
 // TestLibraries_noFlags: no text of a library names a flag of a command.
 func TestLibraries_noFlags(t *testing.T) {
