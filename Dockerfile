@@ -1,25 +1,35 @@
-# The emulator, alone: a static binary, nobody's rights, no shell.
+# Both programs, alone: static binaries, nobody's rights, no shell.
 #
 #   docker build -t upgrademock .
 #   docker run --rm -p 8480:8480 -p 8443:8443 -p 2200:2200 -p 2201:2201 -p 8481:8481 upgrademock
 #
 # Further flags of `serve` go to the end. Other commands: docker run --rm --entrypoint /upgrademock upgrademock conformance …
-FROM golang:1.26 AS build
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=
-RUN CGO_ENABLED=0 go build -trimpath -o /out/upgrademock \
-      -ldflags="-s -w -X github.com/upgrademock/upgrademock/internal/version.release=$VERSION" ./cmd/upgrademock \
-    && mkdir -p /out/data /out/tmp
+ARG TARGETOS
+ARG TARGETARCH
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -o /out/bin/ \
+      -ldflags="-s -w -X github.com/upgrademock/upgrademock/internal/version.release=$VERSION" \
+      ./cmd/upgrademock ./cmd/odoo-upgrade \
+    && mkdir -p /out/data /out/tmp \
+    # for a user of whatever number in the group 0, as OpenShift starts it
+    && chmod 0770 /out/data && chmod 1777 /out/tmp
 
 FROM scratch
-COPY --from=build /out/upgrademock /upgrademock
-COPY --from=build /src/LICENSE /LICENSE
-COPY --from=build --chown=65532:65532 /out/data /data
-COPY --from=build --chown=65532:65532 /out/tmp /tmp
-USER 65532:65532
+ARG VERSION=
+LABEL org.opencontainers.image.title=upgrademock \
+      org.opencontainers.image.description="A local emulator of the Odoo Database Upgrade platform" \
+      org.opencontainers.image.source=https://github.com/upgrademock/upgrademock \
+      org.opencontainers.image.licenses=Apache-2.0 \
+      org.opencontainers.image.version=$VERSION
+COPY --from=build /out/bin/ /src/LICENSE /
+COPY --from=build --chown=65532:0 /out/data /data
+COPY --from=build --chown=65532:0 /out/tmp /tmp
+USER 65532:0
 # /data keeps requests, dumps, the certificate authority (ca.pem) and the SSH host key. Mount it to keep or to read them.
 VOLUME ["/data"]
 EXPOSE 8480 8443 2200 2201 8481

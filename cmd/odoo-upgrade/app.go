@@ -97,6 +97,9 @@ func reason(err error) error {
 	return err
 }
 
+// forReleases, if not nil, makes a command that builds of releases need: see manual.go.
+var forReleases func() *cobra.Command
+
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "odoo-upgrade",
@@ -141,6 +144,9 @@ files that cannot be used; 3 by the script API, the platform has refused or canc
 		a.logsCommand(), a.wipeCommand(), a.restoreCommand())
 	for _, c := range root.Commands() {
 		c.Args = cobra.NoArgs
+	}
+	if forReleases != nil {
+		root.AddCommand(forReleases())
 	}
 	helptext.Fit(root)
 	return root

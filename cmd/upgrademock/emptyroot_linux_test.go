@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,7 +13,8 @@ import (
 )
 
 // The static binary alone, in a root with nothing else but a directory to write to, passes the suite that it
-// carries: no zone database, no authorities, no /etc, no /proc. As an image made FROM scratch has it.
+// carries: no zone database, no authorities, no /etc, no /proc. As an image made FROM scratch has it, and started as
+// OpenShift starts one: with a user's number that owns nothing, in the group 0.
 func TestEmptyRoot(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -24,14 +26,25 @@ func TestEmptyRoot(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if err := os.Mkdir(filepath.Join(root, "tmp"), 0o700); err != nil {
-		t.Fatal(err)
+	// as the Dockerfile has them
+	for name, mode := range map[string]os.FileMode{"tmp": 0o777 | os.ModeSticky, "data": 0o770} {
+		dir := filepath.Join(root, name)
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, mode)); err != nil {
+			t.Fatal(err)
+		}
+		if os.Getuid() == 0 {
+			if err := os.Chown(dir, 65532, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	inside := func(args ...string) *exec.Cmd {
 		cmd := exec.Command("/upgrademock", args...)
 		cmd.Dir, cmd.Env = "/", []string{}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
-		if uid, gid := os.Getuid(), os.Getgid(); uid != 0 {
+		if uid, gid := os.Getuid(), os.Getgid(); uid == 0 {
+			cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 1000650000, Gid: 0}
+		} else {
 			cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
 			cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}}
 			cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: gid, Size: 1}}
@@ -39,7 +52,7 @@ func TestEmptyRoot(t *testing.T) {
 		return cmd
 	}
 	server := inside("serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--sftp", "127.0.0.1:0",
-		"--ready-file", "/ready.json")
+		"--data-dir", "/data", "--ready-file", "/data/ready.json")
 	server.Stderr = t.Output()
 	if err := server.Start(); err != nil {
 		if os.Getuid() != 0 && strings.Contains(err.Error(), "not permitted") {
@@ -53,7 +66,7 @@ func TestEmptyRoot(t *testing.T) {
 	})
 	var r ready
 	for began := time.Now(); r.URL == ""; time.Sleep(readyPause) {
-		if data, err := os.ReadFile(filepath.Join(root, "ready.json")); err == nil {
+		if data, err := os.ReadFile(filepath.Join(root, "data/ready.json")); err == nil {
 			if err := json.Unmarshal(data, &r); err != nil {
 				t.Fatal(err)
 			}

@@ -60,6 +60,9 @@ func failed(err error) error {
 	return exitCode{exitFailed, err}
 }
 
+// forReleases, if not nil, makes a command that builds of releases need: see manual.go.
+var forReleases func() *cobra.Command
+
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "upgrademock",
@@ -77,6 +80,9 @@ func newRootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServeCommand(), newScenarioCommand())
 	root.AddCommand(newConformanceCommand(), newExecCommand(), newCertifyCommand(), newCACommand(), newReadyCommand())
+	if forReleases != nil {
+		root.AddCommand(forReleases())
+	}
 	helptext.Fit(root)
 	return root
 }
