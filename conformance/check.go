@@ -177,7 +177,7 @@ func allChecks() []*check {
 		processChecks(), doneChecks(), downloadChecks(), skipTestChecks(), upgradeChecks(),
 
 		rpcChecks(), scriptCreateChecks(), scriptRefusalChecks(), scriptStatusChecks(), scriptLogsChecks(),
-		scriptWipeChecks(),
+		scriptTransferChecks(), scriptSSHChecks(), scriptUploadChecks(), scriptWipeChecks(),
 	}
 	var all []*check
 	for _, group := range groups {

@@ -20,7 +20,7 @@ func (c *checker) noTokenCall(name string) rpcReply {
 
 // everyReply are answers to calls of every kind, good ones first, then refusals.
 func (c *checker) everyReply() []rpcReply {
-	replies := c.upgrade("directory").answers(c)
+	replies := c.upgrade(theDirectory).answers(c)
 	for _, name := range tokenCalls {
 		replies = append(replies, c.noTokenCall(name))
 	}
@@ -107,7 +107,7 @@ func checkScriptResultObject(c *checker) {
 			c.wrong(r.What, "result, an object", r.Summary())
 		}
 	}
-	for _, r := range c.upgrade("directory").answers(c) {
+	for _, r := range c.upgrade(theDirectory).answers(c) {
 		if r.result == nil && !isStop(r) {
 			c.wrong(r.What, "result, an object", r.Summary())
 		}
@@ -149,7 +149,7 @@ func checkScriptSuccessStatus(c *checker) {
 			c.wrong(r.What, "an HTTP status of success", r.Summary())
 		}
 	}
-	for _, r := range c.upgrade("directory").answers(c) {
+	for _, r := range c.upgrade(theDirectory).answers(c) {
 		if !r.OK() {
 			c.wrong(r.What, "an HTTP status of success", r.Summary())
 		}

@@ -70,7 +70,7 @@ func scriptCreateChecks() []check {
 func checkScriptCreateAnswer(c *checker) {
 	var r rpcReply
 	if c.opts.Production {
-		r = c.upgrade("directory").job(c).created
+		r = c.upgrade(theDirectory).job(c).created
 	} else {
 		r = c.createJob()
 	}

@@ -18,11 +18,14 @@ func scriptLogsChecks() []check {
 	}
 }
 
-// logs asks for the log of a request from a byte on, as the script does (row S8.1).
-func (c *checker) logs(token string, from int) raw.Answer {
-	return c.must(raw.Call{Method: http.MethodGet, URL: c.rpcURL("logs") + "?token=" + token, Limit: raw.KeptBody,
+// logs asks for the log of a request from a byte on.
+func (c *checker) logs(token string, from int) raw.Answer { return c.must(c.composeLogs(token, from)) }
+
+// composeLogs is the call of the script (row S8.1).
+func (c *checker) composeLogs(token string, from int) raw.Call {
+	return raw.Call{Method: http.MethodGet, URL: c.rpcURL("logs") + "?token=" + token, Limit: raw.KeptBody,
 		Header: http.Header{"Range": {fmt.Sprintf("bytes=%d-", from)}, "Accept-Encoding": {"identity"}},
-		What:   fmt.Sprintf("GET logs with Range: bytes=%d-", from)})
+		What:   fmt.Sprintf("GET logs with Range: bytes=%d-", from)}
 }
 
 func checkScriptLogsNew(c *checker) {

@@ -30,7 +30,7 @@ func scriptStatusChecks() []check {
 // jobStatusReply is the answer to status of a request in new.
 func (c *checker) jobStatusReply() rpcReply {
 	if c.opts.Production {
-		u := c.upgrade("directory")
+		u := c.upgrade(theDirectory)
 		u.job(c)
 		return u.atNew
 	}

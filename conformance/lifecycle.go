@@ -225,6 +225,11 @@ type Saved struct {
 	Status   map[string]any `json:"status"`        // the last that was seen
 	DumpSize int            `json:"dump_size"`     // in bytes
 	DumpSum  string         `json:"dump_sha256"`   // in hexadecimal
+
+	// Host and SSHKey are of a request of the script API: its assigned_host_uri, and the private key whose public
+	// one create was given, as OpenSSH writes it.
+	Host   string `json:"host,omitempty"`
+	SSHKey string `json:"ssh_key,omitempty"`
 }
 
 func (j *lifecycle) saved() Saved {

@@ -102,7 +102,7 @@ func (c *checker) createJob(changed ...member) rpcReply {
 // job is a request to look at: one of the check's own, or in production the shared one.
 func (c *checker) job() job {
 	if c.opts.Production {
-		return c.upgrade("directory").job(c)
+		return c.upgrade(theDirectory).job(c)
 	}
 	return c.newJob()
 }

@@ -1,11 +1,14 @@
 package conformance
 
 import (
+	"cmp"
 	"slices"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
 	"github.com/upgrademock/upgrademock/conformance/internal/raw"
+	"github.com/upgrademock/upgrademock/conformance/internal/rsync"
 )
 
 // An upgrade is one request of the script API from its beginning to its end: created, given a dump over rsync,
@@ -13,23 +16,72 @@ import (
 // on only as far as the furthest of them needs.
 type upgrade struct {
 	phases
-	name string
-	plan upgradePlan
+	upgradePlan
+	name   string
+	secret string // the private key of its, to be saved
 
 	// Set by the phases, in this order; read only after the phase that set them.
-	its     job
-	atNew   rpcReply   // status behind create
-	replies []rpcReply // all of the above and below, in the order in which they came
+	its       job
+	atNew     rpcReply   // status behind create
+	starts    []transfer // for the upload: two, or in production one
+	weaker    raw.LoginResult
+	login     raw.LoginResult
+	up        sent
+	stopped   rpcReply // transfer/stop's answer behind the upload
+	processed rpcReply // process's answer
+	states    []string
+	last      rpcReply   // the last status
+	log       raw.Answer // in progress, or when the upgrade had ended
+	logEnd    raw.Answer // the same from its last byte on
+	down      transfer
+	result    got
+	replies   []rpcReply // all of them, in the order in which they came
 }
 
 // upgradePlan is what an upgrade uploads, and how.
 type upgradePlan struct {
-	key func() ssh.Signer
+	by    string // the check that judges the upload
+	key   string // the type of the key
+	form  uploadForm
+	dest  string // below /data
+	files []rsync.File
 }
 
-// upgradePlans are the upgrades of a run by name.
-var upgradePlans = map[string]upgradePlan{
-	"directory": {key: func() ssh.Signer { return raw.NewKey("rsa") }},
+// The upgrades of a run by name.
+const theDirectory = "directory"
+
+// fileUpgrades are those whose dump is a file, by the extension that the script gives it (row S5.7).
+var fileUpgrades = []string{".sql", ".dump", ".zip", ".sql.gz"}
+
+// plan is what the upgrade of that name uploads: for theDirectory the run's own dump, if there is one.
+func (c *checker) plan(name string) upgradePlan {
+	switch name {
+	case theDirectory:
+		p := upgradePlan{by: "script/upload-directory", key: "rsa", form: formV11, dest: "origin.dump"}
+		switch {
+		case c.opts.Dump != nil:
+			ext, files := dumpFile(c.opts.Dump)
+			p.dest, p.files = "origin"+ext, files
+		case c.opts.Production:
+			p.files = directoryDump()
+		default:
+			p.files = c.largeDirectory()
+		}
+		return p
+	case ".sql":
+		return upgradePlan{by: "script/upload-sql", key: "ed25519", form: formV8, dest: "origin.sql",
+			files: oneFile("mine.sql", fixture("openchs.sql"))}
+	case ".dump":
+		return upgradePlan{by: "script/upload-dump", key: "ecdsa", form: formV10, dest: "origin.dump",
+			files: oneFile("mine.dump", fixture("openchs.cdump"))}
+	case ".zip":
+		return upgradePlan{by: "script/upload-zip", key: "ed25519", form: formProtected, dest: "origin.zip",
+			files: oneFile("mine.zip", fixture("openchs.zip"))}
+	case ".sql.gz":
+		return upgradePlan{by: "script/upload-sql-gz", key: "ed25519", form: formV11, dest: "origin.sql.gz",
+			files: oneFile("mine.sql.gz", fixture("openchs.sql.gz"))}
+	}
+	panic("conformance: no upgrade " + name)
 }
 
 // upgrade returns the run's upgrade of that name.
@@ -38,12 +90,9 @@ func (c *checker) upgrade(name string) *upgrade {
 	defer c.mu.Unlock()
 	u := c.upgrades[name]
 	if u == nil {
-		plan, ok := upgradePlans[name]
-		if !ok {
-			panic("conformance: no upgrade " + name)
-		}
-		u = &upgrade{name: name, plan: plan}
+		u = &upgrade{name: name}
 		u.begin(c.suite, "script-"+name)
+		u.upgradePlan = u.checker.plan(name)
 		c.upgrades[name] = u
 	}
 	return u
@@ -58,16 +107,194 @@ func (u *upgrade) saw(r rpcReply) rpcReply {
 // job is the upgrade's request, created and still in new.
 func (u *upgrade) job(c *checker) job {
 	u.once(c, "job", func() {
-		u.its = u.checker.newJobWith(u.plan.key())
+		if saved := u.checker.opts.Resume; saved != nil {
+			u.its = u.checker.savedJob(saved)
+			return
+		}
+		var key ssh.Signer
+		key, u.secret = raw.NewSavedKey(u.key)
+		u.its = u.checker.newJobWith(key)
 		u.saw(u.its.created)
 		u.atNew = u.saw(u.checker.jobStatus(u.its))
 	})
 	return u.its
 }
 
+// started opens the transfer of the upload and logs in. Outside production it does so twice: first with the weaker of
+// the signatures of RSA, and drops that connection.
+func (u *upgrade) started(c *checker) {
+	u.job(c)
+	u.once(c, "start", func() {
+		c := u.checker
+		if c.opts.Resume != nil {
+			return
+		}
+		u.starts = append(u.starts, c.start(u.its))
+		u.saw(u.starts[0].reply)
+		if c.opts.Production || u.key != "rsa" {
+			return
+		}
+		weaker := raw.Limited(u.its.key, ssh.KeyAlgoRSASHA256)
+		conn := c.enterTransfer(u.starts[0], scriptUser, raw.WithKey(weaker), "a signature rsa-sha2-256")
+		conn.Drop()
+		u.weaker = conn.Login
+		u.starts = append(u.starts, c.start(u.its))
+		u.saw(u.starts[1].reply)
+	})
+}
+
+// uploaded is the upgrade's request with its dump, still in new.
+func (u *upgrade) uploaded(c *checker) job {
+	u.started(c)
+	u.once(c, "upload", func() {
+		c := u.checker
+		if c.opts.Resume != nil {
+			return
+		}
+		t := u.starts[len(u.starts)-1]
+		conn := c.openTransfer(t)
+		u.login = conn.Login
+		command, up := u.form.command(u.its.path(u.dest), u.files)
+		if u.up = c.send(conn, command, up); !u.up.Whole {
+			c.blocked(u.by, "the upload: %s", u.up)
+		}
+		conn.Drop()
+		r, err := c.tryRPC("transfer/stop", u.its.auth())
+		if err != nil {
+			c.blocked("script/stop-answer", "transfer/stop: %v", err)
+		}
+		u.stopped = u.saw(r)
+	})
+	return u.its
+}
+
+// scriptFinal are the states that end the waiting (row S7.3).
+var scriptFinal = []string{"done", "failed", "cancelled"}
+
+// finished follows the upgrade until it has ended or the time for waiting is over, and returns the last state seen.
+func (u *upgrade) finished(c *checker) string {
+	u.uploaded(c)
+	u.once(c, "process", func() {
+		c := u.checker
+		if c.opts.Resume == nil {
+			u.processed = u.saw(c.mustRPC("script/process-answer", "process", u.its.auth()))
+		}
+		u.follow()
+		if !slices.Contains(scriptFinal, u.state()) && c.opts.Save != nil && u.name == theDirectory {
+			c.opts.Save(u.saved())
+		}
+	})
+	return u.state()
+}
+
+func (u *upgrade) state() string { return u.states[len(u.states)-1] }
+
+// follow polls until a final state, as a lifecycle does, and reads the log in progress.
+func (u *upgrade) follow() {
+	c := u.checker
+	interval, most := 20*time.Millisecond, time.Second
+	if c.opts.Production {
+		interval, most = 10*c.opts.Pause, 30*c.opts.Pause
+	}
+	begin := time.Now()
+	for {
+		r, err := c.tryRPC("status", u.its.auth())
+		if state := text(r.result["status"]); err == nil && r.fine() && state != "" {
+			if len(u.states) == 0 || u.state() != state {
+				u.states = append(u.states, state)
+				u.saw(r)
+			}
+			u.last = r
+			final := slices.Contains(scriptFinal, state)
+			if (state == "progress" || final) && u.log.Size == 0 {
+				u.readLog()
+			}
+			if final {
+				return
+			}
+		} else if len(u.states) == 0 {
+			c.blocked("script/status-answer", "status after process: %v %s", err, r.Summary())
+		}
+		if c.waited(begin, len(c.transcript.steps)) >= c.opts.Wait || c.ctx.Err() != nil {
+			return
+		}
+		c.pause(interval)
+		interval = min(interval*3/2, most)
+	}
+}
+
+// readLog reads the log from its beginning, and from its last byte on.
+func (u *upgrade) readLog() {
+	c := u.checker
+	if a, err := c.try(c.composeLogs(u.its.token, 0)); err == nil {
+		u.log = a
+	}
+	if u.log.OK() && u.log.Size > 0 {
+		if a, err := c.try(c.composeLogs(u.its.token, int(u.log.Size)-1)); err == nil {
+			u.logEnd = a
+		}
+	}
+}
+
+// doneOrStop is the upgrade's request in done. If the upgrade has not come so far, the check ends with the reason.
+func (u *upgrade) doneOrStop(c *checker) job {
+	switch state := u.finished(c); state {
+	case "done":
+	case "failed", "cancelled":
+		c.blocked("script/reaches-done", "the upgrade ended in %s, reason %s", state, show(u.last.result["reason"]))
+	default:
+		if c.opts.Production || c.opts.Wait == 0 {
+			c.skipf("the upgrade has not ended, its state is %q: resume the run later, or wait longer", state)
+		}
+		c.blocked("script/reaches-done", "the upgrade has not ended within %v, its state is %q", c.opts.Wait, state)
+	}
+	return u.its
+}
+
+// opened is transfer/start for the download, which may have been refused.
+func (u *upgrade) opened(c *checker) transfer {
+	u.doneOrStop(c)
+	u.once(c, "start-download", func() {
+		r, err := u.checker.tryRPC("transfer/start", startParams(u.its, "download"))
+		if err != nil {
+			u.checker.blocked("script/start-download", "transfer/start: %v", err)
+		}
+		u.down = readTransfer(u.saw(r), u.its)
+	})
+	return u.down
+}
+
+// fetched is the result of the upgrade, received as the script does.
+func (u *upgrade) fetched(c *checker) got {
+	u.opened(c)
+	u.once(c, "download", func() {
+		c := u.checker
+		if !u.down.reply.fine() || u.down.port == "" {
+			c.blocked("script/start-download", "transfer/start answered %s", u.down.reply.Summary())
+		}
+		conn := c.openTransfer(u.down)
+		down := rsync.Download{}
+		command := downloadCommand(u.down.results()...)
+		if u.form.protected {
+			command, down.Args = protectedDownload(u.down.results()...)
+		}
+		if u.result = c.receive(conn, command, down); !u.result.Whole {
+			c.blocked(cmp.Or(map[bool]string{true: "script/download-protected"}[u.form.protected], "script/download"),
+				"the download: %s", u.result)
+		}
+		conn.Drop()
+		c.stop(u.its)
+	})
+	return u.result
+}
+
 // answers are the replies of the upgrade as far as it can be made. If there are none, the check ends.
 func (u *upgrade) answers(c *checker) []rpcReply {
-	st := c.guard(func() { u.job(c) })
+	st := c.guard(func() {
+		if u.finished(c) == "done" {
+			u.fetched(c)
+		}
+	})
 	u.mu.Lock()
 	replies := slices.Clone(u.replies)
 	u.mu.Unlock()
@@ -75,4 +302,23 @@ func (u *upgrade) answers(c *checker) []rpcReply {
 		panic(st)
 	}
 	return replies
+}
+
+func (u *upgrade) saved() Saved {
+	s := Saved{API: APIScript, URL: u.checker.target.URL, ID: u.its.id, Key: u.its.token, Host: u.its.host,
+		SSHKey: u.secret, Status: u.last.result, Params: []string{"contract", u.checker.target.Contract}}
+	for _, f := range u.files {
+		s.DumpSize += len(f.Data)
+	}
+	return s
+}
+
+// savedJob is the request that an earlier run has left.
+func (c *checker) savedJob(s *Saved) job {
+	key, err := ssh.ParsePrivateKey([]byte(s.SSHKey))
+	if err != nil {
+		c.errorf("the request to resume has no private key that can be read")
+	}
+	c.remember(APIScript, s.ID, s.Key, "")
+	return job{id: s.ID, token: s.Key, host: s.Host, key: key}
 }

@@ -128,6 +128,8 @@ var doors = []door{
 	{"internal/localca", []string{"ours"}, []string{"internal/safefile"},
 		"an authority signs certificates, independent of their use"},
 	{"conformance/internal/raw", []string{"ours"}, nil, "HTTP, SSH and SFTP are spoken whatever is said over them"},
+	{"conformance/internal/rsync", []string{"ours", "net", "net/http", "golang.org/x/crypto/ssh"},
+		[]string{"conformance/internal/raw"}, "rsync is spoken over a stream that is open, and read by the judge alone"},
 	{"conformance/internal/refserver", []string{"ours"}, nil,
 		"a second server, so that the suite is not fitted to the emulator"},
 	{"conformance", []string{"testing"}, nil, "the suite is a library for programs; conformancetest is for tests"},

@@ -15,9 +15,10 @@ import (
 // libraries are packages for programs that may have other flags than this project's commands, or none.
 var libraries = []string{"client", "conformance", "fixtures", "mockserver", "sftpserver"}
 
-// otherFlags are those of curl, rclone and wget, about whose use the texts say something, and of rsync's server.
+// otherFlags are those of curl, rclone and wget, about whose use the texts say something, and of rsync.
 var otherFlags = []string{"--continue", "--data", "--data-binary", "--data-urlencode", "--inplace",
-	"--server", "--sender", "--delete-after", "--ignore-missing-args", "--munge-links"}
+	"--server", "--sender", "--delete-after", "--ignore-missing-args", "--munge-links",
+	"--append", "--bwlimit", "--daemon", "--log-format", "--partial", "--stats"}
 
 // TestLibraries_noFlags: no text of a library names a flag of a command.
 func TestLibraries_noFlags(t *testing.T) {
