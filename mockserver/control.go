@@ -15,7 +15,7 @@ import (
 func (s *Server) controlHandler() http.Handler {
 	e := steered{s}
 	return control.Handler(control.Config{
-		Requests: e, Journal: e, Scenarios: s, Emulator: e,
+		Requests: e, Journal: e, Scenarios: s, Emulator: e, Environment: e,
 		Metrics: s.observer.metrics.handler, Kinds: kinds(), Status: controlStatus, Done: s.ctx.Done(),
 		OptionName: s.opts.OptionName,
 		Hosts:      func() []string { return hosts(&s.opts, s.Advertise()) },

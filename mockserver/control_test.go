@@ -283,7 +283,7 @@ func TestControl_head(t *testing.T) {
 	m := w.create()
 	for _, path := range []string{
 		"/healthz", "/requests", fmt.Sprintf("/requests/%d", m.id), "/requests/1", "/journal", "/journal?x=1", "/scenarios",
-		"/verify", "/wait?on=create", "/advertise",
+		"/verify", "/wait?on=create", "/advertise", "/ca.pem", "/known_hosts", "/env",
 		"/metrics", "/events", "/openapi.yaml", "/nothing", "/reset",
 	} {
 		status := map[string]int{}

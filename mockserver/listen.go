@@ -139,9 +139,12 @@ func (s *Server) bounded(name string, l net.Listener) net.Listener {
 // Guard returns l with what the server's own HTTP listeners have: a bound on the number of connections
 // (Options.MaxConnections) and on the time that a client may take to read, and a warning in the log if other
 // machines can reach it. It is for a program that leads connections to the server in another way, as a proxy
-// does. The log calls the listener by name.
+// does. The log calls the listener by name, and GET /_mock/env names its port as the proxy's.
 func (s *Server) Guard(name string, l net.Listener) net.Listener {
 	warnIfExposed(s.log, name, l.Addr())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.proxy = l.Addr()
 	return s.bounded(name, l)
 }
 

@@ -61,6 +61,7 @@ type Server struct {
 	closed    chan struct{} // closed when Close has done its work; nil before it began
 	closeErr  error
 	listeners map[string]net.Listener // by name: "http", "https", "sftp", "control"
+	proxy     net.Addr                // of what Guard guards; nil: nothing
 	servers   []*http.Server
 
 	advertise atomic.Pointer[Advertise]

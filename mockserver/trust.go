@@ -109,11 +109,20 @@ func makeHostKey(dir *datadir.Dir) (gossh.Signer, error) {
 // writeKnownHosts writes the host keys beside every name and port under which the SFTP server that listens at
 // addr may be called.
 func writeKnownHosts(dir *datadir.Dir, addr string, advertised Advertise, keys []gossh.Signer) error {
+	lines, err := knownHostsLines(addr, advertised, keys)
+	if err != nil {
+		return err
+	}
+	return replaceKnownHosts(dir, lines)
+}
+
+// knownHostsLines are a line for each host key with all names and ports, those given among them.
+func knownHostsLines(addr string, advertised Advertise, keys []gossh.Signer, called ...string) ([]string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fmt.Errorf("mockserver: %w", err)
+		return nil, fmt.Errorf("mockserver: %w", err)
 	}
-	names := []string{host, "127.0.0.1", "localhost", "::1", advertised.SFTPHost}
+	names := append([]string{host, "127.0.0.1", "localhost", "::1", advertised.SFTPHost}, called...)
 	if u, err := url.Parse(advertised.URL); err == nil {
 		names = append(names, u.Hostname())
 	}
@@ -132,11 +141,11 @@ func writeKnownHosts(dir *datadir.Dir, addr string, advertised Advertise, keys [
 			}
 		}
 	}
-	var lines []string
-	for _, key := range keys {
-		lines = append(lines, knownhosts.Line(addrs, key.PublicKey())+"\n")
+	lines := make([]string, len(keys))
+	for i, key := range keys {
+		lines[i] = knownhosts.Line(addrs, key.PublicKey()) + "\n"
 	}
-	return replaceKnownHosts(dir, lines)
+	return lines, nil
 }
 
 // replaceKnownHosts puts ours in the place of the lines with the same keys. Lines that others added, such as

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/upgrademock/upgrademock/internal/clientenv"
 	"github.com/upgrademock/upgrademock/internal/localca"
 	"github.com/upgrademock/upgrademock/internal/safefile"
 	"github.com/upgrademock/upgrademock/internal/testbed"
@@ -73,7 +74,7 @@ the user's cache directory, or in --data-dir; ca makes none. It can vouch for no
 					return failed(fmt.Errorf("ca: %w", err))
 				}
 				var lines bytes.Buffer
-				for _, v := range testbed.TrustVariables(quoted(bundle)) {
+				for _, v := range clientenv.Trust(quoted(bundle)) {
 					fmt.Fprintf(&lines, "export %s\n", v)
 				}
 				_, err = cmd.OutOrStdout().Write(lines.Bytes())

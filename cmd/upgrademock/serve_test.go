@@ -19,6 +19,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
 // The default addresses, and the other defaults of serve.
@@ -268,5 +270,30 @@ func TestServe_readyFileOfAnother(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
 		t.Errorf("files are left: %v, %v", entries, err)
+	}
+}
+
+// One line has the programs of a shell reach the emulator, as in another container.
+func TestServe_env(t *testing.T) {
+	t.Parallel()
+	sh := testprog.Need(t, "sh", "dash")
+	testprog.Need(t, "curl", "curl")
+	testprog.Need(t, "ssh-keyscan", "openssh-client")
+	readyFile := filepath.Join(t.TempDir(), "ready.json")
+	serving(t, "--proxy", "127.0.0.1:0", "--ready-file", readyFile)
+	var r ready
+	if data, err := os.ReadFile(readyFile); err != nil || json.Unmarshal(data, &r) != nil {
+		t.Fatalf("%v: %s", err, data)
+	}
+	cmd := exec.CommandContext(t.Context(), sh, "-euc", `
+eval "$(curl -fsS "$1/env")"
+curl -fsS https://upgrade.odoo.com/database/v1/status | grep KEY:MISSING
+curl -fsS "$UPGRADEMOCK_HTTPS_URL/database/v1/status" | grep KEY:MISSING
+ssh-keyscan -p "$UPGRADEMOCK_SFTP_PORT" "$UPGRADEMOCK_SFTP_HOST" 2>/dev/null | cut -d ' ' -f 3 | grep -F -f - "$UPGRADEMOCK_KNOWN_HOSTS"
+grep -q -c 'BEGIN CERTIFICATE' "$UPGRADEMOCK_CA_FILE"
+`, "sh", r.AdminURL)
+	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -58,6 +58,7 @@ var doors = []door{
 	{"internal/helptext", []string{"ours"}, nil, "help is fitted into the terminal, whatever it says"},
 	{"internal/version", []string{"ours"}, nil, "a program has its version, whatever it does"},
 	{"internal/manual", []string{"ours"}, nil, "a program has a manual, whatever it does"},
+	{"internal/clientenv", []string{"ours"}, nil, "variables are text, whoever sets them"},
 	{"internal/spelling", []string{"ours"}, nil, "words are compared, independent of their use"},
 	{"mockserver/scenario", []string{"ours"}, []string{"fixtures", "internal/spelling",
 		"internal/bytesize", "internal/safefile"},

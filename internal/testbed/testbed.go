@@ -3,7 +3,6 @@
 package testbed
 
 import (
-	"cmp"
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
@@ -17,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/upgrademock/upgrademock/internal/child"
+	"github.com/upgrademock/upgrademock/internal/clientenv"
 	"github.com/upgrademock/upgrademock/internal/proxy"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
@@ -120,46 +120,20 @@ func (b *Testbed) makeEnv(opts Options) error {
 		opts.Environ); err != nil {
 		return err
 	}
-	base := srv.HTTPSURL()
-	if base == "" {
-		base = srv.URL()
+	knownHosts, err := filepath.Abs(srv.KnownHostsFile())
+	if err != nil {
+		return err
 	}
-	set := []string{
-		b.Mark,
-		"UPGRADEMOCK_URL=" + srv.URL(),
-		"UPGRADEMOCK_HTTPS_URL=" + srv.HTTPSURL(),
-		"UPGRADEMOCK_ADMIN_URL=" + srv.AdminURL(),
-		"UPGRADEMOCK_CA_FILE=" + caFile,
-		"UPGRADE_URL=" + base,
-		"BASE_URL=" + base,
-		"UPGRADE_SERVER_NAME=" + cmp.Or(ScriptURL(srv), base),
-		"DATA_SERVER_NAME=" + b.transferHost, // copies of the script before 2023 would lead ssh to production
-	}
-	if addr := srv.SFTPAddr(); addr != "" {
-		host, port, err := net.SplitHostPort(addr)
-		if err != nil {
-			return err
-		}
-		knownHosts, err := filepath.Abs(srv.KnownHostsFile())
-		if err != nil {
-			return err
-		}
-		set = append(set, "UPGRADEMOCK_SFTP_HOST="+host, "UPGRADEMOCK_SFTP_PORT="+port,
-			"UPGRADEMOCK_KNOWN_HOSTS="+knownHosts)
-	}
-	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
-		set = append(set, name+"="+b.Proxy.URL())
-	}
-	// What is on this machine needs no proxy, and everything else comes to ours, whatever was excepted before.
-	for _, name := range []string{"NO_PROXY", "no_proxy"} {
-		set = append(set, name+"=127.0.0.1,localhost,::1")
-	}
-	set = append(set, TrustVariables(b.bundle)...)
+	set := append([]string{b.Mark}, clientenv.Addresses{
+		URL: srv.URL(), HTTPSURL: srv.HTTPSURL(), AdminURL: srv.AdminURL(), ScriptURL: ScriptURL(srv),
+		Proxy: b.Proxy.URL(), SFTP: srv.SFTPAddr(), TransferHost: b.transferHost,
+		CAFile: caFile, KnownHosts: knownHosts, Bundle: b.bundle,
+	}.Variables()...)
 	hooks, err := b.hooks(opts)
 	if err != nil {
 		return err
 	}
-	b.Env = child.Environ(opts.Environ, append(set, hooks...), []string{"ALL_PROXY", "all_proxy"})
+	b.Env = child.Environ(opts.Environ, append(set, hooks...), clientenv.Unset)
 	return nil
 }
 

@@ -7,32 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/upgrademock/upgrademock/internal/clientenv"
 )
-
-// systemBundles are where systems keep the authorities that they trust, as one PEM file.
-var systemBundles = []string{
-	"/etc/ssl/certs/ca-certificates.crt",                // Debian, Ubuntu, Arch, Gentoo
-	"/etc/pki/tls/certs/ca-bundle.crt",                  // Fedora, RHEL 6
-	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // CentOS, RHEL 7
-	"/etc/ssl/ca-bundle.pem",                            // openSUSE
-	"/etc/ssl/cert.pem",                                 // Alpine, macOS, the BSDs
-}
-
-// trustNames are the variables that name a file of authorities: OpenSSL's own, and those of curl, requests, Node,
-// git, httplib2 and LWP.
-var trustNames = []string{
-	"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO",
-	"HTTPLIB2_CA_CERTS", "PERL_LWP_SSL_CA_FILE",
-}
-
-// TrustVariables are the entries of an environment that make programs trust the authorities in the bundle.
-func TrustVariables(bundle string) []string {
-	var vars []string
-	for _, name := range trustNames {
-		vars = append(vars, name+"="+bundle)
-	}
-	return vars
-}
 
 // WriteBundle writes a new file with a [Bundle].
 func WriteBundle(path string, ours []byte, environ []string) error {
@@ -70,7 +47,7 @@ func trusted(environ []string) ([]byte, error) {
 			break
 		}
 	}
-	for _, file := range append(files, systemBundles...) {
+	for _, file := range append(files, clientenv.Bundles...) {
 		data, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) || isDir(file) {
 			continue

@@ -5,16 +5,18 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/upgrademock/upgrademock/internal/clientenv"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
 // Config is what the API looks into and steers. All fields are required.
 type Config struct {
-	Requests  Requests
-	Journal   Journal
-	Scenarios Scenarios
-	Emulator  Emulator
+	Requests    Requests
+	Journal     Journal
+	Scenarios   Scenarios
+	Emulator    Emulator
+	Environment Environment
 
 	Metrics func() http.Handler
 	Kinds   []string        // of events, as an event's On has them
@@ -58,6 +60,13 @@ type Emulator interface {
 	Reset(Scope) error
 	Advertise() Advertise
 	SetAdvertise(Advertise) error
+}
+
+// Environment is what clients need to reach and to trust the emulator.
+type Environment interface {
+	Authority() []byte
+	KnownHosts(host string) (string, error) // for who calls that host; "" without an SFTP server
+	Addresses(*http.Request) clientenv.Addresses
 }
 
 // Request is a request as the emulator sees it.
