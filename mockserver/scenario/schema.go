@@ -8,6 +8,12 @@ import (
 	"github.com/upgrademock/upgrademock/internal/bytesize"
 )
 
+// SchemaURL is where the schema of the newest version is, for the first line of a file:
+//
+//	# yaml-language-server: $schema=…
+const SchemaURL = "https://raw.githubusercontent.com/upgrademock/upgrademock/" +
+	"main/mockserver/scenario/scenario.schema.json"
+
 // Schema returns the JSON Schema (draft 7, which editors know best) of the language, made from the same tables as
 // the checks. It says what keys, words and forms there are; what Parse refuses beyond that are values that don't go
 // together. The file scenario.schema.json beside this one is the same.
