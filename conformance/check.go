@@ -177,7 +177,8 @@ func allChecks() []*check {
 		processChecks(), doneChecks(), downloadChecks(), skipTestChecks(), upgradeChecks(),
 
 		rpcChecks(), scriptCreateChecks(), scriptRefusalChecks(), scriptStatusChecks(), scriptLogsChecks(),
-		scriptTransferChecks(), scriptSSHChecks(), scriptUploadChecks(), scriptWipeChecks(),
+		scriptTransferChecks(), scriptSSHChecks(), scriptUploadChecks(), scriptProcessChecks(),
+		scriptDownloadChecks(), scriptWipeChecks(),
 	}
 	var all []*check
 	for _, group := range groups {

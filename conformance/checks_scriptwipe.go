@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/upgrademock/upgrademock/conformance/internal/raw"
+	"github.com/upgrademock/upgrademock/conformance/internal/rsync"
 )
 
 // wipeContract is a contract for the checks of wipe, which meet every request of it.
@@ -33,6 +36,14 @@ func scriptWipeChecks() []check {
 			last: true,
 			says: "wipe takes contract and token, and answers wiped and failed, both lists.",
 			run:  checkScriptWipeAnswer},
+		{id: "script/wipe-removes", rows: rows("S9.4"), evidence: EvidenceObserved,
+			needs: needsWrites | needsRsync | needsProcess | needsWait, last: true,
+			says: "Behind wipe the dump of a request that was done can be fetched no more.",
+			run:  checkScriptWipeRemoves},
+		{id: "script/wipe-cancels", rows: rows("S9.4"), evidence: EvidenceAssumed,
+			needs: needsWrites | needsRsync | needsProcess, last: true,
+			says: "wipe cancels what is pending or in progress.",
+			run:  checkScriptWipeCancels},
 		{id: "script/wipe-archives", rows: rows("S9.4"), evidence: EvidenceAssumed, needs: needsWrites, last: true,
 			says: "Behind wipe all requests of the contract are archived.",
 			run:  checkScriptWipeArchives},
@@ -105,5 +116,41 @@ func checkScriptWipeRefused(c *checker) {
 	c.refuses(c.rpc("wipe", p.with(member{"contract", c.target.UnknownContract})), "the contract is another's")
 	if state := c.jobStatus(j); state.result["archived"] == true {
 		c.wrong("wipe that is refused and then status", "archived false", state.Summary())
+	}
+}
+
+func checkScriptWipeRemoves(c *checker) {
+	j, p := c.jobToWipe()
+	c.dumped(j, formV11, directoryDump())
+	c.mustRPC("script/process-answer", "process", j.auth())
+	u := &upgrade{phases: phases{checker: c}, its: j}
+	if u.follow(); u.state() != "done" {
+		c.blocked("script/reaches-done", "the upgrade has not ended in done, its state is %q", u.state())
+	}
+	c.mustRPC("script/wipe-answer", "wipe", p)
+	r := c.rpc("transfer/start", startParams(j, "download"))
+	if r.refused() {
+		return
+	}
+	t := readTransfer(r, j)
+	conn := c.enterTransfer(t, scriptUser, raw.WithKey(j.key), "the request's key")
+	defer conn.Drop()
+	if !conn.Login.OK || t.dumpName == "" {
+		return
+	}
+	if out := c.receive(conn, downloadCommand(j.path(t.dumpName)), rsync.Download{}); len(out.List) > 0 {
+		c.wrong("wipe, and then a download of "+t.dumpName, "nothing", names(out.List))
+	}
+}
+
+func checkScriptWipeCancels(c *checker) {
+	j, p := c.jobToWipe()
+	c.dumped(j, formV11, directoryDump())
+	c.mustRPC("script/process-answer", "process", j.auth())
+	c.mustRPC("script/wipe-answer", "wipe", p)
+	if state := c.state(j); state == "done" {
+		c.skipf("the upgrade was over before it could be wiped")
+	} else if state != "cancelled" {
+		c.wrong("process, wipe and then status", `the state "cancelled"`, show(state))
 	}
 }

@@ -47,3 +47,12 @@ func (p *phases) once(c *checker, name string, f func()) {
 		panic(st)
 	}
 }
+
+// alone runs f while no phase runs, nor another check's f.
+func (p *phases) alone(c *checker, f func()) {
+	c.release()
+	p.mu.Lock()
+	c.acquire()
+	defer p.mu.Unlock()
+	f()
+}

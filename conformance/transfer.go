@@ -195,12 +195,13 @@ func said(o raw.Outcome, problem string, messages []string) string {
 
 func (s sent) String() string { return said(s.Outcome, s.Problem, s.Sent.Messages) }
 
-// send runs a command that receives files, and sends them. An upload that breaks off ends the connection, too.
+// send runs a command that receives files, and sends them. An upload that is to break off ends with the end of the
+// stream, as it does where the client's rsync is killed: what was sent before has arrived.
 func (c *checker) send(conn *raw.Conn, command string, up rsync.Upload) sent {
 	var out sent
 	c.Exchange("rsync", fmt.Sprintf("%s (%d files)", command, len(up.Files)), &out, func() error {
 		out.Outcome = conn.Run(command, func(stream io.ReadWriteCloser) {
-			if out.Sent = up.Run(stream); !out.Whole {
+			if out.Sent = up.Run(stream); !out.Whole && !out.Broke {
 				stream.Close()
 			}
 		})
