@@ -188,10 +188,10 @@ func (f *filter) checkHandle(kind byte, id uint32) error {
 		return f.invalidHandle(id)
 	case kind == sftpwire.Read:
 		r.pages = 2
-		if !h.mayFire(h.onRead, to) {
+		if !h.mayFire(true, to) {
 			r.effect = reads
 		}
-	case kind == sftpwire.Write && !h.flags.Append && !h.mayFire(h.onWrite, to):
+	case kind == sftpwire.Write && !h.flags.Append && !h.mayFire(false, to):
 		r.effect, r.from, r.to = writes, from, to
 	}
 	return f.admit(r)

@@ -79,7 +79,7 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 		return 0, h.refuse("write", err)
 	}
 	if fault.fails() {
-		if err := h.triggerWrite(off, off+int64(len(keep)), touched); err != nil {
+		if err := h.triggerWrite(touched); err != nil {
 			return 0, err
 		}
 	}
@@ -89,8 +89,11 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 // append puts p at the end of the file. With the flag APPEND offsets mean nothing, as with O_APPEND.
 func (h *handle) append(p []byte) (int, error) {
 	limit := int64(math.MaxInt64)
-	if h.onWrite.fails() {
-		limit = max(h.onWrite.fault.After, 0)
+	h.mu.Lock()
+	fault := h.onWrite
+	h.mu.Unlock()
+	if fault.fails() {
+		limit = max(fault.fault.After, 0)
 	}
 	off, n, err := h.file.Append(p, limit)
 	if noted := h.noteWritten(off, n); err == nil {
@@ -99,22 +102,21 @@ func (h *handle) append(p []byte) (int, error) {
 	if err != nil {
 		return n, h.refuse("write", err)
 	}
-	if len(p) > 0 && h.onWrite.reaches(off+int64(len(p))) {
+	if len(p) > 0 && fault.reaches(off+int64(len(p))) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if err := h.onWrite.trigger(h); err != nil {
+		if err := fault.trigger(h); err != nil {
 			return n, err
 		}
 	}
 	return len(p), nil
 }
 
-// triggerWrite notes what was stored, and triggers the fault once everything before its offset is stored and something
-// beyond it was sent. Until then the bytes beyond are dropped, and their answers say that they were written.
-func (h *handle) triggerWrite(from, to int64, touched bool) error {
+// triggerWrite triggers the fault once everything before its offset is stored and something beyond it was sent. Until
+// then the bytes beyond are dropped, and their answers say that they were written.
+func (h *handle) triggerWrite(touched bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.stored.add(from, to)
 	h.crossed = h.crossed || touched
 	if h.onWrite.fired && !touched || !h.crossed || !h.stored.covers(h.onWrite.fault.After) {
 		return nil
@@ -162,6 +164,9 @@ func (h *handle) noteWritten(off int64, n int) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.received += int64(n)
+	if h.onWrite.fails() {
+		h.stored.add(off, off+int64(n))
+	}
 	if !h.written.add(off, off+int64(n)) {
 		return statusScattered
 	}
@@ -176,11 +181,15 @@ func (h *handle) noteRead(off int64, n int) {
 	h.read.add(off, off+int64(n))
 }
 
-// mayFire reports whether a READ or WRITE that ends at that offset may fire a: it has to be served alone. Once
-// something was sent beyond a fault that fails, so may every later one, also before the fault's offset.
-func (h *handle) mayFire(a *armed, end uint64) bool {
+// mayFire reports whether a READ, or else a WRITE, that ends at that offset may fire a fault: it has to be served
+// alone. Once something was sent beyond a fault that fails, so may every later one, also before the fault's offset.
+func (h *handle) mayFire(read bool, end uint64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	a := h.onWrite
+	if read {
+		a = h.onRead
+	}
 	may := a.mayFire(int64(min(end, math.MaxInt64)))
 	if may {
 		a.beyond = true

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
@@ -64,6 +65,9 @@ type Options struct {
 type Server struct {
 	opts Options
 	host *sshhost.Server
+
+	mu   sync.Mutex
+	open map[uint64][]*handle // the files that are open, by the connection's number, in the order of opening
 }
 
 // New returns a server, which needs no Close before it serves. New fails if there are no Shares, or two host keys of
@@ -72,7 +76,7 @@ func New(opts *Options) (*Server, error) {
 	if opts == nil || opts.Shares == nil {
 		return nil, errors.New("sftpserver: Options.Shares is missing: it decides who may log in")
 	}
-	s := &Server{opts: *opts}
+	s := &Server{opts: *opts, open: make(map[uint64][]*handle)}
 	o := &s.opts
 	keys, err := sshhost.PrepareHostKeys(o.HostKeys, o.AllowSHA1)
 	if err != nil {

@@ -158,6 +158,7 @@ func (s *session) opened(h *handle) {
 	s.mu.Lock()
 	s.handles++
 	s.mu.Unlock()
+	s.server.opened(h)
 	s.filter.opened(h)
 }
 
@@ -165,5 +166,6 @@ func (s *session) closed(h *handle) {
 	s.mu.Lock()
 	s.handles--
 	s.mu.Unlock()
+	s.server.closed(h)
 	s.filter.closed(h)
 }

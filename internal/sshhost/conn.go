@@ -36,6 +36,8 @@ type conn struct {
 	unsent    atomic.Bool  // output of a command could not be sent
 	lastWrite atomic.Int64 // nanoseconds since start, for the idle timeout
 	progress  atomic.Int64 // counts what the sessions read and write, for lost
+	received  atomic.Int64 // bytes
+	sent      atomic.Int64 // likewise
 	start     time.Time
 
 	unwatch      func() bool // ends the wait for the end of the grant
@@ -141,6 +143,7 @@ func (c receiver) Read(p []byte) (int, error) {
 			c.raw.SetReadDeadline(time.Now().Add(c.host.opts.IdleTimeout))
 		}
 		n, err := c.raw.Read(p)
+		c.received.Add(int64(n))
 		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 			if !c.loggedIn.Load() {
 				return 0, errHandshakeTimeout
@@ -171,6 +174,7 @@ func (c *conn) Write(p []byte) (int, error) {
 			c.raw.SetWriteDeadline(time.Now().Add(c.host.opts.IdleTimeout))
 		}
 		n, err := c.raw.Write(piece)
+		c.sent.Add(int64(n))
 		done += n
 		if err != nil {
 			return done, err

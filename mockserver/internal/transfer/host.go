@@ -55,11 +55,12 @@ type Host struct {
 	closed    bool
 	shared    net.Listener // nil before Listen, and where each transfer has a port of its own
 	transfers map[int64]*transfer
-	ports     map[int]*transfer // of the transfers that have their own
-	started   uint64            // numbers the transfers
-	writing   map[int64]bool    // requests that a session writes to
-	watched   map[uint64]*watch // the connections that there are
-	serving   sync.WaitGroup    // listeners
+	ports     map[int]*transfer   // of the transfers that have their own
+	started   uint64              // numbers the transfers
+	writing   map[int64]bool      // requests that a session writes to
+	watched   map[uint64]*watch   // the connections that there are
+	sessions  map[uint64]*session // that run, by the connection's number
+	serving   sync.WaitGroup      // listeners
 }
 
 // New returns a host that has no port open. The caller must call Close. The error is about Options.Addr.
@@ -90,7 +91,7 @@ func New(opts Options) (*Host, error) {
 	h := &Host{
 		opts: opts, host: host, port: port,
 		transfers: make(map[int64]*transfer), ports: make(map[int]*transfer),
-		writing: make(map[int64]bool), watched: make(map[uint64]*watch),
+		writing: make(map[int64]bool), watched: make(map[uint64]*watch), sessions: make(map[uint64]*session),
 	}
 	h.changed = sync.NewCond(&h.mu)
 	h.ssh = sshhost.New(sshhost.Options{

@@ -41,6 +41,8 @@ func (t *transfer) serve(ssh *sshhost.Session) (status uint8) {
 		return s.refuse(err.Error())
 	}
 	defer t.done()
+	t.host.running(s, true)
+	defer t.host.running(s, false)
 	command, err := rsync.Parse(ssh.Command)
 	if err == nil {
 		err = command.ReadArgs(moving{s, ssh})
@@ -57,7 +59,9 @@ func (t *transfer) serve(ssh *sshhost.Session) (status uint8) {
 		on = scenario.OnRsyncDownload
 	}
 	if f := t.request.Pick(on); f != nil {
+		s.mu.Lock()
 		s.fault, s.name = f, name(f)
+		s.mu.Unlock()
 	}
 	switch err = s.atOnce(); {
 	case err == errRefused:
