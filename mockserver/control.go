@@ -3,10 +3,12 @@ package mockserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/api"
 	"github.com/upgrademock/upgrademock/mockserver/internal/control"
+	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/internal/redact"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
@@ -25,7 +27,7 @@ func (s *Server) controlHandler() http.Handler {
 // controlStatus is the HTTP status of the control API for an error of ours; 0 for others.
 func controlStatus(err error) int {
 	switch {
-	case errors.Is(err, ErrNoRequest):
+	case errors.Is(err, ErrNoRequest), errors.Is(err, errNoSession), errors.Is(err, platform.ErrNoContent):
 		return http.StatusNotFound
 	case errors.Is(err, ErrConflict), errors.Is(err, ErrRealClock):
 		return http.StatusConflict
@@ -47,43 +49,89 @@ func hosts(opts *Options, a Advertise) []string {
 // steered is a Server in the types of the control API.
 type steered struct{ *Server }
 
-func (s steered) Requests() []control.Request {
-	requests := s.Server.Requests()
-	list := make([]control.Request, len(requests))
-	for i, r := range requests {
-		list[i] = steeredRequest(r)
+func (s steered) List(of control.Selection) ([]control.Request, int) {
+	page, total := s.platform.List(platform.Selection{
+		Contract: of.Contract, State: of.State, Newest: of.Newest, After: of.After, Limit: of.Limit,
+	})
+	list := make([]control.Request, len(page))
+	for i := range page {
+		list[i] = s.shown(&page[i], of.View)
 	}
-	return list
+	return list, total
 }
 
-// steeredRequest is a request as the control API shows it: tokens of the script API only shortened.
-func steeredRequest(r Request) control.Request {
+// shown is a request as the control API shows it. Keys in its status, which is mostly URLs, are as its own.
+func (s steered) shown(r *platform.Snapshot, view control.View) control.Request {
 	c := control.Request{
-		ID: r.ID, API: r.API, Key: r.Key, Contract: r.Contract, State: r.State, Scenario: r.Scenario, Status: r.Status,
-		SharedSize: r.SharedSize, Contiguous: r.Contiguous, AccessExpires: r.AccessExpires,
+		ID: r.ID, API: r.API, Contract: r.Contract, State: r.State, Scenario: r.Scenario, CreatedAt: r.CreatedAt,
+		SharedSize: r.SharedSize, Contiguous: r.ContiguousBytes, AccessExpires: r.AccessExpires, FaultsUsed: r.FaultsUsed,
+		DumpSize: r.DumpSize,
 	}
-	if r.Upload != nil {
-		c.Upload = r.Upload
+	if view == control.ViewBrief {
+		return c
 	}
-	if r.API == APIScript {
-		c.Key, c.Token = "", redact.Short(r.Key)
+	c.Status = s.statusOf(*r)
+	if upload := uploadOf(r); upload != nil {
+		c.Upload = upload
+	}
+	script := r.API == APIScript
+	switch {
+	case script && view == control.ViewFull:
+		c.Token = r.Key
+	case script:
+		c.Token = redact.Short(r.Key)
+	case view == control.ViewHidden:
+		c.Key = redact.Short(r.Key)
+		c.Status, _ = s.hidden(c.Status).(map[string]any)
+	default:
+		c.Key = r.Key
 	}
 	return c
 }
 
-func (s steered) Request(id int64) (control.Request, error) {
-	r, err := s.Server.Request(id)
-	return steeredRequest(r), err
+// hidden returns a status with every key in it shortened.
+func (s steered) hidden(value any) any {
+	switch v := value.(type) {
+	case string:
+		return s.keys.Hide(v)
+	case map[string]any:
+		copied := make(map[string]any, len(v))
+		for key, value := range v {
+			copied[key] = s.hidden(value)
+		}
+		return copied
+	}
+	return value
+}
+
+func (s steered) Request(id int64, view control.View) (control.Request, error) {
+	r, ok := s.platform.Get(id)
+	if !ok {
+		return control.Request{}, fmt.Errorf("%w: %d", ErrNoRequest, id)
+	}
+	snapshot := r.Snapshot()
+	c := s.shown(&snapshot, view)
+	if upload, ok := c.Upload.(*Upload); ok {
+		var err error
+		if upload.Files, err = filesOf(r); err != nil {
+			return c, fmt.Errorf("mockserver: the files of request %d: %w", id, err)
+		}
+	}
+	return c, nil
 }
 
 func (s steered) SetState(id int64, state string, set map[string]any) (control.Request, error) {
-	r, err := s.Server.SetState(id, state, set)
-	return steeredRequest(r), err
+	return s.after(s.Server.SetState(id, state, set))
 }
 
-func (s steered) Release(id int64) (control.Request, error) {
-	r, err := s.Server.Release(id)
-	return steeredRequest(r), err
+func (s steered) Release(id int64) (control.Request, error) { return s.after(s.Server.Release(id)) }
+
+// after is a request that was changed.
+func (s steered) after(r Request, err error) (control.Request, error) {
+	if err != nil {
+		return control.Request{}, err
+	}
+	return s.Request(r.ID, control.ViewUsual)
 }
 
 func (s steered) Verify(f journal.Filter) []control.Outcome {
@@ -97,6 +145,7 @@ func (s steered) Verify(f journal.Filter) []control.Outcome {
 func (s steered) Next(ctx context.Context, f journal.Filter) ([]journal.Event, error) {
 	return s.next(ctx, f)
 }
+func (s steered) Last() uint64                           { return s.observer.journal.Last() }
 func (s steered) Dropped() uint64                        { return s.observer.journal.Dropped() }
 func (s steered) Health() (map[string]bool, error)       { return s.Server.Health(), s.platform.OnDisk() }
 func (s steered) Reset(of control.Scope) error           { return s.Server.Reset(Scope(of)) }

@@ -2,6 +2,7 @@ package mockserver
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,6 +54,9 @@ type Server struct {
 	scriptTargets []string // valid targets of the script API; nil: all that could be
 	client        *client
 
+	began time.Time // by real time
+	run   string    // names this process's journal, whose numbers begin anew in the next
+
 	ctx    context.Context // ends when Close begins: what waits gives up
 	cancel context.CancelFunc
 
@@ -93,6 +97,7 @@ func newServer(opts *Options, patience patience) (*Server, error) {
 		scripts:   scripts.New(full.Scenarios),
 		listeners: make(map[string]net.Listener),
 		patience:  patience,
+		began:     time.Now(), run: rand.Text(),
 	}
 	hide := func(text string) string { return sshkeys.Hide(s.keys.Hide(text)) }
 	s.observer = observer{

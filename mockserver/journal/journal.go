@@ -122,4 +122,5 @@ type Filter struct {
 	On       string    // an event's On, or its part before a dot: "sftp" is all of "sftp.…"
 	Since    time.Time // not earlier
 	After    uint64    // a later Seq
+	Limit    int       // only the first so many of those that pass, for a page at a time; clearing has no use for it
 }

@@ -7,14 +7,18 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gorilla/mux"
+
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
 // Base is where the API begins.
@@ -35,30 +39,33 @@ func badRequest(format string, args ...any) error {
 
 // Handler serves the API.
 func Handler(config Config) http.Handler {
-	a := api{config}
+	config.Heartbeat = cmp.Or(config.Heartbeat, DefaultHeartbeat)
+	a := api{Config: config, rates: new(rates)}
 	r := mux.NewRouter().SkipClean(true)
 	for _, route := range a.routes() {
 		methods := []string{route.method}
 		if route.method == http.MethodGet {
 			methods = append(methods, http.MethodHead)
 		}
-		r.HandleFunc(Base+route.path, a.serve(route)).Methods(methods...)
+		// A file's name has slashes in it.
+		path := strings.ReplaceAll(route.path, "{path}", "{path:.+}")
+		r.HandleFunc(Base+path, a.serve(route)).Methods(methods...)
 	}
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound,
-			problemBody{"nothing is at " + r.URL.Path + "; see " + Base + "/openapi.yaml for what there is"})
+			problemBody{Error: "nothing is at " + r.URL.Path + "; see " + Base + "/openapi.yaml for what there is"})
 	})
 	r.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		allowed := methodsAt(r, req)
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		answer(w, http.StatusMethodNotAllowed, problemBody{
-			fmt.Sprintf("%s is not possible at %s: choose %s; see %s/openapi.yaml",
+			Error: fmt.Sprintf("%s is not possible at %s: choose %s; see %s/openapi.yaml",
 				req.Method, req.URL.Path, strings.Join(allowed, ", "), Base)})
 	})
 	// A page in the developer's browser must not be able to steer the emulator.
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusForbidden, problemBody{"a page of another site may not steer the " +
+		answer(w, http.StatusForbidden, problemBody{Error: "a page of another site may not steer the " +
 			"emulator; open " + Base + "/ of the emulator's own address, or call it from a program"})
 	}))
 	return a.keepPagesOut(protection.Handler(r))
@@ -110,15 +117,30 @@ type route struct {
 func (a api) routes() []route {
 	return []route{
 		{"GET", "/healthz", nil, false, a.health},
-		{"GET", "/requests", nil, false, a.requests},
-		{"GET", "/requests/{id}", nil, false, a.request},
+		{"GET", "/about", nil, false, a.about},
+		{"GET", "/requests", []string{"contract", "state", "order", "after", "limit", "view"}, false, a.requests},
+		{"GET", "/requests/{id}", []string{"view"}, false, a.request},
+		{"GET", "/requests/{id}/timeline", nil, false, a.timeline},
+		{"GET", "/requests/{id}/files", nil, false, a.files},
+		{"GET", "/requests/{id}/files/{path}", nil, false, a.file},
+		{"POST", "/requests/{id}/fault", nil, true, a.fault},
+		{"DELETE", "/requests/{id}/access", nil, false, a.endAccess},
 		{"POST", "/requests/{id}/state", nil, true, a.setState},
 		{"POST", "/requests/{id}/release", nil, false, a.release},
-		{"GET", "/journal", byEvent, false, a.journal},
+		{"GET", "/journal", append(slices.Clone(byEvent), "after", "limit"), false, a.journal},
 		{"DELETE", "/journal", byEvent, false, a.clearJournal},
 		{"GET", "/scenarios", nil, false, a.scenarios},
 		{"POST", "/scenarios", nil, true, a.addScenario},
 		{"DELETE", "/scenarios", []string{"name"}, false, a.removeScenarios},
+		{"GET", "/scenarios/{name}", nil, false, a.scenario},
+		{"POST", "/scenarios/check", nil, true, a.checkScenario},
+		{"GET", "/builtin", nil, false, a.builtin},
+		{"GET", "/builtin/{name}", nil, false, a.builtinText},
+		{"GET", "/sessions", []string{"request"}, false, a.sessions},
+		{"DELETE", "/sessions/{kind}/{session}", nil, false, a.endSession},
+		{"POST", "/sessions/{kind}/{session}/cut", nil, true, a.cutSession},
+		{"GET", "/clock", nil, false, a.clock},
+		{"PUT", "/clock", nil, true, a.setClock},
 		{"POST", "/clock/advance", nil, true, a.advance},
 		{"GET", "/verify", []string{"request", "contract", "since"}, false, a.verify},
 		{"GET", "/wait", []string{"request", "contract", "on", "since", "timeout"}, false, a.wait},
@@ -129,13 +151,14 @@ func (a api) routes() []route {
 		{"GET", "/known_hosts", nil, false, a.knownHosts},
 		{"GET", "/env", nil, false, a.environment},
 		{"GET", "/metrics", nil, false, a.metrics},
-		{"GET", "/events", byEvent, false, a.events},
+		{"GET", "/events", append(slices.Clone(byEvent), "limit"), false, a.events},
 		{"GET", "/openapi.yaml", nil, false, a.openapi},
 	}
 }
 
 type problemBody struct {
-	Error string `json:"error"`
+	Error    string             `json:"error"`
+	Mistakes []scenario.Mistake `json:"mistakes,omitempty"` // in a scenario
 }
 
 func answerProblem(w http.ResponseWriter, err error) {
@@ -144,7 +167,11 @@ func answerProblem(w http.ResponseWriter, err error) {
 	if errors.As(err, &p) {
 		status = p.status
 	}
-	answer(w, status, problemBody{err.Error()})
+	body := problemBody{Error: err.Error()}
+	if wrong, ok := errors.AsType[*scenario.Error](err); ok {
+		body.Mistakes = wrong.Mistakes
+	}
+	answer(w, status, body)
 }
 
 func answer(w http.ResponseWriter, status int, value any) {

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// Config is what the API looks into and steers. All fields are required.
+// Config is what the API looks into and steers. All fields but Heartbeat are required.
 type Config struct {
 	Requests    Requests
 	Journal     Journal
@@ -23,14 +24,26 @@ type Config struct {
 	Hosts   func() []string // names of the emulator's own, with or without port, beside addresses and local names
 	Status  func(error) int // the HTTP status that an error of the emulator answers; 0: it depends on the call
 	Done    <-chan struct{} // closed when the emulator is about to stop
+	// Heartbeat is how often events sends a comment while nothing happens; 0 is DefaultHeartbeat.
+	Heartbeat time.Duration
 	// OptionName is what texts call the option of the emulator with that field name.
 	OptionName func(field string) string
 }
 
 // Requests are the emulator's requests.
 type Requests interface {
-	Requests() []Request
-	Request(id int64) (Request, error)
+	// List returns the selected requests, and how many there are on all pages.
+	List(Selection) (page []Request, total int)
+	Request(id int64, view View) (Request, error)
+	Timeline(id int64) (Timeline, error)
+	// FaultOf returns a fault of the request's scenario.
+	FaultOf(id int64, index int) (*scenario.Fault, error)
+	// Inject has a fault trigger once.
+	Inject(id int64, fault *scenario.Fault) error
+	// EndAccess ends the SFTP access, and a transfer of the script API.
+	EndAccess(id int64) error
+	Files(id int64) ([]File, error)
+	OpenFile(ctx context.Context, id int64, path string) (io.ReadCloser, error)
 	SetState(id int64, state string, set map[string]any) (Request, error)
 	Release(id int64) (Request, error)
 }
@@ -40,6 +53,7 @@ type Journal interface {
 	Events(journal.Filter) []journal.Event
 	ClearJournal(journal.Filter)
 	Dropped() uint64
+	Last() uint64 // the number of the latest event
 	// Next waits for events. It may return neither events nor an error, to be called again.
 	Next(context.Context, journal.Filter) ([]journal.Event, error)
 }
@@ -55,6 +69,13 @@ type Scenarios interface {
 type Emulator interface {
 	// Health says of each part whether it works; the error, why what is acknowledged now would be lost.
 	Health() (map[string]bool, error)
+	About() About
+	Clock() Clock
+	// Until advances the clock to an instant.
+	Until(time.Time) error
+	Sessions() []Session
+	EndSession(kind string, session uint64) error
+	CutSession(kind string, session uint64, at int64) error
 	Verify(journal.Filter) []Outcome
 	Advance(time.Duration) (time.Time, error)
 	Reset(Scope) error
@@ -78,7 +99,10 @@ type Request struct {
 	Contract      string         `json:"contract"`
 	State         string         `json:"state"`
 	Scenario      string         `json:"scenario"`
-	Status        map[string]any `json:"status"`
+	CreatedAt     time.Time      `json:"created_at"`
+	FaultsUsed    int            `json:"faults_used"`      // how often a fault of its scenario was used
+	DumpSize      int64          `json:"dump_size"`        // of the complete dump
+	Status        map[string]any `json:"status,omitempty"` // nil in a brief view
 	SharedSize    int64          `json:"shared_size"`
 	Contiguous    int64          `json:"contiguous"`
 	AccessExpires *time.Time     `json:"access_expires"`

@@ -19,9 +19,14 @@ type query struct {
 	journal.Filter
 	name    string        // of a scenario; "" is all of them
 	timeout time.Duration // of wait
+	state   string        // of a request; "" is any
+	newest  bool          // the latest first
+	view    View
 }
 
 const defaultWait, maxWait = 30 * time.Second, time.Hour
+
+const maxLimit = 100_000 // of a page
 
 // The parameters of the calls that read, write and forget events.
 var (
@@ -90,6 +95,25 @@ func (a api) readParameter(q *query, name, text string) (err error) {
 		}
 	case "name":
 		q.name = text
+	case "state":
+		q.state = text
+	case "after":
+		if q.After, err = strconv.ParseUint(text, 10, 63); err != nil {
+			return badRequest("after=%s: wanted what the answer before had as next, such as 10534", text)
+		}
+	case "limit":
+		if q.Limit, err = strconv.Atoi(text); err != nil || q.Limit < 1 || q.Limit > maxLimit {
+			return badRequest("limit=%s: wanted a number from 1 to %d", text, maxLimit)
+		}
+	case "order":
+		if q.newest = text == "newest"; !q.newest && text != "oldest" {
+			return badRequest("%s", unknown("order", text, []string{"oldest", "newest"}))
+		}
+	case "view":
+		q.view = View(text)
+		if views := []string{string(ViewBrief), string(ViewHidden), string(ViewFull)}; !slices.Contains(views, text) {
+			return badRequest("%s", unknown("view", text, views))
+		}
 	default:
 		return errors.New("control: no reader for the parameter " + name)
 	}

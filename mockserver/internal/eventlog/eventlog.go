@@ -135,7 +135,9 @@ func (j *Log) eventsLocked(f journal.Filter) []journal.Event {
 		func(e entry, seq uint64) int { return cmp.Compare(e.seq, seq) })
 	for _, kept := range j.events[first:] {
 		if e, ok := pass(&f, kept); ok {
-			found = append(found, e)
+			if found = append(found, e); len(found) == f.Limit {
+				break
+			}
 		}
 	}
 	return found

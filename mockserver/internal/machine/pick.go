@@ -58,3 +58,13 @@ func applies(f *scenario.Fault, c Count) bool {
 	nth := c.Met - f.Skip
 	return nth > 0 && (f.Times == 0 || c.Used < f.Times) && (f.Every == 0 || nth%f.Every == 0)
 }
+
+// TakesAll reports whether the fault, which is the one with that index, applies to every call on its place from now on,
+// so that no later fault there does.
+func TakesAll(f *scenario.Fault, c Counts, index int) bool {
+	met := 0
+	if index < len(c) {
+		met = c[index].Met
+	}
+	return f.Times == 0 && f.Every <= 1 && met >= f.Skip
+}

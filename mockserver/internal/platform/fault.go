@@ -11,19 +11,22 @@ import (
 // Fault is a fault that was picked, and its place in the script.
 type Fault struct {
 	*scenario.Fault
-	Index int // in the script's Faults
+	Index int // in the script's Faults, or ByHand
 }
 
 // Pick chooses the fault of the request's script for the next call on a place, and counts the call. It returns nil if
 // no fault applies.
 func (r *Request) Pick(on string) *Fault {
-	if len(r.rec.Script.Faults) == 0 {
+	if len(r.rec.Script.Faults) == 0 && !r.injected.Load() {
 		return nil
 	}
 	r.p.mu.Lock()
 	defer r.p.mu.Unlock()
 	if r.forgotten {
 		return nil
+	}
+	if fault := r.takeInjectedLocked(on); fault != nil {
+		return fault
 	}
 	fault, index, counts := machine.Pick(r.rec.Script, on, r.rec.Faults)
 	r.countLocked(counts)

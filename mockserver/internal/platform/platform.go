@@ -7,7 +7,6 @@
 package platform
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -90,6 +89,9 @@ type Platform struct {
 
 	// hostKeyFaults are the requests whose script changes the SSH host key, which is shown before a login names one.
 	hostKeyFaults map[int64]bool
+
+	// injected are the faults that wait to be triggered once, by request; see Inject.
+	injected map[int64][]*scenario.Fault
 }
 
 // New opens the platform in opts.Dir.
@@ -190,14 +192,7 @@ func (p *Platform) OnDisk() error { return p.store.check() }
 
 // All returns every request as it is, in the order of their ids.
 func (p *Platform) All() []Snapshot {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	all := make([]Snapshot, 0, len(p.requests))
-	for _, r := range p.requests {
-		r.evaluateLocked()
-		all = append(all, r.snapshotLocked())
-	}
-	slices.SortFunc(all, func(a, b Snapshot) int { return cmp.Compare(a.ID, b.ID) })
+	all, _ := p.List(Selection{})
 	return all
 }
 
@@ -250,6 +245,7 @@ func (p *Platform) Reset(mine func(id int64, contract string) bool) error {
 		}
 		delete(p.hostKeyFaults, id)
 		delete(p.damaged, id)
+		delete(p.injected, id)
 		if r.rec.Access != nil {
 			p.opts.AccessEnded(id)
 		}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -30,6 +31,8 @@ type Request struct {
 	building   sync.Mutex // held while the upgraded archive is being made
 	unreadable error      // why it cannot be made of the dump, once that was tried; guarded by building
 	tried      int64      // of which dump
+
+	injected atomic.Bool // there may be faults of its own, which no script has; see Inject
 }
 
 // Ref names a request as a call does: both are what the client sent.

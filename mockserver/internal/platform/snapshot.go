@@ -30,6 +30,7 @@ type Snapshot struct {
 	Set                map[string]any // what the script says of single keys, to be written as it is
 	Scenario           string         // the script's name
 	AccessExpires      *time.Time
+	FaultsUsed         int // how often a fault of the script was used on one of its calls
 
 	// Of the script API alone.
 	API                  string // APIDatabase or APIScript
@@ -80,6 +81,9 @@ func (r *Request) snapshotLocked() Snapshot {
 	}
 	if a := rec.Access; a != nil {
 		s.AccessExpires = &a.Expires
+	}
+	for _, count := range rec.Faults {
+		s.FaultsUsed += count.Used
 	}
 	s.API = r.API()
 	if rec.ScriptAPI != nil {

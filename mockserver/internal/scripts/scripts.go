@@ -175,9 +175,13 @@ func (s *Set) PickFor(script *scenario.Scenario, on, who string) *platform.Fault
 	return &platform.Fault{Fault: fault, Index: index}
 }
 
-// Describe is how the journal names a fault: its place in the scenario, and what it does.
+// Describe is how the journal names a fault: its place in the scenario, "by hand" for one that was asked for over the
+// control API, and what it does.
 func Describe(f *platform.Fault) string {
 	text := "faults[" + strconv.Itoa(f.Index) + "]: " + f.On
+	if f.Index == platform.ByHand {
+		text = "by hand: " + f.On
+	}
 	if action := f.Action(); action != "" {
 		text += " " + action
 	}

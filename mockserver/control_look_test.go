@@ -1,0 +1,218 @@
+package mockserver_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// path follows keys and indices into a JSON value.
+func path(value any, at ...any) any {
+	for _, key := range at {
+		switch k := key.(type) {
+		case string:
+			object, _ := value.(map[string]any)
+			value = object[k]
+		case int:
+			list, _ := value.([]any)
+			if k >= len(list) {
+				return nil
+			}
+			value = list[k]
+		}
+	}
+	return value
+}
+
+// Lists come in pages, in both directions, and say how to go on.
+func TestControl_pages(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	var ids []any
+	for range 5 {
+		ids = append(ids, float64(w.create("contract", "MA").id))
+	}
+	w.create("contract", "MB")
+	for order, want := range map[string][]any{"oldest": ids, "newest": {ids[4], ids[3], ids[2], ids[1], ids[0]}} {
+		got := []any{}
+		for next := "&limit=2"; next != ""; {
+			_, answer := w.control("GET", "/requests?contract=MA&view=brief&order="+order+next, "")
+			if answer["total"] != 5.0 {
+				t.Fatalf("total: %v", answer)
+			}
+			for i := range answer["requests"].([]any) {
+				got = append(got, path(answer, "requests", i, "id"))
+			}
+			next = ""
+			if answer["next"] != nil {
+				next = fmt.Sprintf("&limit=2&after=%v", answer["next"])
+			}
+		}
+		diff(t, order, want, got)
+	}
+	_, answer := w.control("GET", "/requests?state=done", "")
+	diff(t, "in another state", []any{}, answer["requests"])
+	_, answer = w.control("GET", "/journal?on=create&limit=4", "")
+	if n := len(answer["events"].([]any)); n != 4 {
+		t.Errorf("%d events of a page of 4", n)
+	}
+	_, answer = w.control("GET", fmt.Sprintf("/journal?on=create&limit=4&after=%v", answer["next"]), "")
+	if n := len(answer["events"].([]any)); n != 2 || answer["next"] != nil {
+		t.Errorf("%d events of the second page, want 2: %v", n, answer["next"])
+	}
+}
+
+// Keys and tokens are shown as the view says, in the URLs of the status, too.
+func TestControl_views(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	m := w.create()
+	id, token := w.scriptRequest()
+	for view, want := range map[string][2]bool{ // of the key, of the token
+		"": {true, false}, "?view=brief": {}, "?view=hidden": {}, "?view=full": {true, true},
+	} {
+		_, answer := w.control("GET", fmt.Sprintf("/requests/%d%s", m.id, view), "")
+		if shows := strings.Contains(fmt.Sprint(answer), m.key); shows != want[0] {
+			t.Errorf("%q shows the key: %v", view, shows)
+		}
+		_, answer = w.control("GET", fmt.Sprintf("/requests/%d%s", id, view), "")
+		if shows := strings.Contains(fmt.Sprint(answer), token); shows != want[1] {
+			t.Errorf("%q shows the token: %v", view, shows)
+		}
+	}
+	status, answer := w.control("GET", fmt.Sprintf("/requests/%d?view=hiden", m.id), "")
+	if status != 400 || !strings.Contains(fmt.Sprint(answer["error"]), `did you mean "hidden"`) {
+		t.Errorf("a mistyped view: %d %v", status, answer)
+	}
+}
+
+// The timeline says what is past, what is now, what is due, and what the faults have done.
+func TestControl_timeline(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{Clock: new(mockserver.ManualClock), Scenarios: scripted(t, `
+name: long
+steps:
+  - {state: pending, for: 2 polls}
+  - {state: processing, for: 1h}
+  - {state: waiting, for: 30m}
+  - {state: testing, for: released}
+  - {state: done}
+faults:
+  - {on: status, times: 1, failure: {reason: "SERVER:ERROR", message: "again"}}
+  - {on: process, delay: 1ms}
+  - {on: process, times: 1, reset: true}
+  - {on: status, skip: 9, cut: true}
+`)})
+	m := w.create()
+	w.upload(m, []byte("x"))
+	at := fmt.Sprintf("/requests/%d", m.id)
+	_, draft := w.control("GET", at+"/timeline", "")
+	diff(t, "before process", []any{"next", nil}, []any{path(draft, "steps", 0, "is"), draft["processed_at"]})
+	w.good("process", m.params())
+	w.call("status", m.params())
+	w.status(m)
+	_, now := w.control("GET", at+"/timeline", "")
+	diff(t, "the present step", []any{"present", 1.0, 2.0, nil}, []any{path(now, "steps", 0, "is"),
+		path(now, "steps", 0, "polls"), path(now, "steps", 0, "of"), path(now, "steps", 1, "began")})
+	diff(t, "faults", []any{"spent", 1.0, "armed", 1.0, "shadowed", 1.0, "armed"}, []any{
+		path(now, "faults", 0, "is"), path(now, "faults", 0, "used"), path(now, "faults", 1, "is"),
+		path(now, "faults", 1, "used"), path(now, "faults", 2, "is"), path(now, "faults", 2, "by"),
+		path(now, "faults", 3, "is"),
+	})
+	w.status(m)
+	w.status(m)
+	_, now = w.control("GET", at+"/timeline", "")
+	diff(t, "an hour to go", []any{"past", "2015-09-09T07:13:49Z", "present", "2015-09-09T08:13:49Z", "next",
+		"2015-09-09T08:13:49Z", "2015-09-09T08:43:49Z", "2015-09-09T08:43:49Z", nil}, []any{
+		path(now, "steps", 0, "is"), path(now, "steps", 0, "began"), path(now, "steps", 1, "is"),
+		path(now, "steps", 1, "due"), path(now, "steps", 2, "is"), path(now, "steps", 2, "began"),
+		path(now, "steps", 2, "due"), path(now, "steps", 3, "began"), path(now, "steps", 4, "began"),
+	})
+	w.control("POST", at+"/state", `{"state": "invalid"}`)
+	_, now = w.control("GET", at+"/timeline", "")
+	diff(t, "forced", []any{"left", "invalid"}, []any{path(now, "steps", 1, "is"), path(now, "forced", "state")})
+}
+
+// The clock goes to an instant or to the next change, and never back.
+func TestControl_clock(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{Clock: new(mockserver.ManualClock), Scenarios: scripted(t,
+		"name: long\nsteps: [{state: pending, for: 8h}, {state: done}]\n")})
+	_, clock := w.control("GET", "/clock", "")
+	diff(t, "idle", map[string]any{"now": "2015-09-09T07:13:49Z", "virtual": true}, clock)
+	status, answer := w.control("PUT", "/clock", `{"now": "next"}`)
+	if status != 409 || !strings.Contains(fmt.Sprint(answer["error"]), "no request changes its state by itself") {
+		t.Errorf("without a change: %d %v", status, answer)
+	}
+	m := w.create()
+	w.upload(m, []byte("x"))
+	w.good("process", m.params())
+	if _, clock = w.control("GET", "/clock", ""); clock["next"] != "2015-09-09T15:13:49Z" {
+		t.Errorf("next: %v", clock)
+	}
+	if _, clock = w.control("PUT", "/clock", `{"now": "2015-09-09T08:00:00Z"}`); clock["now"] != "2015-09-09T08:00:00Z" {
+		t.Errorf("set: %v", clock)
+	}
+	for body, want := range map[string]int{
+		`{"now": "2015-09-09T07:00:00Z"}`: 400, `{"now": "tomorrow"}`: 400, `{"then": "next"}`: 400,
+	} {
+		if status, answer := w.control("PUT", "/clock", body); status != want {
+			t.Errorf("%s: %d %v", body, status, answer)
+		}
+	}
+	w.control("PUT", "/clock", `{"now": "next"}`)
+	if state := w.status(m)["state"]; state != "done" {
+		t.Errorf("after the next change: %v", state)
+	}
+	status, _ = onWire(t, nil).control("PUT", "/clock", `{"now": "2099-09-09T07:00:00Z"}`)
+	if status != 409 {
+		t.Errorf("the real clock: %d", status)
+	}
+}
+
+// What a page says of the emulator, and the scenarios that it offers.
+func TestControl_aboutAndScenarios(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	w.create()
+	_, about := w.control("GET", "/about", "")
+	diff(t, "about", []any{"http", w.srv.URL(), true, 1.0, false}, []any{path(about, "listeners", 0, "name"),
+		path(about, "listeners", 0, "address"), path(about, "listeners", 0, "ok"), about["last"],
+		path(about, "clock", "virtual")})
+	_, list := w.control("GET", "/builtin", "")
+	n := len(list["scenarios"].([]any))
+	if n != len(scenario.Builtins()) || path(list, "scenarios", 0, "description") == "" {
+		t.Errorf("%d built-in scenarios: %v", n, path(list, "scenarios", 0))
+	}
+	resp, text := w.get(w.srv.AdminURL() + "/builtin/script-failed")
+	if resp.StatusCode != 200 || !strings.Contains(string(text), "name: script-failed") {
+		t.Errorf("builtin/script-failed: %s\n%s", resp.Status, text)
+	}
+	if status, answer := w.control("POST", "/scenarios/check", string(text)); status != 200 || answer["name"] == "" {
+		t.Errorf("check: %d %v", status, answer)
+	}
+	status, answer := w.control("POST", "/scenarios/check", "name: x\nsteps:\n  - {stat: done}\n")
+	if status != 400 || path(answer, "mistakes", 0, "line") != 3.0 || path(answer, "mistakes", 0, "nearest") != "state" {
+		t.Errorf("check of a mistake: %d %v", status, answer)
+	}
+	if _, answer := w.control("GET", "/scenarios", ""); len(answer["scenarios"].([]any)) != 0 {
+		t.Errorf("a check put a scenario into use: %v", answer)
+	}
+	w.control("POST", "/scenarios", string(text))
+	_, text = w.get(w.srv.AdminURL() + "/scenarios/script-failed")
+	before, err := scenario.Builtin("script-failed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "as YAML", before, scripted(t, string(text))[0])
+	for path, nearest := range map[string]string{
+		"/builtin/script-faild": "script-failed", "/scenarios/none": "no scenario",
+	} {
+		if status, answer := w.control("GET", path, ""); status != 404 || !strings.Contains(fmt.Sprint(answer), nearest) {
+			t.Errorf("%s: %d %v", path, status, answer)
+		}
+	}
+}
