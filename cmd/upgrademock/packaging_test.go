@@ -2,16 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/goccy/go-yaml"
-
-	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
 // The image's commands are commands of this program, with flags that it has.
@@ -50,84 +48,46 @@ func TestDockerfile(t *testing.T) {
 	}
 }
 
-// The action's own steps, run by bash as a runner does.
-func TestAction(t *testing.T) {
+// What GitHub reads is YAML, and issue forms have what their schema requires.
+func TestGitHubFiles(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("-short: it builds the command once more")
-	}
-	bash := testprog.Need(t, "bash", "bash")
-	testprog.Need(t, "curl", "curl")
-	text, err := os.ReadFile("../../action.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var action struct {
-		Inputs map[string]struct{ Default string }
-		Runs   struct {
-			Steps []struct {
-				Name, If, Run string
-				Env           map[string]string
+	forms := 0
+	err := filepath.WalkDir("../../.github", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".yml") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var form struct {
+			Name, Description string
+			Body              []struct {
+				Type, ID   string
+				Attributes struct{ Label, Value string }
 			}
 		}
-	}
-	if err := yaml.Unmarshal(text, &action); err != nil {
-		t.Fatal(err)
-	}
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	temp := t.TempDir()
-	pathFile := filepath.Join(temp, "path")
-
-	step := func(name string, inputs map[string]string) (string, error) {
-		for _, s := range action.Runs.Steps {
-			if s.Name != name {
+		if err := yaml.Unmarshal(text, &form); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		if filepath.Base(filepath.Dir(path)) != "ISSUE_TEMPLATE" || filepath.Base(path) == "config.yml" {
+			return nil
+		}
+		forms++
+		if form.Name == "" || form.Description == "" || len(form.Body) == 0 {
+			t.Errorf("%s lacks name, description or body", path)
+		}
+		for _, field := range form.Body {
+			if field.Type == "markdown" && field.Attributes.Value != "" {
 				continue
 			}
-			cmd := exec.Command(bash, "--noprofile", "--norc", "-eo", "pipefail", "-c", s.Run)
-			cmd.Dir = temp
-			cmd.Env = append(os.Environ(), "GITHUB_ACTION_PATH="+root, "RUNNER_TEMP="+temp, "GITHUB_PATH="+pathFile)
-			for variable, value := range s.Env {
-				for input, given := range action.Inputs {
-					replaced := given.Default
-					if text, ok := inputs[input]; ok {
-						replaced = text
-					}
-					value = strings.ReplaceAll(value, "${{ inputs."+input+" }}", replaced)
-				}
-				cmd.Env = append(cmd.Env, variable+"="+value)
+			if field.ID == "" || field.Attributes.Label == "" {
+				t.Errorf("%s: a %s without id or label", path, field.Type)
 			}
-			out, err := cmd.CombinedOutput()
-			return string(out), err
 		}
-		t.Fatalf("the action has no step %q", name)
-		return "", nil
-	}
-	if out, err := step("Install upgrademock", nil); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if path, err := os.ReadFile(pathFile); err != nil || strings.TrimSpace(string(path)) != filepath.Join(temp,
-		"upgrademock") {
-		t.Errorf("added to the path: %q, %v", path, err)
-	}
-	for _, tc := range []struct {
-		name   string
-		inputs map[string]string
-		says   string
-		fails  bool
-	}{
-		{"exec", map[string]string{"run": "curl -sSf https://upgrade.odoo.com/database/v1/status"}, "KEY:MISSING",
-			false},
-		{"exec that fails", map[string]string{"run": "false\ntrue"}, "", true},
-		{"certify", map[string]string{"run": "true {dump}", "mode": "certify",
-			"flags": "--pack happy-path --via https"}, "0 passed, 1 failed", true},
-		{"another mode", map[string]string{"run": "true", "mode": "serve"}, "choose exec or certify", true},
-	} {
-		out, err := step("Run", tc.inputs)
-		if (err != nil) != tc.fails || !strings.Contains(out, tc.says) {
-			t.Errorf("%s: %v\n%s", tc.name, err, out)
-		}
+		return nil
+	})
+	if err != nil || forms == 0 {
+		t.Errorf("%d issue forms, %v", forms, err)
 	}
 }
