@@ -70,8 +70,8 @@ func judged(t *testing.T, name string, s *scenario.Scenario) {
 		t.Errorf("%s: no expectation", name)
 	case e.Exit == "" || e.Out == "" && e.Exit != scenario.ExitHonest || e.Within == 0:
 		t.Errorf("%s: the expectation says nothing about exit, out, or within", name)
-	case s.When["api"] == scenario.APIScript && e.Hides != "":
-		t.Errorf("%s: the upgrade script itself prints the token", name)
+	case s.When["api"] == scenario.APIScript && e.Hides != "" && name != "script-token-secret":
+		t.Errorf("%s: the upgrade script itself prints the token, which one scenario is about", name)
 	case e.Params == "" || e.Requests == "" || e.Hides == "" && s.When["api"] != scenario.APIScript:
 		t.Errorf("%s: the expectation says nothing about params, requests, or hides, which every client is judged by", name)
 	case e.Dump == "" && e.Exit == scenario.ExitSuccess:

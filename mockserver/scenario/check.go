@@ -45,6 +45,7 @@ func check(s *Scenario) []Mistake {
 		c.fault(fmt.Sprintf("faults[%d]", i), fault)
 	}
 	c.upgraded(s.Upgraded)
+	c.run(s.Run)
 	if s.Expect != nil {
 		c.expect(s.Expect)
 	}

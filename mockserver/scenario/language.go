@@ -17,6 +17,7 @@ func (d *decoder) scenario(v value, s *Scenario) {
 		"steps":       d.steps(&s.Steps),
 		"faults":      d.faults(&s.Faults),
 		"upgraded":    d.upgraded(&s.Upgraded),
+		"run":         func(v value) { d.run(v, &s.Run) },
 		"expect": func(v value) {
 			s.Expect = &Expect{}
 			d.expect(v, s.Expect)

@@ -288,6 +288,28 @@ func TestParse_mistakesInFaults(t *testing.T) {
 			want{"1:23: expect.retry_after: unknown word `2s`, expected `kept`"},
 		},
 		{"hides what", "expect: {hides: email}\n", want{"1:17: expect.hides: unknown word `email`, expected `key`"}},
+
+		// run
+		{"no run", "run: {}\n", want{"1:6: run: an object says `stdin`, `interrupted`, or both"}},
+		{"a run in a word", "run: twice\n", want{"1:6: run: wanted how the client is run"}},
+		{
+			"standard input how", "run: {stdin: close}\n",
+			want{"1:14: run.stdin: unknown word `close`, did you mean `closed`?"},
+		},
+		{
+			"interrupted by an unknown event", "run: {interrupted: {on: rsync.logn}}\n",
+			want{"1:25: run.interrupted.on: unknown event `rsync.logn`, did you mean `rsync.login`?"},
+		},
+		{"interrupted by nothing", "run: {interrupted: {skip: 1}}\n", want{"1:20: run.interrupted.on: … wants `on`"}},
+		{
+			"interrupted before the first", "run: {interrupted: {on: status, skip: -1}}\n",
+			want{"1:39: run.interrupted.skip: "},
+		},
+		{
+			"interrupted by an event of the other API",
+			"when: {api: script}\nrun: {interrupted: {on: upload}}\nsteps: [{state: done}]\n",
+			want{"2:25: run.interrupted.on: "},
+		},
 	} {
 		t.Run(tc.name, tc.test)
 	}

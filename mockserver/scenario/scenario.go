@@ -54,6 +54,8 @@ type Scenario struct {
 	Faults []Fault `json:"faults,omitempty"`
 	// Upgraded is what the client gets back; zero: the very bytes it sent.
 	Upgraded Upgraded `json:"upgraded,omitzero"`
+	// Run is how a client is run that is judged; zero: once, with an empty standard input.
+	Run Run `json:"run,omitzero"`
 	// Expect is what a good client does; nil: not judged.
 	Expect *Expect `json:"expect,omitempty"`
 }

@@ -32,6 +32,7 @@ func Schema() []byte {
 			"type":        "array", "items": faultSchema(),
 		},
 		"upgraded": upgradedSchema(),
+		"run":      runSchema(),
 		"expect":   expectSchema(),
 	})
 	schema["$schema"] = "http://json-schema.org/draft-07/schema#"

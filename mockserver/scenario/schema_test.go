@@ -82,7 +82,8 @@ func TestSchema_equalsTheGoTypesAndTheGrammar(t *testing.T) {
 		{
 			"scenario", root, scenario.Scenario{
 				Name: "a", Description: "b", When: scenario.When{"aim": ""}, Steps: []scenario.Step{{}},
-				Faults: []scenario.Fault{{}}, Upgraded: file, Expect: &scenario.Expect{},
+				Faults: []scenario.Fault{{}}, Upgraded: file, Run: scenario.Run{Stdin: "closed"},
+				Expect: &scenario.Expect{},
 			},
 			"zzzzzzzz: 1",
 		},
@@ -94,6 +95,12 @@ func TestSchema_equalsTheGoTypesAndTheGrammar(t *testing.T) {
 			Status: 200, Headers: map[string]string{"a": "b"}, ContentType: "c", Body: "d",
 		}, "faults: [{http: {zzzzzzzz: 1}}]"},
 		{"upgraded", root.Properties["upgraded"].AnyOf[1], file, "upgraded: {zzzzzzzz: 1}"},
+		{"run", root.Properties["run"], scenario.Run{
+			Stdin: "closed", Interrupted: &scenario.Interruption{},
+		}, "run: {zzzzzzzz: 1}"},
+		{"interrupted", root.Properties["run"].Properties["interrupted"], scenario.Interruption{
+			On: "status", Skip: 1,
+		}, "run: {interrupted: {zzzzzzzz: 1}}"},
 		{"expect", root.Properties["expect"], scenario.Expect{
 			Exit: "success", Calls: map[string]scenario.Bound{"create": {}}, Order: []string{"a"},
 			Interval: map[string]scenario.Interval{"status": {}}, RetryAfter: "kept", GivesUp: "upload", Resumed: true,

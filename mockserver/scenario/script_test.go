@@ -40,6 +40,7 @@ faults:
   - {on: rsync.download, after: {file: "filestore/*"}, reset: true}
   - {on: rsync.download, rate: 1MiB/s, delay: 2s}
 upgraded: {archive: dump, dump_name: upgrade.zip, filestore: files, report: report.html, log: null}
+run: {stdin: silent, interrupted: {on: rsync.login, skip: 1}}
 expect:
   calls: {script.create: 1, rsync.upload: ">=2"}
   order: [script.create, script.transfer_start, rsync.upload, script.transfer_stop, script.process, script.status,
@@ -96,6 +97,9 @@ func wholeScriptScenario() *scenario.Scenario {
 		Upgraded: scenario.Upgraded{
 			Archive: "dump", DumpName: text("upgrade.zip"), Filestore: "files", Report: "report.html",
 			Missing: scenario.Missing{Log: true},
+		},
+		Run: scenario.Run{
+			Stdin: scenario.StdinSilent, Interrupted: &scenario.Interruption{On: scenario.OnRsyncLogin, Skip: 1},
 		},
 		Expect: &scenario.Expect{
 			Calls: map[string]scenario.Bound{"script.create": {Op: "=", N: 1}, "rsync.upload": {Op: ">=", N: 2}},
