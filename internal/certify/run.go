@@ -40,8 +40,6 @@ var Placeholders = []struct{ Word, Variable, Meaning string }{
 	{"{cwd}", "UPGRADEMOCK_CWD", "the directory in which certify was called"},
 }
 
-var errTooLong = errors.New("the client took too long")
-
 // run is one run of the client.
 type run struct {
 	opts   *Options
@@ -52,6 +50,7 @@ type run struct {
 
 	testbed *testbed.Testbed
 	params  map[string]string // the parameters of create
+	dump    string            // what the client is told to send
 	out     string
 	stdout  string // what the client printed
 	stderr  string
@@ -121,59 +120,8 @@ func (r *run) start() (err error) {
 	return err
 }
 
-// execute runs the client in the directory work, for as long as it may.
-func (r *run) execute(ctx context.Context, work string) error {
-	values, err := r.values()
-	if err != nil {
-		return err
-	}
-	var set, words []string
-	for _, p := range Placeholders {
-		value, given := values[p.Variable]
-		if given {
-			set = append(set, p.Variable+"="+value)
-		} else {
-			value = lookup(r.testbed.Env, p.Variable)
-		}
-		words = append(words, p.Word, value)
-	}
-	replace := strings.NewReplacer(words...)
-	args := make([]string, len(r.opts.Args))
-	for i, arg := range r.opts.Args {
-		args[i] = replace.Replace(arg)
-	}
-
-	limit := Limit
-	if r.script.Expect != nil && r.script.Expect.Within > 0 {
-		limit = r.script.Expect.Within
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTooLong)
-	defer cancel()
-	var files [2]*os.File
-	for i, name := range []string{"stdout", "stderr"} {
-		if files[i], err = os.Create(filepath.Join(r.dir, name)); err != nil {
-			return err
-		}
-		defer files[i].Close()
-	}
-	command := child.Command{
-		Args: args, Dir: work, Env: child.Environ(r.testbed.Env, set, nil), Mark: r.testbed.Mark, Stdout: files[0],
-		Stderr: files[1],
-	}
-	r.ended, err = command.Run(ctx)
-	r.late = errors.Is(err, errTooLong)
-	if err != nil && !r.late {
-		return err
-	}
-	for i, text := range []*string{&r.stdout, &r.stderr} {
-		data, err := os.ReadFile(files[i].Name())
-		if err != nil {
-			return err
-		}
-		*text = string(data)
-	}
-	return nil
-}
+// overScript reports whether the scenario is one of the script API.
+func (r *run) overScript() bool { return r.script.When["api"] == scenario.APIScript }
 
 // values are the variables that only certify sets.
 func (r *run) values() (map[string]string, error) {
@@ -186,9 +134,15 @@ func (r *run) values() (map[string]string, error) {
 	if err := makeKeyPair(key, pub); err != nil {
 		return nil, fmt.Errorf("make an SSH key: %w", err)
 	}
+	r.dump = r.opts.Dump
+	if r.overScript() { // the upgrade script puts what comes back beside the dump
+		if r.dump, err = copyDump(r.opts.Dump, filepath.Join(r.dir, "dump")); err != nil {
+			return nil, fmt.Errorf("copy the dump: %w", err)
+		}
+	}
 	r.out = filepath.Join(r.dir, "upgraded_"+filepath.Base(chosen["filename"]))
 	values := map[string]string{
-		"UPGRADEMOCK_DUMP":     r.opts.Dump,
+		"UPGRADEMOCK_DUMP":     r.dump,
 		"UPGRADEMOCK_OUT":      r.out,
 		"UPGRADEMOCK_SSH_KEY":  key,
 		"UPGRADEMOCK_SSH_PUB":  pub,

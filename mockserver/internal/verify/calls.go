@@ -30,7 +30,7 @@ func (j *judge) calls(name string, bound scenario.Bound) {
 		hint = fmt.Sprintf("a good client does not give up after %s %s", times(n), name)
 		saw += "; the last was " + describe(&j.events[nearest])
 	default:
-		hint = fmt.Sprintf("a good client does not call %s again", name)
+		hint = "a good client " + doesNot(name, bound.Holds(0))
 		saw += "; the last was " + describe(&j.events[nearest])
 	}
 	j.add("calls."+name, name+" "+bound.String()+" times", bound.Holds(n), saw, hint, nearest)
@@ -47,6 +47,20 @@ func does(name string) string {
 		return "fetches the result by rsync"
 	}
 	return "calls " + name
+}
+
+// doesNot is what a client does not do, or does not do again, and what it does instead.
+func doesNot(name string, never bool) string {
+	switch {
+	case never && name == scenario.OnRsyncDownload:
+		return "fetches a result where script.status says done, and not here"
+	case never:
+		return "does not get as far as " + name + " here"
+	case name == scenario.OnScriptCreate:
+		return "keeps the token, which the upgrade script leaves in TMPDIR, goes on with the request that it has, and " +
+			"does not call script.create again"
+	}
+	return "does not call " + name + " again"
 }
 
 func times(n int) string {

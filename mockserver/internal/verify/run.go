@@ -59,7 +59,8 @@ func (j *judge) exit(want string) {
 	if run.Signal != 0 {
 		saw = fmt.Sprintf("it was ended by signal %d (%v)", int(run.Signal), run.Signal)
 	}
-	good, hint := run.Status == 0, "a good client goes on through this, and ends with status 0"
+	good, hint := run.Status == 0, "a good client goes on through this, and ends with status 0"+
+		j.choose("", ": it runs the upgrade script again as long as that has a token, and answers its question")
 	if want == scenario.ExitFailure {
 		good = run.Status != 0
 		hint = "a good client tells by its exit status that there is no upgraded dump" + j.scriptsStatus()
@@ -104,8 +105,12 @@ func (j *judge) within(want time.Duration) {
 	if want == 0 {
 		wanted = "an end"
 	}
-	j.add("within", wanted, !run.TimedOut && run.Took <= want, saw,
-		"a good client sets a limit to every wait for an answer, and gives up what cannot succeed", len(j.events)-1)
+	hint := "a good client sets a limit to every wait for an answer, and gives up what cannot succeed"
+	if j.script.Run.Stdin == scenario.StdinSilent {
+		hint = "a good client answers the upgrade script's questions by itself (echo y |), and leaves it no standard input " +
+			"of its own"
+	}
+	j.add("within", wanted, !run.TimedOut && run.Took <= want, saw, hint, len(j.events)-1)
 }
 
 // out looks at the file that the client was to write.
