@@ -44,7 +44,7 @@ Arguments that name a file here are made absolute. A scenario is left out when t
 cannot meet it: see --via. The exit status is 0 when nothing failed, 1 when something did, 2 for a wrong command line.`,
 		Example: `  upgrademock certify -- ./upgrade.sh
   upgrademock certify --pack full --via https --junit report.xml -- python3 upgrade.py {dump} {out}
-  upgrademock certify --pack script -- ./wrapper-of-the-upgrade-script.sh
+  upgrademock certify --pack script-basic -- ./wrapper-of-the-upgrade-script.sh
   upgrademock certify --pack flaky-production.yaml -- ./upgrade.sh`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			command := args
@@ -73,7 +73,8 @@ cannot meet it: see --via. The exit status is 0 when nothing failed, 1 when some
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&flags.packs, "pack", nil,
-		"basic, full, script for what wraps the upgrade script, or a scenario's `name` or file, repeatable (default basic)")
+		"basic or full, script-basic or script-full for what wraps the upgrade script, or a scenario's `name` or file, "+
+			"repeatable (default basic)")
 	f.StringVar(&flags.via, "via", string(certify.Both),
 		"`protocol` that sends the dump: https, sftp, or both for a client that can use either")
 	f.StringVar(&flags.dump, "dump", "",
@@ -136,7 +137,9 @@ func unpack(pack string) ([]*scenario.Scenario, error) {
 		return find(certify.Basic...)
 	case "full":
 		return judged(scenario.APIDatabase)
-	case "script":
+	case "script-basic":
+		return find(certify.ScriptBasic...)
+	case "script-full":
 		return judged(scenario.APIScript)
 	}
 	return find(pack)

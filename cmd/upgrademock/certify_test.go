@@ -11,7 +11,7 @@ import (
 func TestUnpack(t *testing.T) {
 	t.Parallel()
 	packs := map[string]map[string]bool{}
-	for _, pack := range []string{"basic", "full", "script"} {
+	for _, pack := range []string{"basic", "full", "script-basic", "script-full"} {
 		scripts, err := unpack(pack)
 		if err != nil {
 			t.Fatal(err)
@@ -30,16 +30,18 @@ func TestUnpack(t *testing.T) {
 		if full := s.Expect != nil && !script; packs["full"][name] != full {
 			t.Errorf("%s is in the pack full: %t, want %t", name, !full, full)
 		}
-		if in := s.Expect != nil && script; packs["script"][name] != in {
-			t.Errorf("%s is in the pack script: %t, want %t", name, !in, in)
+		if in := s.Expect != nil && script; packs["script-full"][name] != in {
+			t.Errorf("%s is in the pack script-full: %t, want %t", name, !in, in)
 		}
 	}
-	for name := range packs["basic"] {
-		if !packs["full"][name] {
-			t.Errorf("%s is in the pack basic, and not in full", name)
+	for basic, full := range map[string]string{"basic": "full", "script-basic": "script-full"} {
+		for name := range packs[basic] {
+			if !packs[full][name] {
+				t.Errorf("%s is in the pack %s, and not in %s", name, basic, full)
+			}
 		}
 	}
-	if len(packs["script"]) < 16 {
-		t.Errorf("the pack script has %d scenarios", len(packs["script"]))
+	if len(packs["script-full"]) < 16 {
+		t.Errorf("the pack script-full has %d scenarios", len(packs["script-full"]))
 	}
 }

@@ -14,8 +14,10 @@
 #   TRIES           how often a broken transfer is tried again (default 3)
 #
 # The script ends with exit status 0 whatever comes of the upgrade, and its sentences change. What does not change is what it
-# leaves behind: the token of an upgrade that is not over, and the result of one that went well.
+# leaves behind: the token of an upgrade that is not over, and the result of one that went well. The script also prints the
+# token, with which everybody can fetch the database: it stays in STATE, which is private, and is not shown.
 set -u
+umask 077
 
 results="upgraded.zip upgraded.dump upgrade.zip" # the names under which results are known to come
 
@@ -40,8 +42,10 @@ tries=${TRIES:-3}
 while [ "$tries" -gt 0 ]; do
     tries=$((tries - 1))
     # The answer to "Resume?"; where there is no question, nobody reads it. What the script says goes to its log, and here.
-    echo y | TMPDIR=$state ${SCRIPT:-python3 upgrade} "${AIM:-test}" -i "$dump" -c "$CONTRACT" -t "$target" 2>"$state/log"
-    cat "$state/log" >&2
+    echo y | {
+        TMPDIR=$state ${SCRIPT:-python3 upgrade} "${AIM:-test}" -i "$dump" -c "$CONTRACT" -t "$target" 2>&1 >&3 |
+            tee "$state/log" | sed 's/[[:alnum:]_-]\{40,\}/[token]/g' >&2
+    } 3>&1
     unfinished || break
 done
 
