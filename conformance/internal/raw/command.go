@@ -43,7 +43,7 @@ func (c *Conn) Run(command string, speak func(io.ReadWriteCloser)) Outcome {
 	}()
 	speak(s)
 	ch.CloseWrite()
-	io.Copy(io.Discard, io.LimitReader(s, FileLimit)) // what comes behind the end is nothing to the client
+	io.Copy(io.Discard, io.LimitReader(s, KeptBody)) // what comes behind the end is nothing to the client
 	select {
 	case out.Status = <-status:
 		out.Closed = true

@@ -25,6 +25,7 @@ const (
 const (
 	maxMessage  = 8 << 10
 	maxMessages = 20
+	maxIdle     = 10_000 // frames without data, one behind the other
 	maxName     = 4096
 	maxNames    = 16 << 20
 	maxEntries  = 100_000
@@ -115,8 +116,10 @@ func (c *conn) read(p []byte) {
 	for len(p) > 0 && c.err == nil {
 		n := len(p)
 		if c.framed {
-			for c.left == 0 && c.err == nil {
-				c.frame()
+			for idle := 0; c.left == 0 && c.err == nil; idle++ {
+				if c.frame(); idle > maxIdle {
+					c.fail("the server sends messages without end")
+				}
 			}
 			n = min(n, c.left)
 		}
