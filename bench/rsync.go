@@ -28,7 +28,7 @@ func (b *bench) rsync() (rows []row, err error) {
 		return nil, err
 	}
 	defer os.RemoveAll(big)
-	rows, err = b.rsyncTree(big, func(direction string) row {
+	rows, err = b.rsyncTree(big, true, func(direction string) row {
 		return row{
 			name: "rsync " + direction, unit: "MB/s", cpuUnit: perGiB, peerName: "sshd", ratio: rsyncRatio, memory: rsyncMemory,
 		}
@@ -41,7 +41,7 @@ func (b *bench) rsync() (rows []row, err error) {
 		return rows, err
 	}
 	defer os.RemoveAll(many)
-	more, err := b.rsyncTree(many, func(direction string) row {
+	more, err := b.rsyncTree(many, false, func(direction string) row {
 		name := fmt.Sprintf("rsync %s of %d files of 1 KiB", direction, b.files)
 		return row{
 			name: name, unit: "s", cpuUnit: "s", lessIsGood: true, peerName: "sshd", ratio: rsyncManyRatio,
@@ -72,9 +72,9 @@ func writeTree(dir string, size int64, files int) error {
 	return nil
 }
 
-// rsyncTree uploads a directory and downloads it again, and checks that it is the same.
+// rsyncTree uploads a directory, downloads it again, and checks that it is the same. A big one has few files.
 func (b *bench) rsyncTree(
-	tree string, describe func(direction string) row, measure func(*rig.Process, func() error) (sample, error),
+	tree string, big bool, describe func(direction string) row, measure func(*rig.Process, func() error) (sample, error),
 ) (rows []row, err error) {
 	both, err := b.startPair()
 	if err != nil {
@@ -83,16 +83,9 @@ func (b *bench) rsyncTree(
 	defer both.kill()
 	e, sshd := both.e, both.sshd
 
-	uploaded, downloaded := filepath.Join(b.dir, "uploaded.dump"), filepath.Join(b.dir, "downloaded")
-	defer os.RemoveAll(uploaded)
-	defer os.RemoveAll(downloaded)
-	// transfer measures one beside the other. What the last round has moved, or made, goes before.
-	transfer := func(p *rig.Process, target string, work func() error) (sample, error) {
-		if err := os.RemoveAll(target); err != nil {
-			return sample{}, err
-		}
-		return measure(p, work)
-	}
+	targets := targets{dir: filepath.Join(b.dir, "made"), keep: !big}
+	defer os.RemoveAll(targets.dir)
+	var uploaded string // by the peer, in the last round
 	var request rig.Script
 	up, err := b.turns(describe("upload"), func() (sample, error) { // each round is a request of its own
 		var err error
@@ -106,8 +99,14 @@ func (b *bench) rsyncTree(
 		s, err := measure(e.Process, func() error { return b.rsyncUpload(tree, port, "odoo", "/data/origin.dump") })
 		return s, errors.Join(err, request.Stop(b.ctx))
 	}, func() (sample, error) {
-		return transfer(sshd.Process, uploaded, func() error { return b.rsyncUpload(tree, sshd.port, both.user, uploaded) })
+		dir, err := targets.next()
+		if err != nil {
+			return sample{}, err
+		}
+		uploaded = dir
+		return measure(sshd.Process, func() error { return b.rsyncUpload(tree, sshd.port, both.user, dir) })
 	})
+	targets.last = "" // it is what the peer's downloads are of
 	if err != nil {
 		return nil, err
 	}
@@ -120,25 +119,47 @@ func (b *bench) rsyncTree(
 		if err != nil {
 			return sample{}, err
 		}
-		s, err := transfer(e.Process, downloaded, func() error {
-			return b.rsyncDownload(downloaded, port, "odoo", "/data/"+name)
-		})
+		dir, err := targets.next()
+		if err != nil {
+			return sample{}, err
+		}
+		s, err := measure(e.Process, func() error { return b.rsyncDownload(dir, port, "odoo", "/data/"+name) })
 		if err != nil {
 			return s, err
 		}
-		if _, err := b.command("diff", "-r", filepath.Join(downloaded, name), tree); err != nil {
+		if _, err := b.command("diff", "-r", filepath.Join(dir, name), tree); err != nil {
 			return s, fmt.Errorf("what came back is not what was sent: %w", err)
 		}
 		return s, request.Stop(b.ctx)
 	}, func() (sample, error) {
-		return transfer(sshd.Process, downloaded, func() error {
-			return b.rsyncDownload(downloaded, sshd.port, both.user, uploaded)
-		})
+		dir, err := targets.next()
+		if err != nil {
+			return sample{}, err
+		}
+		return measure(sshd.Process, func() error { return b.rsyncDownload(dir, sshd.port, both.user, uploaded) })
 	})
 	if err != nil {
 		return rows, err
 	}
 	return append(rows, down), nil
+}
+
+// targets are directories that transfers write to, one for each. Those with many files are kept: for minutes after
+// files were removed, ext4 looks at each of them when it makes others.
+type targets struct {
+	dir  string
+	keep bool
+	n    int
+	last string // to be removed before the next one is made; "": none
+}
+
+func (t *targets) next() (dir string, err error) {
+	if !t.keep && t.last != "" {
+		err = os.RemoveAll(t.last)
+	}
+	t.n++
+	t.last = filepath.Join(t.dir, strconv.Itoa(t.n))
+	return t.last, errors.Join(err, os.MkdirAll(t.last, 0o700))
 }
 
 // rsyncUpload runs rsync as the script of 2026 does.
