@@ -1,6 +1,7 @@
 package rsync
 
 import (
+	"io/fs"
 	"path"
 	"path/filepath"
 	"slices"
@@ -49,10 +50,31 @@ type bound struct {
 	files int
 }
 
+// is reports whether a regular file is the entry's, by what rsync goes by.
+func (e *entry) is(info fs.FileInfo) bool {
+	return info.Size() == e.size && int32(info.ModTime().Unix()) == e.mtime
+}
+
+// names holds many texts in few pieces of memory.
+type names struct{ piece strings.Builder }
+
+const namesPiece = 64 << 10
+
+func (n *names) keep(name []byte) string {
+	if n.piece.Len()+len(name) > n.piece.Cap() {
+		n.piece = strings.Builder{}
+		n.piece.Grow(max(namesPiece, len(name)))
+	}
+	at := n.piece.Len()
+	n.piece.Write(name)
+	return n.piece.String()[at:]
+}
+
 // readList reads the list of a client and sorts it. A name that leads out is refused, and what exceeds the bound.
 func (c *Command) readList(r *reader, most bound) (list []entry, ioError bool, _ error) {
 	var (
 		last         entry
+		kept         names
 		lastName     []byte // as it came
 		name         []byte
 		total, names int64
@@ -79,7 +101,7 @@ func (c *Command) readList(r *reader, most bound) (list []entry, ioError bool, _
 		if err != nil {
 			return nil, false, err
 		}
-		if e.name, err = cleanName(string(lastName)); err != nil {
+		if e.name, err = kept.clean(lastName); err != nil {
 			return nil, false, err
 		}
 		if e.kind == modeRegular {
@@ -210,8 +232,9 @@ func skipIDs(r *reader) error {
 	}
 }
 
-// cleanName returns the name of an entry as rsync means it. It never leads out.
-func cleanName(name string) (string, error) {
+// clean keeps the name of an entry as rsync means it. It never leads out.
+func (n *names) clean(b []byte) (string, error) {
+	name := n.keep(b)
 	if err := checkPath(name); err != nil {
 		return "", refuse("file %s: %v", quote(name), err)
 	}

@@ -25,7 +25,7 @@ type program struct{ path string }
 // programGrace is how long the program has for what it was sent before a transfer broke.
 const programGrace = 10 * time.Second
 
-func (p program) receive(ctx context.Context, u *upload, in io.Reader, out io.Writer) error {
+func (p program) receive(ctx context.Context, u *upload) error {
 	dir, err := rootPath(u.root)
 	if err != nil {
 		return err
@@ -34,21 +34,39 @@ func (p program) receive(ctx context.Context, u *upload, in io.Reader, out io.Wr
 	if u.c.times {
 		letters = "-rpt"
 	}
-	return p.run(ctx, u.session, dir, in, out, letters)
+	t := &relayedUpload{upload: u}
+	err = p.relay(ctx, u.session, dir, t.send, t.ask, letters)
+	t.finish(u.cause(ctx, err))
+	return err
 }
 
-func (p program) send(ctx context.Context, d *download, in io.Reader, out io.Writer) error {
+func (p program) send(ctx context.Context, d *download) error {
 	dir, err := os.MkdirTemp("", "upgrademock-rsync-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	for i, index := range d.files {
+	t := relayDownload(d)
+	for i, index := range t.files {
 		if err := place(d.job.Files, d.list[index].path, filepath.Join(dir, flatName(i))); err != nil {
 			return err
 		}
 	}
-	return p.run(ctx, d.session, dir, in, out, "--sender", "-rL")
+	return p.relay(ctx, d.session, dir, t.ask, t.send, "--sender", "-rL")
+}
+
+// flatName is the name of a file by its index, so that the names are in order.
+func flatName(i int) string { return fmt.Sprintf("%010d", i) }
+
+// relay runs the program in the directory between two parsers: in reads what the client sends, and out what the program
+// does.
+func (p program) relay(ctx context.Context, t *session, dir string, in func(*reader, func([]byte) error) error,
+	out func(*reader) error, options ...string) error {
+	from := pulled(func(emit func([]byte) error) error { return t.failed(in(t.r, emit)) })
+	to := pushed(func(r *reader) error { return t.failed(out(r)) })
+	defer from.stop()
+	defer to.stop()
+	return p.run(ctx, t, dir, from, to, options...)
 }
 
 // place makes the file of the name appear at the path: as a symbolic link if it is one of the system's, else as a copy.
@@ -148,4 +166,21 @@ func (s said) Write(p []byte) (int, error) {
 	s.t.mu.Lock()
 	defer s.t.mu.Unlock()
 	return s.t.errw.Write(p)
+}
+
+// rootPath is the path that leads to the root.
+func rootPath(root *os.Root) (string, error) {
+	name := root.Name()
+	at, err := os.Stat(name)
+	if err != nil {
+		return "", err
+	}
+	is, err := root.Stat(".")
+	if err != nil {
+		return "", err
+	}
+	if !os.SameFile(at, is) {
+		return "", &fs.PathError{Op: "open", Path: name, Err: errors.New("another directory than the root of the upload")}
+	}
+	return name, nil
 }

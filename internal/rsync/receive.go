@@ -1,30 +1,34 @@
 package rsync
 
-import (
-	"fmt"
-)
+// A receiver gets a file that comes, in pieces.
+type receiver interface {
+	// begin begins a file of the list, for which blocks of its other version may come, as it was asked for.
+	begin(i int32, head sumHead) error
 
-func (u *upload) receiveFile(r *reader, index int32, emit func([]byte) error) error {
-	if index < 0 || int(index) >= len(u.from) || u.from[index] == directory {
-		return protocol("file %d comes as it was not asked for", index)
+	data(p []byte) error
+	block(i int32, n int64) error // of n bytes
+
+	// end ends the file, whose checksum is sum, and reports whether f is whole and in its place now.
+	end(i int32, f File, sum []byte) (whole bool, err error)
+}
+
+// receiveFile reads a file.
+func (u *upload) receiveFile(r *reader, i int32, to receiver) error {
+	want, ok := u.comes(i)
+	if !ok {
+		return protocol("file %d comes, and was not asked for", i)
 	}
-	i := u.from[index]
 	head, err := r.sumHead()
 	if err != nil {
 		return err
 	}
-	u.mu.Lock()
-	want, ok := u.asks[i]
-	delete(u.asks, i)
-	u.mu.Unlock()
-	if !ok || head.count > 0 && head != want {
-		return protocol("file %d comes as it was not asked for", index)
+	if head.count > 0 && head != want {
+		return protocol("file %d comes with other blocks than it was asked for", i)
 	}
-	var b [20]byte
-	if err := emit(head.append(appendInt32(b[:0], i))); err != nil {
+	if err := to.begin(i, head); err != nil {
 		return err
 	}
-	f := File{Name: u.to[i].name}
+	f := File{Name: u.name(i)}
 	for {
 		token, err := r.int32()
 		if err != nil {
@@ -34,7 +38,7 @@ func (u *upload) receiveFile(r *reader, index int32, emit func([]byte) error) er
 		case token > maxClient:
 			return protocol("a run of %d bytes", token)
 		case token > 0:
-			if err := u.receiveData(r, int(token), &f, emit); err != nil {
+			if err := u.receiveData(r, int(token), &f, to); err != nil {
 				return err
 			}
 			continue
@@ -47,28 +51,27 @@ func (u *upload) receiveFile(r *reader, index int32, emit func([]byte) error) er
 				return err
 			}
 			f.Matched += n
-			if err := emit(appendInt32(b[:0], token)); err != nil {
+			if err := to.block(-(token + 1), n); err != nil {
 				return err
 			}
 			continue
 		}
 		break
 	}
-	if err := r.full(b[4:20]); err != nil {
+	var sum [sumLength]byte
+	if err := r.full(sum[:]); err != nil {
 		return err
 	}
 	f.Size = f.Literal + f.Matched
-	clear(b[:4])
-	if err := emit(b[:20]); err != nil {
-		return err
+	whole, err := to.end(i, f, sum[:])
+	if whole {
+		u.done(f)
 	}
-	u.arrive(i, f)
-	return nil
+	return err
 }
 
 // receiveData passes a run of data on, in pieces as they come.
-func (u *upload) receiveData(r *reader, n int, f *File, emit func([]byte) error) error {
-	var b [4]byte
+func (u *upload) receiveData(r *reader, n int, f *File, to receiver) error {
 	for n > 0 {
 		data, err := r.some(min(n, maxRun))
 		if err != nil {
@@ -81,10 +84,7 @@ func (u *upload) receiveData(r *reader, n int, f *File, emit func([]byte) error)
 		n -= pass
 		f.Literal += int64(pass)
 		if pass > 0 {
-			if err := emit(appendInt32(b[:0], int32(pass))); err != nil {
-				return err
-			}
-			if err := emit(data[:pass]); err != nil {
+			if err := to.data(data[:pass]); err != nil {
 				return err
 			}
 		}
@@ -104,64 +104,35 @@ func (u *upload) take(n int64) error {
 	return nil
 }
 
-// arrive notes that the receiver has read all of a file, and reads on.
-func (u *upload) arrive(i int32, f File) {
-	if u.inOrder {
-		u.done(f)
-		return
-	}
-	u.arrived = append(u.arrived, arrival{i, f})
-}
-
-// ask is the parser of what the receiver sends, which asks for files.
-func (u *upload) ask(r *reader) error {
-	if err := u.greet(r); err != nil {
-		return err
-	}
-	r = demux(r, u.message)
-	var b [20]byte
-	for phase := 0; phase < 3; {
-		i, err := r.int32()
-		if err != nil {
-			return err
-		}
-		if i == phaseEnd {
-			u.mu.Lock()
-			u.checked = true
-			u.mu.Unlock()
-			phase++
-			if err := u.out.data(appendInt32(nil, phaseEnd)); err != nil {
-				return err
-			}
-			continue
-		}
-		head, err := r.sumHead()
-		if err != nil {
-			return err
-		}
-		index, err := u.asked(i, head)
-		if err != nil {
-			return err
-		}
-		if err := u.out.data(head.append(appendInt32(b[:0], index))); err != nil {
-			return err
-		}
-		if err := r.pass(head.sums(), u.out.data); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// asked notes that the receiver asks for a file, and returns the client's index of it.
-func (u *upload) asked(i int32, head sumHead) (int32, error) {
+// asks notes that a file is asked for.
+func (u *upload) asks(i int32, head sumHead) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if i < 0 || int(i) >= len(u.to) || u.to[i].index == directory {
-		return 0, fmt.Errorf("the receiver asks for file %d of %d", i, len(u.to))
+	u.state[i] = asked
+	if head.count > 0 {
+		u.heads[i] = head
+	} else {
+		delete(u.heads, i)
 	}
-	u.asks[i] = head
-	u.to[i].asked = true
 	u.highest = max(u.highest, int(i))
-	return u.to[i].index, nil
+}
+
+// allChecked notes that what was not asked for is there.
+func (u *upload) allChecked() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.checked = true
+}
+
+// comes notes that a file comes, and returns the blocks with which it was asked for. It is not ok if it was not.
+func (u *upload) comes(i int32) (head sumHead, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if i < 0 || int(i) >= len(u.state) || u.state[i] != asked {
+		return sumHead{}, false
+	}
+	head = u.heads[i]
+	u.state[i] = came
+	delete(u.heads, i)
+	return head, true
 }

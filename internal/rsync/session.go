@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"sync"
 )
 
@@ -38,7 +36,7 @@ type exit struct{ status uint8 }
 func (e exit) Error() string { return fmt.Sprintf("the program ended with exit status %d", e.status) }
 
 var (
-	// errClosed is the cause of the end when the library wants neither to read nor to write any more.
+	// errClosed is the cause of the end when a program has ended.
 	errClosed = errors.New("closed")
 
 	errEarly = errors.New("the connection ended before the transfer did")
@@ -53,7 +51,6 @@ type session struct {
 	in      *source
 	r       *reader // of in
 	out     *sink
-	silent  bool // what the backend says to the client's user is not passed on
 
 	fail context.CancelCauseFunc // ends the transfer; the first cause counts
 
@@ -61,14 +58,11 @@ type session struct {
 	errw io.Writer
 }
 
-// A backend moves the files. It reads what a client of protocol 27 would send, and writes what a server does, and
-// returns when it has ended. When the context is done, reading and writing fails.
+// A backend serves the protocol: it reads what the client sends, from the version of the protocol on, and writes what a
+// server does. When the context is done, reading and writing fails.
 type backend interface {
-	// receive writes regular files below the root of the upload, into directories that are there.
-	receive(ctx context.Context, u *upload, in io.Reader, out io.Writer) error
-
-	// send sends the files of the download as one directory, in which they are named by numbers.
-	send(ctx context.Context, d *download, in io.Reader, out io.Writer) error
+	receive(ctx context.Context, u *upload) error
+	send(ctx context.Context, d *download) error // of at least one file or directory
 }
 
 type engine struct{ backend }
@@ -103,10 +97,7 @@ func (t *session) serve(ctx context.Context, b backend) error {
 
 func (t *session) receive(ctx context.Context, b backend) error {
 	u := &upload{session: t, c: t.command, root: t.job.Root}
-	in, out := t.pull(u.receive), t.push(u.ask)
-	err := t.cause(ctx, b.receive(ctx, u, in, out))
-	in.stop()
-	out.stop()
+	err := t.cause(ctx, b.receive(ctx, u))
 	return errors.Join(err, u.finish(err))
 }
 
@@ -119,10 +110,7 @@ func (t *session) send(ctx context.Context, b backend) error {
 	if len(d.list) == 0 {
 		err = d.nothing()
 	} else {
-		in, out := t.pull(d.asked), t.push(d.send)
-		err = t.cause(ctx, b.send(ctx, d, in, out))
-		in.stop()
-		out.stop()
+		err = t.cause(ctx, b.send(ctx, d))
 	}
 	d.finish()
 	if err == nil && d.incomplete {
@@ -139,17 +127,7 @@ func (t *session) cause(ctx context.Context, err error) error {
 	return err
 }
 
-// pull returns a filter whose error ends the transfer.
-func (t *session) pull(parse func(r *reader, emit func([]byte) error) error) *filter {
-	return pulled(func(emit func([]byte) error) error {
-		return t.failed(parse(t.r, emit))
-	})
-}
-
-func (t *session) push(parse func(r *reader) error) *filter {
-	return pushed(func(r *reader) error { return t.failed(parse(r)) })
-}
-
+// failed has an error end the transfer.
 func (t *session) failed(err error) error {
 	if err != nil && err != errStopped {
 		t.fail(err)
@@ -210,41 +188,4 @@ func (t *session) done(f File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.job.Done(f)
-}
-
-// greet passes on what a server sends first: the version of the protocol, and a number that goes into checksums.
-func (t *session) greet(r *reader) error {
-	if _, err := r.int32(); err != nil {
-		return err
-	}
-	seed, err := r.int32()
-	if err != nil {
-		return err
-	}
-	return t.out.raw(appendInt32(appendInt32(nil, protocolVersion), seed))
-}
-
-// message passes on what a backend says to the client's user, unless it says no more than its error does.
-func (t *session) message(kind byte, text []byte) error {
-	if t.silent {
-		return nil
-	}
-	return t.out.message(kind, text)
-}
-
-// rootPath is the path that leads to the root.
-func rootPath(root *os.Root) (string, error) {
-	name := root.Name()
-	at, err := os.Stat(name)
-	if err != nil {
-		return "", err
-	}
-	is, err := root.Stat(".")
-	if err != nil {
-		return "", err
-	}
-	if !os.SameFile(at, is) {
-		return "", &fs.PathError{Op: "open", Path: name, Err: errors.New("another directory than the root of the upload")}
-	}
-	return name, nil
 }

@@ -94,8 +94,10 @@ func TestDownload_delta(t *testing.T) {
 	engines(t, func(t *testing.T, s *site) {
 		big, other := text(1, 1_000_000), text(9, 100)
 		files{"grown": big + other, "cut": big[:500_000], "emptied": "", "shifted": other + big, "tiny": "x",
-			"touched": big}.write(t, s.Files)
-		old := files{"grown": big, "cut": big, "emptied": big, "shifted": big, "tiny": big, "touched": big}
+			"touched": big, "moved": big[400_001:] + big[:400_001], "changed": big[:600_000] + other + big[600_100:],
+			"zeros": strings.Repeat("\x00", 300_000), "short": text(3, 500)}.write(t, s.Files)
+		old := files{"grown": big, "cut": big, "emptied": big, "shifted": big, "tiny": big, "touched": big, "moved": big,
+			"changed": big, "zeros": strings.Repeat("\x00", 200_100), "short": text(3, 500)}
 		for name, text := range old {
 			check(t, os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o644))
 		}
@@ -103,7 +105,7 @@ func TestDownload_delta(t *testing.T) {
 		equal(t, "files", read(t, s.Files), read(t, s.dir))
 		for _, f := range r.Files {
 			most := int64(3000)
-			if f.Name == "tiny" || f.Name == "emptied" {
+			if f.Name == "tiny" || f.Name == "emptied" || f.Name == "short" {
 				most = 1
 			}
 			if f.Literal > most || f.Literal+f.Matched != f.Size || f.Size != int64(len(read(t, s.Files)[f.Name])) {

@@ -2,8 +2,9 @@ package rsync
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
-	"iter"
+	"math/rand/v2"
 	"os"
 	"path"
 	"slices"
@@ -50,9 +51,7 @@ func sweep(root *os.Root, dir string, list []entry, how int) error {
 		if dir != "." {
 			rel = name[len(dir)+1:]
 		}
-		i, listed := slices.BinarySearchFunc(list, rel, func(e entry, name string) int {
-			return strings.Compare(e.name, name)
-		})
+		i, listed := search(list, rel)
 		kind := kindOf(d.Type())
 		keep := kind != 0
 		switch {
@@ -61,7 +60,7 @@ func sweep(root *os.Root, dir string, list []entry, how int) error {
 		case !listed && how == sweepOthers:
 			keep = false
 		case !listed && kind == modeRegular:
-			keep = !leftover(rel, list)
+			keep = !isTemp(d.Name()) && !leftover(rel, list)
 		}
 		if keep {
 			return nil
@@ -87,52 +86,40 @@ func leftover(name string, list []entry) bool {
 		}) {
 		return false
 	}
-	_, listed := slices.BinarySearchFunc(list, dir+base[1:dot], func(e entry, name string) int {
-		return strings.Compare(e.name, name)
-	})
+	_, listed := search(list, dir+base[1:dot])
 	return listed
 }
 
-// sweepTop removes the temporary files that the library has at the top for the files of an upload: a dot, the last
-// element of the name, and a random number.
-func sweepTop(root *os.Root, files iter.Seq[string]) error {
-	top, err := root.Open(".")
+// search returns where the name is in a sorted list.
+func search(list []entry, name string) (i int, found bool) {
+	return slices.BinarySearchFunc(list, name, func(e entry, name string) int { return strings.Compare(e.name, name) })
+}
+
+// sweepTemps removes from a directory the temporary files of a receiver that was killed.
+func sweepTemps(root *os.Root, dir string) error {
+	f, err := root.Open(dir)
 	if err != nil {
 		return err
 	}
-	defer top.Close()
-	entries, err := top.ReadDir(-1)
-	if err != nil {
-		return err
-	}
-	for _, d := range entries {
-		temp := d.Name()
-		if base := strings.TrimRight(temp, "0123456789"); !d.Type().IsRegular() || !strings.HasPrefix(base, ".") ||
-			len(temp)-len(base) < minRandom {
-			continue
-		}
-		found := false
-		for name := range files {
-			if name == temp {
-				found = false
-				break
-			}
-			found = found || temporaryOf(temp, path.Base(name))
-		}
-		if found {
-			err = errors.Join(err, root.Remove(temp))
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
+	for _, e := range entries {
+		if e.Type().IsRegular() && isTemp(e.Name()) {
+			err = errors.Join(err, root.Remove(path.Join(dir, e.Name())))
 		}
 	}
 	return err
 }
 
-// A random number of the library has up to maxRandom digits; one in 100,000 has fewer than minRandom.
+// Files under way are called tempPrefix and tempDigits hexadecimal digits.
 const (
-	minRandom = 14
-	maxRandom = 19
+	tempPrefix = ".rsync-"
+	tempDigits = 16
 )
 
-func temporaryOf(name, base string) bool {
-	digits, ok := strings.CutPrefix(name, "."+base)
-	return ok && len(digits) >= minRandom && len(digits) <= maxRandom && strings.Trim(digits, "0123456789") == ""
+func tempName() string { return fmt.Sprintf("%s%0*x", tempPrefix, tempDigits, rand.Uint64()) }
+
+func isTemp(base string) bool {
+	digits, ok := strings.CutPrefix(base, tempPrefix)
+	return ok && len(digits) == tempDigits && strings.Trim(digits, "0123456789abcdef") == ""
 }
