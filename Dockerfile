@@ -3,7 +3,7 @@
 #   docker build -t upgrademock .
 #   docker run --rm -p 8480:8480 -p 8443:8443 -p 2200:2200 -p 2201:2201 -p 8481:8481 upgrademock
 #
-# Further flags of `serve` go to the end. Other commands: docker run --rm --entrypoint /upgrademock upgrademock conformance …
+# Further flags of `serve` go to the end, or into variables: UPGRADEMOCK_SERVE_CLOCK=virtual. Other commands: docker run --rm --entrypoint /upgrademock upgrademock conformance …
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -32,6 +32,9 @@ COPY --from=build --chown=65532:0 /out/tmp /tmp
 USER 65532:0
 # /data keeps requests, dumps, the certificate authority (ca.pem) and the SSH host key. Mount it to keep or to read them.
 VOLUME ["/data"]
+ENV UPGRADEMOCK_SERVE_HTTP=0.0.0.0:8480 UPGRADEMOCK_SERVE_HTTPS=0.0.0.0:8443 UPGRADEMOCK_SERVE_SFTP=0.0.0.0:2200 \
+    UPGRADEMOCK_SERVE_TRANSFER=0.0.0.0:2201 UPGRADEMOCK_SERVE_PROXY=0.0.0.0:8481 UPGRADEMOCK_SERVE_DATA_DIR=/data \
+    UPGRADEMOCK_SERVE_READY_FILE=/data/ready.json
 EXPOSE 8480 8443 2200 2201 8481
 HEALTHCHECK --interval=5s --timeout=3s --start-period=5s CMD ["/upgrademock", "ready", "/data/ready.json"]
-ENTRYPOINT ["/upgrademock", "serve", "--http", "0.0.0.0:8480", "--https", "0.0.0.0:8443", "--sftp", "0.0.0.0:2200", "--transfer", "0.0.0.0:2201", "--proxy", "0.0.0.0:8481", "--data-dir", "/data", "--ready-file", "/data/ready.json"]
+ENTRYPOINT ["/upgrademock", "serve"]

@@ -43,6 +43,14 @@ func TestDockerfile(t *testing.T) {
 			t.Errorf("%s: %v", instruction, err)
 		}
 	}
+	serve := newServeCommand()
+	variables := regexp.MustCompile(`UPGRADEMOCK_SERVE_\w+=\S+`).FindAllString(string(text[strings.Index(string(text), "ENV "):]), -1)
+	if err := fromEnvironment(serve, variables); err != nil || len(variables) == 0 {
+		t.Errorf("the variables %v: %v", variables, err)
+	}
+	if dir := serve.Flags().Lookup("data-dir").Value.String(); dir != "/data" {
+		t.Errorf("the data directory is %q", dir)
+	}
 	if strings.Count(string(text), "USER ") != 1 {
 		t.Error("the image runs as root")
 	}

@@ -27,8 +27,20 @@ func newServeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the emulator until interrupted",
-		Args:  cobra.NoArgs,
+		Long: `serve runs an emulator, and prints how to go on.
+
+Each flag can also be set by a variable, such as UPGRADEMOCK_SERVE_CLOCK=virtual, with the values of a repeatable one apart by
+commas; and in the YAML file of --config, such as
+
+  clock: virtual
+  scenario: [bad-gateway, mine.yaml]
+
+The command line comes before the variables, and these before the file.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := configure(cmd, os.Environ()); err != nil {
+				return err
+			}
 			opts, err := flags.options(cmd.ErrOrStderr())
 			if err != nil {
 				return err
@@ -54,6 +66,7 @@ func newServeCommand() *cobra.Command {
 	cmd.Flags().Var(&proxyAddr, "proxy",
 		"`address` of a proxy that leads https://upgrade.odoo.com here, for programs with a fixed URL (default: none)")
 	front.add(cmd.Flags())
+	cmd.Flags().String("config", "", "take flags that are not given from this YAML `file`")
 	return cmd
 }
 
