@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
 )
 
 // The image's commands are commands of this program, with flags that it has.
@@ -53,6 +54,106 @@ func TestDockerfile(t *testing.T) {
 	}
 	if strings.Count(string(text), "USER ") != 1 {
 		t.Error("the image runs as root")
+	}
+}
+
+// The files of deploy configure this program: its flags, the image's ports, and a check that the image has.
+func TestDeploy(t *testing.T) {
+	t.Parallel()
+	image, err := os.ReadFile("../../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exposed := strings.Fields(string(regexp.MustCompile(`(?m)^EXPOSE (.*)$`).FindSubmatch(image)[1]))
+	check := string(regexp.MustCompile(`(?m)^HEALTHCHECK .* CMD (\[.*\])$`).FindSubmatch(image)[1])
+	check = strings.ReplaceAll(check, `"`, "")
+
+	text, err := os.ReadFile("../../deploy/kubernetes.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds, container, service []string
+	for doc := range strings.SplitSeq(string(text), "\n---\n") {
+		var object struct {
+			Kind string
+			Data map[string]string
+			Spec struct {
+				Ports    []struct{ Port string }
+				Template struct {
+					Spec struct {
+						Containers []struct {
+							Env   []struct{ Name, Value string }
+							Ports []struct {
+								Port string `yaml:"containerPort"`
+							}
+						}
+					}
+				}
+			}
+		}
+		if err := yaml.Unmarshal([]byte(doc), &object); err != nil {
+			t.Fatal(err)
+		}
+		kinds = append(kinds, object.Kind)
+		if file, ok := object.Data["serve.yaml"]; ok {
+			if err := fromFile(newServeCommand(), "serve.yaml", []byte(file)); err != nil {
+				t.Error(err)
+			}
+		}
+		for _, port := range object.Spec.Ports {
+			service = append(service, port.Port)
+		}
+		for _, c := range object.Spec.Template.Spec.Containers {
+			for _, port := range c.Ports {
+				container = append(container, port.Port)
+			}
+			for _, v := range c.Env {
+				if err := fromEnvironment(newServeCommand(), []string{v.Name + "=" + v.Value}); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	if diff := cmp.Diff([]string{"ConfigMap", "StatefulSet", "Service"}, kinds); diff != "" {
+		t.Errorf("objects (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([][]string{exposed, exposed}, [][]string{container, service}); diff != "" {
+		t.Errorf("the ports of container and service (-image +got):\n%s", diff)
+	}
+
+	if at := strings.Trim(check, "[]"); strings.Count(string(text), at) != 1 {
+		t.Errorf("health is not checked by %s", at)
+	}
+}
+
+// The service of Compose sets flags of this program, and has the image's check.
+func TestDeploy_compose(t *testing.T) {
+	t.Parallel()
+	compose, err := os.ReadFile("../../deploy/compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Services map[string]struct {
+			Environment map[string]string
+			Healthcheck struct{ Test []string }
+		}
+	}
+	if err := yaml.Unmarshal(compose, &file); err != nil {
+		t.Fatal(err)
+	}
+	service := file.Services["upgrademock"]
+	for name, value := range service.Environment {
+		if err := fromEnvironment(newServeCommand(), []string{name + "=" + value}); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(service.Environment) == 0 {
+		t.Error("the service sets no flag")
+	}
+	want := []string{"CMD", "/upgrademock", "ready", "/data/ready.json"}
+	if diff := cmp.Diff(want, service.Healthcheck.Test); diff != "" {
+		t.Errorf("the check (-want +got):\n%s", diff)
 	}
 }
 
