@@ -196,22 +196,26 @@ func checkScriptAssignedHostSame(c *checker) {
 }
 
 func checkScriptCreateTargets(c *checker) {
+	c.newJob() // by the usual call, which has to go well first
 	for _, target := range []string{"17.0", "18.0", "19.0"} {
 		c.result(c.createJob(member{"target", target}))
 	}
 }
 
 func checkScriptCreateAims(c *checker) {
+	c.newJob()
 	for _, aim := range []string{"test", "production"} {
 		c.result(c.createJob(member{"aim", aim}))
 	}
 }
 
 func checkScriptCreateEnvVars(c *checker) {
+	c.newJob()
 	c.result(c.createJob(member{"env_vars", []string{"SKIP=1", "TEXT=more than=one word", "EMPTY="}}))
 }
 
 func checkScriptCreateKeysOfSSH(c *checker) {
+	c.newJob()
 	for _, kind := range []string{"rsa", "ecdsa", "ed25519"} {
 		line := raw.KeyLine(raw.NewKey(kind))
 		c.result(c.createJob(member{"ssh_key", line + "\n"}))
@@ -220,6 +224,7 @@ func checkScriptCreateKeysOfSSH(c *checker) {
 }
 
 func checkScriptCreateVersions(c *checker) {
+	c.newJob()
 	key := raw.NewKey("ed25519")
 	p := c.scriptParams(key).without("api_version")
 	r := c.result(c.rpc("create", p))

@@ -51,8 +51,8 @@ func (o *Options) fill(u *url.URL, t *Target) error {
 			return fmt.Errorf("%w: what is only assumed is never judged there; the level must be observed or "+
 				"documented", ErrProduction)
 		}
-		if t.Email == "" {
-			return fmt.Errorf("%w: it needs an address of yours, to which it writes", ErrProduction)
+		if t.Email == "" && o.API != APIScript {
+			return fmt.Errorf("%w: the database API needs an address of yours, to which it writes", ErrProduction)
 		}
 		o.Parallel = 1
 		if o.Pause == 0 || !Loopback(u) {

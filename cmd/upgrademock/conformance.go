@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -69,7 +70,7 @@ Exit status: 0 the server passes; 1 a check failed or could not be judged; 2 a w
 	flags.StringVar(&f.target.URL, "url", "", "base `URL` of the server, under which /database/v1/ and /upgrade/ lie")
 	flags.StringVar(&f.target.Contract, "contract", "", "`reference` of a contract that the server knows")
 	flags.StringVar(&f.target.Email, "email", "",
-		"`address` given to create (default john.doe@example.com; needed with --production)")
+		"`address` given to create (default john.doe@example.com; needed with --production for the database API)")
 	flags.StringVar(&f.target.UnknownContract, "unknown-contract", "",
 		"`reference` that the server does not know (default M123456-abcxyz)")
 	flags.StringVar(&f.target.Region, "region", "", "the region that answers' URLs `name` (default eu1)")
@@ -164,19 +165,24 @@ func (f *conformanceFlags) do(cmd *cobra.Command) error {
 		f.opts.Record = w
 		f.closers = append(f.closers, w.Flush, file.Close)
 	}
-	var saved string
+	var saved []string // a file for each API
 	if f.save != "" {
 		f.opts.Save = func(s conformance.Saved) {
+			name := f.save
+			if len(saved) > 0 {
+				ext := filepath.Ext(name)
+				name = strings.TrimSuffix(name, ext) + "-" + string(s.API) + ext
+			}
 			data, err := json.MarshalIndent(s, "", "  ")
 			if err == nil {
-				err = os.WriteFile(f.save, data, 0o600)
+				err = os.WriteFile(name, data, 0o600)
 			}
-			saved = f.save
 			if err != nil {
-				saved = ""
 				fmt.Fprintf(cmd.ErrOrStderr(), "upgrademock: the request to come back to could not be saved: %v\n",
 					err)
+				return
 			}
+			saved = append(saved, name)
 		}
 	}
 	rep, runErr := f.judge(cmd, func(ctx context.Context) (*conformance.Report, error) {
@@ -192,9 +198,12 @@ func (f *conformanceFlags) do(cmd *cobra.Command) error {
 	if err := f.print(cmd, rep, runErr); err != nil {
 		return err
 	}
-	if saved != "" && !f.json {
-		fmt.Fprintf(cmd.OutOrStdout(), "The upgrade has not ended. To judge its outcome later:\n  upgrademock "+
-			"conformance --resume-from %s%s\nThe file holds the request's key.\n", saved, f.productionArgs())
+	if len(saved) > 0 && !f.json {
+		fmt.Fprintln(cmd.OutOrStdout(), "The upgrade has not ended. To judge its outcome later:")
+		for _, name := range saved {
+			fmt.Fprintf(cmd.OutOrStdout(), "  upgrademock conformance --resume-from %s%s\n", name, f.productionArgs())
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), "The file holds what opens the request.")
 	}
 	return f.exit(rep, runErr)
 }
@@ -202,6 +211,9 @@ func (f *conformanceFlags) do(cmd *cobra.Command) error {
 func (f *conformanceFlags) productionArgs() string {
 	if !f.opts.Production {
 		return ""
+	}
+	if f.target.Email == "" {
+		return " --production"
 	}
 	return " --production --email " + f.target.Email
 }
@@ -233,8 +245,11 @@ func (f *conformanceFlags) askFirst(cmd *cobra.Command) error {
 	for _, c := range f.selected(f.opts.Level) {
 		asked[c.API]++
 	}
-	fmt.Fprintf(w, "About to ask %s, a shared platform, with contract %s and the address %s:\n",
-		f.target.URL, f.target.Contract, f.target.Email)
+	fmt.Fprintf(w, "About to ask %s, a shared platform, with contract %s", f.target.URL, f.target.Contract)
+	if f.target.Email != "" {
+		fmt.Fprintf(w, " and the address %s", f.target.Email)
+	}
+	fmt.Fprintln(w, ":")
 	if f.opts.Resume != nil {
 		fmt.Fprintf(w, "  - look at request %s, made in an earlier run, and at what came of it\n", f.opts.Resume.ID)
 	} else {

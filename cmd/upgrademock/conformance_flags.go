@@ -142,8 +142,9 @@ func (f *conformanceFlags) check() error {
 	if err := f.selects(); err != nil {
 		return err
 	}
-	if f.opts.Production && f.target.Email == "" {
-		return errors.New("--production needs --email: the platform writes to it")
+	if f.opts.Production && f.target.Email == "" && f.opts.API != conformance.APIScript &&
+		(f.opts.Resume == nil || f.opts.Resume.API != conformance.APIScript) {
+		return errors.New("--production needs --email, or --api script: by the other API the platform writes to it")
 	}
 	if f.opts.Production && f.save == "" {
 		f.save = "upgrademock-conformance.json"

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,8 +14,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
-// TestConformanceCommand runs testdata/conformance/*.txtar, each beside an emulator of its own at $URL, and one at
-// $BENT that answers failures with HTTP 400.
+// TestConformanceCommand runs testdata/conformance/*.txtar, each beside an emulator of its own at $URL, which shows its
+// script API alone at $SCRIPT_ONLY, and one at $BENT that answers failures with HTTP 400.
 func TestConformanceCommand(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -26,6 +28,15 @@ func TestConformanceCommand(t *testing.T) {
 			env.Setenv("CA_FILE", srv.CAFile())
 			env.Setenv("HTTP_BY_HTTPS", strings.Replace(srv.URL(), "http:", "https:", 1))
 			env.Setenv("HTTPS_BY_HTTP", strings.Replace(srv.HTTPSURL(), "https:", "http:", 1))
+			only := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !strings.HasPrefix(r.URL.Path, "/upgrade") {
+					http.NotFound(w, r)
+					return
+				}
+				srv.ServeHTTP(w, r)
+			}))
+			env.Defer(only.Close)
+			env.Setenv("SCRIPT_ONLY", only.URL)
 			env.Setenv("BENT", mockservertest.New(tb, &mockserver.Options{FailureStatus: 400},
 				mockservertest.AllowUnknownCalls).URL())
 			return nil
