@@ -245,15 +245,15 @@ func (s *suite) scriptPreflight(ctx context.Context) (Result, error) {
 			if ended = s.inVain(r.Answer, err); ended != nil {
 				return
 			}
-			if err != nil {
+			switch {
+			case err != nil:
 				saw = append(saw, err.Error())
-				return
-			}
-			if r.isRPC() {
+			case r.isRPC():
 				saw = nil
 				return
+			default:
+				saw = append(saw, r.Summary())
 			}
-			saw = append(saw, r.Summary())
 		}
 	})
 	if st.verdict != Pass {
