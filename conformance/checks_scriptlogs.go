@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -30,8 +31,11 @@ func scriptLogsChecks() []check {
 			says: "A part is 206 with Content-Range; at or past the end, 200 with an empty body.",
 			run:  checkScriptLogsPartial},
 		{id: "script/logs-database", rows: rows("S8.9"), evidence: EvidenceObserved, needs: whole, gentle: true,
-			says: "The log is one of an Odoo server, whose database is called db_ and the number of the request.",
+			says: "The log is one of an Odoo server, whose database is called db_ and a number.",
 			run:  checkScriptLogsDatabase},
+		{id: "script/logs-number", rows: rows("S8.9"), evidence: EvidenceAssumed, needs: whole,
+			says: "The number in the database's name is request_id.",
+			run:  checkScriptLogsNumber},
 		{id: "script/logs-final", rows: rows("S8.7"), evidence: EvidenceAssumed, needs: whole,
 			says: "logs is allowed when the upgrade has ended, and has what it had before.",
 			run:  checkScriptLogsFinal},
@@ -148,18 +152,32 @@ func checkScriptLogsPartial(c *checker) {
 	}
 }
 
+// databaseName is how the platform calls the database of a request.
+var databaseName = regexp.MustCompile(`\bdb_(\d+)`)
+
 func checkScriptLogsDatabase(c *checker) {
+	if log := c.fullLog(); !databaseName.Match(log.Body) {
+		c.wrong(log.What, "lines that name a database db_ and a number", log.Summary())
+	}
+}
+
+func checkScriptLogsNumber(c *checker) {
+	log, id := c.fullLog(), c.upgrade(theDirectory).its.id
+	if m := databaseName.FindSubmatch(log.Body); m == nil || string(m[1]) != id {
+		c.wrong(log.What, "lines that name the database db_"+id, log.Summary())
+	}
+}
+
+// fullLog is the upgrade's log, as much of it as there is.
+func (c *checker) fullLog() raw.Answer {
 	u := c.readLog()
 	if u.log.Size == 0 || !u.log.OK() {
 		c.blocked("script/logs-answer", "logs answered %s", u.log.Summary())
 	}
-	log := u.log
-	if slices.Contains(scriptFinal, u.state()) { // the first lines may not have had it
-		log = c.logs(u.its.token, 0)
+	if slices.Contains(scriptFinal, u.state()) { // the first lines may not have had all
+		return c.logs(u.its.token, 0)
 	}
-	if want := "db_" + u.its.id; !bytes.Contains(log.Body, []byte(want)) {
-		c.wrong(log.What, "lines that name the database "+want, log.Summary())
-	}
+	return u.log
 }
 
 func checkScriptLogsFinal(c *checker) {
