@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -104,9 +105,27 @@ func TestRun_noServer(t *testing.T) {
 	}
 }
 
-// callTime is what a call may take in these tests: so much that a good answer is never late, also on a busy machine,
-// and the tests wait for few calls that hang.
+// callTime is what a call may take in these tests: so much that a good answer is never late, also on a busy machine.
 const callTime = 10 * time.Second
+
+// withinLimits judges a server some of whose calls never end. It makes a run with a short limit for a call, which is all
+// that the hanging ones need, and where that does not give what the test wants, because a good answer was late on a
+// busy machine, one with callTime, which counts.
+func withinLimits(t *testing.T, target conformance.Target, opts conformance.Options,
+	judge func(*conformance.Report) error) {
+	t.Helper()
+	var err error
+	for _, opts.CallTimeout = range []time.Duration{500 * time.Millisecond, callTime} {
+		var rep *conformance.Report
+		if rep, err = conformance.Run(t.Context(), target, &opts); err == nil {
+			err = judge(rep)
+		}
+		if err == nil {
+			return
+		}
+	}
+	t.Error(err)
+}
 
 // A server that goes wrong in one place only: each check ends by itself and has a verdict of its own.
 func TestRun_goesWrongInPlaces(t *testing.T) {
@@ -136,21 +155,23 @@ func TestRun_goesWrongInPlaces(t *testing.T) {
 				s.ServeHTTP(w, r)
 			}))
 			defer front.Close()
-			rep := run(t, conformance.Target{URL: front.URL, Contract: contract, PublicURL: s.URL()},
-				&conformance.Options{CallTimeout: callTime, Wait: time.Second,
-					Run: regexp.MustCompile("^(status|create|process)/")})
-			if rep.Failed == 0 || rep.Passed == 0 || len(rep.Results) < 80 {
-				t.Errorf("%d passed, %d failed, %d errors, %d skipped",
-					rep.Passed, rep.Failed, rep.Errors, rep.Skipped)
-			}
-			for _, res := range rep.Results {
-				if res.ID == "status/answer" && res.Verdict != conformance.Fail {
-					t.Errorf("status/answer: %s %s", res.Verdict, res.Message)
-				}
-				if strings.Contains(res.Message, "the suite has a mistake") {
-					t.Errorf("%s: %s", res.ID, res.Message)
-				}
-			}
+			withinLimits(t, conformance.Target{URL: front.URL, Contract: contract, PublicURL: s.URL()},
+				conformance.Options{Wait: time.Second, Run: regexp.MustCompile("^(status|create|process)/")},
+				func(rep *conformance.Report) error {
+					if rep.Failed == 0 || rep.Passed == 0 || len(rep.Results) < 80 {
+						return fmt.Errorf("%d passed, %d failed, %d errors, %d skipped",
+							rep.Passed, rep.Failed, rep.Errors, rep.Skipped)
+					}
+					for _, res := range rep.Results {
+						if strings.Contains(res.Message, "the suite has a mistake") { // whatever was late
+							t.Errorf("%s: %s", res.ID, res.Message)
+						}
+						if res.ID == "status/answer" && res.Verdict != conformance.Fail {
+							return fmt.Errorf("%s: %s %s", res.ID, res.Verdict, res.Message)
+						}
+					}
+					return nil
+				})
 		})
 	}
 }
@@ -170,18 +191,19 @@ func TestRun_stopped(t *testing.T) {
 func TestRun_sftpHangs(t *testing.T) {
 	t.Parallel()
 	s := refserver.New(t, "sftp hangs")
-	begin := time.Now()
-	rep := run(t, conformance.Target{URL: s.URL(), Contract: contract},
-		&conformance.Options{CallTimeout: callTime,
-			Run: regexp.MustCompile("^sftp/(session|root|put|exit-status|login-ed25519|exec-refused)$")})
-	verdicts := map[string]conformance.Verdict{}
-	for _, res := range rep.Results {
-		verdicts[res.ID] = res.Verdict
-	}
-	if verdicts["sftp/session"] != conformance.Fail || verdicts["sftp/login-ed25519"] != conformance.Pass ||
-		verdicts["sftp/root"] != conformance.Skip {
-		t.Errorf("after %v: %v", time.Since(begin), verdicts)
-	}
+	withinLimits(t, conformance.Target{URL: s.URL(), Contract: contract},
+		conformance.Options{Run: regexp.MustCompile("^sftp/(session|root|put|exit-status|login-ed25519|exec-refused)$")},
+		func(rep *conformance.Report) error {
+			verdicts := map[string]conformance.Verdict{}
+			for _, res := range rep.Results {
+				verdicts[res.ID] = res.Verdict
+			}
+			if verdicts["sftp/session"] != conformance.Fail || verdicts["sftp/login-ed25519"] != conformance.Pass ||
+				verdicts["sftp/root"] != conformance.Skip {
+				return fmt.Errorf("verdicts %v", verdicts)
+			}
+			return nil
+		})
 }
 
 // What makes every check pointless ends the run before the first, and is one result.
