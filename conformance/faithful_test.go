@@ -6,6 +6,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/conformance"
 	"github.com/upgrademock/upgrademock/conformance/internal/refserver"
+	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
 // A faithful server that is not the emulator passes at every level, and one that chose otherwise wherever the contract
@@ -32,7 +33,7 @@ func TestFaithful(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			opts := &conformance.Options{Level: tt.level}
-			if (raceEnabled || testing.Short()) && i > 0 { // only what they differ in
+			if testprog.Sample() && i > 0 { // only what they differ in
 				opts.Run = regexp.MustCompile("^(process|urls|skip-test|sftp-access)/|done")
 			}
 			s := refserver.New(t, tt.mutations...)

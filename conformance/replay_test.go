@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/upgrademock/upgrademock/conformance"
+	"github.com/upgrademock/upgrademock/internal/testprog"
 	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
@@ -21,7 +22,7 @@ func TestReplay(t *testing.T) {
 	var recording bytes.Buffer
 	opts := &conformance.Options{Level: conformance.LevelAssumed, Record: &recording,
 		Skip: regexp.MustCompile("^upload/large$")}
-	if raceEnabled || testing.Short() {
+	if testprog.Sample() {
 		opts.Run = regexp.MustCompile("^(answers|process|sftp-access|urls)/|done")
 	}
 	rep := run(t, conformance.Target{URL: srv.URL(), Contract: contract}, opts)

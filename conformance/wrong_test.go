@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/upgrademock/upgrademock/conformance"
+	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
 // A wrong server breaks rows of docs/fidelity.md, and fails the checks.
@@ -170,6 +171,7 @@ func TestWrongServers(t *testing.T) {
 	for name, w := range wrongServers() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			testprog.OneIn(t, 3)
 			ids := strings.Fields(w.fails)
 			opts := &conformance.Options{Run: regexp.MustCompile(fmt.Sprintf("^(%s)$", strings.Join(ids, "|")))}
 			if strings.Contains(w.fails, "process/reaches-done") || strings.Contains(w.fails, "process/state-names") {

@@ -5,6 +5,7 @@
 package testprog
 
 import (
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"sync"
@@ -60,6 +61,15 @@ func pythonWith(module string) string {
 // Sample reports whether a test that runs many programs should run a representative sample of them: with -short, and
 // under the race detector, which slows everything down and sees this process only, not those programs.
 func Sample() bool { return testing.Short() || raceDetector }
+
+// OneIn skips, with -short, all but one in n of the cases of a long table, which call it: always the same ones, since
+// their names choose.
+func OneIn(tb testing.TB, n uint32) {
+	tb.Helper()
+	if testing.Short() && crc32.ChecksumIEEE([]byte(tb.Name()))%n != 0 {
+		tb.Skipf("-short: one case in %d is enough", n)
+	}
+}
 
 // Missing skips the test, or fails it in CI, because what it needs is not there.
 func Missing(tb testing.TB, what, debianPackage string) {
