@@ -192,7 +192,8 @@ func TestRun_sftpHangs(t *testing.T) {
 	t.Parallel()
 	s := refserver.New(t, "sftp hangs")
 	withinLimits(t, conformance.Target{URL: s.URL(), Contract: contract},
-		conformance.Options{Run: regexp.MustCompile("^sftp/(session|root|put|exit-status|login-ed25519|exec-refused)$")},
+		conformance.Options{
+			Run: regexp.MustCompile("^sftp/(session|root|put|exit-status|login-ed25519|exec-refused)$")},
 		func(rep *conformance.Report) error {
 			verdicts := map[string]conformance.Verdict{}
 			for _, res := range rep.Results {

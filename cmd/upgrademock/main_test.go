@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 type leakless struct{ m *testing.M }
 
 func (l leakless) Run() int {
+	testprog.UsePython()
 	code := l.m.Run()
 	if err := goleak.Find(); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -65,7 +66,7 @@ func scripts(dir string) testscript.Params {
 		},
 		Condition: func(cond string) (bool, error) {
 			if module, ok := strings.CutPrefix(cond, "python:"); ok {
-				return exec.Command("/usr/bin/python3", "-c", "import "+module).Run() == nil, nil
+				return testprog.PythonWith(module) == "/usr/bin/python3", nil
 			}
 			switch cond {
 			case "ci":

@@ -59,7 +59,8 @@ func TestReadme(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	env := append(os.Environ(), "HOME="+home, "TMPDIR="+home, "XDG_CACHE_HOME="+home, "UPGRADE_STANDIN_POLL=0")
+	env := append(os.Environ(), "HOME="+home, "TMPDIR="+home, "XDG_CACHE_HOME="+home, "UPGRADE_STANDIN_POLL=0",
+		"SSH_KEY_NAME="+keyIn(t, home))
 
 	var running ready
 	run := func(commands string) string {

@@ -26,6 +26,14 @@ import (
 
 var ways = []string{"V6", "V8", "V10", "V11"}
 
+// someWays are the newest one with -short, and all of them without.
+func someWays() []string {
+	if testing.Short() {
+		return ways[3:]
+	}
+	return ways
+}
+
 // readTree returns the files of a directory.
 func readTree(t *testing.T, dir string) map[string]string {
 	t.Helper()
@@ -75,6 +83,7 @@ func (p *platform) testFiles(t *testing.T) {
 			}
 			t.Run(way+form, func(t *testing.T) {
 				t.Parallel()
+				testprog.OneIn(t, 2)
 				m := p.machine(t)
 				if way == "V10" { // the arguments come on the channel (row S5.18)
 					m.env = append(m.env, "RSYNC_PROTECT_ARGS=1")
@@ -113,7 +122,7 @@ func (p *platform) testFiles(t *testing.T) {
 // testDatabases dumps a database with -d, restores what comes back, and merges the filestores.
 func (p *platform) testDatabases(t *testing.T) {
 	t.Parallel()
-	for _, way := range ways {
+	for _, way := range someWays() {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			database, upgraded := "db_"+p.engine+way, "up_"+p.engine+way
@@ -186,6 +195,7 @@ func (p *platform) testFailures(t *testing.T) {
 			}
 			t.Run(name+" "+way, func(t *testing.T) {
 				t.Parallel()
+				testprog.OneIn(t, 3)
 				m := p.machine(t)
 				m.file("db.zip", fixtures.Dump("openchs.zip"))
 				out := m.run(way, "", "test", "-i", "db.zip", "-c", p.scenario(t, tc.scenario), "-t", "17.0")
@@ -197,6 +207,7 @@ func (p *platform) testFailures(t *testing.T) {
 	}
 	t.Run("an old PostgreSQL", func(t *testing.T) {
 		t.Parallel()
+		testprog.OneIn(t, 3)
 		m := p.machine(t)
 		contract := p.scenario(t, "steps: [{state: pending, for: 1 poll, set: {is_pg_version_compatible: false}},"+
 			" {state: done}]")
@@ -225,6 +236,7 @@ func (p *platform) testQuestions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			testprog.OneIn(t, 3)
 			m := p.machine(t)
 			m.file("db.zip", fixtures.Dump("openchs.zip"))
 			contract := p.scenario(t, "faults: [{on: script.transfer_start, times: 1, http: {status: 503}}]")
@@ -246,6 +258,7 @@ func (p *platform) testQuestions(t *testing.T) {
 	}
 	t.Run("archived", func(t *testing.T) { // no question, and a new request (row S7.8)
 		t.Parallel()
+		testprog.OneIn(t, 3)
 		m := p.machine(t)
 		m.file("db.zip", fixtures.Dump("openchs.zip"))
 		contract := p.scenario(t, "faults: [{on: script.transfer_start, times: 1, http: {status: 503}}]")
@@ -258,6 +271,7 @@ func (p *platform) testQuestions(t *testing.T) {
 	})
 	t.Run("a stale token", func(t *testing.T) { // stops each later run
 		t.Parallel()
+		testprog.OneIn(t, 3)
 		m := p.machine(t)
 		m.file("db.zip", fixtures.Dump("openchs.zip"))
 		contract := p.scenario(t, "faults: [{on: script.transfer_start, times: 1, http: {status: 503}}]")
@@ -270,6 +284,7 @@ func (p *platform) testQuestions(t *testing.T) {
 	})
 	t.Run("a missing program", func(t *testing.T) {
 		t.Parallel()
+		testprog.OneIn(t, 3)
 		for input, exit := range map[string]int{"n\n": 1, "y\n": 0} {
 			m := p.machine(t)
 			m.file("db.zip", fixtures.Dump("openchs.zip"))
@@ -301,7 +316,7 @@ func (p *platform) created(t *testing.T, contract string) int {
 // testCommands runs the subcommands that take a token.
 func (p *platform) testCommands(t *testing.T) {
 	t.Parallel()
-	for _, way := range ways {
+	for _, way := range someWays() {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			m := p.machine(t)

@@ -37,7 +37,13 @@ import (
 // TestStandin_scripts runs the stand-in where no more than a script is needed.
 func TestStandin_scripts(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, scripts("testdata/standin"))
+	params := scripts("testdata/standin")
+	setup := params.Setup
+	params.Setup = func(env *testscript.Env) error {
+		env.Setenv("SSH_KEY_NAME", keyIn(t, env.WorkDir))
+		return setup(env)
+	}
+	testscript.Run(t, params)
 }
 
 // TestStandin runs the stand-in in the ways of several copies of the script, with both engines.
@@ -47,7 +53,7 @@ func TestStandin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := []string{python3(t), standin}
+	script := []string{testprog.Need(t, "python3", "python3"), standin}
 	rsyncs := testprog.Rsyncs(t)
 	testprog.Need(t, "ssh", "openssh-client")
 	testprog.Need(t, "ssh-keygen", "openssh-client")
@@ -95,16 +101,6 @@ func TestStandin(t *testing.T) {
 			})
 		})
 	}
-}
-
-// python3 returns the path of the interpreter itself: what the PATH has may be a script that looks for it.
-func python3(t *testing.T) string {
-	t.Helper()
-	python, err := exec.Command(testprog.Need(t, "python3", "python3"), "-c", "import sys; print(sys.executable)").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(python))
 }
 
 // A platform is a running emulator, and what is sent to it.
@@ -203,11 +199,8 @@ func (p *platform) machine(t *testing.T, env ...string) *machine {
 			t.Fatal(err)
 		}
 	}
-	// Made before: ssh-keygen takes its time for RSA.
-	m.file(filepath.Join(home, "key"), fixtures.Key("ed25519"))
-	m.file(filepath.Join(home, "key.pub"), fixtures.Key("ed25519.pub"))
 	m.env = append([]string{
-		"HOME=" + home, "TMPDIR=" + m.tmp, "SSH_KEY_NAME=" + filepath.Join(home, "key"),
+		"HOME=" + home, "TMPDIR=" + m.tmp, "SSH_KEY_NAME=" + keyIn(t, home),
 		"UPGRADE_SERVER_NAME=" + p.HTTPSURL, "SSL_CERT_FILE=" + p.CAFile, "UPGRADE_STANDIN_POLL=0",
 	}, p.pg.Env()...)
 	m.env = append(m.env, env...)
@@ -215,6 +208,19 @@ func (p *platform) machine(t *testing.T, env ...string) *machine {
 		m.program("rsync", "exec "+p.rsync+" \"$@\"\n")
 	}
 	return m
+}
+
+// keyIn writes an SSH key into a directory, with its public half beside it, and returns its path: the RSA key that the
+// script makes where it is given none takes a second.
+func keyIn(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, "key")
+	for _, half := range []string{"", ".pub"} {
+		if err := os.WriteFile(path+half, fixtures.Key("ed25519"+half), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
 }
 
 // file writes a file, by its path or in the working directory.

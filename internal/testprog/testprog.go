@@ -5,9 +5,12 @@
 package testprog
 
 import (
+	"bytes"
 	"hash/crc32"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -23,39 +26,57 @@ func Need(tb testing.TB, name, debianPackage string) string {
 	return path
 }
 
-// NeedPython returns the path of the system's Python 3 with which the module can be imported, and skips or
-// fails the test where there is none. Debian's modules belong to Debian's own interpreter, so that one is asked first.
+// NeedPython returns the path of the system's Python 3 that has the module, and skips or fails the test where there is
+// none. Debian's modules belong to Debian's own interpreter, so that one is asked first.
 func NeedPython(tb testing.TB, module, debianPackage string) string {
 	tb.Helper()
-	path := pythonWith(module)
+	path := PythonWith(module)
 	if path == "" {
 		Missing(tb, "Python module "+module, debianPackage)
 	}
 	return path
 }
 
-// pythons has the interpreter for each module that was looked for, "" where there is none: starting Python to import
-// a module costs a good part of a second.
+// pythons has the interpreter for each module that was looked for, "" where there is none.
 var pythons = struct {
 	sync.Mutex
 	of map[string]string
 }{of: make(map[string]string)}
 
-func pythonWith(module string) string {
+// PythonWith returns the path of the system's Python 3 that has the module, and "" where there is none. The module is
+// not imported, which costs a good part of a second for some.
+func PythonWith(module string) string {
 	pythons.Lock()
 	defer pythons.Unlock()
 	if path, known := pythons.of[module]; known {
 		return path
 	}
 	pythons.of[module] = ""
+	const find = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
 	for _, python := range []string{"/usr/bin/python3", "python3"} {
 		path, err := exec.LookPath(python)
-		if err == nil && exec.Command(path, "-c", "import "+module).Run() == nil {
+		if err == nil && exec.Command(path, "-c", find, module).Run() == nil {
 			pythons.of[module] = path
 			break
 		}
 	}
 	return pythons.of[module]
+}
+
+// UsePython puts the directory of the Python 3 that the PATH leads to first in the PATH of this process where "python3"
+// is a script that looks for it, as with pyenv, which takes longer than Python's own start.
+func UsePython() {
+	path, err := exec.LookPath("python3")
+	if err != nil {
+		return
+	}
+	if content, err := os.ReadFile(path); err != nil || !bytes.HasPrefix(content, []byte("#!")) {
+		return
+	}
+	if python, err := exec.Command(path, "-c", "import sys; print(sys.executable)").Output(); err == nil {
+		dir := filepath.Dir(strings.TrimSpace(string(python)))
+		os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	}
 }
 
 // Sample reports whether a test that runs many programs should run a representative sample of them: with -short, and
