@@ -108,9 +108,9 @@ func TestRun_noServer(t *testing.T) {
 // callTime is what a call may take in these tests: so much that a good answer is never late, also on a busy machine.
 const callTime = 10 * time.Second
 
-// withinLimits judges a server some of whose calls never end. It makes a run with a short limit for a call, which is all
-// that the hanging ones need, and where that does not give what the test wants, because a good answer was late on a
-// busy machine, one with callTime, which counts.
+// withinLimits judges a server some of whose calls never end. It makes a run with a short limit for a call, which is
+// all that the hanging ones need, and where that does not give what the test wants, because a good answer was late on
+// a busy machine, one with callTime, which counts.
 func withinLimits(t *testing.T, target conformance.Target, opts conformance.Options,
 	judge func(*conformance.Report) error) {
 	t.Helper()
@@ -156,7 +156,8 @@ func TestRun_goesWrongInPlaces(t *testing.T) {
 			}))
 			defer front.Close()
 			withinLimits(t, conformance.Target{URL: front.URL, Contract: contract, PublicURL: s.URL()},
-				conformance.Options{Wait: time.Second, Run: regexp.MustCompile("^(status|create|process)/")},
+				conformance.Options{Wait: time.Second,
+					Run: regexp.MustCompile("^(status|create|process)/")},
 				func(rep *conformance.Report) error {
 					if rep.Failed == 0 || rep.Passed == 0 || len(rep.Results) < 80 {
 						return fmt.Errorf("%d passed, %d failed, %d errors, %d skipped",
