@@ -18,7 +18,7 @@ func (s *Server) controlHandler() http.Handler {
 	e := steered{s}
 	return control.Handler(control.Config{
 		Requests: e, Journal: e, Scenarios: s, Emulator: e, Environment: e,
-		Metrics: s.observer.metrics.handler, Kinds: kinds(), Status: controlStatus, Done: s.ctx.Done(),
+		Metrics: s.observer.metrics, Kinds: kinds(), Status: controlStatus, Done: s.ctx.Done(),
 		OptionName: s.opts.OptionName,
 		Hosts:      func() []string { return hosts(&s.opts, s.Advertise()) },
 	})

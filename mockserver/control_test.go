@@ -258,6 +258,10 @@ func TestControl_healthAndMetrics(t *testing.T) {
 	for _, line := range []string{
 		`upgrademock_calls_total{on="create",status="200"} 1`, `upgrademock_failures_total{reason="DUMP:MISSING"} 1`,
 		`upgrademock_requests{state="draft"} 1`,
+		"# HELP upgrademock_failures_total Failures in answers, by their reason.\n" +
+			"# TYPE upgrademock_failures_total counter\n" +
+			`upgrademock_failures_total{reason="DUMP:MISSING"} 1`,
+		"# TYPE upgrademock_requests gauge\n", "\nprocess_start_time_seconds ", "\ngo_goroutines ",
 	} {
 		if !strings.Contains(string(text), line) {
 			t.Errorf("no %s in\n%s", line, text)

@@ -172,7 +172,7 @@ func (a api) advertise(_ http.ResponseWriter, r *http.Request, _ query) (any, er
 }
 
 func (a api) metrics(w http.ResponseWriter, r *http.Request, _ query) (any, error) {
-	a.Metrics().ServeHTTP(w, r)
+	a.Metrics.ServeHTTP(w, r)
 	return nil, errWritten
 }
 

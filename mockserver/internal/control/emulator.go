@@ -19,7 +19,7 @@ type Config struct {
 	Emulator    Emulator
 	Environment Environment
 
-	Metrics func() http.Handler
+	Metrics http.Handler
 	Kinds   []string        // of events, as an event's On has them
 	Hosts   func() []string // names of the emulator's own, with or without port, beside addresses and local names
 	Status  func(error) int // the HTTP status that an error of the emulator answers; 0: it depends on the call
