@@ -117,7 +117,6 @@ take it from --state FILE (which "run" writes), or from --request and --key, or 
 
 Exit codes: 0 all went well; 1 it failed, or the database was not upgraded; 2 the command line is wrong, or names
 files that cannot be used; 3 by the script API, the platform has refused or cancelled it; 130 and 143 interrupted.`,
-		Version:       version.String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -129,8 +128,7 @@ files that cannot be used; 3 by the script API, the platform has refused or canc
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{flagError(err), cmd.CommandPath()}
 	})
-	root.SetVersionTemplate("{{.DisplayName}} {{.Version}}\n")
-	root.Flags().Bool("version", false, "print the version")
+	helptext.Version(root, version.String())
 	f := root.PersistentFlags()
 	f.StringVar(&a.url, "url", cmp.Or(a.getenv("UPGRADE_URL"), client.ProductionURL),
 		"the platform's `url` (UPGRADE_URL)")

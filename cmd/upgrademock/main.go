@@ -69,14 +69,12 @@ func newRootCommand() *cobra.Command {
 		Short: "A local emulator of the Odoo Database Upgrade API",
 		Long: "upgrademock emulates the Odoo Database Upgrade API and its temporary SFTP server, for testing " +
 			"programs that talk to them.\nIt is not affiliated with the platform it emulates.",
-		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetVersionTemplate("{{.DisplayName}} {{.Version}}\n")
-	root.Flags().Bool("version", false, "print the version")
+	helptext.Version(root, version.String())
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServeCommand(), newScenarioCommand())
 	root.AddCommand(newConformanceCommand(), newExecCommand(), newCertifyCommand(), newCACommand(), newReadyCommand())

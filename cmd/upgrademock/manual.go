@@ -2,6 +2,13 @@
 
 package main
 
-import "github.com/upgrademock/upgrademock/internal/manual"
+import (
+	"github.com/spf13/cobra"
 
-func init() { forReleases = manual.Command }
+	"github.com/upgrademock/upgrademock/internal/manual"
+	"github.com/upgrademock/upgrademock/internal/version"
+)
+
+func init() {
+	forReleases = func() *cobra.Command { return manual.Command(version.String()) }
+}

@@ -2,12 +2,14 @@
 package helptext
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 )
 
@@ -18,16 +20,48 @@ const (
 	narrowest = 60
 )
 
-// Fit makes the help of root and of its commands fit the terminal that it is written to.
+// Fit makes the help of root and of its commands fit the terminal that it is written to. It uses no template: a program
+// with a template that is its own links all methods of all types.
 func Fit(root *cobra.Command) {
-	show, template := root.HelpFunc(), root.UsageTemplate()
+	show, usage := root.HelpFunc(), root.UsageFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		width := columns(cmd.OutOrStdout())
-		wrapped := fmt.Sprintf(".FlagUsagesWrapped %d ", width)
-		cmd.Root().SetUsageTemplate(strings.ReplaceAll(template, ".FlagUsages ", wrapped))
+		cmd.Root().SetUsageFunc(func(cmd *cobra.Command) error {
+			to := cmd.OutOrStderr()
+			var text strings.Builder
+			cmd.SetOut(&text)
+			err := usage(cmd)
+			cmd.SetOut(to)
+			_, printErr := io.WriteString(to, wrapFlags(cmd, text.String(), width))
+			return errors.Join(err, printErr)
+		})
 		cmd.Long = Wrap(cmd.Long, width)
 		show(cmd, args)
 	})
+}
+
+// wrapFlags breaks the lines of the flags in the usage of a command.
+func wrapFlags(cmd *cobra.Command, usage string, width int) string {
+	for _, flags := range []*pflag.FlagSet{cmd.LocalFlags(), cmd.InheritedFlags()} {
+		if long := strings.TrimSpace(flags.FlagUsages()); long != "" {
+			usage = strings.Replace(usage, long, strings.TrimSpace(flags.FlagUsagesWrapped(width)), 1)
+		}
+	}
+	return usage
+}
+
+// Version gives root the flag --version, which prints its name and the version in place of what root does. cobra's own
+// is written by a template.
+func Version(root *cobra.Command, version string) {
+	show := root.Flags().Bool("version", false, "print the version")
+	run := root.RunE
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if *show {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), cmd.DisplayName(), version)
+			return err
+		}
+		return run(cmd, args)
+	}
 }
 
 // columns returns the width of help that is written to w.

@@ -56,3 +56,21 @@ func TestFit(t *testing.T) {
 		}
 	}
 }
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ args, want string }{{"--version", "root v1.2.3\n"}, {"", "run\n"}} {
+		var out strings.Builder
+		root := &cobra.Command{Use: "root", RunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.Println("run")
+			return nil
+		}}
+		root.SetOut(&out)
+		root.SetErr(&out)
+		root.SetArgs(strings.Fields(tt.args))
+		helptext.Version(root, "v1.2.3")
+		if err := root.Execute(); err != nil || out.String() != tt.want {
+			t.Errorf("root %s: %q (%v), want %q", tt.args, out.String(), err, tt.want)
+		}
+	}
+}

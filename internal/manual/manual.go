@@ -17,9 +17,9 @@ import (
 )
 
 // Write makes the directories man1, with a page for root and each of its commands, and completions, with a file for
-// each shell, in dir. at is the date of the pages. The files have the names under which systems look for them. It
-// changes the texts of root.
-func Write(root *cobra.Command, dir string, at time.Time) error {
+// each shell, in dir. The pages have the version, and at as their date. The files have the names under which systems
+// look for them. It changes the texts of root.
+func Write(root *cobra.Command, version, dir string, at time.Time) error {
 	root.InitDefaultCompletionCmd()
 	root.DisableAutoGenTag = true
 	pages, completions := filepath.Join(dir, "man1"), filepath.Join(dir, "completions")
@@ -40,7 +40,7 @@ func Write(root *cobra.Command, dir string, at time.Time) error {
 		}
 	}
 	forMarkdown(root)
-	header := &doc.GenManHeader{Section: "1", Date: &at, Source: root.Name() + " " + root.Version,
+	header := &doc.GenManHeader{Section: "1", Date: &at, Source: root.Name() + " " + version,
 		Manual: "User Commands"}
 	if err := doc.GenManTree(root, header, pages); err != nil {
 		return fmt.Errorf("manual: pages of %s: %w", root.Name(), err)
@@ -74,9 +74,9 @@ func markdown(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// Command is a hidden command that has the directory of Write as its argument, and the time of the release, in seconds
-// since 1970, as its second.
-func Command() *cobra.Command {
+// Command is a hidden command of a program that has the version. Its arguments are the directory of Write, and the time
+// of the release, in seconds since 1970.
+func Command(version string) *cobra.Command {
 	return &cobra.Command{
 		Use:    "manual DIRECTORY SECONDS",
 		Short:  "Write manual pages and completions",
@@ -87,7 +87,7 @@ func Command() *cobra.Command {
 			if _, err := fmt.Sscan(args[1], &seconds); err != nil {
 				return fmt.Errorf("%s: wanted seconds since 1970: %w", args[1], err)
 			}
-			return Write(cmd.Root(), args[0], time.Unix(seconds, 0).UTC())
+			return Write(cmd.Root(), version, args[0], time.Unix(seconds, 0).UTC())
 		},
 	}
 }

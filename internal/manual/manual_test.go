@@ -16,12 +16,12 @@ import (
 )
 
 func program() *cobra.Command {
-	root := &cobra.Command{Use: "tool", Version: "v1.2.3", Short: "Does things",
+	root := &cobra.Command{Use: "tool", Short: "Does things",
 		Long: "tool reads TOOL_HOME and a*b*c.\n\n  {dump}  TOOL_DUMP\n  {out}   <none>"}
 	root.PersistentFlags().String("tool-home", "", "a `directory` in place of TOOL_HOME")
 	act := &cobra.Command{Use: "act NAME", Short: "Acts", Run: func(*cobra.Command, []string) {}}
 	act.Flags().Bool("fast", false, "skip SLOW_PARTS")
-	root.AddCommand(act, manual.Command())
+	root.AddCommand(act, manual.Command("v1.2.3"))
 	return root
 }
 
@@ -76,7 +76,7 @@ func TestWrite_fails(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := manual.Write(program(), file, time.Now()); err == nil || !strings.Contains(err.Error(), file) {
+	if err := manual.Write(program(), "v1.2.3", file, time.Now()); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("into a file: %v", err)
 	}
 	root := program()

@@ -141,7 +141,9 @@ func (a *API) sql(open func(*platform.Request) (*platform.Content, error)) func(
 // notes are a page, unless the scenario names a file.
 func (a *API) notes(c *Call) (any, error) {
 	return c.scriptedOr((*platform.Request).Notes, "text/html; charset=utf-8", func(snapshot platform.Snapshot) {
-		c.WritePage("Upgrade notes", notesPage, snapshot)
+		c.WritePage("Upgrade notes", Format(`<p>The database of request %d was upgraded to version %s.</p>
+<p>This emulator upgrades nothing: unless its scenario says otherwise, what you download is what you uploaded.</p>`,
+			snapshot.ID, snapshot.Target))
 	})
 }
 

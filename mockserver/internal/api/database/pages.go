@@ -1,7 +1,6 @@
 package database
 
 import (
-	"html/template"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,20 +9,6 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
-
-var statusTemplate = template.Must(template.New("status").Parse(`{{with .Message}}<p class="message">{{.}}</p>{{end}}
-<table>
-<tr><th>State<td><span class="state">{{.State}}</span>
-{{range .Rows}}<tr><th>{{.Name}}<td>{{if .Link}}<a href="{{.Link}}">{{.Text}}</a>{{else}}{{.Text}}{{end}}
-{{end}}</table>`))
-
-var frontTemplate = template.Must(
-	template.New("front").Parse(`<p>This is <b>upgrademock</b>, a local emulator of the Odoo Database Upgrade API.
-It is here for testing programs that talk to the upgrade platform.</p>
-<p>Create a request:</p>
-<pre>curl -sS "{{.Base}}/database/v1/create?contract=M123456-abcdef&amp;email=john.doe@example.com&amp;target={{.Target}}&amp;aim=test&amp;filename=db_name.dump"</pre>
-<p>Then upload a dump, call <code>process</code>, and poll <code>status</code>; the answer names the URLs.{{if .SFTP}} The SFTP server
-is at <code>{{.SFTP}}</code>.{{end}}</p>`))
 
 type row struct{ Name, Text, Link string }
 
@@ -58,16 +43,42 @@ func (a *API) statusPage(c *api.Call) (any, error) {
 			row{"", "notes", text("notes_url")})
 	}
 	title := "Database upgrade request " + strconv.FormatInt(snapshot.ID, 10)
-	data := map[string]any{"State": text("state"), "Message": text("customer_message"), "Rows": rows}
-	return api.Content(func() { c.WritePage(title, statusTemplate, data) }), nil
+	page := statusTable(text("state"), text("customer_message"), rows)
+	return api.Content(func() { c.WritePage(title, page) }), nil
+}
+
+func statusTable(state, message string, rows []row) api.HTML {
+	var page api.HTML
+	if message != "" {
+		page = api.Format(`<p class="message">%s</p>`, message)
+	}
+	page += api.Format("\n<table>\n<tr><th>State<td><span class=\"state\">%s</span>\n", state)
+	for _, r := range rows {
+		if r.Link != "" {
+			page += api.Format("<tr><th>%s<td><a href=\"%s\">%s</a>\n", r.Name, r.Link, r.Text)
+		} else {
+			page += api.Format("<tr><th>%s<td>%s\n", r.Name, r.Text)
+		}
+	}
+	return page + "</table>"
 }
 
 // frontPage is what a browser shows that opens the emulator.
 func (a *API) frontPage(w http.ResponseWriter, r *http.Request) {
 	scheme, host := a.Base(r)
-	api.ServePage(w, r, "upgrademock", frontTemplate, map[string]string{
-		"Base": scheme + host, "Target": a.Targets[len(a.Targets)-1], "SFTP": a.SFTPAddr(),
-	})
+	var sftp api.HTML
+	if addr := a.SFTPAddr(); addr != "" {
+		sftp = api.Format(" The SFTP server\nis at <code>%s</code>.", addr)
+	}
+	query := "contract=M123456-abcdef&email=john.doe@example.com&target=" + a.Targets[len(a.Targets)-1] +
+		"&aim=test&filename=db_name.dump"
+	api.ServePage(w, r, "upgrademock", api.Format(
+		`<p>This is <b>upgrademock</b>, a local emulator of the Odoo Database Upgrade API.
+It is here for testing programs that talk to the upgrade platform.</p>
+<p>Create a request:</p>
+<pre>curl -sS "%s/database/v1/create?%s"</pre>
+<p>Then upload a dump, call <code>process</code>, and poll <code>status</code>; the answer names the URLs.%s</p>`,
+		scheme+host, query, sftp))
 }
 
 // NotFound answers a path at which nothing is (docs/fidelity.md, section 1). The journal says so: a misspelt
