@@ -3,17 +3,13 @@ package conformance
 import (
 	"bufio"
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
-	"sort"
-	"strings"
 	"sync"
+
+	"github.com/upgrademock/upgrademock/internal/disguise"
 )
 
 // recordingVersion changes when older recordings can't be judged any more.
@@ -84,13 +80,12 @@ func (c *checker) Exchange(kind, what string, out any, do func() error) error {
 type recorder struct {
 	mu   sync.Mutex
 	w    io.Writer
-	salt []byte
+	hide *disguise.Disguise
 	err  error
 }
 
 func newRecorder(w io.Writer, h heading) *recorder {
-	r := &recorder{w: w, salt: make([]byte, 32)}
-	rand.Read(r.salt)
+	r := &recorder{w: w, hide: disguise.New()}
 	line, err := json.Marshal(h)
 	r.put(line, err)
 	return r
@@ -109,51 +104,12 @@ func (r *recorder) put(line []byte, err error) {
 func (r *recorder) save(l *transcript, keys []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	hide := r.disguises(keys)
+	hide := r.hide.Replacer(keys)
 	for _, st := range l.steps {
 		line, err := json.Marshal(st)
 		r.put([]byte(hide.Replace(string(line))), err)
 	}
 	l.steps = nil
-}
-
-// disguises replaces keys by strings of the same form, each always by the same one: a key's form can still be judged
-// from a recording, but the key cannot be used. The first four characters are kept, so that keys can be distinguished.
-func (r *recorder) disguises(keys []string) *strings.Replacer {
-	keys = append([]string(nil), keys...)
-	sort.Slice(keys, func(i, j int) bool { return len(keys[i]) > len(keys[j]) })
-	var pairs []string
-	for _, key := range keys {
-		if len(key) <= 4 {
-			continue
-		}
-		alias := disguise(r.salt, key)
-		pairs = append(pairs, key, alias)
-		if esc := url.QueryEscape(key); esc != key {
-			pairs = append(pairs, esc, url.QueryEscape(alias))
-		}
-	}
-	return strings.NewReplacer(pairs...)
-}
-
-func disguise(salt []byte, key string) string {
-	mac := hmac.New(sha256.New, salt)
-	mac.Write([]byte(key))
-	noise := mac.Sum(nil)
-	out := []byte(key)
-	last := len(strings.TrimRight(key, "=")) - 1 // its low bits are padding: must stay
-	for i := 4; i < last; i++ {
-		n := noise[i%len(noise)] + byte(i)
-		switch c := out[i]; {
-		case 'a' <= c && c <= 'z':
-			out[i] = 'a' + n%26
-		case 'A' <= c && c <= 'Z':
-			out[i] = 'A' + n%26
-		case '0' <= c && c <= '9':
-			out[i] = '0' + n%10
-		}
-	}
-	return string(out)
 }
 
 // Replay judges a recording again, offline. Of the options only Level, Run, Baseline, FailFast and Observe count;

@@ -18,13 +18,14 @@ import (
 func newScenarioCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "scenario",
-		Short: "List and show the built-in scenarios, and check your own",
+		Short: "List and show the built-in scenarios, make and check your own",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return fmt.Errorf("say what to do: list, show or check; see '%s --help'", cmd.CommandPath())
+			return fmt.Errorf("say what to do: list, show, check or from; see '%s --help'", cmd.CommandPath())
 		},
 	}
 	cmd.AddCommand(
+		newScenarioFromCommand(),
 		&cobra.Command{
 			Use:   "list",
 			Short: "List the built-in scenarios",
@@ -72,8 +73,11 @@ func newScenarioCommand() *cobra.Command {
 	return cmd
 }
 
+// newTable aligns columns that are separated by tabs.
+func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
+
 func listScenarios(w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	table := newTable(w)
 	for _, name := range scenario.Builtins() {
 		s, err := scenario.Builtin(name)
 		if err != nil {

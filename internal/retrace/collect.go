@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
@@ -24,6 +25,8 @@ type Collector struct {
 	calls   int                 // of the platform, all
 	journal journalState
 	tokens  map[string]string // token → request, of the script API
+	queue   []seen            // HTTP exchanges that are not in their order yet
+	lost    int               // that are not kept
 }
 
 // New makes a Collector. It keeps only the request of that name, or all for "". known returns a scenario by its name,
@@ -47,11 +50,20 @@ type seen struct {
 	at       time.Time         // zero: it is not known
 	state    string            // that the answer says
 	set      map[string]any    // the keys of the answer that a step can set
-	log      string            // what the log has more
+	log      string            // a part of the log
+	logAt    int64             // where it begins
 	fault    *scenario.Fault   // what went wrong, by its action; nil: nothing did
 	idle     bool              // the platform did not do its work, whatever the fault is
 	note     string            // what is to be said of the fault
 	scenario string            // the name of the one that drove it
+
+	// Of an HTTP exchange of the script API.
+	http     bool
+	token    string // which names the request
+	transfer string // "upload" or "download"
+	dumpName string // that is not the usual one
+	noHosts  bool   // known_hosts is null
+	tooOld   bool   // the client's PostgreSQL is
 }
 
 // request is what is kept of one.
@@ -72,9 +84,12 @@ type request struct {
 	stages   []stage
 	changes  []change // of the journal, whose cause is not known yet
 	notes    []string
+	texts    int // bytes of the texts of its faults
 	upgraded scenario.Upgraded
-	compat   bool // whether process said that PostgreSQL is too old
-	logged   bool
+	compat   bool   // process said that the client's PostgreSQL is too old
+	open     string // the transfer of the script API that goes on, as far as is known
+	logLen   int    // bytes of the log that are kept
+	logged   int64  // bytes of the log that were seen; 0: none
 }
 
 // place is what was seen at one place: how many calls, and which of them went wrong.
@@ -95,8 +110,11 @@ type hit struct {
 // add takes what was seen, and returns the request and the number of the call at its place.
 func (c *Collector) add(s seen) (*request, int) {
 	c.calls++
+	if !slices.Contains(placeOrder, s.on) {
+		return nil, 0
+	}
 	r := c.requestOf(&s)
-	if r == nil {
+	if r == nil || r.api != "" && s.api != r.api {
 		return nil, 0
 	}
 	r.calls++
@@ -110,6 +128,7 @@ func (c *Collector) add(s seen) (*request, int) {
 			r.last = s.at
 		}
 	}
+	s.state = stateName(s.state)
 	nth := r.count(s.on)
 	if s.fault != nil {
 		r.fail(s.on, nth, *s.fault, s.note)
@@ -123,9 +142,8 @@ func (c *Collector) add(s seen) (*request, int) {
 
 // requestOf finds or makes the request of a call; nil if none is to be kept.
 func (c *Collector) requestOf(s *seen) *request {
-	creates := s.on == scenario.OnCreate || s.on == scenario.OnScriptCreate || s.on == scenario.OnUpgrade
 	switch {
-	case creates:
+	case creates(s.on):
 		return c.creating(s)
 	case s.request == "":
 		return nil
@@ -206,6 +224,7 @@ func (r *request) fail(on string, nth int, fault scenario.Fault, note string) {
 		return
 	}
 	fault.On = on
+	note = r.bound(&fault, note)
 	text, err := json.Marshal(fault)
 	if err != nil {
 		r.remark(fmt.Sprintf("a fault on %s cannot be written: %v", on, err))
@@ -227,12 +246,56 @@ func (r *request) fail(on string, nth int, fault scenario.Fault, note string) {
 			return
 		}
 	}
-	r.faulty++
 	if len(p.hits) >= maxHits {
+		r.faulty++
 		p.lost++
 		return
 	}
+	alone := scenario.Scenario{When: scenario.When{"api": r.api}, Faults: []scenario.Fault{fault}}
+	if err := alone.Validate(); err != nil {
+		r.remark(fmt.Sprintf("what went wrong at call %d of %s cannot be put into a scenario: %v", nth+1, on, err))
+		return
+	}
+	r.faulty++
 	p.hits = slices.Insert(p.hits, i, hit{at: nth, n: 1, fault: fault, key: key, note: note})
+}
+
+// maxTexts bounds the texts of all faults of a request.
+const maxTexts = 96 << 10
+
+// bound leaves out of a fault what would make the scenario too long, and adds to the note that it did.
+func (r *request) bound(f *scenario.Fault, note string) string {
+	size := 0
+	if f.HTTP != nil {
+		size = len(f.HTTP.Body)
+	}
+	if f.Failure != nil {
+		text, err := json.Marshal(f.Failure)
+		size = len(text)
+		if err != nil || size > maxText {
+			failure := *f.Failure
+			failure.More, failure.Message = nil, failure.Message[:min(len(failure.Message), maxText/8)]
+			failure.Message = strings.ToValidUTF8(failure.Message, "")
+			f.Failure, note = &failure, join(note, "it was longer")
+		}
+	}
+	if r.texts+size <= maxTexts {
+		r.texts += size
+	} else if f.HTTP != nil {
+		answer := *f.HTTP
+		answer.Body = ""
+		f.HTTP, note = &answer, join(note, fmt.Sprintf("its body of %d bytes is left out", size))
+	}
+	return note
+}
+
+// stateName makes the name of a state fit for a scenario.
+func stateName(name string) string {
+	const most = 100
+	if len(name) > most {
+		name = name[:most]
+	}
+	return strings.TrimSpace(clean(name))
 }
 
 // remark keeps a sentence about the request.
@@ -244,6 +307,7 @@ func (r *request) remark(text string) {
 
 // Requests returns what was seen, in its order, and how many requests more there are than are kept.
 func (c *Collector) Requests() (list []Summary, more int) {
+	c.flush()
 	for _, r := range c.list {
 		list = append(list, r.summary())
 	}

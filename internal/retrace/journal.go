@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -256,9 +257,41 @@ func (c *Collector) rsync(e *journal.Event) {
 			s.fault = &scenario.Fault{Disconnect: true, After: moved}
 			s.note = cmp.Or(e.Why, "the session broke off") + ": no fault of the platform, but it can be made one"
 		}
-		c.add(s)
+		if r, _ := c.add(s); r != nil && s.fault == nil && e.On == scenario.OnRsyncDownload && e.Rsync != nil {
+			r.fetched(e.Rsync)
+		}
 	}
 }
+
+// fetched finds out which files of the result were there, by those that a client asks for (row S5.11).
+func (r *request) fetched(run *journal.Rsync) {
+	asked := strings.Split(run.Command, " /data/")[1:]
+	if len(asked) < 2 || run.Exit != 0 || len(run.Files) < run.Count {
+		return
+	}
+	there := func(name string) bool {
+		return slices.ContainsFunc(run.Files, func(f journal.File) bool {
+			return f.Name == name || strings.HasPrefix(f.Name, name+"/")
+		})
+	}
+	u := &r.upgraded
+	if u.Missing.Archive = !there(asked[0]); !u.Missing.Archive && usualDump(asked[0]) {
+		u.DumpName = nil
+	} else if !usualDump(asked[0]) {
+		u.DumpName = &asked[0]
+	}
+	for _, name := range asked[1:] {
+		switch name {
+		case "upgrade-report.html":
+			u.Missing.Report = !there(name)
+		case "upgrade.log":
+			u.Missing.Log = !there(name)
+		}
+	}
+}
+
+// usualDump reports whether the upgraded dump has the name that the emulator gives it.
+func usualDump(name string) bool { return name == "upgraded.zip" || name == "upgraded.dump" }
 
 func placeOf(r *request, on string) *place {
 	if r == nil {

@@ -1,10 +1,12 @@
 package retrace
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
@@ -48,7 +50,9 @@ func (r *request) settle(s *seen) {
 		if s != nil && !ch.at.Before(s.at) {
 			switch s.on {
 			case scenario.OnStatus, scenario.OnScriptStatus:
-				how = byPoll
+				if n := len(r.stages); n > 0 && r.stages[n-1].polls > 0 { // a step for polls answers one at least
+					how = byPoll
+				}
 			case scenario.OnSkipTest:
 				how = byRelease
 			}
@@ -65,7 +69,7 @@ func (r *request) enter(ch change, how ending) {
 	} else if r.start.IsZero() {
 		r.start = ch.at
 	}
-	r.begin(stage{state: ch.to, began: ch.at})
+	r.begin(stage{state: cmp.Or(stateName(ch.to), "unknown"), began: ch.at})
 }
 
 func (r *request) begin(st stage) {
@@ -88,16 +92,34 @@ func (r *request) progress(s *seen) {
 		}
 	case scenario.OnStatus, scenario.OnScriptStatus:
 		r.poll(s)
-	}
-	if s.log != "" && len(r.stages) > 0 {
-		st := &r.stages[len(r.stages)-1]
-		r.logged = true
-		if len(st.log)+len(s.log) <= maxLog {
-			st.log += s.log
-		} else {
-			r.remark("the log was longer than a scenario holds: the rest is left out")
+	case scenario.OnSkipTest:
+		if n := len(r.stages); n > 0 && s.http && s.fault == nil && !s.idle {
+			r.stages[n-1].how = byRelease
 		}
 	}
+	if s.log != "" {
+		r.growLog(s)
+	}
+}
+
+// growLog adds to the log of the present stage what was not seen of it before (rows S8.1 and S8.4).
+func (r *request) growLog(s *seen) {
+	text, end := s.log, s.logAt+int64(len(s.log))
+	switch {
+	case len(r.stages) == 0 || end <= r.logged:
+		return
+	case s.logAt > r.logged:
+		r.remark("a part of the log is not in the recording")
+	default:
+		text = strings.ToValidUTF8(text[r.logged-s.logAt:], "")
+	}
+	r.logged = end
+	st := &r.stages[len(r.stages)-1]
+	if r.logLen += len(text); r.logLen > maxLog {
+		r.remark("the log was longer than a scenario holds: the rest is left out")
+		return
+	}
+	st.log += text
 }
 
 // worked reports whether the platform does its work all the same when a fault like this one triggers.
@@ -162,7 +184,7 @@ func (r *request) steps(polls bool, known *scenario.Scenario) []step {
 		if i == 0 && r.compat {
 			s.put("is_pg_version_compatible", false)
 		}
-		if r.logged {
+		if r.logged > 0 {
 			s.Log = &scenario.Log{Text: st.log}
 		}
 		if i < len(r.stages)-1 {
@@ -217,12 +239,12 @@ func last(st, next stage, from time.Time, polls bool) (scenario.For, []string) {
 		return scenario.For{Released: true}, []string{"skip_test ended it"}
 	case st.how == byPoll:
 		return asPolls, nil
-	case st.how == byTime && !polls:
+	case st.how == byTime && !polls && st.ended.After(st.last):
 		if d := st.ended.Sub(st.began); d > 0 && !st.began.IsZero() {
 			return scenario.For{Duration: d}, nil
 		}
 		return asPolls, []string{"how long it lasted is not known"}
-	case st.how == byTime:
+	case st.how == byTime && polls:
 		return asPolls, []string{"it lasted " + st.ended.Sub(st.began).String()}
 	}
 	lo, hi := st.last.Sub(from), next.first.Sub(from)

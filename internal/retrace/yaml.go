@@ -47,6 +47,9 @@ func readNode(dec *json.Decoder) (*node, error) {
 			if err != nil {
 				return nil, err
 			}
+			if i := len(n.keys) - 1; i >= 0 && slices.Contains([]string{"for", "delay", "within"}, n.keys[i]) {
+				item.text = shortTime(item.text)
+			}
 			n.items = append(n.items, item)
 		}
 		_, err = dec.Token()
@@ -54,6 +57,16 @@ func readNode(dec *json.Decoder) (*node, error) {
 		return n, err
 	}
 	return &node{scalar: fmt.Sprint(token)}, nil
+}
+
+// shortTime leaves out of 1h0m0s what says nothing.
+func shortTime(text string) string {
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }
 
 // firstKeys are the keys that an object begins with.

@@ -84,6 +84,9 @@ func shown(api string) []string { return namesOf(keysOf(api)) }
 // settable are the keys that a step may set: all but those that say who the request is.
 func settable(api string) []string { return slices.DeleteFunc(shown(api), identifies) }
 
+// StatusKeys returns the keys of a status answer of that API, APIDatabase or APIScript, that a step may set.
+func StatusKeys(api string) []string { return settable(api) }
+
 func identifies(key string) bool { return key == "id" || key == "key" }
 
 // nullable reports whether a step can set the key to nothing.

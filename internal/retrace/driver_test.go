@@ -1,0 +1,284 @@
+package retrace_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/upgrademock/upgrademock/client"
+	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
+	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// driver is a client that does the same things under the same answers, whatever the time.
+type driver struct {
+	t     *testing.T
+	srv   *mockserver.Server
+	clock *mockserver.ManualClock
+	dump  []byte
+	key   ssh.Signer
+	id    string
+	pass  string
+	hold  string // the state that somebody releases
+	held  int    // polls in it
+}
+
+// dumpSize is more than the faults of the built-in scenarios wait for.
+const dumpSize = 1<<20 + 64<<10
+
+// drive runs a scenario, and returns what the journal has of it.
+func drive(t *testing.T, script *scenario.Scenario, sftp bool, hold string) []journal.Event {
+	t.Helper()
+	d := &driver{t: t, hold: hold, clock: new(mockserver.ManualClock), dump: bytes.Repeat([]byte("dump"), dumpSize/4)}
+	d.srv = mockservertest.New(t, &mockserver.Options{Clock: d.clock, Scenarios: []*scenario.Scenario{script}},
+		mockservertest.AllowUnmetExpectations)
+	var err error
+	if d.key, _, err = client.GenerateSSHKey(); err != nil {
+		t.Fatal(err)
+	}
+	if script.When["api"] == scenario.APIScript {
+		d.script()
+	} else {
+		d.database(sftp)
+	}
+	if err := d.srv.Shutdown(t.Context()); err != nil { // what goes on on a connection is in the journal then
+		t.Error(err)
+	}
+	return d.srv.Events(journal.Filter{})
+}
+
+// call makes a call of the database API; ok is whether a client would go on.
+func (d *driver) call(method, more string, body io.Reader) (answer map[string]any, ok bool) {
+	d.clock.Advance(time.Second)
+	target := d.srv.URL() + "/database/v1/" + method + "?request=" + d.id + "&key=" + url.QueryEscape(d.pass) + more
+	req, err := http.NewRequestWithContext(d.t.Context(), http.MethodPost, target, body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/octet-stream")
+	resp, err := d.srv.Client().Do(req)
+	if err != nil {
+		return nil, false
+	}
+	defer resp.Body.Close()
+	err = json.NewDecoder(resp.Body).Decode(&answer)
+	failures, _ := answer["failures"].([]any)
+	return answer, err == nil && len(failures) == 0 && resp.StatusCode == http.StatusOK
+}
+
+// again tries so often, and reports whether it went well at last.
+func again(times int, try func() bool) bool {
+	for range times {
+		if try() {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *driver) database(sftp bool) {
+	params := url.Values{"contract": {"M123456-abcdef"}, "email": {"a@example.com"}, "target": {"8.0"}, "aim": {"test"},
+		"filename": {"db.dump"}}
+	created := again(2, func() bool {
+		answer, ok := d.call("create", "&"+params.Encode(), nil)
+		if request, _ := answer["request"].(map[string]any); ok {
+			d.id, d.pass = fmt.Sprint(request["id"]), request["key"].(string)
+		}
+		return ok
+	})
+	put := func() bool { _, ok := d.call("upload", "", bytes.NewReader(d.dump)); return ok }
+	if sftp {
+		put = func() bool { return d.session(d.put) }
+	}
+	if !created || !again(6, put) {
+		return
+	}
+	again(3, func() bool { _, ok := d.call("process", "", nil); return ok })
+	state, file := d.wait(func() (string, string, bool) {
+		answer, ok := d.call("status", "", nil)
+		request, _ := answer["request"].(map[string]any)
+		state, _ := request["state"].(string)
+		file, _ := request["upgraded_dump_url"].(string)
+		return state, file, ok
+	})
+	if state != "done" {
+		return
+	}
+	again(3, func() bool {
+		if sftp {
+			return d.session(d.get)
+		}
+		resp, err := d.srv.Client().Get(file)
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err == nil && resp.StatusCode == http.StatusOK
+	})
+}
+
+// wait polls until there is nothing to wait for.
+func (d *driver) wait(poll func() (state, file string, ok bool)) (state, file string) {
+	for range 14 {
+		var ok bool
+		if state, file, ok = poll(); !ok {
+			continue
+		}
+		switch state {
+		case "done", "invalid", "failed", "cancelled", "delivered":
+			return state, file
+		}
+		if state != d.hold {
+			continue
+		}
+		if d.held++; d.held == 2 {
+			for _, r := range d.srv.Requests() {
+				d.srv.Release(r.ID) // which the scenario that is made may not need
+			}
+		}
+	}
+	return state, file
+}
+
+// session asks for an SFTP access, logs in, and does something.
+func (d *driver) session(do func(*sftp.Client, string) error) bool {
+	keys := "&ssh_keys=" + url.QueryEscape(string(ssh.MarshalAuthorizedKey(d.key.PublicKey())))
+	answer, ok := d.call("request_sftp_access", keys, nil)
+	if !ok {
+		return false
+	}
+	request := answer["request"].(map[string]any)
+	conn, err := ssh.Dial("tcp", d.srv.SFTPAddr(), &ssh.ClientConfig{User: request["sftp_user"].(string),
+		Auth: []ssh.AuthMethod{ssh.PublicKeys(d.key)},
+		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			if !bytes.Equal(key.Marshal(), d.srv.HostKeys()[0].Marshal()) {
+				return errors.New("another host key")
+			}
+			return nil
+		}})
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	c, err := sftp.NewClient(conn)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	return do(c, request["shared_file"].(string)) == nil
+}
+
+func (d *driver) put(c *sftp.Client, name string) error {
+	file, err := c.OpenFile("/"+name, os.O_WRONLY|os.O_CREATE)
+	if err != nil {
+		return err
+	}
+	for rest := d.dump; len(rest) > 0 && err == nil; {
+		var n int
+		n, err = file.Write(rest[:min(len(rest), 32<<10)])
+		rest = rest[n:]
+	}
+	if err != nil {
+		return err // and the file is not closed, as by a client that gives up
+	}
+	return file.Close()
+}
+
+func (d *driver) get(c *sftp.Client, name string) error {
+	file, err := c.Open("/" + name)
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 32<<10)
+	for err == nil {
+		_, err = file.Read(buf)
+	}
+	if err != io.EOF {
+		return err
+	}
+	return file.Close()
+}
+
+// script does the same over the script API.
+func (d *driver) script() {
+	dump := filepath.Join(d.t.TempDir(), "db.dump")
+	if err := os.WriteFile(dump, d.dump, 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+	c, err := client.New(d.srv.HTTPSURL(), &client.Options{RootCAs: d.srv.CertPool()})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer c.Close()
+	api, err := c.Script()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	opened, err := client.OpenScriptDump(dump)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	ctx := d.t.Context()
+	var ref client.ScriptRef
+	params := client.ScriptParams{Contract: "M123456-abcdef", Target: "17.0", Aim: "test", SSHKey: d.key.PublicKey()}
+	if !again(2, func() bool {
+		made, err := api.Create(ctx, params, nil)
+		if err == nil {
+			ref = made.Ref()
+		}
+		return err == nil
+	}) {
+		return
+	}
+	patient := func(do func(context.Context, *client.ScriptTransferOptions) error) bool {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		tries := 0
+		return do(ctx, &client.ScriptTransferOptions{Signers: []ssh.Signer{d.key},
+			Retry: &client.RetryOptions{Min: time.Millisecond, Max: time.Millisecond, OnRetry: func(error, time.Duration) {
+				if tries++; tries == 3 {
+					cancel()
+				}
+			}}}) == nil
+	}
+	if !patient(func(ctx context.Context, opts *client.ScriptTransferOptions) error {
+		_, err := api.Upload(ctx, ref, opened, opts)
+		return err
+	}) {
+		return
+	}
+	again(3, func() bool { _, err := api.Process(ctx, ref); return err == nil })
+	state, _ := d.wait(func() (string, string, bool) {
+		d.clock.Advance(time.Second)
+		status, err := api.Status(ctx, ref)
+		if err != nil {
+			return "", "", false
+		}
+		if status.State == client.ScriptProgress {
+			api.Logs(ctx, ref, 0, io.Discard) // which may fail
+		}
+		return string(status.State), "", true
+	})
+	if state == "done" {
+		patient(func(ctx context.Context, opts *client.ScriptTransferOptions) error {
+			_, err := api.Download(ctx, ref, d.t.TempDir(), opts)
+			return err
+		})
+	}
+}

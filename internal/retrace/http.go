@@ -1,0 +1,318 @@
+package retrace
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// MaxBody is how many bytes of a body an Exchange needs: more than any answer of the platform but a dump.
+const MaxBody = 64 << 10
+
+// The ways in which an exchange breaks off.
+const (
+	BrokenReset   = "reset"   // the connection was reset
+	BrokenClosed  = "closed"  // it was closed in the middle of the answer, or before it
+	BrokenTimeout = "timeout" // the client did not wait longer
+	BrokenUnknown = "unknown" // it is not known how
+)
+
+// An Exchange is an HTTP call and its answer, as something between a client and the platform saw it.
+type Exchange struct {
+	At     time.Time     // when the call began; zero: not known
+	Took   time.Duration // until the answer was there; 0: not known
+	Method string
+	URL    string // absolute, or from the path on
+
+	Type  string            // the call's Content-Type
+	Form  []byte            // the beginning of its body, at most MaxBody bytes
+	Extra map[string]string // its parameters, where something else has read them already
+	Range string            // its header Range
+	Sent  int64             // bytes of its body that were sent; -1: not known
+
+	Status  int // 0: there was no answer
+	Header  http.Header
+	Body    []byte // the beginning of the answer's body, decoded, at most MaxBody bytes
+	Size    int64  // bytes of the body that came, as they came; -1: not known
+	Partial bool   // Body is not all of it
+	Missing bool   // nothing is known of the body
+	Broken  string // how it broke off; "": it did not
+}
+
+// maxQueue is how many calls are kept until they are put in their order.
+const maxQueue = 200_000
+
+// Exchange takes an HTTP exchange. It reports whether that is a call of the platform; others are passed over.
+// Exchanges may come in any order, if their times are known.
+func (c *Collector) Exchange(e *Exchange) bool {
+	u, err := url.Parse(e.URL)
+	if err != nil || e.Method == http.MethodOptions {
+		return false
+	}
+	s := seen{at: e.At, http: true}
+	var secret string
+	s.on, s.api, s.request, secret = locate(u.Path)
+	if s.on == "" {
+		return false
+	}
+	params := parameters(e, u.Query(), s.api)
+	if len(c.queue) >= maxQueue {
+		c.lost++
+		return true
+	}
+	switch s.api {
+	case scenario.APIDatabase:
+		s.request, secret = cmp.Or(s.request, params["request"]), cmp.Or(secret, params["key"])
+	case scenario.APIScript:
+		secret = params["token"]
+		s.token = secret
+		s.transfer = params["transfer_type"]
+	}
+	if creates(s.on) {
+		s.contract, s.params = params["contract"], params
+		delete(s.params, "ssh_key") // which is long, and nobody asks for it
+	}
+	c.read(&s, e, secret)
+	c.queue = append(c.queue, s)
+	return true
+}
+
+// flush takes the exchanges that wait, in the order of their times.
+func (c *Collector) flush() {
+	queue := c.queue
+	c.queue = nil
+	timed := !slices.ContainsFunc(queue, func(s seen) bool { return s.at.IsZero() })
+	if timed {
+		slices.SortStableFunc(queue, func(a, b seen) int { return a.at.Compare(b.at) })
+	}
+	for _, s := range queue {
+		if s.token != "" {
+			if s.made != "" {
+				c.tokens[s.token] = s.made
+			} else if s.request = c.tokens[s.token]; s.request == "" {
+				s.request = "token-" + s.token[:min(4, len(s.token))]
+			}
+		}
+		r, nth := c.add(s)
+		if r == nil {
+			continue
+		}
+		r.transfers(&s, nth)
+		if c.lost > 0 {
+			r.remark(fmt.Sprintf("%d calls more are left out: choose one request from the beginning", c.lost))
+		}
+		if !timed {
+			r.remark("some calls have no times: they are taken in the order in which they stand there")
+		}
+	}
+}
+
+func creates(on string) bool {
+	return on == scenario.OnCreate || on == scenario.OnUpgrade || on == scenario.OnScriptCreate
+}
+
+// scriptCalls are the calls of the script API by their path below /upgrade/request/.
+var scriptCalls = map[string]string{
+	"create": scenario.OnScriptCreate, "transfer/start": scenario.OnScriptTransferStart,
+	"transfer/stop": scenario.OnScriptTransferStop, "process": scenario.OnScriptProcess,
+	"status": scenario.OnScriptStatus, "logs": scenario.OnScriptLogs, "wipe": scenario.OnScriptWipe,
+}
+
+// databaseCalls are the methods of the database API.
+var databaseCalls = []string{scenario.OnCreate, scenario.OnUpload, scenario.OnRequestSFTPAccess, scenario.OnProcess,
+	scenario.OnStatus, scenario.OnSkipTest, scenario.OnUpgrade}
+
+// fileURL is a URL of a status answer: region, id, key, path.
+var fileURL = regexp.MustCompile(`/database/[^/]+/([0-9]+)/([^/]+)/(.+)$`)
+
+// locate finds the place that a path belongs to, wherever a proxy has put it; on is empty for none. Of the URLs of a
+// status answer it returns the id and the key.
+func locate(urlPath string) (on, api, id, key string) {
+	urlPath = path.Clean("/" + urlPath)
+	if _, method, ok := strings.Cut(urlPath, "/database/v1/"); ok && slices.Contains(databaseCalls, method) {
+		return method, scenario.APIDatabase, "", ""
+	}
+	if _, name, ok := strings.Cut(urlPath, "/upgrade/request/"); ok {
+		return scriptCalls[name], scenario.APIScript, "", ""
+	}
+	if m := fileURL.FindStringSubmatch(urlPath); m != nil && m[3] != "status" {
+		return scenario.OnDownload, scenario.APIDatabase, m[1], m[2]
+	}
+	return "", "", "", ""
+}
+
+// parameters reads those of a call: of the query string, of a form (row 1.1), or of a JSON-RPC call (row S1.4).
+func parameters(e *Exchange, query url.Values, api string) map[string]string {
+	params := map[string]string{}
+	put := func(values map[string][]string) {
+		for name, list := range values {
+			if len(list) > 0 {
+				params[name] = list[0]
+			}
+		}
+	}
+	put(query)
+	media, attributes, _ := mime.ParseMediaType(e.Type)
+	switch {
+	case api == scenario.APIScript:
+		var call struct{ Params map[string]any }
+		if json.Unmarshal(e.Form, &call) == nil {
+			for name, value := range call.Params {
+				if text, ok := value.(string); ok {
+					params[name] = text
+				}
+			}
+		}
+	case media == "multipart/form-data":
+		form := multipart.NewReader(bytes.NewReader(e.Form), attributes["boundary"])
+		for range 50 {
+			part, err := form.NextPart()
+			if err != nil {
+				break
+			}
+			value := make([]byte, 200)
+			n, _ := part.Read(value)
+			if part.FormName() != "" {
+				params[part.FormName()] = string(value[:n])
+			}
+		}
+	case media == "application/x-www-form-urlencoded", media == "" && len(e.Form) < 4<<10:
+		if values, err := url.ParseQuery(string(e.Form)); err == nil {
+			put(values)
+		}
+	}
+	for name, value := range e.Extra {
+		params[name] = value
+	}
+	return params
+}
+
+// read takes from the answer what went wrong, or what it says.
+func (c *Collector) read(s *seen, e *Exchange, secret string) {
+	object := s.outcome(e)
+	if s.fault != nil {
+		hideIn(s.fault, secret)
+	}
+	if s.on == scenario.OnScriptLogs && s.fault == nil && !e.Missing && len(e.Body) > 0 {
+		s.log, s.logAt = hide(strings.ToValidUTF8(string(e.Body), "\uFFFD"), secret), logOffset(e)
+		return
+	}
+	if object == nil {
+		return
+	}
+	if s.api == scenario.APIScript {
+		s.readResult(object)
+		return
+	}
+	request, _ := object["request"].(map[string]any)
+	if creates(s.on) && request != nil {
+		s.made = number(request["id"])
+	}
+	s.state, _ = request["state"].(string)
+	if s.on == scenario.OnStatus && request != nil {
+		s.set = settable(request, map[string]kind{"customer_message": isText, "estimated_time": isText, "filestore": isBool})
+		s.unknownKeys(request, append(scenario.StatusKeys(s.api), "id", "key", "migrated_sql_url"))
+	}
+}
+
+// readResult reads an answer of the script API.
+func (s *seen) readResult(result map[string]any) {
+	switch s.on {
+	case scenario.OnScriptCreate:
+		s.made = number(result["request_id"])
+		if token, _ := result["token"].(string); token != "" {
+			s.token = token
+		}
+	case scenario.OnScriptStatus:
+		s.state, _ = result["state"].(string)
+		s.set = settable(result, map[string]kind{"reason": isText, "archived": isBool})
+		s.unknownKeys(result, append(scenario.StatusKeys(s.api), "state", "host_uri", "request_id", "token"))
+	case scenario.OnScriptTransferStart:
+		if hosts, ok := result["known_hosts"]; ok && hosts == nil {
+			s.noHosts = true
+		}
+		if name, ok := result["dump_name"].(string); ok && !usualDump(name) {
+			s.dumpName = name
+		}
+	case scenario.OnScriptProcess:
+		compatible, ok := result["is_pg_version_compatible"].(bool)
+		s.tooOld = ok && !compatible
+	}
+}
+
+// unknownKeys remarks on keys that the emulator does not answer.
+func (s *seen) unknownKeys(object map[string]any, known []string) {
+	var more []string
+	for key := range object {
+		if !slices.Contains(known, key) {
+			more = append(more, key)
+		}
+	}
+	if slices.Sort(more); len(more) > 0 {
+		s.note = "the status answers have keys that the emulator's have not: " + strings.Join(more[:min(10, len(more))], ", ")
+	}
+}
+
+type kind func(any) bool
+
+func isText(v any) bool { _, ok := v.(string); return ok }
+func isBool(v any) bool { _, ok := v.(bool); return ok }
+
+// maxSet is how long a text may be that a step sets.
+const maxSet = 1 << 10
+
+// settable takes the keys that become those of a step: a key that says nothing is the same as one that is not there.
+func settable(object map[string]any, keys map[string]kind) map[string]any {
+	set := map[string]any{}
+	for key, is := range keys {
+		if v := object[key]; is(v) && v != "" && v != false {
+			if text, ok := v.(string); ok && len(text) > maxSet {
+				v = strings.ToValidUTF8(text[:maxSet], "") + "…"
+			}
+			set[key] = v
+		} else {
+			set[key] = nil
+		}
+	}
+	return set
+}
+
+// number is an id as its digits; an id that is a short text is taken as it is.
+func number(v any) string {
+	switch v := v.(type) {
+	case json.Number:
+		return v.String()
+	case string:
+		if len(v) <= 40 {
+			return v
+		}
+	}
+	return ""
+}
+
+// logOffset is the byte of the log at which a part of it begins.
+func logOffset(e *Exchange) int64 {
+	begin := strings.TrimPrefix(e.Header.Get("Content-Range"), "bytes ")
+	if begin == "" && e.Status == http.StatusPartialContent {
+		begin = strings.TrimPrefix(e.Range, "bytes=")
+	}
+	digits, _, _ := strings.Cut(begin, "-")
+	at, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return at
+}
