@@ -47,10 +47,11 @@ func (r Result) Source() string {
 
 // Report is the outcome of a run. Its JSON form is stable.
 type Report struct {
-	Target  string   `json:"target"`  // the URL judged
-	Level   Level    `json:"level"`   // how far the run went
-	Version string   `json:"version"` // of this module, whose suite it was
-	Results []Result `json:"results"` // of each selected check, in the order of [Checks]
+	Target  string   `json:"target"`          // the URL judged
+	Level   Level    `json:"level"`           // how far the run went
+	Version string   `json:"version"`         // of this module, whose suite it was
+	Shard   string   `json:"shard,omitempty"` // which part of the checks whoever ran it chose, as 2/5; empty for all
+	Results []Result `json:"results"`         // of each selected check, in the order of [Checks]
 
 	// LeftOut are the APIs whose checks were left out because the server has another one alone.
 	LeftOut []LeftOut `json:"left_out,omitempty"`

@@ -12,6 +12,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/internal/certify"
 	"github.com/upgrademock/upgrademock/internal/child"
+	"github.com/upgrademock/upgrademock/internal/shard"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -24,6 +25,7 @@ type certifyFlags struct {
 	parallel int
 	json     bool
 	junit    string
+	shard    string
 }
 
 // notForCertify are serve's flags that make no sense for many emulators at once.
@@ -83,6 +85,7 @@ cannot meet it: see --via. The exit status is 0 when nothing failed, 1 when some
 	f.BoolVar(&flags.json, "json", false, "print the report as JSON")
 	f.StringVar(&flags.junit, "junit", "",
 		"also write the report to this `file`, in the XML form that CI systems read")
+	f.StringVar(&flags.shard, "shard", "", shardUsage)
 	f.Lookup("scenario").Usage = "the same as --pack"
 	f.Lookup("journal").Usage = "append the journals of all runs to this `file`, as JSON lines"
 	f.Lookup("keep").Usage = "leave each run's files behind, and say where"
@@ -111,6 +114,12 @@ func (f *certifyFlags) read(stderr io.Writer) (opts certify.Options, err error) 
 		}
 		opts.Scenarios = append(opts.Scenarios, scripts...)
 	}
+	if f.shard != "" {
+		if opts.Shard, err = shard.Parse(f.shard, os.Getenv); err != nil {
+			return opts, fmt.Errorf("--shard: %w", err)
+		}
+		opts.Scenarios = shard.Pick(opts.Shard, opts.Scenarios, func(s *scenario.Scenario) string { return s.Name })
+	}
 	if opts.Via, err = certify.ParseVia(f.via); err != nil {
 		return opts, fmt.Errorf("--via: %w", err)
 	}
@@ -121,9 +130,6 @@ func (f *certifyFlags) read(stderr io.Writer) (opts certify.Options, err error) 
 	}
 	if f.parallel < 0 {
 		return opts, fmt.Errorf("--parallel %d: wanted a number from 1 on", f.parallel)
-	}
-	if err := checkOutput("junit", f.junit); err != nil {
-		return opts, err
 	}
 	opts.Dump, opts.Parallel = f.dump, f.parallel
 	opts.Testbed, err = f.options(stderr)
@@ -194,23 +200,29 @@ func (f *certifyFlags) run(cmd *cobra.Command, opts certify.Options) (err error)
 	}
 	say(stderr, "certify: %d scenarios …", len(opts.Scenarios))
 	opts.Done = func(r certify.Result) { say(stderr, "certify: %-26s %s", r.Scenario, r.Verdict) }
+	junit, err := openReport("junit", f.junit)
+	if err != nil {
+		return err
+	}
+	defer junit.Close()
 	report, err := certify.Run(cmd.Context(), opts)
 	if start := (*child.StartError)(nil); errors.As(err, &start) {
 		return exitCode{start.Status, fmt.Errorf("certify: %w", err)}
 	}
-	if err != nil {
+	if report == nil {
 		return failed(err)
 	}
 	remark(stderr, "certify", report.Remarks())
-	if f.junit != "" {
-		if err := writeFile(f.junit, report.WriteJUnit); err != nil {
-			return failed(fmt.Errorf("--junit: %w", err))
-		}
-	}
+	write := report.WriteTable
 	if f.json {
-		err = report.WriteJSON(stdout)
-	} else {
-		err = report.WriteTable(stdout)
+		write = report.WriteJSON
+	}
+	// The one is written whatever becomes of the other.
+	if err := errors.Join(write(stdout), junit.write(report.WriteJUnit)); err != nil {
+		return failed(err)
+	}
+	if err := ended(cmd.Context()); err != nil {
+		return err
 	}
 	if err != nil {
 		return failed(err)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/upgrademock/upgrademock/conformance"
+	"github.com/upgrademock/upgrademock/internal/shard"
+	"github.com/upgrademock/upgrademock/internal/version"
 )
 
 // conformanceFlags are the flags of a run.
@@ -35,6 +36,10 @@ type conformanceFlags struct {
 	base    string
 	resume  string
 	save    string
+	shard   string
+	part    shard.Shard
+	nothing bool // the shard has no check
+	report  *reportFile
 	closers []func() error
 }
 
@@ -83,6 +88,7 @@ Exit status: 0 the server passes; 1 a check failed or could not be judged; 2 a w
 		"how far to go, a `level`: documented, observed or assumed")
 	flags.StringVar(&f.run, "run", "", "only the checks whose id matches this `regexp`")
 	flags.StringVar(&f.skip, "skip", "", "not the checks whose id matches this `regexp`")
+	flags.StringVar(&f.shard, "shard", "", shardUsage)
 	flags.BoolVar(&f.list, "list", false, "list the checks and ask nothing")
 	flags.BoolVar(&f.opts.FailFast, "fail-fast", false, "leave the rest out after the first failure")
 	flags.DurationVar(&f.opts.Timeout, "timeout", 0,
@@ -151,6 +157,15 @@ func (f *conformanceFlags) do(cmd *cobra.Command) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	var err error
+	if f.report, err = openReport("junit", f.junit); err != nil {
+		return err
+	}
+	defer f.report.Close()
+	if f.nothing {
+		return f.print(cmd, &conformance.Report{Target: f.target.URL, Level: f.opts.Level, Version: version.String(),
+			Shard: f.part.String(), Results: []conformance.Result{}}, nil)
+	}
 	if f.opts.Production && !f.yes {
 		if err := f.askFirst(cmd); err != nil {
 			return err
@@ -188,7 +203,7 @@ func (f *conformanceFlags) do(cmd *cobra.Command) error {
 	rep, runErr := f.judge(cmd, func(ctx context.Context) (*conformance.Report, error) {
 		return conformance.Run(ctx, f.target, &f.opts)
 	})
-	var err error
+	rep.Shard = f.part.String()
 	for _, c := range f.closers {
 		err = errors.Join(err, c())
 	}
@@ -204,6 +219,9 @@ func (f *conformanceFlags) do(cmd *cobra.Command) error {
 			fmt.Fprintf(cmd.OutOrStdout(), "  upgrademock conformance --resume-from %s%s\n", name, f.productionArgs())
 		}
 		fmt.Fprintln(cmd.OutOrStdout(), "The file holds what opens the request.")
+	}
+	if err := ended(cmd.Context()); err != nil {
+		return err
 	}
 	return f.exit(rep, runErr)
 }
@@ -273,13 +291,4 @@ func (f *conformanceFlags) askFirst(cmd *cobra.Command) error {
 		return failed(errors.New("nothing was asked (--yes goes on without the question)"))
 	}
 	return nil
-}
-
-// writeFile writes what f writes to a file.
-func writeFile(name string, f func(io.Writer) error) error {
-	file, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f(file), file.Close())
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/conformance"
 	"github.com/upgrademock/upgrademock/internal/safefile"
+	"github.com/upgrademock/upgrademock/internal/shard"
 )
 
 // read turns the flags into options; every error is a wrong command line.
@@ -78,7 +79,7 @@ func (f *conformanceFlags) read() (err error) {
 			f.save = f.resume
 		}
 	}
-	for flag, file := range map[string]string{"junit": f.junit, "save": f.save, "record": f.record} {
+	for flag, file := range map[string]string{"save": f.save, "record": f.record} {
 		if err := checkOutput(flag, file); err != nil {
 			return err
 		}
@@ -168,10 +169,27 @@ func (f *conformanceFlags) selected(level conformance.Level) []conformance.Info 
 	})
 }
 
+// share leaves of the checks only those of the flag shard.
+func (f *conformanceFlags) share(selected []conformance.Info) (err error) {
+	if f.shard == "" {
+		return nil
+	}
+	if f.part, err = shard.Parse(f.shard, os.Getenv); err != nil {
+		return fmt.Errorf("--shard: %w", err)
+	}
+	var ids []string
+	for _, check := range shard.Pick(f.part, selected, func(c conformance.Info) string { return c.ID }) {
+		ids = append(ids, regexp.QuoteMeta(check.ID))
+	}
+	f.nothing = len(ids) == 0
+	f.opts.Run, err = regexp.Compile("^(?:" + strings.Join(ids, "|") + ")$")
+	return err
+}
+
 // selects is the error of flags that leave no check to make.
 func (f *conformanceFlags) selects() error {
-	if len(f.selected(f.opts.Level)) > 0 {
-		return nil
+	if selected := f.selected(f.opts.Level); len(selected) > 0 {
+		return f.share(selected)
 	}
 	var flags []string
 	for _, flag := range [][2]string{{"--api", f.api}, {"--run", f.run}, {"--skip", f.skip}} {

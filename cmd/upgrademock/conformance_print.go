@@ -74,11 +74,6 @@ func (p *progress) end() {
 
 // print writes the report where the flags say. A run that ended with an error has no checks to show.
 func (f *conformanceFlags) print(cmd *cobra.Command, rep *conformance.Report, runErr error) error {
-	if f.junit != "" {
-		if err := writeFile(f.junit, rep.WriteJUnit); err != nil {
-			return failed(fmt.Errorf("--junit: %w", err))
-		}
-	}
 	out := cmd.OutOrStdout()
 	if f.json {
 		if err := rep.WriteJSON(out); err != nil {
@@ -101,7 +96,7 @@ func (f *conformanceFlags) print(cmd *cobra.Command, rep *conformance.Report, ru
 			fmt.Fprintf(w, "  %s  %s\n", c.ID, url)
 		}
 	}
-	return nil
+	return failed(f.report.write(rep.WriteJUnit))
 }
 
 // printTree writes the report for people: a line for each group, and one for everything in it that did not pass.

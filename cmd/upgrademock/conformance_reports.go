@@ -31,6 +31,12 @@ func newReplayCommand() *cobra.Command {
 			if level == "" {
 				f.opts.Level = "" // the recording's own
 			}
+			report, err := openReport("junit", f.junit)
+			if err != nil {
+				return err
+			}
+			defer report.Close()
+			f.report = report
 			file, err := os.Open(args[0])
 			if err != nil {
 				return fmt.Errorf("%s: %w; wanted a recording that --record has written", args[0], reasonOf(err))

@@ -25,9 +25,15 @@ const (
 func main() { os.Exit(run()) }
 
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second one ends the program at once
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		s := <-signals
+		signal.Stop(signals) // a second one ends the program at once
+		cancel(interruption{s.(syscall.Signal)})
+	}()
 	err := newRootCommand().ExecuteContext(ctx)
 	if err == nil {
 		return 0
@@ -41,6 +47,19 @@ func run() int {
 	}
 	fmt.Fprintf(os.Stderr, "upgrademock: %v\n", err)
 	return exitUsage
+}
+
+// interruption is the cause of the end of a command's context.
+type interruption struct{ syscall.Signal }
+
+func (i interruption) Error() string { return "interrupted (" + i.Signal.String() + ")" }
+
+// ended is the exit status of a command that was interrupted, as a shell has it; nil if it was not.
+func ended(ctx context.Context) error {
+	if by, ok := errors.AsType[interruption](context.Cause(ctx)); ok {
+		return exitCode{code: 128 + int(by.Signal)}
+	}
+	return nil
 }
 
 // exitCode ends the program with a code; err may be nil when everything has been said.
@@ -77,7 +96,8 @@ func newRootCommand() *cobra.Command {
 	helptext.Version(root, version.String())
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServeCommand(), newScenarioCommand())
-	root.AddCommand(newConformanceCommand(), newExecCommand(), newCertifyCommand(), newCACommand(), newReadyCommand())
+	root.AddCommand(newConformanceCommand(), newExecCommand(), newCertifyCommand(), newCACommand(), newReadyCommand(),
+		newReportCommand())
 	if forReleases != nil {
 		root.AddCommand(forReleases())
 	}

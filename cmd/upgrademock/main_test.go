@@ -122,3 +122,8 @@ func TestCertifyCommand(t *testing.T) {
 	}
 	testscript.Run(t, params)
 }
+
+func TestReportCommand(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, scripts("testdata/report"))
+}

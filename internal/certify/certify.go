@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/internal/child"
+	"github.com/upgrademock/upgrademock/internal/shard"
 	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/internal/version"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
@@ -39,6 +40,8 @@ type Options struct {
 	Args []string
 	// Scenarios are what it is run under, in this order.
 	Scenarios []*scenario.Scenario
+	// Shard is the part of Scenarios that they are, for the report; the zero Shard is all.
+	Shard shard.Shard
 	// Via is the way on which the client sends its dump; "" is Both.
 	Via Via
 	// Dump is the file to send; "": one is made.
@@ -59,11 +62,14 @@ type Options struct {
 // Report is what came out. Its JSON is read by other programs: its keys do not change.
 type Report struct {
 	Client  []string  `json:"client"`
-	Version string    `json:"version"` // of upgrademock
-	Results []Result  `json:"results"` // in the order of Options.Scenarios
+	Version string    `json:"version"`         // of upgrademock
+	Shard   string    `json:"shard,omitempty"` // which part of the scenarios it is about, such as 2/5; "": all
+	Results []Result  `json:"results"`         // in the order of Options.Scenarios
 	Skipped []Skipped `json:"skipped"`
 	Passed  int       `json:"passed"`
 	Failed  int       `json:"failed"` // those with an error included
+
+	began time.Time
 }
 
 // Result is the verdict on the client under one scenario.
@@ -97,7 +103,7 @@ type Skipped struct {
 }
 
 // Run judges the client. A client that cannot be run at all is a *child.StartError; every other error is one of
-// the machine, such as a full disk, or that of ctx.
+// the machine, such as a full disk. If ctx ends, the error is its cause, and the report has what was judged by then.
 func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	here, err := os.Getwd()
 	if err != nil {
@@ -109,7 +115,8 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	if opts.Parallel <= 0 {
 		opts.Parallel = runtime.NumCPU()
 	}
-	client := append([]string(nil), opts.Args...)
+	report := &Report{Client: slices.Clone(opts.Args), Version: version.String(), Shard: opts.Shard.String(),
+		Results: []Result{}, Skipped: []Skipped{}, began: time.Now()}
 	opts.Args = atHome(here, opts.Args)
 	if _, err := exec.LookPath(opts.Args[0]); err != nil {
 		if _, err := (&child.Command{Args: opts.Args}).Run(ctx); err != nil { // for its words
@@ -146,18 +153,18 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 		if result.skip = opts.Via.cannotMeet(script); result.skip != "" {
 			continue
 		}
-		places <- struct{}{}
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			result.skip = interrupted
+			continue
+		}
 		running.Go(func() {
 			defer func() { <-places }()
 			r := run{opts: &opts, script: script, dir: filepath.Join(dir, fmt.Sprintf("%02d-%s", i+1, script.Name)),
 				here: here, result: result}
-			if err := r.run(ctx); err != nil {
-				result.Verdict = Error
-				result.Failed = append(result.Failed, Failure{Expect: "a judgement",
-					Wanted: "the client run and judged", Saw: err.Error(),
-					Hint: "this says nothing about the client; see what it printed"})
-			}
-			if opts.Done != nil && result.skip == "" && ctx.Err() == nil {
+			r.finish(ctx)
+			if opts.Done != nil && result.skip == "" {
 				done.Lock()
 				defer done.Unlock()
 				opts.Done(*result)
@@ -165,18 +172,31 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 		})
 	}
 	running.Wait()
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	report := &Report{Client: client, Version: version.String(), Results: []Result{}, Skipped: []Skipped{}}
 	for _, r := range results {
 		report.add(r)
 	}
 	if opts.Journal != nil {
 		err = writeJournal(opts.Journal, results)
 	}
-	return report, err
+	return report, errors.Join(err, context.Cause(ctx))
 }
+
+// finish runs the client, and writes what came of it into the result.
+func (r *run) finish(ctx context.Context) {
+	err := r.run(ctx)
+	switch {
+	case ctx.Err() != nil: // it may have ended the client
+		r.result.skip = interrupted
+	case err != nil:
+		r.result.Verdict = Error
+		r.result.Failed = append(r.result.Failed, Failure{Expect: "a judgement",
+			Wanted: "the client run and judged", Saw: err.Error(),
+			Hint: "this says nothing about the client; see what it printed"})
+	}
+}
+
+// interrupted is why a scenario was left out that was not judged when Run had to end.
+const interrupted = "the run was interrupted"
 
 // Remarks are what is to be said of the client in all runs. There is Silence if it never called the emulator where
 // it should have.

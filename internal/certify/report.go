@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -21,6 +22,15 @@ func (rep *Report) WriteJSON(w io.Writer) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(rep)
+}
+
+// ReadReport reads what WriteJSON has written. What its JSON does not have is empty.
+func ReadReport(r io.Reader) (*Report, error) {
+	var rep Report
+	if err := json.NewDecoder(r).Decode(&rep); err != nil {
+		return nil, err
+	}
+	return &rep, nil
 }
 
 // WriteTable writes the report for people: a line for each scenario, and for each failed one what a good client
@@ -115,6 +125,10 @@ func (rep *Report) WriteJUnit(w io.Writer) error {
 	const class = "upgrademock.certify"
 	suite := junit.Testsuite{Name: "upgrademock certify"}
 	suite.AddProperty("upgrademock.version", rep.Version)
+	suite.Hostname, _ = os.Hostname()
+	if !rep.began.IsZero() { // it was, in a report that was read
+		suite.SetTimestamp(rep.began)
+	}
 	var total time.Duration
 	for _, r := range rep.Results {
 		total += r.Took

@@ -59,6 +59,7 @@ var doors = []door{
 	{"internal/version", []string{"ours"}, nil, "a program has its version, whatever it does"},
 	{"internal/manual", []string{"ours"}, nil, "a program has a manual, whatever it does"},
 	{"internal/clientenv", []string{"ours"}, nil, "variables are text, whoever sets them"},
+	{"internal/shard", []string{"ours"}, nil, "a list is divided, whatever is in it"},
 	{"internal/spelling", []string{"ours"}, nil, "words are compared, independent of their use"},
 	{"mockserver/scenario", []string{"ours"}, []string{"fixtures", "internal/spelling",
 		"internal/bytesize", "internal/safefile"},
