@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path"
@@ -33,11 +34,15 @@ type Script struct {
 	// Login changes who is let in to a transfer, and how. If nil, the key of the request is.
 	Login func(config *ssh.ServerConfig)
 
+	// Request is called for each request on a channel of a transfer, and reports whether it has answered, which ends the
+	// channel. If nil, the server answers.
+	Request func(r *ssh.Request, ch ssh.Channel) bool
+
 	// Run is called for each command in place of next, which runs it and returns its exit status. If nil, it is run.
 	Run func(c *Command, next func() int) int
 
-	// Conn serves a connection to a transfer, and reports whether it did. If nil, the server does.
-	Conn func(raw io.ReadWriteCloser) bool
+	// Conn serves a connection to a transfer in place of the server. If nil, the server does.
+	Conn func(raw net.Conn)
 
 	// Steps are the states after process, one for each poll.
 	Steps []string
@@ -54,6 +59,7 @@ type Script struct {
 
 	mu   sync.Mutex
 	jobs []*job
+	port int // of the last transfer
 }
 
 // NewScript starts a server, and closes it when the test ends. The program is the rsync to run. A mutation is one
@@ -197,12 +203,14 @@ func (s *Script) serveCall(w http.ResponseWriter, r *http.Request, name string, 
 	case !errors.As(err, &said):
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
-	case s.is("differently"):
-		out["id"] = nil
+	case s.is("differently"), s.is("refuses in error"):
 		out["error"] = map[string]any{"code": 200, "message": "Odoo Server Error", "data": map[string]any{
 			"name": "odoo.exceptions.UserError", "debug": "Traceback (most recent call last):", "message": string(said)}}
 	default:
 		out["result"] = map[string]any{"error": string(said)}
+	}
+	if s.is("differently") {
+		out["id"] = nil
 	}
 	if s.Edit != nil {
 		s.Edit(name, err == nil, out)
@@ -220,24 +228,26 @@ func (s *Script) serveCall(w http.ResponseWriter, r *http.Request, name string, 
 
 // serveLogs answers with the log from a byte on.
 func (s *Script) serveLogs(w http.ResponseWriter, r *http.Request) {
+	other := s.is("differently")
 	s.mu.Lock()
 	j := s.find(r.URL.Query().Get("token"))
 	var log string
-	if j != nil && j.state != "new" {
+	switch {
+	case j == nil:
+	case j.over() && s.is("no log behind the end"):
+		j = nil
+	case j.state != "new" || s.is("logs in new"):
 		log = j.log()
+	case other:
+		log = "waiting for the dump\n"
 	}
 	s.mu.Unlock()
-	other := s.is("differently")
-	if j == nil {
-		if other {
-			text(w, "text/plain", http.StatusForbidden, "not yours")
-			return
-		}
+	if j == nil && other {
+		text(w, "text/plain", http.StatusForbidden, "not yours")
+		return
+	} else if j == nil {
 		http.NotFound(w, r)
 		return
-	}
-	if j.state == "new" && other {
-		log = "waiting for the dump\n"
 	}
 	from, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(r.Header.Get("Range"), "bytes="), "-"))
 	if err != nil || from < 0 {
@@ -258,6 +268,9 @@ func (s *Script) serveLogs(w http.ResponseWriter, r *http.Request) {
 
 // find is the request of a token, nil for none.
 func (s *Script) find(token string) *job {
+	if s.is("tokens open the first request") && len(s.jobs) > 0 {
+		return s.jobs[0]
+	}
 	i := slices.IndexFunc(s.jobs, func(j *job) bool { return j.token == token })
 	if i < 0 {
 		return nil

@@ -2,8 +2,10 @@ package refserver
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,26 +35,49 @@ func (s *Script) newTransfer(j *job, upload bool) (*transfer, error) {
 	if s.is("differently") {
 		t.hostKey = newHostKey()
 	}
-	used := map[int]bool{}
-	for _, old := range j.replaced {
-		used[old.port()] = true
-	}
-	// A free port of the system's is one of 32768–60999 where nobody has changed that. It may come again.
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		if t.l = l; !used[t.port()] {
-			break
-		}
-		l.Close()
+	if err := t.listen(); err != nil {
+		return nil, err
 	}
 	t.mu.Lock()
 	t.timer = time.AfterFunc(transferTime, t.close)
 	t.mu.Unlock()
 	s.wg.Go(t.accept)
 	return t, nil
+}
+
+// listen takes a port that no transfer of the request had. The system's free ports are those of 32768–60999, where
+// nobody has changed that.
+func (t *transfer) listen() error {
+	before := t.job.ports
+	if t.s.is("the same port for each") {
+		before = nil
+		for _, j := range t.s.jobs {
+			j.transfer.close() // which frees the port
+		}
+	}
+	for n := range 1000 {
+		addr := "127.0.0.1:0"
+		switch {
+		case t.s.is("the same port for each") && t.s.port != 0:
+			addr = fmt.Sprint("127.0.0.1:", t.s.port)
+		case t.s.is("ports below the range"):
+			addr = fmt.Sprint("127.0.0.1:", 32700-n)
+		}
+		l, err := net.Listen("tcp", addr)
+		if err != nil && addr == "127.0.0.1:0" {
+			return err
+		}
+		if err != nil {
+			continue
+		}
+		t.l = l
+		if !slices.Contains(before, t.port()) {
+			t.job.ports, t.s.port = append(t.job.ports, t.port()), t.port()
+			return nil
+		}
+		l.Close()
+	}
+	return errors.New("no port is free")
 }
 
 func (t *transfer) port() int { return t.l.Addr().(*net.TCPAddr).Port }
@@ -101,7 +126,9 @@ func (t *transfer) accept() {
 			return
 		}
 		t.s.wg.Go(func() {
-			if t.s.Conn == nil || !t.s.Conn(c) {
+			if t.s.Conn != nil {
+				t.s.Conn(c)
+			} else {
 				t.serve(c)
 			}
 			c.Close()
@@ -121,7 +148,7 @@ func (t *transfer) serve(raw net.Conn) {
 			if meta.User() != "odoo" && !s.is("differently") {
 				return nil, errNotLetIn
 			}
-			if !bytes.Equal(key.Marshal(), t.job.key.Marshal()) {
+			if !bytes.Equal(key.Marshal(), t.job.key.Marshal()) && !s.ofAnother(key) {
 				return nil, errNotLetIn
 			}
 			return nil, nil
@@ -143,14 +170,16 @@ func (t *transfer) serve(raw net.Conn) {
 	raw.SetDeadline(time.Time{})
 	go func() {
 		for r := range reqs {
-			r.Reply(false, nil)
+			r.Reply(s.is("forwards"), nil)
 		}
 	}()
 	var sessions sync.WaitGroup
 	for nc := range chans {
 		if nc.ChannelType() != "session" {
-			nc.Reject(ssh.Prohibited, "sessions only")
-			continue
+			if !s.is("forwards") {
+				nc.Reject(ssh.Prohibited, "sessions only")
+				continue
+			}
 		}
 		ch, chReqs, err := nc.Accept()
 		if err != nil {
@@ -162,10 +191,22 @@ func (t *transfer) serve(raw net.Conn) {
 	sessions.Wait()
 }
 
+// ofAnother reports whether a key opens the transfers of other requests, too.
+func (s *Script) ofAnother(key ssh.PublicKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.is("keys open every request") && slices.ContainsFunc(s.jobs, func(j *job) bool {
+		return bytes.Equal(j.key.Marshal(), key.Marshal())
+	})
+}
+
 // session serves a channel, which has one command.
 func (t *transfer) session(ch ssh.Channel, reqs <-chan *ssh.Request) {
 	defer ch.Close()
 	for r := range reqs {
+		if t.s.Request != nil && t.s.Request(r, ch) {
+			return
+		}
 		var line struct{ Text string }
 		if r.Type != "exec" || ssh.Unmarshal(r.Payload, &line) != nil {
 			r.Reply(false, nil)
@@ -192,6 +233,9 @@ func (t *transfer) session(ch ssh.Channel, reqs <-chan *ssh.Request) {
 			status = t.run(c)
 		}
 		ch.CloseWrite()
+		if t.s.is("the exit status is always 0") {
+			status = 0
+		}
 		if !t.s.is("no exit status") {
 			ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(status)}))
 		}
@@ -202,9 +246,12 @@ func (t *transfer) session(ch ssh.Channel, reqs <-chan *ssh.Request) {
 // run runs a command, and remembers whether an upload came to its end.
 func (t *transfer) run(c *Command) int {
 	s := t.s
+	number := 0
 	if t.upload {
 		s.mu.Lock()
 		t.job.whole = false
+		t.job.uploads++
+		number = t.job.uploads
 		s.mu.Unlock()
 	}
 	next := func() int { return c.run(s.rsync) }
@@ -216,7 +263,10 @@ func (t *transfer) run(c *Command) int {
 	}
 	if t.upload {
 		s.mu.Lock()
-		t.job.whole = status == 0
+		t.job.whole = t.job.whole || status == 0 && number == t.job.uploads
+		if status == 0 && s.is("leaves new with the upload") {
+			t.job.state = "pending"
+		}
 		s.mu.Unlock()
 	}
 	return status
