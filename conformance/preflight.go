@@ -228,6 +228,16 @@ func (p *scout) creates(w way, params params) bool {
 // noToken has the form of a token, and is none's.
 var noToken = strings.Repeat("upgrademock-", 5)[:tokenLength]
 
+// onlyKnows reports whether a server that answered a call otherwise than the script API does has such a call all the
+// same: one of another name is not found.
+func (c *checker) onlyKnows(name string, r rpcReply) bool {
+	if r.Status == http.StatusNotFound || r.Status == http.StatusMethodNotAllowed {
+		return false
+	}
+	other, err := c.tryRPC(name+"_of_no_platform", members{{"token", noToken}})
+	return err == nil && other.Status == http.StatusNotFound
+}
+
 // scriptPreflight finds out whether the server has the script API, by calls that leave nothing behind.
 func (s *suite) scriptPreflight(ctx context.Context) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, 4*s.opts.CallTimeout)
@@ -249,6 +259,9 @@ func (s *suite) scriptPreflight(ctx context.Context) (Result, error) {
 			case err != nil:
 				saw = append(saw, err.Error())
 			case r.isRPC():
+				saw = nil
+				return
+			case c.onlyKnows(name, r):
 				saw = nil
 				return
 			default:
