@@ -72,7 +72,7 @@ func rpcChecks() []check {
 		{id: "script/http-method", rows: rows("S1.18"), evidence: EvidenceAssumed,
 			says: "Other HTTP methods than a call's own are 405.",
 			run:  checkScriptHTTPMethod},
-		{id: "script/token-unknown", rows: rows("S7.10"), evidence: EvidenceAssumed,
+		{id: "script/token-unknown", rows: rows("S7.10"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "A token that is not known is refused by every call, in the same words.",
 			run:  checkScriptTokenUnknown},
 		{id: "script/file", rows: rows("S1.19"), evidence: EvidenceDocumented, gentle: true,
@@ -160,6 +160,9 @@ func checkScriptFailureForm(c *checker) {
 	refused := 0
 	for _, name := range tokenCalls {
 		r := c.noTokenCall(name)
+		if e, both := r.object["error"]; both && r.fine() && e != nil {
+			c.wrong(r.What, "either result or error: the script looks at result alone", r.Summary())
+		}
 		if r.fine() {
 			continue // that it is refused is assumed
 		}
@@ -246,6 +249,7 @@ func checkScriptHTTPMethod(c *checker) {
 }
 
 func checkScriptTokenUnknown(c *checker) {
+	c.newJob() // so that there is one to be opened
 	said := ""
 	for _, name := range tokenCalls {
 		for _, token := range []any{noToken, "x", "", strings.Repeat("A", 4000)} {

@@ -12,8 +12,8 @@ import (
 
 func scriptCreateChecks() []check {
 	return []check{
-		{id: "script/create-answer", rows: rows("S1.4", "S2.1", "S2.4", "S2.8"), evidence: EvidenceObserved,
-			needs: needsWrites, gentle: true,
+		{id: "script/create-answer", rows: rows("S1.4", "S2.1", "S2.4", "S2.7", "S2.8"),
+			evidence: EvidenceObserved, needs: needsWrites, gentle: true,
 			says: "create, called as the script calls it, answers request_id, token and assigned_host_uri.",
 			run:  checkScriptCreateAnswer},
 		{id: "script/create-info", rows: rows("S2.9"), evidence: EvidenceObserved, needs: needsWrites, gentle: true,
@@ -41,10 +41,11 @@ func scriptCreateChecks() []check {
 			says: "assigned_host_uri is a host, or host:port, without a scheme: the script puts https:// before it, " +
 				"and makes rsync's address of it.",
 			run: checkScriptAssignedHost},
-		{id: "script/assigned-host-reached", rows: rows("S1.3", "S2.11", "S16.2", "S16.3"),
+		{id: "script/assigned-host-reached", rows: rows("S1.3", "S2.11", "S7.6", "S16.2", "S16.3"),
 			evidence: EvidenceObserved, needs: needsWrites, gentle: true,
-			says: "The assigned host is one that the caller reaches: of a server on this machine, this machine; and " +
-				"judged over https, it answers the request's calls at https:// and that host.",
+			says: "The assigned host, and status's host_uri, is one that the caller reaches: of a server on this " +
+				"machine, this machine; and judged over https, it answers the request's calls at https:// and that " +
+				"host.",
 			run: checkScriptAssignedHostReached},
 		{id: "script/assigned-host-same", rows: rows("S2.11"), evidence: EvidenceAssumed, needs: needsWrites,
 			says: "A server on this machine assigns the host and port by which it was called over https.",
@@ -177,12 +178,28 @@ func checkScriptAssignedHostReached(c *checker) {
 	if !strings.HasPrefix(c.base, "https:") {
 		c.skipf("the assigned host is called over https, and the server is judged over http")
 	}
+	r := c.statusAt(j, j.host)
+	if host := text(r.result["host_uri"]); host != j.host && badHost(host) == "" {
+		c.statusAt(j, host)
+	}
+}
+
+// statusAt is the status of the request as the host answers it.
+func (c *checker) statusAt(j job, host string) rpcReply {
 	call := c.composeRPC("status", j.auth())
-	call.URL = "https://" + j.host + "/upgrade/request/status"
+	call.URL = "https://" + host + "/upgrade/request/status"
 	call.What = "POST " + call.URL + " with the request's token"
-	if r := readRPC(c.must(call)); !r.fine() || isString(r.result["status"]) != "" {
+	var r rpcReply
+	switch st := c.guard(func() { r = readRPC(c.must(call)) }); {
+	case st.verdict == Error && c.ctx.Err() == nil: // nothing is there
+		c.wrong(call.What, "an answer", st.message)
+	case st.verdict != Pass:
+		panic(st)
+	}
+	if !r.fine() || isString(r.result["status"]) != "" {
 		c.wrong(r.What, "the status of the request", r.Summary())
 	}
+	return r
 }
 
 func checkScriptAssignedHostSame(c *checker) {

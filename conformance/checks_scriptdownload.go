@@ -24,6 +24,9 @@ func scriptDownloadChecks() []check {
 		{id: "script/download-names", rows: rows("S10.2"), evidence: EvidenceObserved, needs: whole, gentle: true,
 			says: "A download has nothing but what was asked for.",
 			run:  checkScriptDownloadNames},
+		{id: "script/download-all", rows: rows("S5.10", "S10.2"), evidence: EvidenceAssumed, needs: whole,
+			says: "The report and the log come with the dump.",
+			run:  checkScriptDownloadAll},
 		{id: "script/download-runs", rows: rows("S5.17"), evidence: EvidenceObserved, needs: whole, gentle: true,
 			says: "No run of literal data is longer than 32 KiB: several releases of rsync stop at one.",
 			run:  checkScriptDownloadRuns},
@@ -49,6 +52,9 @@ func scriptDownloadChecks() []check {
 		{id: "script/dump-of-file-name", rows: rows("S10.4"), evidence: EvidenceAssumed, needs: whole,
 			says: "The archive's name is upgraded.zip.",
 			run:  checkScriptDumpOfFileName},
+		{id: "script/archive-filestore", rows: rows("S10.4", "S10.5"), evidence: EvidenceAssumed, needs: whole,
+			says: "The filestore is in the archive, and not beside it.",
+			run:  checkScriptArchiveFilestore},
 		{id: "script/result-directory", rows: rows("S10.7"), evidence: EvidenceAssumed, needs: whole,
 			says: "The upgraded directory has the files of the one that was sent, byte for byte.",
 			run:  checkScriptResultDirectory},
@@ -104,6 +110,15 @@ func checkScriptDownloadNames(c *checker) {
 		}
 		if i > 0 && r.List[i-1].Name == e.Name {
 			c.wrong("rsync of the dump, filestore, the report and the log", "each file once", e.Name+" twice")
+		}
+	}
+}
+
+func checkScriptDownloadAll(c *checker) {
+	r := c.upgrade(theDirectory).fetched(c)
+	for _, name := range []string{"upgrade-report.html", "upgrade.log"} {
+		if e, there := r.entry(name); !there || !e.IsFile() || e.Size == 0 {
+			c.wrong("rsync of the dump, filestore, the report and the log", name, names(r.List))
 		}
 	}
 }
@@ -239,8 +254,8 @@ func checkScriptDumpOfFile(c *checker) {
 	}
 }
 
-// inArchive is a file of the archive that an upgrade resulted in.
-func (c *checker) inArchive(u *upgrade, r got, name string) []byte {
+// resultZip is the archive that an upgrade resulted in.
+func (c *checker) resultZip(u *upgrade, r got) *zip.Reader {
 	f, _ := r.file(u.down.dumpName)
 	if f.Size > int64(len(f.Kept)) {
 		c.skipf("%s is larger than %d bytes", u.down.dumpName, raw.KeptBody)
@@ -249,7 +264,12 @@ func (c *checker) inArchive(u *upgrade, r got, name string) []byte {
 	if err != nil {
 		c.wrong("rsync of "+u.down.dumpName, "a zip archive", fmt.Sprintf("%d bytes: %v", f.Size, err))
 	}
-	member, err := in.Open(name)
+	return in
+}
+
+// inArchive is a file of the archive that an upgrade resulted in.
+func (c *checker) inArchive(u *upgrade, r got, name string) []byte {
+	member, err := c.resultZip(u, r).Open(name)
 	if err != nil {
 		c.wrong("rsync of "+u.down.dumpName, "an archive with "+name, err.Error())
 	}
@@ -267,6 +287,21 @@ func checkScriptDumpOfFileName(c *checker) {
 		if u.opened(c); u.down.dumpName != "upgraded.zip" {
 			c.wrong("transfer/start for the download of "+u.dest+"'s upgrade", "dump_name upgraded.zip",
 				show(u.down.dumpName))
+		}
+	}
+}
+
+func checkScriptArchiveFilestore(c *checker) {
+	for _, name := range fileUpgrades {
+		u := c.upgrade(name)
+		r := u.fetched(c)
+		if _, there := r.entry("filestore"); there {
+			c.wrong("rsync of the upgrade of "+u.dest, "no filestore beside the archive", names(r.List))
+		}
+		if in := c.resultZip(u, r); !slices.ContainsFunc(in.File, func(f *zip.File) bool {
+			return strings.HasPrefix(f.Name, "filestore/")
+		}) {
+			c.wrong("rsync of "+u.down.dumpName, "an archive with filestore/", fmt.Sprintf("%d other members", len(in.File)))
 		}
 	}
 }

@@ -15,8 +15,9 @@ func scriptProcessChecks() []check {
 	const processed = needsWrites | needsRsync | needsProcess
 	const whole = processed | needsWait
 	return []check{
-		{id: "script/process-answer", rows: rows("S6.1"), evidence: EvidenceObserved, needs: processed, gentle: true,
-			says: "process answers is_pg_version_compatible, a boolean.",
+		{id: "script/process-answer", rows: rows("S5.6", "S6.1", "S10.1"),
+			evidence: EvidenceObserved, needs: processed, gentle: true,
+			says: "process of a directory that was uploaded answers is_pg_version_compatible, a boolean.",
 			run:  checkScriptProcessAnswer},
 		{id: "script/process-leaves-new", rows: rows("S6.4", "S16.1"), evidence: EvidenceObserved, needs: processed,
 			gentle: true,

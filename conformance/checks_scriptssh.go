@@ -29,10 +29,10 @@ func scriptSSHChecks() []check {
 			says: "Other users than odoo are refused.",
 			run:  checkScriptLoginUser},
 		{id: "script/login-without-key", rows: rows("S4.6"), evidence: EvidenceAssumed, needs: up,
-			says: "A login without a key is refused, by a password as well.",
+			says: "A login without a key is refused, by a password or by answers as well.",
 			run:  checkScriptLoginWithoutKey},
 		{id: "script/only-exec", rows: rows("S4.5", "S4.8"), evidence: EvidenceAssumed, needs: up,
-			says: "Shells, subsystems and terminals are refused.",
+			says: "Shells, subsystems, terminals and ways to elsewhere are refused.",
 			run:  checkScriptOnlyExec},
 		{id: "script/only-rsync", rows: rows("S4.8", "S4.10"), evidence: EvidenceAssumed, needs: up,
 			says: "Other commands than rsync --server are refused, in words and with an exit status other than 0.",
@@ -57,7 +57,8 @@ func checkScriptLoginRSA(c *checker) {
 	u.mu.Unlock()
 	if login.HostKey == "" { // the upgrade's own login was not let in
 		t := c.start(c.newJobWith(raw.NewKey("rsa")))
-		login = c.enterTransfer(t, scriptUser, raw.WithKey(t.job.key), "the request's key").Login
+		stronger := raw.Limited(t.job.key, ssh.KeyAlgoRSASHA512)
+		login = c.enterTransfer(t, scriptUser, raw.WithKey(stronger), "a signature rsa-sha2-512").Login
 	}
 	c.judgeLogin(u.starts[len(u.starts)-1], login, "a signature rsa-sha2-512")
 }
@@ -108,7 +109,13 @@ func checkScriptLoginUser(c *checker) {
 func checkScriptLoginWithoutKey(c *checker) {
 	t := c.start(c.newJob())
 	c.shutOut(t, scriptUser, nil, "no key")
-	c.shutOut(t, scriptUser, []ssh.AuthMethod{ssh.Password(t.job.token)}, "a password")
+	for _, password := range []string{t.job.token, "odoo", ""} {
+		c.shutOut(t, scriptUser, []ssh.AuthMethod{ssh.Password(password)}, fmt.Sprintf("the password %.4q", password))
+	}
+	answer := func(_, _ string, questions []string, _ []bool) ([]string, error) {
+		return make([]string, len(questions)), nil
+	}
+	c.shutOut(t, scriptUser, []ssh.AuthMethod{ssh.KeyboardInteractive(answer)}, "empty answers to all questions")
 }
 
 func checkScriptOnlyExec(c *checker) {
@@ -132,6 +139,10 @@ func checkScriptOnlyExec(c *checker) {
 		if out.Granted && (out.Status <= 0 || kind == "pty-req") {
 			c.wrong(kind, "to be refused", fmt.Sprintf("granted, exit status %d, %q", out.Status, out.Output))
 		}
+	}
+	conn := c.openTransfer(t)
+	if conn.Forward().Granted || conn.Listen().Granted {
+		c.wrong("direct-tcpip and tcpip-forward", "to be refused", "granted")
 	}
 }
 

@@ -21,9 +21,10 @@ func scriptStatusChecks() []check {
 			gentle: true,
 			says:   "status's archived is a boolean, if it is there, and false for a new request.",
 			run:    checkScriptStatusArchived},
-		{id: "script/own-token", rows: rows("S1.16"), evidence: EvidenceObserved, needs: needsWrites,
-			says: "Each token opens its own request, with neither a cookie nor a login.",
-			run:  checkScriptOwnToken},
+		{id: "script/own-token", rows: rows("S1.16"), evidence: EvidenceObserved,
+			needs: needsWrites | needsRsync | needsProcess,
+			says:  "Each token opens its own request, with neither a cookie nor a login.",
+			run:   checkScriptOwnToken},
 	}
 }
 
@@ -88,10 +89,8 @@ func checkScriptStatusArchived(c *checker) {
 
 func checkScriptOwnToken(c *checker) {
 	first, second := c.newJob(), c.newJob()
-	r, err := c.tryRPC("process", second.auth()) // which has no dump: what comes of it concerns the second alone
-	if err != nil {
-		c.wrong(r.What, "an answer", err.Error())
-	}
+	c.mustPlace(c.start(second), formV11, second.path("origin.dump"), directoryDump())
+	c.taken(second, "an upload")
 	if state := c.state(first); state != "new" {
 		c.wrong(fmt.Sprintf("process of another request, and status of request %s", first.id), `the state "new"`,
 			show(state))

@@ -57,7 +57,7 @@ func scriptUploadChecks() []check {
 			needs: processed,
 			says:  "Behind an upload that broke off, another transfer takes what is missing, and process takes the dump.",
 			run:   checkScriptUploadBreak},
-		check{id: "script/upload-resume", rows: rows("S5.13"), evidence: EvidenceAssumed, needs: up,
+		check{id: "script/upload-resume", rows: rows("S3.11", "S5.13"), evidence: EvidenceAssumed, needs: up,
 			says: "Behind an upload that broke off, the files that arrived whole are kept, and the one in flight is " +
 				"asked for again.",
 			run: checkScriptUploadResume},

@@ -143,6 +143,14 @@ func (u *upgrade) started(c *checker) {
 	})
 }
 
+// stronger is the request's key, of which outside production the stronger of the signatures is asked for.
+func (u *upgrade) stronger() ssh.Signer {
+	if u.checker.opts.Production || u.key != "rsa" {
+		return u.its.key
+	}
+	return raw.Limited(u.its.key, ssh.KeyAlgoRSASHA512)
+}
+
 // uploaded is the upgrade's request with its dump, still in new.
 func (u *upgrade) uploaded(c *checker) job {
 	u.started(c)
@@ -152,6 +160,7 @@ func (u *upgrade) uploaded(c *checker) job {
 			return
 		}
 		t := u.starts[len(u.starts)-1]
+		t.job.key = u.stronger()
 		conn := c.openTransfer(t)
 		u.login = conn.Login
 		command, up := u.form.command(u.its.path(u.dest), u.files)
