@@ -126,7 +126,7 @@ files that cannot be used; 3 by the script API, the platform has refused or canc
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{flagError(err), cmd.CommandPath()}
+		return usageError{helptext.Meant(cmd, flagError(err)), cmd.CommandPath()}
 	})
 	helptext.Version(root, version.String())
 	f := root.PersistentFlags()
@@ -146,6 +146,7 @@ files that cannot be used; 3 by the script API, the platform has refused or canc
 	if forReleases != nil {
 		root.AddCommand(forReleases())
 	}
+	helptext.Refuse(root)
 	helptext.Fit(root)
 	return root
 }

@@ -43,6 +43,9 @@ func TestUsage(t *testing.T) {
 		says string
 	}{
 		{noEnv, []string{"nonsense"}, `unknown command "nonsense"`},
+		{noEnv, []string{"stats"}, `unknown command "stats" for "odoo-upgrade"; did you mean "status"?`},
+		{noEnv, []string{"help", "stats"}, `did you mean "status"?`},
+		{noEnv, []string{"status", "--reqest", "1"}, "unknown flag: --reqest; did you mean --request?"},
 		{noEnv, []string{"status", "extra"}, "unknown command"},
 		{noEnv, []string{"--nonsense"}, "unknown flag: --nonsense"},
 		{noEnv, []string{"status"}, "which request?"},

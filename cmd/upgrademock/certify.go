@@ -13,6 +13,7 @@ import (
 	"github.com/upgrademock/upgrademock/internal/certify"
 	"github.com/upgrademock/upgrademock/internal/child"
 	"github.com/upgrademock/upgrademock/internal/shard"
+	"github.com/upgrademock/upgrademock/internal/spelling"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -148,6 +149,14 @@ func unpack(pack string) ([]*scenario.Scenario, error) {
 	case "script-full":
 		return judged(scenario.APIScript)
 	}
+	if _, err := scenario.Builtin(pack); err != nil && !strings.ContainsAny(pack, "./"+string(os.PathSeparator)) {
+		if _, err := os.Stat(pack); err != nil { // it was meant as a name
+			known := append(scenario.Builtins(), "basic", "full", "script-basic", "script-full")
+			if nearest := spelling.Nearest(pack, known...); nearest != "" {
+				return nil, fmt.Errorf("unknown pack or scenario %q, did you mean %q?", pack, nearest)
+			}
+		}
+	}
 	return find(pack)
 }
 
@@ -184,6 +193,11 @@ func judged(api string) ([]*scenario.Scenario, error) {
 
 func (f *certifyFlags) run(cmd *cobra.Command, opts certify.Options) (err error) {
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	junit, err := openReport("junit", f.junit)
+	if err != nil {
+		return err
+	}
+	defer junit.Close()
 	if f.keep {
 		if opts.Keep, err = os.MkdirTemp("", "upgrademock-certify-kept-"); err != nil {
 			return failed(fmt.Errorf("--keep: %w", err))
@@ -200,11 +214,6 @@ func (f *certifyFlags) run(cmd *cobra.Command, opts certify.Options) (err error)
 	}
 	say(stderr, "certify: %d scenarios …", len(opts.Scenarios))
 	opts.Done = func(r certify.Result) { say(stderr, "certify: %-26s %s", r.Scenario, r.Verdict) }
-	junit, err := openReport("junit", f.junit)
-	if err != nil {
-		return err
-	}
-	defer junit.Close()
 	report, err := certify.Run(cmd.Context(), opts)
 	if start := (*child.StartError)(nil); errors.As(err, &start) {
 		return exitCode{start.Status, fmt.Errorf("certify: %w", err)}

@@ -97,10 +97,11 @@ func newRootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServeCommand(), newScenarioCommand())
 	root.AddCommand(newConformanceCommand(), newExecCommand(), newCertifyCommand(), newCACommand(), newReadyCommand(),
-		newReportCommand())
+		newReportCommand(), newSampleDumpCommand())
 	if forReleases != nil {
 		root.AddCommand(forReleases())
 	}
+	helptext.Refuse(root)
 	helptext.Fit(root)
 	return root
 }

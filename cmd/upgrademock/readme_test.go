@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/upgrademock/upgrademock/fixtures"
 	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
@@ -43,8 +42,6 @@ func TestReadme(t *testing.T) {
 	}
 	work, home := t.TempDir(), t.TempDir()
 	for name, content := range map[string][]byte{
-		"db.dump":       fixtures.Dump("openchs.cdump"),
-		"db.zip":        fixtures.Dump("openchs.zip"),
 		"my-wrapper.sh": []byte("#!/bin/sh\nexec python3 upgrade test -i db.zip -c M123456-abcdef -t 17.0\n"),
 		"my-client.sh":  []byte("#!/bin/sh\ncurl -sSf https://upgrade.odoo.com/database/v1/status\n"),
 	} {
@@ -66,6 +63,7 @@ func TestReadme(t *testing.T) {
 	run := func(commands string) string {
 		t.Helper()
 		commands = strings.NewReplacer("go run ./cmd/upgrademock", "upgrademock", "POLL=1", "POLL=0.1",
+			"sleep 5", "sleep 0.1",
 			"http://127.0.0.1:8480", running.URL, "https://127.0.0.1:8443", running.HTTPSURL).Replace(commands)
 		cmd := exec.CommandContext(t.Context(), bash, "-euo", "pipefail", "-c", commands)
 		cmd.Dir, cmd.Env = work, env

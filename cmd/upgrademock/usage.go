@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/upgrademock/upgrademock/internal/helptext"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
@@ -42,7 +43,7 @@ func flagError(cmd *cobra.Command, err error) error {
 			err = fmt.Errorf("--%s %q: %w", flag.Name, invalid.GetValue(), what)
 		}
 	}
-	return fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())
+	return fmt.Errorf("%w; see '%s --help'", helptext.Meant(cmd, err), cmd.CommandPath())
 }
 
 // arguments accepts from least to most arguments, or as many as there are if most is negative. usage shows what

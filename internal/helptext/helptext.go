@@ -1,4 +1,4 @@
-// Package helptext fits the help of commands into the width of the terminal.
+// Package helptext fits the help of commands into the width of the terminal, and says what a mistyped one was to be.
 package helptext
 
 import (
