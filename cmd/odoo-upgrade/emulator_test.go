@@ -58,7 +58,14 @@ func TestRun_builtInScenarios(t *testing.T) {
 	all.SetLimit(16) // mostly they wait; but a client must not take a busy machine for a silent platform
 	for _, j := range jobs {
 		all.Go(func() error {
-			j.err, j.log = underScenario(t, j.script, j.via, dump)
+			// Most need no more than a short limit for what hangs. Where a busy machine was late, the long one counts.
+			for _, limits := range [][]string{
+				{"--call-timeout", "1s", "--max-outage", "5s"}, {"--call-timeout", "10s", "--max-outage", "20s"},
+			} {
+				if j.err, j.log = underScenario(t, j.script, j.via, dump, limits); len(j.err) == 0 {
+					break
+				}
+			}
 			return nil
 		})
 	}
@@ -106,7 +113,9 @@ func ways(s *scenario.Scenario) (https, sftp bool) {
 	return https, sftp
 }
 
-func underScenario(t *testing.T, s *scenario.Scenario, via, dump string) (problems []string, log string) {
+func underScenario(
+	t *testing.T, s *scenario.Scenario, via, dump string, limits []string,
+) (problems []string, log string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	srv, err := mockserver.New(&mockserver.Options{Scenarios: []*scenario.Scenario{s},
 		Logger: slog.New(slog.DiscardHandler)})
@@ -120,13 +129,13 @@ func underScenario(t *testing.T, s *scenario.Scenario, via, dump string) (proble
 	dir := t.TempDir()
 	out := filepath.Join(dir, "upgraded")
 	interval := "100ms"
-	if len(s.Expect.Interval) > 0 {
+	if _, wanted := s.Expect.Interval["status"]; wanted {
 		interval = "1s"
 	}
+	args := append([]string{"run", "--ca-file", srv.CAFile(), "--known-hosts", srv.KnownHostsFile(), "--target", "8.0",
+		"--aim", "test", "--dump", dump, "--out", out, "--via", via, "--interval", interval}, limits...)
 	r := command(t, map[string]string{"UPGRADE_URL": srv.HTTPSURL(), "UPGRADE_CONTRACT": "M123456-abcdef",
-		"UPGRADE_EMAIL": "a@b.cd"}, "",
-		"run", "--ca-file", srv.CAFile(), "--known-hosts", srv.KnownHostsFile(), "--target", "8.0", "--aim", "test",
-		"--dump", dump, "--out", out, "--via", via, "--interval", interval, "--call-timeout", "10s", "--max-outage", "20s")
+		"UPGRADE_EMAIL": "a@b.cd"}, "", args...)
 	log = r.stdout + r.stderr
 	var key, message string
 	for _, req := range srv.Requests() {

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -315,17 +313,19 @@ func openKey(t *testing.T, dir string) string {
 
 func TestRun_timeout(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	dump, out := noise(t, dir, "db.dump", 1000), filepath.Join(dir, "out")
-	p := newPlatform(t, "processing")
-	r := command(t, p.env(), "", runArgs(dump, out, "--timeout", "10s")...)
-	if r.code != 1 || !strings.Contains(r.stderr, "--timeout") || errors.Is(t.Context().Err(), context.DeadlineExceeded) {
-		t.Errorf("%+v", r)
+	var first, second ran
+	for _, timeout := range []string{"1s", "10s"} { // the second for machines on which a call is cut by the first
+		dir := t.TempDir()
+		dump, out := noise(t, dir, "db.dump", 1000), filepath.Join(dir, "out")
+		p := newPlatform(t, "processing")
+		first = command(t, p.env(), "", runArgs(dump, out, "--timeout", timeout)...)
+		p.mu.Lock()
+		p.states = []string{"done"}
+		p.mu.Unlock()
+		second = command(t, p.env(), "", runArgs(dump, out)...)
+		if first.code == 1 && strings.Contains(first.stderr, "--timeout") && second.code == 0 && p.count("create") == 1 {
+			return
+		}
 	}
-	p.mu.Lock()
-	p.states = []string{"done"}
-	p.mu.Unlock()
-	if r := command(t, p.env(), "", runArgs(dump, out)...); r.code != 0 || p.count("create") != 1 {
-		t.Errorf("%+v", r)
-	}
+	t.Errorf("%+v, then %+v", first, second)
 }
