@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/upgrademock/upgrademock/fixtures"
+	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
 // directory is a real dump as its files: those of the tar format, and those of the directory format with data packed.
@@ -59,6 +60,7 @@ func TestSQL_severalFiles(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s, %s, in %q", packing, order, folder), func(t *testing.T) {
 					t.Parallel()
+					testprog.OneIn(t, 6)
 					inEveryContainer(t, members, func(t *testing.T, b []byte, packings []string) {
 						if diff := cmp.Diff(want, readSQL(t, b)); diff != "" {
 							t.Errorf("SQL (-want +got):\n%s", diff)

@@ -295,6 +295,7 @@ func TestSQL_programs(t *testing.T) {
 	} {
 		t.Run(tt.program+" "+strings.Join(tt.args, " "), func(t *testing.T) {
 			t.Parallel()
+			testprog.OneIn(t, 3)
 			b := filter(t, sql, testprog.Need(t, tt.program, tt.of), tt.args...)
 			for _, in := range []string{b, b + b} { // files can be put behind each other
 				want := strings.Repeat(sql, len(in)/len(b))

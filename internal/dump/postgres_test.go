@@ -34,9 +34,7 @@ func TestSQL_restores(t *testing.T) {
 	for i, name := range realDumps {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if testing.Short() && i%5 != 0 {
-				t.Skip("-short: each loads and dumps a database")
-			}
+			testprog.OneIn(t, 3)
 			b := fixtures.Dump(name)
 			sql, err := openSQL(t.Context(), bytes.NewReader(b), int64(len(b)))
 			if err != nil {
@@ -52,6 +50,7 @@ func TestSQL_restores(t *testing.T) {
 	}
 	t.Run("built", func(t *testing.T) {
 		t.Parallel()
+		testprog.OneIn(t, 3)
 		var zipped bytes.Buffer
 		if err := dump.BuildOdooZip(&zipped, dump.OdooZip{UUID: "it's"}); err != nil {
 			t.Fatal(err)
@@ -69,6 +68,7 @@ func TestSQL_restores(t *testing.T) {
 	// Every keyword is a name here: what needs quotes has them.
 	t.Run("keywords", func(t *testing.T) {
 		t.Parallel()
+		testprog.OneIn(t, 5)
 		pg.Load(t, "keywords", strings.NewReader(`
 			SELECT format('CREATE TABLE %s (%s int); COMMENT ON TABLE %s IS %L', name, name, name, word)
 			FROM (SELECT word, '"' || word || '"' AS name FROM pg_get_keywords()) AS k \gexec`))
@@ -96,9 +96,7 @@ func (pg postgres) restoresArchives(t *testing.T) {
 	for i, line := range options {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
-			if testing.Short() && i%3 != 0 {
-				t.Skip("-short: each loads and dumps a database")
-			}
+			testprog.OneIn(t, 5)
 			file := fmt.Sprintf("made%d", i)
 			args := strings.Fields(line)
 			pg.Run(t, nil, "pg_dump", append(args[1:], "-f", file, args[0])...)
@@ -116,9 +114,7 @@ func (pg postgres) restoresFolders(t *testing.T) {
 	for i, line := range folders {
 		t.Run(line+", rolled into one", func(t *testing.T) {
 			t.Parallel()
-			if testing.Short() {
-				t.Skip("-short: each loads and dumps five databases")
-			}
+			testprog.OneIn(t, 10)
 			name := fmt.Sprintf("folder%d", i)
 			args := strings.Fields(line)
 			if slices.Contains(args, "-Ft") { // unpacked, to be packed again
