@@ -74,6 +74,9 @@ func checkScriptLogsUnknown(c *checker) {
 func (c *checker) readLog() *upgrade {
 	u := c.upgrade(theDirectory)
 	u.finished(c)
+	if u.log.Status == 0 && u.logErr != nil {
+		c.blocked("script/logs-answer", "logs: %v", u.logErr)
+	}
 	if u.log.Status == 0 {
 		c.skipf("the upgrade was never seen in progress, nor did it end: there is no log to be read")
 	}

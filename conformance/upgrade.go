@@ -33,6 +33,7 @@ type upgrade struct {
 	last      rpcReply   // the last status
 	log       raw.Answer // in progress, or when the upgrade had ended
 	logEnd    raw.Answer // the same from its last byte on
+	logErr    error      // why there was no answer
 	down      transfer
 	result    got
 	replies   []rpcReply // all of them, in the order in which they came
@@ -235,9 +236,11 @@ func (u *upgrade) follow() {
 // readLog reads the log from its beginning, and from its last byte on.
 func (u *upgrade) readLog() {
 	c := u.checker
-	if a, err := c.try(c.composeLogs(u.its.token, 0)); err == nil {
+	a, err := c.try(c.composeLogs(u.its.token, 0))
+	if err == nil {
 		u.log = a
 	}
+	u.logErr = err
 	if u.log.OK() && u.log.Size > 0 {
 		if a, err := c.try(c.composeLogs(u.its.token, int(u.log.Size)-1)); err == nil {
 			u.logEnd = a

@@ -228,6 +228,8 @@ func wrongLogs() map[string]wrongScript {
 			}
 			deliver(w, came)
 		}),
+		"no log at all": inPlace("S8.1", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+			"/upgrade/request/logs"),
 		"the log in Latin-1": logText("S8.2", func(text []byte) []byte {
 			out, err := charmap.ISO8859_1.NewEncoder().Bytes(text)
 			if err != nil {
