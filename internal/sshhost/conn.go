@@ -40,7 +40,8 @@ type conn struct {
 	sent      atomic.Int64 // likewise
 	start     time.Time
 
-	unwatch      func() bool // ends the wait for the end of the grant
+	listening    context.Context
+	unwatch      func() bool // ends the wait for the end of listening, and after the login of the grant
 	greeted      []byte      // the version line that peekKex has sent, until the SSH library sends it
 	handshakeEnd time.Time   // when the client has to be logged in
 
@@ -62,8 +63,8 @@ type conn struct {
 // breakage is why a connection has ended.
 type breakage struct{ cause error }
 
-func newConn(host *Server, raw net.Conn, id uint64) *conn {
-	c := &conn{host: host, id: id, raw: raw, remote: raw.RemoteAddr().String(), start: time.Now()}
+func newConn(host *Server, listening context.Context, raw net.Conn, id uint64) *conn {
+	c := &conn{host: host, listening: listening, id: id, raw: raw, remote: raw.RemoteAddr().String(), start: time.Now()}
 	c.login.conn = c
 	c.settled = sync.NewCond(&c.mu)
 	c.unwatch = func() bool { return true }
@@ -76,6 +77,7 @@ func newConn(host *Server, raw net.Conn, id uint64) *conn {
 func (c *conn) serve() {
 	defer c.cancel()
 	defer c.raw.Close()
+	c.endWhen(c.listening)
 	c.emit(Event{Kind: EventConnect})
 	fault := c.host.opts.Fault(OnConnect, c.peer())
 	deadline := c.host.opts.HandshakeTimeout

@@ -147,6 +147,7 @@ func (l *login) proved(user string, key gossh.PublicKey) error {
 		return err
 	}
 	c.welcome()
+	c.unwatch()
 	c.endWhen(grant.Until)
 	return nil
 }

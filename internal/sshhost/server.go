@@ -98,7 +98,11 @@ func New(opts Options) *Server {
 // Serve accepts connections on l and closes it in the end. It returns nil after [Server.Close] or [Server.Shutdown],
 // and the listener's error otherwise: net.ErrClosed if the caller has closed l, which leaves the connections alone.
 // Several listeners may be served at once.
-func (s *Server) Serve(l net.Listener) error {
+func (s *Server) Serve(l net.Listener) error { return s.ServeUntil(context.Background(), l) }
+
+// ServeUntil is Serve on a listener that the caller closes when ctx is done. Clients that have not logged in by then
+// are disconnected because of its cause; how long the others may stay, their grants say.
+func (s *Server) ServeUntil(ctx context.Context, l net.Listener) error {
 	defer l.Close()
 	s.mu.Lock()
 	if s.closed {
@@ -119,7 +123,7 @@ func (s *Server) Serve(l net.Listener) error {
 		raw, err := l.Accept()
 		if err == nil {
 			pause = 0
-			if c := s.admit(raw); c != nil {
+			if c := s.admit(ctx, raw); c != nil {
 				go s.serve(c)
 			}
 			continue
@@ -149,13 +153,13 @@ func isTemporary(err error) bool {
 
 // ServeConn serves one connection and returns when all of it is over. It closes raw.
 func (s *Server) ServeConn(raw net.Conn) {
-	if c := s.admit(raw); c != nil {
+	if c := s.admit(context.Background(), raw); c != nil {
 		s.serve(c)
 	}
 }
 
 // admit takes a connection in, or closes it and returns nil when the server is closed or full.
-func (s *Server) admit(raw net.Conn) *conn {
+func (s *Server) admit(listening context.Context, raw net.Conn) *conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -169,7 +173,7 @@ func (s *Server) admit(raw net.Conn) *conn {
 		return nil
 	}
 	s.lastID++
-	c := newConn(s, raw, s.lastID)
+	c := newConn(s, listening, raw, s.lastID)
 	s.conns[c] = struct{}{}
 	s.running.Add(1)
 	return c

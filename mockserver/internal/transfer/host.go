@@ -203,7 +203,7 @@ func (h *Host) beginLocked(t *transfer) error {
 	}
 	t.timer = time.AfterFunc(h.opts.Timeout, t.expire)
 	if l := t.listener; l != nil {
-		h.serving.Go(func() { h.ssh.Serve(l) })
+		h.serving.Go(func() { h.ssh.ServeUntil(t.ctx, l) })
 	}
 	return nil
 }

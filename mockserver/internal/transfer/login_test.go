@@ -6,7 +6,10 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -175,6 +178,26 @@ func TestStart_replaces(t *testing.T) {
 	wantRefused(t, second.Port)
 	b.journal.await(t, 2, "rsync.disconnect")
 	b.Stop(r.ID())
+}
+
+// A connection that has not logged in ends with the port.
+func TestStop_silent(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, withEngine(echo))
+	r := b.request(newIdentity(t))
+	c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(b.start(r, platform.Uploading).Port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(time.Minute))
+	if _, err := c.Read(make([]byte, 1)); err != nil { // it was accepted
+		t.Fatal(err)
+	}
+	b.Stop(r.ID())
+	if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("a silent connection stays when its port is closed")
+	}
 }
 
 // held is a session that runs, and its connection.
