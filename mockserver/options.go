@@ -70,7 +70,7 @@ type Options struct {
 
 	// Edition is the edition of the official page to emulate, Edition11 (also "") or Edition13.
 	Edition string
-	// Targets overrides the edition's valid targets, and those of the script API, which takes any version of Odoo; nil
+	// Targets overrides the edition's valid targets, and those of the script API, which takes any since 13.0; nil
 	// leaves them.
 	Targets []string
 	// Contracts are globs of the contracts that are known; nil: all but M123456-abcxyz.

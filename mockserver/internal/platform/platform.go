@@ -27,7 +27,7 @@ type Options struct {
 	Keep    bool         // keep requests in Dir, and take up those that are there
 	Targets []string     // valid targets, in the order they are reported (row 3.2)
 
-	// ScriptTargets are the valid targets of the script API; nil: any that could be a version of Odoo (row S2.16).
+	// ScriptTargets are the valid targets of the script API; nil: any version since 13.0 (row S2.16).
 	ScriptTargets []string
 
 	Filestore bool          // the upgraded archive has a filestore, unless a script says otherwise (row 7 filestore)

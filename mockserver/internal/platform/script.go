@@ -73,8 +73,9 @@ func cloned(texts []string) []string {
 	return copied
 }
 
-// plausibleTarget is the version of Odoo that a database may be upgraded to: 17.0, saas~17.4.
-var plausibleTarget = regexp.MustCompile(`^(?:[1-9]\d?\.0|saas[~-][1-9]\d?(?:\.[1-9]\d?)?)$`)
+// plausibleTarget is the version of Odoo that a database may be upgraded to: 17.0, saas~17.4. The script came in 2020,
+// when 13.0 was the latest: that nothing earlier is a target is assumed.
+var plausibleTarget = regexp.MustCompile(`^(?:(?:1[3-9]|[2-9]\d)\.0|saas[~-](?:1[3-9]|[2-9]\d)(?:\.[1-9]\d?)?)$`)
 
 // checkScript takes blanks off the parameters, and returns the key in wire form, or everything that is wrong.
 func (p *Platform) checkScript(params *ScriptParams) (key string, fails Failures) {
