@@ -122,7 +122,8 @@ func TestUpload_directory(t *testing.T) {
 			t.Parallel()
 			engines(t, func(t *testing.T, s *site) {
 				dump.write(t, filepath.Join(s.dir, "origin.dump"))
-				for _, target := range []string{"odoo@h:/data/origin.dump", "odoo@h:8443:/data/origin.dump"} {
+				for _, target := range []string{"odoo@h:/data/origin.dump", "odoo@h:8443:/data/origin.dump",
+					"odoo@[::1]:8443:/data/origin.dump"} {
 					r := s.ok(t, append(options, "origin.dump/", target)...)
 					equal(t, "files", below("origin.dump", dump), read(t, s.Root))
 					want := []rsync.File{sent("origin.dump/3001.dat.gz", 300_000), sent("origin.dump/3002.dat.gz", 0),
