@@ -159,35 +159,17 @@ func say(w io.Writer, format string, args ...any) {
 
 func execute(opts testbed.Options, args []string, task *task, expect bool, stderr io.Writer) error {
 	keepLean()
-	signals := make(chan os.Signal, 16)
-	for _, sig := range child.Signals {
-		if !signal.Ignored(sig) { // as nohup has it
-			signal.Notify(signals, sig)
-		}
-	}
-	defer signal.Stop(signals)
-
+	signals, ignore := catchSignals()
+	defer ignore()
 	st, err := testbed.Start(opts)
 	if err != nil {
 		return failed(startError(err))
 	}
 	defer st.Close()
-	command := child.Command{
-		Args: args, Env: child.Environ(st.Env, task.environ(), nil), Mark: st.Mark,
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Signals: signals, Terminal: true,
-		Linger: linger, Lingering: func(processes []string) {
-			say(stderr, "exec: the program has ended and left running, for %v at most: %s", linger,
-				strings.Join(processes, ", "))
-		},
-	}
-	result, err := command.Run(context.Background())
-	if start := (*child.StartError)(nil); errors.As(err, &start) {
-		return exitCode{start.Status, fmt.Errorf("exec: %w", err)}
-	}
-	if len(result.Ended) > 0 {
-		say(stderr, "exec: ended what the program left running: %s; have it wait for what it starts",
-			strings.Join(result.Ended, ", "))
+	result, err := runProgram("exec", child.Command{Args: args, Env: child.Environ(st.Env, task.environ(), nil),
+		Mark: st.Mark, Signals: signals}, stderr)
+	if err != nil {
+		return err
 	}
 	remark(stderr, "exec", st.Remarks())
 	status := result.Status
@@ -202,6 +184,36 @@ func execute(opts testbed.Options, args []string, task *task, expect bool, stder
 		return exitCode{code: status}
 	}
 	return nil
+}
+
+// catchSignals catches what is to be passed on to a program, until the returned function is called.
+func catchSignals() (signals chan os.Signal, ignore func()) {
+	signals = make(chan os.Signal, 16)
+	for _, sig := range child.Signals {
+		if !signal.Ignored(sig) { // as nohup has it
+			signal.Notify(signals, sig)
+		}
+	}
+	return signals, func() { signal.Stop(signals) }
+}
+
+// runProgram runs a program on our terminal, for the command of that name. The error is that it could not be run.
+func runProgram(command string, program child.Command, stderr io.Writer) (child.Result, error) {
+	program.Stdin, program.Stdout, program.Stderr, program.Terminal = os.Stdin, os.Stdout, os.Stderr, true
+	program.Linger = linger
+	program.Lingering = func(processes []string) {
+		say(stderr, "%s: the program has ended and left running, for %v at most: %s", command, linger,
+			strings.Join(processes, ", "))
+	}
+	result, err := program.Run(context.Background())
+	if start := (*child.StartError)(nil); errors.As(err, &start) {
+		return result, exitCode{start.Status, fmt.Errorf("%s: %w", command, err)}
+	}
+	if len(result.Ended) > 0 {
+		say(stderr, "%s: ended what the program left running: %s; have it wait for what it starts", command,
+			strings.Join(result.Ended, ", "))
+	}
+	return result, nil
 }
 
 // remark says what the program's user should know beyond what the program said.

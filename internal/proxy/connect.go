@@ -24,7 +24,7 @@ const established = "HTTP/1.1 200 Connection established\r\n\r\n"
 func (p *Proxy) connect(host string, ctx *goproxy.ProxyCtx) (*goproxy.ConnectAction, string) {
 	name, _ := split(host)
 	switch {
-	case p.answersFor(name, ctx.Req):
+	case p.answersFor(name, ctx.Req), p.opts.Also != nil && p.opts.Also(canonical(host)):
 		return &goproxy.ConnectAction{Action: goproxy.ConnectHijack, Hijack: p.intercept}, host
 	case p.allowed(name, ctx.Req):
 		return &goproxy.ConnectAction{Action: goproxy.ConnectHijack, Hijack: p.tunnel}, host

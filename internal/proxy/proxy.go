@@ -51,6 +51,8 @@ type Options struct {
 
 	// Hosts are the names that Handler answers for, beside Production. A host:port is answered for in plain HTTP only.
 	Hosts []string
+	// Also reports whether Handler answers for a further host:port at this moment; nil: for none.
+	Also func(hostport string) bool
 	// AllowHosts are globs (as path.Match has them) of the hosts that are let through, beside loopback.
 	AllowHosts []string
 	// Passthrough lets every host through.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -30,24 +29,24 @@ type Heading struct {
 
 // line is an exchange as it is written. Keys and tokens are disguised, and dumps are sizes and checksums.
 type line struct {
-	At     time.Time   `json:"at"`
-	Took   int64       `json:"took_ns"`
-	Method string      `json:"method"`
-	URL    string      `json:"url"`
-	Type   string      `json:"content_type,omitempty"`
-	Range  string      `json:"range,omitempty"`
-	Form   string      `json:"form,omitempty"`
-	Sent   int64       `json:"sent"`
-	Sum    string      `json:"sent_sha256,omitempty"`
-	Status int         `json:"status"`
-	Header http.Header `json:"header,omitempty"`
-	Body   string      `json:"body,omitempty"`
-	Base64 bool        `json:"base64,omitempty"` // Body is
-	Size   int64       `json:"size"`
-	Hash   string      `json:"size_sha256,omitempty"`
-	Part   bool        `json:"partial,omitempty"`
-	Miss   bool        `json:"missing,omitempty"`
-	Broken string      `json:"broken,omitempty"`
+	At     time.Time         `json:"at"`
+	Took   int64             `json:"took_ns"`
+	Method string            `json:"method"`
+	URL    string            `json:"url"`
+	Type   string            `json:"content_type,omitempty"`
+	Range  string            `json:"range,omitempty"`
+	Params map[string]string `json:"params,omitempty"`
+	Sent   int64             `json:"sent"`
+	Sum    string            `json:"sent_sha256,omitempty"`
+	Status int               `json:"status"`
+	Header http.Header       `json:"header,omitempty"`
+	Body   string            `json:"body,omitempty"`
+	Base64 bool              `json:"base64,omitempty"` // Body is
+	Size   int64             `json:"size"`
+	Hash   string            `json:"size_sha256,omitempty"`
+	Part   bool              `json:"partial,omitempty"`
+	Miss   bool              `json:"missing,omitempty"`
+	Broken string            `json:"broken,omitempty"`
 }
 
 // own reads a recording of ours.
@@ -72,7 +71,7 @@ func (r *reader) own() error {
 			return fmt.Errorf("it is no exchange: it has no %q", "method")
 		}
 		e := &retrace.Exchange{At: l.At, Took: time.Duration(max(l.Took, 0)), Method: l.Method, URL: l.URL, Type: l.Type,
-			Range: l.Range, Form: []byte(l.Form), Sent: l.Sent, Status: max(l.Status, 0), Header: l.Header,
+			Range: l.Range, Extra: l.Params, Sent: l.Sent, Status: max(l.Status, 0), Header: l.Header,
 			Body: []byte(l.Body), Size: l.Size, Partial: l.Part, Missing: l.Miss, Broken: l.Broken}
 		if l.Base64 {
 			if e.Body, err = base64.StdEncoding.DecodeString(l.Body); err != nil {
@@ -87,7 +86,7 @@ func (r *reader) own() error {
 // encode makes a line of an exchange. sent and came are the checksums of the bodies; "" for none.
 func encode(e *retrace.Exchange, sent, came string) ([]byte, error) {
 	l := line{At: e.At, Took: int64(e.Took), Method: e.Method, URL: e.URL, Type: e.Type, Range: e.Range,
-		Form: strings.ToValidUTF8(string(e.Form), "\uFFFD"), Sent: e.Sent, Sum: sent, Status: e.Status, Header: e.Header,
+		Params: e.Extra, Sent: e.Sent, Sum: sent, Status: e.Status, Header: e.Header,
 		Body: string(e.Body), Size: e.Size, Hash: came, Part: e.Partial, Miss: e.Missing, Broken: e.Broken}
 	if !utf8.Valid(e.Body) {
 		l.Body, l.Base64 = base64.StdEncoding.EncodeToString(e.Body), true

@@ -161,12 +161,12 @@ func (s *seen) object(e *Exchange) map[string]any {
 // noObject is an answer that is no JSON object.
 func (s *seen) noObject(e *Exchange) {
 	polls := s.on == scenario.OnStatus || s.on == scenario.OnScriptStatus
-	if polls || creates(s.on) || !readable(e.Body) && len(e.Body) == 0 {
+	if text := readable(e.Body); text && (polls || creates(s.on)) || len(e.Body) == 0 {
 		s.fault = &scenario.Fault{HTTP: s.verbatim(e)}
 		return
 	}
 	s.fault = &scenario.Fault{Garbage: true}
-	s.note = "the answer was no JSON object; it began with: " + string(e.Body[:min(len(e.Body), 100)])
+	s.note = "the answer was no JSON object; it began with: " + strconv.Quote(string(e.Body[:min(len(e.Body), 60)]))
 }
 
 func asFailure(v any) (*scenario.Failure, bool) {

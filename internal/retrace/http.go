@@ -58,36 +58,48 @@ const maxQueue = 200_000
 // Exchange takes an HTTP exchange. It reports whether that is a call of the platform; others are passed over.
 // Exchanges may come in any order, if their times are known.
 func (c *Collector) Exchange(e *Exchange) bool {
-	u, err := url.Parse(e.URL)
-	if err != nil || e.Method == http.MethodOptions {
+	at := Locate(e)
+	if at.On == "" || e.Method == http.MethodOptions {
 		return false
 	}
-	s := seen{at: e.At, http: true}
-	var secret string
-	s.on, s.api, s.request, secret = locate(u.Path)
-	if s.on == "" {
-		return false
-	}
-	params := parameters(e, u.Query(), s.api)
 	if len(c.queue) >= maxQueue {
 		c.lost++
 		return true
 	}
-	switch s.api {
-	case scenario.APIDatabase:
-		s.request, secret = cmp.Or(s.request, params["request"]), cmp.Or(secret, params["key"])
-	case scenario.APIScript:
-		secret = params["token"]
-		s.token = secret
-		s.transfer = params["transfer_type"]
+	s := seen{at: e.At, http: true, on: at.On, api: at.API, request: at.Request}
+	if s.api == scenario.APIScript {
+		s.token, s.transfer = at.Key, at.Params["transfer_type"]
 	}
 	if creates(s.on) {
-		s.contract, s.params = params["contract"], params
-		delete(s.params, "ssh_key") // which is long, and nobody asks for it
+		s.contract, s.params = at.Params["contract"], at.Params
 	}
-	c.read(&s, e, secret)
+	c.read(&s, e, at.Key)
 	c.queue = append(c.queue, s)
 	return true
+}
+
+// A Place is where an exchange belongs.
+type Place struct {
+	On, API string            // as in scenarios; On is empty for a call that is none of the platform's
+	Request string            // its id, as far as the call names it
+	Key     string            // the key or token that it has
+	Params  map[string]string // its parameters, without SSH keys
+}
+
+// Locate finds out where an exchange belongs.
+func Locate(e *Exchange) Place {
+	u, err := url.Parse(e.URL)
+	if err != nil {
+		return Place{}
+	}
+	var p Place
+	p.On, p.API, p.Request, p.Key = locate(u.Path)
+	p.Params = parameters(e, u.Query(), p.API)
+	delete(p.Params, "ssh_key")
+	delete(p.Params, "ssh_keys")
+	p.Request = cmp.Or(p.Request, p.Params["request"])
+	p.Key = cmp.Or(p.Key, p.Params["key"], p.Params["token"])
+	return p
 }
 
 // flush takes the exchanges that wait, in the order of their times.

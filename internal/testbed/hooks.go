@@ -27,7 +27,7 @@ var hookFiles embed.FS
 //
 // None of them may stop a program that runs without: each swallows its own errors, and keeps what the user has in
 // its place.
-func (b *Testbed) hooks(opts Options) ([]string, error) {
+func hooks(dir, bundle string, opts Options) ([]string, error) {
 	if opts.NoHooks {
 		return nil, nil
 	}
@@ -36,23 +36,23 @@ func (b *Testbed) hooks(opts Options) ([]string, error) {
 		rc = filepath.Join(getenv(opts.Environ, "HOME"), ".wgetrc")
 	}
 	lines, _ := os.ReadFile(rc) // there need not be one
-	lines = slices.Concat(lines, []byte("\nca_certificate = "+b.bundle+"\n"))
+	lines = slices.Concat(lines, []byte("\nca_certificate = "+bundle+"\n"))
 	mode := fs.FileMode(0o644)
 	if info, err := os.Stat(rc); err == nil { // it may hold a password
 		mode = info.Mode().Perm()
 	}
-	wgetrc := filepath.Join(b.Dir, "wgetrc")
+	wgetrc := filepath.Join(dir, "wgetrc")
 	if err := writeAs(wgetrc, lines, mode); err != nil {
 		return nil, fmt.Errorf("write a startup file for wget: %w", err)
 	}
-	if err := writeHooks(b.Dir); err != nil {
+	if err := writeHooks(dir); err != nil {
 		return nil, fmt.Errorf("write the hooks: %w", err)
 	}
-	python := filepath.Join(b.Dir, "hooks", "python")
+	python := filepath.Join(dir, "hooks", "python")
 	if before := getenv(opts.Environ, "PYTHONPATH"); before != "" {
 		python += string(os.PathListSeparator) + before
 	}
-	node := filepath.Join(b.Dir, "hooks", "node.cjs")
+	node := filepath.Join(dir, "hooks", "node.cjs")
 	if strings.ContainsAny(node, " \t\"\\") { // Node knows quotes in NODE_OPTIONS since version 12
 		node = strconv.Quote(node)
 	}

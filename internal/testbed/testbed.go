@@ -71,15 +71,8 @@ func Start(opts Options) (_ *Testbed, err error) {
 			err = errors.Join(err, b.Close())
 		}
 	}()
-	if b.Dir, err = os.MkdirTemp("", "upgrademock-run-"); err != nil {
-		return b, fmt.Errorf("make a temporary directory: %w", err)
-	}
-	// Programs change their directory, and may change their user, who must be able to read files by name.
-	if b.Dir, err = filepath.Abs(b.Dir); err == nil {
-		err = os.Chmod(b.Dir, 0o711)
-	}
-	if err != nil {
-		return b, fmt.Errorf("make a temporary directory: %w", err)
+	if b.Dir, err = makeDir(); err != nil {
+		return b, err
 	}
 	if b.Server, err = mockserver.New(&server); err != nil {
 		return b, err
@@ -92,6 +85,22 @@ func Start(opts Options) (_ *Testbed, err error) {
 		return b, err
 	}
 	return b, b.makeEnv(opts)
+}
+
+// makeDir makes the directory of a run.
+func makeDir() (string, error) {
+	dir, err := os.MkdirTemp("", "upgrademock-run-")
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
+	// Programs change their directory, and may change their user, who must be able to read files by name.
+	if err == nil {
+		err = os.Chmod(dir, 0o711)
+	}
+	if err != nil {
+		return dir, fmt.Errorf("make a temporary directory: %w", err)
+	}
+	return dir, nil
 }
 
 // StartProxy starts the proxy before an emulator that runs.
@@ -129,7 +138,7 @@ func (b *Testbed) makeEnv(opts Options) error {
 		Proxy: b.Proxy.URL(), SFTP: srv.SFTPAddr(), TransferHost: b.transferHost,
 		CAFile: caFile, KnownHosts: knownHosts, Bundle: b.bundle,
 	}.Variables()...)
-	hooks, err := b.hooks(opts)
+	hooks, err := hooks(b.Dir, b.bundle, opts)
 	if err != nil {
 		return err
 	}
