@@ -20,7 +20,7 @@ func scriptTarget(s *refserver.Script) (conformance.Target, *conformance.Options
 func TestScript_faithful(t *testing.T) {
 	t.Parallel()
 	rsync := testprog.Need(t, "rsync", "rsync")
-	for _, tt := range []struct {
+	for i, tt := range []struct {
 		name      string
 		mutations []string
 		steps     []string
@@ -35,6 +35,9 @@ func TestScript_faithful(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			if testprog.Sample() && i > 1 {
+				t.Skip("-short: the whole suite runs twice")
+			}
 			s := refserver.NewScript(t, rsync, tt.mutations...)
 			if tt.steps != nil {
 				s.Steps = tt.steps

@@ -94,7 +94,7 @@ func TestWrongScripts(t *testing.T) {
 	rsync := testprog.Need(t, "rsync", "rsync")
 	all := wrongScripts()
 	for i, name := range slices.Sorted(maps.Keys(all)) {
-		if testprog.Sample() && i%8 != 0 {
+		if testprog.Sample() && i%16 != 0 {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
