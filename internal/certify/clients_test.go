@@ -63,6 +63,9 @@ func TestRun_goodClients(t *testing.T) {
 	if testprog.Sample() {
 		names = sample
 	}
+	if testing.Short() {
+		names = sample[:2]
+	}
 	if os.Getenv(everything) != "" {
 		files, err := filepath.Glob("../../fixtures/scenarios/*.yaml")
 		if err != nil {
@@ -166,6 +169,9 @@ func TestRun_buggyClients(t *testing.T) {
 			seen[c.expect] = true
 			return again
 		})
+	}
+	if testing.Short() {
+		cases = cases[:4]
 	}
 	var running sync.WaitGroup
 	atOnce := make(chan struct{}, 12) // they mostly wait
