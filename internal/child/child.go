@@ -22,9 +22,6 @@ import (
 	"time"
 )
 
-// Grace is how long a process has to end after it was asked to, before it is killed.
-const Grace = 2 * time.Second
-
 // Command is a program to run. The files are the program's own: nothing stands between them.
 type Command struct {
 	Args []string // the program and its arguments
@@ -43,6 +40,8 @@ type Command struct {
 	// Linger is how long what the program left running may go on when the program has ended by itself. A signal
 	// ends it early.
 	Linger time.Duration
+	// Grace is how long a process has to end after it was asked to, before it is killed; 0: 2 s.
+	Grace time.Duration
 	// Lingering, if not nil, is called once with the processes that the program left running when it has been
 	// waited for them for a moment.
 	Lingering func(processes []string)
@@ -73,7 +72,7 @@ type Result struct {
 }
 
 // Run runs the program, and returns when it and all that it started have ended. When ctx ends first, they are
-// asked to end, and killed after Grace; the result then has ctx's cause as its error. A program that could not be
+// asked to end, and killed after c.Grace; the result then has ctx's cause as its error. A program that could not be
 // run is a *StartError.
 func (c *Command) Run(ctx context.Context) (Result, error) {
 	if len(c.Args) == 0 {
@@ -107,7 +106,7 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 
 	ended := make(chan struct{})
 	watched := make(chan bool)
-	go func() { watched <- g.watch(ctx, c.Signals, ended) }()
+	go func() { watched <- g.watch(ctx, c, ended) }()
 	linger := c.Linger
 	if !g.awaitEnd() {
 		linger = 0

@@ -102,16 +102,20 @@ func TestRun_files(t *testing.T) {
 	}
 }
 
+// aMoment is how long what is deaf to SIGTERM is given.
+const aMoment = 50 * time.Millisecond
+
 // What a program leaves running is ended with it, and so is what it started in a session of its own.
 func TestRun_leftBehind(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		script string
 		linux  bool
+		grace  time.Duration
 	}{
 		"in the background": {script: "sleep 1000 & echo $!"},
 		"deaf to SIGTERM": {script: `mkfifo ready
-			sh -c 'trap "" TERM; echo >ready; while :; do sleep 1; done' & read line <ready; echo $!`},
+			sh -c 'trap "" TERM; echo >ready; while :; do sleep 1; done' & read line <ready; echo $!`, grace: aMoment},
 		"in a session of its own":   {script: "setsid sleep 1000 & echo $!", linux: true},
 		"stopped":                   {script: "sleep 1000 & kill -STOP $!; echo $!"},
 		"a grandchild's grandchild": {script: "echo $(sh -c 'sh -c \"sleep 1000 >/dev/null & echo \\$!\"')"},
@@ -123,7 +127,7 @@ func TestRun_leftBehind(t *testing.T) {
 			}
 			mark := "MARK=" + t.Name()
 			result, printed, err := run(t, t.Context(), child.Command{Env: append(os.Environ(), mark), Mark: mark,
-				Dir: t.TempDir()}, tc.script)
+				Dir: t.TempDir(), Grace: tc.grace}, tc.script)
 			if err != nil || result.Status != 0 {
 				t.Fatal(result, err, printed)
 			}
@@ -267,6 +271,7 @@ func TestRun_lingerEnds(t *testing.T) {
 		script string
 		when   func(interrupt, cancel func())
 		cause  bool
+		grace  time.Duration
 	}{
 		"in time": {linger: 300 * time.Millisecond, script: "sleep 1000 & echo $!"},
 		"at once": {script: "sleep 1000 & echo $!"},
@@ -278,14 +283,14 @@ func TestRun_lingerEnds(t *testing.T) {
 		}, cause: true},
 		"for a program that was ended": {linger: time.Hour, script: "sleep 1000 & echo $!; kill -KILL $$"},
 		"for a deaf one": {linger: time.Millisecond, script: `
-			mkfifo ready; (trap "" TERM; echo >ready; sleep 1000; sleep 1000) & read line <ready; echo $!`},
+			mkfifo ready; (trap "" TERM; echo >ready; sleep 1000; sleep 1000) & read line <ready; echo $!`, grace: aMoment},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			signals := make(chan os.Signal, 1)
-			c := child.Command{Dir: t.TempDir(), Linger: tc.linger, Signals: signals}
+			c := child.Command{Dir: t.TempDir(), Linger: tc.linger, Signals: signals, Grace: tc.grace}
 			if tc.when != nil {
 				c.Lingering = func([]string) { tc.when(func() { signals <- syscall.SIGINT }, cancel) }
 			}
@@ -365,11 +370,12 @@ func TestRun_cancelled(t *testing.T) {
 	t.Parallel()
 	why := errors.New("enough")
 	for name, tc := range map[string]struct {
-		trap string
-		want syscall.Signal
+		trap  string
+		want  syscall.Signal
+		grace time.Duration
 	}{
-		"ends when asked": {":", syscall.SIGTERM},
-		"has to be made":  {`trap "" TERM`, syscall.SIGKILL},
+		"ends when asked": {":", syscall.SIGTERM, 0},
+		"has to be made":  {`trap "" TERM`, syscall.SIGKILL, aMoment},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -384,7 +390,8 @@ func TestRun_cancelled(t *testing.T) {
 				io.ReadFull(r, make([]byte, 1))
 				cancel(why)
 			}()
-			c := child.Command{Args: []string{"sh", "-c", tc.trap + "; echo; while :; do sleep 1; done"}, Stdout: w}
+			c := child.Command{Args: []string{"sh", "-c", tc.trap + "; echo; while :; do sleep 1; done"}, Stdout: w,
+				Grace: tc.grace}
 			if result, err := c.Run(ctx); !errors.Is(err, why) || result.Signal != tc.want {
 				t.Errorf("%+v, %v; want signal %v and %v", result, err, tc.want, why)
 			}

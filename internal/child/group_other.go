@@ -18,12 +18,12 @@ func newGroup(cmd *exec.Cmd, _ bool) *group { return &group{cmd} }
 func (g *group) close() {}
 
 // watch passes signals on, and kills the program when ctx ends.
-func (g *group) watch(ctx context.Context, signals <-chan os.Signal, ended <-chan struct{}) (interrupted bool) {
+func (g *group) watch(ctx context.Context, c *Command, ended <-chan struct{}) (interrupted bool) {
 	for {
 		select {
 		case <-ended:
 			return false
-		case sig := <-signals:
+		case sig := <-c.Signals:
 			g.cmd.Process.Signal(sig)
 		case <-ctx.Done():
 			g.cmd.Process.Kill()

@@ -3,6 +3,7 @@
 package child
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -76,21 +77,21 @@ func (g *group) kill(sig syscall.Signal) error { return unix.Kill(-g.pid(), sig)
 
 // watch passes signals on, and ends the group when ctx ends, until the program has ended. It returns before the
 // program is reaped, so that its number cannot be another's, and whether the group was meant to end.
-func (g *group) watch(ctx context.Context, signals <-chan os.Signal, ended <-chan struct{}) (interrupted bool) {
+func (g *group) watch(ctx context.Context, c *Command, ended <-chan struct{}) (interrupted bool) {
 	cancelled := ctx.Done()
 	var patience <-chan time.Time
 	for {
 		select {
 		case <-ended:
 			return interrupted
-		case sig := <-signals:
+		case sig := <-c.Signals:
 			g.pass(sig)
 			interrupted = interrupted || ends(sig)
 		case <-cancelled:
 			cancelled, interrupted = nil, true
 			g.kill(syscall.SIGTERM)
 			g.kill(syscall.SIGCONT)
-			timer := time.NewTimer(Grace)
+			timer := time.NewTimer(c.grace())
 			defer timer.Stop()
 			patience = timer.C
 		case <-patience:
@@ -129,6 +130,11 @@ const (
 	quiet     = 200 * time.Millisecond // what is over by then was about to end
 )
 
+func (c *Command) grace() time.Duration { return cmp.Or(c.Grace, 2*time.Second) }
+
+// giveUp is how long a process that was killed is waited for.
+const giveUp = 2 * time.Second
+
 // finish lets what the program left running go on for the time linger, ends it then, reaps the program, and
 // returns what had to be ended. A process that cannot be killed is given up.
 func (g *group) finish(ctx context.Context, c *Command, linger time.Duration) (ended []string) {
@@ -139,8 +145,8 @@ func (g *group) finish(ctx context.Context, c *Command, linger time.Duration) (e
 		ended = append(ended, p.String())
 	}
 	asked := map[int]bool{}
-	for began := time.Now(); len(left) > 0 && time.Since(began) < 2*Grace; left = g.left(c.Mark) {
-		kill := time.Since(began) > Grace
+	for began := time.Now(); len(left) > 0 && time.Since(began) < c.grace()+giveUp; left = g.left(c.Mark) {
+		kill := time.Since(began) > c.grace()
 		for _, p := range left {
 			switch {
 			case kill:
