@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -134,6 +135,30 @@ faults:
 	w.control("POST", at+"/state", `{"state": "invalid"}`)
 	_, now = w.control("GET", at+"/timeline", "")
 	diff(t, "forced", []any{"left", "invalid"}, []any{path(now, "steps", 1, "is"), path(now, "forced", "state")})
+}
+
+// What happened to a request can be had as a scenario.
+func TestControl_retrace(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{Scenarios: scripted(t,
+		"name: once\nfaults: [{on: status, times: 1, failure: {reason: \"SERVER:ERROR\", message: \"this very text\"}}]\n")})
+	m := w.create()
+	w.call("status", m.params())
+	w.upload(m, []byte("x"))
+	w.finish(m)
+	resp, text := w.get(w.srv.AdminURL() + fmt.Sprintf("/requests/%d/scenario", m.id))
+	if resp.StatusCode != 200 || !strings.Contains(string(text), "this very text") {
+		t.Fatalf("%s\n%s", resp.Status, text)
+	}
+	if script := scripted(t, string(text))[0]; len(script.Faults) != 1 || script.Faults[0].On != "status" {
+		t.Errorf("faults %+v", script.Faults)
+	}
+	w.srv.ClearJournal(journal.Filter{})
+	for _, id := range []int64{m.id, 1} {
+		if status, answer := w.control("GET", fmt.Sprintf("/requests/%d/scenario", id), ""); status != 404 {
+			t.Errorf("of a request that the journal does not remember: %d %v", status, answer)
+		}
+	}
 }
 
 // The clock goes to an instant or to the next change, and never back.

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/upgrademock/upgrademock/internal/retrace"
 	"github.com/upgrademock/upgrademock/mockserver/internal/control"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/internal/transfer"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 	"github.com/upgrademock/upgrademock/sftpserver"
 )
@@ -37,6 +39,23 @@ func (s steered) FaultOf(id int64, index int) (*scenario.Fault, error) {
 			len(faults), index)
 	}
 	return &faults[index], nil
+}
+
+// Retrace is control.Requests'.
+func (s steered) Retrace(id int64) ([]byte, error) {
+	r, ok := s.platform.Get(id)
+	if !ok {
+		return nil, fmt.Errorf("%w: %d", ErrNoRequest, id)
+	}
+	drove := func(string) *scenario.Scenario { return r.Course().Script }
+	script, err := retrace.FromJournal(s.Server.Events(journal.Filter{Request: id}), id, drove, retrace.Options{})
+	if errors.Is(err, retrace.ErrNothing) {
+		return nil, fmt.Errorf("%w: the journal remembers no call for request %d", platform.ErrNoContent, id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("mockserver: make a scenario of what happened to request %d: %w", id, err)
+	}
+	return script.YAML, nil
 }
 
 // EndAccess is control.Requests'.

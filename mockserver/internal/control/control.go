@@ -121,6 +121,7 @@ func (a api) routes() []route {
 		{"GET", "/requests", []string{"contract", "state", "order", "after", "limit", "view"}, false, a.requests},
 		{"GET", "/requests/{id}", []string{"view"}, false, a.request},
 		{"GET", "/requests/{id}/timeline", nil, false, a.timeline},
+		{"GET", "/requests/{id}/scenario", nil, false, a.retraced},
 		{"GET", "/requests/{id}/files", nil, false, a.files},
 		{"GET", "/requests/{id}/files/{path}", nil, false, a.file},
 		{"POST", "/requests/{id}/fault", nil, true, a.fault},

@@ -36,6 +36,8 @@ type Requests interface {
 	List(Selection) (page []Request, total int)
 	Request(id int64, view View) (Request, error)
 	Timeline(id int64) (Timeline, error)
+	// Retrace returns a scenario, as YAML, by which what happened to the request happens again.
+	Retrace(id int64) ([]byte, error)
 	// FaultOf returns a fault of the request's scenario.
 	FaultOf(id int64, index int) (*scenario.Fault, error)
 	// Inject has a fault trigger once.

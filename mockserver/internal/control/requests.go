@@ -51,6 +51,16 @@ func (a api) timeline(_ http.ResponseWriter, r *http.Request, _ query) (any, err
 	return timeline, a.failed(http.StatusInternalServerError, err)
 }
 
+// retraced answers with a scenario by which the same happens again.
+func (a api) retraced(w http.ResponseWriter, r *http.Request, _ query) (any, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return nil, err
+	}
+	text, err := a.Requests.Retrace(id)
+	return writeYAML(w, text, a.failed(http.StatusInternalServerError, err))
+}
+
 func (a api) files(_ http.ResponseWriter, r *http.Request, _ query) (any, error) {
 	id, err := pathID(r)
 	if err != nil {
