@@ -145,6 +145,7 @@ func (s steered) Verify(f journal.Filter) []control.Outcome {
 func (s steered) Next(ctx context.Context, f journal.Filter) ([]journal.Event, error) {
 	return s.next(ctx, f)
 }
+func (s steered) First() uint64                          { return s.observer.journal.First() }
 func (s steered) Last() uint64                           { return s.observer.journal.Last() }
 func (s steered) Dropped() uint64                        { return s.observer.journal.Dropped() }
 func (s steered) Health() (map[string]bool, error)       { return s.Server.Health(), s.platform.OnDisk() }

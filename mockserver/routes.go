@@ -25,6 +25,7 @@ func (s *Server) openAPIs() {
 	s.database = database.New(shared, database.Config{
 		Edition: s.opts.Edition, SkipTest: profiles[s.opts.Edition].skipTest, Targets: s.opts.Targets,
 		FailureStatus: s.opts.FailureStatus,
+		LivePage:      s.livePage,
 		SFTPAddr:      s.SFTPAddr,
 		AdvertisedSFTP: func(called string) (string, int) {
 			a := s.advertise.Load()
@@ -40,6 +41,20 @@ func (s *Server) openAPIs() {
 	})
 }
 
+// livePage is where the front page links to: a path of this server, or the listener that the control API has.
+func (s *Server) livePage() string {
+	if !s.controlsApart() {
+		return control.Base + "/"
+	}
+	if url := s.AdminURL(); s.addr("control") != "" {
+		return url + "/"
+	}
+	return ""
+}
+
+// controlsApart reports whether the control API has a listener of its own.
+func (s *Server) controlsApart() bool { return s.opts.ControlAddr != "" && s.opts.ControlAddr != Off }
+
 // routes answers every path. The methods are found in a map by their path, all else by gorilla/mux.
 // Deliberately not all by mux: to find a method, it takes 0.6 µs and 7 allocations more than the map, and a whole poll
 // takes 1.8 µs (BenchmarkStatus), or 12 µs with the network; see bench/README.md.
@@ -50,7 +65,7 @@ func (s *Server) routes() http.Handler {
 	others := mux.NewRouter().SkipClean(true)
 	s.database.Route(others)
 	s.script.Route(others)
-	if s.opts.ControlAddr == "" || s.opts.ControlAddr == Off {
+	if !s.controlsApart() {
 		handler := sync.OnceValue(s.controlHandler) // a sixth of the time of making a server; most are never asked
 		others.PathPrefix(control.Base).
 			HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler().ServeHTTP(w, r) })

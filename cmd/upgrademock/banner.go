@@ -41,7 +41,7 @@ func banner(w io.Writer, srv *mockserver.Server, front *proxy.Proxy, opts *mocks
 		proxied = front.URL() + "  (export HTTPS_PROXY=" + front.URL() + `; eval "$(` + trust + `)")`
 	}
 	for _, line := range [][2]string{{"HTTP", srv.URL()}, {"HTTPS", srv.HTTPSURL()}, {"Proxy", proxied},
-		{"SFTP", srv.SFTPAddr()}, {"Control", srv.AdminURL()}, {"CA", srv.CAFile()}} {
+		{"SFTP", srv.SFTPAddr()}, {"Control", srv.AdminURL()}, {"Live", livePage(srv)}, {"CA", srv.CAFile()}} {
 		if line[1] != "" {
 			fmt.Fprintf(w, "  %-8s %s\n", line[0], line[1])
 		}
@@ -77,6 +77,14 @@ Upload a dump, over HTTP or over SFTP, have it processed, and poll:
 
 Press Ctrl-C to stop.
 `, curl, base, curl, base)
+}
+
+// livePage is the URL of the page that shows the emulator; "" if nothing serves it.
+func livePage(srv *mockserver.Server) string {
+	if url := srv.AdminURL(); url != "" {
+		return url + "/"
+	}
+	return ""
 }
 
 // quoted protects a path from the shell, where that is needed.

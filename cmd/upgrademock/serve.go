@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cli/browser"
 	"github.com/spf13/cobra"
 
 	"github.com/upgrademock/upgrademock/internal/proxy"
@@ -23,7 +24,7 @@ func newServeCommand() *cobra.Command {
 	var front proxyFlags
 	var readyFile string
 	var proxyAddr address
-	var checkDumps bool
+	var checkDumps, open bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the emulator until interrupted",
@@ -54,13 +55,19 @@ The command line comes before the variables, and these before the file.`,
 				return err
 			}
 			return withJournal(flags.journal, opts, func() error {
-				return serve(cmd.Context(), opts, start, readyFile, checkDumps, cmd.OutOrStdout())
+				ready := func(srv *mockserver.Server) {
+					if open {
+						openPage(srv, cmd.ErrOrStderr())
+					}
+				}
+				return serve(cmd.Context(), opts, start, readyFile, checkDumps, cmd.OutOrStdout(), ready)
 			})
 		},
 	}
 	flags.add(cmd.Flags(), "127.0.0.1:8480", "127.0.0.1:8443", "127.0.0.1:2200")
 	cmd.Flags().BoolVar(&checkDumps, "check-dumps", false,
 		"with --data-dir, compare the dumps in it with their checksums before serving")
+	cmd.Flags().BoolVar(&open, "open", false, "open the live page in the browser")
 	cmd.Flags().StringVar(&readyFile, "ready-file", "",
 		"write the addresses to this `file` once every listener accepts")
 	cmd.Flags().Var(&proxyAddr, "proxy",
@@ -99,9 +106,18 @@ func openJournal(path string) (*os.File, error) {
 	return f, nil
 }
 
-// serve runs an emulator until ctx ends, with the proxy that start starts; a nil start starts none.
+// openPage opens the live page in the browser. An emulator without one goes on.
+func openPage(srv *mockserver.Server, stderr io.Writer) {
+	browser.Stdout, browser.Stderr = stderr, stderr
+	if err := browser.OpenURL(livePage(srv)); err != nil {
+		fmt.Fprintf(stderr, "upgrademock: no browser can be opened (%v): open %s yourself\n", err, livePage(srv))
+	}
+}
+
+// serve runs an emulator until ctx ends, with the proxy that start starts; a nil start starts none. It calls ready when
+// every listener accepts.
 func serve(ctx context.Context, opts *mockserver.Options, start startProxy, readyFile string, checkDumps bool,
-	stdout io.Writer) error {
+	stdout io.Writer, ready func(*mockserver.Server)) error {
 	keepLean()
 	srv, err := mockserver.New(opts)
 	if err != nil {
@@ -130,6 +146,7 @@ func serve(ctx context.Context, opts *mockserver.Options, start startProxy, read
 		defer removeReadyFile(readyFile)
 	}
 	banner(stdout, srv, front, opts)
+	ready(srv)
 	<-ctx.Done()
 	fmt.Fprintln(stdout, "\nStopping …")
 	ending, cancel := context.WithTimeout(context.Background(), grace)

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -41,10 +43,21 @@ func TestServe_defaults(t *testing.T) {
 // serving starts the command in an environment of its own, and waits for the end of its banner.
 func serving(t *testing.T, args ...string) (cmd *exec.Cmd, banner string, tmp string) {
 	t.Helper()
+	return servingWith(t, nil, args...)
+}
+
+// servingWith is serving with more environment variables.
+func servingWith(t *testing.T, env []string, args ...string) (cmd *exec.Cmd, banner string, tmp string) {
+	t.Helper()
+	program, err := exec.LookPath("upgrademock")
+	if err != nil {
+		t.Fatal(err)
+	}
 	tmp = t.TempDir()
-	cmd = exec.Command("upgrademock", append([]string{"serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--sftp",
+	cmd = exec.Command(program, append([]string{"serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--sftp",
 		"127.0.0.1:0"}, args...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "XDG_CACHE_HOME="+t.TempDir(), "HOME="+t.TempDir())
+	cmd.Env = append(cmd.Env, env...)
 	return cmd, awaitBanner(t, cmd), tmp
 }
 
@@ -295,5 +308,30 @@ grep -q -c 'BEGIN CERTIFICATE' "$UPGRADEMOCK_CA_FILE"
 	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// --open opens the live page in the browser, which the banner names, and without a browser says where it is.
+func TestServe_open(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("the program that opens a browser has another name here")
+	}
+	dir := t.TempDir()
+	opened := filepath.Join(dir, "opened")
+	script := "#!/bin/sh\necho \"$1\" > " + opened + ".part && mv " + opened + ".part " + opened + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "xdg-open"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, banner, _ := servingWith(t, []string{"PATH=" + dir + ":/usr/bin:/bin"}, "--open")
+	var url []byte
+	for err := error(os.ErrNotExist); err != nil; url, err = os.ReadFile(opened) {
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	got := strings.TrimSpace(string(url))
+	if !strings.HasSuffix(got, "/_mock/") || !strings.Contains(banner, "Live     "+got) {
+		t.Errorf("opened %q, and the banner is\n%s", got, banner)
 	}
 }

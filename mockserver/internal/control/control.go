@@ -18,6 +18,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/upgrademock/upgrademock/mockserver/internal/livepage"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -51,6 +52,10 @@ func Handler(config Config) http.Handler {
 		path := strings.ReplaceAll(route.path, "{path}", "{path:.+}")
 		r.HandleFunc(Base+path, a.serve(route)).Methods(methods...)
 	}
+	page := livepage.Handler(Base)
+	r.Handle(Base, http.RedirectHandler(Base+"/", http.StatusPermanentRedirect)).Methods("GET", "HEAD")
+	r.Handle(Base+"/", page).Methods("GET", "HEAD")
+	r.PathPrefix(Base+"/page/").Handler(page).Methods("GET", "HEAD")
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound,
 			problemBody{Error: "nothing is at " + r.URL.Path + "; see " + Base + "/openapi.yaml for what there is"})

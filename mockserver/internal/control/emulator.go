@@ -55,7 +55,8 @@ type Journal interface {
 	Events(journal.Filter) []journal.Event
 	ClearJournal(journal.Filter)
 	Dropped() uint64
-	Last() uint64 // the number of the latest event
+	First() uint64 // the number of the oldest event that is remembered, or of the next if none is
+	Last() uint64  // the number of the latest event
 	// Next waits for events. It may return neither events nor an error, to be called again.
 	Next(context.Context, journal.Filter) ([]journal.Event, error)
 }

@@ -113,6 +113,7 @@ type About struct {
 	CAFile     string     `json:"ca_file"`
 	KnownHosts string     `json:"known_hosts"`
 	Dropped    uint64     `json:"dropped"` // events that the journal's bound has cost
+	First      uint64     `json:"first"`   // the number of the oldest event that is remembered, or of the next
 	Last       uint64     `json:"last"`    // the number of the latest event
 	Clock      Clock      `json:"clock"`
 }

@@ -16,6 +16,7 @@ import (
 func (a api) about(http.ResponseWriter, *http.Request, query) (any, error) {
 	about := a.Emulator.About()
 	about.Clock, about.Dropped, about.Last = a.Emulator.Clock(), a.Journal.Dropped(), a.Journal.Last()
+	about.First = a.Journal.First()
 	return about, nil
 }
 

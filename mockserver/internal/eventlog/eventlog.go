@@ -170,6 +170,16 @@ func (j *Log) Next(ctx context.Context, f journal.Filter) ([]journal.Event, erro
 	}
 }
 
+// First is the number of the oldest event that is remembered, or of the next one if none is.
+func (j *Log) First() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.events) == 0 {
+		return j.seq + 1
+	}
+	return j.events[0].seq
+}
+
 // Last is the number of the latest event.
 func (j *Log) Last() uint64 {
 	j.mu.Lock()

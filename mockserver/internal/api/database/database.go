@@ -19,6 +19,8 @@ type Config struct {
 	SkipTest      bool     // the edition has the method skip_test
 	Targets       []string // versions that a database can be upgraded to
 	FailureStatus int      // HTTP status of answers with failures
+	// LivePage is the URL of the page that shows the emulator, for a link on this server; "" if there is none.
+	LivePage func() string
 	// SFTPAddr is where the SFTP server listens; "" if it does not.
 	SFTPAddr func() string
 	// AdvertisedSFTP is where clients find it that called the server as that host; 0 is the port of SFTPAddr.

@@ -70,6 +70,11 @@ func (a *API) frontPage(w http.ResponseWriter, r *http.Request) {
 	if addr := a.SFTPAddr(); addr != "" {
 		sftp = api.Format(" The SFTP server\nis at <code>%s</code>.", addr)
 	}
+	var live api.HTML
+	if url := a.LivePage(); url != "" {
+		live = api.Format("\n<p><a href=\"%s\">Watch what happens, live</a>: requests, what their clients did, and what "+
+			"went wrong.</p>", url)
+	}
 	query := "contract=M123456-abcdef&email=john.doe@example.com&target=" + a.Targets[len(a.Targets)-1] +
 		"&aim=test&filename=db_name.dump"
 	api.ServePage(w, r, "upgrademock", api.Format(
@@ -77,8 +82,8 @@ func (a *API) frontPage(w http.ResponseWriter, r *http.Request) {
 It is here for testing programs that talk to the upgrade platform.</p>
 <p>Create a request:</p>
 <pre>curl -sS "%s/database/v1/create?%s"</pre>
-<p>Then upload a dump, call <code>process</code>, and poll <code>status</code>; the answer names the URLs.%s</p>`,
-		scheme+host, query, sftp))
+<p>Then upload a dump, call <code>process</code>, and poll <code>status</code>; the answer names the URLs.%s</p>%s`,
+		scheme+host, query, sftp, live))
 }
 
 // NotFound answers a path at which nothing is (docs/fidelity.md, section 1). The journal says so: a misspelt
