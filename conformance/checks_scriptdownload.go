@@ -76,6 +76,9 @@ func checkScriptDownload(c *checker) {
 	case st.verdict != Pass:
 		panic(st)
 	}
+	if u.down.dumpName == "" {
+		c.blocked("script/start-download", "transfer/start gave no dump_name")
+	}
 	r := u.result
 	if r.Outcome.Status > 0 { // that one is sent at all is judged by script/exit-status
 		c.wrong("rsync of "+strings.Join(u.down.results(), ", "), "the exit status 0", r.String())
@@ -221,7 +224,7 @@ func checkScriptDownloadAbsent(c *checker) {
 		return c.receive(conn, downloadCommand(t.job.path("no-such-file"), t.job.path("nor-this-one")),
 			rsync.Download{})
 	})
-	if !r.good() || len(r.List) > 0 {
+	if !r.Whole || r.Outcome.Status > 0 || len(r.List) > 0 {
 		c.wrong("rsync of two files that are not there, with --ignore-missing-args", "an empty list, and the exit status 0",
 			r.String()+", "+names(r.List))
 	}
@@ -233,6 +236,9 @@ func checkScriptDumpOfDirectory(c *checker) {
 		c.skipf("the run's own dump is a file")
 	}
 	r := u.fetched(c)
+	if u.down.dumpName == "" {
+		c.blocked("script/start-download", "transfer/start gave no dump_name")
+	}
 	if u.down.dumpName != "upgraded.dump" {
 		c.wrong("transfer/start for the download of a directory's upgrade", "dump_name upgraded.dump",
 			show(u.down.dumpName))
@@ -246,6 +252,9 @@ func checkScriptDumpOfFile(c *checker) {
 	for _, name := range fileUpgrades {
 		u := c.upgrade(name)
 		r := u.fetched(c)
+		if u.down.dumpName == "" {
+			c.blocked("script/start-download", "transfer/start gave no dump_name")
+		}
 		if n := u.down.dumpName; n != "upgraded.zip" && n != "upgrade.zip" {
 			c.wrong("transfer/start for the download of "+u.dest+"'s upgrade", "dump_name upgraded.zip or upgrade.zip",
 				show(n))

@@ -79,7 +79,7 @@ func (c *checker) readyJob() job {
 // dumped uploads a dump as a directory, for a step before the one judged.
 func (c *checker) dumped(j job, form uploadForm, files []rsync.File) {
 	out := c.place(c.start(j), form, j.path("origin.dump"), files)
-	if !out.Whole {
+	if !out.Whole || out.Outcome.Status > 0 {
 		c.blocked("script/upload-directory", "the upload: %s", out)
 	}
 	c.stop(j)
@@ -92,7 +92,11 @@ func checkScriptProcessLeavesNew(c *checker) {
 		u.finished(c)
 		state = u.states[0]
 	} else {
-		j := c.readyJob()
+		j := c.newJob()
+		if first := c.state(j); first != "new" {
+			c.blocked("script/state-new", "the state of a new request is %q", first)
+		}
+		c.dumped(j, formV11, directoryDump())
 		if before := c.state(j); before != "new" {
 			c.wrong("an upload, transfer/stop and status", `the state "new" until process is called`, show(before))
 		}
@@ -109,15 +113,17 @@ func checkScriptProcessAgain(c *checker) {
 	first := c.mustRPC("script/process-answer", "process", j.auth())
 	second := c.rpc("process", j.auth())
 	state := c.state(j)
-	if !second.fine() && state != "pending" {
+	switch {
+	case state == "new":
+		c.blocked("script/process-leaves-new", "the state behind process is %q", state)
+	case !slices.Contains(scriptStates, state):
+		c.blocked("script/state-names", "the state behind process is %q", state)
+	case !second.fine() && state != "pending":
 		c.skipf("the request is in %s at once, not in pending", state)
 	}
 	c.result(second)
 	if show(first.result) != show(second.result) {
 		c.wrong(second.What+" again", show(first.result), show(second.result))
-	}
-	if !slices.Contains(scriptStates[1:], state) {
-		c.wrong("process twice and then status", "a state behind new", show(state))
 	}
 }
 
@@ -158,7 +164,11 @@ func checkScriptProcessLate(c *checker) {
 
 func checkScriptReachesDone(c *checker) {
 	u := c.upgrade(theDirectory)
-	switch state := u.finished(c); {
+	state := u.finished(c)
+	if unknown := u.unknownStates(); len(unknown) > 0 {
+		c.blocked("script/state-names", "the upgrade came into the state %q", unknown[0])
+	}
+	switch {
 	case state == "done":
 	case (c.opts.Production || c.opts.Wait == 0) && !slices.Contains(scriptFinal, state):
 		c.skipf("the upgrade has not ended, its state is %q: resume the run later, or wait longer", state)
@@ -171,11 +181,14 @@ func checkScriptReachesDone(c *checker) {
 func checkScriptStateNames(c *checker) {
 	u := c.upgrade(theDirectory)
 	u.finished(c)
-	for _, state := range u.states {
-		if !slices.Contains(scriptStates, state) {
-			c.wrong("status behind process", "one of the states "+strings.Join(scriptStates, ", "), show(state))
-		}
+	for _, state := range u.unknownStates() {
+		c.wrong("status behind process", "one of the states "+strings.Join(scriptStates, ", "), show(state))
 	}
+}
+
+// unknownStates are those that the upgrade came into and the contract does not have.
+func (u *upgrade) unknownStates() []string {
+	return slices.DeleteFunc(slices.Clone(u.states), func(s string) bool { return slices.Contains(scriptStates, s) })
 }
 
 func checkScriptStateOrder(c *checker) {

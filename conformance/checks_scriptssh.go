@@ -48,19 +48,17 @@ func scriptSSHChecks() []check {
 func checkScriptLoginRSA(c *checker) {
 	u := c.upgrade(theDirectory)
 	u.started(c)
-	if !c.opts.Production {
-		c.judgeLogin(u.starts[0], u.weaker, "a signature rsa-sha2-256")
+	for _, algorithm := range rsaSignatures {
+		if login, made := u.limited[algorithm]; made {
+			c.judgeLogin(u.starts[0], login, "a signature "+algorithm)
+		}
 	}
-	c.guard(func() { u.uploaded(c) })
-	u.mu.Lock()
-	login := u.login
-	u.mu.Unlock()
-	if login.HostKey == "" { // the upgrade's own login was not let in
-		t := c.start(c.newJobWith(raw.NewKey("rsa")))
-		stronger := raw.Limited(t.job.key, ssh.KeyAlgoRSASHA512)
-		login = c.enterTransfer(t, scriptUser, raw.WithKey(stronger), "a signature rsa-sha2-512").Login
+	if c.opts.Production {
+		st := c.guard(func() { u.uploaded(c) })
+		if st.verdict == blocked && st.by == "script/login-rsa" {
+			c.wrong("a login as "+scriptUser+" with the request's key, of the type rsa", "to be let in", st.message)
+		}
 	}
-	c.judgeLogin(u.starts[len(u.starts)-1], login, "a signature rsa-sha2-512")
 }
 
 // judgeLogin ends the check unless the login succeeded.

@@ -89,10 +89,11 @@ func checkScriptStatusArchived(c *checker) {
 
 func checkScriptOwnToken(c *checker) {
 	first, second := c.newJob(), c.newJob()
-	c.mustPlace(c.start(second), formV11, second.path("origin.dump"), directoryDump())
-	c.taken(second, "an upload")
-	if state := c.state(first); state != "new" {
-		c.wrong(fmt.Sprintf("process of another request, and status of request %s", first.id), `the state "new"`,
+	before := c.state(first)
+	c.dumped(second, formV11, directoryDump())
+	c.mustRPC("script/process-answer", "process", second.auth())
+	if state := c.state(first); state != before {
+		c.wrong(fmt.Sprintf("process of another request, and status of request %s", first.id), show(before)+" as before",
 			show(state))
 	}
 }

@@ -118,7 +118,7 @@ func (c *checker) startedReply() transfer {
 
 func checkScriptSSHPort(c *checker) {
 	t := c.startReply()
-	if v := t.reply.result["ssh_port"]; v != nil && (!isPortNumber(t.port) || t.port == "") {
+	if v := t.reply.result["ssh_port"]; v != nil && !isPortNumber(t.port) {
 		c.wrong(t.reply.What, "ssh_port as the number of a port", show(v))
 	} else if v == nil {
 		c.blocked("script/start-answer", "transfer/start answered %s", t.reply.Summary())
@@ -170,6 +170,9 @@ func checkScriptPortOpen(c *checker) {
 
 func checkScriptKnownHostsName(c *checker) {
 	t := c.startedReply()
+	if v := t.reply.result["known_hosts"]; isString(v) != "" {
+		c.blocked("script/start-answer", "known_hosts is %s", show(v))
+	}
 	if len(t.keysFor()) == 0 {
 		c.wrong(t.reply.What, fmt.Sprintf("known_hosts with a line for [%s]:%s, or for %s", t.job.hostName(), t.port,
 			t.job.hostName()), show(t.reply.result["known_hosts"]))

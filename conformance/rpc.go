@@ -113,6 +113,9 @@ func (r rpcReply) refused() bool { return r.form != 0 || r.Status >= 300 }
 func (r rpcReply) isRPC() bool {
 	_, enveloped := r.object["jsonrpc"]
 	_, isError := r.object["error"].(map[string]any)
+	if r.Header.Get("Content-Encoding") != "" { // which is not decoded
+		return r.OK() && strings.Contains(r.Header.Get("Content-Type"), "json")
+	}
 	return enveloped || isError || r.result != nil || r.object != nil && r.Status < 300
 }
 

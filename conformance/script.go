@@ -111,7 +111,11 @@ func (c *checker) job() job {
 func (c *checker) state(j job) string { return text(c.jobStatus(j).result["status"]) }
 
 func (c *checker) jobStatus(j job) rpcReply {
-	return c.mustRPC("script/status-answer", "status", j.auth())
+	r := c.mustRPC("script/status-answer", "status", j.auth())
+	if text(r.result["status"]) == "" {
+		c.blocked("script/status-answer", "status answered %s", r.Summary())
+	}
+	return r
 }
 
 // badHost says what is wrong with an address as assigned_host_uri and host_uri have it (row S2.11); "" for nothing.
@@ -135,7 +139,7 @@ func badHost(v any) string {
 
 func isPortNumber(s string) bool {
 	var n int
-	if strings.Trim(s, "0123456789") != "" || len(s) > 5 {
+	if s == "" || strings.Trim(s, "0123456789") != "" || len(s) > 5 {
 		return false
 	}
 	_, err := fmt.Sscan(s, &n)

@@ -35,19 +35,33 @@ func startParams(j job, kind string) members { return j.auth().with(member{"tran
 
 // start opens a transfer for an upload, for a step before the one judged.
 func (c *checker) start(j job) transfer {
-	const by = "script/start-answer"
-	r := c.mustRPC(by, "transfer/start", startParams(j, "upload"))
-	t := readTransfer(r, j)
-	if t.port == "" {
-		c.blocked(by, "transfer/start answered %s", r.Summary())
-	}
+	t := readTransfer(c.mustRPC("script/start-answer", "transfer/start", startParams(j, "upload")), j)
+	c.usable(t, "script/start-answer")
 	return t
+}
+
+// usable ends the check, blocked by the one that judges what is wrong, unless the transfer's server can be called. What
+// is on this machine leads to no other.
+func (c *checker) usable(t transfer, by string) {
+	if c.local && !isLoopback(t.job.hostName()) {
+		c.blocked("script/assigned-host-reached", "the assigned host is %s, and the server on this machine", t.job.host)
+	}
+	if t.reply.fine() && t.reply.result["ssh_port"] != nil {
+		by = "script/ssh-port"
+	}
+	if !t.reply.fine() || !isPortNumber(t.port) {
+		c.blocked(by, "transfer/start answered %s", t.reply.Summary())
+	}
 }
 
 // readTransfer takes the way in out of an answer.
 func readTransfer(r rpcReply, j job) transfer {
-	return transfer{job: j, port: number(r.result["ssh_port"]), known: readKnownHosts(text(r.result["known_hosts"])),
-		dumpName: text(r.result["dump_name"]), reply: r}
+	t := transfer{job: j, port: number(r.result["ssh_port"]), known: readKnownHosts(text(r.result["known_hosts"])),
+		reply: r}
+	if name := text(r.result["dump_name"]); name != "" {
+		t.dumpName = path.Base(name)
+	}
+	return t
 }
 
 // stop ends the transfer, for a step before the one judged.
@@ -200,11 +214,7 @@ func (s sent) String() string { return said(s.Outcome, s.Problem, s.Sent.Message
 func (c *checker) send(conn *raw.Conn, command string, up rsync.Upload) sent {
 	var out sent
 	c.Exchange("rsync", fmt.Sprintf("%s (%d files)", command, len(up.Files)), &out, func() error {
-		out.Outcome = conn.Run(command, func(stream io.ReadWriteCloser) {
-			if out.Sent = up.Run(stream); !out.Whole && !out.Broke {
-				stream.Close()
-			}
-		})
+		out.Outcome = conn.Run(command, func(stream io.ReadWriteCloser) { out.Sent = up.Run(stream) })
 		return nil
 	})
 	return out

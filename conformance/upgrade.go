@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -22,9 +21,9 @@ type upgrade struct {
 
 	// Set by the phases, in this order; read only after the phase that set them.
 	its       job
-	atNew     rpcReply   // status behind create
-	starts    []transfer // for the upload: two, or in production one
-	weaker    raw.LoginResult
+	atNew     rpcReply                   // status behind create
+	starts    []transfer                 // for the upload: the last one is used
+	limited   map[string]raw.LoginResult // by the algorithm of RSA that was used alone
 	login     raw.LoginResult
 	up        sent
 	stopped   rpcReply // transfer/stop's answer behind the upload
@@ -76,7 +75,7 @@ func (c *checker) plan(name string) upgradePlan {
 		return upgradePlan{by: "script/upload-dump", key: "ecdsa", form: formV10, dest: "origin.dump",
 			files: oneFile("mine.dump", fixture("openchs.cdump"))}
 	case ".zip":
-		return upgradePlan{by: "script/upload-zip", key: "ed25519", form: formProtected, dest: "origin.zip",
+		return upgradePlan{by: "script/upload-zip", key: "ed25519", form: formV11, dest: "origin.zip",
 			files: oneFile("mine.zip", fixture("openchs.zip"))}
 	case ".sql.gz":
 		return upgradePlan{by: "script/upload-sql-gz", key: "ed25519", form: formV11, dest: "origin.sql.gz",
@@ -121,8 +120,11 @@ func (u *upgrade) job(c *checker) job {
 	return u.its
 }
 
-// started opens the transfer of the upload and logs in. Outside production it does so twice: first with the weaker of
-// the signatures of RSA, and drops that connection.
+// rsaSignatures are the algorithms by which an RSA key signs (row S4.7).
+var rsaSignatures = []string{ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSASHA512}
+
+// started opens the transfer of the upload. Outside production it opens others before, of which each is there for a
+// login by one of the signatures of RSA alone.
 func (u *upgrade) started(c *checker) {
 	u.job(c)
 	u.once(c, "start", func() {
@@ -130,26 +132,23 @@ func (u *upgrade) started(c *checker) {
 		if c.opts.Resume != nil {
 			return
 		}
-		u.starts = append(u.starts, c.start(u.its))
-		u.saw(u.starts[0].reply)
+		algorithms := rsaSignatures
 		if c.opts.Production || u.key != "rsa" {
-			return
+			algorithms = nil
 		}
-		weaker := raw.Limited(u.its.key, ssh.KeyAlgoRSASHA256)
-		conn := c.enterTransfer(u.starts[0], scriptUser, raw.WithKey(weaker), "a signature rsa-sha2-256")
-		conn.Drop()
-		u.weaker = conn.Login
-		u.starts = append(u.starts, c.start(u.its))
-		u.saw(u.starts[1].reply)
+		u.limited = map[string]raw.LoginResult{}
+		for _, algorithm := range append(slices.Clone(algorithms), "") {
+			t := c.start(u.its)
+			u.starts = append(u.starts, t)
+			u.saw(t.reply)
+			if algorithm != "" {
+				auth := raw.WithKey(raw.Limited(u.its.key, algorithm))
+				conn := c.enterTransfer(t, scriptUser, auth, "a signature "+algorithm)
+				conn.Drop()
+				u.limited[algorithm] = conn.Login
+			}
+		}
 	})
-}
-
-// stronger is the request's key, of which outside production the stronger of the signatures is asked for.
-func (u *upgrade) stronger() ssh.Signer {
-	if u.checker.opts.Production || u.key != "rsa" {
-		return u.its.key
-	}
-	return raw.Limited(u.its.key, ssh.KeyAlgoRSASHA512)
 }
 
 // uploaded is the upgrade's request with its dump, still in new.
@@ -161,7 +160,6 @@ func (u *upgrade) uploaded(c *checker) job {
 			return
 		}
 		t := u.starts[len(u.starts)-1]
-		t.job.key = u.stronger()
 		conn := c.openTransfer(t)
 		u.login = conn.Login
 		command, up := u.form.command(u.its.path(u.dest), u.files)
@@ -187,7 +185,11 @@ func (u *upgrade) finished(c *checker) string {
 	u.once(c, "process", func() {
 		c := u.checker
 		if c.opts.Resume == nil {
-			u.processed = u.saw(c.mustRPC("script/process-answer", "process", u.its.auth()))
+			by := "script/process-answer"
+			if u.up.Outcome.Status > 0 {
+				by = u.by // of what the server says did not arrive
+			}
+			u.processed = u.saw(c.mustRPC(by, "process", u.its.auth()))
 		}
 		u.follow()
 		if !slices.Contains(scriptFinal, u.state()) && c.opts.Save != nil && u.name == theDirectory {
@@ -281,18 +283,11 @@ func (u *upgrade) fetched(c *checker) got {
 	u.opened(c)
 	u.once(c, "download", func() {
 		c := u.checker
-		if !u.down.reply.fine() || u.down.port == "" {
-			c.blocked("script/start-download", "transfer/start answered %s", u.down.reply.Summary())
-		}
+		c.usable(u.down, "script/start-download")
 		conn := c.openTransfer(u.down)
-		down := rsync.Download{}
-		command := downloadCommand(u.down.results()...)
-		if u.form.protected {
-			command, down.Args = protectedDownload(u.down.results()...)
-		}
-		if u.result = c.receive(conn, command, down); !u.result.Whole {
-			c.blocked(cmp.Or(map[bool]string{true: "script/download-protected"}[u.form.protected], "script/download"),
-				"the download: %s", u.result)
+		u.result = c.receive(conn, downloadCommand(u.down.results()...), rsync.Download{})
+		if !u.result.Whole {
+			c.blocked("script/download", "the download: %s", u.result)
 		}
 		conn.Drop()
 		c.stop(u.its)

@@ -57,7 +57,7 @@ type Got struct {
 	Problem    string    `json:"problem,omitempty"`     // with the conversation
 }
 
-// Run receives the files. It closes the stream if the conversation breaks.
+// Run receives the files. It closes the stream if the conversation breaks while it still writes.
 func (d *Download) Run(stream io.ReadWriteCloser) Got {
 	c := newConn(stream)
 	var out Got
@@ -71,7 +71,6 @@ func (d *Download) Run(stream io.ReadWriteCloser) Got {
 	out.Version, out.Messages, out.Whole = c.version, c.messages, c.err == nil
 	if c.err != nil {
 		out.Problem = c.err.Error()
-		stream.Close()
 	}
 	return out
 }
@@ -192,12 +191,16 @@ func (d *Download) fetch(c *conn, stream io.Closer, out *Got) {
 		asked <- w.err
 	}()
 	d.receive(c, wanted, out)
-	if c.err != nil {
-		stream.Close() // so that the writer ends
+	var err error
+	select {
+	case err = <-asked:
+	default:
+		if c.err != nil {
+			stream.Close() // so that the writer ends
+		}
+		err = <-asked
 	}
-	if err := <-asked; err != nil && c.err == nil {
-		c.err = err
-	}
+	c.err = cmp.Or(c.err, err)
 	c.putInt(done) // nothing is to be sent again
 	c.flush()
 	if n := c.int(); c.err == nil && n != done {
