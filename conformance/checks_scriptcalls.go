@@ -18,13 +18,14 @@ func (c *checker) noTokenCall(name string) rpcReply {
 	return c.rpc(name, p)
 }
 
-// everyReply are answers to calls of every kind, good ones first, then refusals.
-func (c *checker) everyReply() []rpcReply {
-	replies := c.upgrade(theDirectory).answers(c)
+// everyReply judges answers to calls of every kind: refusals, and what an upgrade saw.
+func (c *checker) everyReply(judge func(r rpcReply)) {
 	for _, name := range tokenCalls {
-		replies = append(replies, c.noTokenCall(name))
+		judge(c.noTokenCall(name))
 	}
-	return replies
+	for _, r := range c.upgrade(theDirectory).answers(c) {
+		judge(r)
+	}
 }
 
 func rpcChecks() []check {
@@ -85,15 +86,14 @@ func rpcChecks() []check {
 }
 
 func checkScriptJSONRPC(c *checker) {
-	for _, r := range c.everyReply() {
+	c.everyReply(func(r rpcReply) {
 		if isStop(r) && r.Size == 0 {
-			continue
+			return
 		}
-		c.object(r.reply)
-		if v := r.object["jsonrpc"]; v != "2.0" {
+		if v := c.object(r.reply).object["jsonrpc"]; v != "2.0" {
 			c.wrong(r.What, `jsonrpc: "2.0"`, r.Summary())
 		}
-	}
+	})
 }
 
 // isStop reports whether this is the answer of transfer/stop, which the script hardly looks at (row S3.8).
@@ -115,31 +115,32 @@ func checkScriptResultObject(c *checker) {
 }
 
 func checkScriptContentLength(c *checker) {
-	for _, r := range c.everyReply() {
-		if !isStop(r) && r.Length <= 0 {
-			came := "none: " + r.Summary()
-			if r.Length == 0 {
-				came = "0"
-			}
-			c.wrong(r.What, "a Content-Length above 0", came)
+	c.everyReply(func(r rpcReply) {
+		if isStop(r) || r.Length > 0 {
+			return
 		}
-	}
+		came := "none: " + r.Summary()
+		if r.Length == 0 {
+			came = "0"
+		}
+		c.wrong(r.What, "a Content-Length above 0", came)
+	})
 }
 
 func checkScriptContentType(c *checker) {
-	for _, r := range c.everyReply() {
+	c.everyReply(func(r rpcReply) {
 		if got := r.Header.Get("Content-Type"); !strings.Contains(got, "application/json") {
 			c.wrong(r.What, "a Content-Type with application/json in it", fmt.Sprintf("%q", got))
 		}
-	}
+	})
 }
 
 func checkScriptNotEncoded(c *checker) {
-	for _, r := range c.everyReply() {
+	c.everyReply(func(r rpcReply) {
 		if got := r.Header.Get("Content-Encoding"); got != "" && got != "identity" {
 			c.wrong(r.What+" with Accept-Encoding: identity", "no Content-Encoding", got)
 		}
-	}
+	})
 }
 
 func checkScriptSuccessStatus(c *checker) {
@@ -210,11 +211,11 @@ func checkScriptErrorObject(c *checker) {
 }
 
 func checkScriptIDEcho(c *checker) {
-	for _, r := range c.everyReply() {
+	c.everyReply(func(r rpcReply) {
 		if v := r.object["id"]; v != "not_used" && !(isStop(r) && r.Size == 0) {
 			c.wrong(r.What, `the call's id, "not_used"`, r.Summary())
 		}
-	}
+	})
 }
 
 func checkScriptParamsUnknown(c *checker) {
