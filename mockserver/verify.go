@@ -52,6 +52,28 @@ type Run struct {
 	// the directory over the script API.
 	Params map[string]string
 	Dump   string
+	// Database, if not nil, is what became of the database that it was to upgrade in place of Dump.
+	Database *Database
+}
+
+// Database is what became of the database that a client was to upgrade.
+type Database struct {
+	Name    string // of the database to make of the upgraded dump
+	Exists  bool   // it is there
+	Differs string // how it, or the database that was upgraded, differs from what it should be; "": not at all
+	// OldFiles and NewFiles are the directories of their filestores.
+	OldFiles, NewFiles string
+}
+
+// evidence is what the judge knows of the run.
+func (r *Run) evidence() *verify.Run {
+	if r == nil {
+		return nil
+	}
+	return &verify.Run{
+		Status: r.Status, Signal: r.Signal, Took: r.Took, TimedOut: r.TimedOut, Printed: r.Printed, Out: r.Out,
+		Params: r.Params, Dump: r.Dump, Database: (*verify.Database)(r.Database),
+	}
 }
 
 // Verify compares what happened with what each scenario in use expects, for the events that pass the filter.
@@ -69,7 +91,7 @@ func (s *Server) Judge(f journal.Filter, run *Run) []Outcome {
 	scripts := append(s.scripts.All(), normal...)
 	evidence := make(map[string]*verify.Evidence)
 	for _, script := range scripts {
-		evidence[script.Name] = &verify.Evidence{Run: (*verify.Run)(run)}
+		evidence[script.Name] = &verify.Evidence{Run: run.evidence()}
 	}
 	var latest *verify.Evidence // whose create was the last one
 	for _, e := range s.Events(journal.Filter{Contract: f.Contract, Since: f.Since, After: f.After}) {

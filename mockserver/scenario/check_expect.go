@@ -9,6 +9,7 @@ import (
 func (c *checker) expect(e *Expect) {
 	c.word("expect.exit", e.Exit, ExitSuccess, ExitFailure, ExitHonest)
 	c.word("expect.out", e.Out, OutUpgraded, OutAbsent)
+	c.word("expect.filestore", e.Filestore, FilestoreMerged)
 	c.word("expect.retry_after", e.RetryAfter, RetryAfterKept)
 	c.word("expect.params", e.Params, ParamsAsTold)
 	c.word("expect.dump", e.Dump, DumpIntact)

@@ -21,6 +21,8 @@ const (
 	RequestsKnown  = "known"
 	RetryAfterKept = "kept"
 	HidesKey       = "key"
+
+	FilestoreMerged = "merged"
 )
 
 // Expect is what a good client does. What is empty is not judged.
@@ -53,6 +55,9 @@ type Expect struct {
 	Within time.Duration `json:"-"`
 	// Out is upgraded or absent: what stands in the client's output file at the end.
 	Out string `json:"out,omitempty"`
+	// Filestore is `merged`: that of the restored database has the files of the old one, and those of the result over
+	// them.
+	Filestore string `json:"filestore,omitempty"`
 	// Shows is what reached the user, all of it: status keys' texts, and literals after `text:`.
 	Shows Texts `json:"shows,omitempty"`
 	// Hides is `key`: the request's key is nowhere in what the client printed, and in no header of its calls.

@@ -297,6 +297,7 @@ func (d *decoder) expect(v value, e *Expect) {
 		"requests":    d.text(&e.Requests),
 		"within":      parsed(d, &e.Within, parseDuration),
 		"out":         d.text(&e.Out),
+		"filestore":   d.text(&e.Filestore),
 		"shows":       d.texts(&e.Shows),
 		"hides":       d.text(&e.Hides),
 	})

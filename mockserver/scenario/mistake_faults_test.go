@@ -290,7 +290,12 @@ func TestParse_mistakesInFaults(t *testing.T) {
 		{"hides what", "expect: {hides: email}\n", want{"1:17: expect.hides: unknown word `email`, expected `key`"}},
 
 		// run
-		{"no run", "run: {}\n", want{"1:6: run: an object says `stdin`, `interrupted`, or both"}},
+		{"no run", "run: {}\n", want{"1:6: run: an object says `stdin`, `interrupted`, or `database`"}},
+		{"a database of the older API", "run: {database: true}\n", want{"1:17: run.database: only the upgrade script"}},
+		{
+			"a filestore how", "expect: {filestore: copied}\n",
+			want{"1:21: expect.filestore: unknown word `copied`, expected `merged`"},
+		},
 		{"a run in a word", "run: twice\n", want{"1:6: run: wanted how the client is run"}},
 		{
 			"standard input how", "run: {stdin: close}\n",

@@ -14,6 +14,9 @@ type Run struct {
 	// Interrupted is where a first run is ended from outside, so that the one which is judged finds what it left; nil:
 	// there is no run before.
 	Interrupted *Interruption `json:"interrupted,omitempty"`
+	// Database says that the client upgrades a database, dumps and restores included, and not a dump. It needs a
+	// PostgreSQL server.
+	Database bool `json:"database,omitempty"`
 }
 
 // Interruption is the event at which a run is ended: the first of those that are called On, after Skip of them.
@@ -32,14 +35,18 @@ func (d *decoder) run(v value, r *Run) {
 				"skip": d.count(&r.Interrupted.Skip, 0, "it is how many of them pass first"),
 			})
 		},
+		"database": d.truth(&r.Database),
 	})
 	if ok && *r == (Run{}) {
-		d.wrong(v, wrong("an object says `stdin`, `interrupted`, or both"))
+		d.wrong(v, wrong("an object says `stdin`, `interrupted`, or `database`"))
 	}
 }
 
 func (c *checker) run(r Run) {
 	c.word("run.stdin", r.Stdin, StdinClosed, StdinSilent)
+	if r.Database && c.api != APIScript {
+		c.at("run.database", wrong("only the upgrade script takes databases: `database` is for `when: {api: %s}`", APIScript))
+	}
 	switch in := r.Interrupted; {
 	case in == nil:
 	case in.On == "":
@@ -59,5 +66,6 @@ func runSchema() node {
 			"on":   words("Its name.", eventNames("")...),
 			"skip": number("How many of them pass first.", 0),
 		}, "on"),
+		"database": truth("The client upgrades a database of a real PostgreSQL, if there is one, and not a dump."),
 	})
 }

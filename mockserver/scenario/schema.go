@@ -276,6 +276,7 @@ func expectSchema() node {
 		"requests":    words("Which requests the calls name.", RequestsKnown),
 		"within":      form("The time in which the client has ended.", durationPattern),
 		"out":         words("What stands in the client's output file at the end.", OutUpgraded, OutAbsent),
+		"filestore":   words("What the filestore of the restored database has become.", FilestoreMerged),
 		"shows": {
 			"description": "What reached the user: a status key's text, a literal after text:, or a list of both.",
 			"anyOf":       append(text, texts),

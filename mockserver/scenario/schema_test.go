@@ -96,7 +96,7 @@ func TestSchema_equalsTheGoTypesAndTheGrammar(t *testing.T) {
 		}, "faults: [{http: {zzzzzzzz: 1}}]"},
 		{"upgraded", root.Properties["upgraded"].AnyOf[1], file, "upgraded: {zzzzzzzz: 1}"},
 		{"run", root.Properties["run"], scenario.Run{
-			Stdin: "closed", Interrupted: &scenario.Interruption{},
+			Stdin: "closed", Interrupted: &scenario.Interruption{}, Database: true,
 		}, "run: {zzzzzzzz: 1}"},
 		{"interrupted", root.Properties["run"].Properties["interrupted"], scenario.Interruption{
 			On: "status", Skip: 1,
@@ -104,7 +104,7 @@ func TestSchema_equalsTheGoTypesAndTheGrammar(t *testing.T) {
 		{"expect", root.Properties["expect"], scenario.Expect{
 			Exit: "success", Calls: map[string]scenario.Bound{"create": {}}, Order: []string{"a"},
 			Interval: map[string]scenario.Interval{"status": {}}, RetryAfter: "kept", GivesUp: "upload", Resumed: true,
-			Params: "as told", Dump: "intact", Requests: "known", Within: 1, Out: "absent",
+			Params: "as told", Dump: "intact", Requests: "known", Within: 1, Out: "absent", Filestore: "merged",
 			Shows: scenario.Texts{{Key: "state"}}, Hides: "key",
 		}, "expect: {zzzzzzzz: 1}"},
 	} {

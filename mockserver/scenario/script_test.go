@@ -40,7 +40,7 @@ faults:
   - {on: rsync.download, after: {file: "filestore/*"}, reset: true}
   - {on: rsync.download, rate: 1MiB/s, delay: 2s}
 upgraded: {archive: dump, dump_name: upgrade.zip, filestore: files, report: report.html, log: null}
-run: {stdin: silent, interrupted: {on: rsync.login, skip: 1}}
+run: {stdin: silent, interrupted: {on: rsync.login, skip: 1}, database: true}
 expect:
   calls: {script.create: 1, rsync.upload: ">=2"}
   order: [script.create, script.transfer_start, rsync.upload, script.transfer_stop, script.process, script.status,
@@ -48,6 +48,7 @@ expect:
   interval: {script.status: ">=4s"}
   gives_up: script.logs
   resumed: true
+  filestore: merged
   shows: [reason, "text:a"]
 `
 
@@ -100,6 +101,7 @@ func wholeScriptScenario() *scenario.Scenario {
 		},
 		Run: scenario.Run{
 			Stdin: scenario.StdinSilent, Interrupted: &scenario.Interruption{On: scenario.OnRsyncLogin, Skip: 1},
+			Database: true,
 		},
 		Expect: &scenario.Expect{
 			Calls: map[string]scenario.Bound{"script.create": {Op: "=", N: 1}, "rsync.upload": {Op: ">=", N: 2}},
@@ -110,7 +112,9 @@ func wholeScriptScenario() *scenario.Scenario {
 			Interval: map[string]scenario.Interval{"script.status": {Op: ">=", D: 4 * time.Second}},
 			GivesUp:  "script.logs",
 			Resumed:  true,
-			Shows:    scenario.Texts{{Key: "reason"}, {Literal: "a"}},
+
+			Filestore: "merged",
+			Shows:     scenario.Texts{{Key: "reason"}, {Literal: "a"}},
 		},
 	}
 }

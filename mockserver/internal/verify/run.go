@@ -37,6 +37,17 @@ type Run struct {
 	// of the directory over the script API.
 	Params map[string]string
 	Dump   string
+	// Database, if not nil, is what became of the database that it was to upgrade in place of Dump.
+	Database *Database
+}
+
+// Database is what became of the database that a client was to upgrade.
+type Database struct {
+	Name    string // of the database to make of the upgraded dump
+	Exists  bool   // it is there
+	Differs string // how it, or the database that was upgraded, differs from what it should be; "": not at all
+	// OldFiles and NewFiles are the directories of their filestores.
+	OldFiles, NewFiles string
 }
 
 // exit judges how the client ended. A client that was killed has not reported anything.
@@ -122,6 +133,12 @@ func (j *judge) out(want string) {
 		j.unjudged("out", want)
 		return
 	}
+	if db := j.Run.Database; db != nil && want == scenario.OutAbsent && (db.Exists || db.Differs != "") {
+		_, saw := db.upgraded()
+		j.add("out", want, false, saw, "a good client makes no database when there is nothing to restore, and leaves the "+
+			"old one alone", -1)
+		return
+	}
 	info, err := os.Stat(j.Run.Out)
 	gone := errors.Is(err, fs.ErrNotExist)
 	switch {
@@ -138,6 +155,11 @@ func (j *judge) out(want string) {
 			"a good client leaves no file where others look for an upgraded dump when there is none", -1)
 	default:
 		good, saw := j.upgraded(gone)
+		if j.Run.Database != nil {
+			j.add("out", want, good, saw, "a good client restores what came back as UPGRADEMOCK_NEW_DATABASE (-r), and "+
+				"leaves the old database alone", -1)
+			return
+		}
 		j.add("out", want, good, saw, "a good client "+j.choose("downloads upgraded_dump_url, or the file over SFTP, makes "+
 			"sure that it is whole, and writes it to ", "fetches the file or directory that script.transfer_start calls "+
 			"dump_name, makes sure that rsync has ended well, and puts it to ")+"UPGRADEMOCK_OUT", -1)
@@ -146,6 +168,9 @@ func (j *judge) out(want string) {
 
 // upgraded compares the client's file with the upgraded dump.
 func (j *judge) upgraded(gone bool) (good bool, saw string) {
+	if db := j.Run.Database; db != nil && (db.Exists || db.Differs != "" || j.script.Run.Database) {
+		return db.upgraded()
+	}
 	if gone {
 		return false, "no file"
 	}

@@ -114,6 +114,9 @@ func Judge(script *scenario.Scenario, evidence Evidence) []Result {
 	}
 	j.within(expect.Within)
 	j.out(expect.Out)
+	if expect.Filestore != "" {
+		j.filestore()
+	}
 	j.shows(expect.Shows)
 	if expect.Hides != "" {
 		j.hides()
