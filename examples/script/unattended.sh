@@ -1,16 +1,17 @@
 #!/bin/sh
-# Upgrades a dump with the upgrade script while nobody is there to answer its questions, and says by its exit status what
-# became of it: 0 for an upgraded dump, 1 for an upgrade that failed or was refused, 2 for one that may be gone on with
-# by the same command.
+# Upgrades a dump or a database with the upgrade script while nobody is there to answer its questions, and says by its exit
+# status what became of it: 0 for an upgraded one, 1 for an upgrade that failed or was refused, 2 for one that may be gone on
+# with by the same command.
 #
 #   unattended.sh DUMP TARGET [OUT]
+#   unattended.sh -d DATABASE TARGET NEW
 #
-# The upgraded dump is moved to OUT; without OUT it stays in the folder of DUMP, as upgraded.zip or upgraded.dump.
-# The environment:
-#   CONTRACT        the contract
+# The upgraded dump is moved to OUT; without OUT it stays in the folder of DUMP, as upgraded.zip or upgraded.dump. The upgraded
+# database is restored as NEW. The environment:
+#   CONTRACT        the contract; that of a database comes first
 #   AIM             test (default) or production
 #   SCRIPT          the script and its interpreter (default: python3 upgrade)
-#   STATE           a folder that lasts, for the script's token, key and log (default: .upgrade beside DUMP)
+#   STATE           a folder that lasts, for the script's token, key and log (default: .upgrade beside DUMP, or here)
 #   TRIES           how often a broken transfer is tried again (default 3)
 #
 # The script ends with exit status 0 whatever comes of the upgrade, and its sentences change. What does not change is what it
@@ -21,10 +22,15 @@ umask 077
 
 results="upgraded.zip upgraded.dump upgrade.zip" # the names under which results are known to come
 
-dump=$1
-target=$2
-out=${3:-}
-folder=$(CDPATH='' cd -- "$(dirname -- "$dump")" && pwd) || exit 1
+if [ "$1" = -d ]; then
+    database=$2 target=$3 new=$4
+    folder=$PWD
+    set -- -d "$database" -r "$new" ${CONTRACT:+-c "$CONTRACT"}
+else
+    dump=$1 target=$2 out=${3:-} database=
+    folder=$(CDPATH='' cd -- "$(dirname -- "$dump")" && pwd) || exit 1
+    set -- -i "$dump" -c "$CONTRACT"
+fi
 state=${STATE:-$folder/.upgrade}
 mkdir -p "$state" || exit 1
 
@@ -41,9 +47,10 @@ fi
 tries=${TRIES:-3}
 while [ "$tries" -gt 0 ]; do
     tries=$((tries - 1))
+    rm -f "$state/status"
     # The answer to "Resume?"; where there is no question, nobody reads it. What the script says goes to its log, and here.
     echo y | {
-        TMPDIR=$state ${SCRIPT:-python3 upgrade} "${AIM:-test}" -i "$dump" -c "$CONTRACT" -t "$target" 2>&1 >&3 |
+        { TMPDIR=$state ${SCRIPT:-python3 upgrade} "${AIM:-test}" "$@" -t "$target" || echo $? >"$state/status"; } 2>&1 >&3 |
             tee "$state/log" | sed 's/[[:alnum:]_-]\{40,\}/[token]/g' >&2
     } 3>&1
     unfinished || break
@@ -52,6 +59,14 @@ done
 if unfinished; then
     echo "unattended.sh: the upgrade is not over; run the same command to go on" >&2
     exit 2
+fi
+if [ -n "$database" ]; then
+    # A restore that broke leaves a database, and is one of the few things that the script's exit status tells.
+    if [ ! -e "$state/status" ] && psql -X -A -t -d postgres -c 'SELECT datname FROM pg_database' | grep -qxF -- "$new"; then
+        exit 0
+    fi
+    echo "unattended.sh: the database $new was not restored; see $state/log" >&2
+    exit 1
 fi
 for name in $results; do
     if [ -e "$folder/$name" ]; then

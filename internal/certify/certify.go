@@ -133,15 +133,11 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, fmt.Errorf("certify: %w", err)
 	}
-	if opts.Dump == "" {
-		opts.Dump = filepath.Join(dir, dumpName)
-		err = writeDump(opts.Dump)
-	} else {
-		opts.Dump, err = filepath.Abs(opts.Dump)
-	}
+	dbs, err := opts.prepare(ctx, dir)
 	if err != nil {
-		return nil, fmt.Errorf("certify: dump: %w", err)
+		return nil, err
 	}
+	defer func() { err = errors.Join(err, dbs.close()) }()
 
 	results := make([]Result, len(opts.Scenarios))
 	var running sync.WaitGroup
@@ -150,7 +146,10 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	for i, script := range opts.Scenarios {
 		result := &results[i]
 		*result = Result{Scenario: script.Name, Description: script.Description, Failed: []Failure{}}
-		if result.skip = opts.Via.cannotMeet(script); result.skip != "" {
+		if result.skip = opts.Via.cannotMeet(script); script.Run.Database && result.skip == "" {
+			result.skip = dbs.missing
+		}
+		if result.skip != "" {
 			continue
 		}
 		select {
@@ -163,6 +162,9 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 			defer func() { <-places }()
 			r := run{opts: &opts, script: script, dir: filepath.Join(dir, fmt.Sprintf("%02d-%s", i+1, script.Name)),
 				here: here, result: result}
+			if dbs.usedUnder(script) {
+				r.server, r.name = dbs.server, fmt.Sprintf("db%02d", i+1)
+			}
 			r.finish(ctx)
 			if opts.Done != nil && result.skip == "" {
 				done.Lock()
@@ -197,6 +199,25 @@ func (r *run) finish(ctx context.Context) {
 
 // interrupted is why a scenario was left out that was not judged when Run had to end.
 const interrupted = "the run was interrupted"
+
+// prepare makes what the clients are given: a dump, and the database to upgrade where there is use for one.
+func (opts *Options) prepare(ctx context.Context, dir string) (*databases, error) {
+	made := filepath.Join(dir, dumpName)
+	err := writeDump(made)
+	if opts.Dump == "" {
+		opts.Dump = made
+	} else if err == nil {
+		opts.Dump, err = filepath.Abs(opts.Dump)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("certify: dump: %w", err)
+	}
+	dbs, err := startDatabases(ctx, opts, made)
+	if err != nil {
+		return nil, fmt.Errorf("certify: PostgreSQL: %w", err)
+	}
+	return dbs, nil
+}
 
 // Remarks are what is to be said of the client in all runs. There is Silence if it never called the emulator where
 // it should have.

@@ -21,7 +21,7 @@ var (
 // execute runs the client in the directory work, for as long as it may, and before that the run that is interrupted.
 func (r *run) execute(ctx context.Context, work string) (err error) {
 	command := child.Command{Dir: work, Mark: r.testbed.Mark}
-	if command.Args, command.Env, err = r.commandLine(); err != nil {
+	if command.Args, command.Env, err = r.commandLine(ctx); err != nil {
 		return err
 	}
 	for name, file := range map[string]**os.File{"stdout": &command.Stdout, "stderr": &command.Stderr} {
@@ -105,12 +105,20 @@ func (r *run) interrupted(ctx context.Context, command *child.Command, at scenar
 }
 
 // commandLine are the client's arguments and environment.
-func (r *run) commandLine() (args, env []string, err error) {
+func (r *run) commandLine(ctx context.Context) (args, env []string, err error) {
+	r.params, err = params(r.script, r.opts.Testbed.Server, filepath.Base(r.opts.Dump))
+	if err != nil {
+		return nil, nil, err
+	}
+	set, unset, err := r.surroundings(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	values, err := r.values()
 	if err != nil {
 		return nil, nil, err
 	}
-	var set, words []string
+	var words []string
 	for _, p := range Placeholders {
 		value, given := values[p.Variable]
 		if given {
@@ -120,20 +128,38 @@ func (r *run) commandLine() (args, env []string, err error) {
 		}
 		words = append(words, p.Word, value)
 	}
-	if r.overScript() { // where the upgrade script keeps its token, its key, and the host keys that it trusts
-		for name, dir := range map[string]string{"HOME": "home", "TMPDIR": "tmp"} {
-			dir = filepath.Join(r.dir, dir)
-			if err := os.Mkdir(dir, 0o700); err != nil {
-				return nil, nil, err
-			}
-			set = append(set, name+"="+dir)
-		}
-	}
 	replace := strings.NewReplacer(words...)
 	for _, arg := range r.opts.Args {
 		args = append(args, replace.Replace(arg))
 	}
-	return args, child.Environ(r.testbed.Env, set, nil), nil
+	return args, child.Environ(r.testbed.Env, set, unset), nil
+}
+
+// surroundings makes what a wrapper of the upgrade script has of its own, and returns the variables that lead there,
+// and those that would lead elsewhere. The script keeps its token, its key, and the host keys that it trusts in TMPDIR.
+func (r *run) surroundings(ctx context.Context) (set, unset []string, err error) {
+	if !r.overScript() {
+		return nil, nil, nil
+	}
+	home := filepath.Join(r.dir, "home")
+	for name, dir := range map[string]string{"HOME": home, "TMPDIR": filepath.Join(r.dir, "tmp")} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return nil, nil, err
+		}
+		set = append(set, name+"="+dir)
+	}
+	if r.server == nil {
+		return set, nil, nil
+	}
+	if r.db, err = newDatabase(ctx, r.server, r.name, r.params["contract"], home); err != nil {
+		return nil, nil, err
+	}
+	for _, entry := range r.testbed.Env {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "PG") {
+			unset = append(unset, name)
+		}
+	}
+	return append(set, r.server.Env()...), unset, nil
 }
 
 // copyDump copies a dump, a file or a directory, into the directory dir, and returns where it is then.

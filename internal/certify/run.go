@@ -15,6 +15,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"github.com/upgrademock/upgrademock/internal/child"
+	"github.com/upgrademock/upgrademock/internal/postgres"
 	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
@@ -30,6 +31,8 @@ var Placeholders = []struct{ Word, Variable, Meaning string }{
 	{"{target}", "UPGRADEMOCK_TARGET", "create's target"},
 	{"{aim}", "UPGRADEMOCK_AIM", "create's aim"},
 	{"{filename}", "UPGRADEMOCK_FILENAME", "create's filename"},
+	{"{database}", "UPGRADEMOCK_DATABASE", "the database to upgrade, where PGHOST leads; or empty"},
+	{"{new_database}", "UPGRADEMOCK_NEW_DATABASE", "the database to make of the upgraded dump"},
 	{"{ssh_key}", "UPGRADEMOCK_SSH_KEY", "file of a fresh SSH private key"},
 	{"{ssh_pub}", "UPGRADEMOCK_SSH_PUB", "file of its public half"},
 	{"{scenario}", "UPGRADEMOCK_SCENARIO", "the scenario's name"},
@@ -48,9 +51,13 @@ type run struct {
 	here   string
 	result *Result
 
+	server *postgres.Server // nil: the client upgrades a dump
+	name   string           // of the database to upgrade
+
 	testbed *testbed.Testbed
 	params  map[string]string // the parameters of create
 	dump    string            // what the client is told to send
+	db      *database         // what it is told to upgrade in place of that; or nil
 	out     string
 	stdout  string // what the client printed
 	stderr  string
@@ -82,17 +89,28 @@ func (r *run) run(ctx context.Context) (err error) {
 		r.result.skip = reason
 		return nil
 	}
-	r.judge()
+	known := &mockserver.Run{
+		Status: r.ended.Status, Signal: r.ended.Signal, Took: r.ended.Took, TimedOut: r.late,
+		Printed: map[string]string{"standard output": r.stdout, "standard error": r.stderr},
+		Out:     r.out, Params: r.params, Dump: r.opts.Dump,
+	}
+	switch sent := sentDump(r.result.Journal, r.opts.Dump); {
+	case r.script.Run.Database && sent:
+		r.result.skip = "it is about a database, and this client chose to send the dump"
+		return nil
+	case r.db != nil && !sent:
+		known.Dump = ""
+		if known.Database, err = r.db.result(ctx, r.script); err != nil {
+			return err
+		}
+	}
+	r.judge(known)
 	return nil
 }
 
 // judge makes the result of what the client did.
-func (r *run) judge() {
-	verdicts := r.testbed.Server.Judge(journal.Filter{}, &mockserver.Run{
-		Status: r.ended.Status, Signal: r.ended.Signal, Took: r.ended.Took, TimedOut: r.late,
-		Printed: map[string]string{"standard output": r.stdout, "standard error": r.stderr},
-		Out:     r.out, Params: r.params, Dump: r.opts.Dump,
-	})
+func (r *run) judge(known *mockserver.Run) {
+	verdicts := r.testbed.Server.Judge(journal.Filter{}, known)
 	r.result.Verdict = Pass
 	for _, v := range verdicts {
 		if v.Verdict == mockserver.Fail {
@@ -124,12 +142,7 @@ func (r *run) start() (err error) {
 func (r *run) overScript() bool { return r.script.When["api"] == scenario.APIScript }
 
 // values are the variables that only certify sets.
-func (r *run) values() (map[string]string, error) {
-	chosen, err := params(r.script, r.opts.Testbed.Server, filepath.Base(r.opts.Dump))
-	if err != nil {
-		return nil, err
-	}
-	r.params = chosen
+func (r *run) values() (_ map[string]string, err error) {
 	key, pub := filepath.Join(r.dir, "ssh_key"), filepath.Join(r.dir, "ssh_key.pub")
 	if err := makeKeyPair(key, pub); err != nil {
 		return nil, fmt.Errorf("make an SSH key: %w", err)
@@ -140,7 +153,7 @@ func (r *run) values() (map[string]string, error) {
 			return nil, fmt.Errorf("copy the dump: %w", err)
 		}
 	}
-	r.out = filepath.Join(r.dir, "upgraded_"+filepath.Base(chosen["filename"]))
+	r.out = filepath.Join(r.dir, "upgraded_"+filepath.Base(r.params["filename"]))
 	values := map[string]string{
 		"UPGRADEMOCK_DUMP":     r.dump,
 		"UPGRADEMOCK_OUT":      r.out,
@@ -149,10 +162,15 @@ func (r *run) values() (map[string]string, error) {
 		"UPGRADEMOCK_SCENARIO": r.script.Name,
 		"UPGRADEMOCK_VIA":      string(r.opts.Via.chosenFor(r.script)),
 		"UPGRADEMOCK_CWD":      r.here,
+
+		"UPGRADEMOCK_DATABASE": "", "UPGRADEMOCK_NEW_DATABASE": "",
+	}
+	if r.db != nil {
+		values["UPGRADEMOCK_DATABASE"], values["UPGRADEMOCK_NEW_DATABASE"] = r.db.old, r.db.made
 	}
 	for _, p := range Placeholders {
 		name := strings.ToLower(strings.TrimPrefix(p.Variable, "UPGRADEMOCK_"))
-		if value, given := chosen[name]; given {
+		if value, given := r.params[name]; given {
 			values[p.Variable] = value
 		}
 	}

@@ -70,7 +70,7 @@ func TestJudge_filestore(t *testing.T) {
 		"none":      {nil, "fail", "no filestore of new"},
 		"copied":    {map[string]string{"cd/ours": "3"}, "fail", "without ab/both, a file of the result"},
 		"not over":  {map[string]string{"ab/theirs": "1", "ab/both": "old"}, "fail", "ab/both, a file of the result"},
-		"not under": {map[string]string{"ab/theirs": "1", "ab/both": "2"}, "fail", "without cd/ours, a file of the old database"},
+		"not under": {map[string]string{"ab/theirs": "1", "ab/both": "2"}, "fail", "without cd/ours, a file of the old"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
