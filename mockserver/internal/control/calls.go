@@ -19,7 +19,8 @@ var errWritten = errors.New("control: answered")
 
 type api struct {
 	Config
-	rates *rates
+	rates  *rates
+	recent *recent
 }
 
 // failed gives an error of the emulator its status, and that one if it has none of its own.

@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
+
+	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 // DefaultHeartbeat is how often events sends a comment while nothing happens: sooner than anything between a browser
@@ -73,15 +76,38 @@ func (a api) sendEvents(ctx context.Context, w http.ResponseWriter, q *query) er
 		_, err = fmt.Fprint(w, ": nothing happened\n\n")
 	}
 	for i := range events {
-		e := &events[i]
-		data, err := json.Marshal(e)
+		data, err := a.recent.encode(&events[i])
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(w, "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.On, data); err != nil {
+		if _, err := w.Write(data); err != nil {
 			return err
 		}
-		q.After = e.Seq
+		q.After = events[i].Seq
 	}
 	return err
+}
+
+// recent keeps the latest events as they are sent, for when many watch: encoding is most of what a page costs.
+type recent struct {
+	mu   sync.Mutex
+	sent [512]struct {
+		seq  uint64
+		data []byte
+	}
+}
+
+// encode returns an event as it is sent. Events with the same Seq are the same.
+func (r *recent) encode(e *journal.Event) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	slot := &r.sent[e.Seq%uint64(len(r.sent))]
+	if slot.seq != e.Seq {
+		text, err := json.Marshal(e)
+		if err != nil {
+			return nil, err
+		}
+		slot.seq, slot.data = e.Seq, fmt.Appendf(nil, "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.On, text)
+	}
+	return slot.data, nil
 }
