@@ -137,6 +137,9 @@ func (f *certifyFlags) read(stderr io.Writer) (opts certify.Options, err error) 
 	return opts, err
 }
 
+// packs are the names that unpack knows.
+var packs = []string{"basic", "full", "script-basic", "script-full"}
+
 // unpack are the scenarios of a pack, or the one with that name or in that file.
 func unpack(pack string) ([]*scenario.Scenario, error) {
 	switch pack {
@@ -151,7 +154,7 @@ func unpack(pack string) ([]*scenario.Scenario, error) {
 	}
 	if _, err := scenario.Builtin(pack); err != nil && !strings.ContainsAny(pack, "./"+string(os.PathSeparator)) {
 		if _, err := os.Stat(pack); err != nil { // it was meant as a name
-			known := append(scenario.Builtins(), "basic", "full", "script-basic", "script-full")
+			known := append(scenario.Builtins(), packs...)
 			if nearest := spelling.Nearest(pack, known...); nearest != "" {
 				return nil, fmt.Errorf("unknown pack or scenario %q, did you mean %q?", pack, nearest)
 			}

@@ -3,11 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -21,17 +19,13 @@ func newScenarioCommand() *cobra.Command {
 		Short: "List and show the built-in scenarios, make and check your own",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return fmt.Errorf("say what to do: list, show, check or from; see '%s --help'", cmd.CommandPath())
+			return fmt.Errorf("say what to do: list, show, new, from or check; see '%s --help'", cmd.CommandPath())
 		},
 	}
 	cmd.AddCommand(
 		newScenarioFromCommand(),
-		&cobra.Command{
-			Use:   "list",
-			Short: "List the built-in scenarios",
-			Args:  cobra.NoArgs,
-			RunE:  func(cmd *cobra.Command, _ []string) error { return failed(listScenarios(cmd.OutOrStdout())) },
-		},
+		newScenarioListCommand(),
+		newScenarioNewCommand(),
 		&cobra.Command{
 			Use:   "show NAME",
 			Short: "Print a built-in scenario, to read or to begin your own with",
@@ -51,15 +45,7 @@ func newScenarioCommand() *cobra.Command {
 				return scenario.Builtins(), cobra.ShellCompDirectiveNoFileComp
 			},
 		},
-		&cobra.Command{
-			Use:   "check FILE...",
-			Short: "Report every mistake in scenario files, with file, line and column",
-			Long:  "Report every mistake in scenario files, with file, line and column. The file - is standard input.",
-			Args:  arguments(1, -1, "FILE..."),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				return checkScenarios(args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
-			},
-		},
+		newScenarioCheckCommand(),
 		&cobra.Command{
 			Use:   "schema",
 			Short: "Print the JSON Schema of scenario files, for editors",
@@ -71,61 +57,6 @@ func newScenarioCommand() *cobra.Command {
 		},
 	)
 	return cmd
-}
-
-// newTable aligns columns that are separated by tabs.
-func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
-
-func listScenarios(w io.Writer) error {
-	table := newTable(w)
-	for _, name := range scenario.Builtins() {
-		s, err := scenario.Builtin(name)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(table, "%s\t%s\n", s.Name, s.Description)
-	}
-	return table.Flush()
-}
-
-// checkScenarios prints the mistakes of each file to stderr, and which files are good to stdout.
-func checkScenarios(files []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	code := 0
-	for _, file := range files {
-		var err error
-		if file == "-" {
-			err = checkStdin(stdin)
-		} else {
-			_, err = scenario.Load(file)
-		}
-		if cause, unread := errors.AsType[*fs.PathError](err); unread && cause.Path == file {
-			code = exitUsage
-			fmt.Fprintf(stderr, "%s: %v; wanted a scenario's file, or - for standard input\n", file, cause.Err)
-			continue
-		}
-		if err != nil {
-			code = max(code, exitFailed)
-			fmt.Fprintln(stderr, err)
-			continue
-		}
-		fmt.Fprintf(stdout, "%s: ok\n", file)
-	}
-	if code != 0 {
-		return exitCode{code: code}
-	}
-	return nil
-}
-
-func checkStdin(stdin io.Reader) error {
-	src, err := io.ReadAll(stdin)
-	if err != nil {
-		return fmt.Errorf("standard input: %w", err)
-	}
-	s, err := scenario.Parse("stdin", src)
-	if err != nil {
-		return err
-	}
-	return s.Resolve(".")
 }
 
 // findScenario returns the built-in scenario of that name, else the one in that file: what --scenario takes. So a

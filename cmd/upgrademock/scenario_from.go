@@ -85,16 +85,6 @@ func (f *fromFlags) do(cmd *cobra.Command, args []string) error {
 	return failed(writeNew(f.out, made.YAML))
 }
 
-// writeNew writes a file that is not there yet.
-func writeNew(name string, text []byte) error {
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(text)
-	return errors.Join(err, file.Close())
-}
-
 // readRecording gives what is in a file to the collector, and returns what the file is called in comments.
 func readRecording(name string, stdin io.Reader, c *retrace.Collector, stderr io.Writer) (string, error) {
 	in, shown := stdin, "standard input"

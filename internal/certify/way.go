@@ -59,6 +59,17 @@ func needs(script *scenario.Scenario) Via {
 	return Both // a download over HTTPS is open to those who sent their dump over SFTP
 }
 
+// Wires are the ways on which a client can meet the scenario: https and sftp, or https and rsync over the script API.
+func Wires(script *scenario.Scenario) []string {
+	if script.When["api"] == scenario.APIScript {
+		return []string{"https", "rsync"}
+	}
+	if need := needs(script); need != Both {
+		return []string{string(need)}
+	}
+	return []string{string(HTTPS), string(SFTP)}
+}
+
 func breaksUpload(f scenario.Fault) bool {
 	return f.On == scenario.OnUpload || f.On == scenario.OnUpgrade
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/internal/recording"
 	"github.com/upgrademock/upgrademock/internal/retrace"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -49,6 +50,9 @@ func TestRead_har(t *testing.T) {
 				if strings.Contains(string(got.YAML), secret) {
 					t.Errorf("the request's key is in it:\n%s", got.YAML)
 				}
+			}
+			for _, w := range scenario.Warnings(file, got.YAML) {
+				t.Error(w)
 			}
 			golden := strings.TrimSuffix(file, ".har") + ".yaml"
 			if *update {

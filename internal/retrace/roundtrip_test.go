@@ -52,6 +52,9 @@ func TestFromJournal_roundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			for _, w := range scenario.Warnings(name, made.YAML) {
+				t.Error(w)
+			}
 			second := drive(t, made.Scenario, sftp, hold)
 			if diff := cmp.Diff(told(first), told(second)); diff != "" {
 				t.Errorf("(-first +second):\n%s\n%s", diff, made.YAML)

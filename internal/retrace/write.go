@@ -116,12 +116,6 @@ func (r *request) description(steps []step) string {
 	return text + "."
 }
 
-// clientStates are the states in which a client waits for another one, or ends, by API.
-var clientStates = map[string][]string{
-	scenario.APIDatabase: {"draft", "pending", "processing", "testing", "done", "invalid", "delivered"},
-	scenario.APIScript:   {"new", "pending", "progress", "done", "failed", "cancelled"},
-}
-
 // ending says of the last state what is known of it.
 func (r *request) ending(steps []step) []step {
 	if len(steps) == 0 {
@@ -131,7 +125,7 @@ func (r *request) ending(steps []step) []step {
 	switch waits := []string{"pending", "processing", "progress", "testing"}; {
 	case slices.Contains(waits, last.State):
 		last.notes = append(last.notes, "nothing was seen after it")
-	case !slices.Contains(clientStates[r.api], last.State):
+	case !scenario.KnownState(r.api, last.State):
 		last.notes = append(last.notes, "nothing was seen after it: release the request by the control API to go on")
 		last.For = scenario.For{Released: true}
 		steps = append(steps, step{Step: scenario.Step{State: "done"}, notes: []string{"a guess: it was not seen"}})

@@ -60,6 +60,11 @@ func begin(node ast.Node) *token.Position {
 func (d *decoder) object(v value, what string, known fields) bool {
 	return d.entries(v, what, func(key string, at *token.Position, item value) {
 		read, ok := known[key]
+		if _, has := known["at"]; !ok && has && key == "true" {
+			d.wrongAt(at, item.path, didYouMean("on", "another reader of YAML has made `true` of `on`: `at` is the same word, "+
+				"and left alone"))
+			return
+		}
 		if !ok {
 			d.wrongAt(at, item.path, unknown("key", key, slices.Sorted(maps.Keys(known))))
 			return

@@ -87,7 +87,8 @@ func (d *decoder) faults(into *[]Fault) func(value) {
 		d.list(v, "a list of faults", func(_ int, item value) {
 			var f Fault
 			d.object(item, "a fault, such as `{on: status, times: 2, reset: true}`", fields{
-				"on":    d.text(&f.On),
+				"on":    d.place(&f),
+				"at":    d.place(&f),
 				"skip":  d.count(&f.Skip, 0, "it is how many calls pass first"),
 				"times": d.count(&f.Times, 1, "the fault would never trigger; without `times` it always does"),
 				"every": d.count(&f.Every, 1, "2 is every second call"),
@@ -120,6 +121,17 @@ func (d *decoder) faults(into *[]Fault) func(value) {
 			})
 			*into = append(*into, f)
 		})
+	}
+}
+
+// place reads `on`, or `at`, which is the same: some readers of YAML take a plain `on` for true.
+func (d *decoder) place(f *Fault) func(value) {
+	return func(v value) {
+		if f.On != "" {
+			d.wrong(v, wrong("the fault has its place already: `at` is the same as `on`"))
+			return
+		}
+		d.text(&f.On)(v)
 	}
 }
 

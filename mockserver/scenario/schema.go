@@ -138,6 +138,7 @@ func stepSchema() node {
 func faultSchema() node {
 	fault := object("One thing that goes wrong. It has one action, or a delay, a rate, or both.", keys{
 		"on":    words("Where it goes wrong.", placeNames("")...),
+		"at":    words("The same as on, which some readers of YAML take for true.", placeNames("")...),
 		"skip":  number("How many calls pass first.", 0),
 		"times": number("How often it triggers at most; without: always.", 1),
 		"every": number("2 triggers at every second call.", 1),
@@ -179,10 +180,11 @@ func faultSchema() node {
 			"anyOf":       []node{{"type": "null"}, {"type": "string", "minLength": 1}},
 		},
 		actUnreachable: truth("Nothing listens on the port that transfer/start answers."),
-	}, "on")
+	})
+	fault["oneOf"] = []node{{"required": []string{"on"}}, {"required": []string{"at"}}}
 	var rules []node
 	for _, place := range places {
-		possible := append([]string{"on", "skip", "times", "every", "delay"}, place.actions...)
+		possible := append([]string{"on", "at", "skip", "times", "every", "delay"}, place.actions...)
 		if place.after != nil {
 			possible = append(possible, "after")
 		}
@@ -198,12 +200,17 @@ func faultSchema() node {
 			then["properties"] = keys{actFailure: failureOn(place)}
 		}
 		rules = append(rules, node{
-			"if":   node{"properties": keys{"on": {"const": place.on}}, "required": []string{"on"}},
+			"if":   node{"anyOf": []node{placed("on", place), placed("at", place)}},
 			"then": then,
 		})
 	}
 	fault["allOf"] = rules
 	return fault
+}
+
+// placed is a fault at a place, by that key.
+func placed(key string, place place) node {
+	return node{"properties": keys{key: {"const": place.on}}, "required": []string{key}}
 }
 
 // failureOn is what a failure must have on the places of an API.

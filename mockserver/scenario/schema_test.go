@@ -116,7 +116,8 @@ func TestSchema_equalsTheGoTypesAndTheGrammar(t *testing.T) {
 					t.Errorf("the test's value lacks %s", v.Type().Field(i).Name)
 				}
 			}
-			if diff := cmp.Diff(tc.schema.keys(), written(t, tc.value)); diff != "" {
+			own := slices.DeleteFunc(tc.schema.keys(), func(key string) bool { return key == "at" }) // which is read for on
+			if diff := cmp.Diff(own, written(t, tc.value)); diff != "" {
 				t.Errorf("keys that are written (-schema +Go):\n%s", diff)
 			}
 			if diff := cmp.Diff(tc.schema.keys(), read(t, tc.strict)); diff != "" {
