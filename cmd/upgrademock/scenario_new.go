@@ -64,8 +64,8 @@ var parts = []struct{ key, comment, example string }{
 		"`released`,\n" +
 		"# which the control API does; the last step has none. `set` changes keys of the status answer.",
 		"steps:\n  - {state: pending, for: 1 poll}\n  - {state: done}"},
-	{"faults", "What goes wrong: the first that applies to a call is used. `skip` lets the first calls pass, `times` is\n" +
-		"# how often it triggers. `at` is the same word as `on`, for YAML readers that take `on` for true.",
+	{"faults", "What goes wrong: the first that applies to a call is used. `skip` lets the first calls pass, `times`\n" +
+		"# is how often it triggers. `at` is the same word as `on`, for YAML readers that take `on` for true.",
 		"faults:\n  - {on: status, skip: 1, times: 2, failure: {reason: \"SERVER:ERROR\", message: try again}}\n" +
 			"  - {on: upload, times: 1, after: 64KiB, reset: true}"},
 	{"upgraded", "What comes back: same (the dump that was sent), built (a small valid zip), or files.",
