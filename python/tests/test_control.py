@@ -19,7 +19,8 @@ def call(method, **params):
 
 
 def create():
-    answer = call("create", contract="M123456-abcdef", email="a@example.com", target="8.0", aim="test", filename="a.dump")
+    answer = call("create", contract="M123456-abcdef", email="a@example.com", target="8.0", aim="test",
+                  filename="a.dump")
     return {"request": answer["request"]["id"], "key": answer["request"]["key"]}
 
 
@@ -57,7 +58,10 @@ def test_text_and_time(upgrademock):
     assert upgrademock.advance(3600) - now == datetime.timedelta(hours=1)
     assert upgrademock.advance(datetime.timedelta(hours=6)) - now == datetime.timedelta(hours=7)
     assert call("status", **request)["request"]["state"] == "testing"
+    with pytest.raises(ControlError, match="request %d is testing, and no request changes" % request["request"]):
+        upgrademock.advance(until="done")
     assert upgrademock.release(request["request"])["state"] == "done"
+    upgrademock.advance(until="done", request=request["request"])
     assert upgrademock.wait("state", request=request["request"])["to"] == "processing"
 
 

@@ -192,15 +192,19 @@ class Upgrademock:
         event: Object = self.control("GET", "/wait", query=query, timeout=timeout + 60)["event"]
         return event
 
-    def advance(self, by: Duration) -> datetime.datetime:
+    def advance(self, by: Duration | None = None, *, until: str | None = None,
+                request: int | None = None) -> datetime.datetime:
         """Let time pass on a virtual clock, and return what it says then.
 
-        A duration is a timedelta, a number of seconds, or a text such as ``"8h"``.
+        A duration is a timedelta, a number of seconds, or a text such as ``"8h"``. With ``until``, time passes until
+        the request has been in that state, or if none is given, each that is under way.
         """
         if isinstance(by, datetime.timedelta):
             by = by.total_seconds()
-        text = by if isinstance(by, str) else f"{by:f}s"
-        now = self.control("POST", "/clock/advance", {"by": text})["now"]
+        text = by if isinstance(by, str) or by is None else f"{by:f}s"
+        body = {"by": text, "until": until, "request": request}
+        body = {name: value for name, value in body.items() if value is not None}
+        now = self.control("POST", "/clock/advance", body)["now"]
         return datetime.datetime.fromisoformat(now.replace("Z", "+00:00"))
 
     def release(self, request: int) -> Object:

@@ -42,7 +42,8 @@ def upgrademock(request: pytest.FixtureRequest,
                 _upgrademocks: Callable[[tuple[str, ...]], Upgrademock]) -> Iterator[Upgrademock]:
     """A running emulator, to which ``https://upgrade.odoo.com`` leads in this process and in those that it starts.
 
-    Each test finds it empty, with the scenarios of its marker. An expectation of theirs that was not met fails the test.
+    Each test finds it empty, with the scenarios of its marker. An expectation of theirs that was not met fails the
+    test.
     """
     scenarios: list[Any] = []
     options: dict[str, Any] = {}
