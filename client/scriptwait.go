@@ -93,63 +93,34 @@ func (s *Script) Wait(ctx context.Context, ref ScriptRef, opts *ScriptWaitOption
 	if opts != nil {
 		o = *opts
 	}
-	if o.Interval <= 0 {
-		o.Interval = time.Second
-	}
-	if o.MaxInterval <= 0 {
-		o.MaxInterval = 5 * time.Second
-	}
-	if o.MaxOutage <= 0 {
-		o.MaxOutage = 30 * time.Minute
-	}
-	retry := backoff{RetryOptions: RetryOptions{
-		Min: o.Interval, Max: max(o.Interval, 30*time.Second), Limit: o.MaxOutage, OnRetry: o.OnRetry}}
+	p := polling{o.Interval, o.MaxInterval, o.MaxOutage, o.OnRetry}
 	log := &logFollower{s: s, o: &o, next: o.LogFrom}
 	var state ScriptState
-	var since time.Time
 	unknown := 0
-	for {
-		if err := sleep(ctx, s.c.untilNextStatus(o.Interval)); err != nil {
-			return nil, err
-		}
-		r, err := s.Status(ctx, ref)
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		if err != nil {
-			if !errors.Is(err, ErrTransient) {
-				return nil, err
+	return poll(ctx, s.c, p, 5*time.Second, func() (*ScriptStatus, error) { return s.Status(ctx, ref) },
+		func(r *ScriptStatus) (changed, done bool, err error) {
+			ref.Host = r.Host
+			if changed = r.State != state; changed {
+				s.c.log.InfoContext(ctx, "state", "id", ref.ID, "state", r.State)
+				state = r.State
 			}
-			if err := retry.pause(ctx, err); err != nil {
-				return nil, err
+			if o.OnStatus != nil {
+				o.OnStatus(r)
 			}
-			continue
-		}
-		retry.progress()
-		ref.Host = r.Host
-		if r.State != state {
-			s.c.log.InfoContext(ctx, "state", "id", ref.ID, "state", r.State)
-			state, since = r.State, time.Now()
-		}
-		if o.OnStatus != nil {
-			o.OnStatus(r)
-		}
-		if err := log.follow(ctx, ref, r.State); err != nil {
-			return nil, err
-		}
-		if r.State.Terminal() {
-			return r, r.Rejection(ref)
-		}
-		if unknown++; r.State.Known() {
-			unknown = 0
-		}
-		if unknown == maxUnknown {
-			return r, &UnknownStateError{ID: ref.ID, State: r.State}
-		}
-		if err := sleep(ctx, max(o.Interval, min(time.Since(since)/10, o.MaxInterval))); err != nil {
-			return nil, err
-		}
-	}
+			if err := log.follow(ctx, ref, r.State); err != nil {
+				return changed, false, err
+			}
+			if r.State.Terminal() {
+				return changed, true, r.Rejection(ref)
+			}
+			if unknown++; r.State.Known() {
+				unknown = 0
+			}
+			if unknown == maxUnknown {
+				return changed, true, &UnknownStateError{ID: ref.ID, State: r.State}
+			}
+			return changed, false, nil
+		})
 }
 
 // logFollower writes the log of an upgrade while it grows.
@@ -198,7 +169,7 @@ func (l *logFollower) follow(ctx context.Context, ref ScriptRef, state ScriptSta
 			return nil // the next status brings it, or the downloaded one
 		}
 		try++
-		if err := sleep(ctx, min(l.o.Interval, time.Second)); err != nil {
+		if err := sleep(ctx, min(orDefault(l.o.Interval, time.Second), time.Second)); err != nil {
 			return err
 		}
 	}

@@ -38,57 +38,83 @@ func (c *Client) Wait(ctx context.Context, ref Ref, opts *WaitOptions) (*Request
 	if opts != nil {
 		o = *opts
 	}
-	if o.Interval <= 0 {
-		o.Interval = time.Second
-	}
-	if o.MaxInterval <= 0 {
-		o.MaxInterval = time.Minute
-	}
-	if o.MaxOutage <= 0 {
-		o.MaxOutage = 30 * time.Minute
-	}
-	retry := backoff{RetryOptions: RetryOptions{
-		Min: o.Interval, Max: max(o.Interval, 30*time.Second), Limit: o.MaxOutage, OnRetry: o.OnRetry}}
+	p := polling{o.Interval, o.MaxInterval, o.MaxOutage, o.OnRetry}
 	var state State
+	return poll(ctx, c, p, time.Minute, func() (*Request, error) { return c.Status(ctx, ref) },
+		func(r *Request) (changed, done bool, err error) {
+			if changed = r.State != state; changed {
+				c.log.InfoContext(ctx, "state", "request", r)
+				state = r.State
+			}
+			if o.OnStatus != nil {
+				o.OnStatus(r)
+			}
+			switch {
+			case o.Until != nil:
+				return changed, o.Until(r), nil
+			case r.State.Terminal():
+				return changed, true, r.Rejection()
+			}
+			return changed, false, nil
+		})
+}
+
+// polling says how patiently a status is asked for; see WaitOptions.
+type polling struct {
+	interval, maxInterval, maxOutage time.Duration
+
+	onRetry func(error, time.Duration)
+}
+
+// poll asks for the status until answered says that it is done, and returns the last answer. answered also reports
+// whether the state is another one than before; that it is the same makes the pauses longer, up to p.maxInterval, or
+// longest if that is zero. Calls that fail with ErrTransient are repeated.
+func poll[T any](ctx context.Context, c *Client, p polling, longest time.Duration, status func() (*T, error),
+	answered func(*T) (changed, done bool, err error)) (*T, error) {
+	interval := orDefault(p.interval, time.Second)
+	longest = orDefault(p.maxInterval, longest)
+	retry := backoff{RetryOptions: RetryOptions{Min: interval, Max: max(interval, 30*time.Second),
+		Limit: orDefault(p.maxOutage, 30*time.Minute), OnRetry: p.onRetry}}
 	var since time.Time
 	for {
-		if err := sleep(ctx, c.untilNextStatus(o.Interval)); err != nil {
+		if err := sleep(ctx, c.untilNextStatus(interval)); err != nil {
 			return nil, err
 		}
-		r, err := c.Status(ctx, ref)
-		if ctx.Err() != nil {
+		r, err := status()
+		switch {
+		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		}
-		if err != nil {
-			if !errors.Is(err, ErrTransient) {
-				return nil, err
-			}
+		case errors.Is(err, ErrTransient):
 			if err := retry.pause(ctx, err); err != nil {
 				return nil, err
 			}
 			continue
+		case err != nil:
+			return nil, err
 		}
 		retry.progress()
-		if r.State != state {
-			c.log.InfoContext(ctx, "state", "request", r)
-			state, since = r.State, time.Now()
-		}
-		if o.OnStatus != nil {
-			o.OnStatus(r)
-		}
+		came := time.Now()
+		changed, done, err := answered(r)
 		switch {
-		case o.Until != nil:
-			if o.Until(r) {
-				return r, nil
-			}
-		case r.State.Terminal():
-			return r, r.Rejection()
+		case done:
+			return r, err
+		case err != nil:
+			return nil, err
+		case changed:
+			since = came
 		}
-		lasted := time.Since(since)
-		if err := sleep(ctx, max(o.Interval, min(lasted/10, o.MaxInterval))); err != nil {
+		if err := sleep(ctx, max(interval, min(time.Since(since)/10, longest))); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// orDefault returns d, or if that says nothing the other one.
+func orDefault(d, other time.Duration) time.Duration {
+	if d <= 0 {
+		return other
+	}
+	return d
 }
 
 // Rejection returns nil, or, if the state means that no upgraded database will come, an error that wraps ErrRejected
