@@ -124,6 +124,9 @@ func checkAPI(cmd *cobra.Command, flag, api, target string) error {
 func (r *runFlags) runScript(a *app, cmd *cobra.Command) error {
 	p := client.ScriptParams{Contract: r.options.Params.Contract, Target: scriptTarget(r.options.Params.Target),
 		Aim: r.options.Params.Aim, EnvVars: r.script.envVars}
+	if cmd.Flags().Changed("email") {
+		fmt.Fprintln(a.stderr, "odoo-upgrade: --email has no effect: the script API takes no address")
+	}
 	dump, database := r.options.Dump, r.script.database
 	if err := r.checkScript(cmd, p, dump, database); err != nil {
 		return err

@@ -264,8 +264,8 @@ func TestRunScript_exitCodes(t *testing.T) {
 				mockservertest.AllowUnmetExpectations)
 			dir := t.TempDir()
 			r := command(t, scriptEnv(srv), "", scriptArgs(srv, "--dump", dumpFolder(t, dir, 2, 100), "--out",
-				filepath.Join(dir, "out"))...)
-			if r.code != want {
+				filepath.Join(dir, "out"), "--email", "john.doe@example.com")...)
+			if r.code != want || !strings.Contains(r.stderr, "--email has no effect") {
 				t.Errorf("exit code %d, want %d\n%s", r.code, want, r.stderr)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,7 +33,7 @@ func (p Postgres) need(programs ...string) error {
 	return nil
 }
 
-// run runs a program. The error has the last line of what it wrote to standard error.
+// run runs a program. The error has the line of what it wrote to standard error that says what went wrong.
 func (p Postgres) run(ctx context.Context, stdin io.Reader, stdout io.Writer, program string, args ...string) error {
 	if !p.Ask {
 		args = append([]string{"--no-password"}, args...)
@@ -50,7 +51,7 @@ func (p Postgres) run(ctx context.Context, stdin io.Reader, stdout io.Writer, pr
 		return context.Cause(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("%s failed (%w): %s", program, err, said.line())
+		return fmt.Errorf("%s failed (%w): %s", program, err, said.problem())
 	}
 	return nil
 }
@@ -143,8 +144,16 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// line returns the last line that is not blank.
-func (t *tail) line() string {
+// problem returns the first line that reports an error, as far as it is kept, and else the last one. Behind the error psql
+// and pg_restore show the statement.
+func (t *tail) problem() string {
 	lines := strings.Split(strings.TrimSpace(string(t.raw)), "\n")
-	return strings.TrimSpace(lines[len(lines)-1])
+	at := slices.IndexFunc(lines, func(line string) bool {
+		line = strings.ToLower(line)
+		return strings.Contains(line, "error:") || strings.Contains(line, "fatal:")
+	})
+	if at < 0 {
+		at = len(lines) - 1
+	}
+	return strings.TrimSpace(lines[at])
 }
