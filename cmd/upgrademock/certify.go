@@ -87,7 +87,7 @@ cannot meet it: see --via. The exit status is 0 when nothing failed, 1 when some
 	f.StringVar(&flags.junit, "junit", "",
 		"also write the report to this `file`, in the XML form that CI systems read")
 	f.StringVar(&flags.shard, "shard", "", shardUsage)
-	f.Lookup("scenario").Usage = "the same as --pack"
+	f.Lookup("scenario").Usage = "a `name` or file, as --pack has it"
 	f.Lookup("journal").Usage = "append the journals of all runs to this `file`, as JSON lines"
 	f.Lookup("keep").Usage = "leave each run's files behind, and say where"
 	return cmd

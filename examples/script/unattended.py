@@ -15,11 +15,13 @@ the way to the database: it is kept in --state, and left out of what is printed.
 import argparse
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import time
 
+TOKEN = re.compile(r"[\w-]{40,}")  # of 58 characters, as far as is known; the script prints it before it saves it
 RESULTS = ("upgraded.zip", "upgraded.dump", "upgrade.zip")  # the names under which results are known to come
 
 
@@ -30,7 +32,6 @@ class Upgrade:
         self.state = pathlib.Path(options.state).absolute()
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder = self.state if options.database else pathlib.Path(options.dump).absolute().parent
-        self.secrets = set()
 
     def token_files(self):
         """Returns where the script keeps the token of an upgrade that is not over. The directory is ours alone."""
@@ -44,16 +45,6 @@ class Upgrade:
             what = ["-i", os.path.abspath(o.dump), "-c", o.contract]
         return self.script + [o.aim] + what + ["-t", o.target]
 
-    def show(self, line):
-        for file in self.token_files():
-            self.secrets.add(file.read_text().strip())
-        for word in line.split():
-            if len(word) >= 40 and "/" not in word:  # it is printed before it is saved
-                self.secrets.add(word.strip(".,;"))
-        for secret in self.secrets:
-            line = line.replace(secret, "[token]") if secret else line
-        print(line, end="", file=sys.stderr, flush=True)
-
     def run_script(self):
         """Runs the script once, with "yes" for an answer to its question, and returns its exit status."""
         program = subprocess.Popen(
@@ -65,7 +56,7 @@ class Upgrade:
         except BrokenPipeError:  # it asked nothing, and has ended
             pass
         for line in program.stderr:
-            self.show(line)
+            print(TOKEN.sub("[token]", line), end="", file=sys.stderr, flush=True)
         return program.wait()
 
     def run(self):
