@@ -144,8 +144,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// problem returns the first line that reports an error, as far as it is kept, and else the last one. Behind the error psql
-// and pg_restore show the statement.
+// problem returns the first line that reports an error, as far as it is kept, and else the last one. Behind the error
+// psql and pg_restore show the statement.
 func (t *tail) problem() string {
 	lines := strings.Split(strings.TrimSpace(string(t.raw)), "\n")
 	at := slices.IndexFunc(lines, func(line string) bool {
