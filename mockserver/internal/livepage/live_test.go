@@ -48,10 +48,7 @@ func TestPage_restart(t *testing.T) {
 // The page works at every width in both themes, without anything wider than it.
 func TestPage_looks(t *testing.T) {
 	t.Parallel()
-	srv := started(t, &mockserver.Options{Scenarios: parsed(t, flaky), Clock: new(mockserver.ManualClock)})
-	c := newClient(t, srv, "M123456-abcdef")
-	c.upToProcessing()
-	newClient(t, srv, "M7-another").do("upload", "x")
+	srv, c := eventful(t)
 	for _, width := range []int64{400, 1000, 1400} {
 		for _, theme := range []string{"light", "dark"} {
 			if testprog.Sample() && (width == 1400) != (theme == "light") {
@@ -79,6 +76,62 @@ func TestPage_looks(t *testing.T) {
 			})
 		}
 	}
+}
+
+// eventful is an emulator that has seen a good deal, the most of it of one client.
+func eventful(t *testing.T) (*mockserver.Server, *client) {
+	t.Helper()
+	clock := new(mockserver.ManualClock)
+	srv := started(t, &mockserver.Options{Clock: clock, Scenarios: parsed(t, `
+name: flaky-production
+when: {contract: "M1*"}
+steps:
+  - {state: pending, for: 1 poll}
+  - {state: processing, for: 3 polls, set: {estimated_time: "00:30"}}
+  - {state: testing, for: released}
+  - {state: done}
+faults:
+  - {on: sftp.write, times: 1, after: 600KiB, disconnect: true}
+  - {on: status, times: 2, failure: {reason: "SERVER:ERROR", message: "try again"}}
+  - {on: status, skip: 20, http: {status: 502}}
+expect:
+  calls: {process: 1, status: ">=8"}
+  resumed: true
+`)})
+	c := newClient(t, srv, "M123456-abcdef")
+	dump := []byte(strings.Repeat("a dump, line by line\n", 70_000))
+	for range 2 {
+		sent, conn := login(t, srv, c)
+		clock.Advance(7 * time.Second)
+		f, err := sent.OpenFile("/db.dump", os.O_WRONLY)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.WriteAt(dump[info.Size():], info.Size())
+		f.Close()
+		sent.Close()
+		conn.Close()
+		ends(t, conn)
+	}
+	for i, contract := range []string{"M200417-kbrzqw", "M118820-invoic", "M300001-warehs", "M123456-abcdef"} {
+		another := newClient(t, srv, contract)
+		another.do("upload", strings.Repeat("x", 90_000*(i+1)))
+		another.do("process", "")
+		for range i {
+			clock.Advance(3 * time.Second)
+			another.do("status", "")
+		}
+	}
+	c.do("process", "")
+	for range 5 {
+		clock.Advance(11 * time.Second)
+		c.do("status", "")
+	}
+	return srv, c
 }
 
 // Sessions are seen while they are there, cut, and dropped.

@@ -10,6 +10,7 @@ import { exportScenario, release } from "./actions.js";
 import { Bottom } from "./bottom.js";
 
 const pageSize = 50;
+const mostBehind = 2000; // events that the list of everything may be late
 const mostEvents = 20000; // that are kept here; the emulator keeps 10,000 by default
 
 // useLive is a value and its setter, and a reference to what it is now, for callbacks that outlive a drawing.
@@ -67,10 +68,19 @@ function App() {
       const before = aboutNow.current;
       const now = await get("about");
       if (before && (before.run !== now.run || before.last !== now.last)) want.list = true;
-      if (before && before.run !== now.run) restart();
+      if (before && before.run !== now.run) {
+        from.current = 0;
+        restart();
+      }
       setAbout(now);
       if (eventsNow.current.length && eventsNow.current[0].seq < now.first) { // the journal was cleared, or is full
         setEvents((old) => old.filter((e) => e.seq >= now.first));
+      }
+      const shownTo = eventsNow.current.length ? eventsNow.current[eventsNow.current.length - 1].seq : now.last;
+      if (!chosenNow.current && before && now.last - shownTo > mostBehind) { // more happens than a page is told of
+        say(`More happens than can be shown: ${now.last - mostBehind - shownTo} events are left out here.`);
+        from.current = now.last - mostBehind;
+        restart();
       }
       if (want.list) setList(await get(`requests?view=brief&order=newest&limit=${sizeNow.current}`));
       setSessions((await get("sessions")).sessions);
@@ -105,6 +115,7 @@ function App() {
   };
   // restart is for an emulator that is another than before, with a journal that begins anew.
   const [run, setRun] = useState(0);
+  const from = useRef(0); // where the list of everything begins
   const restart = () => {
     setEvents([]);
     setRun((n) => n + 1);
@@ -156,7 +167,7 @@ function App() {
     };
     const follow = async () => {
       const known = eventsNow.current;
-      let since = known.length ? known[known.length - 1].seq : 0;
+      let since = known.length ? known[known.length - 1].seq : chosen ? 0 : from.current;
       const filter = chosen ? `request=${chosen}&` : "";
       for (;;) { // what has happened comes at once, what happens from now on as it does
         try {

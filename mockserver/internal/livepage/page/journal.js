@@ -58,8 +58,8 @@ function Row({ event: e, top, isOpen, marked, all, toggle }) {
     onClick=${() => toggle(isOpen ? 0 : e.seq)}>
     <time>${clockTime(e.at)}</time>${all && html`<span class="of">${e.request || ""}</span>`}<span class="on">${e.on}</span>
     <span class="what">${summary(e)}</span>
-    ${marked && html`<span class="tag">nearest</span>`}
-    ${e.fault && html`<span class="tag fault" title=${e.fault}>${e.fault}</span>`}
+    <span class="tags">${marked && html`<span class="tag">nearest</span>`}
+      ${e.fault && html`<span class="tag fault" title=${e.fault}>${e.fault}</span>`}</span>
   </button>`;
 }
 

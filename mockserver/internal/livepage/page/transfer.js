@@ -61,7 +61,8 @@ export function Transfer({ events, request, showEvent }) {
   let there = [];
   let fetched = [];
   return html`<div class="transfer">
-    <p class="legend"><i class="fresh"></i>arrived <i class="again"></i>sent again <i class="hole"></i>hole or not sent
+    <p class="legend"><i class="fresh"></i>arrived <i class="again"></i>sent again <i class="kept"></i>was there
+      <i class="hole"></i>missing
       <i class="strike"></i>fault</p>
     ${list.map((a) => {
       if (a.rsync) return html`<${Rsync} key=${a.seq} attempt=${a} showEvent=${showEvent} />`;
@@ -77,6 +78,7 @@ export function Transfer({ events, request, showEvent }) {
           <span class="num">${bytes(a.went.reduce((n, r) => n + r.to - r.from, 0))} of ${bytes(end)}</span>
         <//>
         <div class="bar" role="img" aria-label=${`bytes ${a.went.map((r) => `${r.from} to ${r.to}`).join(", ") || "none"} of ${end}`}>
+          ${a.on.startsWith("sftp") && before.map((r) => html`<b class="kept" style=${place(r, end)}></b>`)}
           ${fresh.map((r) => html`<b class="fresh" style=${place(r, end)}></b>`)}
           ${again.map((r) => html`<b class="again" style=${place(r, end)}></b>`)}
           ${a.fired && html`<b class="strike" style=${{ left: `${(100 * a.fired.at) / end}%` }} title=${a.fault}></b>`}
@@ -86,6 +88,8 @@ export function Transfer({ events, request, showEvent }) {
     })}
   </div>`;
 }
+
+const count = (n) => `${n} ${n === 1 ? "file" : "files"}`;
 
 const place = (r, end) => ({ left: `${(100 * r.from) / end}%`, width: `${Math.max(0.3, (100 * (r.to - r.from)) / end)}%` });
 
@@ -99,12 +103,12 @@ function Rsync({ attempt: a, showEvent }) {
   const files = a.rsync.files || [];
   return html`<section class="attempt">
     <${Head} a=${a} showEvent=${showEvent}>
-      ${a.broke && html`<span class="tag fault">exit ${a.rsync.exit}</span>`}
-      <span class="num">${a.rsync.count} files, ${a.rsync.skipped || 0} were there, ${bytes(a.size)}</span>
+      ${a.broke && html`<span class="tag fault">${a.rsync.exit < 0 ? "broke off" : `exit ${a.rsync.exit}`}</span>`}
+      <span class="num">${count(a.rsync.count)}, ${a.rsync.skipped || 0} there before, ${bytes(a.size)}</span>
     <//>
     ${a.fault && html`<p class="note">${a.fault}${a.fired && `, at byte ${a.fired.at}`}</p>`}
     ${files.map((f) => html`<div class="file"><code>${f.name}</code>
-      <div class="bar"><b class=${f.skipped ? "again" : "fresh"}
+      <div class="bar"><b class=${f.skipped ? "kept" : "fresh"}
         style=${{ left: "0", width: `${f.size ? Math.max(0.3, (100 * (f.skipped ? f.size : f.sent)) / f.size) : 100}%` }}></b></div>
       <span class="num">${f.skipped ? "was there" : `${bytes(f.sent)} of ${bytes(f.size)}`}</span></div>`)}
     ${a.rsync.count > files.length && html`<p class="note">and ${a.rsync.count - files.length} more</p>`}

@@ -46,10 +46,11 @@ export function summary(e) {
   if (e.user && !e.method && /login|refused|offered/.test(e.on)) parts.push(e.user);
   if (e.client && /connect$/.test(e.on)) parts.push(e.client);
   if (e.op && !e.method) parts.push(e.op);
+  if (/open$/.test(e.on)) parts.push(e.path, e.flags, bytes(e.size || 0));
   if (e.received) parts.push(`${bytes(e.received)} in`);
   if (e.written) parts.push(`wrote ${ranges(e.written)}`);
   if (e.read) parts.push(`read ${ranges(e.read)}`);
-  if (e.rsync) parts.push(`${e.rsync.count} files, exit ${e.rsync.exit}`);
+  if (e.rsync) parts.push(`${e.rsync.count} ${e.rsync.count === 1 ? "file" : "files"}, ${e.rsync.exit < 0 ? "broken off" : `exit ${e.rsync.exit}`}`);
   if (e.why && parts.length < 2) parts.push(e.why);
   return parts.join(" · ");
 }
