@@ -249,7 +249,10 @@ func (t *scriptTransfer) try(ctx context.Context, speak speak, command func(*Tra
 	}
 	whole, err = speak(rsync.Stream{R: channel, W: channel}, tr)
 	if err != nil {
-		said := channel.said(afterError)
+		said := ""
+		if !errors.Is(err, ErrChanged) { // which the server knows nothing of, so that it waits for more
+			said = channel.said(afterError)
+		}
 		conn.cut()
 		rsync.Join(err)
 		return whole, explainSaid(cause(ctx, err), said)
