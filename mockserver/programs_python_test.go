@@ -144,6 +144,7 @@ ssh.close()
 			t.Parallel()
 			onBothWires(t, nil, func(t *testing.T, w *wire) {
 				python := testprog.NeedPython(t, tc.module, tc.debian)
+				testprog.OneIn(t, 3)
 				b := newBench(t, w)
 				dump := pattern(400_000, 2)
 				b.write("dump", dump)

@@ -18,6 +18,7 @@ func TestPrograms_psql(t *testing.T) {
 	pg := testprog.StartPostgres(t)
 	onBothWires(t, nil, func(t *testing.T, w *wire) {
 		b := newBench(t, w)
+		testprog.OneIn(t, 2)
 		for i, name := range []string{"openchs.cdump", "openchs.zip", "openchs.sql.xz"} {
 			m := w.create()
 			w.upload(m, fixtures.Dump(name))

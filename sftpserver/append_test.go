@@ -70,6 +70,7 @@ func TestAsyncSSH(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			testprog.OneIn(t, 4)
 			h := start(t)
 			before, tail := pattern(100_001), pattern(150_000)
 			h.share.set(before)

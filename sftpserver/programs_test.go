@@ -44,7 +44,11 @@ func startParamiko(t *testing.T, kind string) *host {
 
 func TestParamiko_putGetStat(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"ed25519", "ecdsa", "rsa"} {
+	kinds := []string{"ed25519", "ecdsa", "rsa"}
+	if testing.Short() {
+		kinds = kinds[:1] // Python takes half a second to begin
+	}
+	for _, kind := range kinds {
 		h := startParamiko(t, kind)
 		want := pattern(2<<20 + 5)
 		h.write("dump", want)
@@ -71,6 +75,7 @@ func TestParamiko_putGetStat(t *testing.T) {
 // TestParamiko_append is the way of known clients: mode "a", in small pieces, with or without waiting for answers.
 func TestParamiko_append(t *testing.T) {
 	t.Parallel()
+	testprog.OneIn(t, 3)
 	for _, pipelined := range []string{"True", "False"} {
 		for _, mode := range []string{"a", "ab", "a+"} {
 			h := startParamiko(t, "ed25519")
@@ -90,6 +95,7 @@ func TestParamiko_append(t *testing.T) {
 
 func TestParamiko_modes(t *testing.T) {
 	t.Parallel()
+	testprog.OneIn(t, 3)
 	h := startParamiko(t, "ed25519")
 	h.share.set(pattern(1000))
 	out := h.paramiko(
@@ -135,6 +141,7 @@ func TestParamiko_leavesWithoutClosing(t *testing.T) {
 // TestParamiko_otherLogins tries what the server does not offer, as clients do that don't ask first.
 func TestParamiko_otherLogins(t *testing.T) {
 	t.Parallel()
+	testprog.OneIn(t, 3)
 	h := startParamiko(t, "ed25519")
 	script := h.write("login.py", []byte(`
 import warnings; warnings.simplefilter('ignore')

@@ -74,7 +74,8 @@ func TestRunScript_changedDump(t *testing.T) {
 		mockservertest.AllowUnmetExpectations)
 	dir := t.TempDir()
 	dump, out := dumpFolder(t, dir, 2, 600_000), filepath.Join(dir, "out")
-	if r := command(t, scriptEnv(srv), "", scriptArgs(srv, "--dump", dump, "--out", out)...); r.code != 1 {
+	gaveUp := scriptArgs(srv, "--dump", dump, "--out", out, "--max-outage", "300ms")
+	if r := command(t, scriptEnv(srv), "", gaveUp...); r.code != 1 {
 		t.Fatalf("%+v", r)
 	}
 	noise(t, dump, "3000.dat.gz", 10)
@@ -94,7 +95,7 @@ func TestRunScript_changedDump(t *testing.T) {
 		t.Errorf("%d requests", n)
 	}
 	// Begun anew, it is the second request.
-	r = command(t, scriptEnv(srv), "", scriptArgs(srv, "--dump", dump, "--out", out, "--new-request")...)
+	r = command(t, scriptEnv(srv), "", append(gaveUp, "--new-request")...)
 	if len(srv.Requests()) != 2 {
 		t.Errorf("%d requests: %+v", len(srv.Requests()), r)
 	}
