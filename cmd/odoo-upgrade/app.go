@@ -131,7 +131,7 @@ files that cannot be used; 3 by the script API, the platform has refused or canc
 	helptext.Version(root, version.String())
 	f := root.PersistentFlags()
 	f.StringVar(&a.url, "url", cmp.Or(a.getenv("UPGRADE_URL"), client.ProductionURL),
-		"the platform's `url` (UPGRADE_URL)")
+		"the platform's `URL` (UPGRADE_URL)")
 	f.StringVar(&a.caFile, "ca-file", "", "trust the certificate authorities in this PEM `file`, beside the system's")
 	f.BoolVar(&a.json, "json", false, "write JSON for programs to standard output")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every call to standard error")

@@ -75,13 +75,13 @@ Exit status: 0 the server passes; 1 a check failed or could not be judged; 2 a w
 	flags.StringVar(&f.target.URL, "url", "", "base `URL` of the server, under which /database/v1/ and /upgrade/ lie")
 	flags.StringVar(&f.target.Contract, "contract", "", "`reference` of a contract that the server knows")
 	flags.StringVar(&f.target.Email, "email", "",
-		"`address` given to create (default john.doe@example.com; needed with --production for the database API)")
+		"`email` given to create (default john.doe@example.com; needed with --production for the database API)")
 	flags.StringVar(&f.target.UnknownContract, "unknown-contract", "",
 		"`reference` that the server does not know (default M123456-abcxyz)")
 	flags.StringVar(&f.target.Region, "region", "", "the region that answers' URLs `name` (default eu1)")
 	flags.StringVar(&f.target.PublicURL, "public-url", "", "base `URL` of the URLs in answers (default --url)")
 	flags.StringVar(&f.target.SFTPAddr, "sftp-addr", "",
-		"`host:port` to reach the SFTP server at (default what answers name)")
+		"`address` to reach the SFTP server at (default what answers name)")
 	flags.StringVar(&f.api, "api", "",
 		"judge this `API`: database, script or all (default what the server has)")
 	flags.StringVar(&f.level, "level", string(conformance.LevelObserved),
@@ -99,7 +99,7 @@ Exit status: 0 the server passes; 1 a check failed or could not be judged; 2 a w
 		"how long to wait for an upgrade to end (default 30s; not at all with --production)")
 	flags.DurationVar(&f.opts.Pause, "pause", 0,
 		"least time between two calls (default none; 1s with --production, and no less for another machine)")
-	flags.IntVar(&f.opts.Parallel, "parallel", 0, "checks at a time (default 4; always 1 with --production)")
+	flags.IntVar(&f.opts.Parallel, "parallel", 0, "`number` of checks at a time (default 4; always 1 with --production)")
 	flags.Uint64Var(&f.opts.Seed, "seed", 0, "`number` from which dumps and parameters are made")
 	flags.BoolVar(&f.opts.Production, "production", false,
 		"the server is a shared platform: ask it slowly, and with one request")
