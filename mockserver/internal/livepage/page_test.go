@@ -54,7 +54,8 @@ func TestPage_firstRequests(t *testing.T) {
 	p.await(`document.title === "0 requests · upgrademock"`)
 	p.accessible("the empty page")
 	p.picture("empty")
-	one, two := newClient(t, srv, "M1-one"), newClient(t, srv, "M2-two")
+	one, two := newClient(t, srv, "M1-one"), newClient(t, srv, "M2-%3Cimg%20src=x%3E")
+	p.says(".requests .item", "M2-<img src=x>") // as text
 	for _, c := range []*client{one, two} {
 		p.says(".requests .item", c.id)
 	}
