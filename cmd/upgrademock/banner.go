@@ -34,11 +34,7 @@ func banner(w io.Writer, srv *mockserver.Server, front *proxy.Proxy, opts *mocks
 	fmt.Fprintln(w)
 	proxied := ""
 	if front != nil {
-		trust := "upgrademock ca env"
-		if opts.DataDir != "" {
-			trust += " --data-dir " + quoted(opts.DataDir)
-		}
-		proxied = front.URL() + "  (export HTTPS_PROXY=" + front.URL() + `; eval "$(` + trust + `)")`
+		proxied = front.URL() + `  (eval "$(` + curl + " " + srv.AdminURL() + `/env)")`
 	}
 	for _, line := range [][2]string{{"HTTP", srv.URL()}, {"HTTPS", srv.HTTPSURL()}, {"Proxy", proxied},
 		{"SFTP", srv.SFTPAddr()}, {"Control", srv.AdminURL()}, {"Live", livePage(srv)}, {"CA", srv.CAFile()}} {
