@@ -123,7 +123,8 @@ func startChild(tb testing.TB, how, dir string) *child {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
 	tb.Cleanup(transport.CloseIdleConnections)
 	c.wire = &wire{
-		TB: tb, base: ready.URL, sftpAddr: ready.SFTPAddr, knownHosts: ready.KnownHosts, caFile: ready.CAFile,
+		TB: tb, base: ready.URL, httpsBase: ready.HTTPSURL, sftpAddr: ready.SFTPAddr,
+		knownHosts: ready.KnownHosts, caFile: ready.CAFile,
 		sessions: new(sync.Map), http: &http.Client{Transport: transport},
 	}
 	return c

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/upgrademock/upgrademock/client"
 )
 
 // addresses are the host and port in an answer's URLs.
@@ -35,9 +37,10 @@ func kills(t *testing.T) int {
 	return n
 }
 
-// A kill -9 at any instant, with every kind of call, uploads and SFTP transfers under way: every answer that
-// was given still holds in the next life, nothing half-written is served, an SFTP transfer that is resumed by
-// size leaves no hole, no id is given twice, and files of other people stay as they are.
+// A kill -9 at any instant, with every kind of call, uploads, SFTP and rsync transfers under way: every
+// answer that was given still holds in the next life, nothing half-written is served, an SFTP transfer that is resumed
+// by size leaves no hole, one of rsync sends no whole file again, no id is given twice, and files of other people stay
+// as they are.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -57,7 +60,8 @@ type killing struct {
 	before  map[string]string
 	hostKey []byte
 	maxID   int64
-	checked int // answers
+	scripts []*scriptAccount // of the last life
+	checked int              // answers
 }
 
 func newKilling(t *testing.T, dir string, full bool) *killing {
@@ -102,15 +106,25 @@ func (k *killing) lives(n int) {
 // live has clients of every kind at work until the emulator is killed.
 func (k *killing) live(c *child, life int) (clients []*account) {
 	kinds := []string{"https", "sftp", "upgrade", "testing", "reset", "https", "sftp"}
-	began := make(chan struct{}, len(kinds))
+	began := make(chan struct{}, len(kinds)+1)
 	var wg sync.WaitGroup
 	for i, kind := range kinds {
 		a := &account{kind: kind, seed: uint64(life*100 + i), full: k.full}
 		clients = append(clients, a)
 		wg.Go(func() { a.live(c.wire, began) })
 	}
+	k.scripts = nil
+	if !k.full { // whose refusals are as many as its calls
+		signer, _, err := client.GenerateSSHKey()
+		if err != nil {
+			k.Fatal(err)
+		}
+		a := &scriptAccount{seed: uint64(life*100 + len(kinds)), dir: k.TempDir(), signer: signer}
+		k.scripts = []*scriptAccount{a}
+		wg.Go(func() { a.live(c.wire, began) })
+	}
 	k.fill()
-	for range kinds {
+	for range len(kinds) + len(k.scripts) {
 		<-began
 	}
 	select { // the instant is not agreed with anything that happens: this is what is tested
@@ -131,6 +145,14 @@ func (k *killing) check(w *wire, clients []*account) {
 			k.maxID = max(k.maxID, r.id)
 		}
 	}
+	for _, a := range k.scripts {
+		a.check(w)
+		k.checked += a.answers
+		for _, r := range a.requests {
+			id, _ := strconv.ParseInt(r.ref.ID, 10, 64)
+			k.maxID = max(k.maxID, id)
+		}
+	}
 	if m := w.create(); m.id <= k.maxID {
 		k.Errorf("id %d is given after %d", m.id, k.maxID)
 	}
@@ -138,7 +160,8 @@ func (k *killing) check(w *wire, clients []*account) {
 		k.Errorf("files of other people have changed (-before +after):\n%s", d)
 	}
 	names := []string{
-		"UPGRADEMOCK-DATA", "requests.db", "dumps", "lost+found", "ca.pem", "ca-key.pem", "ssh_host_ecdsa_key", "known_hosts",
+		"UPGRADEMOCK-DATA", "requests.db", "dumps", "trees", "lost+found", "ca.pem", "ca-key.pem", "ssh_host_ecdsa_key",
+		"known_hosts",
 		"notes.txt", "photos", "link", "dumps-of-mine",
 	}
 	entries, err := os.ReadDir(k.dir)

@@ -34,6 +34,7 @@ type wire struct {
 	testing.TB
 	srv        *mockserver.Server
 	base       string // http://… or https://…
+	httpsBase  string // https://… of a child
 	sftpAddr   string
 	knownHosts string // a file
 	caFile     string
