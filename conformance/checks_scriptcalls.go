@@ -29,7 +29,7 @@ func (c *checker) everyReply(judge func(r rpcReply)) {
 }
 
 func rpcChecks() []check {
-	const all = needsWrites | needsProcess | needsRsync
+	const all = needsWrites | needsProcess | needsRsync | needsWait
 	return []check{
 		{id: "script/jsonrpc", rows: rows("S1.4", "S1.9"), evidence: EvidenceObserved, needs: all, gentle: true,
 			says: `A call is a POST of JSON-RPC; its answer is a JSON object with jsonrpc "2.0".`,

@@ -58,7 +58,7 @@ func checkScriptProcessAnswer(c *checker) {
 	var r rpcReply
 	if c.opts.Production {
 		u := c.upgrade(theDirectory)
-		u.finished(c)
+		u.begun(c)
 		r = u.processed
 	} else {
 		j := c.readyJob()
@@ -89,7 +89,7 @@ func checkScriptProcessLeavesNew(c *checker) {
 	var state string
 	if c.opts.Production {
 		u := c.upgrade(theDirectory)
-		u.finished(c)
+		u.begun(c)
 		state = u.states[0]
 	} else {
 		j := c.newJob()

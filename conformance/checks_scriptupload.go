@@ -99,7 +99,7 @@ func checkScriptUploadOf(c *checker, name string) {
 		c.wrong("rsync of a dump to a new request", "every file asked for once", fmt.Sprint(u.up.Asked))
 	}
 	if name != theDirectory {
-		if st := c.guard(func() { u.finished(c) }); st.verdict == blocked && st.by == "script/process-answer" {
+		if st := c.guard(func() { u.begun(c) }); st.verdict == blocked && st.by == "script/process-answer" {
 			c.wrong("process behind rsync of "+u.files[0].Name+" to /data/"+u.dest, "success", st.message)
 		} else if st.verdict != Pass {
 			panic(st)

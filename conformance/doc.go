@@ -1,4 +1,5 @@
-// Package conformance judges whether a server speaks the Odoo Database Upgrade API.
+// Package conformance judges whether a server speaks the APIs of the Odoo Database Upgrade platform: /database/v1 with
+// SFTP, and the one that the upgrade script calls, with rsync over SSH.
 //
 //	target := conformance.Target{URL: "http://127.0.0.1:8480", Contract: "M123456-abcdef"}
 //	rep, err := conformance.Run(ctx, target, nil)
@@ -14,8 +15,11 @@
 // makes the checks whose evidence its level covers: what is only assumed about the platform is judged at
 // [LevelAssumed] and never below it, so two faithful servers that chose differently both pass at [LevelObserved].
 //
-// The package speaks HTTP, SSH and SFTP by itself, and knows neither the emulator nor the client of this project:
-// it is a reading of the contract of its own, so that one mistake is not made three times.
+// The checks of the script API begin with script/. A server is judged by the API that it has, or by both, unless
+// [Options] say which; [Report] says which was left out, and why.
+//
+// The package speaks HTTP, SSH, SFTP and rsync by itself, and knows neither the emulator nor the client of this
+// project: it is a reading of the contract of its own, so that one mistake is not made three times.
 //
 // A verdict is one of [Pass]; [Fail], the server is wrong; [Skip], not judged, with the reason; [Error], the suite
 // could not judge. A run in which nothing was judged is an error, never a success. If a step before the one judged

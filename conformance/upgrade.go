@@ -179,18 +179,43 @@ func (u *upgrade) uploaded(c *checker) job {
 // scriptFinal are the states that end the waiting (row S7.3).
 var scriptFinal = []string{"done", "failed", "cancelled"}
 
-// finished follows the upgrade until it has ended or the time for waiting is over, and returns the last state seen.
-func (u *upgrade) finished(c *checker) string {
+// begun is the upgrade's request as it is when process has been answered.
+func (u *upgrade) begun(c *checker) {
 	u.uploaded(c)
 	u.once(c, "process", func() {
 		c := u.checker
-		if c.opts.Resume == nil {
-			by := "script/process-answer"
-			if u.up.Outcome.Status > 0 {
-				by = u.by // of what the server says did not arrive
-			}
-			u.processed = u.saw(c.mustRPC(by, "process", u.its.auth()))
+		if c.opts.Resume != nil {
+			return
 		}
+		by := "script/process-answer"
+		if u.up.Outcome.Status > 0 {
+			by = u.by // of what the server says did not arrive
+		}
+		u.processed = u.saw(c.mustRPC(by, "process", u.its.auth()))
+		u.noted(c.jobStatus(u.its))
+	})
+}
+
+// noted keeps a status, and reads the log if there is one now. It reports whether the state is a final one.
+func (u *upgrade) noted(r rpcReply) bool {
+	state := text(r.result["status"])
+	if len(u.states) == 0 || u.state() != state {
+		u.states = append(u.states, state)
+		u.saw(r)
+	}
+	u.last = r
+	final := slices.Contains(scriptFinal, state)
+	if (state == "progress" || final) && u.log.Size == 0 {
+		u.readLog()
+	}
+	return final
+}
+
+// finished follows the upgrade until it has ended or the time for waiting is over, and returns the last state seen.
+func (u *upgrade) finished(c *checker) string {
+	u.begun(c)
+	u.once(c, "end", func() {
+		c := u.checker
 		u.follow()
 		if !slices.Contains(scriptFinal, u.state()) && c.opts.Save != nil && u.name == theDirectory {
 			c.opts.Save(u.saved())
@@ -211,17 +236,8 @@ func (u *upgrade) follow() {
 	begin := time.Now()
 	for {
 		r, err := c.tryRPC("status", u.its.auth())
-		if state := text(r.result["status"]); err == nil && r.fine() && state != "" {
-			if len(u.states) == 0 || u.state() != state {
-				u.states = append(u.states, state)
-				u.saw(r)
-			}
-			u.last = r
-			final := slices.Contains(scriptFinal, state)
-			if (state == "progress" || final) && u.log.Size == 0 {
-				u.readLog()
-			}
-			if final {
+		if err == nil && r.fine() && text(r.result["status"]) != "" {
+			if u.noted(r) {
 				return
 			}
 		} else if len(u.states) == 0 {
