@@ -73,6 +73,7 @@ func newExecCommand() *cobra.Command {
 	var flags testbedFlags
 	var given taskFlags
 	var expect bool
+	var into string
 	cmd := &cobra.Command{
 		Use:   "exec [flags] -- COMMAND [ARGUMENT]...",
 		Short: "Run a program against a fresh emulator, and exit with its status",
@@ -86,6 +87,9 @@ else is in UPGRADEMOCK_ variables.
 With --expect, COMMAND is judged by the scenario. Its task is compared with what the platform got where it is known: the dump
 from --dump or UPGRADEMOCK_DUMP, create's parameters from --param or UPGRADEMOCK_CONTRACT, _EMAIL, _TARGET, _AIM and _FILENAME, the
 file to write from --out or UPGRADEMOCK_OUT. COMMAND finds all of them in these variables. What is not known is not judged.
+
+--capsule leaves a small file with the scenario, the options, COMMAND and the journal, which holds neither dumps nor keys:
+'upgrademock replay' has the same happen again.
 
 What COMMAND leaves running has 5 seconds to end by itself, and is ended then; lines on standard error name it.
 
@@ -110,13 +114,16 @@ The exit status is COMMAND's own, 128+n if signal n ended it, 127 if there is no
 			if expect && !expects(opts.Server) {
 				return errors.New("--expect: no --scenario says what to expect")
 			}
+			if err := checkOutput("capsule", into); err != nil {
+				return err
+			}
 			cleanUp, err := flags.keepIn(opts.Server, cmd.ErrOrStderr())
 			if err != nil {
 				return failed(err)
 			}
 			defer cleanUp()
 			return withJournal(flags.serve.journal, opts.Server, func() error {
-				return execute(opts, args, task, expect, cmd.ErrOrStderr())
+				return execute(opts, args, task, expect, into, cmd.ErrOrStderr())
 			})
 		},
 	}
@@ -125,6 +132,7 @@ The exit status is COMMAND's own, 128+n if signal n ended it, 127 if there is no
 	given.add(cmd.Flags())
 	cmd.Flags().BoolVar(&expect, "expect", false,
 		"exit with 1 if COMMAND did not do what the scenario expects, and say what")
+	cmd.Flags().StringVar(&into, "capsule", "", "leave a capsule of the run in this `file`, for replay")
 	return cmd
 }
 
@@ -157,7 +165,7 @@ func say(w io.Writer, format string, args ...any) {
 	fmt.Fprintf(w, "upgrademock "+format+"\n", args...)
 }
 
-func execute(opts testbed.Options, args []string, task *task, expect bool, stderr io.Writer) error {
+func execute(opts testbed.Options, args []string, task *task, expect bool, into string, stderr io.Writer) error {
 	keepLean()
 	signals, ignore := catchSignals()
 	defer ignore()
@@ -176,6 +184,11 @@ func execute(opts testbed.Options, args []string, task *task, expect bool, stder
 	run := task.run(result)
 	if expect && !asExpected(st.Server, &run, stderr) {
 		status = exitFailed
+	}
+	if into != "" {
+		if err := writeCapsule(into, st.Server, opts.Server, args, &run); err != nil {
+			return failed(fmt.Errorf("--capsule %s: %w", into, reasonOf(err)))
+		}
 	}
 	if err := st.Close(); err != nil {
 		return failed(err)

@@ -96,8 +96,8 @@ func newRootCommand() *cobra.Command {
 	helptext.Version(root, version.String())
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServeCommand(), newScenarioCommand())
-	root.AddCommand(newConformanceCommand(), newExecCommand(), newCertifyCommand(), newRecordCommand(), newCACommand(),
-		newReadyCommand(), newReportCommand(), newSampleDumpCommand())
+	root.AddCommand(newConformanceCommand(), newExecCommand(), newCertifyCommand(), newCACommand(), newReadyCommand(),
+		newReportCommand(), newSampleDumpCommand(), newRecordCommand(), newReplayRunCommand())
 	if forReleases != nil {
 		root.AddCommand(forReleases())
 	}

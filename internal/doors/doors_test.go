@@ -114,6 +114,7 @@ var doors = []door{
 	{"internal/testbed", []string{"client/...", "conformance/...", "cmd/..."}, nil, "a test bed is for any client"},
 	{"internal/certify", []string{"client/...", "conformance/...", "cmd/..."}, nil,
 		"a client is judged by what the emulator saw, ours as any other"},
+	{"internal/capsule", []string{"conformance/...", "cmd/..."}, nil, "what happened is played again on an emulator"},
 	{"internal/disguise", []string{"ours"}, nil, "a key is disguised, whatever records it"},
 	{"internal/recording", []string{"mockserver", "client/...", "conformance/...", "cmd/..."}, nil,
 		"a recording is read whoever has made it"},
@@ -149,7 +150,7 @@ var doors = []door{
 	{"...", []string{"html/template", "text/template", "github.com/prometheus/client_golang/prometheus"}, nil,
 		"a template calls methods by their names, so that all methods of all types are linked; with Prometheus' own " +
 			"library comes protobuf: a fifth of the emulator each"},
-	{"...", []string{"internal/apidoc", "internal/testprog", "mockserver/mockservertest",
+	{"...", []string{"internal/apidoc", "internal/testprog", "internal/testclient", "mockserver/mockservertest",
 		"conformance/conformancetest", "conformance/internal/refserver"}, []string{},
 		"what is for tests is imported by tests alone"},
 }

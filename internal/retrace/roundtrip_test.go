@@ -3,14 +3,13 @@ package retrace_test
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/upgrademock/upgrademock/internal/retrace"
+	"github.com/upgrademock/upgrademock/internal/testclient"
 	"github.com/upgrademock/upgrademock/internal/testprog"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
@@ -30,16 +29,9 @@ func TestFromJournal_roundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			hasten(script)
-			sftp := slices.ContainsFunc(script.Faults, func(f scenario.Fault) bool { return strings.HasPrefix(f.On, "sftp.") })
-			sftp = sftp || name == "over-sftp"
-			hold := ""
-			for _, step := range script.Steps {
-				if step.For.Released {
-					hold = step.State
-				}
-			}
-			first := drive(t, script, sftp, hold)
+			testclient.Hasten(script)
+			sftp, hold := testclient.Wants(script)
+			first := testclient.Drive(t, script, sftp, hold)
 			c := retrace.New("", nil) // nothing is known but the journal
 			for i := range first {
 				c.Event(&first[i])
@@ -55,24 +47,11 @@ func TestFromJournal_roundTrip(t *testing.T) {
 			for _, w := range scenario.Warnings(name, made.YAML) {
 				t.Error(w)
 			}
-			second := drive(t, made.Scenario, sftp, hold)
+			second := testclient.Drive(t, made.Scenario, sftp, hold)
 			if diff := cmp.Diff(told(first), told(second)); diff != "" {
 				t.Errorf("(-first +second):\n%s\n%s", diff, made.YAML)
 			}
 		})
-	}
-}
-
-// hasten shortens what a scenario waits for by a real clock.
-func hasten(script *scenario.Scenario) {
-	for i := range script.Faults {
-		f := &script.Faults[i]
-		if f.Delay > 0 {
-			f.Delay = time.Millisecond
-		}
-		if f.Rate > 0 {
-			f.Rate = 1 << 30
-		}
 	}
 }
 

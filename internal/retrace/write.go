@@ -57,6 +57,35 @@ func (c *Collector) write(r *request, opts Options) (*Script, error) {
 	return &Script{Scenario: made, YAML: f.Bytes()}, nil
 }
 
+// Format writes a scenario as a file that begins with these comments.
+func Format(s *scenario.Scenario, comments ...string) ([]byte, error) {
+	var f file
+	f.WriteString("# yaml-language-server: $schema=" + scenario.SchemaURL + "\n")
+	for _, text := range comments {
+		f.comment("", text)
+	}
+	root := f.node(s)
+	for i, key := range root.keys {
+		item := root.items[i]
+		switch {
+		case item.isList && (key == "steps" || key == "faults"):
+			f.WriteString(key + ":\n")
+			for _, entry := range item.items {
+				f.entry(entry)
+			}
+		case item.keys != nil && key == "expect":
+			f.WriteString(key + ":\n")
+			f.lines(item, "  ", "  ")
+		default:
+			f.WriteString(key + ": " + item.flow() + "\n")
+		}
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	return f.Bytes(), nil
+}
+
 // head writes what the file begins with.
 func (f *file) head(r *request, opts Options) {
 	f.WriteString("# yaml-language-server: $schema=" + scenario.SchemaURL + "\n")
@@ -163,12 +192,16 @@ func (f *file) block(name string, value any) {
 	f.lines(f.node(value), "  ", "  ")
 }
 
-// item writes an item of a list: in one line if it fits.
+// item writes an item of a list, behind what is to be said of it.
 func (f *file) item(value any, notes []string) {
 	for _, note := range notes {
 		f.comment("  ", note)
 	}
-	n := f.node(value)
+	f.entry(f.node(value))
+}
+
+// entry writes an item of a list: in one line if it fits.
+func (f *file) entry(n *node) {
 	if line := "  - " + n.flow() + "\n"; len(line) <= 110 {
 		f.WriteString(line)
 		return

@@ -1,4 +1,6 @@
-package retrace_test
+// Package testclient is a client for tests, which does the same things under the same answers, whatever the time: so
+// two runs of it can be compared.
+package testclient
 
 import (
 	"bytes"
@@ -7,11 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,13 +26,12 @@ import (
 	"github.com/upgrademock/upgrademock/client"
 	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
-	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
 // driver is a client that does the same things under the same answers, whatever the time.
 type driver struct {
-	t     *testing.T
+	t     testing.TB
 	srv   *mockserver.Server
 	clock *mockserver.ManualClock
 	dump  []byte
@@ -38,23 +42,59 @@ type driver struct {
 	held  int    // polls in it
 }
 
+// Wants says how a built-in scenario is to be driven: over SFTP, and which state is to be left by a release.
+func Wants(script *scenario.Scenario) (overSFTP bool, hold string) {
+	for _, step := range script.Steps {
+		if step.For.Released {
+			hold = step.State
+		}
+	}
+	return script.Name == "over-sftp" || slices.ContainsFunc(script.Faults, func(f scenario.Fault) bool {
+		return strings.HasPrefix(f.On, "sftp.")
+	}), hold
+}
+
+// Hasten shortens what a scenario waits for by a real clock.
+func Hasten(script *scenario.Scenario) {
+	for i := range script.Faults {
+		f := &script.Faults[i]
+		if f.Delay > 0 {
+			f.Delay = time.Millisecond
+		}
+		if f.Rate > 0 {
+			f.Rate = 1 << 30
+		}
+	}
+}
+
 // dumpSize is more than the faults of the built-in scenarios wait for.
 const dumpSize = 1<<20 + 64<<10
 
-// drive runs a scenario, and returns what the journal has of it.
-func drive(t *testing.T, script *scenario.Scenario, sftp bool, hold string) []journal.Event {
+// Drive has the client make an upgrade under a scenario, and returns the journal. Its dump goes over SFTP where
+// overSFTP says so. It releases a request that is in the state hold for the second poll.
+func Drive(t testing.TB, script *scenario.Scenario, overSFTP bool, hold string) []journal.Event {
 	t.Helper()
 	d := &driver{t: t, hold: hold, clock: new(mockserver.ManualClock), dump: bytes.Repeat([]byte("dump"), dumpSize/4)}
-	d.srv = mockservertest.New(t, &mockserver.Options{Clock: d.clock, Scenarios: []*scenario.Scenario{script}},
-		mockservertest.AllowUnmetExpectations)
 	var err error
+	if d.srv, err = mockserver.New(&mockserver.Options{Clock: d.clock, Scenarios: []*scenario.Scenario{script},
+		Logger: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := d.srv.Start(); err != nil {
+		t.Fatal(err)
+	}
 	if d.key, _, err = client.GenerateSSHKey(); err != nil {
 		t.Fatal(err)
 	}
 	if script.When["api"] == scenario.APIScript {
 		d.script()
 	} else {
-		d.database(sftp)
+		d.database(overSFTP)
 	}
 	if err := d.srv.Shutdown(t.Context()); err != nil { // what goes on on a connection is in the journal then
 		t.Error(err)
@@ -200,8 +240,12 @@ func (d *driver) put(c *sftp.Client, name string) error {
 	return file.Close()
 }
 
-func (d *driver) get(c *sftp.Client, name string) error {
-	file, err := c.Open("/" + name)
+func (d *driver) get(c *sftp.Client, _ string) error {
+	files, err := c.ReadDir("/")
+	if err != nil || len(files) != 1 {
+		return fmt.Errorf("%d files: %w", len(files), err)
+	}
+	file, err := c.Open("/" + files[0].Name())
 	if err != nil {
 		return err
 	}
