@@ -51,7 +51,7 @@ func (s *suite) preflights(ctx context.Context) ([]LeftOut, Result, error) {
 		return left, Result{}, nil
 	}
 	if len(left) > 1 {
-		firstErr = neither{firstErr, left[1].Reason}
+		firstErr = neither{firstErr, strings.TrimPrefix(left[1].Reason, fmt.Sprintf("%v at %s: ", ErrNoServer, s.base))}
 		first.Message = s.redact(firstErr.Error())
 	}
 	return nil, first, firstErr

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -98,6 +100,37 @@ func TestScript_production(t *testing.T) {
 	}
 	if n := len(srv.Requests()); n != 1 || verdicts["script/create-answer"] == conformance.Pass {
 		t.Errorf("%d requests in the end, create-answer %s", n, verdicts["script/create-answer"])
+	}
+}
+
+// Where a check fails, its message has no token, though the answer that it shows has.
+func TestScript_tokensAreHidden(t *testing.T) {
+	t.Parallel()
+	srv := newMock(t, nil)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if strings.HasSuffix(r.URL.Path, "/status") {
+			fmt.Fprintf(w, `{"result": {"status": 5, "you": %q}}`, body)
+			return
+		}
+		srv.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	rep := run(t, conformance.Target{URL: front.URL, Contract: contract}, &conformance.Options{
+		API: conformance.APIScript, Run: regexp.MustCompile("^script/(status|host|create|content)")})
+	if rep.Failed == 0 {
+		t.Fatal("no check failed")
+	}
+	for _, res := range rep.Results {
+		for _, req := range srv.Requests() {
+			if strings.Contains(res.Message, req.Key) {
+				t.Errorf("%s shows the token of request %d: %s", res.ID, req.ID, res.Message)
+			}
+		}
 	}
 }
 
