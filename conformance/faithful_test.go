@@ -32,6 +32,9 @@ func TestFaithful(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && i > 2 {
+				t.Skip("-short: three servers are enough")
+			}
 			opts := &conformance.Options{Level: tt.level}
 			if testprog.Sample() && i > 0 { // only what they differ in
 				opts.Run = regexp.MustCompile("^(process|urls|skip-test|sftp-access)/|done")

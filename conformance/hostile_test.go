@@ -14,6 +14,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/conformance"
 	"github.com/upgrademock/upgrademock/conformance/internal/refserver"
+	"github.com/upgrademock/upgrademock/internal/testprog"
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
@@ -145,6 +146,7 @@ func TestRun_goesWrongInPlaces(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			testprog.OneIn(t, 3)
 			s := refserver.New(t)
 			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.HasSuffix(r.URL.Path, "/status") && r.URL.Query().Get("request") != "999999999" {

@@ -35,8 +35,8 @@ func TestScript_faithful(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if testprog.Sample() && i > 1 {
-				t.Skip("-short: the whole suite runs twice")
+			if testprog.Sample() && i > 1 || testing.Short() && i > 0 {
+				t.Skip("-short: the whole suite runs once")
 			}
 			s := refserver.NewScript(t, rsync, tt.mutations...)
 			if tt.steps != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/conformance"
+	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
 // A server that goes wrong in one call only: each check ends by itself, has a verdict of its own, and the one that
@@ -44,6 +45,7 @@ func TestScript_goesWrongInPlaces(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			testprog.OneIn(t, 2)
 			srv := newMock(t, nil)
 			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path != "/upgrade/request/"+tt.call {
