@@ -225,6 +225,37 @@ func TestRsync_differences(t *testing.T) {
 	})
 }
 
+// TestRsync_stale uploads a dump over another one. What only that had stays where the client deletes nothing, and the
+// journal says so.
+func TestRsync_stale(t *testing.T) {
+	t.Parallel()
+	eachPair(t, func(t *testing.T, p pair) {
+		b := newBed(t, withThe(p.engine))
+		key := newIdentity(t)
+		r := b.request(key)
+		c := p.client(t, key, b.start(r, platform.Uploading))
+		files := archive()
+		files["9001.dat"], files["9002.dat"] = "of the first", "of the first, too"
+		files.write(t, filepath.Join(c.files, "origin.dump"))
+		for n, version := range []string{"V1–V8", "V1–V8", "V11"} {
+			if o := c.upload(version, "origin.dump/", "origin.dump"); o.err != nil {
+				t.Fatal(o)
+			}
+			if why := b.sessionOf(t, r, n+1).Why; strings.Contains(why, "does not have are in the dump, too: 2;") != (n == 1) {
+				t.Errorf("session %d: %q", n+1, why)
+			}
+			wantTree(t, "what is there", files.below("origin.dump"), received(t, r))
+			for _, name := range []string{"9001.dat", "9002.dat"} {
+				os.Remove(filepath.Join(c.files, "origin.dump", name))
+			}
+			if n == 1 {
+				delete(files, "9001.dat")
+				delete(files, "9002.dat")
+			}
+		}
+	})
+}
+
 // TestRsync_directoryByHand sends a directory to where V1 to V7 put one that was given by hand (row S5.8).
 func TestRsync_directoryByHand(t *testing.T) {
 	t.Parallel()

@@ -30,6 +30,7 @@ type session struct {
 	passed int64           // bytes of file data that came in, or went out
 	size   int64           // bytes of all files
 	total  journal.Rsync   // the files so far
+	stale  int             // files of an earlier upload that are in the dump, too
 
 	files *platform.TreeUpload // nil: the session is no upload
 }
@@ -118,6 +119,7 @@ func (s *session) upload(c *rsync.Command) (status uint8, err error) {
 		return s.fail(endErr)
 	}
 	if err == nil && snapshot.HasDump {
+		s.stale = max(0, snapshot.Upload.Files-s.total.Count)
 		s.host.opts.Uploaded(snapshot.ID)
 	}
 	return status, err
@@ -203,13 +205,16 @@ func (s *session) moved() (received, sent int64) {
 	return s.passed, 0
 }
 
-// why says why the session did not end well; "" if it did.
+// why says why the session did not end well, or what is odd about its end; "" if nothing is.
 func (s *session) why(err error) string {
 	cause := context.Cause(s.ctx)
 	if cause == nil {
 		cause = s.ssh.Broken()
 	}
 	switch {
+	case cause == nil && err == nil && s.stale > 0:
+		return fmt.Sprintf("files of an earlier upload that this one does not have are in the dump, too: %d; rsync deletes "+
+			"them with --delete-after, and what belongs to a dump is what its toc.dat names", s.stale)
 	case cause == nil && err == nil:
 		return ""
 	case cause == nil:
