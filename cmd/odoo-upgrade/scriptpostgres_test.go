@@ -38,24 +38,44 @@ func childCommand(t *testing.T, pg *testprog.Postgres, env map[string]string, ar
 	return cmd
 }
 
-// loaded starts a server with the fixtures' database in it.
-func loaded(t *testing.T, database string) *testprog.Postgres {
+// loaded starts a server with the fixtures' database in it, under the name source.
+func loaded(t *testing.T) *testprog.Postgres {
 	t.Helper()
 	pg := testprog.StartPostgres(t)
+	load(t, pg, "source")
+	return pg
+}
+
+// load makes a database of the fixtures'.
+func load(t *testing.T, pg *testprog.Postgres, database string) {
+	t.Helper()
 	sql, err := os.Open(filepath.Join("..", "..", "fixtures", "dumps", "openchs.sql"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer sql.Close()
 	pg.Load(t, database, sql)
-	return pg
 }
 
-// TestRunScript_database: a database is dumped, upgraded and restored, and its filestore merged, with one command.
-func TestRunScript_database(t *testing.T) {
+// TestRunScript_postgres runs the tests that can share a server, which takes its time to be made.
+func TestRunScript_postgres(t *testing.T) {
 	t.Parallel()
+	pg := loaded(t)
+	for name, test := range map[string]func(*testing.T, *testprog.Postgres){
+		"database": testDatabase, "restore forms": testRestoreForms, "incompatible": testIncompatible,
+		"refused dump": testRefusedDump,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, pg)
+		})
+	}
+}
+
+// testDatabase: a database is dumped, upgraded and restored, and its filestore merged, with one command.
+func testDatabase(t *testing.T, pg *testprog.Postgres) {
 	const name, restored = `odd "name' é`, `new "one'`
-	pg := loaded(t, name)
+	load(t, pg, name)
 	srv := mockservertest.New(t, &mockserver.Options{Scenarios: mockservertest.Scenarios(t, "script-filestore")})
 	dir := t.TempDir()
 	store, out := filepath.Join(dir, "store"), filepath.Join(dir, "out")
@@ -101,12 +121,14 @@ func TestRunScript_database(t *testing.T) {
 	}
 }
 
-// TestRunScript_restoreForms: a result that is a file is restored, too.
-func TestRunScript_restoreForms(t *testing.T) {
-	t.Parallel()
-	pg := loaded(t, "source")
+// testRestoreForms: a result that is a file is restored, too.
+func testRestoreForms(t *testing.T, pg *testprog.Postgres) {
 	srv := mockservertest.New(t, nil)
-	for _, name := range []string{"openchs.cdump", "openchs.zip", "openchs.sql.gz"} {
+	names := []string{"openchs.cdump", "openchs.zip", "openchs.sql.gz"}
+	if testing.Short() {
+		names = names[:1]
+	}
+	for _, name := range names {
 		dir := t.TempDir()
 		database := strings.ReplaceAll(name, ".", "_")
 		r := child(t, pg, scriptEnv(srv), scriptArgs(srv, "--dump", filepath.Join("..", "..", "fixtures", "dumps", name),
@@ -121,10 +143,8 @@ func TestRunScript_restoreForms(t *testing.T) {
 	}
 }
 
-// TestRunScript_incompatible: what the platform says to need a newer PostgreSQL is fetched and not restored.
-func TestRunScript_incompatible(t *testing.T) {
-	t.Parallel()
-	pg := loaded(t, "source")
+// testIncompatible: what the platform says to need a newer PostgreSQL is fetched and not restored.
+func testIncompatible(t *testing.T, pg *testprog.Postgres) {
 	srv := mockservertest.New(t, &mockserver.Options{Scenarios: mockservertest.Scenarios(t, "script-pg-incompatible")})
 	out := filepath.Join(t.TempDir(), "out")
 	r := child(t, pg, scriptEnv(srv), scriptArgs(srv, "--database", "source", "--out", out, "--restore-into", "new")...)
@@ -136,10 +156,8 @@ func TestRunScript_incompatible(t *testing.T) {
 	}
 }
 
-// TestRunScript_refusedDump: a dump that was made serves the next run, if create was refused.
-func TestRunScript_refusedDump(t *testing.T) {
-	t.Parallel()
-	pg := loaded(t, "source")
+// testRefusedDump: a dump that was made serves the next run, if create was refused.
+func testRefusedDump(t *testing.T, pg *testprog.Postgres) {
 	broken := mockservertest.New(t, &mockserver.Options{Scenarios: mockservertest.Scenarios(t, "script-create-broken")})
 	srv := mockservertest.New(t, nil)
 	out := filepath.Join(t.TempDir(), "out")
@@ -156,7 +174,7 @@ func TestRunScript_refusedDump(t *testing.T) {
 // TestRunScript_killedBesidePostgres kills the command while a program of PostgreSQL is at work, and runs it again.
 func TestRunScript_killedBesidePostgres(t *testing.T) {
 	t.Parallel()
-	pg := loaded(t, "source")
+	pg := loaded(t)
 	srv := mockservertest.New(t, nil)
 	for _, program := range []string{"pg_dump", "createdb", "pg_restore", "psql"} {
 		t.Run(program, func(t *testing.T) {
