@@ -45,6 +45,11 @@ func TestDocs_examples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	more, err := os.ReadFile("../../docs/reproduce.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = append(append(text, '\n'), more...)
 	blocks := yamlBlock.FindAllSubmatch(text, -1)
 	if len(blocks) < 3 {
 		t.Fatalf("%d examples, want at least 3", len(blocks))
