@@ -25,6 +25,7 @@ type transfer struct {
 	known    []knownHost
 	dumpName string
 	reply    rpcReply
+	another  bool // it is not the one in which the files came that are there
 }
 
 // addr is where its SSH server is: on the assigned host (row S4.1).
