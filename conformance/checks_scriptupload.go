@@ -126,8 +126,8 @@ func (c *checker) mustPlace(t transfer, form uploadForm, path string, files []rs
 	return out
 }
 
-// placeAgain is mustPlace behind another upload to the same place. A server may take one run of rsync in a transfer: then
-// it is made in another one, and the transfer says so.
+// placeAgain is mustPlace behind another upload to the same place. A server may take one run of rsync in a transfer:
+// then it is made in another one, and the transfer says so.
 func (c *checker) placeAgain(t *transfer, form uploadForm, path string, files []rsync.File) sent {
 	conn := c.enterTransfer(*t, scriptUser, raw.WithKey(t.job.key), "the request's key")
 	if conn.Login.OK {
