@@ -236,11 +236,23 @@ func checkScriptCreateEnvVars(c *checker) {
 }
 
 func checkScriptCreateKeysOfSSH(c *checker) {
-	c.newJob()
+	var refused []rpcReply
+	taken := 0
 	for _, kind := range []string{"rsa", "ecdsa", "ed25519"} {
 		line := raw.KeyLine(raw.NewKey(kind))
-		c.result(c.createJob(member{"ssh_key", line + "\n"}))
-		c.result(c.createJob(member{"ssh_key", line}))
+		for _, end := range []string{"\n", ""} {
+			if r := c.createJob(member{"ssh_key", line + end}); r.fine() {
+				taken++
+			} else {
+				refused = append(refused, r)
+			}
+		}
+	}
+	switch {
+	case taken == 0: // for another reason than the key
+		c.blocked("script/create-answer", "create answered %s", refused[0].Summary())
+	case len(refused) > 0:
+		c.result(refused[0])
 	}
 }
 

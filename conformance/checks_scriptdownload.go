@@ -34,6 +34,10 @@ func scriptDownloadChecks() []check {
 			says: "A file of which the client has another is sent as differences against it, and becomes the one that is " +
 				"there.",
 			run: checkScriptDownloadDelta},
+		{id: "script/download-again", rows: rows("S5.13"), evidence: EvidenceObserved, needs: whole,
+			says: "In a second download the files have the times and sizes that they had in the first, so that rsync skips " +
+				"those that it has.",
+			run: checkScriptDownloadAgain},
 		{id: "script/download-protected", rows: rows("S5.18"), evidence: EvidenceObserved, needs: whole,
 			says: "With -s the arguments of a download come on the channel.",
 			run:  checkScriptDownloadProtected},
@@ -183,6 +187,20 @@ func checkScriptDownloadDelta(c *checker) {
 	if f.Matched == 0 {
 		c.wrong("rsync of "+first.Name+", of which the client has most", "only what is different",
 			"all "+fmt.Sprint(f.Size)+" bytes of it")
+	}
+}
+
+func checkScriptDownloadAgain(c *checker) {
+	u := c.upgrade(theDirectory)
+	r := u.again(c, func(t transfer, conn *raw.Conn) got {
+		return c.receive(conn, downloadCommand(t.results()...), rsync.Download{Most: 1})
+	})
+	for _, e := range u.result.List {
+		again, there := r.entry(e.Name)
+		if e.IsFile() && (!there || again.Size != e.Size || again.ModTime != e.ModTime) {
+			c.wrong("rsync of the result once more", fmt.Sprintf("%s of %d bytes and the time %d, as before", e.Name, e.Size,
+				e.ModTime), fmt.Sprintf("%d bytes, %d", again.Size, again.ModTime))
+		}
 	}
 }
 

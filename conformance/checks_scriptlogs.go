@@ -15,7 +15,7 @@ import (
 func scriptLogsChecks() []check {
 	const whole = needsWrites | needsRsync | needsProcess | needsWait
 	return []check{
-		{id: "script/logs-answer", rows: rows("S1.5", "S8.1", "S8.2"), evidence: EvidenceObserved, needs: whole,
+		{id: "script/logs-answer", rows: rows("S1.5", "S8.1", "S8.2", "S8.5"), evidence: EvidenceObserved, needs: whole,
 			gentle: true,
 			says:   "logs is a GET with the token in its query; it answers the log of an upgrade, a text in UTF-8.",
 			run:    checkScriptLogsAnswer},

@@ -4,9 +4,10 @@ import "fmt"
 
 func scriptStatusChecks() []check {
 	return []check{
-		{id: "script/status-answer", rows: rows("S7.1"), evidence: EvidenceObserved, needs: needsWrites, gentle: true,
-			says: "status answers status, a text, and host_uri.",
-			run:  checkScriptStatusAnswer},
+		{id: "script/status-answer", rows: rows("S1.16", "S7.1"), evidence: EvidenceObserved, needs: needsWrites,
+			gentle: true,
+			says:   "status, called with nothing but the token, answers status, a text, and host_uri.",
+			run:    checkScriptStatusAnswer},
 		{id: "script/host-uri", rows: rows("S7.6"), evidence: EvidenceObserved, needs: needsWrites, gentle: true,
 			says: "host_uri is a host, or host:port, without a scheme, as assigned_host_uri is.",
 			run:  checkScriptHostURI},

@@ -13,7 +13,8 @@ func scriptUploadChecks() []check {
 	const up = needsWrites | needsRsync
 	const processed = up | needsProcess
 	checks := []check{
-		{id: "script/upload-directory", rows: rows("S5.3", "S5.6", "S10.1"), evidence: EvidenceObserved, needs: up,
+		{id: "script/upload-directory", rows: rows("S4.5", "S5.3", "S5.6", "S5.15", "S10.1"),
+			evidence: EvidenceObserved, needs: up,
 			gentle: true,
 			says:   "rsync, called as V11 calls it, uploads the directory that pg_dump made to /data/origin.dump.",
 			run:    func(c *checker) { checkScriptUploadOf(c, theDirectory) }},

@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/upgrademock/upgrademock/conformance/internal/raw"
@@ -32,7 +33,8 @@ func (c *checker) contractToWipe() string {
 // The checks of wipe come last: on a server that knows one contract alone they archive all of its requests.
 func scriptWipeChecks() []check {
 	return []check{
-		{id: "script/wipe-answer", rows: rows("S9.1", "S9.2", "S9.3"), evidence: EvidenceObserved, needs: needsWrites,
+		{id: "script/wipe-answer", rows: rows("S1.6", "S1.7", "S9.1", "S9.2", "S9.3"),
+			evidence: EvidenceObserved, needs: needsWrites,
 			last: true,
 			says: "wipe takes contract and token, and answers wiped and failed, both lists.",
 			run:  checkScriptWipeAnswer},
@@ -45,7 +47,7 @@ func scriptWipeChecks() []check {
 			says: "wipe cancels what is pending or in progress.",
 			run:  checkScriptWipeCancels},
 		{id: "script/wipe-archives", rows: rows("S9.4"), evidence: EvidenceAssumed, needs: needsWrites, last: true,
-			says: "Behind wipe all requests of the contract are archived.",
+			says: "Behind wipe all requests of the contract are archived, and no others.",
 			run:  checkScriptWipeArchives},
 		{id: "script/wipe-again", rows: rows("S9.4"), evidence: EvidenceAssumed, needs: needsWrites, last: true,
 			says: "A second wipe lists nothing.",
@@ -69,6 +71,10 @@ func (c *checker) jobToWipe() (job, members) {
 func checkScriptWipeAnswer(c *checker) {
 	_, p := c.jobToWipe()
 	r := c.result(c.rpc("wipe", p))
+	if kind := r.Header.Get("Content-Type"); r.Length <= 0 || !strings.Contains(kind, "application/json") {
+		c.wrong(r.What, "a Content-Length above 0, and a Content-Type with application/json in it",
+			fmt.Sprintf("%d and %q", r.Length, kind))
+	}
 	for _, key := range []string{"wiped", "failed"} {
 		if _, is := r.result[key].([]any); !is {
 			c.wrong(r.What, key+" as a list", r.Summary())
@@ -81,8 +87,14 @@ func checkScriptWipeAnswer(c *checker) {
 
 func checkScriptWipeArchives(c *checker) {
 	other, _ := c.jobToWipe()
+	stranger := c.newJob()
 	j, p := c.jobToWipe()
 	c.mustRPC("script/wipe-answer", "wipe", p)
+	if c.contractToWipe() != c.target.Contract {
+		if r := c.jobStatus(stranger); r.result["archived"] == true {
+			c.wrong("wipe and then status of a request of another contract", "archived false", r.Summary())
+		}
+	}
 	for _, j := range []job{j, other} {
 		if r := c.jobStatus(j); r.result["archived"] != true {
 			c.wrong("wipe and then status", "archived true", r.Summary())

@@ -36,6 +36,7 @@ type upgrade struct {
 	down      transfer
 	result    got
 	replies   []rpcReply // all of them, in the order in which they came
+	stumbled  bool       // some status behind the first was no success
 }
 
 // upgradePlan is what an upgrade uploads, and how.
@@ -240,6 +241,9 @@ func (u *upgrade) follow() {
 			if u.noted(r) {
 				return
 			}
+		} else if err == nil && len(u.states) > 0 && !u.stumbled {
+			u.stumbled = true // which the script does not live through
+			u.saw(r)
 		} else if len(u.states) == 0 {
 			c.blocked("script/status-answer", "status after process: %v %s", err, r.Summary())
 		}
