@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // onResult edits the result of a call that succeeded; "" is every call.
@@ -124,6 +125,40 @@ func refusedWith(status int) wrongScript {
 	})
 }
 
+// onCall is a server whose answers to one call go out in another way.
+func onCall(row, call string, f func(w http.ResponseWriter, came *httptest.ResponseRecorder)) wrongScript {
+	return reworked(row, func(w http.ResponseWriter, r *http.Request, came *httptest.ResponseRecorder) {
+		if strings.HasSuffix(r.URL.Path, "/"+call) {
+			f(w, came)
+		} else {
+			deliver(w, came)
+		}
+	})
+}
+
+// refusedAt is a server that refuses one call with an HTTP status.
+func refusedAt(call string, status int) wrongScript {
+	return onCall("S1.13", call, func(w http.ResponseWriter, came *httptest.ResponseRecorder) {
+		if strings.Contains(came.Body.String(), `"error"`) {
+			came.Code = status
+		}
+		deliver(w, came)
+	})
+}
+
+// thirdStatus is a server that stumbles while it is polled.
+func thirdStatus() wrongScript {
+	var calls atomic.Int32
+	w := onCall("S1.13", "status", func(w http.ResponseWriter, came *httptest.ResponseRecorder) {
+		if strings.Contains(came.Body.String(), `"progress"`) && calls.Add(1)%2 == 0 {
+			came.Code = http.StatusBadGateway
+		}
+		deliver(w, came)
+	})
+	w.steps = []string{"pending", "progress", "progress", "progress", "progress", "done"}
+	return w
+}
+
 // shaped is a server whose results are no objects.
 func shaped(result any) wrongScript {
 	return wrongScript{row: "S1.9", edit: func(_ string, ok bool, answer map[string]any) {
@@ -178,8 +213,21 @@ func wrongEnvelopes() map[string]wrongScript {
 			}
 			deliver(w, came)
 		}),
-		"answers of HTML": typed("text/html; charset=utf-8"),
-		"answers of text": typed("text/plain"),
+		"chunked wiping": onCall("S1.6", "wipe", func(w http.ResponseWriter, came *httptest.ResponseRecorder) {
+			w.Header().Set("Content-Type", "application/json")
+			w.(http.Flusher).Flush()
+			w.Write(came.Body.Bytes())
+		}),
+		"HTML of wiping": onCall("S1.7", "wipe", func(w http.ResponseWriter, came *httptest.ResponseRecorder) {
+			came.Header().Set("Content-Type", "text/html")
+			deliver(w, came)
+		}),
+		"no contract, with 400":   refusedAt("create", http.StatusBadRequest),
+		"no download, with 409":   refusedAt("transfer/start", http.StatusConflict),
+		"no wiping, with 403":     refusedAt("wipe", http.StatusForbidden),
+		"the third status is 502": thirdStatus(),
+		"answers of HTML":         typed("text/html; charset=utf-8"),
+		"answers of text":         typed("text/plain"),
 		"answers without a type": reworked("S1.7", func(w http.ResponseWriter, _ *http.Request,
 			came *httptest.ResponseRecorder) {
 			came.Header()["Content-Type"] = nil

@@ -10,10 +10,14 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/upgrademock/upgrademock/conformance/internal/refserver"
 )
+
+// fetches counts the downloads of results that never have the same times.
+var fetches atomic.Int32
 
 type refCommand = refserver.Command
 
@@ -121,6 +125,12 @@ func wrongRsyncs() map[string]wrongScript {
 		"no .zip":    notRun("S5.7", `origin\.zip$`),
 		"no .sql":    notRun("S5.7", `origin\.sql$`),
 		"no .sql.gz": notRun("S5.7", `origin\.sql\.gz$`),
+		"a file under the client's name": {row: "S5.7", run: func(c *refCommand, next func() int) int {
+			if name := c.Args[len(c.Args)-1]; c.Upload && strings.HasSuffix(name, ".zip") {
+				os.Mkdir(filepath.Join(c.Dir, name), 0o755) // into which rsync puts it, then
+			}
+			return next()
+		}},
 		"no archives of pg_dump": {row: "S5.7", run: after(func(c *refCommand) int {
 			if info, err := os.Stat(filepath.Join(c.Dir, "origin.dump")); err == nil && c.Upload && !info.IsDir() {
 				fmt.Fprintln(c.Channel.Stderr(), "rsync: that should be a directory")
@@ -146,6 +156,11 @@ func wrongRsyncs() map[string]wrongScript {
 		"times are not kept": behind("S5.13", func(c *refCommand) {
 			for path := range files(c.Dir) {
 				os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour))
+			}
+		}),
+		"results of now": fetching("S5.13", func(c *refCommand) {
+			for path := range files(c.Dir) {
+				os.Chtimes(path, time.Time{}, time.Now().Add(time.Duration(fetches.Add(1))*time.Minute))
 			}
 		}),
 		"whole files": runWith("S5.14", "-W"),

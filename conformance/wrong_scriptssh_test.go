@@ -45,7 +45,7 @@ func wrongTransfers() map[string]wrongScript {
 		"start without known_hosts":    lacks("S3.2", "transfer/start", "known_hosts"),
 		"a download without dump_name": lacks("S3.2", "transfer/start", "dump_name"),
 		"ssh_port is a list":           startAnswers("S3.3", "ssh_port", func(v any) any { return []any{v} }),
-		"ssh_port is null":             startAnswers("S3.3", "ssh_port", just(nil)),
+		"ssh_port is null":             startAnswers("S3.2", "ssh_port", just(nil)),
 		"ssh_port is a word":           startAnswers("S3.3", "ssh_port", just("ssh")),
 		"ssh_port is a fraction":       startAnswers("S3.3", "ssh_port", func(v any) any { return fmt.Sprint(v, ".0") }),
 		"ssh_port is a text": onlyAssumed(startAnswers("S3.3", "ssh_port",

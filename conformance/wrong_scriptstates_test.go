@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/text/encoding/charmap"
 )
@@ -159,6 +161,7 @@ func wrongStates() map[string]wrongScript {
 		"wiped are names":           onlyAssumed(answers("S9.2", "wipe", "wiped", []any{"a"})),
 		"wipe fails quietly":        answers("S9.3", "wipe", "failed", []any{1}),
 		"wipe for all contracts":    onlyAssumed(broken("S9.1", "wipe for all contracts")),
+		"wipe for others as well":   onlyAssumed(broken("S9.4", "wipe for others as well")),
 		"wiped is not archived":     onlyAssumed(broken("S9.4", "wiped requests are not archived")),
 		"wipe takes only one":       onlyAssumed(broken("S9.4", "wipe takes only one request")),
 		"wipe lists all again":      onlyAssumed(broken("S9.4", "a second wipe lists all again")),
@@ -239,7 +242,13 @@ func wrongLogs() map[string]wrongScript {
 		}),
 		"the log from one byte later on": fromByte("S8.2", func(n int) int { return n + min(n, 1) }),
 		"the log from one byte before":   fromByte("S8.2", func(n int) int { return max(n-1, 0) }),
-		"the log in pages":               fromByte("S8.2", func(n int) int { return n / 100 * 100 }),
+		"another log each time": func() wrongScript {
+			var calls atomic.Int32
+			return logText("S8.2", func(text []byte) []byte {
+				return bytes.ReplaceAll(text, []byte(",001 "), fmt.Appendf(nil, ",%03d ", calls.Add(1)%1000))
+			})
+		}(),
+		"the log in pages": fromByte("S8.2", func(n int) int { return n / 100 * 100 }),
 		"the last byte does not come again": relogged("S8.4", func(w http.ResponseWriter, _ *http.Request,
 			came *httptest.ResponseRecorder) {
 			if came.Body.Len() > 1 {

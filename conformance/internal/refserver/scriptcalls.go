@@ -266,7 +266,8 @@ func (s *Script) wipe(_ string, p map[string]any) (map[string]any, error) {
 	}
 	wiped := []any{}
 	for _, other := range s.jobs {
-		if other.contract != j.contract || other.archived && !s.is("a second wipe lists all again") {
+		if other.contract != j.contract && !s.is("wipe for others as well") ||
+			other.archived && !s.is("a second wipe lists all again") {
 			continue
 		}
 		if s.is("wipe takes only one request") && other != j {
