@@ -37,7 +37,7 @@ var scriptSuffixes = []string{".sql.gz", ".sql", ".dump", ".zip"}
 func OpenScriptDump(path string) (*ScriptDump, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("client: the dump: %w", err)
+		return nil, fmt.Errorf("client: the dump %s: %w", path, err.(*fs.PathError).Err)
 	}
 	d := &ScriptDump{path: path, info: info}
 	if info.IsDir() {

@@ -103,7 +103,7 @@ func Check(path string) error {
 		}
 		return nil
 	case err != nil:
-		return unfit("%s: %v", path, err)
+		return unfit("%s cannot be used: %v", path, err.(*fs.PathError).Err)
 	case info.Mode()&fs.ModeSymlink != 0:
 		to, _ := os.Readlink(path)
 		return unfit("%s is a link to %s; name the file itself", path, to)
