@@ -13,7 +13,9 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
 // childVariable makes the test binary be the command, for tests that must kill it.
@@ -29,7 +31,7 @@ func TestMain(m *testing.M) {
 		limitFiles()
 		os.Exit(Main())
 	}
-	goleak.VerifyTestMain(m)
+	testscript.Main(testprog.Leakless{M: m}, map[string]func(){"odoo-upgrade": main})
 }
 
 // ran is what a run of the command left.

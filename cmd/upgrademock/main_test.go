@@ -1,19 +1,16 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"go.uber.org/goleak"
 
 	"github.com/upgrademock/upgrademock/internal/testprog"
 )
@@ -27,12 +24,7 @@ type leakless struct{ m *testing.M }
 
 func (l leakless) Run() int {
 	testprog.UsePython()
-	code := l.m.Run()
-	if err := goleak.Find(); code == 0 && err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
+	return testprog.Leakless{M: l.m}.Run()
 }
 
 // scripts are what the scripts of testdata share.
@@ -46,23 +38,7 @@ func scripts(dir string) testscript.Params {
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": func(ts *testscript.TestScript, neg bool, args []string) {
-				if neg || len(args) < 2 {
-					ts.Fatalf("usage: status CODE PROGRAM ARGUMENT...")
-				}
-				want, err := strconv.Atoi(args[0])
-				ts.Check(err)
-				got := 0
-				exit := (*exec.ExitError)(nil)
-				if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
-					got = exit.ExitCode()
-				} else {
-					ts.Check(err)
-				}
-				if got != want {
-					ts.Fatalf("exit status %d, want %d", got, want)
-				}
-			},
+			"status": testprog.ExitStatus,
 		},
 		Condition: func(cond string) (bool, error) {
 			if module, ok := strings.CutPrefix(cond, "python:"); ok {
