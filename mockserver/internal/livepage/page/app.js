@@ -78,8 +78,8 @@ function App() {
       }
       const shownTo = eventsNow.current.length ? eventsNow.current[eventsNow.current.length - 1].seq : now.last;
       if (!chosenNow.current && before && now.last - shownTo > mostBehind) { // more happens than a page is told of
-        say(`More happens than can be shown: ${now.last - mostBehind - shownTo} events are left out here.`);
-        from.current = now.last - mostBehind;
+        from.current = now.last - 200;
+        say(`More happens than can be shown: ${from.current - shownTo} events are left out here.`);
         restart();
       }
       if (want.list) setList(await get(`requests?view=brief&order=newest&limit=${sizeNow.current}`));
@@ -169,7 +169,9 @@ function App() {
       const known = eventsNow.current;
       let since = known.length ? known[known.length - 1].seq : chosen ? 0 : from.current;
       const filter = chosen ? `request=${chosen}&` : "";
-      for (;;) { // what has happened comes at once, what happens from now on as it does
+      // What has happened comes at once, and what happens from now on as it does. Where that was too much already,
+      // the stream alone brings it, at its own pace.
+      while (chosen || from.current === 0 || known.length) {
         try {
           const page = await get(`journal?${filter}after=${since}&limit=5000`);
           if (ended.signal.aborted) return;
