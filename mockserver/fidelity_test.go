@@ -2,9 +2,6 @@ package mockserver_test
 
 import (
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -127,7 +124,7 @@ func fidelityProblems(table string, testsOf func(folder string) (map[string]bool
 	return problems
 }
 
-var testName = regexp.MustCompile("^(Test|Fuzz)")
+var testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w*)\(`)
 
 // testsIn reads the names of a folder's tests from its files.
 func testsIn(folder string) (map[string]bool, error) {
@@ -137,15 +134,12 @@ func testsIn(folder string) (map[string]bool, error) {
 	}
 	names := make(map[string]bool)
 	for _, name := range files {
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		text, err := os.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
-		for _, d := range f.Decls {
-			fn, ok := d.(*ast.FuncDecl)
-			if ok && fn.Recv == nil && testName.MatchString(fn.Name.Name) {
-				names[fn.Name.Name] = true
-			}
+		for _, f := range testFunc.FindAllSubmatch(text, -1) {
+			names[string(f[1])] = true
 		}
 	}
 	return names, nil
