@@ -67,8 +67,8 @@ func TestRun_goodWrappers(t *testing.T) {
 		name  string
 		judge []string
 	}{
-		{"unattended.sh", trying},
-		{"unattended.py", trying},
+		{"unattended.sh", trying[:5]},
+		{"unattended.py", trying[1:]},
 		{"yes.sh", trying[2:4]},
 		{"terminal.py", trying[3:6]},
 		{"restore.sh", trying[2:3]},
@@ -197,9 +197,8 @@ func TestRun_bareScript(t *testing.T) {
 		names = []string{"script-failed"}
 	default:
 		names = []string{
-			"script-cancelled", "script-create-broken", "script-database", "script-done", "script-download-cut",
-			"script-dump-missing", "script-login-refused-once", "script-logs-bad-gateway", "script-resume-upload",
-			"script-token-secret",
+			"script-create-broken", "script-database", "script-download-cut", "script-dump-missing",
+			"script-logs-bad-gateway", "script-resume-upload", "script-token-secret",
 		}
 	}
 	opts := wrapper(t, "bare.sh", "")
