@@ -2,13 +2,18 @@ package mockserver_test
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,26 +28,60 @@ import (
 const (
 	curlOK           = 0
 	curlPartialFile  = 18
-	curlTimedOut     = 28
 	curlRecvError    = 56
 	curlSendError    = 55
 	curlEmptyAnswer  = 52
 	curlHTTPReturned = 22
+	curlKilled       = -1 // not one of curl's
 )
 
 // runCurl runs the real curl and returns its exit code, and what it printed.
 func runCurl(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	return runCurlUntil(t, nil, args...)
+}
+
+// runCurlUntil is runCurl of somebody who gives up: it kills curl as soon as the condition holds. A nil one never does.
+func runCurlUntil(t *testing.T, condition func() bool, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
 	curl := testprog.Need(t, "curl", "curl")
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), curl, append([]string{"-sS"}, args...)...)
+	ctx, kill := context.WithCancel(t.Context())
+	defer kill()
+	cmd := exec.CommandContext(ctx, curl, append([]string{"-sS"}, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for condition != nil && len(ended) == 0 && !condition() {
+		runtime.Gosched()
+	}
+	if condition != nil {
+		kill()
+	}
+	err := <-ended
 	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	if err != nil && !errors.As(err, &exit) && ctx.Err() == nil {
 		t.Fatal(err)
 	}
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// faultsUsed is how often a fault was used on a call of the request.
+func (w *wire) faultsUsed(m made) int {
+	w.Helper()
+	recorder := httptest.NewRecorder()
+	path := fmt.Sprintf("http://localhost/_mock/requests/%d", m.id)
+	w.srv.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
+	var request struct {
+		Used int `json:"faults_used"`
+	}
+	if err := json.Unmarshal(recorder.Body.Bytes(), &request); err != nil {
+		w.Fatalf("%s: %v", recorder.Body, err)
+	}
+	return request.Used
 }
 
 // TestFaults_asCurlSeesThem holds that each fault is to a real client program what it claims to be, and that
@@ -73,8 +112,8 @@ func TestFaults_asCurlSeesThem(t *testing.T) {
 		{name: "cut", fault: `cut: true`, code: []int{curlPartialFile}},
 		{name: "truncate", fault: `truncate: true`, out: `{"failures":[]`, not: "compressions"},
 		{name: "garbage", fault: `garbage: true`, out: "nobody understands", not: "failures"},
-		{name: "delay", fault: `delay: 1h`, args: []string{"--max-time", "0.5"}, code: []int{curlTimedOut}},
-		{name: "rate", fault: `rate: 100B/s`, args: []string{"--max-time", "0.5"}, code: []int{curlTimedOut}},
+		{name: "delay", fault: `delay: 1h`, code: []int{curlKilled}},
+		{name: "rate", fault: `rate: 1B/s`, code: []int{curlKilled}},
 	} {
 		for _, scheme := range []string{"http", "https"} {
 			t.Run(tc.name+" over "+scheme, func(t *testing.T) {
@@ -87,7 +126,13 @@ func TestFaults_asCurlSeesThem(t *testing.T) {
 					base = w.srv.HTTPSURL()
 				}
 				call := append([]string{"--cacert", w.caFile, base + "/database/v1/status?" + m.params().Encode()}, tc.args...)
-				code, stdout, stderr := runCurl(t, call...)
+				run := runCurl
+				if slices.Contains(tc.code, curlKilled) {
+					run = func(t *testing.T, args ...string) (int, string, string) {
+						return runCurlUntil(t, func() bool { return w.faultsUsed(m) > 0 }, args...)
+					}
+				}
+				code, stdout, stderr := run(t, call...)
 				if want := tc.code; want == nil && code != curlOK || want != nil && code != want[0] {
 					t.Errorf("curl ended with %d, want %v: %s", code, tc.code, stderr)
 				}
