@@ -145,7 +145,7 @@ func TestMaxSessions(t *testing.T) {
 	}
 	first.Close()
 	w.cut(first)
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		_, err := w.dial(m, "ed25519")
 		if err == nil {
 			break
@@ -174,7 +174,7 @@ func TestMaxConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.SetDeadline(time.Now().Add(2 * time.Minute))
 		return conn
 	}
 	first := dial()
@@ -191,7 +191,7 @@ func TestMaxConnections(t *testing.T) {
 		t.Errorf("the first connection suffered: %v", err)
 	}
 	first.Close()
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		err := poll(dial())
 		if err == nil {
 			break

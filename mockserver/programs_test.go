@@ -320,7 +320,7 @@ func TestPrograms_sftpResume(t *testing.T) {
 				}
 				return info.Size()
 			}
-			deadline := time.Now().Add(20 * time.Second)
+			deadline := time.Now().Add(2 * time.Minute)
 			for size() < 256<<10 && time.Now().Before(deadline) {
 			}
 			if err := tc.kill(cmd.Process.Pid); err != nil {

@@ -458,7 +458,7 @@ func (w *wire) cut(c *sftp.Client) {
 // own time, and returns what it was at last.
 func (w *wire) settled(c *sftp.Client, want int64) (size int64) {
 	w.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for time.Now().Before(deadline) {
 		entries, err := c.ReadDir("/")
 		if err != nil || len(entries) != 1 {

@@ -143,7 +143,7 @@ func (h *host) read(file string) []byte {
 
 func clientConfig(login string, auth ...gossh.AuthMethod) *gossh.ClientConfig {
 	return &gossh.ClientConfig{User: login, Auth: auth, HostKeyCallback: gossh.InsecureIgnoreHostKey(),
-		Timeout: 20 * time.Second}
+		Timeout: 2 * time.Minute}
 }
 
 // dial logs in; the connection is closed at the end of the test.
@@ -217,9 +217,9 @@ func (j *journal) ofLocked(kinds []sftpserver.EventKind) []sftpserver.Event {
 // await returns the events of a kind as soon as there are n.
 func (j *journal) await(tb testing.TB, n int, kind sftpserver.EventKind) []sftpserver.Event {
 	tb.Helper()
-	timer := time.AfterFunc(20*time.Second, func() { j.changed.Broadcast() })
+	timer := time.AfterFunc(2*time.Minute, func() { j.changed.Broadcast() })
 	defer timer.Stop()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for {
