@@ -92,6 +92,9 @@ func TestMock(t *testing.T) {
 				mockservertest.AllowUnmetExpectations)
 			target, opts := conformance.Target{URL: srv.URL(), Contract: contract},
 				&conformance.Options{Level: tt.level, Run: regexp.MustCompile(tt.run)}
+			if tt.run != "" { // the scripts are for the database API
+				opts.API = conformance.APIDatabase
+			}
 			if tt.https {
 				target.URL = srv.HTTPSURL()
 				pem, err := os.ReadFile(srv.CAFile())
