@@ -17,6 +17,7 @@ type Postgres struct{ *postgres.Server }
 // StartPostgres starts a server, which ends with the test.
 func StartPostgres(tb testing.TB) *Postgres {
 	tb.Helper()
+	leaveOut(tb, "PostgreSQL")
 	server, err := postgres.Start(tb.Context())
 	if errors.Is(err, postgres.ErrMissing) {
 		Missing(tb, err.Error(), "postgresql")

@@ -2,6 +2,9 @@
 //
 // On a developer's machine a missing program skips the test with a message that says what to install.
 // In CI (CI=true) the same is a failure: a check that silently did not run is worth nothing.
+//
+// With -short a test that needs a program is skipped: what runs then needs nothing but Go. Under the race detector it
+// runs all the same, since programs are what drives the server there.
 package testprog
 
 import (
@@ -19,6 +22,7 @@ import (
 // The package is the Debian package to install, for the message.
 func Need(tb testing.TB, name, debianPackage string) string {
 	tb.Helper()
+	leaveOut(tb, name)
 	path, err := exec.LookPath(name)
 	if err != nil {
 		Missing(tb, "program "+name, debianPackage)
@@ -26,10 +30,19 @@ func Need(tb testing.TB, name, debianPackage string) string {
 	return path
 }
 
+// leaveOut skips with -short a test that needs a program.
+func leaveOut(tb testing.TB, program string) {
+	tb.Helper()
+	if testing.Short() && !raceDetector {
+		tb.Skipf("-short: tests that run %s are left out", program)
+	}
+}
+
 // NeedPython returns the path of the system's Python 3 that has the module, and skips or fails the test where there is
 // none. Debian's modules belong to Debian's own interpreter, so that one is asked first.
 func NeedPython(tb testing.TB, module, debianPackage string) string {
 	tb.Helper()
+	leaveOut(tb, "python3")
 	path := PythonWith(module)
 	if path == "" {
 		Missing(tb, "Python module "+module, debianPackage)
