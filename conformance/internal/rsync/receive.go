@@ -164,8 +164,12 @@ func (c *conn) entry(mark byte, last Entry) Entry {
 
 // fetch asks for the files and receives them.
 func (d *Download) fetch(c *conn, stream io.Closer, out *Got) {
-	wanted := map[int32]sums{}
-	var order []int32
+	type request struct {
+		file int32
+		sums sums
+	}
+	var requests []request
+	wanted := map[int32]sums{} // those that have not come
 	var total int64
 	for i, e := range out.List {
 		if !e.IsFile() {
@@ -176,15 +180,16 @@ func (d *Download) fetch(c *conn, stream io.Closer, out *Got) {
 			out.Left++
 			continue
 		}
-		wanted[int32(i)] = sumsOf(d.Have[e.Name], c.seed)
-		order = append(order, int32(i))
+		r := request{int32(i), sumsOf(d.Have[e.Name], c.seed)}
+		requests = append(requests, r)
+		wanted[r.file] = r.sums
 	}
 	asked := make(chan error, 1)
 	go func() { // as a client does, which does not wait for what comes
 		w := conn{out: c.out, seed: c.seed}
-		for _, n := range order {
-			w.putInt(n)
-			w.putSums(wanted[n])
+		for _, r := range requests {
+			w.putInt(r.file)
+			w.putSums(r.sums)
 		}
 		w.putInt(done)
 		w.flush()
