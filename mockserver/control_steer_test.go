@@ -11,6 +11,7 @@ import (
 	"github.com/pkg/sftp"
 
 	"github.com/upgrademock/upgrademock/fixtures"
+	"github.com/upgrademock/upgrademock/internal/testprog"
 	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
@@ -206,6 +207,8 @@ func opened(t *testing.T, client *sftp.Client) *sftp.File {
 // A session of rsync is listed and cut, and its request's files are there file by file.
 func TestControl_sessionsRsync(t *testing.T) {
 	t.Parallel()
+	testprog.Need(t, "rsync", "rsync")
+	testprog.Need(t, "ssh", "openssh-client")
 	w := onWire(t, &mockserver.Options{Scenarios: scripted(t,
 		"name: slow\nwhen: {api: script}\nfaults: [{on: rsync.upload, times: 2, rate: 256KiB/s}]\n")})
 	r := w.rsyncFor()

@@ -43,6 +43,7 @@ func (h *host) ssh(stdin string, args ...string) (stdout, stderr string, status 
 // TestExec_openSSH runs commands with OpenSSH's client: stdin, stdout, stderr and the exit status arrive.
 func TestExec_openSSH(t *testing.T) {
 	t.Parallel()
+	testprog.Need(t, "ssh", "openssh-client")
 	h := start(t)
 	big := strings.Repeat("0123456789abcdef", 1<<16)
 	for _, test := range []struct {
