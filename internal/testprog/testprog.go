@@ -117,11 +117,12 @@ func Missing(tb testing.TB, what, debianPackage string) {
 }
 
 // Rsyncs returns the rsync clients to run a test with: the system's under the name "rsync", and under "old" the one
-// that the environment variable OLD_RSYNC names, if it is set. Clients differ in what they accept of a server.
+// that the environment variable OLD_RSYNC names, if it is set, but for a [Sample]. Clients differ in what they accept
+// of a server.
 func Rsyncs(tb testing.TB) map[string]string {
 	tb.Helper()
 	clients := map[string]string{"rsync": Need(tb, "rsync", "rsync")}
-	if old := os.Getenv("OLD_RSYNC"); old != "" {
+	if old := os.Getenv("OLD_RSYNC"); old != "" && !Sample() {
 		clients["old"] = old
 	}
 	return clients
