@@ -80,7 +80,7 @@ var nameLine = regexp.MustCompile(`(?m)^name: .*\n`)
 func explained(name, from, src string) string {
 	var head strings.Builder
 	head.WriteString("# yaml-language-server: $schema=" + scenario.SchemaURL + "\n" +
-		"# Made of the built-in scenario " + from + ". docs/scenarios.md has all of the language.\n" +
+		"# Made of the built-in scenario " + from + ". docs/reference/scenarios.md has all of the language.\n" +
 		"# 'upgrademock scenario check FILE' finds mistakes, 'upgrademock serve --scenario FILE' serves it.\n")
 	body := nameLine.ReplaceAllLiteralString(src, "name: "+quotedName(name)+"\n")
 	var tail strings.Builder

@@ -2,7 +2,6 @@ package doors
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -40,14 +39,7 @@ func TestCitedRows(t *testing.T) {
 	for _, match := range tableRow.FindAllStringSubmatch(string(table), -1) {
 		known[match[1]] = true
 	}
-	list := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--",
-		"*.go", "*.md", "*.txtar", "*.yaml", "*.sh", "*.py")
-	list.Dir = root
-	files, err := list.Output()
-	if err != nil {
-		t.Fatalf("listing the repository's files: %v", err)
-	}
-	for name := range strings.SplitSeq(strings.TrimSuffix(string(files), "\x00"), "\x00") {
+	for _, name := range tracked(t, root, "*.go", "*.md", "*.txtar", "*.yaml", "*.sh", "*.py") {
 		text, err := os.ReadFile(filepath.Join(root, name))
 		if os.IsNotExist(err) {
 			continue // deleted, and not committed yet

@@ -19,7 +19,7 @@ var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 // Each built-in scenario for the script API is in the documentation, and each that is there exists.
 func TestDocs_builtIns(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../docs/scenarios.md")
+	text, err := os.ReadFile("../../docs/reference/scenarios.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,11 +41,11 @@ func TestDocs_builtIns(t *testing.T) {
 // The examples of the documentation are scenarios.
 func TestDocs_examples(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../docs/scenarios.md")
+	text, err := os.ReadFile("../../docs/reference/scenarios.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := os.ReadFile("../../docs/reproduce.md")
+	more, err := os.ReadFile("../../docs/howto/reproduce.md")
 	if err != nil {
 		t.Fatal(err)
 	}
