@@ -37,6 +37,7 @@ type line struct {
 	Range  string            `json:"range,omitempty"`
 	Params map[string]string `json:"params,omitempty"`
 	Sent   int64             `json:"sent"`
+	Short  bool              `json:"sent_partial,omitempty"`
 	Sum    string            `json:"sent_sha256,omitempty"`
 	Status int               `json:"status"`
 	Header http.Header       `json:"header,omitempty"`
@@ -71,7 +72,7 @@ func (r *reader) own() error {
 			return fmt.Errorf("it is no exchange: it has no %q", "method")
 		}
 		e := &retrace.Exchange{At: l.At, Took: time.Duration(max(l.Took, 0)), Method: l.Method, URL: l.URL, Type: l.Type,
-			Range: l.Range, Extra: l.Params, Sent: l.Sent, Status: max(l.Status, 0), Header: l.Header,
+			Range: l.Range, Extra: l.Params, Sent: l.Sent, Short: l.Short, Status: max(l.Status, 0), Header: l.Header,
 			Body: []byte(l.Body), Size: l.Size, Partial: l.Part, Missing: l.Miss, Broken: l.Broken}
 		if l.Base64 {
 			if e.Body, err = base64.StdEncoding.DecodeString(l.Body); err != nil {
@@ -86,7 +87,7 @@ func (r *reader) own() error {
 // encode makes a line of an exchange. sent and came are the checksums of the bodies; "" for none.
 func encode(e *retrace.Exchange, sent, came string) ([]byte, error) {
 	l := line{At: e.At, Took: int64(e.Took), Method: e.Method, URL: e.URL, Type: e.Type, Range: e.Range,
-		Params: e.Extra, Sent: e.Sent, Sum: sent, Status: e.Status, Header: e.Header,
+		Params: e.Extra, Sent: e.Sent, Short: e.Short, Sum: sent, Status: e.Status, Header: e.Header,
 		Body: string(e.Body), Size: e.Size, Hash: came, Part: e.Partial, Miss: e.Missing, Broken: e.Broken}
 	if !utf8.Valid(e.Body) {
 		l.Body, l.Base64 = base64.StdEncoding.EncodeToString(e.Body), true

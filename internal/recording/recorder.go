@@ -10,11 +10,13 @@ import (
 	"hash"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,7 +38,8 @@ type Recorder struct {
 	calls sync.WaitGroup // that are under way
 
 	mu       sync.Mutex
-	assigned map[string]bool // hosts to which the script API has sent the client
+	own      string          // where the Recorder itself is called; empty: by other names only
+	assigned map[string]bool // hosts to which the script API has sent the client, and whether they were called
 	trouble  error           // the last one that kept calls from the platform
 }
 
@@ -46,7 +49,7 @@ func NewRecorder(upstream *url.URL, transport http.RoundTripper, out *Writer, lo
 	r.pass = &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			target := r.upstream
-			if r.Assigned(hostport(p.In.Host)) {
+			if r.toAssigned(hostport(p.In.Host)) {
 				target = &url.URL{Scheme: "https", Host: p.In.Host}
 			}
 			p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = target.Scheme, target.Host, p.In.Host
@@ -66,7 +69,37 @@ func NewRecorder(upstream *url.URL, transport http.RoundTripper, out *Writer, lo
 func (r *Recorder) Assigned(hostport string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.assigned[strings.ToLower(hostport)]
+	_, ok := r.assigned[strings.ToLower(hostport)]
+	return ok
+}
+
+// toAssigned is Assigned of a call that goes there.
+func (r *Recorder) toAssigned(hostport string) bool {
+	hostport = strings.ToLower(hostport)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.assigned[hostport]
+	if ok {
+		r.assigned[hostport] = true
+	}
+	return ok
+}
+
+// Serves says at which host:port the Recorder itself is called, before the first call. A platform that assigns
+// requests to the host by which it was called names that one; calls there are for the upstream.
+func (r *Recorder) Serves(hostport string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.own = hostport
+}
+
+// Uncalled are the hosts to which the platform has assigned requests, and which no call came for: the client called
+// them in a way that does not lead here, or not at all.
+func (r *Recorder) Uncalled() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	hosts := slices.Sorted(maps.Keys(r.assigned))
+	return slices.DeleteFunc(hosts, func(host string) bool { return r.assigned[host] })
 }
 
 // Wait waits until the calls that are under way are recorded. No call must begin meanwhile.
@@ -100,8 +133,12 @@ type exchangeKey struct{}
 
 // ServeHTTP passes a call on.
 func (r *Recorder) ServeHTTP(w http.ResponseWriter, in *http.Request) {
+	scheme := "http"
+	if in.TLS != nil || in.URL.Scheme == "https" {
+		scheme = "https"
+	}
 	e := &exchange{Exchange: retrace.Exchange{At: time.Now().UTC(), Method: in.Method, Type: in.Header.Get("Content-Type"),
-		Range: in.Header.Get("Range"), Size: -1, URL: (&url.URL{Scheme: "https", Host: in.Host, Path: in.URL.Path,
+		Range: in.Header.Get("Range"), Size: -1, URL: (&url.URL{Scheme: scheme, Host: in.Host, Path: in.URL.Path,
 			RawPath: in.URL.RawPath, RawQuery: in.URL.RawQuery}).String()}}
 	e.place = retrace.Locate(&e.Exchange)
 	e.dump = e.place.On == scenario.OnUpload || e.place.On == scenario.OnUpgrade
@@ -109,7 +146,9 @@ func (r *Recorder) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	if e.dump {
 		e.sent.keep = 0
 	}
-	if in.Body != nil && in.Body != http.NoBody {
+	if in.Body == nil || in.Body == http.NoBody {
+		e.sent.eof = true
+	} else {
 		in.Body = &metered{ReadCloser: in.Body, m: e.sent}
 	}
 	r.calls.Add(1)
@@ -194,7 +233,7 @@ func brokenBy(err error) string {
 func (r *Recorder) record(e *exchange, ctx context.Context, broke bool) {
 	e.Took = time.Since(e.At)
 	sent, sum := e.sent.result()
-	e.Sent, e.Form = e.sent.size(), sent
+	e.Sent, e.Form, e.Short = e.sent.size(), sent, !e.sent.ended()
 	var came string
 	if e.came != nil {
 		var body []byte
@@ -234,9 +273,10 @@ func (r *Recorder) learnHosts(e *exchange) {
 		return
 	}
 	for _, m := range hostOf.FindAllSubmatch(e.Body, -1) {
+		host := strings.ToLower(hostport(string(m[1])))
 		r.mu.Lock()
-		if len(r.assigned) < 1000 {
-			r.assigned[strings.ToLower(hostport(string(m[1])))] = true
+		if _, known := r.assigned[host]; !known && host != r.own && len(r.assigned) < 1000 {
+			r.assigned[host] = false
 		}
 		r.mu.Unlock()
 	}
@@ -249,6 +289,7 @@ type meter struct {
 	sum  hash.Hash
 	keep int
 	kept bytes.Buffer
+	eof  bool
 	err  error
 }
 
@@ -258,9 +299,17 @@ func (m *meter) add(p []byte, err error) {
 	m.n += int64(len(p))
 	m.sum.Write(p)
 	m.kept.Write(p[:max(0, min(len(p), m.keep-m.kept.Len()))])
+	m.eof = m.eof || err == io.EOF
 	if err != nil && err != io.EOF && m.err == nil {
 		m.err = err
 	}
+}
+
+// ended reports whether all of the body came.
+func (m *meter) ended() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.eof
 }
 
 func (m *meter) size() int64 {

@@ -65,9 +65,13 @@ func (s *seen) unanswered(e *Exchange) {
 		s.fault = &scenario.Fault{Reset: true}
 		s.note = "there is no answer, and why is not known: a reset is a guess"
 	}
-	if dump := s.on == scenario.OnUpload || s.on == scenario.OnUpgrade; dump && s.fault.Reset && e.Sent > 0 {
+	switch dump := s.on == scenario.OnUpload || s.on == scenario.OnUpgrade; {
+	case !dump || !s.fault.Reset:
+	case e.Short && e.Sent > 0:
 		s.fault.After = e.Sent
 		s.note = join(s.note, "how much of the dump had arrived is known roughly: so much had been sent")
+	default:
+		s.note = join(s.note, "how much of the dump had arrived is not known: `after` says so, such as `after: 1MiB`")
 	}
 }
 

@@ -14,7 +14,7 @@ func FuzzExchange(f *testing.F) {
 	f.Add("/database/v1/status?request=7", 200, "", "", []byte(`{"failures":[],"request":{"state":"pending"}}`), 0)
 	f.Add("/database/v1/status?request=7", 200, "", "", []byte(`{"failures":[{"reason":"A","message":"b","c":[1]}]}`), 1)
 	f.Add("/database/v1/create?contract=M1", 502, "text/html", "", []byte("<html>\n x\n</html>\n"), 3)
-	f.Add("/upgrade/request/status", 200, "", "closed", []byte(`{"result":{"state":"progress","reason":"x"}}`), 9)
+	f.Add("/upgrade/request/status", 200, "", "closed", []byte(`{"result":{"status":"progress","reason":"x"}}`), 9)
 	f.Add("/upgrade/request/create", 200, "", "", []byte(`{"result":{"request_id":1,"token":"abcdefgh"}}`), 2)
 	f.Add("/upgrade/request/logs?token=abcdefgh", 206, "", "", []byte("a\nb\t\n"), 4)
 	f.Fuzz(func(t *testing.T, url string, status int, kind, broken string, body []byte, minutes int) {

@@ -42,6 +42,7 @@ type Exchange struct {
 	Extra map[string]string // its parameters, where something else has read them already
 	Range string            // its header Range
 	Sent  int64             // bytes of its body that were sent; -1: not known
+	Short bool              // they were not all of it
 
 	Status  int // 0: there was no answer
 	Header  http.Header
@@ -249,9 +250,9 @@ func (s *seen) readResult(result map[string]any) {
 			s.token = token
 		}
 	case scenario.OnScriptStatus:
-		s.state, _ = result["state"].(string)
+		s.state, _ = result["status"].(string)
 		s.set = settable(result, map[string]kind{"reason": isText, "archived": isBool})
-		s.unknownKeys(result, append(scenario.StatusKeys(s.api), "state", "host_uri", "request_id", "token"))
+		s.unknownKeys(result, append(scenario.StatusKeys(s.api), "status", "host_uri", "request_id", "token"))
 	case scenario.OnScriptTransferStart:
 		if hosts, ok := result["known_hosts"]; ok && hosts == nil {
 			s.noHosts = true

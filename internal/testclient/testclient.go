@@ -5,6 +5,8 @@ package testclient
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,7 +42,16 @@ type driver struct {
 	pass  string
 	hold  string // the state that somebody releases
 	held  int    // polls in it
+
+	base string // of the database API
+	http *http.Client
+	tls  string // the base of the script API
+	pool *x509.CertPool
 }
+
+// A Front stands before an emulator, of which it is given the HTTPS URL and whom to trust. It returns its own URL, and
+// whom clients trust then.
+type Front func(upstream string, trusted *x509.CertPool) (base string, trust *x509.CertPool)
 
 // Wants says how a built-in scenario is to be driven: over SFTP, and which state is to be left by a release.
 func Wants(script *scenario.Scenario) (overSFTP bool, hold string) {
@@ -74,6 +85,12 @@ const dumpSize = 1<<20 + 64<<10
 // overSFTP says so. It releases a request that is in the state hold for the second poll.
 func Drive(t testing.TB, script *scenario.Scenario, overSFTP bool, hold string) []journal.Event {
 	t.Helper()
+	return DriveThrough(t, script, overSFTP, hold, nil)
+}
+
+// DriveThrough is Drive with the client's HTTP calls going through front; nil: directly.
+func DriveThrough(t testing.TB, script *scenario.Scenario, overSFTP bool, hold string, front Front) []journal.Event {
+	t.Helper()
 	d := &driver{t: t, hold: hold, clock: new(mockserver.ManualClock), dump: bytes.Repeat([]byte("dump"), dumpSize/4)}
 	var err error
 	if d.srv, err = mockserver.New(&mockserver.Options{Clock: d.clock, Scenarios: []*scenario.Scenario{script},
@@ -91,6 +108,13 @@ func Drive(t testing.TB, script *scenario.Scenario, overSFTP bool, hold string) 
 	if d.key, _, err = client.GenerateSSHKey(); err != nil {
 		t.Fatal(err)
 	}
+	d.base, d.http, d.tls, d.pool = d.srv.URL(), d.srv.Client(), d.srv.HTTPSURL(), d.srv.CertPool()
+	if front != nil {
+		d.tls, d.pool = front(d.tls, d.pool)
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: d.pool, MinVersion: tls.VersionTLS12}}
+		defer transport.CloseIdleConnections()
+		d.base, d.http = d.tls, &http.Client{Transport: transport}
+	}
 	if script.When["api"] == scenario.APIScript {
 		d.script()
 	} else {
@@ -105,13 +129,13 @@ func Drive(t testing.TB, script *scenario.Scenario, overSFTP bool, hold string) 
 // call makes a call of the database API; ok is whether a client would go on.
 func (d *driver) call(method, more string, body io.Reader) (answer map[string]any, ok bool) {
 	d.clock.Advance(time.Second)
-	target := d.srv.URL() + "/database/v1/" + method + "?request=" + d.id + "&key=" + url.QueryEscape(d.pass) + more
+	target := d.base + "/database/v1/" + method + "?request=" + d.id + "&key=" + url.QueryEscape(d.pass) + more
 	req, err := http.NewRequestWithContext(d.t.Context(), http.MethodPost, target, body)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/octet-stream")
-	resp, err := d.srv.Client().Do(req)
+	resp, err := d.http.Do(req)
 	if err != nil {
 		return nil, false
 	}
@@ -163,7 +187,7 @@ func (d *driver) database(sftp bool) {
 		if sftp {
 			return d.session(d.get)
 		}
-		resp, err := d.srv.Client().Get(file)
+		resp, err := d.http.Get(file)
 		if err != nil {
 			return false
 		}
@@ -265,7 +289,7 @@ func (d *driver) script() {
 	if err := os.WriteFile(dump, d.dump, 0o600); err != nil {
 		d.t.Fatal(err)
 	}
-	c, err := client.New(d.srv.HTTPSURL(), &client.Options{RootCAs: d.srv.CertPool()})
+	c, err := client.New(d.tls, &client.Options{RootCAs: d.pool})
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -1,0 +1,128 @@
+package recording_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/upgrademock/upgrademock/internal/recording"
+	"github.com/upgrademock/upgrademock/internal/retrace"
+	"github.com/upgrademock/upgrademock/internal/testclient"
+	"github.com/upgrademock/upgrademock/internal/testprog"
+	"github.com/upgrademock/upgrademock/mockserver/journal"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
+)
+
+// TestRecorder_roundTrip: under the scenario that is made of a recording, the same client gets the same answers at the
+// same calls as when it was recorded; for every built-in scenario whose faults HTTP calls show.
+func TestRecorder_roundTrip(t *testing.T) {
+	t.Parallel()
+	for i, name := range scenario.Builtins() {
+		script, err := scenario.Builtin(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if testprog.Sample() && i%6 != 0 || beyondHTTP(script) {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testclient.Hasten(script)
+			sftp, hold := testclient.Wants(script)
+			var text bytes.Buffer
+			var finish func()
+			front := func(base string, trusted *x509.CertPool) (string, *x509.CertPool) {
+				front, done := recordTLS(t, base, trusted, &text)
+				finish = done
+				pool := x509.NewCertPool()
+				pool.AddCert(front.Certificate())
+				return front.URL, pool
+			}
+			first := testclient.DriveThrough(t, script, sftp, hold, front)
+			finish()
+			c := retrace.New("", nil)
+			read, err := recording.Read(&text, c)
+			if err != nil || read.Calls != read.Entries {
+				t.Fatalf("%+v, %v", read, err)
+			}
+			made, err := c.Script("", retrace.Options{Polls: true}) // the clock of the run is not that of the recording
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range scenario.Warnings(name, made.YAML) {
+				t.Error(w)
+			}
+			second := testclient.Drive(t, made.Scenario, sftp, hold)
+			if diff := cmp.Diff(answered(first), answered(second)); diff != "" {
+				t.Errorf("(-first +second):\n%s\n%s", diff, made.YAML)
+			}
+		})
+	}
+}
+
+// beyondHTTP reports whether something happens in a scenario that a recording of HTTP does not show as it was.
+func beyondHTTP(script *scenario.Scenario) bool {
+	return script.Upgraded.Missing.Archive || slices.ContainsFunc(script.Faults, func(f scenario.Fault) bool {
+		return strings.HasPrefix(f.On, "sftp.") || strings.HasPrefix(f.On, "rsync.")
+	})
+}
+
+// recordTLS starts a recorder before an HTTPS server.
+func recordTLS(t *testing.T, base string, trusted *x509.CertPool, into *bytes.Buffer) (*httptest.Server, func()) {
+	upstream, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := recording.NewWriter(into, recording.Heading{Upstream: base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true,
+		TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}}
+	recorder := recording.NewRecorder(upstream, transport, out, slog.New(slog.DiscardHandler))
+	front := httptest.NewTLSServer(recorder)
+	t.Cleanup(front.Close)
+	recorder.Serves(front.Listener.Addr().String())
+	return front, func() {
+		front.Close()
+		recorder.Wait()
+		if hosts := recorder.Uncalled(); len(hosts) > 0 {
+			t.Errorf("no call came for %q", hosts)
+		}
+	}
+}
+
+// answered is what a client was answered, in its order for each call.
+func answered(events []journal.Event) map[string][]string {
+	calls := map[string][]string{}
+	for _, e := range events {
+		switch {
+		case e.On == journal.OnState, strings.HasPrefix(e.On, "sftp."), strings.HasPrefix(e.On, "rsync."):
+			continue
+		}
+		text := fmt.Sprintf("%d %v", e.Status, e.Failures)
+		if e.On == scenario.OnStatus || e.On == scenario.OnScriptStatus {
+			text += " " + e.State
+		}
+		if e.RetryAfter > 0 {
+			text += " retry after " + e.RetryAfter.String()
+		}
+		for _, action := range []string{"reset", "cut", "truncate", "garbage"} {
+			if strings.Contains(e.Fault, " "+action) {
+				text = action
+			}
+		}
+		calls[e.On] = append(calls[e.On], text)
+	}
+	return calls
+}
