@@ -47,7 +47,7 @@ Nothing is blocked, nothing is made up, and nothing is added: what COMMAND does 
 
 In FILE, keys and tokens are disguised, and of dumps there are sizes and checksums. Contracts, addresses, names of files and texts of the platform are in it as they are. SFTP and rsync go to the platform directly: of them, FILE has what the calls around them show. 'upgrademock scenario from FILE' makes a scenario of it.
 
-COMMAND finds the platform by HTTPS_PROXY, as with 'upgrademock exec'; a program that takes the platform's address must be given https://upgrade.odoo.com.`,
+COMMAND finds the platform by HTTPS_PROXY, as with 'upgrademock exec'; a program that takes the platform's address must be given https://upgrade.odoo.com. With an upstream on this machine it finds an address on this machine, too, in UPGRADE_URL, BASE_URL and UPGRADE_SERVER_NAME.`,
 		Example: `  upgrademock record --out tuesday.jsonl -- ./upgrade.sh
   upgrademock scenario from tuesday.jsonl --out tuesday.yaml`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -100,23 +100,27 @@ func (f *recordFlags) do(cmd *cobra.Command, args []string) (err error) {
 	}
 	log := slog.New(quiet{slog.NewTextHandler(stderr, nil)})
 	recorder := recording.NewRecorder(upstream, transport, out, log)
-	tap, err := testbed.StartTap(testbed.TapOptions{Handler: recorder, Also: recorder.Assigned, NoHooks: f.noHooks,
-		Logger: log})
+	opts := testbed.TapOptions{Handler: recorder, Also: recorder.Assigned, NoHooks: f.noHooks, Logger: log}
+	if onThisMachine(upstream) {
+		opts.Local, opts.DataHost = upstream.Scheme, upstream.Hostname()
+	}
+	tap, err := testbed.StartTap(opts)
 	if err != nil {
 		return failed(err)
 	}
 	defer tap.Close()
+	recorder.Serves(tap.Addr())
 	result, err := runProgram("record", child.Command{Args: args, Env: tap.Env, Mark: tap.Mark, Signals: signals}, stderr)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), linger)
 	defer cancel()
-	if err := tap.Proxy.Shutdown(ctx); err != nil {
+	if err := tap.Shutdown(ctx); err != nil {
 		return failed(err)
 	}
 	recorder.Wait()
-	f.conclude(out, recorder.Trouble(), stderr)
+	f.conclude(out, recorder, stderr)
 	if result.Status != 0 {
 		return exitCode{code: result.Status}
 	}
@@ -146,10 +150,15 @@ func (f *recordFlags) transport() (*http.Transport, error) {
 	}, nil
 }
 
+// onThisMachine reports whether the platform is one on this machine: a rehearsal.
+func onThisMachine(upstream *url.URL) bool {
+	ip, _ := netip.ParseAddr(upstream.Hostname())
+	return ip.IsLoopback() || upstream.Hostname() == "localhost"
+}
+
 // askFirst names the platform, and asks for leave if it is one that others use.
 func (f *recordFlags) askFirst(upstream *url.URL, args []string, stdin io.Reader, stderr io.Writer) error {
-	ip, _ := netip.ParseAddr(upstream.Hostname())
-	ours := ip.IsLoopback() || upstream.Hostname() == "localhost"
+	ours := onThisMachine(upstream)
 	what := ", a shared platform"
 	if ours {
 		what = ", on this machine"
@@ -169,14 +178,18 @@ func (f *recordFlags) askFirst(upstream *url.URL, args []string, stdin io.Reader
 }
 
 // conclude says what was recorded.
-func (f *recordFlags) conclude(out *recording.Writer, trouble error, stderr io.Writer) {
+func (f *recordFlags) conclude(out *recording.Writer, recorder *recording.Recorder, stderr io.Writer) {
 	switch n := out.Calls(); {
 	case n == 0:
 		say(stderr, "record: no call came: the program calls another host than %s, or uses no proxy", proxy.Production)
 	default:
 		say(stderr, "record: %d calls are in %s; 'upgrademock scenario from %[2]s' makes a scenario of them", n, f.out)
 	}
-	if trouble != nil {
+	if hosts := recorder.Uncalled(); len(hosts) > 0 {
+		say(stderr, "record: the platform told the program to go on at %s, and no call to it came this way: if there were "+
+			"any, they are not in %s", strings.Join(hosts, ", "), f.out)
+	}
+	if trouble := recorder.Trouble(); trouble != nil {
 		say(stderr, "record: calls did not reach the platform: %v", trouble)
 	}
 }

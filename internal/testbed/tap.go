@@ -1,12 +1,18 @@
 package testbed
 
 import (
+	"cmp"
+	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
+	"time"
 
 	"github.com/upgrademock/upgrademock/internal/child"
 	"github.com/upgrademock/upgrademock/internal/clientenv"
@@ -19,6 +25,10 @@ type TapOptions struct {
 	// Handler answers the calls to upgrade.odoo.com, and to what Also says; see [proxy.Options].
 	Handler http.Handler
 	Also    func(hostport string) bool
+	// Local is "http" or "https" if programs that take the platform's address are to be given one on this machine, by
+	// that scheme, where Handler answers as well; empty: they are given none. DataHost is then the host of the script
+	// API's transfers, for copies of the script that ask for it by name.
+	Local, DataHost string
 	// NoHooks and Environ are those of [Options].
 	NoHooks bool
 	Environ []string
@@ -33,7 +43,10 @@ type Tap struct {
 	Env   []string // the environment for the program
 	Mark  string   // the entry of Env that identifies the processes of the run
 
-	dir string
+	dir     string
+	local   *http.Server
+	addr    string // of local; empty: there is none
+	serving sync.WaitGroup
 }
 
 // StartTap starts the proxy, with an authority of its own.
@@ -59,6 +72,11 @@ func StartTap(opts TapOptions) (_ *Tap, err error) {
 	if err != nil {
 		return t, err
 	}
+	if opts.Local != "" {
+		if err := t.listen(opts, ca.Leaf); err != nil {
+			return t, err
+		}
+	}
 	bundle := filepath.Join(t.dir, "ca-bundle.pem")
 	if err := WriteBundle(bundle, ca.PEM(), opts.Environ); err != nil {
 		return t, err
@@ -66,6 +84,11 @@ func StartTap(opts TapOptions) (_ *Tap, err error) {
 	set := append([]string{t.Mark}, clientenv.Trust(bundle)...)
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
 		set = append(set, name+"="+t.Proxy.URL())
+	}
+	if opts.Local != "" {
+		base := opts.Local + "://" + t.addr
+		set = append(set, "UPGRADE_URL="+base, "BASE_URL="+base, "UPGRADE_SERVER_NAME="+base,
+			"DATA_SERVER_NAME="+opts.DataHost)
 	}
 	more, err := hooks(t.dir, bundle, Options{NoHooks: opts.NoHooks, Environ: opts.Environ})
 	if err != nil {
@@ -75,9 +98,44 @@ func StartTap(opts TapOptions) (_ *Tap, err error) {
 	return t, nil
 }
 
+// listen starts the server on this machine.
+func (t *Tap) listen(opts TapOptions, certificate func(host string) (*tls.Certificate, error)) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	t.addr = l.Addr().String()
+	if opts.Local == "https" {
+		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate("127.0.0.1") }})
+	}
+	t.local = &http.Server{Handler: opts.Handler, ReadHeaderTimeout: time.Minute,
+		ErrorLog: slog.NewLogLogger(cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)).Handler(), slog.LevelDebug)}
+	t.serving.Go(func() { t.local.Serve(l) })
+	return nil
+}
+
+// Addr is the host:port of [TapOptions.Local]; empty if there is none.
+func (t *Tap) Addr() string { return t.addr }
+
+// Shutdown stops accepting calls, and lets those that are under way end until ctx does.
+func (t *Tap) Shutdown(ctx context.Context) error {
+	var errs []error
+	if t.local != nil {
+		if err := t.local.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, t.Proxy.Shutdown(ctx))...)
+}
+
 // Close stops the proxy. It may be called more than once.
 func (t *Tap) Close() error {
 	var errs []error
+	if t.local != nil {
+		errs = append(errs, t.local.Close())
+		t.serving.Wait()
+	}
 	if t.Proxy != nil {
 		errs = append(errs, t.Proxy.Close())
 	}
