@@ -219,6 +219,9 @@ func TestControl_events(t *testing.T) {
 		name, _, _ := strings.Cut(lines.Text(), ":")
 		got = append(got, name)
 	}
+	if err := lines.Err(); err != nil {
+		t.Error(err)
+	}
 	diff(t, "the first event", []string{"id", "event", "data"}, got)
 	if data := lines.Text(); !strings.Contains(data, `"contract":"MB"`) {
 		t.Errorf("event %s", data)

@@ -83,7 +83,7 @@ func awaitBanner(t *testing.T, cmd *exec.Cmd) (banner string) {
 			return banner
 		}
 	}
-	t.Fatalf("the command ended after\n%s", banner)
+	t.Fatalf("the command ended (%v) after\n%s", lines.Err(), banner)
 	return ""
 }
 
@@ -239,7 +239,7 @@ func TestServe_cacheThatCannotBeWritten(t *testing.T) {
 				t.Fatal(err)
 			}
 			said, _ := io.ReadAll(stderr)
-			if err := cmd.Wait(); err != nil || !ready {
+			if err := errors.Join(lines.Err(), cmd.Wait()); err != nil || !ready {
 				t.Errorf("ready: %v, ended with %v:\n%s", ready, err, said)
 			}
 			if !strings.Contains(string(said), "this run has one of its own") {

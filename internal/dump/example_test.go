@@ -36,6 +36,9 @@ func ExampleSQL() {
 			fmt.Println(lines.Text())
 		}
 	}
+	if err := lines.Err(); err != nil {
+		fmt.Println(err)
+	}
 	// Output:
 	// COPY public.empty  FROM stdin;
 	// COPY public.ir_config_parameter (id, create_uid, key, value) FROM stdin;
