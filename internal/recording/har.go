@@ -1,14 +1,12 @@
 package recording
 
 import (
-	"bytes"
 	"cmp"
-	"compress/gzip"
+
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -18,32 +16,31 @@ import (
 	"github.com/upgrademock/upgrademock/internal/retrace"
 )
 
-// pair is a header, or a parameter.
-type pair struct{ Name, Value string }
-
 // harEntry is an entry of a HAR file, as far as it is of use. What is not there is nil or zero.
 type harEntry struct {
-	StartedDateTime string
-	Time            float64 // milliseconds
+	StartedDateTime loose
+	Time            *amount // milliseconds
+	FromCache       loose   `json:"_fromCache"` // of Chromium: no call was made
 	Request         struct {
-		Method, URL string
-		Headers     []pair
-		BodySize    *int64
+		Method, URL loose
+		Headers     pairs
+		BodySize    *amount
 		PostData    *struct {
-			MimeType, Text, Encoding string
-			Params                   []pair
+			MimeType, Text, Encoding loose
+			Params                   pairs
 		}
 	}
 	Response struct {
-		Status   int
-		Headers  []pair
-		BodySize *int64
+		Status   *amount
+		Headers  pairs
+		BodySize *amount
 		Content  *struct {
-			Size     *int64
-			Text     *string
-			Encoding string
+			Size     *amount
+			Text     *loose
+			Encoding loose
 		}
-		Error string `json:"_error"` // of Chromium, mitmproxy
+		Error   loose `json:"_error"`       // of Chromium, mitmproxy, BrowserMob
+		Failure loose `json:"_failureText"` // of Playwright
 	}
 }
 
@@ -60,7 +57,9 @@ func (r *reader) har() error {
 		if err := r.next(&e); err != nil {
 			return err
 		}
-		r.exchange(e.exchange())
+		if e.made() {
+			r.exchange(e.exchange())
+		}
 	}
 	_, err := r.dec.Token()
 	return err
@@ -97,28 +96,33 @@ func (r *reader) enter(name string) error {
 	return fmt.Errorf("it has no %q", name)
 }
 
+// made reports whether the call was made: a browser notes calls, too, that it answers itself, or does not let through.
+func (h *harEntry) made() bool {
+	return h.FromCache == "" && !strings.Contains(strings.ToLower(string(h.Response.Error+h.Response.Failure)), "blocked")
+}
+
 // exchange makes an exchange of an entry.
 func (h *harEntry) exchange() *retrace.Exchange {
+	why := string(cmp.Or(h.Response.Error, h.Response.Failure))
 	e := &retrace.Exchange{
-		At: moment(h.StartedDateTime), Took: time.Duration(max(0, h.Time) * float64(time.Millisecond)),
-		Method: h.Request.Method, URL: h.Request.URL, Sent: -1, Size: -1,
-		Status: max(0, h.Response.Status), Header: header(h.Response.Headers), Broken: broken(h.Response.Error),
+		At: moment(string(h.StartedDateTime)), Took: time.Duration(max(0, h.Time.or(0)) * float64(time.Millisecond)),
+		Method: string(h.Request.Method), URL: string(h.Request.URL), Sent: -1, Size: -1,
+		Status: max(0, int(h.Response.Status.or(0))), Header: h.Response.Headers.header(), Broken: broken(why), Why: why,
 	}
-	asked := header(h.Request.Headers)
+	asked := h.Request.Headers.header()
 	e.Range, e.Type = asked.Get("Range"), asked.Get("Content-Type")
 	if post := h.Request.PostData; post != nil {
-		e.Type = cmp.Or(e.Type, post.MimeType)
-		body, _ := decode(post.Text, post.Encoding, retrace.MaxBody)
-		e.Form = body
+		e.Type = cmp.Or(e.Type, string(post.MimeType))
+		e.Form, _ = decode(string(post.Text), string(post.Encoding), retrace.MaxBody)
 		for _, p := range post.Params {
 			if e.Extra == nil {
 				e.Extra = map[string]string{}
 			}
-			e.Extra[p.Name] = p.Value
+			e.Extra[p.name] = p.value
 		}
 	}
-	if n := h.Request.BodySize; n != nil && *n > 0 {
-		e.Sent = *n
+	if n := h.Request.BodySize.or(0); n > 0 {
+		e.Sent = int64(n)
 	}
 	h.body(e)
 	if e.Status == 0 && e.Broken == "" {
@@ -130,33 +134,33 @@ func (h *harEntry) exchange() *retrace.Exchange {
 // body takes the answer's body, in whichever of its forms it is there.
 func (h *harEntry) body(e *retrace.Exchange) {
 	packed := e.Header.Get("Content-Encoding")
-	if n := h.Response.BodySize; n != nil && *n > 0 {
-		e.Size = *n
+	if n := h.Response.BodySize.or(0); n > 0 {
+		e.Size = int64(n)
 	}
 	content := h.Response.Content
 	if content == nil {
 		e.Missing = true
 		return
 	}
+	size := int64(content.Size.or(-1))
 	if content.Text == nil || *content.Text == "" {
-		e.Missing = content.Size == nil || *content.Size != 0
-		if content.Size != nil && e.Size < 0 && packed == "" {
-			e.Size = *content.Size
+		// BrowserMob without captured bodies says that there was none.
+		e.Missing = size != 0 || e.Size > 0 || !slices.Contains([]string{"", "0"}, e.Header.Get("Content-Length"))
+		if e.Size < 0 && packed == "" {
+			e.Size = max(size, -1)
 		}
 		return
 	}
-	body, whole := decode(*content.Text, content.Encoding, retrace.MaxBody)
+	body, whole := decode(string(*content.Text), string(content.Encoding), retrace.MaxBody)
 	e.Partial = !whole
-	switch {
-	case bytes.HasPrefix(body, []byte("\x1f\x8b")): // as it came: some proxies do not unpack it
-		body, e.Partial = unpack(body, e.Partial)
-		e.Size = -1
-	case packed != "" && body != nil && body[0] >= 0x80 && !e.Partial:
-		e.Missing = true // packed in a way that is not known here
+	var known bool
+	switch body, known = unpacked(body, packed, &e.Partial); {
+	case !known:
+		e.Missing = true
 	case packed == "" && whole:
 		e.Size = int64(len(body))
 	}
-	if n := content.Size; n != nil && packed == "" && *n > int64(len(body)) && whole {
+	if packed == "" && size > int64(len(body)) && whole {
 		e.Partial = true // the browser has kept a part of it
 	}
 	e.Body = body
@@ -172,28 +176,7 @@ func decode(text, encoding string, limit int) (body []byte, whole bool) {
 	return body[:min(len(body), limit)], err == nil && len(body) <= limit
 }
 
-// unpack returns the beginning of what gzip has packed.
-func unpack(packed []byte, cut bool) (body []byte, partial bool) {
-	in, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return nil, true
-	}
-	body, err = io.ReadAll(io.LimitReader(in, retrace.MaxBody+1))
-	return body[:min(len(body), retrace.MaxBody)], cut || err != nil || len(body) > retrace.MaxBody
-}
-
-// header makes a header of a list, in which HTTP/2 has names of its own.
-func header(list []pair) http.Header {
-	h := http.Header{}
-	for _, p := range list {
-		if p.Name != "" && p.Name[0] != ':' {
-			h.Add(p.Name, p.Value)
-		}
-	}
-	return h
-}
-
-// moment reads an instant as programs write it; the zero time if it is none.
+// moment reads an instant as programs write it, without a zone as UTC; the zero time if it is none.
 func moment(text string) time.Time {
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z0700",
 		"2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00"} {
@@ -201,8 +184,11 @@ func moment(text string) time.Time {
 			return t
 		}
 	}
-	if ms, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return time.UnixMilli(ms)
+	if n, err := strconv.ParseFloat(text, 64); err == nil && n > 1e8 && n < 1e13 { // seconds, or milliseconds
+		if n < 1e11 {
+			n *= 1000
+		}
+		return time.UnixMicro(int64(n * 1000))
 	}
 	return time.Time{}
 }

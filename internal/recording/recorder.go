@@ -241,8 +241,10 @@ func (r *Recorder) record(e *exchange, ctx context.Context, broke bool) {
 		e.Size = e.came.size()
 		e.Partial = e.Size > int64(len(body))
 		e.Missing = e.came.keep == 0 && e.Size > 0
-		if e.Header.Get("Content-Encoding") == "gzip" && !e.Missing {
-			body, e.Partial = unpack(body, e.Partial)
+		if !e.Missing {
+			var known bool
+			body, known = unpacked(body, e.Header.Get("Content-Encoding"), &e.Partial)
+			e.Missing = !known
 		}
 		if len(body) > retrace.MaxBody {
 			body, e.Partial = body[:retrace.MaxBody], true

@@ -16,6 +16,10 @@ import (
 	"io"
 	"strings"
 
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+
 	"github.com/upgrademock/upgrademock/internal/retrace"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
@@ -53,7 +57,7 @@ var ErrForm = errors.New("wanted a recording, a HAR file, a recording of the con
 // Read reads a file. One that breaks off is no error: what is whole is read, and Summary.Cut says where.
 // The error says in which entry, and at which byte, something is wrong; [ErrForm] if it is none of the forms.
 func Read(r io.Reader, into Sink) (Summary, error) {
-	in := bufio.NewReaderSize(r, 64<<10)
+	in := asUTF8(bufio.NewReaderSize(r, 64<<10))
 	form, err := recognize(in)
 	if err != nil {
 		return Summary{}, err
@@ -74,11 +78,21 @@ func Read(r io.Reader, into Sink) (Summary, error) {
 	return s.Summary, s.placed(err)
 }
 
+// asUTF8 decodes what is in UTF-16, as some shells redirect output, and takes a mark of the byte order away.
+func asUTF8(in *bufio.Reader) *bufio.Reader {
+	head, _ := in.Peek(2)
+	coding := unicode.BOMOverride(encoding.Nop.NewDecoder())
+	switch string(head) {
+	case "{\x00", "[\x00":
+		coding = unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM).NewDecoder()
+	case "\x00{", "\x00[":
+		coding = unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM).NewDecoder()
+	}
+	return bufio.NewReaderSize(transform.NewReader(in, coding), 64<<10)
+}
+
 // recognize finds out the form by how a file begins.
 func recognize(in *bufio.Reader) (string, error) {
-	if bom, _ := in.Peek(3); string(bom) == "\ufeff" {
-		in.Discard(3)
-	}
 	head, _ := in.Peek(64 << 10)
 	head = bytes.TrimLeft(head, " \t\r\n")
 	switch {
@@ -88,6 +102,8 @@ func recognize(in *bufio.Reader) (string, error) {
 		return Journal, nil
 	case head[0] >= '0' && head[0] <= '9' && bytes.IndexByte(head[:min(12, len(head))], ':') > 0:
 		return "", fmt.Errorf("this looks like flows in mitmproxy's own form: export them as a HAR file: %w", ErrForm)
+	case bytes.HasPrefix(head, []byte("\x1f\x8b")), bytes.HasPrefix(head, []byte("PK\x03\x04")):
+		return "", fmt.Errorf("the file is packed: unpack it first: %w", ErrForm)
 	case head[0] != '{':
 		return "", fmt.Errorf("the file is not JSON: %w", ErrForm)
 	}

@@ -20,9 +20,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestRead_har: HAR files as Chromium, Firefox, mitmproxy and ZAP write them, of a server that is not the emulator:
-// keys in another order, more keys, HTTP/2's names of headers, packed bodies, bodies that are missing, calls in no
-// order, zones of time.
+// TestRead_har: HAR files of a server that is not the emulator. Those of Playwright, chrome-har-capturer and mitmdump
+// were written by them; others are in the manner of Chromium, Firefox, mitmproxy and ZAP: keys in another order, more
+// keys, HTTP/2's names of headers, packed bodies, bodies that are missing, calls in no order, zones of time.
 func TestRead_har(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.har")

@@ -55,12 +55,19 @@ func (s *seen) unanswered(e *Exchange) {
 	case e.Broken == BrokenTimeout:
 		s.fault = &scenario.Fault{Delay: (2*e.Took + time.Minute).Round(time.Minute)}
 		s.note = "no answer came within " + took + ", and the client gave up: how long it would have taken is a guess"
+		if e.Took < 10*time.Millisecond {
+			s.note = "the client gave up before an answer came: how long that would have taken is a guess"
+		}
 		s.idle = true
 	case e.Broken == BrokenClosed:
 		s.fault = &scenario.Fault{Reset: true}
 		s.note = "the connection was closed before an answer; a scenario has a reset for that"
 	case e.Broken == BrokenReset:
 		s.fault = &scenario.Fault{Reset: true}
+	case e.Why != "":
+		s.fault = &scenario.Fault{Reset: true}
+		s.note = "there is no answer, for the recording says: " + strconv.Quote(e.Why[:min(len(e.Why), 100)]) +
+			"; a reset is a guess"
 	default:
 		s.fault = &scenario.Fault{Reset: true}
 		s.note = "there is no answer, and why is not known: a reset is a guess"
@@ -103,6 +110,7 @@ func (s *seen) verbatim(e *Exchange) *scenario.HTTP {
 	}
 	answer.Body = string(e.Body)
 	switch {
+	case e.Missing && e.Status >= 300 && e.Status < 400: // nobody reads it
 	case e.Missing:
 		s.note = join(s.note, "the body of the answer is not in the recording")
 	case !readable(e.Body):
@@ -256,26 +264,35 @@ func (r *request) transfers(s *seen, nth int) {
 	r.compat = r.compat || s.tooOld
 }
 
-// hideIn hides a key in the texts of a fault.
-func hideIn(f *scenario.Fault, key string) {
+// hideIn hides a key in the texts of a fault, and reports whether it was there.
+func hideIn(f *scenario.Fault, key string) (hidden bool) {
+	out := func(text string) string {
+		short := hide(text, key)
+		hidden = hidden || short != text
+		return short
+	}
 	if f.HTTP != nil {
-		f.HTTP.Body = hide(f.HTTP.Body, key)
+		f.HTTP.Body = out(f.HTTP.Body)
 		for name, value := range f.HTTP.Headers {
-			f.HTTP.Headers[name] = hide(value, key)
+			f.HTTP.Headers[name] = out(value)
 		}
 	}
 	if f.Failure != nil {
-		f.Failure.Message = hide(f.Failure.Message, key)
+		f.Failure.Message = out(f.Failure.Message)
 		for name, value := range f.Failure.More {
 			if text, ok := value.(string); ok {
-				f.Failure.More[name] = hide(text, key)
+				f.Failure.More[name] = out(text)
 			}
 		}
 	}
+	return hidden
 }
 
 // hide takes a key out of a text, as it is and as it stands in URLs.
 func hide(text, key string) string {
+	if plain, err := url.QueryUnescape(key); err == nil && strings.Contains(key, "%") { // parameters that were not decoded
+		key = plain
+	}
 	bare := strings.TrimRight(key, "=")
 	if len(bare) < 8 {
 		return text

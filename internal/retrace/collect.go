@@ -74,6 +74,7 @@ type request struct {
 	scenario string
 	params   map[string]string
 	created  bool // create was seen
+	nameless bool // its answer is not in the recording
 	begun    bool // process was seen, and went well as far as is known
 	start    time.Time
 	first    time.Time
@@ -150,10 +151,26 @@ func (c *Collector) requestOf(s *seen) *request {
 	}
 	r, ok := c.byKey[s.request]
 	if !ok {
-		r = c.keep(s.request)
+		if r = c.adopt(s); r == nil {
+			r = c.keep(s.request)
+		}
 		c.byKey[s.request] = r
 	}
 	return r
+}
+
+// adopt finds the create of a request that is seen for the first time among those whose answer is not in a recording.
+func (c *Collector) adopt(s *seen) *request {
+	for _, r := range c.list {
+		if !r.nameless || r.api != s.api || c.only != "" && s.request != c.only {
+			continue
+		}
+		maps.DeleteFunc(c.pending, func(_ string, pending *request) bool { return pending == r })
+		r.name, r.nameless = s.request, false
+		r.remark("the answer to create is not in the recording: that it made this request is a guess")
+		return r
+	}
+	return nil
 }
 
 // creating finds the request of a create, which may have no name yet.
@@ -174,6 +191,7 @@ func (c *Collector) creating(s *seen) *request {
 	if s.params != nil {
 		r.params = s.params
 	}
+	r.nameless = s.made == "" && s.fault == nil && s.idle
 	if s.request != "" { // that the client was not told, but the journal knows
 		c.byKey[s.request] = r
 	}
@@ -181,7 +199,7 @@ func (c *Collector) creating(s *seen) *request {
 		return r
 	}
 	delete(c.pending, key)
-	r.name = s.made
+	r.name, r.nameless = s.made, false
 	if c.made[s.made]++; c.made[s.made] > 1 { // of another run
 		r.name = fmt.Sprintf("%s/%d", s.made, c.made[s.made])
 	}

@@ -39,7 +39,7 @@ type Exchange struct {
 
 	Type  string            // the call's Content-Type
 	Form  []byte            // the beginning of its body, at most MaxBody bytes
-	Extra map[string]string // its parameters, where something else has read them already
+	Extra map[string]string // its parameters, where something else has read them already, which Form goes before
 	Range string            // its header Range
 	Sent  int64             // bytes of its body that were sent; -1: not known
 	Short bool              // they were not all of it
@@ -51,6 +51,7 @@ type Exchange struct {
 	Partial bool   // Body is not all of it
 	Missing bool   // nothing is known of the body
 	Broken  string // how it broke off; "": it did not
+	Why     string // the recording's own words for that
 }
 
 // maxQueue is how many calls are kept until they are put in their order.
@@ -90,7 +91,7 @@ type Place struct {
 // Locate finds out where an exchange belongs.
 func Locate(e *Exchange) Place {
 	u, err := url.Parse(e.URL)
-	if err != nil {
+	if err != nil || u.Scheme != "" && u.Scheme != "https" && u.Scheme != "http" {
 		return Place{}
 	}
 	var p Place
@@ -107,11 +108,23 @@ func Locate(e *Exchange) Place {
 func (c *Collector) flush() {
 	queue := c.queue
 	c.queue = nil
-	timed := !slices.ContainsFunc(queue, func(s seen) bool { return s.at.IsZero() })
-	if timed {
-		slices.SortStableFunc(queue, func(a, b seen) int { return a.at.Compare(b.at) })
+	timed := true
+	order := make([]time.Time, len(queue)) // a call without a time belongs behind the one before it
+	for i, s := range queue {
+		if order[i] = s.at; s.at.IsZero() {
+			timed = false
+			if i > 0 {
+				order[i] = order[i-1]
+			}
+		}
 	}
-	for _, s := range queue {
+	sorted := make([]int, len(queue))
+	for i := range sorted {
+		sorted[i] = i
+	}
+	slices.SortStableFunc(sorted, func(a, b int) int { return order[a].Compare(order[b]) })
+	for _, i := range sorted {
+		s := queue[i]
 		if s.token != "" {
 			if s.made != "" {
 				c.tokens[s.token] = s.made
@@ -178,6 +191,9 @@ func parameters(e *Exchange, query url.Values, api string) map[string]string {
 		}
 	}
 	put(query)
+	for name, value := range e.Extra {
+		params[name] = value
+	}
 	media, attributes, _ := mime.ParseMediaType(e.Type)
 	switch {
 	case api == scenario.APIScript:
@@ -207,18 +223,16 @@ func parameters(e *Exchange, query url.Values, api string) map[string]string {
 			put(values)
 		}
 	}
-	for name, value := range e.Extra {
-		params[name] = value
-	}
 	return params
 }
 
 // read takes from the answer what went wrong, or what it says.
 func (c *Collector) read(s *seen, e *Exchange, secret string) {
 	object := s.outcome(e)
-	if s.fault != nil {
-		hideIn(s.fault, secret)
+	if s.fault != nil && hideIn(s.fault, secret) {
+		s.note = join(s.note, "KEY stands for the request's key or token, which is left out")
 	}
+	s.note = hide(s.note, secret)
 	if s.on == scenario.OnScriptLogs && s.fault == nil && !e.Missing && len(e.Body) > 0 {
 		s.log, s.logAt = hide(strings.ToValidUTF8(string(e.Body), "\uFFFD"), secret), logOffset(e)
 		return
@@ -228,6 +242,7 @@ func (c *Collector) read(s *seen, e *Exchange, secret string) {
 	}
 	if s.api == scenario.APIScript {
 		s.readResult(object)
+		s.hideSet(secret)
 		return
 	}
 	request, _ := object["request"].(map[string]any)
@@ -238,6 +253,16 @@ func (c *Collector) read(s *seen, e *Exchange, secret string) {
 	if s.on == scenario.OnStatus && request != nil {
 		s.set = settable(request, map[string]kind{"customer_message": isText, "estimated_time": isText, "filestore": isBool})
 		s.unknownKeys(request, append(scenario.StatusKeys(s.api), "id", "key", "migrated_sql_url"))
+		s.hideSet(secret)
+	}
+}
+
+// hideSet hides a key in the texts that a step sets.
+func (s *seen) hideSet(key string) {
+	for name, value := range s.set {
+		if text, ok := value.(string); ok {
+			s.set[name] = hide(text, key)
+		}
 	}
 }
 
