@@ -5,25 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/term"
+
+	"github.com/upgrademock/upgrademock/internal/tty"
 )
 
 // errNobody means that there is no terminal to ask on.
 var errNobody = errors.New("there is no terminal to ask at")
 
-// terminal returns the terminal's file, when w or r is one.
-func terminal(v any) (*os.File, bool) {
-	f, ok := v.(*os.File)
-	return f, ok && term.IsTerminal(int(f.Fd()))
-}
-
 // ask puts a question to be answered with y or n.
 func (a *app) ask(question string) (bool, error) {
-	in, ok := terminal(a.stdin)
+	in, ok := tty.File(a.stdin)
 	if !ok {
 		return false, errNobody
 	}
@@ -41,7 +36,7 @@ func (a *app) ask(question string) (bool, error) {
 
 // askPassphrase reads the passphrase of a key file, without echo.
 func (a *app) askPassphrase(path string) ([]byte, error) {
-	in, ok := terminal(a.stdin)
+	in, ok := tty.File(a.stdin)
 	if !ok {
 		return nil, errNobody
 	}

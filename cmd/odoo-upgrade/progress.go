@@ -10,6 +10,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/client"
 	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/workflow"
+	"github.com/upgrademock/upgrademock/internal/tty"
 )
 
 // bars shows transfers: as a bar where there is a terminal, otherwise as a line now and then. Its methods are called
@@ -27,9 +28,9 @@ type bars struct {
 }
 
 func (a *app) newBars() *bars {
-	_, live := terminal(a.environment.stderr)
+	_, live := tty.File(a.environment.stderr)
 	if w, ok := a.stderr.(*redacted); ok {
-		_, live = terminal(w.w)
+		_, live = tty.File(w.w)
 	}
 	return &bars{w: a.stderr, live: live, quiet: a.json}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/client"
 	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/workflow"
+	"github.com/upgrademock/upgrademock/internal/tty"
 )
 
 // The APIs of the platform, as --api names them.
@@ -75,7 +76,7 @@ func (p *postgresFlags) options(a *app, cmd *cobra.Command) (workflow.Postgres, 
 	if p.jobs < 1 || p.jobs > 1000 {
 		return workflow.Postgres{}, usagef(cmd, "--jobs %d: expected a number from 1 to 1000", p.jobs)
 	}
-	_, ask := terminal(a.stdin)
+	_, ask := tty.File(a.stdin)
 	return workflow.Postgres{Jobs: p.jobs, Ask: ask, Messages: a.stderr}, nil
 }
 

@@ -9,37 +9,22 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/upgrademock/upgrademock/conformance"
+	"github.com/upgrademock/upgrademock/internal/tty"
 )
 
-// paint is colours, or none.
-type paint bool
-
-func (p paint) as(code, s string) string {
-	if !p {
-		return s
-	}
-	return "\x1b[" + code + "m" + s + "\x1b[0m"
-}
-
-func (p paint) verdict(v conformance.Verdict) string {
+// mark is the sign of a verdict.
+func mark(p tty.Paint, v conformance.Verdict) string {
 	switch v {
 	case conformance.Pass:
-		return p.as("32", "✓")
+		return p.As("32", "✓")
 	case conformance.Fail:
-		return p.as("31", "✗")
+		return p.As("31", "✗")
 	case conformance.Skip:
-		return p.as("33", "-")
+		return p.As("33", "-")
 	}
-	return p.as("35", "!")
-}
-
-// isTerminal reports whether w is a terminal that shows colours.
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return p.As("35", "!")
 }
 
 // progress is one line on a terminal that says how far a run is.
@@ -49,7 +34,7 @@ type progress struct {
 }
 
 func newProgress(w io.Writer, quiet bool) *progress {
-	if quiet || !isTerminal(w) {
+	if quiet || !tty.Moves(w, os.Getenv) {
 		return &progress{}
 	}
 	return &progress{w: w}
@@ -62,7 +47,8 @@ func (p *progress) saw(res conformance.Result) {
 		p.failed++
 	}
 	if p.w != nil {
-		fmt.Fprintf(p.w, "\r\x1b[K%d judged, %d failed  %.60s", p.done, p.failed, res.ID)
+		fmt.Fprint(p.w, "\r\x1b[K"+tty.Paint(false).Line(tty.Width(p.w),
+			tty.Part{Text: fmt.Sprintf("%d judged, %d failed  %s", p.done, p.failed, res.ID)}))
 	}
 }
 
@@ -80,7 +66,11 @@ func (f *conformanceFlags) print(cmd *cobra.Command, rep *conformance.Report, ru
 			return failed(err)
 		}
 	} else if runErr == nil {
-		printTree(out, rep, paint(f.colour == "always" || f.colour == "auto" && isTerminal(out)))
+		p := tty.Paint(f.colour == "always")
+		if f.colour == "auto" {
+			p = tty.Colours(out, os.Getenv)
+		}
+		printTree(out, rep, p)
 	}
 	if f.opts.Production && len(rep.Created) > 0 {
 		w := out
@@ -100,10 +90,10 @@ func (f *conformanceFlags) print(cmd *cobra.Command, rep *conformance.Report, ru
 }
 
 // printTree writes the report for people: a line for each group, and one for everything in it that did not pass.
-func printTree(w io.Writer, rep *conformance.Report, p paint) {
+func printTree(w io.Writer, rep *conformance.Report, p tty.Paint) {
 	fmt.Fprintf(w, "%s, level %s\n\n", rep.Target, rep.Level)
 	for _, l := range rep.LeftOut {
-		fmt.Fprintf(w, "%s the %s API was left out: %s\n", p.verdict(conformance.Skip), l.API, oneLine(l.Reason))
+		fmt.Fprintf(w, "%s the %s API was left out: %s\n", mark(p, conformance.Skip), l.API, oneLine(l.Reason))
 	}
 	var groups []string
 	members := map[string][]conformance.Result{}
@@ -124,7 +114,7 @@ func printTree(w io.Writer, rep *conformance.Report, p paint) {
 				worst = res.Verdict
 			}
 		}
-		fmt.Fprintf(w, "%s %-12s %d of %d\n", p.verdict(worst), group, passed, len(members[group]))
+		fmt.Fprintf(w, "%s %-12s %d of %d\n", mark(p, worst), group, passed, len(members[group]))
 		skips := map[string][]string{}
 		var reasons []string
 		for _, res := range members[group] {
@@ -136,7 +126,7 @@ func printTree(w io.Writer, rep *conformance.Report, p paint) {
 				}
 				skips[res.Message] = append(skips[res.Message], res.ID)
 			default:
-				fmt.Fprintf(w, "  %s %s: %s (%s)\n", p.verdict(res.Verdict), p.as("1", res.ID), oneLine(res.Message),
+				fmt.Fprintf(w, "  %s %s: %s (%s)\n", mark(p, res.Verdict), p.As("1", res.ID), oneLine(res.Message),
 					res.Source())
 			}
 		}
@@ -145,14 +135,14 @@ func printTree(w io.Writer, rep *conformance.Report, p paint) {
 			if len(ids) > 3 {
 				ids = append(ids[:2:2], fmt.Sprintf("%d more", len(ids)-2))
 			}
-			fmt.Fprintf(w, "  %s %s: %s\n", p.verdict(conformance.Skip), strings.Join(ids, ", "), oneLine(reason))
+			fmt.Fprintf(w, "  %s %s: %s\n", mark(p, conformance.Skip), strings.Join(ids, ", "), oneLine(reason))
 		}
 	}
 	fmt.Fprintf(w, "\n%s\n", lastLine(rep, p))
 }
 
 // lastLine sums a report up; skips are never passed over.
-func lastLine(rep *conformance.Report, p paint) string {
+func lastLine(rep *conformance.Report, p tty.Paint) string {
 	parts := []string{fmt.Sprintf("%d passed", rep.Passed), fmt.Sprintf("%d failed", rep.Failed)}
 	if rep.Errors > 0 {
 		parts = append(parts, fmt.Sprintf("%d could not be judged", rep.Errors))
@@ -162,9 +152,9 @@ func lastLine(rep *conformance.Report, p paint) string {
 	}
 	line := strings.Join(parts, ", ")
 	if rep.OK() {
-		return p.as("32", "PASS") + "  " + line
+		return p.As("32", "PASS") + "  " + line
 	}
-	return p.as("31", "FAIL") + "  " + line
+	return p.As("31", "FAIL") + "  " + line
 }
 
 func rank(v conformance.Verdict) int {

@@ -18,6 +18,7 @@ import (
 	"github.com/upgrademock/upgrademock/conformance"
 	"github.com/upgrademock/upgrademock/internal/certify"
 	"github.com/upgrademock/upgrademock/internal/shard"
+	"github.com/upgrademock/upgrademock/internal/tty"
 )
 
 func newReportCommand() *cobra.Command {
@@ -198,7 +199,7 @@ func (m *merger) write(stdout io.Writer, asJSON bool, file *reportFile) error {
 			return cmp.Compare(order[a.ID], order[b.ID])
 		})
 		good, xml = m.server.OK(), m.server.WriteJUnit
-		text = func(w io.Writer) error { printTree(w, m.server, paint(isTerminal(w))); return nil }
+		text = func(w io.Writer) error { printTree(w, m.server, tty.Colours(w, os.Getenv)); return nil }
 		if asJSON {
 			text = m.server.WriteJSON
 		}

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
+
+	"github.com/upgrademock/upgrademock/internal/tty"
 )
 
 // The widths of help: no line is longer than widest, which is also the width where there is no terminal, and a
@@ -66,10 +66,8 @@ func Version(root *cobra.Command, version string) {
 
 // columns returns the width of help that is written to w.
 func columns(w io.Writer) int {
-	if f, ok := w.(*os.File); ok {
-		if n, _, err := term.GetSize(int(f.Fd())); err == nil {
-			return min(max(n, narrowest), widest)
-		}
+	if n := tty.Width(w); n > 0 {
+		return min(max(n, narrowest), widest)
 	}
 	return widest
 }
