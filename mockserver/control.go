@@ -19,8 +19,8 @@ func (s *Server) controlHandler() http.Handler {
 	return control.Handler(control.Config{
 		Requests: e, Journal: e, Scenarios: s, Emulator: e, Environment: e,
 		Metrics: s.observer.metrics, Kinds: kinds(), Status: controlStatus, Done: s.ctx.Done(),
-		OptionName: s.opts.OptionName,
-		Hosts:      func() []string { return hosts(&s.opts, s.Advertise()) },
+		OptionName: s.opts.OptionName, Called: s.called(),
+		Hosts: func() []string { return hosts(&s.opts, s.Advertise()) },
 	})
 }
 

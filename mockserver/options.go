@@ -130,6 +130,8 @@ type Options struct {
 	BeforeProcess func(requestID int64)
 	// OnUpload, if not nil, is called when a dump is complete, over whichever wire, before the client is answered.
 	OnUpload func(requestID int64)
+	// OnControl, if not nil, is called after each call of the control API that changes something, or was to.
+	OnControl func(ControlCall)
 
 	// OptionName is how texts call an option, by the name of its field, when they suggest another value. It lets a
 	// command return the name of its flag. If nil, texts call it "Options.MaxDump".

@@ -79,6 +79,7 @@ func Handler(config Config) http.Handler {
 // serve reads a call's parameters, has it handled, and writes the answer.
 func (a api) serve(route route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		told := a.tell(route, r)
 		q, err := a.readQuery(r, route.query)
 		if err == nil && !route.body {
 			err = noBody(r)
@@ -87,6 +88,7 @@ func (a api) serve(route route) http.HandlerFunc {
 		if err == nil {
 			value, err = route.handle(w, r, q)
 		}
+		told(err)
 		switch {
 		case errors.Is(err, errWritten):
 		case err != nil:

@@ -11,7 +11,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-// Config is what the API looks into and steers. All fields but Heartbeat are required.
+// Config is what the API looks into and steers. All fields but Called and Heartbeat are required.
 type Config struct {
 	Requests    Requests
 	Journal     Journal
@@ -24,6 +24,8 @@ type Config struct {
 	Hosts   func() []string // names of the emulator's own, with or without port, beside addresses and local names
 	Status  func(error) int // the HTTP status that an error of the emulator answers; 0: it depends on the call
 	Done    <-chan struct{} // closed when the emulator is about to stop
+	// Called, if not nil, is told of each call that changes something, or was to.
+	Called func(Call)
 	// Heartbeat is how often events sends a comment while nothing happens; 0 is DefaultHeartbeat.
 	Heartbeat time.Duration
 	// OptionName is what texts call the option of the emulator with that field name.
