@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/cli/browser"
 	"github.com/spf13/cobra"
 
+	"github.com/upgrademock/upgrademock/internal/narrate"
 	"github.com/upgrademock/upgrademock/internal/proxy"
+	"github.com/upgrademock/upgrademock/internal/tty"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
@@ -24,11 +27,11 @@ func newServeCommand() *cobra.Command {
 	var front proxyFlags
 	var readyFile string
 	var proxyAddr address
-	var checkDumps, open bool
+	var checkDumps, open, silent bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the emulator until interrupted",
-		Long: `serve runs an emulator, and prints how to go on.
+		Long: `serve runs an emulator, prints how to go on, and then a line for each thing that happens.
 
 Each flag can also be set by a variable, such as UPGRADEMOCK_SERVE_CLOCK=virtual, with the values of a repeatable one apart by
 commas; and in the YAML file of --config, such as
@@ -54,20 +57,20 @@ The command line comes before the variables, and these before the file.`,
 			if err != nil {
 				return err
 			}
-			return withJournal(flags.journal, opts, func() error {
-				ready := func(srv *mockserver.Server) {
-					if open {
-						openPage(srv, cmd.ErrOrStderr())
-					}
-				}
-				return serve(cmd.Context(), opts, start, readyFile, checkDumps, cmd.OutOrStdout(), ready)
-			})
+			s := service{opts: opts, start: start, readyFile: readyFile, checkDumps: checkDumps, open: open,
+				stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
+			if !silent && !flags.verbose {
+				s.lines = narrate.New(s.stdout, tty.Colours(s.stdout, os.Getenv))
+				opts.OnControl = s.lines.Called
+			}
+			return withJournal(flags.journal, opts, func() error { return s.run(cmd.Context()) })
 		},
 	}
 	flags.add(cmd.Flags(), "127.0.0.1:8480", "127.0.0.1:8443", "127.0.0.1:2200")
 	cmd.Flags().BoolVar(&checkDumps, "check-dumps", false,
 		"with --data-dir, compare the dumps in it with their checksums before serving")
 	cmd.Flags().BoolVar(&open, "open", false, "open the live page in the browser")
+	cmd.Flags().BoolVarP(&silent, "quiet", "q", false, "don't print what happens; nor does --verbose, which logs it")
 	cmd.Flags().StringVar(&readyFile, "ready-file", "",
 		"write the addresses to this `file` once every listener accepts")
 	cmd.Flags().Var(&proxyAddr, "proxy",
@@ -114,17 +117,25 @@ func openPage(srv *mockserver.Server, stderr io.Writer) {
 	}
 }
 
-// serve runs an emulator until ctx ends, with the proxy that start starts; a nil start starts none. It calls ready when
-// every listener accepts.
-func serve(ctx context.Context, opts *mockserver.Options, start startProxy, readyFile string, checkDumps bool,
-	stdout io.Writer, ready func(*mockserver.Server)) error {
+// service is what a run of serve is about.
+type service struct {
+	opts             *mockserver.Options
+	start            startProxy // starts the proxy; nil: there is none
+	readyFile        string
+	checkDumps, open bool
+	lines            *narrate.Narrator // nil: none are printed
+	stdout, stderr   io.Writer
+}
+
+// run runs an emulator until ctx ends.
+func (s *service) run(ctx context.Context) error {
 	keepLean()
-	srv, err := mockserver.New(opts)
+	srv, err := mockserver.New(s.opts)
 	if err != nil {
 		return failed(err)
 	}
 	defer srv.Close()
-	if checkDumps {
+	if s.checkDumps {
 		if err := srv.CheckDumps(ctx); err != nil {
 			return failed(err)
 		}
@@ -133,26 +144,45 @@ func serve(ctx context.Context, opts *mockserver.Options, start startProxy, read
 		return failed(startError(err))
 	}
 	var front *proxy.Proxy
-	if start != nil {
-		if front, err = start(srv); err != nil {
+	if s.start != nil {
+		if front, err = s.start(srv); err != nil {
 			return failed(err)
 		}
 		defer front.Close()
 	}
-	if readyFile != "" {
-		if err := writeReadyFile(readyFile, srv, front); err != nil {
+	if s.readyFile != "" {
+		if err := writeReadyFile(s.readyFile, srv, front); err != nil {
 			return failed(err)
 		}
-		defer removeReadyFile(readyFile)
+		defer removeReadyFile(s.readyFile)
 	}
-	banner(stdout, srv, front, opts)
-	ready(srv)
+	banner(s.stdout, srv, front, s.opts)
+	if s.open {
+		openPage(srv, s.stderr)
+	}
+	end := s.narrate(srv)
 	<-ctx.Done()
-	fmt.Fprintln(stdout, "\nStopping …")
+	end()
 	ending, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if front != nil { // first: the emulator waits for calls that came through it
 		front.Shutdown(ending)
 	}
 	return failed(srv.Shutdown(ending))
+}
+
+// narrate prints what happens from now on, until the returned function is called.
+func (s *service) narrate(srv *mockserver.Server) (end func()) {
+	const last = "\nStopping …\n"
+	if s.lines == nil {
+		return func() { io.WriteString(s.stdout, last) }
+	}
+	// Who has read enough of the lines ends no emulator by that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	now, virtual := time.Now(), s.opts.Clock != nil
+	if virtual {
+		now = s.opts.Clock.Now()
+	}
+	s.lines.Start(srv, now, virtual)
+	return func() { s.lines.Stop(last, time.Second) }
 }

@@ -123,7 +123,8 @@ func TestServe_readyAndInterrupted(t *testing.T) {
 				}
 			}
 			for _, want := range []string{r.URL, r.HTTPSURL, fmt.Sprintf("sftp -b - -P %d", r.SFTPPort),
-				"UPGRADE_SERVER_NAME=" + r.ScriptURL + " SSL_CERT_FILE=" + r.CAFile, "curl -sS", r.CAFile} {
+				`eval "$(curl -sSf ` + r.AdminURL + `/env)"`, "CA        " + r.CAFile, "Clock     real, ", "Seed      none",
+				"Page      " + r.AdminURL + "/", "Scenario  none"} {
 				if !strings.Contains(banner, want) {
 					t.Errorf("the banner does not say %q:\n%s", want, banner)
 				}
@@ -331,7 +332,7 @@ func TestServe_open(t *testing.T) {
 		}
 	}
 	got := strings.TrimSpace(string(url))
-	if !strings.HasSuffix(got, "/_mock/") || !strings.Contains(banner, "Live     "+got) {
+	if !strings.HasSuffix(got, "/_mock/") || !strings.Contains(banner, "Page      "+got) {
 		t.Errorf("opened %q, and the banner is\n%s", got, banner)
 	}
 }
