@@ -233,6 +233,9 @@ func brokenBy(err error) string {
 func (r *Recorder) record(e *exchange, ctx context.Context, broke bool) {
 	e.Took = time.Since(e.At)
 	sent, sum := e.sent.result()
+	if !e.dump {
+		sum = "" // what can be made out from the checksum of a few bytes is not kept secret
+	}
 	e.Sent, e.Form, e.Short = e.sent.size(), sent, !e.sent.ended()
 	var came string
 	if e.came != nil {
@@ -240,7 +243,9 @@ func (r *Recorder) record(e *exchange, ctx context.Context, broke bool) {
 		body, came = e.came.result()
 		e.Size = e.came.size()
 		e.Partial = e.Size > int64(len(body))
-		e.Missing = e.came.keep == 0 && e.Size > 0
+		if e.Missing = e.came.keep == 0 && e.Size > 0; !e.Missing {
+			came = ""
+		}
 		if !e.Missing {
 			var known bool
 			body, known = unpacked(body, e.Header.Get("Content-Encoding"), &e.Partial)

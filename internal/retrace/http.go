@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -212,10 +213,9 @@ func parameters(e *Exchange, query url.Values, api string) map[string]string {
 			if err != nil {
 				break
 			}
-			value := make([]byte, 200)
-			n, _ := part.Read(value)
-			if part.FormName() != "" {
-				params[part.FormName()] = string(value[:n])
+			value, _ := io.ReadAll(io.LimitReader(part, 200))
+			if part.FormName() != "" && part.FileName() == "" {
+				params[part.FormName()] = string(value)
 			}
 		}
 	case media == "application/x-www-form-urlencoded", media == "" && len(e.Form) < 4<<10:
