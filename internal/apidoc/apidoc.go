@@ -47,23 +47,28 @@ func Check(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	Golden(t, golden, got)
+}
+
+// Golden compares a file with what was made anew. With -update it writes the file instead, and its directory.
+func Golden(t *testing.T, path string, got []byte) {
+	t.Helper()
 	if *Update {
-		if err := os.MkdirAll(filepath.Dir(golden), 0o777); err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(golden, got, 0o666); err != nil {
+		if err := os.WriteFile(path, got, 0o666); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	want, err := os.ReadFile(golden)
+	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatalf("%v; go test -run %s -update writes it", err, t.Name())
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("the API is not that of %s; if it should change, go test -run %s -update rewrites the file (-file "+
-			"+package):\n%s",
-			golden, t.Name(), diff)
+		t.Errorf("%s is not what the code says; if it should change, go test -run %s -update rewrites the file (-file "+
+			"+code):\n%s", path, t.Name(), diff)
 	}
 }
 

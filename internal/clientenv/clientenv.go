@@ -1,5 +1,5 @@
 // Package clientenv has the environment in which programs reach an emulator and trust it: the variables that
-// docs/howto/ci.md describes, as a list, and as lines for a shell on another machine.
+// docs/reference/environment.md describes, as a list, and as lines for a shell on another machine.
 package clientenv
 
 import (

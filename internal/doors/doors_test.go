@@ -60,6 +60,7 @@ var doors = []door{
 		"help is fitted into the terminal, whatever it says"},
 	{"internal/version", []string{"ours"}, nil, "a program has its version, whatever it does"},
 	{"internal/manual", []string{"ours"}, nil, "a program has a manual, whatever it does"},
+	{"internal/reference", []string{"ours"}, nil, "a page is made of what it is given"},
 	{"internal/clientenv", []string{"ours"}, nil, "variables are text, whoever sets them"},
 	{"internal/shard", []string{"ours"}, nil, "a list is divided, whatever is in it"},
 	{"internal/spelling", []string{"ours"}, nil, "words are compared, independent of their use"},

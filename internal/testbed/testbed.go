@@ -117,7 +117,7 @@ func StartProxy(addr string, srv *mockserver.Server, opts Options, log *slog.Log
 	})
 }
 
-// makeEnv makes the environment that docs/howto/ci.md describes.
+// makeEnv makes the environment that docs/reference/environment.md describes.
 func (b *Testbed) makeEnv(opts Options) error {
 	srv := b.Server
 	caFile, err := filepath.Abs(srv.CAFile())
