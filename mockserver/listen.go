@@ -16,7 +16,7 @@ import (
 type ListenError struct {
 	Listener string // http, https, sftp, control or transfer
 	Addr     string // as the options have it
-	Err      error  // of net.Listen
+	Err      error  // of Options.Listen
 }
 
 // Error says which listener it is about, and what to do.
@@ -70,7 +70,7 @@ func (s *Server) listenLocked() error {
 		if want.addr == Off || want.addr == "" {
 			continue
 		}
-		l, err := net.Listen("tcp", want.addr)
+		l, err := s.opts.Listen("tcp", want.addr)
 		if err != nil {
 			return &ListenError{Listener: want.name, Addr: want.addr, Err: err}
 		}

@@ -59,6 +59,10 @@ type Options struct {
 	// ControlAddr moves the control API to a listener of its own; "" leaves it at /_mock/ of the HTTP listener.
 	ControlAddr string
 
+	// Listen makes the listeners, those of transfers included; nil is [net.Listen]. It is for a program that has the
+	// server listen elsewhere, as in another network namespace. They must be a *[net.TCPListener].
+	Listen func(network, address string) (net.Listener, error)
+
 	// DataDir keeps requests, dumps, the CA and the SSH host key. It is made if need be, may be empty, or that
 	// of an earlier Server; a directory with anything else in it is refused, and stays as it is. "" keeps
 	// everything in a temporary directory that is gone after Close.
@@ -235,16 +239,24 @@ func (o *Options) withDefaults() (Options, error) {
 			return full, badOption("Scenarios", "number %d: %w", i+1, err)
 		}
 	}
-	if full.OptionName == nil {
-		full.OptionName = func(field string) string { return "Options." + field }
-	}
-	if full.Clock == nil {
-		full.Clock = realClock{}
-	}
-	if full.Logger == nil {
-		full.Logger = slog.New(slog.DiscardHandler)
-	}
+	full.setFunctions()
 	return full, nil
+}
+
+// setFunctions fills in what the server calls.
+func (o *Options) setFunctions() {
+	if o.OptionName == nil {
+		o.OptionName = func(field string) string { return "Options." + field }
+	}
+	if o.Clock == nil {
+		o.Clock = realClock{}
+	}
+	if o.Listen == nil {
+		o.Listen = net.Listen
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 }
 
 // setBounds checks the bounds, and fills in the default ones.

@@ -21,7 +21,7 @@ func (s *Server) newTransfers() (*transfer.Host, error) {
 		engine = rsync.Program(s.opts.Rsync)
 	}
 	return transfer.New(transfer.Options{
-		Addr: s.opts.Transfer, Timeout: s.opts.TransferTimeout,
+		Listen: s.opts.Listen, Addr: s.opts.Transfer, Timeout: s.opts.TransferTimeout,
 		MaxConns: s.opts.MaxSessions, MaxBytes: s.opts.MaxDump,
 		Engine: engine, HostKeys: s.trust.hostKeys,
 		OtherKeys: sync.OnceValues(func() ([]gossh.Signer, error) { return othersLike(s.trust.hostKeys) }),

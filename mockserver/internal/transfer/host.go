@@ -76,6 +76,9 @@ func New(opts Options) (*Host, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
+	if opts.Listen == nil {
+		opts.Listen = net.Listen
+	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -112,7 +115,7 @@ func (h *Host) Listen() error {
 	if h.port == 0 {
 		return nil
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(h.host, strconv.Itoa(h.port)))
+	l, err := h.opts.Listen("tcp", net.JoinHostPort(h.host, strconv.Itoa(h.port)))
 	if err != nil {
 		return err
 	}
@@ -219,7 +222,7 @@ func (h *Host) listenLocked() (net.Listener, int, error) {
 		if h.ports[port] != nil {
 			continue
 		}
-		l, err := net.Listen("tcp", net.JoinHostPort(h.host, strconv.Itoa(port)))
+		l, err := h.opts.Listen("tcp", net.JoinHostPort(h.host, strconv.Itoa(port)))
 		if err == nil {
 			return l, l.Addr().(*net.TCPAddr).Port, nil
 		}

@@ -26,6 +26,9 @@ type Options struct {
 	// all share, which Listen opens. "" is a free port of 127.0.0.1 for each.
 	Addr string
 
+	// Listen makes the listeners, which must be for TCP. If nil, it is net.Listen.
+	Listen func(network, address string) (net.Listener, error)
+
 	// Timeout ends a transfer in which nothing has moved for so long. Zero means DefaultTimeout.
 	Timeout time.Duration
 
