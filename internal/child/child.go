@@ -32,6 +32,10 @@ type Command struct {
 
 	Stdin, Stdout, Stderr *os.File // nil: /dev/null
 
+	// Start starts the program, as a child of this process, and sets Process of cmd; nil is cmd.Start. What it returns
+	// is an error of Start.
+	Start func(cmd *exec.Cmd) error
+
 	// Signals are passed on; nil: none.
 	Signals <-chan os.Signal
 	// Terminal gives the program our terminal, if we are in its foreground.
@@ -100,7 +104,11 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 	g := newGroup(cmd, c.Terminal)
 	defer g.close()
 	began := time.Now()
-	if err := cmd.Start(); err != nil {
+	start := c.Start
+	if start == nil {
+		start = (*exec.Cmd).Start
+	}
+	if err := start(cmd); err != nil {
 		return Result{}, startError(c.Args[0], err)
 	}
 
