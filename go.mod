@@ -18,6 +18,7 @@ require (
 	github.com/mattn/go-runewidth v0.0.16
 	github.com/mikelolasagasti/xz v1.0.1
 	github.com/mmcloughlin/md4 v0.1.2
+	github.com/pavlo-v-chernykh/keystore-go/v4 v4.5.0
 	github.com/pierrec/lz4/v4 v4.1.33
 	github.com/pkg/sftp v1.13.12
 	github.com/rogpeppe/go-internal v1.16.0

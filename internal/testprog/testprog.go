@@ -116,6 +116,13 @@ func Missing(tb testing.TB, what, debianPackage string) {
 	tb.Skipf("%s is missing: apt-get install %s", what, debianPackage)
 }
 
+// Refused skips the test, also in CI, because the kernel, or the container around it, refuses what it needs: no package
+// that is installed would help.
+func Refused(tb testing.TB, why error) {
+	tb.Helper()
+	tb.Skipf("not on this machine: %v", why)
+}
+
 // Rsyncs returns the rsync clients to run a test with: the system's under the name "rsync", and under "old" the one
 // that the environment variable OLD_RSYNC names, if it is set, but for a [Sample]. Clients differ in what they accept
 // of a server.
