@@ -12,6 +12,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/internal/certify"
 	"github.com/upgrademock/upgrademock/internal/child"
+	"github.com/upgrademock/upgrademock/internal/isolate"
 	"github.com/upgrademock/upgrademock/internal/shard"
 	"github.com/upgrademock/upgrademock/internal/spelling"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
@@ -44,7 +45,8 @@ COMMAND gets exec's environment. What to do is in variables, and in placeholders
 
 ` + placeholders() + `
 Arguments that name a file here are made absolute. A scenario is left out when the client's way of sending its dump
-cannot meet it: see --via. The exit status is 0 when nothing failed, 1 when something did, 2 for a wrong command line.`,
+cannot meet it: see --via. The exit status is 0 when nothing failed, 1 when something did, 2 for a wrong command line, 125
+where --isolate is refused by the kernel.`,
 		Example: `  upgrademock certify -- ./upgrade.sh
   upgrademock certify --pack full --via https --junit report.xml -- python3 upgrade.py {dump} {out}
   upgrademock certify --pack script-basic -- ./wrapper-of-the-upgrade-script.sh
@@ -196,6 +198,13 @@ func judged(api string) ([]*scenario.Scenario, error) {
 
 func (f *certifyFlags) run(cmd *cobra.Command, opts certify.Options) (err error) {
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	if f.isolate { // once, in place of an error for each scenario
+		space, err := isolate.Start()
+		if err != nil {
+			return notStarted("certify", err)
+		}
+		space.Close()
+	}
 	junit, err := openReport("junit", f.junit)
 	if err != nil {
 		return err

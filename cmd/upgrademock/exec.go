@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/upgrademock/upgrademock/internal/child"
+	"github.com/upgrademock/upgrademock/internal/isolate"
 	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
@@ -30,13 +31,20 @@ type testbedFlags struct {
 	proxy   proxyFlags
 	noHooks bool
 	keep    bool
+	isolate bool
 }
 
+// statusRefused is the exit status where the kernel refuses to isolate the program, as timeout(1) and docker(1) have
+// it for what is wrong with themselves.
+const statusRefused = 125
+
 func (f *testbedFlags) add(flags *pflag.FlagSet) {
-	f.serve.add(flags, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0")
+	f.serve.add(flags, anyPort, anyPort, anyPort)
 	f.proxy.add(flags)
 	flags.BoolVar(&f.noHooks, "no-hooks", false,
 		"only set variables: no startup files for the programs that need them")
+	flags.BoolVar(&f.isolate, "isolate", false,
+		"give COMMAND a network of its own, with nothing in it but the emulator as https://upgrade.odoo.com (Linux)")
 	flags.BoolVar(&f.keep, "keep", false, "leave requests and dumps behind, and say where")
 }
 
@@ -52,6 +60,12 @@ func (f *testbedFlags) options(stderr io.Writer) (testbed.Options, error) {
 	if err := f.proxy.check(); err != nil {
 		return testbed.Options{}, err
 	}
+	if f.isolate {
+		if err := f.checkIsolated(); err != nil {
+			return testbed.Options{}, err
+		}
+		opts.HTTPAddr, opts.HTTPSAddr = "", ""
+	}
 	if len(f.proxy.hosts) > 0 {
 		opts.CAHosts = append(opts.CAHosts, f.proxy.hosts...)
 		// With an authority for this run only: the kept one stays as it is.
@@ -60,9 +74,24 @@ func (f *testbedFlags) options(stderr io.Writer) (testbed.Options, error) {
 	}
 	return testbed.Options{
 		Server: opts, Hosts: f.proxy.hosts, AllowHosts: f.proxy.allow, Passthrough: f.proxy.passthrough,
-		NoHooks: f.noHooks,
+		NoHooks: f.noHooks, Isolated: f.isolate,
 	}, nil
 }
+
+// checkIsolated refuses what contradicts --isolate.
+func (f *testbedFlags) checkIsolated() error {
+	switch {
+	case f.proxy.passthrough, len(f.proxy.allow) > 0:
+		return errors.New("--isolate lets nothing out: it goes without --allow-host and --passthrough")
+	case f.serve.http != anyPort, f.serve.https != anyPort:
+		return errors.New("--isolate has the emulator listen where the platform does, on the ports 80 and 443 of the " +
+			"program's own loopback: it goes without --http and --https")
+	}
+	return nil
+}
+
+// anyPort is the address of listeners whose port nobody has to know.
+const anyPort = "127.0.0.1:0"
 
 // quiet passes warnings and errors only.
 type quiet struct{ slog.Handler }
@@ -84,6 +113,11 @@ the usual variables make it trust the emulator's certificates. Calls to any othe
 offline. A program that takes an address finds it in UPGRADE_URL, the upgrade script in UPGRADE_SERVER_NAME, and everything
 else is in UPGRADEMOCK_ variables.
 
+With --isolate (Linux), COMMAND has a network of its own: the emulator is https://upgrade.odoo.com there, on port 443, the system's
+authorities have its own among them, and nothing else can be reached, neither by HTTPS nor by SSH. Programs that read no
+variable run unchanged, also those that 'env -i' starts. PostgreSQL is reached over its Unix socket, not over TCP. Where the
+kernel makes no namespaces for us the exit status is 125.
+
 With --expect, COMMAND is judged by the scenario. Its task is compared with what the platform got where it is known: the dump
 from --dump or UPGRADEMOCK_DUMP, create's parameters from --param or UPGRADEMOCK_CONTRACT, _EMAIL, _TARGET, _AIM and _FILENAME, the
 file to write from --out or UPGRADEMOCK_OUT. COMMAND finds all of them in these variables. What is not known is not judged.
@@ -93,8 +127,10 @@ file to write from --out or UPGRADEMOCK_OUT. COMMAND finds all of them in these 
 
 What COMMAND leaves running has 5 seconds to end by itself, and is ended then; lines on standard error name it.
 
-The exit status is COMMAND's own, 128+n if signal n ended it, 127 if there is no such program, and 126 if it cannot be executed.`,
+The exit status is COMMAND's own, 128+n if signal n ended it, 127 if there is no such program, 126 if it cannot be executed,
+and 125 if it cannot be isolated.`,
 		Example: `  upgrademock exec -- ./upgrade.sh
+  upgrademock exec --isolate -- java -jar upgrade.jar
   upgrademock exec --scenario server-error-for-a-while --expect -- python3 upgrade.py`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -171,11 +207,11 @@ func execute(opts testbed.Options, args []string, task *task, expect bool, into 
 	defer ignore()
 	st, err := testbed.Start(opts)
 	if err != nil {
-		return failed(startError(err))
+		return notStarted("exec", err)
 	}
 	defer st.Close()
 	result, err := runProgram("exec", child.Command{Args: args, Env: child.Environ(st.Env, task.environ(), nil),
-		Mark: st.Mark, Signals: signals}, stderr)
+		Mark: st.Mark, Signals: signals, Start: st.Run}, stderr)
 	if err != nil {
 		return err
 	}
@@ -197,6 +233,15 @@ func execute(opts testbed.Options, args []string, task *task, expect bool, into 
 		return exitCode{code: status}
 	}
 	return nil
+}
+
+// notStarted is the exit status for a test bed that could not be started.
+func notStarted(command string, err error) error {
+	if refused, ok := errors.AsType[*isolate.RefusedError](err); ok {
+		return exitCode{statusRefused, fmt.Errorf("%s: --isolate: cannot %s: %w; %s", command, refused.Step, refused.Err,
+			refused.Advice)}
+	}
+	return failed(startError(err))
 }
 
 // catchSignals catches what is to be passed on to a program, until the returned function is called.
@@ -232,6 +277,10 @@ func runProgram(command string, program child.Command, stderr io.Writer) (child.
 // remark says what the program's user should know beyond what the program said.
 func remark(stderr io.Writer, command string, remarks testbed.Remarks) {
 	for _, host := range remarks.Refused {
+		if remarks.Isolated {
+			say(stderr, "%s: the program looked for %s: isolated, it finds the platform alone", command, host)
+			continue
+		}
 		say(stderr,
 			"%s: refused calls to %s: an offline run stays offline; allow them with --allow-host %[2]s, or all with "+
 				"--passthrough", command, host)

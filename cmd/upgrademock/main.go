@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/upgrademock/upgrademock/internal/helptext"
+	"github.com/upgrademock/upgrademock/internal/isolate"
 	"github.com/upgrademock/upgrademock/internal/version"
 )
 
@@ -22,7 +23,10 @@ const (
 	exitUsage  = 2
 )
 
-func main() { os.Exit(run()) }
+func main() {
+	isolate.Init()
+	os.Exit(run())
+}
 
 func run() int {
 	ctx, cancel := context.WithCancelCause(context.Background())

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,12 +14,27 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/upgrademock/upgrademock/internal/isolate"
 	"github.com/upgrademock/upgrademock/internal/testprog"
 )
 
 // TestMain lets scripts run the command upgrademock, which is this test program under another name.
 func TestMain(m *testing.M) {
-	testscript.Main(leakless{m}, map[string]func(){"upgrademock": main})
+	isolate.Init()
+	testscript.Main(leakless{m}, map[string]func(){"upgrademock": main, "go-get": get})
+}
+
+// get is a program in Go that prints what a URL answers.
+func get() {
+	answer, err := http.Get(os.Args[1])
+	if err == nil {
+		_, err = io.Copy(os.Stdout, answer.Body)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println()
 }
 
 type leakless struct{ m *testing.M }
@@ -32,6 +49,7 @@ func (l leakless) Run() int {
 //	status CODE PROGRAM ARGUMENT...   wants that exit status
 //	[ci]                              a missing program is a failure
 //	[sample]                          a sample of many programs is enough; see testprog.Sample
+//	[isolate]                         the kernel lets us isolate programs
 //	[python:MODULE]                   Debian's Python has the module
 func scripts(dir string) testscript.Params {
 	return testscript.Params{
@@ -47,6 +65,8 @@ func scripts(dir string) testscript.Params {
 			switch cond {
 			case "ci":
 				return os.Getenv("CI") == "true", nil
+			case "isolate":
+				return canIsolate(), nil
 			case "sample":
 				return testprog.Sample(), nil
 			}
@@ -68,6 +88,12 @@ func scripts(dir string) testscript.Params {
 		},
 	}
 }
+
+// canIsolate reports whether the kernel lets us isolate programs.
+var canIsolate = sync.OnceValue(func() bool {
+	space, err := isolate.Start()
+	return err == nil && space.Close() == nil
+})
 
 func TestExecCommand(t *testing.T) {
 	t.Parallel()

@@ -224,6 +224,7 @@ func (opts *Options) prepare(ctx context.Context, dir string) (*databases, error
 func (rep *Report) Remarks() (all testbed.Remarks) {
 	for i := range rep.Results {
 		r := &rep.Results[i]
+		all.Isolated = all.Isolated || r.remarks.Isolated
 		for _, host := range r.remarks.Refused {
 			if !slices.Contains(all.Refused, host) {
 				all.Refused = append(all.Refused, host)

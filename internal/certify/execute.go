@@ -20,7 +20,7 @@ var (
 
 // execute runs the client in the directory work, for as long as it may, and before that the run that is interrupted.
 func (r *run) execute(ctx context.Context, work string) (err error) {
-	command := child.Command{Dir: work, Mark: r.testbed.Mark}
+	command := child.Command{Dir: work, Mark: r.testbed.Mark, Start: r.testbed.Run}
 	if command.Args, command.Env, err = r.commandLine(ctx); err != nil {
 		return err
 	}

@@ -49,6 +49,9 @@ type Addresses struct {
 // Unset are the variables that a program must not have.
 var Unset = []string{"ALL_PROXY", "all_proxy"}
 
+// Proxies are the variables that name proxies, and what needs none.
+var Proxies = []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"}
+
 // Variables are the entries of the environment, in the form NAME=VALUE.
 func (a Addresses) Variables() []string {
 	base := cmp.Or(a.HTTPSURL, a.URL)

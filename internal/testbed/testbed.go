@@ -12,11 +12,14 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/upgrademock/upgrademock/internal/child"
 	"github.com/upgrademock/upgrademock/internal/clientenv"
+	"github.com/upgrademock/upgrademock/internal/isolate"
 	"github.com/upgrademock/upgrademock/internal/proxy"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
@@ -29,6 +32,10 @@ type Options struct {
 	// globs of the hosts that are let through, and whether all are.
 	Hosts, AllowHosts []string
 	Passthrough       bool
+	// Isolated gives the program a network, names and authorities of its own, in which the emulator is
+	// https://upgrade.odoo.com, and nothing else can be reached: see package isolate. There is no proxy then, and
+	// AllowHosts and Passthrough are ignored. HTTP and HTTPS are on 127.0.0.1:80 and :443 unless Server says otherwise.
+	Isolated bool
 	// NoHooks leaves out the startup files for programs that need more than variables; see hooks.
 	NoHooks bool
 	// Environ is the environment to extend. If nil, it is that of this process.
@@ -38,13 +45,18 @@ type Options struct {
 // A Testbed is a running emulator with its proxy. It must be closed.
 type Testbed struct {
 	Server *mockserver.Server
-	Proxy  *proxy.Proxy
+	Proxy  *proxy.Proxy // nil if the program is isolated
 	// Dir is for temporary files of the run. Close removes it.
 	Dir string
 	// Env is the environment for the client.
 	Env []string
 	// Mark is the entry of Env that identifies the processes of the run.
 	Mark string
+	// Run starts the program in place of [exec.Cmd.Start]; nil is that.
+	Run func(*exec.Cmd) error
+
+	space *isolate.Space // in which the program is isolated; or nil
+	names *nameServer    // in the space
 
 	bundle       string // file of the authorities to trust, the system's and ours
 	transferHost string // where transfers listen
@@ -55,9 +67,6 @@ func Start(opts Options) (_ *Testbed, err error) {
 	server := mockserver.Options{}
 	if opts.Server != nil {
 		server = *opts.Server
-	}
-	if server.SFTPHostname == "" {
-		server.SFTPHostname = "127.0.0.1" // SSH clients do not use the proxy
 	}
 	if server.Logger == nil {
 		server.Logger = slog.New(slog.DiscardHandler)
@@ -74,17 +83,33 @@ func Start(opts Options) (_ *Testbed, err error) {
 	if b.Dir, err = makeDir(); err != nil {
 		return b, err
 	}
+	if opts.Isolated {
+		if err := b.makeSpace(&server); err != nil {
+			return b, err
+		}
+	}
+	if server.SFTPHostname == "" {
+		server.SFTPHostname = "127.0.0.1" // SSH clients do not use the proxy
+	}
 	if b.Server, err = mockserver.New(&server); err != nil {
 		return b, err
 	}
 	if err := b.Server.Start(); err != nil {
 		return b, err
 	}
-	b.Proxy, err = StartProxy("127.0.0.1:0", b.Server, opts, server.Logger)
-	if err != nil {
+	if !opts.Isolated {
+		b.Proxy, err = StartProxy("127.0.0.1:0", b.Server, opts, server.Logger)
+		if err != nil {
+			return b, err
+		}
+	}
+	if err := b.makeEnv(opts); err != nil {
 		return b, err
 	}
-	return b, b.makeEnv(opts)
+	if opts.Isolated {
+		return b, b.furnish(&server, opts)
+	}
+	return b, nil
 }
 
 // makeDir makes the directory of a run.
@@ -133,16 +158,23 @@ func (b *Testbed) makeEnv(opts Options) error {
 	if err != nil {
 		return err
 	}
-	set := append([]string{b.Mark}, clientenv.Addresses{
+	addresses := clientenv.Addresses{
 		URL: srv.URL(), HTTPSURL: srv.HTTPSURL(), AdminURL: srv.AdminURL(), ScriptURL: ScriptURL(srv),
-		Proxy: b.Proxy.URL(), SFTP: srv.SFTPAddr(), TransferHost: b.transferHost,
+		SFTP: srv.SFTPAddr(), TransferHost: b.transferHost,
 		CAFile: caFile, KnownHosts: knownHosts, Bundle: b.bundle,
-	}.Variables()...)
-	hooks, err := hooks(b.Dir, b.bundle, opts)
-	if err != nil {
-		return err
 	}
-	b.Env = child.Environ(opts.Environ, append(set, hooks...), clientenv.Unset)
+	unset := clientenv.Unset
+	var more []string
+	if opts.Isolated {
+		unset = append(slices.Clone(unset), clientenv.Proxies...)
+	} else {
+		addresses.Proxy = b.Proxy.URL()
+		if more, err = hooks(b.Dir, b.bundle, opts); err != nil {
+			return err
+		}
+	}
+	set := slices.Concat([]string{b.Mark}, addresses.Variables(), more)
+	b.Env = child.Environ(opts.Environ, set, unset)
 	return nil
 }
 
@@ -182,6 +214,12 @@ func (b *Testbed) Close() error {
 	}
 	if b.Server != nil {
 		errs = append(errs, b.Server.Close())
+	}
+	if b.names != nil {
+		errs = append(errs, b.names.close())
+	}
+	if b.space != nil {
+		errs = append(errs, b.space.Close())
 	}
 	if b.Dir != "" {
 		errs = append(errs, os.RemoveAll(b.Dir))
