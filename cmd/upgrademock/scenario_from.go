@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,7 +56,14 @@ func builtInOf(name string) *scenario.Scenario {
 }
 
 func (f *fromFlags) do(cmd *cobra.Command, args []string) error {
-	c := retrace.New(f.request, builtInOf)
+	if i := slices.Index(args, "-"); i >= 0 && slices.Contains(args[i+1:], "-") {
+		return errors.New("-: standard input can be read only once")
+	}
+	only := f.request
+	if f.list {
+		only = "" // all of them
+	}
+	c := retrace.New(only, builtInOf)
 	var names []string
 	var nothing error
 	for _, name := range args {
@@ -74,6 +82,8 @@ func (f *fromFlags) do(cmd *cobra.Command, args []string) error {
 	switch {
 	case errors.Is(err, retrace.ErrNothing) && nothing != nil:
 		return failed(nothing)
+	case errors.As(err, &choice) && len(choice.Requests) == 0:
+		return fmt.Errorf("%s: %w; --list lists them", strings.Join(names, ", "), err)
 	case errors.As(err, &choice):
 		return fmt.Errorf("%s: %w; say which one with --request ID", strings.Join(names, ", "), err)
 	case err != nil:
@@ -82,7 +92,10 @@ func (f *fromFlags) do(cmd *cobra.Command, args []string) error {
 		_, err = cmd.OutOrStdout().Write(made.YAML)
 		return failed(err)
 	}
-	return failed(writeNew(f.out, made.YAML))
+	if err := writeNew(f.out, made.YAML); err != nil {
+		return failed(fmt.Errorf("--out %s: %w", f.out, reasonOf(err)))
+	}
+	return nil
 }
 
 // readRecording gives what is in a file to the collector, and returns what the file is called in comments.
@@ -100,7 +113,7 @@ func readRecording(name string, stdin io.Reader, c *retrace.Collector, stderr io
 	}
 	read, err := recording.Read(in, c)
 	if err != nil {
-		return shown, failed(fmt.Errorf("%s: %w", name, err))
+		return shown, failed(fmt.Errorf("%s: %w", name, reasonOf(err)))
 	}
 	if read.Cut != "" {
 		say(stderr, "scenario: %s: the %s breaks off in %s: what is whole is used", name, read.Form, read.Cut)
@@ -109,6 +122,9 @@ func readRecording(name string, stdin io.Reader, c *retrace.Collector, stderr io
 		hosts := ""
 		if len(read.Hosts) > 0 {
 			hosts = ", but of " + strings.Join(read.Hosts, ", ")
+		}
+		if read.Entries == 0 {
+			return shown, fmt.Errorf("%s: %w: it has no calls at all", name, retrace.ErrNothing)
 		}
 		return shown, fmt.Errorf("%s: %w: its %d calls are none of /database/v1/ or /upgrade/request/%s",
 			name, retrace.ErrNothing, read.Entries, hosts)

@@ -93,7 +93,10 @@ func asUTF8(in *bufio.Reader) *bufio.Reader {
 
 // recognize finds out the form by how a file begins.
 func recognize(in *bufio.Reader) (string, error) {
-	head, _ := in.Peek(64 << 10)
+	head, err := in.Peek(64 << 10)
+	if err != nil && err != io.EOF {
+		return "", err
+	}
 	head = bytes.TrimLeft(head, " \t\r\n")
 	switch {
 	case len(head) == 0:

@@ -170,7 +170,7 @@ func (e *endless) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		e.n++
-		e.rest = fmt.Sprintf(e.line, e.n, e.n%3)
+		e.rest = fmt.Sprintf(e.line, e.n, e.n%3, e.n)
 	}
 	n := copy(p, e.rest)
 	e.rest = e.rest[n:]
@@ -179,22 +179,34 @@ func (e *endless) Read(p []byte) (int, error) {
 
 // TestRead_memory: the memory does not grow with the file.
 func TestRead_memory(t *testing.T) {
-	in := &endless{left: 15_000, line: `{"seq":%d,"at":"2026-03-11T10:00:00Z","on":"status","request":7,"status":50%d,` +
-		`"user_agent":"` + strings.Repeat("x", 200) + `","fault":"faults[0]: status http","fired":{"at":0}}` + "\n"}
-	c := retrace.New("", nil)
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	if read, err := recording.Read(in, c); err != nil || read.Entries != 15_000 {
-		t.Fatalf("%+v, %v", read, err)
-	}
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 2<<20 {
-		t.Errorf("%d bytes are kept", grown)
-	}
-	if _, err := c.Script("7", retrace.Options{}); err != nil {
-		t.Error(err)
+	const event = `{"seq":%d,"at":"2026-03-11T10:00:00Z","on":"status","request":7,"status":50%d,` +
+		`"user_agent":"%0200d","fault":"faults[0]: status http","fired":{"at":0}}` + "\n"
+	const entry = `{"startedDateTime":"2026-03-11T10:00:00Z","time":%d,"request":{"method":"GET","url":` +
+		`"https://x/database/v1/status?request=7"},"response":{"status":200,"content":{"text":"{\"request\": ` +
+		`{\"state\": \"s%d\", \"customer_message\": \"%01000d\"}}"}}},` + "\n"
+	for form, tc := range map[string]struct {
+		in   endless
+		most int64
+	}{
+		recording.Journal: {endless{left: 15_000, line: event}, 2 << 20},
+		recording.HAR:     {endless{left: 12_000, line: entry, rest: `{"log": {"entries": [`}, 10 << 20},
+	} {
+		c := retrace.New("", nil)
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		left := tc.in.left
+		if read, err := recording.Read(&tc.in, c); err != nil || read.Entries != left || read.Form != form {
+			t.Fatalf("%+v, %v", read, err)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > tc.most {
+			t.Errorf("%s: %d bytes are kept", form, grown)
+		}
+		if _, err := c.Script("7", retrace.Options{}); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

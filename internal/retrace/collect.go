@@ -26,7 +26,7 @@ type Collector struct {
 	journal journalState
 	tokens  map[string]string // token → request, of the script API
 	queue   []seen            // HTTP exchanges that are not in their order yet
-	lost    int               // that are not kept
+	order   order
 }
 
 // New makes a Collector. It keeps only the request of that name, or all for "". known returns a scenario by its name,
@@ -48,6 +48,7 @@ type seen struct {
 	contract string
 	params   map[string]string // of create
 	at       time.Time         // zero: it is not known
+	order    time.Time         // its place among the exchanges
 	state    string            // that the answer says
 	set      map[string]any    // the keys of the answer that a step can set
 	log      string            // a part of the log
@@ -154,7 +155,9 @@ func (c *Collector) requestOf(s *seen) *request {
 		if r = c.adopt(s); r == nil {
 			r = c.keep(s.request)
 		}
-		c.byKey[s.request] = r
+		if r != nil || len(c.byKey) < maxNames {
+			c.byKey[s.request] = r
+		}
 	}
 	return r
 }
@@ -200,6 +203,9 @@ func (c *Collector) creating(s *seen) *request {
 	}
 	delete(c.pending, key)
 	r.name, r.nameless = s.made, false
+	if len(c.made) >= maxNames {
+		clear(c.made)
+	}
 	if c.made[s.made]++; c.made[s.made] > 1 { // of another run
 		r.name = fmt.Sprintf("%s/%d", s.made, c.made[s.made])
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -55,19 +54,18 @@ type Exchange struct {
 	Why     string // the recording's own words for that
 }
 
-// maxQueue is how many calls are kept until they are put in their order.
-const maxQueue = 200_000
+// The bounds of what is kept until it is put in its order.
+const (
+	maxQueue      = 4096
+	maxQueueBytes = 16 << 20 // of texts
+)
 
 // Exchange takes an HTTP exchange. It reports whether that is a call of the platform; others are passed over.
-// Exchanges may come in any order, if their times are known.
+// Exchanges may come in any order, if their times are known, and no more than a few thousand are ahead of their time.
 func (c *Collector) Exchange(e *Exchange) bool {
 	at := Locate(e)
 	if at.On == "" || e.Method == http.MethodOptions {
 		return false
-	}
-	if len(c.queue) >= maxQueue {
-		c.lost++
-		return true
 	}
 	s := seen{at: e.At, http: true, on: at.On, api: at.API, request: at.Request}
 	if s.api == scenario.APIScript {
@@ -77,8 +75,44 @@ func (c *Collector) Exchange(e *Exchange) bool {
 		s.contract, s.params = at.Params["contract"], at.Params
 	}
 	c.read(&s, e, at.Key)
+	c.order.untimed = c.order.untimed || e.At.IsZero()
+	if s.order = e.At; e.At.IsZero() { // it belongs behind the one before it
+		s.order = c.order.last
+	}
+	c.order.last = s.order
 	c.queue = append(c.queue, s)
+	if c.order.bytes += s.size(); len(c.queue) >= maxQueue || c.order.bytes > maxQueueBytes {
+		c.take(len(c.queue) / 2)
+	}
 	return true
+}
+
+// order is what must be known of the times of exchanges.
+type order struct {
+	last    time.Time // of the one that came last
+	taken   time.Time // of the one that was taken last
+	bytes   int       // of the texts of those that wait
+	untimed bool      // some have none
+	late    bool      // some came behind others that were taken already
+}
+
+// size is about how many bytes are kept of a call.
+func (s *seen) size() int {
+	n := len(s.log) + len(s.note)
+	for _, value := range s.set {
+		text, _ := value.(string)
+		n += 50 + len(text)
+	}
+	if s.fault != nil && s.fault.HTTP != nil {
+		n += len(s.fault.HTTP.Body)
+	}
+	if s.fault != nil && s.fault.Failure != nil {
+		n += len(s.fault.Failure.Message) + 100*len(s.fault.Failure.More)
+	}
+	for name, value := range s.params {
+		n += 50 + len(name) + len(value)
+	}
+	return n
 }
 
 // A Place is where an exchange belongs.
@@ -105,29 +139,18 @@ func Locate(e *Exchange) Place {
 	return p
 }
 
-// flush takes the exchanges that wait, in the order of their times.
-func (c *Collector) flush() {
-	queue := c.queue
-	c.queue = nil
-	timed := true
-	order := make([]time.Time, len(queue)) // a call without a time belongs behind the one before it
-	for i, s := range queue {
-		if order[i] = s.at; s.at.IsZero() {
-			timed = false
-			if i > 0 {
-				order[i] = order[i-1]
-			}
-		}
-	}
-	sorted := make([]int, len(queue))
-	for i := range sorted {
-		sorted[i] = i
-	}
-	slices.SortStableFunc(sorted, func(a, b int) int { return order[a].Compare(order[b]) })
-	for _, i := range sorted {
-		s := queue[i]
+// flush takes all exchanges that wait.
+func (c *Collector) flush() { c.take(len(c.queue)) }
+
+// take takes the first exchanges that wait, by their times.
+func (c *Collector) take(n int) {
+	slices.SortStableFunc(c.queue, func(a, b seen) int { return a.order.Compare(b.order) })
+	for _, s := range c.queue[:n] {
+		c.order.bytes -= s.size()
+		c.order.late = c.order.late || s.order.Before(c.order.taken)
+		c.order.taken = s.order
 		if s.token != "" {
-			if s.made != "" {
+			if s.made != "" && len(c.tokens) < maxNames {
 				c.tokens[s.token] = s.made
 			} else if s.request = c.tokens[s.token]; s.request == "" {
 				s.request = "token-" + s.token[:min(4, len(s.token))]
@@ -138,13 +161,16 @@ func (c *Collector) flush() {
 			continue
 		}
 		r.transfers(&s, nth)
-		if c.lost > 0 {
-			r.remark(fmt.Sprintf("%d calls more are left out: choose one request from the beginning", c.lost))
+		if c.order.late {
+			r.remark("some calls stand far from where they belong by their times: they are taken as they stand there")
 		}
-		if !timed {
+		if c.order.untimed {
 			r.remark("some calls have no times: they are taken in the order in which they stand there")
 		}
 	}
+	rest := copy(c.queue, c.queue[n:])
+	clear(c.queue[rest:])
+	c.queue = c.queue[:rest]
 }
 
 func creates(on string) bool {

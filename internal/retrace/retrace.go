@@ -23,6 +23,7 @@ import (
 // The bounds of what is kept.
 const (
 	maxRequests = 2000    // requests whose calls are kept; of more, their number
+	maxNames    = 100_000 // requests of which it is known that they were seen
 	maxHits     = 100     // of one request, faults
 	maxStages   = 100     // of one request, stages
 	maxNotes    = 20      // of one request, remarks
@@ -72,9 +73,12 @@ type ChoiceError struct {
 func (e *ChoiceError) Error() string {
 	const most = 20
 	var b strings.Builder
-	if e.Asked != "" {
+	switch {
+	case e.Asked != "" && len(e.Requests) == 0:
+		return fmt.Sprintf("there is no request %s in it, but %s", e.Asked, count(e.More, "other"))
+	case e.Asked != "":
 		fmt.Fprintf(&b, "there is no request %s in it; there is", e.Asked)
-	} else {
+	default:
 		fmt.Fprintf(&b, "there are %d requests in it, and a scenario is made of one; choose among", len(e.Requests)+e.More)
 	}
 	for i, r := range e.Requests[:min(most, len(e.Requests))] {
