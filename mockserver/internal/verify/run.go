@@ -148,10 +148,11 @@ func (j *judge) out(want string) {
 		j.add("out", want, true, "no file", "", -1)
 	case want == scenario.OutAbsent:
 		saw := fmt.Sprintf("a file of %d bytes%s", info.Size(), looksLike(j.Run.Out))
+		good := false
 		if info.IsDir() {
-			saw = "a directory"
+			good, saw = noDumpIn(j.Run.Out)
 		}
-		j.add("out", want, false, saw,
+		j.add("out", want, good, saw,
 			"a good client leaves no file where others look for an upgraded dump when there is none", -1)
 	default:
 		good, saw := j.upgraded(gone)
@@ -193,6 +194,22 @@ func (j *judge) upgraded(gone bool) (good bool, saw string) {
 		return true, name + " as SQL"
 	}
 	return false, archive.Text
+}
+
+// noDumpIn reports whether a directory for what comes back has nothing in it that could be taken for the dump.
+func noDumpIn(dir string) (good bool, saw string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false, err.Error()
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case "filestore", "upgrade-report.html", "upgrade.log": // row S10.2
+		default:
+			return false, "a directory with " + e.Name() + " in it"
+		}
+	}
+	return true, "a directory without a dump"
 }
 
 // looksLike names a file that is an answer of the platform and not a dump.

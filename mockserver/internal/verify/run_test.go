@@ -380,6 +380,23 @@ func TestJudge_out(t *testing.T) {
 	}
 }
 
+// A directory for what comes back is no upgraded dump, as long as there is none in it.
+func TestJudge_outIsDirectory(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]string{"": "pass", "upgrade.log": "pass", "upgraded.zip": "fail"} {
+		out := t.TempDir()
+		if file != "" {
+			if err := os.WriteFile(filepath.Join(out, file), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := judgeRun(t, "out: absent", verify.Evidence{Run: &verify.Run{Out: out}})
+		if got.Verdict != want || want == "fail" && !strings.Contains(got.Saw, "a directory with upgraded.zip in it") {
+			t.Errorf("with %q: %+v", file, got)
+		}
+	}
+}
+
 func TestJudge_printed(t *testing.T) {
 	t.Parallel()
 	status := map[string]any{"customer_message": "The table \"res_users\" is missing."}

@@ -370,8 +370,8 @@ func TestJudge_fetchedFiles(t *testing.T) {
 		})
 	}
 	absent := judgeRun(t, "out: absent", verify.Evidence{Run: &verify.Run{Out: filepath.Join(dir, "out")}})
-	if absent.Verdict != "fail" || absent.Saw != "a directory" {
-		t.Errorf("%+v, want a fail: a directory", absent)
+	if absent.Verdict != "fail" || absent.Saw != "a directory with toc.dat in it" {
+		t.Errorf("%+v, want a fail: a directory with toc.dat in it", absent)
 	}
 }
 
