@@ -90,6 +90,7 @@ var measurements = []struct {
 	{"upload", (*bench).uploads},
 	{"upload-memory", (*bench).uploadMemory},
 	{"job", (*bench).job},
+	{"certify", (*bench).certify},
 }
 
 func run(ctx context.Context, out, log io.Writer, s settings) (missed int, err error) {

@@ -12,12 +12,24 @@ import (
 func (r *Report) WriteJUnit(w io.Writer) error {
 	var groups []*junit.Testsuite
 	byName := map[string]*junit.Testsuite{}
+	add := func(group string) {
+		suite := &junit.Testsuite{Name: group, ID: len(groups), Time: "0"} // no time is kept
+		suite.AddProperty("upgrademock.version", r.Version)
+		if r.Shard != "" {
+			suite.AddProperty("upgrademock.shard", r.Shard)
+		}
+		if r.Shard != "" && len(groups) == 0 { // it is long, and once is enough
+			suite.AddProperty("upgrademock.of", strings.Join(r.Of, "\n"))
+		}
+		groups, byName[group] = append(groups, suite), suite
+	}
+	if len(r.Results) == 0 {
+		add("conformance") // for what it says
+	}
 	for _, res := range r.Results {
 		group, name, _ := strings.Cut(res.ID, "/")
 		if byName[group] == nil {
-			byName[group] = &junit.Testsuite{Name: group, ID: len(groups), Time: "0"} // no time is kept
-			byName[group].AddProperty("upgrademock.version", r.Version)
-			groups = append(groups, byName[group])
+			add(group)
 		}
 		test := junit.Testcase{Classname: "conformance." + group, Name: name}
 		note := &junit.Result{Message: res.Message, Data: res.Source()}

@@ -51,6 +51,7 @@ type Report struct {
 	Level   Level    `json:"level"`           // how far the run went
 	Version string   `json:"version"`         // of this module, whose suite it was
 	Shard   string   `json:"shard,omitempty"` // which part of the checks whoever ran it chose, as 2/5; empty for all
+	Of      []string `json:"of,omitempty"`    // the ids of the checks of all parts; nil without Shard
 	Results []Result `json:"results"`         // of each selected check, in the order of [Checks]
 
 	// LeftOut are the APIs whose checks were left out because the server has another one alone.

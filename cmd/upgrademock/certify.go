@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -84,7 +86,7 @@ where --isolate is refused by the kernel.`,
 		"`protocol` that sends the dump: https, sftp, or both for a client that can use either")
 	f.StringVar(&flags.dump, "dump", "",
 		"the dump `file` to send, or over rsync the directory of a dump (default: a file of 3 MiB is made)")
-	f.IntVar(&flags.parallel, "parallel", 0, "`number` of clients to run at once (default: the number of processors)")
+	f.IntVar(&flags.parallel, "parallel", 0, "`number` of clients to run at once (default: four for each processor)")
 	f.BoolVar(&flags.json, "json", false, "print the report as JSON")
 	f.StringVar(&flags.junit, "junit", "",
 		"also write the report to this `file`, in the XML form that CI systems read")
@@ -115,13 +117,19 @@ func (f *certifyFlags) read(stderr io.Writer) (opts certify.Options, err error) 
 		if err != nil {
 			return opts, fmt.Errorf("--pack: %w", err)
 		}
-		opts.Scenarios = append(opts.Scenarios, scripts...)
+		if opts.Scenarios, err = join(opts.Scenarios, scripts); err != nil {
+			return opts, fmt.Errorf("--pack: %w", err)
+		}
 	}
 	if f.shard != "" {
 		if opts.Shard, err = shard.Parse(f.shard, os.Getenv); err != nil {
 			return opts, fmt.Errorf("--shard: %w", err)
 		}
-		opts.Scenarios = shard.Pick(opts.Shard, opts.Scenarios, func(s *scenario.Scenario) string { return s.Name })
+		for _, script := range opts.Scenarios {
+			opts.Of = append(opts.Of, script.Name)
+		}
+		opts.Scenarios = shard.Pick(opts.Shard, opts.Scenarios, func(s *scenario.Scenario) string { return s.Name },
+			certify.Expected)
 	}
 	if opts.Via, err = certify.ParseVia(f.via); err != nil {
 		return opts, fmt.Errorf("--via: %w", err)
@@ -137,6 +145,21 @@ func (f *certifyFlags) read(stderr io.Writer) (opts certify.Options, err error) 
 	opts.Dump, opts.Parallel = f.dump, f.parallel
 	opts.Testbed, err = f.options(stderr)
 	return opts, err
+}
+
+// join adds the scenarios to the list that are not in it. What is said of one would be taken for the other if two had
+// the same name.
+func join(list, more []*scenario.Scenario) ([]*scenario.Scenario, error) {
+	for _, script := range more {
+		at := slices.IndexFunc(list, func(s *scenario.Scenario) bool { return s.Name == script.Name })
+		switch {
+		case at < 0:
+			list = append(list, script)
+		case !reflect.DeepEqual(list[at], script):
+			return nil, fmt.Errorf("two scenarios are called %q: change the `name` of one", script.Name)
+		}
+	}
+	return list, nil
 }
 
 // packs are the names that unpack knows.

@@ -38,7 +38,8 @@ type conformanceFlags struct {
 	save    string
 	shard   string
 	part    shard.Shard
-	nothing bool // the shard has no check
+	of      []string // the ids of the checks of all shards
+	nothing bool     // the shard has no check
 	report  *reportFile
 	closers []func() error
 }
@@ -164,7 +165,7 @@ func (f *conformanceFlags) do(cmd *cobra.Command) error {
 	defer f.report.Close()
 	if f.nothing {
 		return f.print(cmd, &conformance.Report{Target: f.target.URL, Level: f.opts.Level, Version: version.String(),
-			Shard: f.part.String(), Results: []conformance.Result{}}, nil)
+			Shard: f.part.String(), Of: f.of, Results: []conformance.Result{}}, nil)
 	}
 	if f.opts.Production && !f.yes {
 		if err := f.askFirst(cmd); err != nil {
@@ -203,7 +204,7 @@ func (f *conformanceFlags) do(cmd *cobra.Command) error {
 	rep, runErr := f.judge(cmd, func(ctx context.Context) (*conformance.Report, error) {
 		return conformance.Run(ctx, f.target, &f.opts)
 	})
-	rep.Shard = f.part.String()
+	rep.Shard, rep.Of = f.part.String(), f.of
 	for _, c := range f.closers {
 		err = errors.Join(err, c())
 	}

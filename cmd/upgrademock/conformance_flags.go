@@ -178,12 +178,24 @@ func (f *conformanceFlags) share(selected []conformance.Info) (err error) {
 		return fmt.Errorf("--shard: %w", err)
 	}
 	var ids []string
-	for _, check := range shard.Pick(f.part, selected, func(c conformance.Info) string { return c.ID }) {
+	for _, check := range selected {
+		f.of = append(f.of, check.ID)
+	}
+	for _, check := range shard.Pick(f.part, selected, func(c conformance.Info) string { return c.ID }, cost) {
 		ids = append(ids, regexp.QuoteMeta(check.ID))
 	}
 	f.nothing = len(ids) == 0
 	f.opts.Run, err = regexp.Compile("^(?:" + strings.Join(ids, "|") + ")$")
 	return err
+}
+
+// cost is what a check takes in proportion to others: a call, a login, an upload, the time until an upgrade has ended.
+func cost(c conformance.Info) time.Duration {
+	sum := time.Duration(1)
+	for _, need := range strings.Split(c.Needs, ",") {
+		sum += map[string]time.Duration{"writes": 1, "sftp": 2, "rsync": 4, "process": 4, "waits": 10}[need]
+	}
+	return sum
 }
 
 // selects is the error of flags that leave no check to make.

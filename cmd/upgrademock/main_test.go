@@ -7,11 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/upgrademock/upgrademock/internal/isolate"
@@ -47,6 +49,7 @@ func (l leakless) Run() int {
 // scripts are what the scripts of testdata share.
 //
 //	status CODE PROGRAM ARGUMENT...   wants that exit status
+//	timeless FILE FILE                wants the same report in both, apart from times
 //	[ci]                              a missing program is a failure
 //	[sample]                          a sample of many programs is enough; see testprog.Sample
 //	[isolate]                         the kernel lets us isolate programs
@@ -56,7 +59,8 @@ func scripts(dir string) testscript.Params {
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": testprog.ExitStatus,
+			"status":   testprog.ExitStatus,
+			"timeless": timeless,
 		},
 		Condition: func(cond string) (bool, error) {
 			if module, ok := strings.CutPrefix(cond, "python:"); ok {
@@ -94,6 +98,16 @@ var canIsolate = sync.OnceValue(func() bool {
 	space, err := isolate.Start()
 	return err == nil && space.Close() == nil
 })
+
+// times are those of reports.
+var times = regexp.MustCompile(`("seconds": |\btime=")[^",]*| timestamp="[^"]*"`)
+
+func timeless(ts *testscript.TestScript, _ bool, files []string) {
+	want := times.ReplaceAllString(ts.ReadFile(files[0]), "$1")
+	if diff := cmp.Diff(want, times.ReplaceAllString(ts.ReadFile(files[1]), "$1")); diff != "" {
+		ts.Fatalf("-%s +%s:\n%s", files[0], files[1], diff)
+	}
+}
 
 func TestExecCommand(t *testing.T) {
 	t.Parallel()

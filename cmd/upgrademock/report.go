@@ -2,22 +2,18 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/jstemmer/go-junit-report/v2/junit"
 	"github.com/spf13/cobra"
 
 	"github.com/upgrademock/upgrademock/conformance"
 	"github.com/upgrademock/upgrademock/internal/certify"
-	"github.com/upgrademock/upgrademock/internal/shard"
 	"github.com/upgrademock/upgrademock/internal/tty"
 )
 
@@ -75,12 +71,12 @@ Exit status: 0 nothing failed; 1 something did, or the reports do not belong tog
 // A merger collects reports of one kind: the first says which.
 type merger struct {
 	kind   string
-	first  string            // the first file
-	parts  []shard.Shard     // in the order of the files
+	parts  []part            // in the order of the files
 	files  map[string]string // which has a result, by its name
 	client *certify.Report
 	server *conformance.Report
-	suites junit.Testsuites
+	suites []junit.Testsuite
+	alone  bool // each file in JUnit's form had one suite and nothing around it
 }
 
 // add adds the report in a file.
@@ -89,91 +85,68 @@ func (m *merger) add(name string, text []byte) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w; wanted a report that --json or --junit has written", name, err)
 	}
-	if m.first == "" {
-		m.kind, m.first, m.files = kind, name, make(map[string]string)
+	if len(m.parts) == 0 {
+		m.kind, m.files, m.alone = kind, make(map[string]string), true
 	}
 	if kind != m.kind {
-		return fmt.Errorf("%s is a report %s, %s one %s: merge those of one kind", m.first, m.kind, name, kind)
+		return fmt.Errorf("%s is a report %s, %s one %s: merge those of one kind", m.parts[0].file, m.kind, name, kind)
 	}
 	switch rep := one.(type) {
 	case *certify.Report:
+		if err := m.note(name, rep.Shard, rep.Version, rep.Of, resultNames(rep)); err != nil {
+			return err
+		}
 		if m.client == nil {
 			m.client = &certify.Report{Client: rep.Client, Version: rep.Version, Results: []certify.Result{},
 				Skipped: []certify.Skipped{}}
 		}
 		if !slices.Equal(m.client.Client, rep.Client) {
-			return fmt.Errorf("%s judges the client %q, %s %q", m.first, m.client.Client, name, rep.Client)
+			return fmt.Errorf("%s judges the client %q, %s %q", m.parts[0].file, m.client.Client, name, rep.Client)
 		}
 		m.client.Results = append(m.client.Results, rep.Results...)
 		m.client.Skipped = append(m.client.Skipped, rep.Skipped...)
 		m.client.Passed, m.client.Failed = m.client.Passed+rep.Passed, m.client.Failed+rep.Failed
-		return note(m, name, rep.Shard, rep.Results, func(r certify.Result) string { return r.Scenario })
 	case *conformance.Report:
+		if err := m.note(name, rep.Shard, rep.Version, rep.Of, checkIDs(rep)); err != nil {
+			return err
+		}
 		if m.server == nil {
 			m.server = &conformance.Report{Target: rep.Target, Level: rep.Level, Version: rep.Version,
-				Results: []conformance.Result{}, LeftOut: rep.LeftOut}
+				Results: []conformance.Result{}}
 		}
 		if m.server.Level != rep.Level {
-			return fmt.Errorf("%s is of level %s, %s of level %s", m.first, m.server.Level, name, rep.Level)
+			return fmt.Errorf("%s is of level %s, %s of level %s", m.parts[0].file, m.server.Level, name, rep.Level)
 		}
 		m.server.Results = append(m.server.Results, rep.Results...)
-		m.server.Passed, m.server.Failed = m.server.Passed+rep.Passed, m.server.Failed+rep.Failed
-		m.server.Skipped, m.server.Errors = m.server.Skipped+rep.Skipped, m.server.Errors+rep.Errors
-		return note(m, name, rep.Shard, rep.Results, func(r conformance.Result) string { return r.ID })
-	case []junit.Testsuite:
-		for _, suite := range rep {
-			suite.ID = len(m.suites.Suites)
-			m.suites.AddSuite(suite)
+		for _, left := range rep.LeftOut {
+			if !slices.Contains(m.server.LeftOut, left) {
+				m.server.LeftOut = append(m.server.LeftOut, left)
+			}
 		}
+	case suites:
+		m.alone = m.alone && rep.alone
+		return m.addSuites(name, rep.list)
 	}
 	return nil
 }
 
-// note writes down which part of the work a report is, and refuses a result that another one has.
-func note[R any](m *merger, file, part string, results []R, name func(R) string) error {
-	p := shard.Shard{}
-	if part != "" {
-		var err error
-		if p, err = shard.Parse(part, os.Getenv); err != nil {
-			return fmt.Errorf("%s: shard: %w", file, err)
-		}
+// resultNames are the scenarios that a report is about.
+func resultNames(rep *certify.Report) (names []string) {
+	for _, r := range rep.Results {
+		names = append(names, r.Scenario)
 	}
-	m.parts = append(m.parts, p)
-	for _, r := range results {
-		if other, found := m.files[name(r)]; found && other != file {
-			return fmt.Errorf("%s is in %s and in %s: these are no parts of one run", name(r), other, file)
-		}
-		m.files[name(r)] = file
+	for _, s := range rep.Skipped {
+		names = append(names, s.Scenario)
 	}
-	return nil
+	return names
 }
 
-// complete is an error if shards of the run are missing, or are not of one run.
-func (m *merger) complete() error {
-	if len(m.parts) == 0 {
-		return nil
+// checkIDs are the checks that a report is about.
+func checkIDs(rep *conformance.Report) (ids []string) {
+	for _, r := range rep.Results {
+		ids = append(ids, r.ID)
 	}
-	count := m.parts[0].Count
-	found := make([]bool, count)
-	for _, part := range m.parts {
-		if part.Count != count {
-			return fmt.Errorf("%s is shard %s, and another file %q: these are no parts of one run", m.first, m.parts[0],
-				part)
-		}
-		if count > 0 {
-			found[part.Index-1] = true
-		}
-	}
-	var missing []string
-	for i, ok := range found {
-		if !ok {
-			missing = append(missing, shard.Shard{Index: i + 1, Count: count}.String())
-		}
-	}
-	if missing != nil {
-		return fmt.Errorf("the report of shard %s is missing", strings.Join(missing, ", "))
-	}
-	return nil
+	return ids
 }
 
 // write writes the report of all. The error is what is wrong with the reports, or with what they judge.
@@ -185,19 +158,15 @@ func (m *merger) write(stdout io.Writer, asJSON bool, file *reportFile) error {
 	var text, xml func(io.Writer) error
 	switch {
 	case m.client != nil:
-		slices.SortStableFunc(m.client.Results, func(a, b certify.Result) int { return cmp.Compare(a.Scenario, b.Scenario) })
+		sortBy(m.client.Results, m.order(), func(r certify.Result) string { return r.Scenario })
+		sortBy(m.client.Skipped, m.order(), func(s certify.Skipped) string { return s.Scenario })
 		good, text, xml = m.client.Failed == 0, m.client.WriteTable, m.client.WriteJUnit
 		if asJSON {
 			text = m.client.WriteJSON
 		}
 	case m.server != nil:
-		order := make(map[string]int)
-		for i, check := range conformance.Checks() {
-			order[check.ID] = i - len(conformance.Checks()) // others come behind them
-		}
-		slices.SortStableFunc(m.server.Results, func(a, b conformance.Result) int {
-			return cmp.Compare(order[a.ID], order[b.ID])
-		})
+		sortBy(m.server.Results, checkOrder(), func(r conformance.Result) string { return r.ID })
+		count(m.server)
 		good, xml = m.server.OK(), m.server.WriteJUnit
 		text = func(w io.Writer) error { printTree(w, m.server, tty.Colours(w, os.Getenv)); return nil }
 		if asJSON {
@@ -207,7 +176,7 @@ func (m *merger) write(stdout io.Writer, asJSON bool, file *reportFile) error {
 		if asJSON {
 			return errors.New("--json: files in JUnit's form are merged into one of their form")
 		}
-		good, xml = m.suites.Failures+m.suites.Errors == 0, m.suites.WriteXML
+		good, xml = m.mergeSuites()
 		text = func(io.Writer) error { return nil }
 		if file == nil {
 			text = xml
@@ -220,6 +189,34 @@ func (m *merger) write(stdout io.Writer, asJSON bool, file *reportFile) error {
 		return exitCode{code: exitFailed}
 	}
 	return nil
+}
+
+// isJudged reports whether a result says that a run had nothing to judge, which a shard may have for its few checks.
+func isJudged(id string) bool { return id == "suite/judged" }
+
+// count counts the results of all shards.
+func count(rep *conformance.Report) {
+	of := make(map[conformance.Verdict]int)
+	for _, r := range rep.Results {
+		if !isJudged(r.ID) {
+			of[r.Verdict]++
+		}
+	}
+	if of[conformance.Pass]+of[conformance.Fail]+of[conformance.Error] > 0 {
+		rep.Results = slices.DeleteFunc(rep.Results, func(r conformance.Result) bool { return isJudged(r.ID) })
+	} else {
+		of[conformance.Error] = 1
+	}
+	rep.Passed, rep.Failed = of[conformance.Pass], of[conformance.Fail]
+	rep.Skipped, rep.Errors = of[conformance.Skip], of[conformance.Error]
+}
+
+// checkOrder is the order of the suite.
+func checkOrder() (ids []string) {
+	for _, check := range conformance.Checks() {
+		ids = append(ids, check.ID)
+	}
+	return ids
 }
 
 // read returns a report, and what it is of, in words.
@@ -244,23 +241,4 @@ func read(text []byte) (kind string, report any, err error) {
 		return "of conformance", report, err
 	}
 	return "", nil, errors.New("this is no report")
-}
-
-// readJUnit reads a file in JUnit's form, which has one suite or several.
-func readJUnit(text []byte) ([]junit.Testsuite, error) {
-	var root struct{ XMLName xml.Name }
-	if err := xml.Unmarshal(text, &root); err != nil {
-		return nil, err
-	}
-	switch root.XMLName.Local {
-	case "testsuite":
-		var suite junit.Testsuite
-		err := xml.Unmarshal(text, &suite)
-		return []junit.Testsuite{suite}, err
-	case "testsuites":
-		var suites junit.Testsuites
-		err := xml.Unmarshal(text, &suites)
-		return suites.Suites, err
-	}
-	return nil, fmt.Errorf("it begins with <%s>", root.XMLName.Local)
 }

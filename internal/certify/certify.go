@@ -38,15 +38,17 @@ const Limit = 5 * time.Minute
 type Options struct {
 	// Args is the client's command, in which placeholders are replaced; see Placeholders.
 	Args []string
-	// Scenarios are what it is run under, in this order.
+	// Scenarios are what it is run under, those that take long first; see Expected.
 	Scenarios []*scenario.Scenario
-	// Shard is the part of Scenarios that they are, for the report; the zero Shard is all.
+	// Shard is the part of Of that Scenarios are, for the report; the zero Shard is all.
 	Shard shard.Shard
+	// Of names the scenarios of all shards, in their order; nil if there are none.
+	Of []string
 	// Via is the way on which the client sends its dump; "" is Both.
 	Via Via
 	// Dump is the file to send; "": one is made.
 	Dump string
-	// Parallel is how many clients run at once; 0: as many as there are processors.
+	// Parallel is how many clients run at once; 0: four for each processor, since they mostly wait.
 	Parallel int
 	// Testbed holds the options of every test bed. Run sets the scenarios, and all else that differs between runs.
 	Testbed testbed.Options
@@ -64,6 +66,7 @@ type Report struct {
 	Client  []string  `json:"client"`
 	Version string    `json:"version"`         // of upgrademock
 	Shard   string    `json:"shard,omitempty"` // which part of the scenarios it is about, such as 2/5; "": all
+	Of      []string  `json:"of,omitempty"`    // the scenarios of all shards, in their order; nil without Shard
 	Results []Result  `json:"results"`         // in the order of Options.Scenarios
 	Skipped []Skipped `json:"skipped"`
 	Passed  int       `json:"passed"`
@@ -74,26 +77,27 @@ type Report struct {
 
 // Result is the verdict on the client under one scenario.
 type Result struct {
-	Scenario string    `json:"scenario"`
-	Verdict  string    `json:"verdict"`
-	Exit     int       `json:"exit"` // as a shell has it
-	Failed   []Failure `json:"failed"`
+	Scenario    string    `json:"scenario"`
+	Description string    `json:"description,omitempty"` // the scenario's
+	Verdict     string    `json:"verdict"`
+	Exit        int       `json:"exit"`    // as a shell has it
+	Seconds     float64   `json:"seconds"` // that the client ran
+	Failed      []Failure `json:"failed"`
+	Output      string    `json:"output,omitempty"` // the end of what a client printed that did not pass
 
-	Description string          `json:"-"` // the scenario's
-	Took        time.Duration   `json:"-"`
-	Output      string          `json:"-"` // the end of what the client printed
-	Journal     []journal.Event `json:"-"`
-	skip        string          // why it was left out; "": it was not
-	remarks     testbed.Remarks
+	Journal []journal.Event `json:"-"`
+	skip    string          // why it was left out; "": it was not
+	remarks testbed.Remarks
 }
 
 // Failure is an expectation that was not met.
 type Failure struct {
-	Expect  string `json:"expect"`
-	Wanted  string `json:"wanted"`
-	Saw     string `json:"saw"`
-	Hint    string `json:"hint"` // what a good client would have done
-	nearest uint64 // the journal's number of the nearest event; 0: the end
+	Expect string `json:"expect"`
+	Wanted string `json:"wanted"`
+	Saw    string `json:"saw"`
+	Hint   string `json:"hint"` // what a good client would have done
+	// Lines are the journal's about it; in a report they stand once if they are the same for several failures.
+	Lines []string `json:"journal,omitempty"`
 }
 
 // Skipped is a scenario that was left out, because the client's way cannot meet it.
@@ -113,9 +117,9 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 		opts.Via = Both
 	}
 	if opts.Parallel <= 0 {
-		opts.Parallel = runtime.NumCPU()
+		opts.Parallel = 4 * runtime.GOMAXPROCS(0)
 	}
-	report := &Report{Client: slices.Clone(opts.Args), Version: version.String(), Shard: opts.Shard.String(),
+	report := &Report{Client: slices.Clone(opts.Args), Version: version.String(), Shard: opts.Shard.String(), Of: opts.Of,
 		Results: []Result{}, Skipped: []Skipped{}, began: time.Now()}
 	opts.Args = atHome(here, opts.Args)
 	if _, err := exec.LookPath(opts.Args[0]); err != nil {
@@ -143,8 +147,8 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	var running sync.WaitGroup
 	var done sync.Mutex
 	places := make(chan struct{}, opts.Parallel)
-	for i, script := range opts.Scenarios {
-		result := &results[i]
+	for _, i := range longestFirst(opts.Scenarios) {
+		script, result := opts.Scenarios[i], &results[i]
 		*result = Result{Scenario: script.Name, Description: script.Description, Failed: []Failure{}}
 		if result.skip = opts.Via.cannotMeet(script); script.Run.Database && result.skip == "" {
 			result.skip = dbs.missing
@@ -194,6 +198,9 @@ func (r *run) finish(ctx context.Context) {
 		r.result.Failed = append(r.result.Failed, Failure{Expect: "a judgement",
 			Wanted: "the client run and judged", Saw: err.Error(),
 			Hint: "this says nothing about the client; see what it printed"})
+	}
+	if r.result.Verdict != Pass {
+		r.result.Output = r.tail()
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -137,7 +136,7 @@ func TestReport_WriteJUnit(t *testing.T) {
 	t.Parallel()
 	report := certify.Report{
 		Results: []certify.Result{
-			{Scenario: "good", Verdict: certify.Pass, Took: time.Second},
+			{Scenario: "good", Verdict: certify.Pass, Seconds: 1},
 			{Scenario: "bad", Verdict: certify.Fail, Output: "\x00\x1b[31m\xff ]]> & <b>",
 				Failed: []certify.Failure{{Expect: "exit", Saw: "\"1\""}}},
 			{Scenario: "ugly", Verdict: certify.Error, Failed: []certify.Failure{{Expect: "a judgement"}}},

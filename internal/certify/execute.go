@@ -1,14 +1,18 @@
 package certify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/upgrademock/upgrademock/internal/child"
+	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
@@ -70,12 +74,49 @@ func (r *run) once(ctx context.Context, command *child.Command) (err error) {
 		limit = r.script.Expect.Within
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTooLong)
+	ctx, end := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
 	defer cancel()
+	defer end(nil)
+	if r.script.Expect != nil && r.script.Expect.GivesUp != "" {
+		watching.Go(func() {
+			if r.slowsDown(ctx) {
+				end(errTooLong)
+			}
+		})
+	}
 	r.ended, err = command.Run(ctx)
 	if r.late = errors.Is(err, errTooLong); r.late {
 		return nil
 	}
 	return err
+}
+
+// watched is how long a client that may try for ever is watched: half a minute or so, and a third of the time that the
+// scenario leaves it where that is less.
+func watched(expect *scenario.Expect) time.Duration {
+	limit := cmp.Or(expect.Within, Limit)
+	return min(35*time.Second, limit/3)
+}
+
+// slowsDown waits until the client has been watched for long enough, and its tries have come further and further apart:
+// it would pass however long it went on. It returns false when ctx ends first.
+func (r *run) slowsDown(ctx context.Context) bool {
+	began := time.Now()
+	for pause := watched(r.script.Expect); ; pause = time.Second {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(pause):
+		}
+		known := &mockserver.Run{TimedOut: true, Took: time.Since(began)}
+		for _, v := range r.testbed.Server.Judge(journal.Filter{}, known) {
+			if v.Expect == "gives_up" && v.Verdict == mockserver.Pass {
+				return true
+			}
+		}
+	}
 }
 
 // interrupted runs the client until the event, and reports whether it was running then. If it was not, it has ended in

@@ -12,11 +12,11 @@ import (
 // spot is how many of the journal's lines are shown before and after the nearest one.
 const spot = 3
 
-// around are the journal's lines about the failure: around the nearest event, which is marked, or the last ones.
-func around(f Failure, journal []journal.Event) []string {
+// around are the journal's lines around the event with the number nearest, which is marked, or for 0 the last ones.
+func around(nearest uint64, journal []journal.Event) []string {
 	from, to, at := max(0, len(journal)-2*spot), len(journal), -1
 	for i, e := range journal {
-		if f.nearest != 0 && e.Seq == f.nearest {
+		if nearest != 0 && e.Seq == nearest {
 			at, from, to = i, max(0, i-spot), min(len(journal), i+spot+1)
 		}
 	}

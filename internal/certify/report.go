@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 	"unicode/utf8"
 
 	"github.com/jstemmer/go-junit-report/v2/junit"
@@ -24,7 +23,7 @@ func (rep *Report) WriteJSON(w io.Writer) error {
 	return enc.Encode(rep)
 }
 
-// ReadReport reads what WriteJSON has written. What its JSON does not have is empty.
+// ReadReport reads what WriteJSON has written. The journal is not part of it.
 func ReadReport(r io.Reader) (*Report, error) {
 	var rep Report
 	if err := json.NewDecoder(r).Decode(&rep); err != nil {
@@ -39,7 +38,7 @@ func (rep *Report) WriteTable(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SCENARIO\tVERDICT\tEXIT\tTIME\tNOT MET")
 	for _, r := range rep.Results {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", r.Scenario, r.Verdict, r.Exit, took(r.Took),
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", r.Scenario, r.Verdict, r.Exit, took(r.Seconds),
 			cmp.Or(strings.Join(r.notMet(), ", "), "-"))
 	}
 	for _, s := range rep.Skipped {
@@ -87,18 +86,16 @@ func (r *Result) notMet() []string {
 func (r *Result) details(indent string) string {
 	var b strings.Builder
 	put := func(format string, args ...any) { fmt.Fprintf(&b, indent+format+"\n", args...) }
-	var shown []string
 	for _, f := range r.Failed {
 		put("%s", f.Expect)
 		put("    wanted: %s", f.Wanted)
 		put("    saw:    %s", f.Saw)
 		put("    hint:   %s", f.Hint)
-		if lines := around(f, r.Journal); len(lines) > 0 && !slices.Equal(lines, shown) {
+		if len(f.Lines) > 0 {
 			put("    in the journal:")
-			for _, l := range lines {
+			for _, l := range f.Lines {
 				put("      %s", l)
 			}
-			shown = lines
 		}
 	}
 	b.WriteString(r.lastWords(indent))
@@ -120,19 +117,25 @@ func (r *Result) lastWords(indent string) string {
 	return b.String()
 }
 
+// Class is the class of the cases that WriteJUnit writes.
+const Class = "upgrademock.certify"
+
 // WriteJUnit writes the report in the XML form that CI systems read.
 func (rep *Report) WriteJUnit(w io.Writer) error {
-	const class = "upgrademock.certify"
 	suite := junit.Testsuite{Name: "upgrademock certify"}
 	suite.AddProperty("upgrademock.version", rep.Version)
+	if rep.Shard != "" {
+		suite.AddProperty("upgrademock.shard", rep.Shard)
+		suite.AddProperty("upgrademock.of", strings.Join(rep.Of, "\n"))
+	}
 	suite.Hostname, _ = os.Hostname()
 	if !rep.began.IsZero() { // it was, in a report that was read
 		suite.SetTimestamp(rep.began)
 	}
-	var total time.Duration
+	var total float64
 	for _, r := range rep.Results {
-		total += r.Took
-		test := junit.Testcase{Name: r.Scenario, Classname: class, Time: seconds(r.Took)}
+		total += r.Seconds
+		test := junit.Testcase{Name: r.Scenario, Classname: Class, Time: seconds(r.Seconds)}
 		problem := &junit.Result{Message: strings.Join(r.notMet(), ", "),
 			Data: printable(r.Description + "\n" + r.details(""))}
 		switch r.Verdict {
@@ -144,10 +147,15 @@ func (rep *Report) WriteJUnit(w io.Writer) error {
 		suite.AddTestcase(test)
 	}
 	for _, s := range rep.Skipped {
-		suite.AddTestcase(junit.Testcase{Name: s.Scenario, Classname: class, Time: "0",
+		suite.AddTestcase(junit.Testcase{Name: s.Scenario, Classname: Class, Time: "0",
 			Skipped: &junit.Result{Message: s.Reason}})
 	}
 	suite.Time = seconds(total)
+	return WriteSuite(w, suite)
+}
+
+// WriteSuite writes a suite as a document of its own.
+func WriteSuite(w io.Writer, suite junit.Testsuite) error {
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}
@@ -161,7 +169,7 @@ func (rep *Report) WriteJUnit(w io.Writer) error {
 }
 
 // seconds is a time as JUnit's form has it.
-func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }
+func seconds(s float64) string { return fmt.Sprintf("%.3f", s) }
 
 // printable leaves out what XML cannot hold: a client may print anything.
 func printable(text string) string {

@@ -7,8 +7,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,9 +83,8 @@ func (r *run) run(ctx context.Context) (err error) {
 	if err := r.execute(ctx, work); err != nil {
 		return err
 	}
-	r.result.Exit, r.result.Took = r.ended.Status, r.ended.Took
+	r.result.Exit, r.result.Seconds = r.ended.Status, math.Round(r.ended.Took.Seconds()*1000)/1000
 	r.result.Journal = r.testbed.Server.Events(journal.Filter{})
-	r.result.Output = r.tail()
 	r.result.remarks = r.testbed.Remarks()
 	if reason := r.opts.Via.choseOther(r.script, r.result.Journal); reason != "" {
 		r.result.skip = reason
@@ -112,11 +113,18 @@ func (r *run) run(ctx context.Context) (err error) {
 func (r *run) judge(known *mockserver.Run) {
 	verdicts := r.testbed.Server.Judge(journal.Filter{}, known)
 	r.result.Verdict = Pass
+	var shown []string
 	for _, v := range verdicts {
 		if v.Verdict == mockserver.Fail {
 			r.result.Verdict = Fail
-			r.result.Failed = append(r.result.Failed, Failure{Expect: v.Expect, Wanted: v.Wanted, Saw: v.Saw,
-				Hint: v.Hint, nearest: v.Nearest})
+			f := Failure{Expect: v.Expect, Wanted: v.Wanted, Saw: v.Saw, Hint: v.Hint,
+				Lines: around(v.Nearest, r.result.Journal)}
+			if slices.Equal(f.Lines, shown) {
+				f.Lines = nil
+			} else {
+				shown = f.Lines
+			}
+			r.result.Failed = append(r.result.Failed, f)
 		}
 	}
 }
@@ -212,8 +220,9 @@ func (r *run) tail() string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// took is a duration for people.
-func took(d time.Duration) string {
+// took is a time for people.
+func took(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
 	if d < time.Second {
 		return d.Round(time.Millisecond).String()
 	}
