@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"github.com/upgrademock/upgrademock/conformance"
 	"github.com/upgrademock/upgrademock/conformance/internal/refserver"
 	"github.com/upgrademock/upgrademock/internal/testprog"
+	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/mockservertest"
 )
 
@@ -187,6 +189,26 @@ func TestRun_stopped(t *testing.T) {
 		&conformance.Options{Timeout: 100 * time.Millisecond})
 	if rep.OK() || rep.Errors == 0 {
 		t.Errorf("%d passed, %d errors", rep.Passed, rep.Errors)
+	}
+}
+
+// A check in the middle of which a run is stopped was not judged: it neither fails, nor passes.
+func TestRun_stoppedWithin(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	srv := mockservertest.New(t, &mockserver.Options{OnUpload: func(int64) { cancel() }}, mockservertest.AllowUnknownCalls)
+	rep, err := conformance.Run(ctx, conformance.Target{URL: srv.URL(), Contract: contract},
+		&conformance.Options{Run: regexp.MustCompile("^(sftp/(large|put|resume)|upload/large)$")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.Errors == 0 {
+		t.Errorf("%d passed, and none was stopped", rep.Passed)
+	}
+	for _, res := range rep.Results {
+		if res.Verdict == conformance.Fail || res.Verdict == conformance.Error && !strings.HasPrefix(res.Message, "not ") {
+			t.Errorf("%s %s: %s", res.ID, res.Verdict, res.Message)
+		}
 	}
 }
 

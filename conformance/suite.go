@@ -269,12 +269,16 @@ func (s *suite) runOne(ctx context.Context, chk *check) stop {
 	c.ctx, cancel = context.WithTimeout(ctx, limit)
 	defer cancel()
 	defer c.close()
-	return c.guard(func() {
+	st := c.guard(func() {
 		chk.run(c)
 		if c.ctx.Err() != nil {
 			c.errorf("the check did not end within %v", limit)
 		}
 	})
+	if st.verdict != Pass && ctx.Err() != nil { // what went wrong is that it was stopped
+		return stop{verdict: Error, message: "not judged: the run was stopped, or its time was over"}
+	}
+	return st
 }
 
 // guard runs f and turns what it panics with into an outcome. A panic of the suite's own is an Error, not the
