@@ -148,13 +148,25 @@ func (db *database) result(ctx context.Context, script *scenario.Scenario) (*moc
 			difference(db.content, now))
 		return out, nil
 	}
-	if !out.Exists || script.Upgraded.Archive != "" {
-		return out, nil
+	if out.Exists {
+		// The upgrade script makes the database before it restores, and leaves it empty when there is nothing to restore.
+		out.Exists, err = db.filled(ctx)
+	}
+	if err != nil || !out.Exists || script.Upgraded.Archive != "" {
+		return out, err
 	}
 	if now, err = db.dump(ctx, db.made); err == nil && now != db.content {
 		out.Differs = fmt.Sprintf("the database %s is not what came back: %s", db.made, difference(db.content, now))
 	}
 	return out, err
+}
+
+// filled reports whether anything is in the new database.
+func (db *database) filled(ctx context.Context) (bool, error) {
+	const firstOfUsers = "16384" // PostgreSQL's FirstNormalObjectId
+	found, err := db.server.Run(ctx, nil, "psql", "-X", "-A", "-t", "-d", db.made, "-c",
+		"SELECT count(*) FROM pg_class WHERE oid >= "+firstOfUsers)
+	return strings.TrimSpace(found) != "0", err
 }
 
 // difference is the first line in which two databases differ.

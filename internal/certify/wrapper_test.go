@@ -45,6 +45,9 @@ func wrapper(t *testing.T, name, bug string) certify.Options {
 	case strings.HasSuffix(name, ".py"):
 		args = append(args, python, testdata(t, "wrappers/"+name), python, standin)
 	default:
+		if name == "restore.sh" {
+			args = append(args, "WHAT={database}") // of each run, since it upgrades nothing else
+		}
 		args = append(args, "sh", testdata(t, "wrappers/"+name), python, standin)
 	}
 	opts := program(args...)
@@ -71,7 +74,7 @@ func TestRun_goodWrappers(t *testing.T) {
 		{"unattended.py", trying[1:]},
 		{"yes.sh", trying[2:4]},
 		{"terminal.py", trying[3:6]},
-		{"restore.sh", trying[2:3]},
+		{"restore.sh", []string{"script-database-lost", "script-dump-missing"}}, // of which the script leaves an empty one
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

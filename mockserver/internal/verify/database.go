@@ -13,7 +13,7 @@ func (db *Database) upgraded() (good bool, saw string) {
 	case db.Differs != "":
 		return false, db.Differs
 	case !db.Exists:
-		return false, "no database " + db.Name
+		return false, "no database " + db.Name + " with anything in it"
 	}
 	return true, "the database " + db.Name
 }

@@ -44,7 +44,7 @@ type Run struct {
 // Database is what became of the database that a client was to upgrade.
 type Database struct {
 	Name    string // of the database to make of the upgraded dump
-	Exists  bool   // it is there
+	Exists  bool   // it is there, and not empty
 	Differs string // how it, or the database that was upgraded, differs from what it should be; "": not at all
 	// OldFiles and NewFiles are the directories of their filestores.
 	OldFiles, NewFiles string

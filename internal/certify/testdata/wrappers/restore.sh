@@ -27,7 +27,9 @@ while :; do
 	esac
 done
 rm -rf upgraded.dump filestore
-"$@" restore -t "$(cat "$token")" -d "$old" -r "$new" </dev/null 2>&1 | masked
+"$@" restore -t "$(cat "$token")" -d "$old" -r "$new" </dev/null >out 2>&1 || broken=yes
+masked <out
+[ -z "${broken-}" ] || exit 1 # the script leaves an empty database then
 psql -X -A -t -d postgres -c 'SELECT datname FROM pg_database' | grep -qx "$new" || exit 1
 if [ "${BUG-}" != no-merge ]; then
 	cp -R "$stores/$old" "$stores/$new" && { [ ! -d filestore ] || cp -R filestore/. "$stores/$new/"; } || exit 1
