@@ -69,7 +69,9 @@ class Upgrade:
             code = self.run_script()
             if not self.token_files():
                 return 0 if self.succeeded(code) else 1
-        print("unattended.py: the upgrade is not over; run the same command to go on", file=sys.stderr)
+        print("unattended.py: the upgrade is not over; run the same command to go on. If the platform knows it no more, as "
+              "the lines above say then, begin anew: remove %s before" % ", ".join(map(str, self.token_files())),
+              file=sys.stderr)
         return 2
 
     def succeeded(self, code):

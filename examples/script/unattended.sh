@@ -57,7 +57,8 @@ while [ "$tries" -gt 0 ]; do
 done
 
 if unfinished; then
-    echo "unattended.sh: the upgrade is not over; run the same command to go on" >&2
+    echo "unattended.sh: the upgrade is not over; run the same command to go on. If the platform knows it no more, as the" \
+        "lines above say then, begin anew: remove $(ls -d "$state"/odoo-upgrade-*) before" >&2
     exit 2
 fi
 if [ -n "$database" ]; then
