@@ -175,7 +175,7 @@ func (f *conformanceFlags) do(cmd *cobra.Command) error {
 	if f.record != "" {
 		file, err := os.OpenFile(f.record, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 		if err != nil {
-			return fmt.Errorf("--record: %w", err)
+			return fmt.Errorf("--record %s: %w; name a file that can be written", f.record, reasonOf(err))
 		}
 		w := bufio.NewWriter(file)
 		f.opts.Record = w
@@ -209,9 +209,10 @@ func (f *conformanceFlags) do(cmd *cobra.Command) error {
 		err = errors.Join(err, c())
 	}
 	if err != nil {
-		return failed(fmt.Errorf("--record %s: %w", f.record, err))
+		err = failed(fmt.Errorf("--record %s: %w", f.record, reasonOf(err)))
 	}
-	if err := f.print(cmd, rep, runErr); err != nil {
+	// The report is printed whatever became of the recording.
+	if err := errors.Join(f.print(cmd, rep, runErr), err); err != nil {
 		return err
 	}
 	if len(saved) > 0 && !f.json {

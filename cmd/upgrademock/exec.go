@@ -150,16 +150,18 @@ and 125 if it cannot be isolated.`,
 			if expect && !expects(opts.Server) {
 				return errors.New("--expect: no --scenario says what to expect")
 			}
-			if err := checkOutput("capsule", into); err != nil {
+			left, err := openReport("capsule", into)
+			if err != nil {
 				return err
 			}
+			defer left.Close()
 			cleanUp, err := flags.keepIn(opts.Server, cmd.ErrOrStderr())
 			if err != nil {
 				return failed(err)
 			}
 			defer cleanUp()
 			return withJournal(flags.serve.journal, opts.Server, func() error {
-				return execute(opts, args, task, expect, into, cmd.ErrOrStderr())
+				return execute(opts, args, task, expect, left, cmd.ErrOrStderr())
 			})
 		},
 	}
@@ -201,7 +203,7 @@ func say(w io.Writer, format string, args ...any) {
 	fmt.Fprintf(w, "upgrademock "+format+"\n", args...)
 }
 
-func execute(opts testbed.Options, args []string, task *task, expect bool, into string, stderr io.Writer) error {
+func execute(opts testbed.Options, args []string, task *task, expect bool, left *reportFile, stderr io.Writer) error {
 	keepLean()
 	signals, ignore := catchSignals()
 	defer ignore()
@@ -221,12 +223,8 @@ func execute(opts testbed.Options, args []string, task *task, expect bool, into 
 	if expect && !asExpected(st.Server, &run, stderr) {
 		status = exitFailed
 	}
-	if into != "" {
-		if err := writeCapsule(into, st.Server, opts.Server, args, &run); err != nil {
-			return failed(fmt.Errorf("--capsule %s: %w", into, reasonOf(err)))
-		}
-	}
-	if err := st.Close(); err != nil {
+	err = left.write(func(w io.Writer) error { return newCapsule(st.Server, opts.Server, args, &run).Write(w) })
+	if err := errors.Join(err, st.Close()); err != nil {
 		return failed(err)
 	}
 	if status != 0 {

@@ -90,7 +90,7 @@ func (f *recordFlags) do(cmd *cobra.Command, args []string) (err error) {
 	defer ignore()
 	file, err := os.OpenFile(f.out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return fmt.Errorf("--out %s: %w", f.out, reasonOf(err))
+		return fmt.Errorf("--out %s: %w; name a file that can be written, and is not there", f.out, reasonOf(err))
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	out, err := recording.NewWriter(file, recording.Heading{Began: time.Now().UTC(), Upstream: upstream.String(),

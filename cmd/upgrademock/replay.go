@@ -61,16 +61,11 @@ The exit status is 0 if the same happened, and 1 if not.`,
 	return cmd
 }
 
-// writeCapsule leaves a capsule of a run.
-func writeCapsule(name string, srv *mockserver.Server, opts *mockserver.Options, args []string,
-	run *mockserver.Run) error {
+// newCapsule is the capsule of a run.
+func newCapsule(srv *mockserver.Server, opts *mockserver.Options, args []string, run *mockserver.Run) *capsule.Capsule {
 	c := capsule.New(version.String(), opts, srv.Events(journal.Filter{}))
 	c.Command, c.Exit, c.Failed = args, run.Status, unmet(srv, run)
-	file, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(c.Write(file), file.Close())
+	return c
 }
 
 // unmet are the expectations that a client did not meet.

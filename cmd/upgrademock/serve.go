@@ -97,14 +97,14 @@ func withJournal(path string, opts *mockserver.Options, run func() error) error 
 	return failed(f.Close())
 }
 
-// openJournal opens the file of --journal, which may be a pipe that somebody reads.
+// openJournal opens the file of --journal, which may be a pipe that somebody reads. An error is a wrong command line.
 func openJournal(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o600)
 	if info, statErr := os.Stat(path); err != nil && statErr == nil && info.Mode()&os.ModeNamedPipe != 0 {
 		err = errors.New("nothing reads this pipe")
 	}
 	if err != nil {
-		return nil, failed(fmt.Errorf("--journal %s: %w", path, reasonOf(err)))
+		return nil, fmt.Errorf("--journal %s: %w; name a file that can be written", path, reasonOf(err))
 	}
 	return f, nil
 }
