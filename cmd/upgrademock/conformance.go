@@ -189,13 +189,8 @@ func (f *conformanceFlags) do(cmd *cobra.Command) error {
 				ext := filepath.Ext(name)
 				name = strings.TrimSuffix(name, ext) + "-" + string(s.API) + ext
 			}
-			data, err := json.MarshalIndent(s, "", "  ")
-			if err == nil {
-				err = os.WriteFile(name, data, 0o600)
-			}
-			if err != nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "upgrademock: the request to come back to could not be saved: %v\n",
-					err)
+			if err := writeSaved(name, s); err != nil {
+				say(cmd.ErrOrStderr(), "conformance: the request to come back to could not be saved: %v", err)
 				return
 			}
 			saved = append(saved, name)
@@ -211,8 +206,7 @@ func (f *conformanceFlags) do(cmd *cobra.Command) error {
 	if err != nil {
 		err = failed(fmt.Errorf("--record %s: %w", f.record, reasonOf(err)))
 	}
-	// The report is printed whatever became of the recording.
-	if err := errors.Join(f.print(cmd, rep, runErr), err); err != nil {
+	if err := errors.Join(f.print(cmd, rep, runErr), err); err != nil { // it is printed whatever became of the recording
 		return err
 	}
 	if len(saved) > 0 && !f.json {
@@ -226,6 +220,15 @@ func (f *conformanceFlags) do(cmd *cobra.Command) error {
 		return err
 	}
 	return f.exit(rep, runErr)
+}
+
+// writeSaved leaves a request to come back to.
+func writeSaved(name string, s conformance.Saved) error {
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, data, 0o600)
 }
 
 func (f *conformanceFlags) productionArgs() string {
