@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/upgrademock/upgrademock/internal/version"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -18,7 +19,7 @@ func newScenarioNewCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new NAME",
 		Short: "Write a commented scenario file to begin with",
-		Long:  `new writes the file NAME.yaml: a built-in scenario under another name, with a comment at each of its parts, and what else there could be as comments. Its first line leads editors with a YAML language server to the schema, so that they complete and check it.`,
+		Long:  `new writes the file NAME.yaml: a built-in scenario under another name, with a comment at each of its parts, and what else there could be as comments. Its first line leads editors with a YAML language server to the schema, so that they complete and check it: that of this release, by its address. Where there is no network, write it to a file with 'upgrademock scenario schema > scenario.schema.json', and put that name in place of the address.`,
 		Example: `  upgrademock scenario new flaky-production --from server-error-for-a-while
   upgrademock scenario check --strict flaky-production.yaml`,
 		Args: arguments(1, 1, "NAME"),
@@ -79,7 +80,7 @@ var nameLine = regexp.MustCompile(`(?m)^name: .*\n`)
 // explained is a built-in scenario as a file to begin with.
 func explained(name, from, src string) string {
 	var head strings.Builder
-	head.WriteString("# yaml-language-server: $schema=" + scenario.SchemaURL + "\n" +
+	head.WriteString("# yaml-language-server: $schema=" + scenario.SchemaURL(version.Tag()) + "\n" +
 		"# Made of the built-in scenario " + from + ". docs/reference/scenarios.md has all of the language.\n" +
 		"# 'upgrademock scenario check FILE' finds mistakes, 'upgrademock serve --scenario FILE' serves it.\n")
 	body := nameLine.ReplaceAllLiteralString(src, "name: "+quotedName(name)+"\n")

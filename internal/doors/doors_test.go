@@ -121,7 +121,7 @@ var doors = []door{
 	{"internal/recording", []string{"mockserver", "client/...", "conformance/...", "cmd/..."}, nil,
 		"a recording is read whoever has made it"},
 	{"internal/retrace", []string{"ours"}, []string{"mockserver/scenario", "mockserver/journal", "fixtures",
-		"internal/spelling", "internal/bytesize", "internal/safefile"},
+		"internal/spelling", "internal/bytesize", "internal/safefile", "internal/version"},
 		"a scenario is made of what was seen, whoever saw it"},
 	{"internal/retrace", []string{"os", "net", "sync", "math/rand", "math/rand/v2", "crypto/rand"}, nil,
 		"what was seen makes the same scenario every time: no file, no network, no chance"},

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/upgrademock/upgrademock/internal/version"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
@@ -60,7 +61,7 @@ func (c *Collector) write(r *request, opts Options) (*Script, error) {
 // Format writes a scenario as a file that begins with these comments.
 func Format(s *scenario.Scenario, comments ...string) ([]byte, error) {
 	var f file
-	f.WriteString("# yaml-language-server: $schema=" + scenario.SchemaURL + "\n")
+	f.WriteString("# yaml-language-server: $schema=" + scenario.SchemaURL(version.Tag()) + "\n")
 	for _, text := range comments {
 		f.comment("", text)
 	}
@@ -88,7 +89,7 @@ func Format(s *scenario.Scenario, comments ...string) ([]byte, error) {
 
 // head writes what the file begins with.
 func (f *file) head(r *request, opts Options) {
-	f.WriteString("# yaml-language-server: $schema=" + scenario.SchemaURL + "\n")
+	f.WriteString("# yaml-language-server: $schema=" + scenario.SchemaURL(version.Tag()) + "\n")
 	what := "What happened to request " + r.name
 	if !r.known() {
 		what = "What happened to the calls of create"

@@ -2,6 +2,7 @@
 package version
 
 import (
+	"regexp"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -16,6 +17,18 @@ var release string
 // String returns the version: that of a release, as in "v1.2.3"; the go command's pseudo-version of a commit, which
 // has its time and the beginning of its hash; or "devel", followed by what is known of the commit.
 func String() string { return current() }
+
+// Tag returns the tag of the repository that the version is of; "" for a version that is no release.
+func Tag() string { return tag(String()) }
+
+var releases = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+(-(alpha|beta|rc)\.?[0-9]+)?$`)
+
+func tag(version string) string {
+	if releases.MatchString(version) {
+		return version
+	}
+	return ""
+}
 
 var current = sync.OnceValue(func() string {
 	if release != "" {

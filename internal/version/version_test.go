@@ -46,6 +46,19 @@ func TestOf(t *testing.T) {
 	}
 }
 
+func TestTag(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]string{
+		"v1.2.3": "v1.2.3", "v1.2.3-rc.1": "v1.2.3-rc.1", "v0.10.0-beta2": "v0.10.0-beta2",
+		"v1.2.3-0.20250102150405-0123456789ab": "", "v0.0.0-20250102150405-0123456789ab": "", "v1.2.3+dirty": "",
+		"v1.2.4-SNAPSHOT-0123456": "", "devel": "", "devel-20250102150405-0123456789ab": "",
+	} {
+		if got := tag(version); got != want {
+			t.Errorf("%s: %q, want %q", version, got, want)
+		}
+	}
+}
+
 // What the image's build gives the linker is the variable's name.
 func TestRelease(t *testing.T) {
 	t.Parallel()

@@ -2,17 +2,22 @@ package scenario
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"slices"
 
 	"github.com/upgrademock/upgrademock/internal/bytesize"
 )
 
-// SchemaURL is where the schema of the newest version is, for the first line of a file:
+// SchemaURL returns where the schema of a release is, by its tag, for the first line of a file:
 //
 //	# yaml-language-server: $schema=…
-const SchemaURL = "https://raw.githubusercontent.com/upgrademock/upgrademock/" +
-	"main/mockserver/scenario/scenario.schema.json"
+//
+// If tag is empty, it is that of the newest schema.
+func SchemaURL(tag string) string {
+	return "https://raw.githubusercontent.com/upgrademock/upgrademock/" + cmp.Or(tag, "main") +
+		"/mockserver/scenario/scenario.schema.json"
+}
 
 // Schema returns the JSON Schema (draft 7, which editors know best) of the language, made from the same tables as
 // the checks. It says what keys, words and forms there are; what Parse refuses beyond that are values that don't go

@@ -161,6 +161,18 @@ func read(t *testing.T, src string) []string {
 	return nil
 }
 
+// TestSchemaURL: the schema is in the repository where its address says.
+func TestSchemaURL(t *testing.T) {
+	t.Parallel()
+	for tag, branch := range map[string]string{"": "main", "v1.2.3": "v1.2.3"} {
+		base := "https://raw.githubusercontent.com/upgrademock/upgrademock/" + branch + "/"
+		path, ok := strings.CutPrefix(scenario.SchemaURL(tag), base)
+		if _, err := os.Stat(filepath.Join("../..", path)); !ok || err != nil {
+			t.Errorf("%s: %s, %v", tag, scenario.SchemaURL(tag), err)
+		}
+	}
+}
+
 // validate is a program of somebody else's that judges documents by a schema: it prints the index of each valid one.
 const validate = `
 import json, sys, jsonschema
