@@ -97,7 +97,7 @@ func TestMake(t *testing.T) {
 		"Debian": {map[string]string{"etc/nsswitch.conf": "passwd: files\nhosts: resolve [!UNAVAIL=return] files dns\n",
 			"etc/resolv.conf": "->../run/resolved", "run/resolved": "nameserver 192.0.2.1\n",
 			"run/nscd/socket": "", "etc/ssl/certs/ca-certificates.crt": "theirs", "etc/ssl/certs/java/cacerts": "JKS",
-			"usr/lib/jvm/java-17/lib/security/cacerts": "->../../../../../../etc/ssl/certs/java/cacerts",
+			"usr/lib/jvm/java-17/lib/security/cacerts":         "->../../../../../../etc/ssl/certs/java/cacerts",
 			"usr/lib/python3/dist-packages/certifi/cacert.pem": "theirs"},
 			nil, []string{"/etc/hosts", "/etc/nsswitch.conf", "/etc/resolv.conf", "/etc/ssl/certs",
 				"/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/certs/java/cacerts", "/run/nscd",
