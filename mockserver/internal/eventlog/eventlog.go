@@ -16,24 +16,31 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
-// pass decodes an event and reports whether it passes the filter. The cheap conditions come first.
-func pass(f *journal.Filter, kept entry) (e journal.Event, ok bool) {
-	request, on := kept.head()
-	if kept.seq <= f.After || f.Request != 0 && f.Request != request ||
-		f.On != "" && f.On != string(on) && !strings.HasPrefix(string(on), f.On+".") {
-		return journal.Event{}, false
-	}
-	e = kept.event(kept.seq)
-	return e, (f.Contract == "" || f.Contract == e.Contract) && !e.At.Before(f.Since)
-}
-
 // Param is a parameter of a call.
 type Param struct{ Name, Value string }
 
-// entry is an event in a Log.
+// entry is an event in a Log. What it is asked for most stands beside the rest, which costs a look elsewhere.
 type entry struct {
-	seq uint64
+	seq     uint64
+	request int64
 	encoded
+}
+
+// passes reports whether the event passes the filter. The cheap conditions come first.
+func (p *entry) passes(f *journal.Filter) bool {
+	if p.seq <= f.After || f.Request != 0 && f.Request != p.request {
+		return false
+	}
+	if f.On != "" {
+		if on := string(p.on()); on != f.On && !strings.HasPrefix(on, f.On+".") {
+			return false
+		}
+	}
+	if f.Contract == "" && f.Since.IsZero() {
+		return true
+	}
+	e := p.event()
+	return (f.Contract == "" || f.Contract == e.Contract) && !e.At.Before(f.Since)
 }
 
 // Log is a bounded list of events. Its methods may be called concurrently.
@@ -41,6 +48,7 @@ type Log struct {
 	mu      sync.Mutex
 	seq     uint64
 	dropped uint64
+	bound   uint64  // the number of the latest event that was dropped
 	events  []entry // oldest first
 	cap     int
 	changed chan struct{}       // closed when an event is added; nil while no Next waits
@@ -74,7 +82,8 @@ func (j *Log) Add(e *journal.Event, params ...Param) {
 	if j.hide != nil {
 		j.redact(e, params)
 	}
-	e.Seq = j.add(encode(make([]byte, 0, usualSize), e, params)) // before the lock, which every call needs
+	p := entry{request: e.Request, encoded: encode(make([]byte, 0, usualSize), e, params)} // before the lock of all calls
+	e.Seq = j.add(p)
 }
 
 func (j *Log) redact(e *journal.Event, params []Param) {
@@ -96,18 +105,20 @@ func (j *Log) redact(e *journal.Event, params []Param) {
 	}
 }
 
-func (j *Log) add(p encoded) (seq uint64) {
+func (j *Log) add(p entry) (seq uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.seq++
+	p.seq = j.seq
 	if len(j.events) == j.cap {
+		j.bound = j.events[0].seq
 		j.events[0] = entry{}
 		j.events = j.events[1:]
 		j.dropped++
 	}
-	j.events = append(j.events, entry{j.seq, p})
+	j.events = append(j.events, p)
 	if j.out != nil {
-		j.writeLocked(p)
+		j.writeLocked(&p)
 	}
 	if j.changed != nil {
 		close(j.changed)
@@ -116,31 +127,94 @@ func (j *Log) add(p encoded) (seq uint64) {
 	return j.seq
 }
 
-func (j *Log) writeLocked(p encoded) {
+func (j *Log) writeLocked(p *entry) {
 	if j.outErr == nil {
-		j.outErr = j.out.Encode(p.event(j.seq))
+		j.outErr = j.out.Encode(p.event())
 	}
 }
 
 // Events returns the events that pass, oldest first.
 func (j *Log) Events(f journal.Filter) []journal.Event {
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.eventsLocked(f)
+	found := j.foundLocked(&f)
+	j.mu.Unlock()
+	return decoded(found)
 }
 
-func (j *Log) eventsLocked(f journal.Filter) []journal.Event {
-	var found []journal.Event
-	first, _ := slices.BinarySearchFunc(j.events, f.After+1,
+// Around returns the events that pass, and are of that request or of none, oldest first.
+func (j *Log) Around(request int64, f journal.Filter) []journal.Event {
+	j.mu.Lock()
+	var found []entry
+	for i := j.behindLocked(f.After); i < len(j.events); i++ {
+		if p := &j.events[i]; (p.request == request || p.request == 0) && p.passes(&f) {
+			found = append(found, *p)
+		}
+	}
+	j.mu.Unlock()
+	return decoded(found)
+}
+
+// Part returns as many events that pass as the filter's limit: the oldest, or the latest of them, oldest first. It also
+// returns how many are left out before them: those that pass, and those that were dropped behind the filter's After,
+// whatever they were.
+func (j *Log) Part(f journal.Filter, latest bool) (events []journal.Event, out uint64) {
+	j.mu.Lock()
+	var found []entry
+	if latest {
+		found, out = j.latestLocked(&f)
+	} else {
+		found = j.foundLocked(&f)
+	}
+	if j.bound > f.After {
+		out += j.bound - f.After
+	}
+	j.mu.Unlock()
+	return decoded(found), out
+}
+
+func (j *Log) latestLocked(f *journal.Filter) (found []entry, out uint64) {
+	first := j.behindLocked(f.After)
+	for i := len(j.events) - 1; i >= first; i-- {
+		switch p := &j.events[i]; {
+		case !p.passes(f):
+		case f.Limit == 0 || len(found) < f.Limit:
+			found = append(found, *p)
+		default:
+			out++
+		}
+	}
+	slices.Reverse(found)
+	return found, out
+}
+
+// behindLocked is the index of the first event behind that number.
+func (j *Log) behindLocked(after uint64) int {
+	first, _ := slices.BinarySearchFunc(j.events, after+1,
 		func(e entry, seq uint64) int { return cmp.Compare(e.seq, seq) })
-	for _, kept := range j.events[first:] {
-		if e, ok := pass(&f, kept); ok {
-			if found = append(found, e); len(found) == f.Limit {
+	return first
+}
+
+func (j *Log) foundLocked(f *journal.Filter) (found []entry) {
+	for i := j.behindLocked(f.After); i < len(j.events); i++ {
+		if p := &j.events[i]; p.passes(f) {
+			if found = append(found, *p); len(found) == f.Limit {
 				break
 			}
 		}
 	}
 	return found
+}
+
+// decoded is what the entries stand for. It needs no lock, which all calls wait for.
+func decoded(list []entry) []journal.Event {
+	if list == nil {
+		return nil
+	}
+	events := make([]journal.Event, len(list))
+	for i := range list {
+		events[i] = list[i].event()
+	}
+	return events
 }
 
 // ErrClosed is what Next returns when the log was closed.
@@ -150,7 +224,7 @@ var ErrClosed = errors.New("journal: closed")
 func (j *Log) Next(ctx context.Context, f journal.Filter) ([]journal.Event, error) {
 	for {
 		j.mu.Lock()
-		found, closed := j.eventsLocked(f), j.closed
+		found, closed := j.foundLocked(&f), j.closed
 		if j.changed == nil {
 			j.changed = make(chan struct{})
 		}
@@ -158,7 +232,7 @@ func (j *Log) Next(ctx context.Context, f journal.Filter) ([]journal.Event, erro
 		j.mu.Unlock()
 		switch {
 		case len(found) > 0:
-			return found, nil
+			return decoded(found), nil
 		case closed:
 			return nil, ErrClosed
 		}
@@ -198,10 +272,7 @@ func (j *Log) Dropped() uint64 {
 func (j *Log) Clear(f journal.Filter) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.events = slices.DeleteFunc(j.events, func(e entry) bool {
-		_, ok := pass(&f, e)
-		return ok
-	})
+	j.events = slices.DeleteFunc(j.events, func(e entry) bool { return e.passes(&f) })
 	if f == (journal.Filter{}) {
 		j.dropped = 0
 	}

@@ -345,3 +345,44 @@ func TestJournal_hidesInRsync(t *testing.T) {
 		t.Errorf("the caller's own was changed: %+v, %+v", given, files)
 	}
 }
+
+// A part is the oldest or the latest of what passes, with how many are left out before it, those that were dropped among
+// them.
+func TestPart(t *testing.T) {
+	t.Parallel()
+	j := eventlog.New(12, nil, nil)
+	fill(j, 20) // of which 9 to 20 are there
+	for name, tc := range map[string]struct {
+		filter journal.Filter
+		latest bool
+		want   []uint64
+		out    uint64
+	}{
+		"the oldest":              {journal.Filter{After: 10, Limit: 3}, false, []uint64{11, 12, 13}, 0},
+		"the latest":              {journal.Filter{After: 10, Limit: 3}, true, []uint64{18, 19, 20}, 7},
+		"all":                     {journal.Filter{After: 18, Limit: 3}, true, []uint64{19, 20}, 0},
+		"without a limit":         {journal.Filter{After: 18}, true, []uint64{19, 20}, 0},
+		"behind what was dropped": {journal.Filter{After: 5, Limit: 2}, false, []uint64{9, 10}, 3},
+		"dropped and left out":    {journal.Filter{After: 5, Limit: 2}, true, []uint64{19, 20}, 13},
+		"of a request":            {journal.Filter{After: 8, Limit: 2, Request: 1}, true, []uint64{16, 19}, 2},
+	} {
+		events, out := j.Part(tc.filter, tc.latest)
+		if d := cmp.Diff(tc.want, seqs(events)); d != "" || out != tc.out {
+			t.Errorf("%s: %d left out, want %d (-want +got):\n%s", name, out, tc.out, d)
+		}
+	}
+}
+
+// What is around a request is of it, or of none.
+func TestAround(t *testing.T) {
+	t.Parallel()
+	j := eventlog.New(0, nil, nil)
+	fill(j, 6)
+	j.Add(&journal.Event{On: "create"})
+	if d := cmp.Diff([]uint64{2, 5, 7}, seqs(j.Around(2, journal.Filter{}))); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	if d := cmp.Diff([]uint64{5}, seqs(j.Around(2, journal.Filter{After: 2, On: "status"}))); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+}
