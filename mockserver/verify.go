@@ -94,14 +94,12 @@ func (s *Server) Judge(f journal.Filter, run *Run) []Outcome {
 		evidence[script.Name] = &verify.Evidence{Run: run.evidence()}
 	}
 	var latest *verify.Evidence // whose create was the last one
-	for _, e := range s.Events(journal.Filter{Contract: f.Contract, Since: f.Since, After: f.After}) {
+	for _, e := range s.happened(f) {
 		its := evidence[e.Scenario]
 		switch {
 		case its == nil && stray(&e) && latest != nil:
 			latest.Strays = append(latest.Strays, e)
-		case its == nil || f.Request != 0 && e.Request != f.Request && e.Request != 0:
-			// What was refused before there was a request belongs to each request of the contract.
-		default:
+		case its != nil:
 			its.Events = append(its.Events, e)
 			if e.On == scenario.OnCreate || e.On == scenario.OnUpgrade || e.On == scenario.OnScriptCreate {
 				its.Creates = append(its.Creates, e)
@@ -109,9 +107,8 @@ func (s *Server) Judge(f journal.Filter, run *Run) []Outcome {
 			}
 		}
 	}
-	for _, r := range s.platform.All() {
-		if its := evidence[r.Scenario]; its != nil && (f.Request == 0 || f.Request == r.ID) &&
-			(f.Contract == "" || f.Contract == r.Contract) {
+	for _, r := range s.concerned(f) {
+		if its := evidence[r.Scenario]; its != nil && (f.Contract == "" || f.Contract == r.Contract) {
 			its.Requests = append(its.Requests, evidenceOf(s.platform, r, s.request(r).Status))
 		}
 	}
@@ -128,6 +125,28 @@ func (s *Server) Judge(f journal.Filter, run *Run) []Outcome {
 		}
 	}
 	return outcomes
+}
+
+// happened are the events that the judge looks at. What was refused before there was a request belongs to each request
+// of the contract.
+func (s *Server) happened(f journal.Filter) []journal.Event {
+	of := journal.Filter{Contract: f.Contract, Since: f.Since, After: f.After}
+	if f.Request == 0 {
+		return s.Events(of)
+	}
+	s.platform.Evaluate()
+	return s.observer.journal.Around(f.Request, of)
+}
+
+// concerned are the requests that the judge looks at.
+func (s *Server) concerned(f journal.Filter) []platform.Snapshot {
+	if f.Request == 0 {
+		return s.platform.All()
+	}
+	if r, ok := s.platform.Get(f.Request); ok {
+		return []platform.Snapshot{r.Snapshot()}
+	}
+	return nil
 }
 
 // stray reports whether a call was made for no request, or with a wrong key or token.
