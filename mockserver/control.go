@@ -145,6 +145,10 @@ func (s steered) Verify(f journal.Filter) []control.Outcome {
 func (s steered) Next(ctx context.Context, f journal.Filter) ([]journal.Event, error) {
 	return s.next(ctx, f)
 }
+func (s steered) Evaluate() { s.platform.Evaluate() }
+func (s steered) Part(f journal.Filter, latest bool) ([]journal.Event, uint64) {
+	return s.observer.journal.Part(f, latest)
+}
 func (s steered) First() uint64                          { return s.observer.journal.First() }
 func (s steered) Last() uint64                           { return s.observer.journal.Last() }
 func (s steered) Dropped() uint64                        { return s.observer.journal.Dropped() }

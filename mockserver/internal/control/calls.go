@@ -19,8 +19,8 @@ var errWritten = errors.New("control: answered")
 
 type api struct {
 	Config
-	rates  *rates
-	recent *recent
+	rates   *rates
+	streams *streams
 }
 
 // failed gives an error of the emulator its status, and that one if it has none of its own.

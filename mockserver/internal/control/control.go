@@ -41,7 +41,7 @@ func badRequest(format string, args ...any) error {
 // Handler serves the API.
 func Handler(config Config) http.Handler {
 	config.Heartbeat = cmp.Or(config.Heartbeat, DefaultHeartbeat)
-	a := api{Config: config, rates: new(rates), recent: new(recent)}
+	a := api{Config: config, rates: new(rates), streams: new(streams)}
 	r := mux.NewRouter().SkipClean(true)
 	for _, route := range a.routes() {
 		methods := []string{route.method}

@@ -55,6 +55,11 @@ type Requests interface {
 // Journal is the emulator's journal.
 type Journal interface {
 	Events(journal.Filter) []journal.Event
+	// Evaluate has changes of state journalled that have come with time: for all methods but Part it is done already.
+	Evaluate()
+	// Part returns events that pass, as many as the filter's limit, the oldest or the latest of them, oldest first; and
+	// how many are left out before them.
+	Part(f journal.Filter, latest bool) (events []journal.Event, out uint64)
 	ClearJournal(journal.Filter)
 	Dropped() uint64
 	First() uint64 // the number of the oldest event that is remembered, or of the next if none is

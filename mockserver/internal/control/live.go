@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/journal"
@@ -17,12 +19,19 @@ import (
 // and the emulator gives a quiet connection up.
 const DefaultHeartbeat = 15 * time.Second
 
-// pace is how often events looks for more where a limit is set. So a page that watches costs the emulator the same
-// however much happens.
-const pace = 250 * time.Millisecond
+// How often a stream sends what has happened since: with a limit, as for a page to look at, and without.
+const (
+	pagePace = 250 * time.Millisecond
+	pace     = 50 * time.Millisecond
+)
+
+// mostEvents is how many events a second all streams together send. So those who watch cost the emulator the same,
+// however many they are and however much happens; see bench/README.md.
+const mostEvents = 10_000
 
 // events sends the journal as it grows, as server-sent events. A client that lost the connection goes on with
-// Last-Event-ID. With a limit, no more than so many are sent in a second, and what comes sooner waits.
+// Last-Event-ID. With a limit, no more than so many are sent in a second, the latest ones; without, what comes too fast
+// waits, as long as the journal remembers it. Of what is left out an event named skipped says how much it is.
 func (a api) events(w http.ResponseWriter, r *http.Request, q query) (any, error) {
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		var err error
@@ -42,10 +51,6 @@ func (a api) events(w http.ResponseWriter, r *http.Request, q query) (any, error
 		case <-ctx.Done():
 		}
 	}()
-	paced := q.Limit > 0
-	if paced {
-		q.Limit = max(1, q.Limit*int(pace/time.Millisecond)/1000)
-	}
 	control := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
@@ -54,60 +59,126 @@ func (a api) events(w http.ResponseWriter, r *http.Request, q query) (any, error
 	if r.Method == http.MethodHead {
 		return nil, errWritten
 	}
-	for {
-		if err := a.sendEvents(ctx, w, &q); err != nil || control.Flush() != nil {
+	a.streams.count.Add(1)
+	defer a.streams.count.Add(-1)
+	from := position{filter: q.Filter, after: q.After, limit: q.Limit}
+	from.filter.After, from.filter.Limit = 0, 0
+	for sent := time.Now(); ; {
+		next, err := a.nextPart(ctx, from)
+		if err != nil {
 			return nil, errWritten
 		}
-		if paced {
-			select {
-			case <-time.After(pace):
-			case <-ctx.Done():
+		if len(next.data) == 0 && time.Since(sent) >= a.Heartbeat {
+			next.data = []byte(": nothing happened\n\n")
+		}
+		if len(next.data) > 0 {
+			sent = time.Now()
+			if _, err := w.Write(next.data); err != nil || control.Flush() != nil {
+				return nil, errWritten
 			}
 		}
+		from.after = next.after
+		pace := a.streams.pace(from)
+		select {
+		case <-time.After(pace - time.Duration(time.Now().UnixNano())%pace): // when the others look, too
+		case <-ctx.Done():
+			return nil, errWritten
+		}
 	}
 }
 
-// sendEvents waits for events and writes them, or a comment if there are none for too long. An error is the end.
-func (a api) sendEvents(ctx context.Context, w http.ResponseWriter, q *query) error {
+// nextPart waits until something has happened, no longer than a heartbeat, and returns what a stream sends of it.
+func (a api) nextPart(ctx context.Context, from position) (part, error) {
 	beat, cancel := context.WithTimeout(ctx, a.Heartbeat)
 	defer cancel()
-	events, err := a.Journal.Next(beat, q.Filter)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		_, err = fmt.Fprint(w, ": nothing happened\n\n")
+	for a.Journal.Last() <= from.after {
+		_, err := a.Journal.Next(beat, journal.Filter{After: from.after, Limit: 1})
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			return part{nil, from.after}, nil
+		}
+		if err != nil {
+			return part{}, err
+		}
+	}
+	return a.streams.part(a.Journal, from)
+}
+
+// streams are the streams of events that there are. Those that are at the same place are sent the same bytes, made once.
+type streams struct {
+	count atomic.Int64
+
+	mu        sync.Mutex
+	began     time.Time // of the time in which parts are made once
+	parts     map[position]part
+	evaluated time.Time
+}
+
+// position is what a stream sends, and how far it has come.
+type position struct {
+	filter journal.Filter // without After and Limit
+	after  uint64
+	limit  int // 0: without
+}
+
+// pace is how long a stream waits until it looks for more. Many pages take turns that are longer.
+func (s *streams) pace(p position) time.Duration {
+	if p.limit > 0 {
+		return pagePace * time.Duration(1+s.count.Load()/20)
+	}
+	return pace
+}
+
+// part is what a stream sends next, and how far it has come then.
+type part struct {
+	data  []byte
+	after uint64
+}
+
+// part returns what a stream sends next: no more than its share.
+func (s *streams) part(from Journal, at position) (part, error) {
+	share := mostEvents / max(1, int(s.count.Load()))
+	if at.limit > 0 {
+		share = min(share, at.limit)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.parts == nil || now.Sub(s.began) >= pace/2 {
+		s.began, s.parts = now, make(map[position]part)
+	}
+	if now.Sub(s.evaluated) >= pagePace/2 {
+		s.evaluated = now
+		from.Evaluate()
+	}
+	if made, ok := s.parts[at]; ok {
+		return made, nil
+	}
+	made, err := newPart(from, at, max(1, share*int(s.pace(at)/time.Millisecond)/1000))
+	if err == nil {
+		s.parts[at] = made
+	}
+	return made, err
+}
+
+// newPart makes a part of so many events at most.
+func newPart(from Journal, at position, most int) (part, error) {
+	f := at.filter
+	f.After, f.Limit = at.after, most
+	last := from.Last() // before, so that none is passed over
+	events, out := from.Part(f, at.limit > 0)
+	if n := len(events); n > 0 && (n == most && at.limit == 0 || events[n-1].Seq > last) {
+		last = events[n-1].Seq
+	}
+	var b bytes.Buffer
+	if out > 0 {
+		fmt.Fprintf(&b, "event: skipped\ndata: {\"skipped\": %d}\n\n", out)
 	}
 	for i := range events {
-		data, err := a.recent.encode(&events[i])
+		text, err := json.Marshal(&events[i])
 		if err != nil {
-			return err
+			return part{}, err
 		}
-		if _, err := w.Write(data); err != nil {
-			return err
-		}
-		q.After = events[i].Seq
+		fmt.Fprintf(&b, "id: %d\nevent: %s\ndata: %s\n\n", events[i].Seq, events[i].On, text)
 	}
-	return err
-}
-
-// recent keeps the latest events as they are sent, for when many watch: encoding is most of what a page costs.
-type recent struct {
-	mu   sync.Mutex
-	sent [512]struct {
-		seq  uint64
-		data []byte
-	}
-}
-
-// encode returns an event as it is sent. Events with the same Seq are the same.
-func (r *recent) encode(e *journal.Event) ([]byte, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	slot := &r.sent[e.Seq%uint64(len(r.sent))]
-	if slot.seq != e.Seq {
-		text, err := json.Marshal(e)
-		if err != nil {
-			return nil, err
-		}
-		slot.seq, slot.data = e.Seq, fmt.Appendf(nil, "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.On, text)
-	}
-	return slot.data, nil
+	return part{b.Bytes(), last}, nil
 }
