@@ -12,9 +12,11 @@ import (
 // Selection is which requests List returns, for a page of them at a time. The zero value selects all.
 type Selection struct {
 	Contract, State string // "" is any
-	Newest          bool   // the latest first
-	After           int64  // the id behind which the page begins, in that order; 0: at the beginning
-	Limit           int    // the most requests of a page; 0: all
+	// Found reports whether a request is selected; nil: it is. It is called under the platform's lock.
+	Found  func(*Snapshot) bool
+	Newest bool  // the latest first
+	After  int64 // the id behind which the page begins, in that order; 0: at the beginning
+	Limit  int   // the most requests of a page; 0: all
 }
 
 // List returns the selected requests as they are, and how many there are on all pages.
@@ -22,9 +24,9 @@ func (p *Platform) List(of Selection) (page []Snapshot, total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ids := make([]int64, 0, len(p.requests))
+	p.evaluateLocked()
 	for id, r := range p.requests {
-		r.evaluateLocked()
-		if (of.Contract == "" || of.Contract == r.rec.Contract) && (of.State == "" || of.State == r.stateLocked()) {
+		if of.selectsLocked(r) {
 			ids = append(ids, id)
 		}
 	}
@@ -49,6 +51,17 @@ func (p *Platform) List(of Selection) (page []Snapshot, total int) {
 		page[i] = p.requests[id].snapshotLocked()
 	}
 	return page, total
+}
+
+func (of *Selection) selectsLocked(r *Request) bool {
+	if of.Contract != "" && of.Contract != r.rec.Contract || of.State != "" && of.State != r.stateLocked() {
+		return false
+	}
+	if of.Found == nil {
+		return true
+	}
+	s := r.snapshotLocked()
+	return of.Found(&s)
 }
 
 // Course is how far a request has come in its script: a copy, but for the script, which must not be changed.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/machine"
 )
@@ -43,6 +44,21 @@ func (r *Request) evaluateLocked() {
 		r.rec.Access = nil
 		r.p.opts.AccessEnded(r.rec.ID)
 	}
+}
+
+// dueLocked reports whether evaluateLocked may change anything.
+func (r *Request) dueLocked(now time.Time) bool {
+	if r.forgotten {
+		return false
+	}
+	if r.rec.Access != nil {
+		return true
+	}
+	if r.rec.ProcessedAt == nil || r.rec.Forced != nil {
+		return false
+	}
+	at, ok := machine.Due(r.rec.Script, r.rec.Position)
+	return ok && !now.Before(at)
 }
 
 func (r *Request) reportLocked(changes ...machine.Change) {
