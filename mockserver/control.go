@@ -50,9 +50,16 @@ func hosts(opts *Options, a Advertise) []string {
 type steered struct{ *Server }
 
 func (s steered) List(of control.Selection) ([]control.Request, int) {
-	page, total := s.platform.List(platform.Selection{
+	selection := platform.Selection{
 		Contract: of.Contract, State: of.State, Newest: of.Newest, After: of.After, Limit: of.Limit,
-	})
+	}
+	if of.Found != nil {
+		selection.Found = func(r *platform.Snapshot) bool {
+			brief := s.shown(r, control.ViewBrief)
+			return of.Found(&brief)
+		}
+	}
+	page, total := s.platform.List(selection)
 	list := make([]control.Request, len(page))
 	for i := range page {
 		list[i] = s.shown(&page[i], of.View)

@@ -1,7 +1,10 @@
 package mockserver_test
 
 import (
+	"cmp"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +66,96 @@ func TestControl_pages(t *testing.T) {
 	_, answer = w.control("GET", fmt.Sprintf("/journal?on=create&limit=4&after=%v", answer["next"]), "")
 	if n := len(answer["events"].([]any)); n != 2 || answer["next"] != nil {
 		t.Errorf("%d events of the second page, want 2: %v", n, answer["next"])
+	}
+}
+
+// Every list of which nobody knows how long it gets comes in pages.
+func TestControl_pagesOfLists(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{Scenarios: slices.Concat(scripted(t, "name: one\n"),
+		scripted(t, "name: two\n"), scripted(t, "name: three\n"))})
+	m := w.create()
+	w.upload(m, []byte("x"))
+	for _, tc := range []struct {
+		path, list, name string
+		more             any
+	}{
+		{"/scenarios?limit=2", "scenarios", "name", 2.0},
+		{"/scenarios?limit=2&after=2", "scenarios", "name", nil},
+		{fmt.Sprintf("/requests/%d/files?limit=1", m.id), "files", "path", 1.0},
+		{"/builtin?limit=3&after=2", "scenarios", "name", 5.0},
+		{"/sessions?limit=3&after=2", "sessions", "session", nil},
+	} {
+		whole, _, _ := strings.Cut(tc.path, "?")
+		_, all := w.control("GET", whole, "")
+		_, page := w.control("GET", tc.path, "")
+		diff(t, tc.path, []any{tc.more, float64(len(all[tc.list].([]any)))}, []any{page["next"], page["total"]})
+		if strings.Contains(tc.path, "after=2") {
+			diff(t, tc.path, path(all, tc.list, 2, tc.name), path(page, tc.list, 0, tc.name))
+		} else {
+			diff(t, tc.path, path(all, tc.list, 0, tc.name), path(page, tc.list, 0, tc.name))
+		}
+	}
+}
+
+// A search looks at all requests, and at what the journal remembers of them.
+func TestControl_search(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{Scenarios: scripted(t,
+		`
+name: once
+when: {contract: MB}
+faults: [{on: status, times: 1, failure: {reason: "SERVER:ERROR", message: m}}]
+`)})
+	a, b, c := w.create("contract", "MA"), w.create("contract", "MB"), w.create("contract", "MC")
+	w.call("status", b.params())
+	w.upload(c, []byte("x"))
+	w.finish(c)
+	for search, want := range map[string][]made{
+		"":                           {a, b, c},
+		"contract:mb":                {b},
+		"M":                          {a, b, c},
+		"once":                       {b},
+		"mb once":                    {b},
+		"ma once":                    {},
+		"fault:":                     {b},
+		"fault:Failure":              {b},
+		"fault:reset":                {},
+		"fault: on:create":           {},
+		"fault:failure on:stat":      {b},
+		"fault:failure on:creat":     {},
+		"on:upload":                  {c},
+		"state:done":                 {c},
+		"state:d contract:m":         {a, b, c},
+		fmt.Sprint("request:", a.id): {a},
+	} {
+		ids := []any{}
+		for _, m := range want {
+			ids = append(ids, float64(m.id))
+		}
+		_, answer := w.control("GET", "/requests?view=brief&search="+url.QueryEscape(cmp.Or(search, " ")), "")
+		got := []any{}
+		for i := range answer["requests"].([]any) {
+			got = append(got, path(answer, "requests", i, "id"))
+		}
+		diff(t, search, ids, got)
+		diff(t, search, float64(len(ids)), answer["total"])
+	}
+	_, page := w.control("GET", "/requests?view=brief&search=m&limit=1&order=newest", "")
+	diff(t, "a page", []any{3.0, float64(c.id), float64(c.id)},
+		[]any{page["total"], path(page, "requests", 0, "id"), page["next"]})
+	for search, want := range map[string]string{
+		"contrct:x":               `did you mean "contract"`,
+		strings.Repeat("x", 1001): "1000 at most",
+	} {
+		status, answer := w.control("GET", "/requests?search="+search, "")
+		if status != 400 || !strings.Contains(fmt.Sprint(answer["error"]), want) {
+			t.Errorf("%.20s: %d %v", search, status, answer)
+		}
+	}
+	status, answer := w.control("GET", "/requests?serch=x", "")
+	if status != 400 || !strings.Contains(fmt.Sprint(answer["error"]), `did you mean "search"`) {
+		t.Errorf("a mistyped parameter: %d %v", status, answer)
 	}
 }
 

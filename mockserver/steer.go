@@ -133,6 +133,7 @@ var errNoSession = errors.New("mockserver: no such session")
 func (s steered) About() control.About {
 	health := s.Server.Health()
 	a := control.About{
+		Requests: s.platform.Count(), Sessions: len(s.Sessions()),
 		Started: s.began, Run: s.run, Edition: s.opts.Edition, CAFile: s.CAFile(), KnownHosts: s.KnownHostsFile(),
 	}
 	add := func(name, address string) {

@@ -103,7 +103,7 @@ func (a api) nextPart(ctx context.Context, from position) (part, error) {
 	return a.streams.part(a.Journal, from)
 }
 
-// streams are the streams of events that there are. Those that are at the same place are sent the same bytes, made once.
+// streams are the streams of events that there are. Those at the same place are sent the same bytes, made once.
 type streams struct {
 	count atomic.Int64
 

@@ -16,10 +16,13 @@ const (
 // Selection is which requests are listed, for a page at a time. The zero value selects all.
 type Selection struct {
 	Contract, State string // "" is any
-	Newest          bool   // the latest first
-	After           int64  // the id behind which the page begins, in that order
-	Limit           int    // the most requests of a page; 0: all
-	View            View
+	// Found reports whether a request is selected; nil: it is. It sees what a brief view has, and is called while others
+	// wait.
+	Found  func(*Request) bool
+	Newest bool  // the latest first
+	After  int64 // the id behind which the page begins, in that order
+	Limit  int   // the most requests of a page; 0: all
+	View   View
 }
 
 // Timeline is how far a request has come in its scenario.
@@ -116,6 +119,8 @@ type About struct {
 	First      uint64     `json:"first"`   // the number of the oldest event that is remembered, or of the next
 	Last       uint64     `json:"last"`    // the number of the latest event
 	Clock      Clock      `json:"clock"`
+	Requests   int        `json:"requests"` // how many there are
+	Sessions   int        `json:"sessions"` // over SSH, how many there are
 }
 
 // Listener is where the emulator listens.

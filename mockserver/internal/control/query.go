@@ -20,7 +20,8 @@ type query struct {
 	name    string        // of a scenario; "" is all of them
 	timeout time.Duration // of wait
 	state   string        // of a request; "" is any
-	newest  bool          // the latest first
+	search  search
+	newest  bool // the latest first
 	view    View
 }
 
@@ -32,6 +33,7 @@ const maxLimit = 100_000 // of a page
 var (
 	byScope = []string{"request", "contract"}
 	byEvent = []string{"request", "contract", "on", "since"}
+	byPage  = []string{"after", "limit"}
 )
 
 // readQuery reads the parameters that a call has. Whatever it does not have is refused: a misspelt one would
@@ -97,6 +99,9 @@ func (a api) readParameter(q *query, name, text string) (err error) {
 		q.name = text
 	case "state":
 		q.state = text
+	case "search":
+		q.search, err = parseSearch(text)
+		return err
 	case "after":
 		if q.After, err = strconv.ParseUint(text, 10, 63); err != nil {
 			return badRequest("after=%s: wanted what the answer before had as next, such as 10534", text)
@@ -118,6 +123,19 @@ func (a api) readParameter(q *query, name, text string) (err error) {
 		return errors.New("control: no reader for the parameter " + name)
 	}
 	return nil
+}
+
+// pageOf is the page of a list that a call asks for, with what after has to be for the next one if there is one.
+func pageOf[T any](name string, list []T, q query) map[string]any {
+	first := min(q.After, uint64(len(list)))
+	page := append([]T{}, list[first:]...)
+	answer := map[string]any{"total": len(list)}
+	if q.Limit > 0 && len(page) > q.Limit {
+		page = page[:q.Limit]
+		answer["next"] = first + uint64(q.Limit)
+	}
+	answer[name] = page
+	return answer
 }
 
 // unknown is the sentence about a word that is none of those that are known.

@@ -22,7 +22,8 @@ func (a api) about(http.ResponseWriter, *http.Request, query) (any, error) {
 
 func (a api) requests(_ http.ResponseWriter, _ *http.Request, q query) (any, error) {
 	page, total := a.Requests.List(Selection{
-		Contract: q.Contract, State: q.state, Newest: q.newest, After: int64(q.After), Limit: q.Limit, View: q.view,
+		Contract: q.Contract, State: q.state, Found: a.finder(q.search), Newest: q.newest, After: int64(q.After),
+		Limit: q.Limit, View: q.view,
 	})
 	if page == nil {
 		page = []Request{}
@@ -62,13 +63,13 @@ func (a api) retraced(w http.ResponseWriter, r *http.Request, _ query) (any, err
 	return writeYAML(w, text, a.failed(http.StatusInternalServerError, err))
 }
 
-func (a api) files(_ http.ResponseWriter, r *http.Request, _ query) (any, error) {
+func (a api) files(_ http.ResponseWriter, r *http.Request, q query) (any, error) {
 	id, err := pathID(r)
 	if err != nil {
 		return nil, err
 	}
 	files, err := a.Requests.Files(id)
-	return map[string]any{"files": files}, a.failed(http.StatusInternalServerError, err)
+	return pageOf("files", files, q), a.failed(http.StatusInternalServerError, err)
 }
 
 // file hands out a file of a request. It is no download of a client: neither faults nor the journal know of it.

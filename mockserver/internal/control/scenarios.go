@@ -17,12 +17,8 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
-func (a api) scenarios(http.ResponseWriter, *http.Request, query) (any, error) {
-	list := a.Scenarios.Scenarios()
-	if list == nil {
-		list = []*scenario.Scenario{}
-	}
-	return map[string]any{"scenarios": list}, nil
+func (a api) scenarios(_ http.ResponseWriter, _ *http.Request, q query) (any, error) {
+	return pageOf("scenarios", a.Scenarios.Scenarios(), q), nil
 }
 
 // addScenario takes a script as the body, YAML or JSON.
@@ -113,7 +109,7 @@ func writeYAML(w http.ResponseWriter, text []byte, err error) (any, error) {
 }
 
 // builtin lists the built-in scenarios.
-func (a api) builtin(http.ResponseWriter, *http.Request, query) (any, error) {
+func (a api) builtin(_ http.ResponseWriter, _ *http.Request, q query) (any, error) {
 	type one struct {
 		Name        string        `json:"name"`
 		Description string        `json:"description"`
@@ -127,7 +123,7 @@ func (a api) builtin(http.ResponseWriter, *http.Request, query) (any, error) {
 		}
 		list = append(list, one{script.Name, script.Description, script.When})
 	}
-	return map[string]any{"scenarios": list}, nil
+	return pageOf("scenarios", list, q), nil
 }
 
 // builtinText answers with the text of a built-in scenario.

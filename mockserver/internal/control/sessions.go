@@ -18,7 +18,7 @@ func (a api) sessions(_ http.ResponseWriter, _ *http.Request, q query) (any, err
 			list = append(list, s)
 		}
 	}
-	return map[string]any{"sessions": list}, nil
+	return pageOf("sessions", list, q), nil
 }
 
 // rates measures how fast sessions are, from one look at them to the next.
