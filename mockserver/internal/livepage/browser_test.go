@@ -25,7 +25,7 @@ import (
 )
 
 // patience only guards against a page that hangs.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // chromium is the one browser of all tests.
 var chromium struct {
@@ -150,7 +150,7 @@ func script[T any](p *tab, expression string) T {
 func (p *tab) await(expression string) {
 	p.Helper()
 	_, err := chromedp.Run(p.ctx, chromedp.Poll[bool](`Boolean(`+expression+`)`,
-		chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(patience/4)))
+		chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(patience/3)))
 	if err != nil {
 		text := script[string](p, `document.body.innerText`)
 		p.Fatalf("never true: %s: %v\nThe page says:\n%s", expression, err, text)

@@ -188,7 +188,7 @@ func ends(t *testing.T, conn *gossh.Client) {
 	}()
 	select {
 	case <-ended:
-	case <-time.After(patience / 4):
+	case <-time.After(patience / 3):
 		t.Fatal("the connection goes on")
 	}
 }

@@ -22,7 +22,7 @@ func TestPage_parts(t *testing.T) {
 			`{"text":["m1","http://x"],"unknown":["nope"],"on":"status"}`},
 		{"words", `String(m.eventPasses({on: "status", fault: "faults[0]"}, m.parseSearch("fault: on:sta")))`, "true"},
 		{"words", `String(m.eventPasses({on: "status"}, m.parseSearch("fault:")))`, "false"},
-		{"words", `String(m.requestPasses({id: 10534, state: "done"}, m.parseSearch("state:don request:105")))`, "true"},
+		{"words", `m.searchText(m.parseSearch("nope:x M1 state:don Fault:"))`, "fault: state:don m1"},
 		{"words", `m.summary({on: "rsync.upload", received: 2048, rsync: {count: 1, exit: -1}})`,
 			"2.0 KiB in · 1 file, broken off"},
 		{"transfer", `JSON.stringify(m.split([{from: 5, to: 30}], [{from: 0, to: 10}, {from: 20, to: 25}]))`,

@@ -37,7 +37,7 @@ const presets = {
   ],
 };
 
-export function Actions({ about, request: r, timeline, files, act, say, choose, events }) {
+export function Actions({ about, request: r, timeline, files, act, say, choose }) {
   const [state, setState] = useState("");
   const [message, setMessage] = useState("");
   const [fault, setFault] = useState("");
@@ -58,6 +58,10 @@ export function Actions({ about, request: r, timeline, files, act, say, choose, 
   const upgraded = files.find((f) => f.kind === "upgraded");
   const held = timeline.steps.some((s) => s.is === "present" && s.for === "released");
   const name = `request-${r.id}`;
+  const journal = () => act(async () => {
+    const all = (await get(`journal?request=${r.id}`)).events;
+    save(`${name}.jsonl`, all.map((e) => `${JSON.stringify(e)}\n`).join(""), "application/x-ndjson");
+  }, `Saved ${name}.jsonl: upgrademock scenario from ${name}.jsonl makes a scenario of it.`);
   const script = () => get(`requests/${r.id}/scenario`);
   const copied = (text, what) => act(async () => copy(await text()), `Copied ${what}.`);
   return html`<aside class="actions" aria-label="Actions">
@@ -77,7 +81,7 @@ export function Actions({ about, request: r, timeline, files, act, say, choose, 
     </section>
     <section><h3>Take along</h3>
       <button class="main" onClick=${() => exportScenario(r, act)} title="e">Export as scenario</button>
-      <button onClick=${() => save(`${name}.jsonl`, events.map((e) => JSON.stringify(e)).join("\n") + "\n", "application/x-ndjson")}>Download journal</button>
+      <button onClick=${journal}>Download journal</button>
       ${upgraded && html`<a class="button" href=${`requests/${r.id}/files/${upgraded.path}`} download=${upgraded.name}>Download upgraded</a>`}
     </section>
     <section class="copies"><h3>Copy as</h3>

@@ -22,8 +22,8 @@ export async function call(method, path, body) {
 
 export const get = (path) => call("GET", path);
 
-// watch follows the journal behind the event number since, and calls onEvents with what comes, many at a time. It connects
-// again by itself, going on where it was, until the signal ends it. onState is told whether there is a connection.
+// watch follows the journal behind the event number since, and calls onEvents with what comes, many at a time; where more
+// happens than is told, with a number of events that were skipped among them. It connects again by itself, going on where it was, until the signal ends it. onState is told whether there is a connection.
 export async function watch({ request, since, signal, onEvents, onState }) {
   let last = since;
   while (!signal.aborted) {
@@ -42,12 +42,13 @@ export async function watch({ request, since, signal, onEvents, onState }) {
         const events = [];
         for (const block of blocks) {
           const data = block.split("\n").find((line) => line.startsWith("data: "));
-          if (data) events.push(JSON.parse(data.slice(6)));
+          if (!data) continue;
+          const event = JSON.parse(data.slice(6));
+          if (event.skipped) event.seq = last + 0.5; // its place in the journal
+          else last = event.seq;
+          events.push(event);
         }
-        if (events.length) {
-          last = events[events.length - 1].seq;
-          onEvents(events);
-        }
+        if (events.length) onEvents(events);
       }
     } catch {
       // as an end of the stream

@@ -53,6 +53,7 @@ export function Journal({ events, nearest, open, setOpen, all }) {
 }
 
 function Row({ event: e, top, isOpen, marked, all, toggle }) {
+  if (e.skipped) return html`<p class="row skipped" style=${{ transform: `translateY(${top}px)` }}>${summary(e)}</p>`;
   const look = `row${wrong(e) ? " wrong" : ""}${e.on === "state" ? " change" : ""}${marked ? " nearest" : ""}`;
   return html`<button class=${look} style=${{ transform: `translateY(${top}px)` }} aria-expanded=${isOpen}
     onClick=${() => toggle(isOpen ? 0 : e.seq)}>

@@ -10,9 +10,9 @@ import { Transfer } from "./transfer.js";
 const ofOne = ["Timeline", "Journal", "Transfer", "Files", "Expect", "Raw"];
 
 export function Middle(props) {
-  const { about, one, chosen, choose, tab, setTab, shown, open, setOpen, say, total, events } = props;
+  const { about, one, chosen, choose, tab, setTab, shown, open, setOpen, say, events } = props;
   if (!chosen) {
-    if (total === 0 && events.length === 0) return html`<main class="middle"><${Welcome} about=${about} say=${say} /></main>`;
+    if (about.requests === 0 && events.length === 0) return html`<main class="middle"><${Welcome} about=${about} say=${say} /></main>`;
     return html`<main class="middle"><div class="heading"><h2>Everything</h2><span class="dim num">${shown.length} events</span></div>
       <${Journal} key="all" all events=${shown} nearest=${new Set()} open=${open} setOpen=${setOpen} /></main>`;
   }
@@ -99,12 +99,12 @@ function Expect({ verdicts, showEvent }) {
       ${v.nearest > 0 && html`<button class="link" onClick=${() => showEvent(v.nearest)}>Show the nearest event</button>`}</div></li>`)}</ul>`;
 }
 
-// Raw is what status answers, and how that differs from the poll before.
+// Raw is what status answers, and what the latest change of that was.
 function Raw({ status, before, say }) {
   const text = JSON.stringify(status, null, 2);
   const changed = before ? Object.keys({ ...before, ...status }).filter((k) => JSON.stringify(before[k]) !== JSON.stringify(status[k])) : [];
-  return html`<h3>Difference to the last poll</h3>
-    ${!before ? html`<${Empty}>It appears with the next poll.<//>` : changed.length === 0 ? html`<${Empty}>None.<//>`
+  return html`<h3>Difference to the answer before</h3>
+    ${!before ? html`<${Empty}>It appears when a poll is answered otherwise.<//>`
       : html`<pre class="diff" tabindex="0">${changed.map((k) => html`<del>- ${k}: ${JSON.stringify(before[k])}</del><ins>+ ${k}: ${JSON.stringify(status[k])}</ins>`)}</pre>`}
     <h3>What status answers now <${Copy} text=${text} label="Copy" title="Copy the answer" say=${say} /></h3>
     <pre tabindex="0">${text}</pre>`;

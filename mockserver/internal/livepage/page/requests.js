@@ -3,11 +3,13 @@
 import { html, Pill } from "./ui.js";
 import { ago, bytes } from "./words.js";
 
-export function Requests({ about, requests, total, loaded, more, chosen, choose, seen }) {
+export function Requests({ about, requests, found, searched, more, chosen, choose, seen }) {
+  const total = about.requests;
   const now = new Date(about.clock.now);
   return html`<nav class="requests" aria-label="Requests">
     <button class="item all" aria-current=${chosen === 0 ? "true" : undefined} onClick=${() => choose(0)}>
       <b>Everything</b><span class="dim num">${total} ${total === 1 ? "request" : "requests"}</span></button>
+    ${searched && html`<p class="dim found" role="status">${found === 0 ? "No request passes the search." : `${found} of them ${found === 1 ? "passes" : "pass"} the search`}</p>`}
     <ol>${requests.map((r) => html`<li key=${r.id}><button class="item" aria-current=${chosen === r.id ? "true" : undefined} onClick=${() => choose(r.id)}>
       <span class="line"><b class="num">${r.id}</b>
         ${seen[r.id] !== r.state && html`<i class="new" role="img" aria-label="new"></i>`}
@@ -18,6 +20,6 @@ export function Requests({ about, requests, total, loaded, more, chosen, choose,
       <span class="line dim num"><span>${ago(now - new Date(r.created_at))}</span><span class="push"></span>
         <span>${bytes(r.dump_size || r.shared_size)}</span><span>${r.api === "script" ? "script" : "database"}</span></span>
     </button></li>`)}</ol>
-    ${loaded < total && html`<button class="quiet more" onClick=${more}>Show more of ${total}</button>`}
+    ${requests.length < found && html`<button class="quiet more" onClick=${more}>Show more of ${found}</button>`}
   </nav>`;
 }

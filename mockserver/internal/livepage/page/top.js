@@ -4,7 +4,7 @@ import { call } from "./api.js";
 import { html, Copy, Sure, useState } from "./ui.js";
 import { clockTime, dayAndTime, filters } from "./words.js";
 
-export function Top({ about, connected, paused, setPaused, text, setText, searchBox, reset, act, say, search }) {
+export function Top({ about, connected, paused, setPaused, waiting, text, setText, searchBox, reset, act, say, search }) {
   const { clock } = about;
   const unknown = search.unknown.length > 0 &&
     `There is no filter ${search.unknown.map((name) => `${name}:`).join(" ")} Choose ${filters.map((f) => `${f}:`).join(" ")}`;
@@ -21,11 +21,15 @@ export function Top({ about, connected, paused, setPaused, text, setText, search
       <input type="search" ref=${searchBox} value=${text} onInput=${(e) => setText(e.target.value)} autocomplete="off"
         spellcheck="false" placeholder="request: contract: on: fault: state:" title="Search: press /" aria-describedby="search-hint" />
       <span id="search-hint" class=${unknown ? "hint" : "offscreen"}>${unknown || "Words, and filters such as on:status"}</span></label>
-    <button aria-pressed=${paused} onClick=${() => setPaused(!paused)} title="Stop and go on showing what happens; the emulator runs on">${paused ? "Go on" : "Pause"}</button>
+    <button aria-pressed=${paused} onClick=${() => setPaused(!paused)} title=${paused ? "Show what has happened meanwhile, and go on" : pauseTitle(clock)}>
+      ${!paused ? "Pause" : waiting > 0 ? `Go on, ${waiting} new` : "Go on"}</button>
     <${Theme} />
     <${Sure} label="Reset" sure="Forget everything?" run=${reset} title="Forget requests, dumps and journal" />
   </header>`;
 }
+
+const pauseTitle = (clock) => "Stop what is shown, to read it. The emulator goes on answering its clients, and what they do comes when you go on. " +
+  (clock.virtual ? "Its virtual clock stands anyway, until it is advanced." : "Its clock goes on, too: it is the system's. One that stands is a virtual one (serve --clock virtual).");
 
 // Clock says what time it is for the emulator, and lets a virtual one go on.
 function Clock({ clock, act }) {

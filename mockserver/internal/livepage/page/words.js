@@ -38,6 +38,7 @@ export function kind(state) {
 // summary says what an event is about, in one line.
 export function summary(e) {
   const parts = [];
+  if (e.skipped) return `${e.skipped.toLocaleString("en")} events are left out here: more happens than a page can show`;
   if (e.on === "state") return `${e.from} → ${e.to}`;
   if (e.method) parts.push(e.status ? `${e.method} ${e.status}` : `${e.method}, broken off`);
   if (e.failures) parts.push(e.failures.join(", "));
@@ -61,27 +62,37 @@ export const ranges = (list) => list.slice(0, 3).map((r) => `${r.from}–${r.to}
 export const wrong = (e) => Boolean(e.fault || (e.failures && e.failures.length) || e.on === "unknown" || e.status >= 400 ||
   /abort|refused|denied/.test(e.on));
 
+// routine reports whether an event changes nothing but its own request: a poll that was answered.
+export const routine = (e) => /(^|\.)status$/.test(e.on) && !e.fault && !e.failures;
+
 // Filters of the search box.
 export const filters = ["request", "contract", "on", "fault", "state"];
 
 // parseSearch takes a search apart: {request: "10534", …, text: [words], unknown: [words]}.
 export function parseSearch(text) {
   const search = { text: [], unknown: [] };
-  for (const word of text.trim().split(/\s+/).filter(Boolean)) {
+  for (const word of text.toLowerCase().split(/\s+/).filter(Boolean)) {
     const colon = word.indexOf(":");
     const name = word.slice(0, colon);
-    if (colon > 0 && filters.includes(name)) search[name] = word.slice(colon + 1).toLowerCase();
+    if (colon > 0 && filters.includes(name)) search[name] = word.slice(colon + 1);
     else if (/^[a-z]+:/.test(word) && !/^[a-z]+:\/\//.test(word)) search.unknown.push(name);
-    else search.text.push(word.toLowerCase());
+    else search.text.push(word);
   }
   return search;
 }
 
+// searchText is a search as the control API takes it, without what nobody knows.
+export const searchText = (s) => [...filters.filter((f) => s[f] !== undefined).map((f) => `${f}:${s[f]}`), ...s.text].join(" ");
+
 const has = (value, part) => part === undefined || String(value ?? "").toLowerCase().includes(part);
 
-export const requestPasses = (r, s) => has(r.id, s.request) && has(r.contract, s.contract) && has(r.state, s.state) &&
-  s.text.every((t) => [r.id, r.contract, r.state, r.scenario].some((v) => has(v, t)));
+// An event as text, which is made once.
+const texts = new WeakMap();
+function textOf(e) {
+  if (!texts.has(e)) texts.set(e, JSON.stringify(e).toLowerCase());
+  return texts.get(e);
+}
 
 export const eventPasses = (e, s) => has(e.request, s.request) && has(e.contract, s.contract) && has(e.on, s.on) &&
   (s.fault === undefined || (Boolean(e.fault) && has(e.fault, s.fault))) && (s.state === undefined || has(e.state || e.to, s.state)) &&
-  s.text.every((t) => has(JSON.stringify(e), t));
+  s.text.every((t) => textOf(e).includes(t));
