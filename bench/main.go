@@ -84,6 +84,7 @@ var measurements = []struct {
 	{"start", (*bench).start},
 	{"polls", (*bench).polls},
 	{"held", (*bench).held},
+	{"pages", (*bench).pages},
 	{"sftp", (*bench).sftp},
 	{"sftp-many", (*bench).sftpMany},
 	{"rsync", (*bench).rsync},

@@ -24,11 +24,11 @@ var requestsPerSecond = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
 var notSuccess = regexp.MustCompile(`Non-2xx|Socket errors`)
 
 // wrk polls a URL from so many connections and returns the polls per second.
-func (b *bench) wrk(p *rig.Process, connections int, url string) (sample, error) {
+func (b *bench) wrk(p *rig.Process, connections int, url string, flags ...string) (sample, error) {
 	var out string
 	s, err := duration(p, func() (err error) {
-		out, err = b.command("wrk", "-t", strconv.Itoa(min(connections, 2)), "-c", strconv.Itoa(connections), "-d",
-			strconv.Itoa(wrkTime), url)
+		out, err = b.command("wrk", append(flags, "-t", strconv.Itoa(min(connections, 2)), "-c", strconv.Itoa(connections),
+			"-d", strconv.Itoa(wrkTime), url)...)
 		return err
 	})
 	if err != nil {
