@@ -346,8 +346,7 @@ func TestJournal_hidesInRsync(t *testing.T) {
 	}
 }
 
-// A part is the oldest or the latest of what passes, with how many are left out before it, those that were dropped among
-// them.
+// A part is the oldest or the latest of what passes, with how many are left out before it, the dropped ones among them.
 func TestPart(t *testing.T) {
 	t.Parallel()
 	j := eventlog.New(12, nil, nil)
