@@ -255,6 +255,58 @@ func TestControl_retrace(t *testing.T) {
 }
 
 // The clock goes to an instant or to the next change, and never back.
+// TestControl_retraceByHand: what somebody did to a request by hand is in its scenario.
+func TestControl_retraceByHand(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, nil)
+	m := w.create()
+	control := func(call, body string) {
+		t.Helper()
+		if status, answer := w.control("POST", fmt.Sprintf("/requests/%d/%s", m.id, call), body); status != 200 {
+			t.Fatalf("%s %s: %d %v", call, body, status, answer)
+		}
+	}
+	w.upload(m, []byte("select 1;"))
+	w.call("process", m.params())
+	control("fault", `{"fault": {"on": "status", "failure": {"reason": "A:B", "message": "first"}}}`)
+	control("fault", `{"fault": {"on": "status", "failure": {"reason": "C:D", "message": "second"}}}`)
+	for range 3 {
+		w.call("status", m.params())
+	}
+	for _, state := range []string{"testing", "quarantine", "testing"} {
+		control("state", `{"state": "`+state+`"}`)
+		w.call("status", m.params())
+	}
+	if status, answer := w.control("POST", fmt.Sprintf("/requests/%d/release", m.id), ""); status != 409 {
+		t.Errorf("a release of what is not held: %d %v", status, answer)
+	}
+	control("state", `{"state": "invalid", "set": {"customer_message": "by hand: #1"}}`)
+	w.call("status", m.params())
+	_, text := w.get(w.srv.AdminURL() + fmt.Sprintf("/requests/%d/scenario", m.id))
+	script, err := scenario.Parse("made.yaml", []byte(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	var got []string
+	for _, step := range script.Steps {
+		got = append(got, step.State)
+	}
+	for _, f := range script.Faults {
+		got = append(got, fmt.Sprintf("%d %d %s: %s", f.Skip, f.Times, f.Failure.Reason, f.Failure.Message))
+	}
+	diff(t, "steps and faults", []string{"pending", "testing", "quarantine", "testing", "invalid", "0 1 A:B: first",
+		"1 1 C:D: second"}, got)
+	diff(t, "set", map[string]any{"customer_message": "by hand: #1"}, script.Steps[len(script.Steps)-1].Set)
+
+	// One that was never processed.
+	m = w.create()
+	control("state", `{"state": "invalid"}`)
+	if _, text := w.get(w.srv.AdminURL() + fmt.Sprintf("/requests/%d/scenario", m.id)); !strings.Contains(string(text),
+		"process was not called: something else has put the request into a state") {
+		t.Errorf("%s", text)
+	}
+}
+
 func TestControl_clock(t *testing.T) {
 	t.Parallel()
 	w := onWire(t, &mockserver.Options{Clock: new(mockserver.ManualClock), Scenarios: scripted(t,

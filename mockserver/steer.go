@@ -47,8 +47,10 @@ func (s steered) Retrace(id int64) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %d", ErrNoRequest, id)
 	}
-	drove := func(string) *scenario.Scenario { return r.Course().Script }
-	script, err := retrace.FromJournal(s.Server.Events(journal.Filter{Request: id}), id, drove, retrace.Options{})
+	c := r.Course()
+	drove := func(string) *scenario.Scenario { return c.Script }
+	script, err := retrace.FromJournal(s.Server.Events(journal.Filter{Request: id}), id, drove,
+		retrace.Options{ByHand: c.ByHand, Set: c.ForcedSet})
 	if errors.Is(err, retrace.ErrNothing) {
 		return nil, fmt.Errorf("%w: the journal remembers no call for request %d", platform.ErrNoContent, id)
 	}

@@ -24,6 +24,7 @@ type Collector struct {
 	more    int                 // requests that are not kept
 	calls   int                 // of the platform, all
 	journal journalState
+	hand    []*scenario.Fault // that were asked for by hand, and were not seen to trigger
 	tokens  map[string]string // token → request, of the script API
 	queue   []seen            // HTTP exchanges that are not in their order yet
 	order   order

@@ -3,6 +3,7 @@ package retrace
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,19 +76,25 @@ func lasting(f *scenario.Fault) bool {
 }
 
 // described is how a journal names a fault: its number, place, action, and when it triggers.
-var described = regexp.MustCompile(`^faults\[(\d+)\]: ([a-z_.]+)` +
+var described = regexp.MustCompile(`^(?:faults\[(\d+)\]|by hand): ([a-z_.]+)` +
 	`(?: (failure|http|reset|cut|truncate|garbage|refuse|disconnect|error|revoke|hostkey|known_hosts|unreachable))?` +
 	`(?: after (\d+))?(?: at the file (.+?))?(?: delay ([0-9a-zµ.]+))?(?: rate (\d+) B/s)?$`)
 
-// undescribe makes a fault of what a journal calls it. index is its number in the scenario that drove the request.
+// byHand is the number of a fault that no scenario has.
+const byHand = -1
+
+// undescribe makes a fault of what a journal calls it. index is its number in the scenario that drove the request, or
+// byHand.
 func undescribe(text string) (f scenario.Fault, index int, ok bool) {
 	m := described.FindStringSubmatch(text)
 	if m == nil {
 		return f, 0, false
 	}
-	index, err := strconv.Atoi(m[1])
-	if err != nil {
-		return f, 0, false
+	var err error
+	if index = byHand; m[1] != "" {
+		if index, err = strconv.Atoi(m[1]); err != nil {
+			return f, 0, false
+		}
 	}
 	f.On, f.File = m[2], m[5]
 	for _, number := range []struct {
@@ -150,13 +157,23 @@ func act(f *scenario.Fault, action string) bool {
 // unsaid stands for a text that the journal does not have.
 const unsaid = "(the journal does not have this text)"
 
-// detail completes a fault of a journal from the scenario that drove the request. It reports whether that has it.
-func detail(f *scenario.Fault, index int, known *scenario.Scenario) bool {
-	if known == nil || index >= len(known.Faults) {
-		return false
+// detail completes a fault of a journal from the scenario that drove the request, or from the faults that were asked
+// for by hand. It reports whether these have it.
+func (c *Collector) detail(f *scenario.Fault, index int, known *scenario.Scenario) bool {
+	is := func(from *scenario.Fault) bool {
+		return from.On == f.On && from.Action() == f.Action() && from.After == f.After
 	}
-	from := known.Faults[index]
-	if from.On != f.On || from.Action() != f.Action() || from.After != f.After {
+	var from *scenario.Fault
+	if index == byHand {
+		at := slices.IndexFunc(c.hand, is)
+		if at < 0 {
+			return false
+		}
+		from = c.hand[at]
+		c.hand = slices.Delete(c.hand, at, at+1)
+	} else if known != nil && index < len(known.Faults) && is(&known.Faults[index]) {
+		from = &known.Faults[index]
+	} else {
 		return false
 	}
 	f.Failure, f.HTTP, f.Error, f.KnownHosts = from.Failure, from.HTTP, from.Error, from.KnownHosts

@@ -148,7 +148,7 @@ func (c *Collector) fault(text, name string) (f *scenario.Fault, note string, ok
 		return nil, "", false
 	}
 	switch {
-	case detail(&made, index, c.known(name)):
+	case c.detail(&made, index, c.known(name)):
 	case made.Failure != nil, made.HTTP != nil:
 		note = "the text of the answer is made up: a journal has none"
 	case made.Error != "", made.KnownHosts != nil:

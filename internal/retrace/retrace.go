@@ -13,6 +13,7 @@ package retrace
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,6 +44,10 @@ type Options struct {
 	Polls bool
 	// Name is the scenario's name; empty: one that names the request.
 	Name string
+	// ByHand are the faults that were asked for by the control API, in the order in which they triggered, and Set is what
+	// it has set with the request's last state. A journal has no texts.
+	ByHand []*scenario.Fault
+	Set    map[string]any
 	// From says in a comment of what the scenario was made, such as the name of a file; empty: nothing is said.
 	From string
 }
@@ -114,6 +119,7 @@ func FromJournal(events []journal.Event, request int64, known func(name string) 
 	opts Options) (*Script, error) {
 	asked := fmt.Sprint(request)
 	c := New(asked, known)
+	c.hand = slices.Clone(opts.ByHand)
 	for i := range events {
 		c.Event(&events[i])
 	}

@@ -169,7 +169,7 @@ type step struct {
 }
 
 // steps makes the steps. There are none if no state was seen after process.
-func (r *request) steps(polls bool, known *scenario.Scenario) []step {
+func (r *request) steps(opts Options, known *scenario.Scenario) []step {
 	var steps []step
 	set := map[string]any{}
 	from := r.start // when the present step begins, by the steps before it
@@ -189,11 +189,15 @@ func (r *request) steps(polls bool, known *scenario.Scenario) []step {
 		}
 		if i < len(r.stages)-1 {
 			next := r.stages[i+1]
-			s.For, s.notes = last(st, next, from, polls)
+			s.For, s.notes = last(st, next, from, opts.Polls)
 			from = from.Add(s.For.Duration)
 			if s.For.Duration == 0 {
 				from = next.first
 			}
+		}
+		if i == len(r.stages)-1 && len(opts.Set) > 0 {
+			s.Set = maps.Clone(opts.Set)
+			s.notes = append(s.notes, "`set` by the control API")
 		}
 		steps = append(steps, s)
 	}
@@ -241,7 +245,7 @@ func last(st, next stage, from time.Time, polls bool) (scenario.For, []string) {
 		return asPolls, nil
 	case st.how == byTime && !polls && st.ended.After(st.last):
 		if d := st.ended.Sub(st.began); d > 0 && !st.began.IsZero() {
-			return scenario.For{Duration: d}, nil
+			return scenario.For{Duration: tidy(d, st.last.Sub(from), next.first.Sub(from))}, nil
 		}
 		return asPolls, []string{"how long it lasted is not known"}
 	case st.how == byTime && polls:
@@ -258,6 +262,19 @@ func last(st, next stage, from time.Time, polls bool) (scenario.For, []string) {
 		return asPolls, []string{seen}
 	}
 	return scenario.For{Duration: roundest(lo, hi)}, []string{seen}
+}
+
+// tidy returns a duration that is about d and reads better, so that polls at lo and hi find the same states.
+func tidy(d, lo, hi time.Duration) time.Duration {
+	if d%(100*time.Millisecond) == 0 {
+		return d
+	}
+	for _, unit := range units {
+		if t := d.Round(unit); t > max(lo, 0) && (t-d).Abs() <= d/20 && (t < hi || hi <= 0) {
+			return t
+		}
+	}
+	return d
 }
 
 // rough is a duration as people say it.

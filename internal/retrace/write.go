@@ -22,8 +22,13 @@ type file struct {
 func (c *Collector) write(r *request, opts Options) (*Script, error) {
 	r.settle(nil)
 	known := c.known(r.scenario)
-	steps, faults := r.steps(opts.Polls, known), r.faults()
+	steps, faults := r.steps(opts, known), r.faults()
 	steps = r.ending(steps)
+	if r.created && !r.begun && len(steps) > 0 && !slices.ContainsFunc(beginning, func(on string) bool {
+		return r.places[on] != nil
+	}) {
+		r.remark("process was not called: something else has put the request into a state. In a scenario, process does")
+	}
 	var f file
 	f.head(r, opts)
 	name := opts.Name
@@ -57,6 +62,9 @@ func (c *Collector) write(r *request, opts Options) (*Script, error) {
 	}
 	return &Script{Scenario: made, YAML: f.Bytes()}, nil
 }
+
+// beginning are the calls that begin an upgrade.
+var beginning = []string{scenario.OnProcess, scenario.OnScriptProcess, scenario.OnUpgrade}
 
 // Format writes a scenario as a file that begins with these comments.
 func Format(s *scenario.Scenario, comments ...string) ([]byte, error) {

@@ -71,6 +71,8 @@ type Course struct {
 	ProcessedAt *time.Time       // nil: nobody has called process
 	Forced      string           // the state that it was put in from outside its script; "" if it was not
 	ForcedAt    time.Time
+	ForcedSet   map[string]any    // the keys that were set with it
+	ByHand      []*scenario.Fault // that were triggered by Inject, the last ones
 	Faults      machine.Counts
 	Due         *time.Time // when the present step ends by itself; nil: it does not
 }
@@ -82,10 +84,10 @@ func (r *Request) Course() Course {
 	r.evaluateLocked()
 	c := Course{
 		Script: r.rec.Script, Position: r.rec.Position, ProcessedAt: r.rec.ProcessedAt,
-		Faults: slices.Clone(r.rec.Faults),
+		Faults: slices.Clone(r.rec.Faults), ByHand: slices.Clone(r.p.byHand[r.rec.ID]),
 	}
 	if f := r.rec.Forced; f != nil {
-		c.Forced, c.ForcedAt = f.State, f.At
+		c.Forced, c.ForcedAt, c.ForcedSet = f.State, f.At, f.Set
 	} else if c.ProcessedAt != nil {
 		if due, ok := machine.Due(c.Script, c.Position); ok {
 			c.Due = &due
@@ -128,6 +130,12 @@ func (r *Request) takeInjectedLocked(on string) *Fault {
 	}
 	fault := waiting[at]
 	r.p.setInjectedLocked(r, slices.Delete(waiting, at, at+1))
+	const most = 100
+	past := append(r.p.byHand[r.rec.ID], fault)
+	if r.p.byHand == nil {
+		r.p.byHand = make(map[int64][]*scenario.Fault)
+	}
+	r.p.byHand[r.rec.ID] = past[max(0, len(past)-most):]
 	return &Fault{fault, ByHand}
 }
 

@@ -91,6 +91,7 @@ type Platform struct {
 
 	// injected are the faults that wait to be triggered once, by request; see Inject.
 	injected map[int64][]*scenario.Fault
+	byHand   map[int64][]*scenario.Fault // that were triggered
 }
 
 // New opens the platform in opts.Dir.
@@ -266,6 +267,7 @@ func (p *Platform) Reset(mine func(id int64, contract string) bool) error {
 		delete(p.hostKeyFaults, id)
 		delete(p.damaged, id)
 		delete(p.injected, id)
+		delete(p.byHand, id)
 		if r.rec.Access != nil {
 			p.opts.AccessEnded(id)
 		}
