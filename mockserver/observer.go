@@ -6,6 +6,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
+	"github.com/upgrademock/upgrademock/mockserver/internal/skip"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
@@ -14,11 +15,15 @@ type observer struct {
 	journal *eventlog.Log
 	metrics *metrics
 	log     *slog.Logger
+	skipper *skip.Skipper // nil: the clock does not jump
 }
 
 func (o *observer) record(e *journal.Event, params ...eventlog.Param) {
 	o.metrics.count(e)
 	o.journal.Add(e, params...)
+	if o.skipper != nil {
+		o.skipper.Recorded(e.Seq)
+	}
 	o.logEvent(e)
 }
 
@@ -27,6 +32,9 @@ func (o *observer) changed(c platform.Change) {
 	o.record(&journal.Event{
 		On: journal.OnState, At: c.At, Request: c.ID, Contract: c.Contract, From: c.From, To: c.To,
 	})
+	if o.skipper != nil {
+		o.skipper.Changed(c.ID)
+	}
 }
 
 // logEvent writes an event of the journal to the log, as one line of level debug. Keys were shortened by the journal.

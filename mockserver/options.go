@@ -144,6 +144,10 @@ type Options struct {
 	// Clock is the clock of requests, accesses and journal; if nil, that of the system. Server.Advance, and the
 	// control API, need a *ManualClock.
 	Clock Clock
+	// Skip has a *ManualClock jump to the next change of a request's state when its client asks for a state that it was
+	// told already, and nothing else is under way, so that the hours of an upgrade take no time. See Server.Skipped for
+	// what cannot be skipped. Server.Judge then judges durations by real time, which clients take.
+	Skip bool
 	// Logger gets what an operator should know; nil discards it. It never sees a key.
 	Logger *slog.Logger
 }
@@ -197,6 +201,9 @@ func (o *Options) withDefaults() (Options, error) {
 			return full, badOption("Contracts", "%q is no glob; wanted one such as M123456-* or M12345[0-9]-abcdef",
 				glob)
 		}
+	}
+	if full.Skip && full.manual() == nil {
+		return full, badOption("Skip", "only a clock that stands can jump; wanted a *ManualClock as Clock")
 	}
 	if full.Region == "" {
 		full.Region = "eu1"

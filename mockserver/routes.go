@@ -15,12 +15,16 @@ import (
 
 // openAPIs makes the emulated APIs.
 func (s *Server) openAPIs() {
+	var waits api.Waits
+	if s.observer.skipper != nil {
+		waits = s.observer.skipper
+	}
 	shared := api.New(api.Config{
 		Platform: s.platform, Scripts: s.scripts, Keys: &s.keys, Logger: s.log, Record: s.observer.record,
 		Now: s.opts.Clock.Now, Timed: s.timed, Stall: s.patience.stall,
 		Closing: s.ctx, Conns: &s.conns,
 		Region: s.opts.Region, MaxDump: s.opts.MaxDump, PublicURL: func() string { return s.advertise.Load().URL },
-		BeforeProcess: s.opts.BeforeProcess, OnUpload: s.opts.OnUpload,
+		Waits: waits, BeforeProcess: s.opts.BeforeProcess, OnUpload: s.opts.OnUpload,
 	})
 	s.database = database.New(shared, database.Config{
 		Edition: s.opts.Edition, SkipTest: profiles[s.opts.Edition].skipTest, Targets: s.opts.Targets,

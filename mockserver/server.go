@@ -49,6 +49,7 @@ type Server struct {
 	script   *script.API
 	handler  http.Handler
 	sftp     *sftpserver.Server
+	shared   *sftpHost
 
 	transfers     *transfer.Host
 	scriptTargets []string // valid targets of the script API; nil: all that could be
@@ -104,6 +105,9 @@ func newServer(opts *Options, patience patience) (*Server, error) {
 		journal: eventlog.New(full.JournalSize, full.JournalWriter, hide),
 		metrics: newMetrics(func() []platform.Snapshot { return s.platform.All() }),
 		log:     full.Logger,
+	}
+	if full.Skip {
+		s.observer.skipper = s.newSkipper()
 	}
 	s.advertise.Store(&Advertise{URL: strings.TrimSuffix(full.PublicURL, "/"), SFTPHost: full.SFTPHostname})
 	s.client = newClient(s)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/api"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
@@ -22,6 +23,7 @@ func (s *Server) newSFTP() (*sftpserver.Server, error) {
 		platform: s.platform, observer: &s.observer, log: s.log, uploaded: s.database.Uploaded,
 		otherKeys: sync.OnceValues(func() ([]gossh.Signer, error) { return othersLike(s.trust.hostKeys) }),
 	}
+	s.shared = host
 	return sftpserver.New(&sftpserver.Options{
 		Shares:   host,
 		HostKeys: s.trust.hostKeys,
@@ -44,6 +46,7 @@ type sftpHost struct {
 	observer  *observer
 	log       *slog.Logger
 	uploaded  func(id int64)
+	files     atomic.Int64                   // that are open
 	otherKeys func() ([]gossh.Signer, error) // makes, once, what a scenario shows in place of the host keys
 }
 
@@ -170,6 +173,12 @@ func (h *sftpHost) hostKeyFault() *sftpserver.Fault {
 // observe journals what sftpserver reports. A file that was written, or read, and closed in order is an event of its
 // own.
 func (h *sftpHost) observe(e sftpserver.Event) {
+	switch e.Kind {
+	case sftpserver.EventOpen:
+		h.files.Add(1)
+	case sftpserver.EventClose, sftpserver.EventAbort:
+		defer h.files.Add(-1)
+	}
 	event := journal.Event{
 		At: e.Time, On: sftpPrefix + string(e.Kind),
 		Session: e.Session, User: shortUser(e.User), Client: e.Client, Auth: e.Method, PubKey: e.Key,

@@ -91,7 +91,7 @@ func (s *Server) Judge(f journal.Filter, run *Run) []Outcome {
 	scripts := append(s.scripts.All(), normal...)
 	evidence := make(map[string]*verify.Evidence)
 	for _, script := range scripts {
-		evidence[script.Name] = &verify.Evidence{Run: run.evidence()}
+		evidence[script.Name] = &verify.Evidence{Run: run.evidence(), Came: s.came}
 	}
 	var latest *verify.Evidence // whose create was the last one
 	for _, e := range s.happened(f) {

@@ -86,6 +86,9 @@ func clockNow(opts *mockserver.Options) string {
 	if opts.Clock == nil {
 		return "real, " + time.Now().UTC().Format(time.DateTime) + " UTC"
 	}
+	if opts.Skip {
+		return "skip, " + opts.Clock.Now().UTC().Format(time.DateTime) + " UTC, where it stands until a client waits"
+	}
 	return "virtual, " + opts.Clock.Now().UTC().Format(time.DateTime) + " UTC, where it stands until it is advanced"
 }
 

@@ -33,7 +33,7 @@ type certifyFlags struct {
 }
 
 // notForCertify are serve's flags that make no sense for many emulators at once.
-var notForCertify = []string{"http", "https", "sftp", "control", "data-dir", "clock"}
+var notForCertify = []string{"http", "https", "sftp", "control", "data-dir"}
 
 func newCertifyCommand() *cobra.Command {
 	var flags certifyFlags
@@ -91,6 +91,8 @@ where --isolate is refused by the kernel.`,
 	f.StringVar(&flags.junit, "junit", "",
 		"also write the report to this `file`, in the XML form that CI systems read")
 	f.StringVar(&flags.shard, "shard", "", shardUsage)
+	f.Lookup("clock").Usage = "the `clock`: real, or skip, which jumps to the next change when the client asks for a " +
+		"state that it knows"
 	f.Lookup("scenario").Usage = "a `name` or file, as --pack has it"
 	f.Lookup("journal").Usage = "append the journals of all runs to this `file`, as JSON lines"
 	f.Lookup("keep").Usage = "leave each run's files behind, and say where"
@@ -143,7 +145,9 @@ func (f *certifyFlags) read(stderr io.Writer) (opts certify.Options, err error) 
 		return opts, fmt.Errorf("--parallel %d: wanted a number from 1 on", f.parallel)
 	}
 	opts.Dump, opts.Parallel = f.dump, f.parallel
-	opts.Testbed, err = f.options(stderr)
+	if opts.Testbed, err = f.options(stderr); err == nil && f.serve.clock == "virtual" {
+		err = errors.New("--clock virtual makes no sense for certify, where nobody advances it; choose real or skip")
+	}
 	return opts, err
 }
 
@@ -257,6 +261,9 @@ func (f *certifyFlags) run(cmd *cobra.Command, opts certify.Options) (err error)
 		return failed(err)
 	}
 	remark(stderr, "certify", report.Remarks())
+	if skips := report.Skips(); opts.Testbed.Server.Skip {
+		saySkipped(stderr, "certify", skips)
+	}
 	write := report.WriteTable
 	if f.json {
 		write = report.WriteJSON

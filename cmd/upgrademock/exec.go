@@ -122,6 +122,11 @@ With --expect, COMMAND is judged by the scenario. Its task is compared with what
 from --dump or UPGRADEMOCK_DUMP, create's parameters from --param or UPGRADEMOCK_CONTRACT, _EMAIL, _TARGET, _AIM and _FILENAME, the
 file to write from --out or UPGRADEMOCK_OUT. COMMAND finds all of them in these variables. What is not known is not judged.
 
+With --clock skip the hours of a scenario take no time: when COMMAND asks for the state of a request that it was told already, and
+nothing else is under way, the emulator's clock jumps to the next change. COMMAND's own pauses between its polls pass as ever, and
+how long they were is said at the end. Each state is told once, so that a run is the same every time. What a scenario
+expects of intervals and pauses is judged by real time.
+
 --capsule leaves a small file with the scenario, the options, COMMAND and the journal, which holds neither dumps nor keys:
 'upgrademock replay' has the same happen again.
 
@@ -218,6 +223,9 @@ func execute(opts testbed.Options, args []string, task *task, expect bool, left 
 		return err
 	}
 	remark(stderr, "exec", st.Remarks())
+	if opts.Server.Skip {
+		saySkipped(stderr, "exec", st.Server.Skipped())
+	}
 	status := result.Status
 	run := task.run(result)
 	if expect && !asExpected(st.Server, &run, stderr) {
@@ -286,6 +294,16 @@ func remark(stderr io.Writer, command string, remarks testbed.Remarks) {
 	if remarks.Silence != "" {
 		say(stderr, "%s: %s", command, remarks.Silence)
 	}
+}
+
+// saySkipped says what the clock has skipped, and what it could not.
+func saySkipped(stderr io.Writer, command string, skips mockserver.Skips) {
+	if skips.Jumps == 0 {
+		say(stderr, "%s: the clock skipped nothing: no client asked again for a state that time changes", command)
+		return
+	}
+	say(stderr, "%s: the clock skipped %v, in %d jumps; between polls the client slept %v of its own, which no clock can "+
+		"skip", command, skips.Skipped, skips.Jumps, skips.Slept.Round(100*time.Millisecond))
 }
 
 // asExpected reports whether the program did what the scenarios expect, and says what it did not.

@@ -62,7 +62,8 @@ func (f *serveFlags) add(flags *pflag.FlagSet, httpAddr, httpsAddr, sftpAddr str
 	flags.StringArrayVar(&f.scenarios, "scenario", nil,
 		"a `file`, or the name of a built-in scenario, repeatable; the first that matches a request drives it")
 	flags.StringVar(&f.clock, "clock", "real",
-		"the `clock`: real, or virtual, which stands until POST /_mock/clock/advance")
+		"the `clock`: real, virtual, which stands until POST /_mock/clock/advance, or skip, which jumps to the next "+
+			"change when a client asks for a state that it knows")
 	flags.StringVar(&f.journal, "journal", "", "append the journal to this `file`, as JSON lines")
 	flags.IntVar(&o.JournalSize, "journal-size", mockserver.DefaultJournalSize,
 		"greatest `number` of events kept in memory")
@@ -115,10 +116,10 @@ func (f *serveFlags) options(stderr io.Writer) (*mockserver.Options, error) {
 	}
 	switch f.clock {
 	case "real":
-	case "virtual":
-		opts.Clock = new(mockserver.ManualClock)
+	case "virtual", "skip":
+		opts.Clock, opts.Skip = new(mockserver.ManualClock), f.clock == "skip"
 	default:
-		return nil, fmt.Errorf("--clock %q: choose real or virtual", f.clock)
+		return nil, fmt.Errorf("--clock %q: choose real, virtual or skip", f.clock)
 	}
 	if err := opts.Check(); err != nil {
 		return nil, optionError(err)

@@ -34,7 +34,7 @@ type Capsule struct {
 
 	// The stage.
 	Scenarios     []*scenario.Scenario `json:"scenarios"`
-	Clock         string               `json:"clock"` // real or virtual
+	Clock         string               `json:"clock"` // real, virtual or skip
 	Seed          uint64               `json:"seed,omitempty"`
 	Edition       string               `json:"edition,omitempty"`
 	Targets       []string             `json:"targets,omitempty"`
@@ -58,6 +58,9 @@ func New(version string, opts *mockserver.Options, events []journal.Event) *Caps
 	if _, manual := opts.Clock.(*mockserver.ManualClock); manual {
 		c.Clock = "virtual"
 	}
+	if opts.Skip {
+		c.Clock = "skip"
+	}
 	if more := len(events) - MaxEvents; more > 0 {
 		c.Journal, c.More = events[:MaxEvents], more
 	}
@@ -68,7 +71,8 @@ func New(version string, opts *mockserver.Options, events []journal.Event) *Caps
 func (c *Capsule) Set(opts *mockserver.Options) {
 	opts.Scenarios, opts.Seed, opts.Edition, opts.Targets = c.Scenarios, c.Seed, c.Edition, c.Targets
 	opts.Contracts, opts.Region, opts.FailureStatus = c.Contracts, c.Region, c.FailureStatus
-	if opts.Clock = nil; c.Clock == "virtual" {
+	opts.Clock, opts.Skip = nil, c.Clock == "skip"
+	if c.Clock == "virtual" || opts.Skip {
 		opts.Clock = new(mockserver.ManualClock)
 	}
 }

@@ -32,7 +32,7 @@ func (c *Capsule) Play(ctx context.Context, dir string) (_ []journal.Event, err 
 	clock := new(mockserver.ManualClock)
 	opts := mockserver.Options{Logger: slog.New(slog.DiscardHandler)}
 	c.Set(&opts)
-	opts.Clock = clock
+	opts.Clock, opts.Skip = clock, false
 	srv, err := mockserver.New(&opts)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ import (
 	"github.com/upgrademock/upgrademock/internal/shard"
 	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/internal/version"
+	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
@@ -88,6 +89,7 @@ type Result struct {
 	Journal []journal.Event `json:"-"`
 	skip    string          // why it was left out; "": it was not
 	remarks testbed.Remarks
+	skips   mockserver.Skips
 }
 
 // Failure is an expectation that was not met.
@@ -240,6 +242,15 @@ func (rep *Report) Remarks() (all testbed.Remarks) {
 		if all.Silence == "" && r.silent() {
 			all.Silence = r.remarks.Silence
 		}
+	}
+	return all
+}
+
+// Skips is what the clocks of all runs have skipped, and could not.
+func (rep *Report) Skips() (all mockserver.Skips) {
+	for i := range rep.Results {
+		skips := &rep.Results[i].skips
+		all.Jumps, all.Skipped, all.Slept = all.Jumps+skips.Jumps, all.Skipped+skips.Skipped, all.Slept+skips.Slept
 	}
 	return all
 }

@@ -85,7 +85,7 @@ func (r *run) run(ctx context.Context) (err error) {
 	}
 	r.result.Exit, r.result.Seconds = r.ended.Status, math.Round(r.ended.Took.Seconds()*1000)/1000
 	r.result.Journal = r.testbed.Server.Events(journal.Filter{})
-	r.result.remarks = r.testbed.Remarks()
+	r.result.remarks, r.result.skips = r.testbed.Remarks(), r.testbed.Server.Skipped()
 	if reason := r.opts.Via.choseOther(r.script, r.result.Journal); reason != "" {
 		r.result.skip = reason
 		return nil
@@ -138,6 +138,9 @@ func (r *run) start() (err error) {
 	}
 	server.Scenarios = []*scenario.Scenario{r.script}
 	server.JournalWriter = nil
+	if server.Skip {
+		server.Clock = new(mockserver.ManualClock) // each run has its own
+	}
 	if r.opts.Keep != "" {
 		server.DataDir = filepath.Join(r.dir, "data")
 	}

@@ -82,6 +82,8 @@ var doors = []door{
 		"golang.org/x/crypto/ssh", "github.com/gliderlabs/ssh", "github.com/pkg/sftp"}, nil,
 		"the platform knows neither HTTP nor SSH"},
 	{"mockserver/journal", []string{"ours", "net/http"}, nil, "events are plain data, for readers of any kind"},
+	{"mockserver/internal/skip", []string{"ours", "net", "net/http"}, nil,
+		"who waits is seen by the order of calls, whatever they are"},
 	{"mockserver/internal/eventlog", []string{"ours"}, []string{"mockserver/journal"},
 		"the log holds events, whatever they are about"},
 	{"mockserver/internal/eventlog", []string{"net/http"}, nil, "the log holds events, and serves nothing"},

@@ -21,7 +21,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
-// Config is what the APIs need of the server. All fields but BeforeProcess and OnUpload are required.
+// Config is what the APIs need of the server. All fields but Waits, BeforeProcess and OnUpload are required.
 type Config struct {
 	Platform *platform.Platform
 	Scripts  *scripts.Set
@@ -40,8 +40,17 @@ type Config struct {
 	MaxDump   int64         // bytes that a dump may have
 	PublicURL func() string // the base of the URLs in answers; "" is that of the call
 
+	Waits Waits // if not nil, follows the calls
+
 	BeforeProcess func(id int64) // if not nil, is called before a process is carried out
 	OnUpload      func(id int64) // if not nil, is called when a dump is complete, before the client is answered
+}
+
+// Waits follows the calls of clients, to find out when they wait; see package skip.
+type Waits interface {
+	Begin()
+	Ask(id int64, on string, status bool)
+	End(id int64, told bool)
 }
 
 // API is what all emulated APIs share. Its methods may be called concurrently.

@@ -11,6 +11,7 @@ import (
 	"github.com/upgrademock/upgrademock/mockserver/internal/eventlog"
 	"github.com/upgrademock/upgrademock/mockserver/internal/platform"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
+	"github.com/upgrademock/upgrademock/mockserver/scenario"
 )
 
 // Endpoint is a method of an API, or a URL.
@@ -46,6 +47,7 @@ type Call struct {
 	endpoint *Endpoint
 	fault    *platform.Fault
 	logged   bool   // Event was given to the journal
+	polled   bool   // the state of the request is the answer
 	cancel   func() // ends the context of a slow call; nil: there is none
 }
 
@@ -97,6 +99,9 @@ func (a *API) begin(e *Endpoint, w http.ResponseWriter, r *http.Request) *Call {
 	c.Event.On, c.Event.At = e.On, a.Now()
 	c.Event.Method, c.Event.Agent = a.Shorten(r.Method, maxShown), a.Shorten(r.UserAgent(), maxShown)
 	c.Event.Path = a.shownPath(r.URL.Path)
+	if a.Waits != nil {
+		a.Waits.Begin()
+	}
 	return c
 }
 
@@ -138,6 +143,11 @@ func (c *Call) log() {
 	}
 	c.logFault()
 	c.api.Record(&c.Event, c.api.redacted(c.Params)...)
+	if c.api.Waits != nil {
+		f := c.fault
+		c.api.Waits.End(c.Event.Request, c.polled && c.W.status == http.StatusOK &&
+			(f == nil || !f.Garbage && !f.Cut && !f.Truncate && !f.Reset))
+	}
 }
 
 // retryAfter is the pause that a header Retry-After asks for: seconds, or a date.
@@ -170,6 +180,9 @@ func (c *Call) found(r *platform.Request, fails platform.Failures, key string) {
 		c.Event.Request, c.Event.Contract, c.Event.Scenario = r.ID(), r.Contract(), r.Scenario()
 		c.Event.KeyIn = headersWith(c.R, key)
 		c.fault = r.Pick(c.Event.On)
+		if w := c.api.Waits; w != nil && c.Event.On != scenario.OnStatus && c.Event.On != scenario.OnScriptStatus {
+			w.Ask(r.ID(), c.Event.On, false)
+		}
 	}
 }
 
@@ -178,6 +191,17 @@ func (c *Call) ForNew(params platform.CreateParams) {
 	script := c.api.Scripts.ForRequest(params)
 	c.Event.Contract, c.Event.Scenario = params.Contract, script.Name
 	c.fault = c.api.Scripts.PickFor(script, c.Event.On, params.Contract)
+}
+
+// Status describes the request of the call after counting one poll. The clock may jump before that.
+func (c *Call) Status() (platform.Snapshot, platform.Failures) {
+	if c.api.Waits != nil {
+		c.api.Waits.Ask(c.Request.ID(), c.Event.On, true)
+		c.Event.At = c.api.Now()
+	}
+	snapshot, fails := c.Request.Status()
+	c.polled = fails == nil
+	return snapshot, fails
 }
 
 // Note notes the request as it is after the call.

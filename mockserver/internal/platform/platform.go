@@ -231,14 +231,32 @@ func (p *Platform) Due() (at time.Time, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.requests {
-		if r.rec.ProcessedAt == nil || r.rec.Forced != nil {
-			continue
-		}
-		if due, will := machine.Due(r.rec.Script, r.rec.Position); will && (!ok || due.Before(at)) {
+		if due, will := r.nextLocked(); will && (!ok || due.Before(at)) {
 			at, ok = due, true
 		}
 	}
 	return at, ok
+}
+
+// Dues returns the instants at which requests change their states by themselves, by their ids.
+func (p *Platform) Dues() map[int64]time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	dues := make(map[int64]time.Time)
+	for id, r := range p.requests {
+		if due, will := r.nextLocked(); will {
+			dues[id] = due
+		}
+	}
+	return dues
+}
+
+// nextLocked returns when the present step of r ends by itself.
+func (r *Request) nextLocked() (at time.Time, ok bool) {
+	if r.rec.ProcessedAt == nil || r.rec.Forced != nil {
+		return time.Time{}, false
+	}
+	return machine.Due(r.rec.Script, r.rec.Position)
 }
 
 // Reset forgets the requests for which mine is true, and removes their dumps. Ids go on ascending.

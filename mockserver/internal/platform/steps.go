@@ -54,10 +54,7 @@ func (r *Request) dueLocked(now time.Time) bool {
 	if r.rec.Access != nil {
 		return true
 	}
-	if r.rec.ProcessedAt == nil || r.rec.Forced != nil {
-		return false
-	}
-	at, ok := machine.Due(r.rec.Script, r.rec.Position)
+	at, ok := r.nextLocked()
 	return ok && !now.Before(at)
 }
 

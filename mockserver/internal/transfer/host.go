@@ -265,6 +265,13 @@ func (h *Host) Evaluate() {
 	}
 }
 
+// Moves reports whether a session of rsync runs, and whether a port is open for one.
+func (h *Host) Moves() (running, open bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.sessions) > 0, len(h.transfers) > 0
+}
+
 // outside is the port by which clients reach a port.
 func (h *Host) outside(port int) int {
 	if port != h.port || h.opts.Outside == nil {

@@ -97,7 +97,7 @@ func (j *judge) order(want []string) {
 		}
 		first := found[0]
 		if first < last {
-			gap := j.events[last].At.Sub(j.events[first].At)
+			gap := j.came(&j.events[last]).Sub(j.came(&j.events[first]))
 			j.add("order", wanted, false,
 				fmt.Sprintf("%s %s before %s", name, round(gap), lastName),
 				fmt.Sprintf("a good client waits for the end of %s before it calls %s", lastName, name), first)
@@ -117,7 +117,7 @@ func (j *judge) interval(name string, want scenario.Interval) {
 	var seen []time.Duration
 	for _, pair := range j.successive(name) {
 		before, e := &j.events[pair[0]], &j.events[pair[1]]
-		gap := j.began(e).Sub(before.At)
+		gap := j.began(e).Sub(j.came(before))
 		if !want.Average && !want.Holds(gap) {
 			j.add("interval."+name, wanted, false, fmt.Sprintf("%s after %s", describe(e), round(gap)),
 				"a good client leaves that time between its calls", pair[1])
@@ -178,10 +178,10 @@ func (j *judge) began(e *journal.Event) time.Time {
 		c := &j.events[i]
 		connects := c.On == "sftp.connect" || c.On == "rsync.connect"
 		if connects && e.Session != 0 && c.Session == e.Session && c.Request == e.Request {
-			return c.At
+			return j.came(c)
 		}
 	}
-	return e.At
+	return j.came(e)
 }
 
 // called reports whether the event is a call of its own, and no part of what happens in a session.
@@ -234,7 +234,9 @@ func (j *judge) givesUp(name string) {
 			round(j.Run.Took)), hint, len(j.events)-1)
 		return
 	}
-	pause := func(i int) time.Duration { return j.events[attempts[i]].At.Sub(j.events[attempts[i-1]].At) }
+	pause := func(i int) time.Duration {
+		return j.came(&j.events[attempts[i]]).Sub(j.came(&j.events[attempts[i-1]]))
+	}
 	latest := len(attempts) - 1
 	early, late := pause(min(2, latest)), pause(latest) // the first may be none: trying again at once, once, is no haste
 	saw := fmt.Sprintf("after %s it had tried %d times, and was ended; its pauses went from %s to %s",
@@ -278,7 +280,7 @@ func (j *judge) retryAfter() {
 			if again.On != e.On || again.Request != e.Request {
 				continue
 			}
-			gap := again.At.Sub(e.At)
+			gap := j.came(again).Sub(j.came(e))
 			if gap >= e.RetryAfter-retryTolerance {
 				j.add("retry_after", wanted, true, fmt.Sprintf("%s asked for %s, and the next came after %s", e.On,
 					e.RetryAfter, round(gap)), "", -1)

@@ -47,6 +47,8 @@ type Evidence struct {
 	Strays []journal.Event
 	// Requests are the script's, in the order of their ids.
 	Requests []Request
+	// Came returns when an event happened, by the clock by which durations are judged; nil: its At.
+	Came func(*journal.Event) time.Time
 	// Run is what is known of the client beside its calls; nil: nothing.
 	Run *Run
 }
@@ -130,6 +132,14 @@ type judge struct {
 	events  []journal.Event
 	byName  map[string][]int // indexes of the events that count as the name
 	results []Result
+}
+
+// came is when an event happened, for durations.
+func (j *judge) came(e *journal.Event) time.Time {
+	if j.Came != nil {
+		return j.Came(e)
+	}
+	return e.At
 }
 
 // names are the expectation's words for an event. In a scenario for both APIs, what is said of an event of the

@@ -16,7 +16,7 @@ func (a *API) status(c *api.Call) (any, error) {
 		return nil, c.Fails
 	}
 	var fails platform.Failures
-	if ownOf(c).answer.Snapshot, fails = c.Request.Status(); fails != nil {
+	if ownOf(c).answer.Snapshot, fails = c.Status(); fails != nil {
 		return nil, fails
 	}
 	return a.describe(c), nil

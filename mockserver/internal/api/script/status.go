@@ -36,7 +36,7 @@ func (a *API) status(c *api.Call) (any, error) {
 	if c.Fails != nil {
 		return nil, c.Fails
 	}
-	snapshot, fails := c.Request.Status()
+	snapshot, fails := c.Status()
 	if fails != nil {
 		return nil, fails
 	}
