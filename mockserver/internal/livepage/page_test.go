@@ -180,7 +180,7 @@ func TestPage_actions(t *testing.T) {
 
 	c.do("request_sftp_access", "") // without keys, which is refused
 	for button, want := range map[string]string{
-		"curl": c.key[:8], "sftp": "user_" + c.id, "pytest": "a test for pytest", "Go": "a test in Go",
+		"curl": c.key[:8], "pytest": "a test for pytest", "Go": "a test in Go",
 	} {
 		p.click(".copies", button)
 		p.says(".said", want)

@@ -3,6 +3,7 @@
 import { call, get, copy, save } from "./api.js";
 import { html, Copy, Sure, useState } from "./ui.js";
 import * as snippets from "./snippets.js";
+import * as tests from "./tests.js";
 
 export const release = (r, act) => act(() => call("POST", `requests/${r.id}/release`), `Request ${r.id} was released.`);
 
@@ -37,7 +38,7 @@ const presets = {
   ],
 };
 
-export function Actions({ about, request: r, timeline, files, act, say, choose }) {
+export function Actions({ about, request: r, timeline, files, act, say, choose, events }) {
   const [state, setState] = useState("");
   const [message, setMessage] = useState("");
   const [fault, setFault] = useState("");
@@ -62,8 +63,9 @@ export function Actions({ about, request: r, timeline, files, act, say, choose }
     const all = (await get(`journal?request=${r.id}`)).events;
     save(`${name}.jsonl`, all.map((e) => `${JSON.stringify(e)}\n`).join(""), "application/x-ndjson");
   }, `Saved ${name}.jsonl: upgrademock scenario from ${name}.jsonl makes a scenario of it.`);
-  const script = () => get(`requests/${r.id}/scenario`);
-  const copied = (text, what) => act(async () => copy(await text()), `Copied ${what}.`);
+  const copied = (make, what) => act(async () => copy(make(r, await get(`requests/${r.id}/scenario`), events)), `Copied ${what}, with the scenario of what happened in it.`);
+  const moves = snippets.transferred(r);
+  const moved = { upload: "Sends a dump", download: "Fetches what came of the dump" }[moves];
   return html`<aside class="actions" aria-label="Actions">
     <section><h3>Steer</h3>
       <button disabled=${!held} onClick=${() => release(r, act)} title=${held ? "Let it go on (r)" : "No step holds it"}>Release</button>
@@ -86,9 +88,10 @@ export function Actions({ about, request: r, timeline, files, act, say, choose }
     </section>
     <section class="copies"><h3>Copy as</h3>
       <${Copy} label="curl" title="A poll with curl" text=${async () => snippets.curl(about, await full())} say=${say} />
-      <${Copy} label=${r.api === "script" ? "rsync" : "sftp"} title="The upload" text=${async () => snippets.transfer(about, await full())} say=${say} />
-      <button class="quiet" onClick=${() => copied(async () => snippets.pytest(name), `a test for pytest; save the scenario as ${name}.yaml beside it`)}>pytest</button>
-      <button class="quiet" onClick=${() => copied(async () => snippets.go(name, await script()), "a test in Go, with the scenario in it")}>Go</button>
+      <${Copy} label=${r.api === "script" ? "rsync" : "sftp"} disabled=${!moves} say=${say} text=${async () => snippets.transfer(about, await full())}
+        title=${moved ? `${moved}, run in the directory of the files` : `A request that is ${r.state} has nothing to transfer`} />
+      <button class="quiet" title="A test with the plugin pytest-upgrademock" onClick=${() => copied(tests.pytest, "a test for pytest")}>pytest</button>
+      <button class="quiet" title="A file with a test" onClick=${() => copied(tests.go, "a test in Go")}>Go</button>
     </section>
     <section><${Sure} label="Forget" sure="Really forget?" title="Forget the request, its dump and its journal"
       run=${() => act(async () => { await call("POST", `reset?request=${r.id}`); choose(0); }, `Request ${r.id} is forgotten.`)} /></section>

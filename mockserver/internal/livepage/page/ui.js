@@ -13,7 +13,7 @@ export const { useEffect, useLayoutEffect, useMemo, useRef, useState } = hooks;
 export const Pill = ({ state }) => html`<span class="pill ${kind(state)}">${state}</span>`;
 
 // Copy is a button that puts text, or what the function text returns, on the clipboard.
-export function Copy({ text, label, title, say }) {
+export function Copy({ text, label, title, say, disabled }) {
   const run = async () => {
     try {
       const value = typeof text === "function" ? await text() : text;
@@ -23,7 +23,7 @@ export function Copy({ text, label, title, say }) {
       say(problem.message, true);
     }
   };
-  return html`<button class="quiet" title=${title} onClick=${run}>${label}</button>`;
+  return html`<button class="quiet" title=${title} disabled=${disabled} onClick=${run}>${label}</button>`;
 }
 
 // Sure is a button that asks once more.
