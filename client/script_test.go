@@ -329,10 +329,11 @@ func TestScript_wait(t *testing.T) {
 	}
 	var log bytes.Buffer
 	var states []string
-	retries := 0
+	retries, pauses := 0, 0
 	status, err := p.script().Wait(t.Context(), client.ScriptRef{ID: "9", Token: scriptToken}, &client.ScriptWaitOptions{
 		Interval: time.Millisecond, Log: &log,
 		OnStatus: func(r *client.ScriptStatus) { states = append(states, string(r.State)) },
+		OnPause:  func(time.Duration) { pauses++ },
 		OnRetry:  func(error, time.Duration) { retries++ },
 	})
 	ended, ok := errors.AsType[*client.ScriptEndedError](err)
@@ -345,8 +346,8 @@ func TestScript_wait(t *testing.T) {
 		states); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if log.String() != p.log || retries == 0 {
-		t.Errorf("log %q, %d retries", log.String(), retries)
+	if log.String() != p.log || retries == 0 || pauses != len(states)-1 {
+		t.Errorf("log %q, %d retries, %d pauses", log.String(), retries, pauses)
 	}
 }
 

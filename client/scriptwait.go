@@ -29,6 +29,10 @@ type ScriptWaitOptions struct {
 	// one. It should be quick.
 	OnRetry func(err error, pause time.Duration)
 
+	// OnPause, if not nil, is called after each answer that does not end the waiting, with the pause before the next
+	// call. It should be quick.
+	OnPause func(pause time.Duration)
+
 	// Log, if not nil, gets the log of the upgrade while it grows, and its end: each byte once, from the one with the
 	// number LogFrom on. That the log cannot be read does not end the waiting.
 	Log io.Writer
@@ -93,7 +97,7 @@ func (s *Script) Wait(ctx context.Context, ref ScriptRef, opts *ScriptWaitOption
 	if opts != nil {
 		o = *opts
 	}
-	p := polling{o.Interval, o.MaxInterval, o.MaxOutage, o.OnRetry}
+	p := polling{o.Interval, o.MaxInterval, o.MaxOutage, o.OnRetry, o.OnPause}
 	log := &logFollower{s: s, o: &o, next: o.LogFrom}
 	var state ScriptState
 	unknown := 0

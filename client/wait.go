@@ -28,6 +28,10 @@ type WaitOptions struct {
 	// OnRetry, if not nil, is called after each call that failed with ErrTransient, with the pause before the next
 	// one. It should be quick.
 	OnRetry func(err error, pause time.Duration)
+
+	// OnPause, if not nil, is called after each answer that does not end the waiting, with the pause before the next
+	// call. It should be quick.
+	OnPause func(pause time.Duration)
 }
 
 // Wait polls the status until the request is in a terminal state, and returns the request. If no upgraded database
@@ -38,7 +42,7 @@ func (c *Client) Wait(ctx context.Context, ref Ref, opts *WaitOptions) (*Request
 	if opts != nil {
 		o = *opts
 	}
-	p := polling{o.Interval, o.MaxInterval, o.MaxOutage, o.OnRetry}
+	p := polling{o.Interval, o.MaxInterval, o.MaxOutage, o.OnRetry, o.OnPause}
 	var state State
 	return poll(ctx, c, p, time.Minute, func() (*Request, error) { return c.Status(ctx, ref) },
 		func(r *Request) (changed, done bool, err error) {
@@ -64,6 +68,7 @@ type polling struct {
 	interval, maxInterval, maxOutage time.Duration
 
 	onRetry func(error, time.Duration)
+	onPause func(time.Duration)
 }
 
 // poll asks for the status until answered says that it is done, and returns the last answer. answered also reports
@@ -103,7 +108,11 @@ func poll[T any](ctx context.Context, c *Client, p polling, longest time.Duratio
 		case changed:
 			since = came
 		}
-		if err := sleep(ctx, max(interval, min(time.Since(since)/10, longest))); err != nil {
+		pause := max(interval, min(time.Since(since)/10, longest))
+		if p.onPause != nil {
+			p.onPause(pause)
+		}
+		if err := sleep(ctx, pause); err != nil {
 			return nil, err
 		}
 	}
