@@ -19,6 +19,7 @@ type bars struct {
 	w     io.Writer
 	live  bool
 	quiet bool
+	wait  *waiting // nil: it is not shown that nothing is to be done
 
 	what    string
 	pool    *mpb.Progress
@@ -28,11 +29,8 @@ type bars struct {
 }
 
 func (a *app) newBars() *bars {
-	_, live := tty.File(a.environment.stderr)
-	if w, ok := a.stderr.(*redacted); ok {
-		_, live = tty.File(w.w)
-	}
-	return &bars{w: a.stderr, live: live, quiet: a.json}
+	_, live := tty.File(behind(a.stderr))
+	return &bars{w: a.stderr, live: live, quiet: a.json, wait: a.newWaiting()}
 }
 
 func (b *bars) progress(what string, p client.Progress) {
@@ -81,8 +79,19 @@ func (b *bars) line(what string, p client.Progress) {
 	}
 }
 
-// end removes the bar, so that a line can follow.
+// waiting shows that the state is the latest answer, until something follows.
+func (b *bars) waiting(state string, pause time.Duration) {
+	b.end()
+	if b.wait != nil {
+		b.wait.show(state, pause)
+	}
+}
+
+// end removes what is shown for a while, so that a line can follow.
 func (b *bars) end() {
+	if b.wait != nil {
+		b.wait.hide()
+	}
 	if b.bar != nil {
 		b.bar.Abort(!b.bar.Completed())
 		b.pool.Wait()

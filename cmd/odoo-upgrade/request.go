@@ -249,17 +249,23 @@ func (a *app) waitCommand() *cobra.Command {
 		}
 		ctx, cancel := withTimeout(cmd.Context(), w.timeout, "waited")
 		defer cancel()
+		a.bars = a.newBars()
+		defer a.bars.end()
 		var last client.State
+		o.OnPause = func(pause time.Duration) { a.bars.waiting(string(last), pause) }
 		o.OnStatus = func(r *client.Request) {
 			if r.State != last {
+				a.bars.end()
 				fmt.Fprintf(a.stderr, "State: %s.\n", clean(string(r.State)))
 				last = r.State
 			}
 		}
 		o.OnRetry = func(err error, pause time.Duration) {
+			a.bars.end()
 			fmt.Fprintf(a.stderr, "%s; asking again in %s.\n", forPeople(err), pause.Round(100*time.Millisecond))
 		}
 		r, err := c.Wait(ctx, ref, &o)
+		a.bars.end()
 		if r != nil {
 			if serr := a.showRequest(r); serr != nil {
 				return serr

@@ -235,6 +235,8 @@ func (r *reporter) Secret(k client.Key) { r.a.secrets.add(k) }
 
 func (r *reporter) Progress(what string, p client.Progress) { r.bars.progress(what, p) }
 
+func (r *reporter) Waiting(state string, pause time.Duration) { r.bars.waiting(state, pause) }
+
 func (r *reporter) Step(s workflow.Step) {
 	r.bars.end()
 	if r.a.json {

@@ -290,4 +290,7 @@ func (r *reporter) log(lines string) {
 		return
 	}
 	_, _ = io.WriteString(r.a.stderr, clean(lines))
+	if r.bars.wait != nil {
+		r.bars.wait.logged(lines)
+	}
 }

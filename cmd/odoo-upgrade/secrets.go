@@ -43,3 +43,11 @@ func (w *redacted) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// behind is what w writes to, when keys have been taken out.
+func behind(w io.Writer) io.Writer {
+	if r, ok := w.(*redacted); ok {
+		return r.w
+	}
+	return w
+}

@@ -142,6 +142,7 @@ func (r *run) wait(ctx context.Context) (*client.Request, error) {
 			r.reportState(req)
 		}
 	}
+	o.OnPause = func(pause time.Duration) { r.Report.Waiting(string(last), pause) }
 	o.Until = func(req *client.Request) bool {
 		if req.State == client.StateTesting && r.SkipTest && !skip {
 			skip = true

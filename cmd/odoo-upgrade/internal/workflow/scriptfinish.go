@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/upgrademock/upgrademock/client"
 )
@@ -176,6 +177,7 @@ func (r *scriptRun) fetch(ctx context.Context) error {
 			r.step("state", stateText(status), map[string]any{"state": string(status.State)})
 		}
 	}
+	o.OnPause = func(pause time.Duration) { r.Report.Waiting(string(last), pause) }
 	var noted error
 	if r.Log != nil {
 		o.Log, o.LogFrom = r.Log, s.LogBytes

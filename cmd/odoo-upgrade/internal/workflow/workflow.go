@@ -67,6 +67,8 @@ type Reporter interface {
 	Step(Step)
 	// Progress is called when bytes of the transfer that is named by what were moved.
 	Progress(what string, p client.Progress)
+	// Waiting is called when the state is the platform's answer, and nothing is done until the next call after the pause.
+	Waiting(state string, pause time.Duration)
 	// Secret is called with a key that must not be shown, before it could be.
 	Secret(client.Key)
 }
