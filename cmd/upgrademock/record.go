@@ -182,6 +182,8 @@ func (f *recordFlags) conclude(out *recording.Writer, recorder *recording.Record
 	switch n := out.Calls(); {
 	case n == 0:
 		say(stderr, "record: no call came: the program calls another host than %s, or uses no proxy", proxy.Production)
+	case n == 1:
+		say(stderr, "record: 1 call is in %s; 'upgrademock scenario from %[1]s' makes a scenario of it", f.out)
 	default:
 		say(stderr, "record: %d calls are in %s; 'upgrademock scenario from %[2]s' makes a scenario of them", n, f.out)
 	}

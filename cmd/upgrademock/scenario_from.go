@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -121,12 +123,12 @@ func readRecording(name string, stdin io.Reader, c *retrace.Collector, stderr io
 	if read.Form != recording.Journal && read.Calls == 0 {
 		hosts := ""
 		if len(read.Hosts) > 0 {
-			hosts = ", but of " + strings.Join(read.Hosts, ", ")
+			hosts = "; they are of " + strings.Join(read.Hosts, ", ")
 		}
 		if read.Entries == 0 {
 			return shown, fmt.Errorf("%s: %w: it has no calls at all", name, retrace.ErrNothing)
 		}
-		return shown, fmt.Errorf("%s: %w: its %d calls are none of /database/v1/ or /upgrade/request/%s",
+		return shown, fmt.Errorf("%s: %w: none of its calls, which are %d, is below /database/v1/ or /upgrade/request/%s",
 			name, retrace.ErrNothing, read.Entries, hosts)
 	}
 	return shown, nil
@@ -136,9 +138,14 @@ func readRecording(name string, stdin io.Reader, c *retrace.Collector, stderr io
 func (f *fromFlags) print(w io.Writer, c *retrace.Collector) error {
 	table := newTable(w)
 	list, more := c.Requests()
+	fmt.Fprintln(table, "REQUEST\tAPI\tCONTRACT\tSTATE\tCALLS\tWRONG\tFIRST SEEN (UTC)")
 	for _, r := range list {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d calls\t%d went wrong\n", r.Request, r.API, r.Contract, r.State,
-			r.Calls, r.Faults)
+		first := ""
+		if !r.First.IsZero() {
+			first = r.First.UTC().Format(time.DateTime)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", r.Request, r.API, cmp.Or(r.Contract, "-"),
+			cmp.Or(r.State, "-"), r.Calls, r.Faults, cmp.Or(first, "-"))
 	}
 	if err := table.Flush(); err != nil || more == 0 {
 		return err

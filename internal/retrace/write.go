@@ -162,7 +162,7 @@ func (r *request) ending(steps []step) []step {
 	last := &steps[len(steps)-1]
 	switch waits := []string{"pending", "processing", "progress", "testing"}; {
 	case slices.Contains(waits, last.State):
-		last.notes = append(last.notes, "nothing was seen after it")
+		last.notes = append(last.notes, "nothing was seen after it: it stays so, unless another step stands behind it")
 	case !scenario.KnownState(r.api, last.State):
 		last.notes = append(last.notes, "nothing was seen after it: release the request by the control API to go on")
 		last.For = scenario.For{Released: true}
