@@ -69,6 +69,70 @@ def test_flags(pytester):
     result.stdout.fnmatch_lines(["*the emulator did not start: *--colour*"])
 
 
+def test_dies(pytester):
+    """A test whose emulator ends says so; the next one has another."""
+    pytester.makepyfile("""
+        import pytest
+
+        @pytest.mark.upgrademock("happy-path")
+        def test_unasked(upgrademock):
+            upgrademock._process.kill()
+            upgrademock._process.wait()
+
+        def test_after(upgrademock):
+            assert upgrademock.requests() == []
+
+        def test_asked(upgrademock):
+            upgrademock._process.kill()
+            upgrademock._process.wait()
+            upgrademock.requests()
+    """)
+    result = pytester.runpytest("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(["the emulator has ended with status *", "*it could not be read: the emulator has ended *"])
+
+
+def test_no_program(pytester, monkeypatch):
+    """A test that cannot have an emulator says so in a line."""
+    monkeypatch.setenv("UPGRADEMOCK_BIN", "no/such/program")
+    pytester.makepyfile("def test(upgrademock): pass")
+    result = pytester.runpytest("-p", "no:cacheprovider")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["UPGRADEMOCK_BIN is no/such/program: there is no such program"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_beside_plugins_that_watch_connections(pytester):
+    """What others put in place of sockets and connections is not for the control API."""
+    pytester.makepyfile("""
+        import http.client, socket
+        import pytest
+
+        class Refuse(socket.socket):
+            def __new__(cls, *args, **kwargs):
+                raise RuntimeError("no network in tests")
+
+        @pytest.fixture(autouse=True)
+        def refused(monkeypatch):
+            monkeypatch.setattr(http.client, "HTTPConnection", Refuse)
+            monkeypatch.setattr(socket, "socket", Refuse)
+
+        def test_control(refused, upgrademock):
+            assert upgrademock.requests() == []
+
+        @pytest.mark.upgrademock("happy-path")
+        def test_unmet():
+            pass
+
+        def test_call(upgrademock):
+            socket.socket()
+    """)
+    result = pytester.runpytest("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(["happy-path: calls.create: *", "*RuntimeError: no network in tests"])
+    result.stdout.no_fnmatch_line("*could not be read*")
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no such signal")
 def test_ends_with_the_tests(pytester):
     """An emulator does not outlive tests that are killed."""

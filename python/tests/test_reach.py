@@ -69,6 +69,18 @@ def with_aiohttp():
     return asyncio.run(get())
 
 
+def with_pycurl():
+    pycurl = pytest.importorskip("pycurl")
+    body = io.BytesIO()
+    handle = pycurl.Curl()
+    handle.reset()
+    handle.setopt(handle.URL, PRODUCTION + CREATE)
+    handle.setopt(handle.WRITEDATA, body)
+    handle.perform()
+    handle.close()
+    return body.getvalue()
+
+
 def with_a_socket():
     with socket.socket() as connection:
         connection.connect(("upgrade.odoo.com", 80))
@@ -83,7 +95,7 @@ def with_a_child():
 
 @pytest.mark.parametrize("get", [
     with_urllib, with_http_client, with_urllib3, with_requests, with_requests_and_no_environment, with_httpx,
-    with_asynchronous_httpx, with_aiohttp, with_a_socket, with_a_child,
+    with_asynchronous_httpx, with_aiohttp, with_pycurl, with_a_socket, with_a_child,
 ])
 def test_clients(upgrademock, get):
     answer = json.loads(get())

@@ -3,6 +3,6 @@
 The plugin (``pytest_upgrademock.plugin``) has the fixture ``upgrademock``, which is an :class:`Upgrademock`.
 """
 
-from .emulator import ControlError, Scenario, UnmetExpectations, Upgrademock
+from .emulator import ControlError, Scenario, StartError, UnmetExpectations, Upgrademock
 
-__all__ = ["ControlError", "Scenario", "UnmetExpectations", "Upgrademock"]
+__all__ = ["ControlError", "Scenario", "StartError", "UnmetExpectations", "Upgrademock"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import http.client
 import json
 import os
 import shutil
 import subprocess
+import socket
 import sys
 import tempfile
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Mapping, Sequence, Union
 from urllib.parse import urlencode, urlsplit
@@ -34,6 +35,10 @@ class ControlError(RuntimeError):
     """The control API refuses a call; the text says why."""
 
 
+class StartError(RuntimeError):
+    """The emulator did not start; the text has what it said."""
+
+
 class UnmetExpectations(AssertionError):
     """The program under test did not do what a scenario expects of a good client."""
 
@@ -51,6 +56,22 @@ def find_program() -> str:
     if not found:
         raise FileNotFoundError("upgrademock was not found: put it on PATH, or name it in UPGRADEMOCK_BIN")
     return found
+
+
+# As they were when this was imported: what others put in their place, to record calls or to refuse them, is not for
+# the control API.
+Socket, _connect = socket.socket, socket.socket.connect
+
+
+def _connected(host: str, port: int, timeout: float) -> socket.socket:
+    connection = Socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout)
+        _connect(connection, (host, port))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class Upgrademock:
@@ -77,10 +98,9 @@ class Upgrademock:
         line = self._process.stdout.readline()
         if not line:
             self._process.wait()
-            self._stderr.seek(0)
-            text = self._stderr.read().decode(errors="replace").strip()
+            text = self._last_words()
             self.close()
-            raise RuntimeError(f"the emulator did not start: {text}")
+            raise StartError(f"the emulator did not start: {text}")
         given = json.loads(line)
         self.env = {name: value for name, value in given.items()
                     if name not in _NOT_OURS and os.environ.get(name) != value}
@@ -93,6 +113,15 @@ class Upgrademock:
                 pipe.close()
         self._process.wait()
         self._stderr.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the emulator runs."""
+        return self._process.poll() is None
+
+    def _last_words(self) -> str:
+        self._stderr.seek(0)
+        return self._stderr.read().decode(errors="replace").strip()
 
     @property
     def url(self) -> str:
@@ -135,13 +164,23 @@ class Upgrademock:
         base = urlsplit(self.admin_url)
         target = base.path + path + ("?" + urlencode(given) if given else "")
         data = body if body is None or isinstance(body, str) else json.dumps(body)
-        connection = http.client.HTTPConnection(base.hostname or "", base.port, timeout=timeout)
+        connection = HTTPConnection(base.hostname or "", base.port, timeout=timeout)
         try:
+            connection.sock = _connected(base.hostname or "", base.port or 80, timeout)
             connection.request(method, target, data.encode() if data is not None else None)
             response = connection.getresponse()
             text = response.read().decode()
+        except OSError:
+            if self.alive:
+                raise
+            words = self._last_words()
+            status = self._process.returncode
+        else:
+            status = None
         finally:
             connection.close()
+        if status is not None:
+            raise ConnectionError(f"the emulator has ended with status {status}: {words or 'it said nothing'}")
         answer = json.loads(text) if response.headers.get_content_type() == "application/json" else text
         if response.status == 408:
             raise TimeoutError(answer["error"])

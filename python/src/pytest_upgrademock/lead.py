@@ -8,6 +8,7 @@ emulator's own listeners, and its authority is trusted where they begin TLS with
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import socket
 import ssl
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from .emulator import Upgrademock
+from .emulator import Socket, Upgrademock
 
 
 @contextlib.contextmanager
@@ -28,9 +29,10 @@ def led(emulator: Upgrademock) -> Iterator[None]:
             patch.setenv(name, value)
         for name in emulator.unset:
             patch.delenv(name, raising=False)
-        hosts = set(filter(None, emulator.env["UPGRADEMOCK_HOSTS"].split(",")))
+        hosts = set(filter(None, emulator.env.get("UPGRADEMOCK_HOSTS", "upgrade.odoo.com").split(",")))
         _lead_connections(patch, hosts, emulator)
         _trust(patch, hosts | {urlsplit(emulator.https_url).hostname or ""}, emulator.ca_file)
+        _trust_by_pycurl(patch, emulator.env.get("SSL_CERT_FILE"))
         yield
 
 
@@ -45,7 +47,7 @@ def _lead_connections(patch: pytest.MonkeyPatch, hosts: set[str], emulator: Upgr
         if url.hostname and url.port:
             listeners[port] = (url.hostname, url.port)
     plain_getaddrinfo = socket.getaddrinfo
-    plain_connect, plain_connect_ex = socket.socket.connect, socket.socket.connect_ex
+    plain_connect, plain_connect_ex = Socket.connect, Socket.connect_ex
 
     def platforms(host: Any) -> bool:
         name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
@@ -70,8 +72,8 @@ def _lead_connections(patch: pytest.MonkeyPatch, hosts: set[str], emulator: Upgr
         return plain_connect_ex(self, to(address))
 
     patch.setattr(socket, "getaddrinfo", getaddrinfo)
-    patch.setattr(socket.socket, "connect", connect)
-    patch.setattr(socket.socket, "connect_ex", connect_ex)
+    patch.setattr(Socket, "connect", connect)
+    patch.setattr(Socket, "connect_ex", connect_ex)
     # urlopen keeps what it made of the variables: its next call after this context reads them anew.
     patch.setattr(urllib.request, "_opener", getattr(urllib.request, "_opener", None), raising=False)
 
@@ -97,3 +99,27 @@ def _trust(patch: pytest.MonkeyPatch, hosts: set[str], ca_file: str) -> None:
 
     patch.setattr(ssl.SSLContext, "wrap_socket", wrap_socket)
     patch.setattr(ssl.SSLContext, "wrap_bio", wrap_bio)
+
+
+def _trust_by_pycurl(patch: pytest.MonkeyPatch, bundle: str | None) -> None:
+    """Give handles of PycURL the authorities: libcurl reads the variables of proxies, and none of authorities."""
+    try:
+        pycurl: Any = importlib.import_module("pycurl")
+    except ImportError:
+        return
+    plain = pycurl.Curl
+
+    def trust(handle: Any) -> None:
+        if bundle and os.path.exists(bundle):
+            handle.setopt(pycurl.CAINFO, bundle)
+
+    def init(self: Any, *args: Any) -> None:
+        plain.__init__(self, *args)
+        trust(self)
+
+    def reset(self: Any) -> None:
+        plain.reset(self)
+        trust(self)
+
+    with contextlib.suppress(TypeError):  # before 7.45 nothing can be derived from it
+        patch.setattr(pycurl, "Curl", type("Curl", (plain,), {"__init__": init, "reset": reset, "__module__": "pycurl"}))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, TypeVar
 
 import pytest
 
-from .emulator import UnmetExpectations, Upgrademock
+from .emulator import StartError, UnmetExpectations, Upgrademock
 from .lead import led
+
+_Hook = TypeVar("_Hook", bound=Callable[..., Any])
+_hookwrapper: Callable[[_Hook], _Hook] = pytest.hookimpl(hookwrapper=True)  # which has no types in older versions
 
 _running = pytest.StashKey[Upgrademock]()  # of an item, while its fixture is set up
 _judged = pytest.StashKey[bool]()  # whether unmet expectations fail it
@@ -28,8 +31,16 @@ def _upgrademocks() -> Iterator[Callable[[tuple[str, ...]], Upgrademock]]:
     running: dict[tuple[str, ...], Upgrademock] = {}
 
     def get(flags: tuple[str, ...]) -> Upgrademock:
+        if flags in running and not running[flags].alive:
+            running.pop(flags).close()
         if flags not in running:
-            running[flags] = Upgrademock(flags)
+            try:
+                running[flags] = Upgrademock(flags)
+            except (FileNotFoundError, StartError) as error:
+                reason = str(error)
+            else:
+                return running[flags]
+            pytest.fail(reason, pytrace=False)
         return running[flags]
 
     yield get
@@ -76,30 +87,35 @@ def _upgrademock_marker(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("upgrademock")
 
 
-@pytest.hookimpl(hookwrapper=True)
+@_hookwrapper
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     outcome: Any = yield
     emulator = item.stash.get(_running, None)
     if emulator is None or outcome.excinfo is not None or not item.stash[_judged]:
         return
+    unmet = ""
     try:
         emulator.verify()
-    except UnmetExpectations as unmet:
-        try:
-            pytest.fail(str(unmet), pytrace=False)
-        except pytest.fail.Exception as failure:
-            if hasattr(outcome, "force_exception"):
-                outcome.force_exception(failure)
-            else:  # pluggy before 1.1
-                outcome._excinfo = (type(failure), failure, failure.__traceback__)
+    except (UnmetExpectations, OSError) as error:  # not even asked, if the emulator has ended
+        unmet = str(error)
+    if unmet:
+        failure = pytest.fail.Exception(unmet, pytrace=False)
+        if hasattr(outcome, "force_exception"):
+            outcome.force_exception(failure)
+        else:  # pluggy before 1.1
+            outcome._excinfo = (type(failure), failure, None)
 
 
-@pytest.hookimpl(hookwrapper=True)
+@_hookwrapper
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Shows the journal beside the output of a test that failed."""
     emulator = item.stash.get(_running, None)
     if emulator is not None and call.when == "call" and call.excinfo is not None:
-        item.add_report_section("call", "upgrademock journal", "\n".join(map(_line, emulator.journal())))
+        try:
+            text = "\n".join(map(_line, emulator.journal()))
+        except Exception as error:  # an error of a hook would end the session
+            text = f"it could not be read: {error}"
+        item.add_report_section("call", "upgrademock journal", text)
     yield
 
 
