@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -23,25 +24,44 @@ func flagVariable(flag string) string {
 	return servePrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
+// places says of each flag that the command line does not set where it was set.
+type places map[string]string
+
+// explain adds to an error that begins with a flag the place where that was set.
+func (p places) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	flag, _ := strings.CutPrefix(err.Error(), "--")
+	flag = flag[:max(0, strings.IndexAny(flag+" ", " :"))]
+	if place := p[flag]; place != "" {
+		return fmt.Errorf("%s: %w", place, err)
+	}
+	return err
+}
+
 // configure sets those flags of cmd that the command line does not: from the environment, and where that does not say
 // either, from the file that the flag config names. Every error is a wrong command line.
-func configure(cmd *cobra.Command, environ []string) error {
-	if err := fromEnvironment(cmd, environ); err != nil {
-		return err
+func configure(cmd *cobra.Command, environ []string) (places, error) {
+	p := make(places)
+	if err := p.fromEnvironment(cmd, environ); err != nil {
+		return nil, err
 	}
 	file := cmd.Flags().Lookup("config").Value.String()
 	if file == "" {
-		return nil
+		return p, nil
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("--config %s: %w; wanted a YAML file with flags, such as clock: virtual", file, reasonOf(err))
+		return nil, p.explain(fmt.Errorf("--config %s: %w; wanted a YAML file with flags, such as clock: virtual", file,
+			reasonOf(err)))
 	}
-	return fromFile(cmd, file, text)
+	return p, p.fromFile(cmd, file, text)
 }
 
-// fromEnvironment sets flags from variables. The values of a flag that is repeatable are apart by commas.
-func fromEnvironment(cmd *cobra.Command, environ []string) error {
+// fromEnvironment sets flags from variables. The values of a flag that is repeatable are apart by commas, around which
+// blanks mean nothing.
+func (p places) fromEnvironment(cmd *cobra.Command, environ []string) error {
 	variables := make(map[string]string)
 	var known []string
 	for _, name := range configurable(cmd) {
@@ -62,21 +82,26 @@ func fromEnvironment(cmd *cobra.Command, environ []string) error {
 		}
 		values := []string{value}
 		if _, many := flag.Value.(pflag.SliceValue); many {
-			values = strings.FieldsFunc(value, func(r rune) bool { return r == ',' })
+			values = slices.DeleteFunc(strings.Split(value, ","), func(one string) bool { return strings.TrimSpace(one) == "" })
+			for i, one := range values {
+				values[i] = strings.TrimSpace(one)
+			}
 		}
+		p[flag.Name] = "the variable " + variable
 		if err := setFlag(cmd, flag, values); err != nil {
-			return fmt.Errorf("the variable %s: %w", variable, err)
+			return p.explain(err)
 		}
 	}
 	return nil
 }
 
 // fromFile sets flags from the text of a YAML file: a mapping of their names to values, or lists of values.
-func fromFile(cmd *cobra.Command, file string, text []byte) error {
-	parsed, err := parser.ParseBytes(text, 0)
+func (p places) fromFile(cmd *cobra.Command, file string, text []byte) error {
+	parsed, err := parser.ParseBytes(bytes.TrimPrefix(text, []byte("\ufeff")), 0)
 	if err != nil {
 		return fmt.Errorf("--config %s: %w", file, err)
 	}
+	seen := make(map[string]bool)
 	for _, doc := range parsed.Docs {
 		var entries []*ast.MappingValueNode
 		switch body := doc.Body.(type) {
@@ -89,17 +114,23 @@ func fromFile(cmd *cobra.Command, file string, text []byte) error {
 			return fmt.Errorf("--config %s: wanted flags with their values, such as clock: virtual", file)
 		}
 		for _, entry := range entries {
-			if err := fromEntry(cmd, entry); err != nil {
-				at := entry.Key.GetToken().Position
-				return fmt.Errorf("--config %s:%d:%d: %w", file, at.Line, at.Column, err)
+			key := entry.Key.GetToken()
+			place := fmt.Sprintf("--config %s:%d:%d", file, key.Position.Line, key.Position.Column)
+			err := p.fromEntry(cmd, entry, place)
+			if seen[key.Value] {
+				err = fmt.Errorf("%s is there twice", key.Value)
 			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", place, err)
+			}
+			seen[key.Value] = true
 		}
 	}
 	return nil
 }
 
 // fromEntry sets the flag that an entry of the file names, unless it is set already.
-func fromEntry(cmd *cobra.Command, entry *ast.MappingValueNode) error {
+func (p places) fromEntry(cmd *cobra.Command, entry *ast.MappingValueNode, place string) error {
 	name := entry.Key.GetToken().Value
 	known := slices.DeleteFunc(configurable(cmd), func(name string) bool { return name == "config" })
 	if !slices.Contains(known, name) {
@@ -128,6 +159,7 @@ func fromEntry(cmd *cobra.Command, entry *ast.MappingValueNode) error {
 		}
 		values = []string{value}
 	}
+	p[name] = place
 	return setFlag(cmd, flag, values)
 }
 

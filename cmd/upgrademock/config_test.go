@@ -28,7 +28,7 @@ scenario: happy-path
 region: |
   eu2
 `
-	if err := fromFile(cmd, "serve.yaml", []byte(text)); err != nil {
+	if err := make(places).fromFile(cmd, "serve.yaml", []byte(text)); err != nil {
 		t.Fatal(err)
 	}
 	got := make(map[string]any)
@@ -63,7 +63,7 @@ func TestConfigure_mistakes(t *testing.T) {
 		"http: localhost":      "wanted HOST:PORT",
 		"failure-status: '4x'": "wanted a whole number",
 	} {
-		if err := fromFile(newServeCommand(), "serve.yaml", []byte(text)); err == nil ||
+		if err := make(places).fromFile(newServeCommand(), "serve.yaml", []byte(text)); err == nil ||
 			!strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v, want %s", text, err, says)
 		}

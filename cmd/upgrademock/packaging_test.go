@@ -46,7 +46,7 @@ func TestDockerfile(t *testing.T) {
 	}
 	serve := newServeCommand()
 	variables := regexp.MustCompile(`UPGRADEMOCK_SERVE_\w+=\S+`).FindAllString(string(text[strings.Index(string(text), "ENV "):]), -1)
-	if err := fromEnvironment(serve, variables); err != nil || len(variables) == 0 {
+	if err := make(places).fromEnvironment(serve, variables); err != nil || len(variables) == 0 {
 		t.Errorf("the variables %v: %v", variables, err)
 	}
 	if dir := serve.Flags().Lookup("data-dir").Value.String(); dir != "/data" {
@@ -96,7 +96,7 @@ func TestDeploy(t *testing.T) {
 		}
 		kinds = append(kinds, object.Kind)
 		if file, ok := object.Data["serve.yaml"]; ok {
-			if err := fromFile(newServeCommand(), "serve.yaml", []byte(file)); err != nil {
+			if err := make(places).fromFile(newServeCommand(), "serve.yaml", []byte(file)); err != nil {
 				t.Error(err)
 			}
 		}
@@ -108,7 +108,7 @@ func TestDeploy(t *testing.T) {
 				container = append(container, port.Port)
 			}
 			for _, v := range c.Env {
-				if err := fromEnvironment(newServeCommand(), []string{v.Name + "=" + v.Value}); err != nil {
+				if err := make(places).fromEnvironment(newServeCommand(), []string{v.Name + "=" + v.Value}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -144,7 +144,7 @@ func TestDeploy_compose(t *testing.T) {
 	}
 	service := file.Services["upgrademock"]
 	for name, value := range service.Environment {
-		if err := fromEnvironment(newServeCommand(), []string{name + "=" + value}); err != nil {
+		if err := make(places).fromEnvironment(newServeCommand(), []string{name + "=" + value}); err != nil {
 			t.Error(err)
 		}
 	}

@@ -41,10 +41,12 @@ commas; and in the YAML file of --config, such as
 
 The command line comes before the variables, and these before the file.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := configure(cmd, os.Environ()); err != nil {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			from, err := configure(cmd, os.Environ())
+			if err != nil {
 				return err
 			}
+			defer func() { err = from.explain(err) }()
 			opts, err := flags.options(cmd.ErrOrStderr())
 			if err != nil {
 				return err
