@@ -8,7 +8,7 @@
 # What is found lies in the package's testdata/fuzz and becomes a test by being committed. The exit status is that of the first
 # target that failed; the others are run all the same.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 seconds=${1:-60}
 only=${2:-}
 status=0 ran=0

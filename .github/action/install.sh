@@ -11,6 +11,7 @@ fail() {
   exit 1
 }
 
+VERSION=${VERSION:-latest}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 into=$RUNNER_TEMP/upgrademock
 mkdir -p "$into"

@@ -9,6 +9,8 @@ fail() {
 
 output() { echo "$1=$2" >> "$GITHUB_OUTPUT"; }
 
+MODE=${MODE:-exec} RUN=${RUN:-} FLAGS=${FLAGS:-}
+
 # Flags are split as a shell splits words: at blanks and line ends, with quotes and backslashes, and nothing else.
 flags=()
 split=$RUNNER_TEMP/upgrademock/flags

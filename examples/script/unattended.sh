@@ -35,7 +35,12 @@ state=${STATE:-$folder/.upgrade}
 mkdir -p "$state" || exit 1
 
 # The token of an upgrade that is not over. The folder is ours, so there is none of another dump.
-unfinished() { ls "$state" | grep -q '^odoo-upgrade-'; }
+unfinished() {
+    for file in "$state"/odoo-upgrade-*; do
+        [ -e "$file" ] && return
+    done
+    return 1
+}
 
 # What an earlier run left is moved out of the way, so that it cannot be taken for the result of this one.
 if ! unfinished; then

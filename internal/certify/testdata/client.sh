@@ -50,8 +50,8 @@ if [ "$UPGRADEMOCK_VIA" = sftp ]; then
     while :; do
         again request_sftp_access -F "ssh_keys=@$UPGRADEMOCK_SSH_PUB" || fail "request_sftp_access: no answer"
         user=$(jq -r '"\(.request.sftp_user)@\(.request.hostname)"' answer.json)
-        echo "put -a \"$UPGRADEMOCK_DUMP\" \"$(jq -r .request.shared_file answer.json)\"" >batch
-        sftp -q -b batch -P "$(jq -r .request.sftp_port answer.json)" -i "$UPGRADEMOCK_SSH_KEY" -o IdentitiesOnly=yes \
+        echo "put -a \"$UPGRADEMOCK_DUMP\" \"$(jq -r .request.shared_file answer.json)\"" >commands
+        sftp -q -b commands -P "$(jq -r .request.sftp_port answer.json)" -i "$UPGRADEMOCK_SSH_KEY" -o IdentitiesOnly=yes \
             -o StrictHostKeyChecking=yes -o "UserKnownHostsFile=$UPGRADEMOCK_KNOWN_HOSTS" "$user" >sftp.out 2>&1 && break
         grep -q 'HOST IDENTIFICATION HAS CHANGED' sftp.out && fail "the host key has changed"
         [ $sendings -ge "$patience" ] && fail "the dump could not be sent: $(tail -n 1 sftp.out)"
