@@ -37,8 +37,9 @@ func valueOf(cmd *cobra.Command, name string) string {
 	return value.String()
 }
 
-// Each flag of serve can be set in a file, by a variable and on the command line, each of which is stronger than the one
-// before; lists are replaced as a whole. A value that the flag does not take is refused with the place where it stands.
+// Each flag of serve can be set in a file, by a variable and on the command line, each of which is stronger than
+// the one before; lists are replaced as a whole. A value that the flag does not take is refused with the place where it
+// stands.
 func TestConfigure_everyFlag(t *testing.T) {
 	t.Parallel()
 	for _, name := range configurable(newServeCommand()) {
@@ -107,7 +108,8 @@ func TestConfigure_twice(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	if err := make(places).fromFile(newServeCommand(), "serve.yaml", []byte("\ufeffclock: real\r\nverbose: true\r\n")); err != nil {
+	edited := []byte("\ufeffclock: real\r\nverbose: true\r\n")
+	if err := make(places).fromFile(newServeCommand(), "serve.yaml", edited); err != nil {
 		t.Errorf("an editor's mark and line ends: %v", err)
 	}
 }
