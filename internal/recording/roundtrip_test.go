@@ -4,14 +4,19 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -125,4 +130,68 @@ func answered(events []journal.Event) map[string][]string {
 		calls[e.On] = append(calls[e.On], text)
 	}
 	return calls
+}
+
+// polls are what the status calls of a recording were answered, by their times.
+type polls map[time.Time]string
+
+func (p polls) Event(*journal.Event) {}
+
+func (p polls) Exchange(e *retrace.Exchange) bool {
+	at := retrace.Locate(e)
+	if at.On != scenario.OnStatus && at.On != scenario.OnScriptStatus || e.Method == http.MethodOptions {
+		return at.On != ""
+	}
+	var answer struct {
+		Request struct{ State string }
+		Result  struct{ Status string }
+	}
+	if err := json.Unmarshal(e.Body, &answer); err != nil && e.Status == http.StatusOK {
+		return true // it broke off, or is no JSON
+	}
+	p[e.At] = fmt.Sprintf("%d %s%s", e.Status, answer.Request.State, answer.Result.Status)
+	return true
+}
+
+// TestRead_harAgain: under the scenario that is made of a HAR file, a client is answered as it was when that was made.
+func TestRead_harAgain(t *testing.T) {
+	t.Parallel()
+	for file, most := range map[string]int{ // so many polls can be compared
+		"mitmdump8.har": 6, "playwright.har": 6, "chrome-har-capturer.har": 6, "firefox.har": 5, "mitmproxy.har": 6,
+	} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(filepath.Join("testdata", file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			answers := polls{}
+			c := retrace.New("", nil)
+			for _, into := range []recording.Sink{answers, c} {
+				if _, err := recording.Read(bytes.NewReader(text), into); err != nil {
+					t.Fatal(err)
+				}
+			}
+			made, err := c.Script("", retrace.Options{Polls: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want, got []string
+			for _, at := range slices.SortedFunc(maps.Keys(answers), time.Time.Compare) {
+				want = append(want, answers[at])
+			}
+			testclient.Hasten(made.Scenario)
+			for _, e := range testclient.Drive(t, made.Scenario, false, "") {
+				if e.On == scenario.OnStatus || e.On == scenario.OnScriptStatus {
+					got = append(got, fmt.Sprintf("%d %s", e.Status, e.State))
+				}
+			}
+			if len(got) < most || len(want) < most {
+				t.Fatalf("%q, and in the file %q", got, want)
+			}
+			if diff := cmp.Diff(want[:most], got[:most]); diff != "" {
+				t.Errorf("(-in the file +now):\n%s\n%s", diff, made.YAML)
+			}
+		})
+	}
 }
