@@ -147,7 +147,7 @@ files that cannot be used; 3 by the script API, the platform has refused or canc
 		root.AddCommand(forReleases())
 	}
 	helptext.Refuse(root)
-	helptext.Fit(root)
+	helptext.Fit(root, flagGroups...)
 	return root
 }
 

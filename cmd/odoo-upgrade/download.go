@@ -60,7 +60,7 @@ func (f *downloadFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.out, "out", "",
 		"the `file` to write it to (default: the platform's name for it, in this folder, where that is free)")
 	flags.StringVar(&f.via, "via", workflow.HTTPS,
-		"the `way`: https or sftp; over SFTP only the upgraded dump can be had")
+		"the `protocol`: https or sftp; over SFTP only the upgraded dump can be had")
 	f.ssh.register(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("what", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
 }

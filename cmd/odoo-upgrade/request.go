@@ -125,8 +125,8 @@ else of this program ever prints it.`,
 func (a *app) orderFlags(cmd *cobra.Command, p *client.CreateParams) {
 	f := cmd.Flags()
 	f.StringVar(&p.Contract, "contract", a.getenv("UPGRADE_CONTRACT"),
-		"the `code` of the Enterprise contract, such as M123456-abcdef (UPGRADE_CONTRACT)")
-	f.StringVar(&p.Email, "email", a.getenv("UPGRADE_EMAIL"), "the `address` that the platform writes to (UPGRADE_EMAIL)")
+		"the `reference` of the Enterprise contract, such as M123456-abcdef (UPGRADE_CONTRACT)")
+	f.StringVar(&p.Email, "email", a.getenv("UPGRADE_EMAIL"), "the `email` that the platform writes to (UPGRADE_EMAIL)")
 	f.StringVar(&p.Target, "target", "", "the Odoo `version` to upgrade to, such as 8.0 or 17.0")
 	f.StringVar(&p.Aim, "aim", "", "the `aim`: test or production")
 	f.StringVar(&p.Filename, "filename", "", "the dump's `name` at the platform")

@@ -42,8 +42,8 @@ func (r *runFlags) register(a *app, cmd *cobra.Command) {
 			"(default: upgraded_ and the dump's name, in this folder, where that is free)")
 	f.StringVar(&r.state, "state", "",
 		"the `file` to note in how far the run is (default: --out with .upgrade-state.json added)")
-	f.StringVar(&o.Via, "via", workflow.Auto, "the `way` to upload: auto, https or sftp")
-	f.StringVar(&o.DownloadVia, "download-via", workflow.HTTPS, "the `way` to download: https or sftp")
+	f.StringVar(&o.Via, "via", workflow.Auto, "the `protocol` to upload with: auto, https or sftp")
+	f.StringVar(&o.DownloadVia, "download-via", workflow.HTTPS, "the `protocol` to download with: https or sftp")
 	f.Int64Var(&r.sftpFromMiB, "sftp-from", 256, "the `size` in MiB from which on --via auto chooses SFTP")
 	f.BoolVar(&o.NewRequest, "new-request", false, "begin anew, whatever an earlier run has done")
 	f.BoolVar(&o.SkipTest, "skip-test", false, "end the platform's test phase as soon as it begins")

@@ -69,7 +69,7 @@ func (p *postgresFlags) register(cmd *cobra.Command) {
 	f.StringVar(&p.restoreInto, "restore-into", "",
 		"make a database of this `name` of the upgraded dump, which must not exist (script API)")
 	f.StringVar(&p.mergeFilestore, "merge-filestore", "",
-		"copy the files that the upgrade made into this `folder`, the filestore of the database (script API)")
+		"copy the files that the upgrade made into this `directory`, the filestore of the database (script API)")
 }
 
 func (p *postgresFlags) options(a *app, cmd *cobra.Command) (workflow.Postgres, error) {
@@ -92,7 +92,7 @@ func (s *scriptFlags) register(cmd *cobra.Command) {
 	f.StringVar(&s.database, "database", "",
 		"dump the database of this `name` with pg_dump, in place of --dump; its server is found by PGHOST, PGUSER and "+
 			"libpq's other variables (script API)")
-	f.StringArrayVar(&s.envVars, "env", nil, "a `NAME=value` for the platform's upgrade (may be repeated; script API)")
+	f.StringArrayVar(&s.envVars, "env", nil, "a `NAME=VALUE` for the platform's upgrade (may be repeated; script API)")
 	s.postgresFlags.register(cmd)
 }
 

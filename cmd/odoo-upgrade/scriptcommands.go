@@ -127,7 +127,7 @@ func (a *app) logsCommand() *cobra.Command {
 ended; the exit code is then that of the upgrade.`,
 	}
 	flags.register(cmd)
-	cmd.Flags().Int64Var(&from, "from", 0, "leave out so many `bytes` of the log")
+	cmd.Flags().Int64Var(&from, "from", 0, "leave out the log's first bytes, this `number` of them")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "print what is added until the upgrade has ended")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if from < 0 {
@@ -176,7 +176,7 @@ names one. What is being upgraded is cancelled. On a terminal, wipe asks before;
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&contract, "contract", a.getenv("UPGRADE_CONTRACT"),
-		"the `code` of the Enterprise contract (UPGRADE_CONTRACT; default: that of the state file)")
+		"the `reference` of the Enterprise contract (UPGRADE_CONTRACT; default: that of the state file)")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ref, state, err := flags.ref(a, cmd)
@@ -247,7 +247,7 @@ created with. What was downloaded before is not downloaded again.`,
 	flags.register(cmd)
 	pg.register(cmd)
 	f := cmd.Flags()
-	f.StringVar(&out, "out", "", "the `folder` to download to, if there is no state file (default: upgraded)")
+	f.StringVar(&out, "out", "", "the `directory` to download to, if there is no state file (default: upgraded)")
 	f.StringArrayVar(&keys.keyFiles, "ssh-key", nil, "log in with the private key in this `file` (may be repeated)")
 	f.BoolVar(&keys.agent, "ssh-agent", false, "log in with the keys of the ssh-agent")
 	wait.registerRetries(cmd)

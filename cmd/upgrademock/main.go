@@ -106,6 +106,6 @@ func newRootCommand() *cobra.Command {
 		root.AddCommand(forReleases())
 	}
 	helptext.Refuse(root)
-	helptext.Fit(root)
+	helptext.Fit(root, flagGroups...)
 	return root
 }

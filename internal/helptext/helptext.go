@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/upgrademock/upgrademock/internal/tty"
 )
@@ -20,9 +19,11 @@ const (
 	narrowest = 60
 )
 
-// Fit makes the help of root and of its commands fit the terminal that it is written to. It uses no template: a program
-// with a template that is its own links all methods of all types.
-func Fit(root *cobra.Command) {
+// Fit makes the help of root and of its commands fit the terminal that it is written to, with their flags in groups, in
+// that order; those of no group come last. It uses no template: a program with a template that is its own links all
+// methods of all types.
+func Fit(root *cobra.Command, groups ...Group) {
+	arrange(root, groups)
 	show, usage := root.HelpFunc(), root.UsageFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		width := columns(cmd.OutOrStdout())
@@ -32,7 +33,7 @@ func Fit(root *cobra.Command) {
 			cmd.SetOut(&text)
 			err := usage(cmd)
 			cmd.SetOut(to)
-			_, printErr := io.WriteString(to, wrapFlags(cmd, text.String(), width))
+			_, printErr := io.WriteString(to, wrapFlags(cmd, groups, text.String(), width))
 			return errors.Join(err, printErr)
 		})
 		cmd.Long = Wrap(cmd.Long, width)
@@ -40,12 +41,14 @@ func Fit(root *cobra.Command) {
 	})
 }
 
-// wrapFlags breaks the lines of the flags in the usage of a command.
-func wrapFlags(cmd *cobra.Command, usage string, width int) string {
-	for _, flags := range []*pflag.FlagSet{cmd.LocalFlags(), cmd.InheritedFlags()} {
-		if long := strings.TrimSpace(flags.FlagUsages()); long != "" {
-			usage = strings.Replace(usage, long, strings.TrimSpace(flags.FlagUsagesWrapped(width)), 1)
-		}
+// wrapFlags breaks the lines of the flags in the usage of a command, and groups its own.
+func wrapFlags(cmd *cobra.Command, groups []Group, usage string, width int) string {
+	trim := func(text string) string { return strings.TrimRight(text, " \n") }
+	if long := trim(cmd.LocalFlags().FlagUsages()); long != "" {
+		usage = strings.Replace(usage, "\nFlags:\n"+long, "\n"+grouped(groups, cmd.LocalFlags(), width), 1)
+	}
+	if long := trim(cmd.InheritedFlags().FlagUsages()); long != "" {
+		usage = strings.Replace(usage, long, trim(cmd.InheritedFlags().FlagUsagesWrapped(width)), 1)
 	}
 	return usage
 }

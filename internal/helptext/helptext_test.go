@@ -1,6 +1,7 @@
 package helptext_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -71,6 +72,38 @@ func TestVersion(t *testing.T) {
 		helptext.Version(root, "v1.2.3")
 		if err := root.Execute(); err != nil || out.String() != tt.want {
 			t.Errorf("root %s: %q (%v), want %q", tt.args, out.String(), err, tt.want)
+		}
+	}
+}
+
+// Many flags are shown under titles, in the order of the groups, few under one; none is lost or hidden by it.
+func TestFit_groups(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		flags []string
+		want  []string
+	}{
+		{[]string{"a", "b"}, []string{"Flags:", "--a", "--b", "--help"}},
+		{[]string{"a", "b", "c", "d", "e", "f", "g", "h"},
+			[]string{"Second:", "--h", "First:", "--a", "--b", "Other:", "--c", "--d", "--e", "--f", "--g", "--help"}},
+	} {
+		var out strings.Builder
+		root := &cobra.Command{Use: "root", Run: func(*cobra.Command, []string) {}}
+		for _, name := range tt.flags {
+			root.Flags().Bool(name, false, "do "+name)
+		}
+		root.Flags().Bool("secret", false, "never shown")
+		root.Flags().MarkHidden("secret")
+		root.SetOut(&out)
+		root.SetArgs([]string{"--help"})
+		helptext.Fit(root, helptext.Group{Title: "Second", Flags: "h none"},
+			helptext.Group{Title: "First", Flags: "b a secret"})
+		if err := root.Execute(); err != nil {
+			t.Fatal(err)
+		}
+		got := regexp.MustCompile(`(?m)^[A-Z]\w+:$|--[a-z]+`).FindAllString(out.String(), -1)
+		if diff := cmp.Diff(append([]string{"Usage:"}, tt.want...), got); diff != "" {
+			t.Errorf("-want +got\n%s\n%s", diff, out.String())
 		}
 	}
 }
