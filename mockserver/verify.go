@@ -54,6 +54,8 @@ type Run struct {
 	Dump   string
 	// Database, if not nil, is what became of the database that it was to upgrade in place of Dump.
 	Database *Database
+	// Command is what was run, for Server.WriteCapsule.
+	Command []string
 }
 
 // Database is what became of the database that a client was to upgrade.

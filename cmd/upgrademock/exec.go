@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +17,6 @@ import (
 	"github.com/upgrademock/upgrademock/internal/isolate"
 	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/mockserver"
-	"github.com/upgrademock/upgrademock/mockserver/journal"
 )
 
 // linger is how long the processes that a program has left running may go on: long enough for a restore that it did
@@ -121,14 +119,15 @@ kernel makes no namespaces for us the exit status is 125.
 With --expect, COMMAND is judged by the scenario. Its task is compared with what the platform got where it is known: the dump
 from --dump or UPGRADEMOCK_DUMP, create's parameters from --param or UPGRADEMOCK_CONTRACT, _EMAIL, _TARGET, _AIM and _FILENAME, the
 file to write from --out or UPGRADEMOCK_OUT. COMMAND finds all of them in these variables. What is not known is not judged.
+If the scenario says what COMMAND shows or hides, what it prints passes through exec, and is on no terminal for it.
 
 With --clock skip the hours of a scenario take no time: when COMMAND asks for the state of a request that it was told already, and
 nothing else is under way, the emulator's clock jumps to the next change. COMMAND's own pauses between its polls pass as ever, and
 how long they were is said at the end. Each state is told once, so that a run is the same every time. What a scenario
 expects of intervals and pauses is judged by real time.
 
---capsule leaves a small file with the scenario, the options, COMMAND and the journal, which holds neither dumps nor keys:
-'upgrademock replay' has the same happen again.
+--capsule leaves a small file with the scenario and its files, the options, COMMAND and its task, and the journal. It holds neither
+dumps nor keys: 'upgrademock replay' has the same happen again, here or on another machine.
 
 What COMMAND leaves running has 5 seconds to end by itself, and is ended then; lines on standard error name it.
 
@@ -217,8 +216,9 @@ func execute(opts testbed.Options, args []string, task *task, expect bool, left 
 		return notStarted("exec", err)
 	}
 	defer st.Close()
-	result, err := runProgram("exec", child.Command{Args: args, Env: child.Environ(st.Env, task.environ(), nil),
-		Mark: st.Mark, Signals: signals, Start: st.Run}, stderr)
+	scripts := opts.Server.Scenarios
+	client := trial{"exec", args, task, (expect || left != nil) && judgesOutput(scripts)}
+	run, err := client.onTerminal(st, signals, stderr)
 	if err != nil {
 		return err
 	}
@@ -226,13 +226,11 @@ func execute(opts testbed.Options, args []string, task *task, expect bool, left 
 	if opts.Server.Skip {
 		saySkipped(stderr, "exec", st.Server.Skipped())
 	}
-	status := result.Status
-	run := task.run(result)
-	if expect && !asExpected(st.Server, &run, stderr) {
+	status := run.Status
+	if expect && !asExpected(st.Server, run, stderr) {
 		status = exitFailed
 	}
-	err = left.write(func(w io.Writer) error { return newCapsule(st.Server, opts.Server, args, &run).Write(w) })
-	if err := errors.Join(err, st.Close()); err != nil {
+	if err := errors.Join(writeCapsule(left, st.Server, run, stderr), st.Close()); err != nil {
 		return failed(err)
 	}
 	if status != 0 {
@@ -259,25 +257,6 @@ func catchSignals() (signals chan os.Signal, ignore func()) {
 		}
 	}
 	return signals, func() { signal.Stop(signals) }
-}
-
-// runProgram runs a program on our terminal, for the command of that name. The error is that it could not be run.
-func runProgram(command string, program child.Command, stderr io.Writer) (child.Result, error) {
-	program.Stdin, program.Stdout, program.Stderr, program.Terminal = os.Stdin, os.Stdout, os.Stderr, true
-	program.Linger = linger
-	program.Lingering = func(processes []string) {
-		say(stderr, "%s: the program has ended and left running, for %v at most: %s", command, linger,
-			strings.Join(processes, ", "))
-	}
-	result, err := program.Run(context.Background())
-	if start := (*child.StartError)(nil); errors.As(err, &start) {
-		return result, exitCode{start.Status, fmt.Errorf("%s: %w", command, err)}
-	}
-	if len(result.Ended) > 0 {
-		say(stderr, "%s: ended what the program left running: %s; have it wait for what it starts", command,
-			strings.Join(result.Ended, ", "))
-	}
-	return result, nil
 }
 
 // remark says what the program's user should know beyond what the program said.
@@ -308,16 +287,12 @@ func saySkipped(stderr io.Writer, command string, skips mockserver.Skips) {
 
 // asExpected reports whether the program did what the scenarios expect, and says what it did not.
 func asExpected(srv *mockserver.Server, run *mockserver.Run, stderr io.Writer) bool {
-	good := true
-	for _, v := range srv.Judge(journal.Filter{}, run) {
-		if v.Verdict != mockserver.Fail {
-			continue
-		}
-		good = false
+	list := unmet(srv, run)
+	for _, v := range list {
 		say(stderr, "exec: %s: %s: wanted %s; saw %s", v.Scenario, v.Expect, v.Wanted, v.Saw)
 		if v.Hint != "" {
 			fmt.Fprintf(stderr, "  %s\n", v.Hint)
 		}
 	}
-	return good
+	return len(list) == 0
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,8 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/upgrademock/upgrademock/internal/child"
-	"github.com/upgrademock/upgrademock/mockserver"
+	"github.com/upgrademock/upgrademock/internal/capsule"
 )
 
 // taskFlags are the flags that say what a program has to do.
@@ -102,8 +103,31 @@ func (t *task) environ() (set []string) {
 	return set
 }
 
-// run returns what is known of the program after its end. What it printed went to the terminal.
-func (t *task) run(result child.Result) mockserver.Run {
-	return mockserver.Run{Status: result.Status, Signal: result.Signal, Took: result.Took, Out: t.out,
-		Params: t.params, Dump: t.dump}
+// fill takes from a capsule what is not known of the task. The file to write, and a dump that is not here, are below
+// the directory dir.
+func (t *task) fill(ctx context.Context, c *capsule.Client, dir string, stderr io.Writer) error {
+	if c == nil {
+		return nil
+	}
+	for _, name := range taskParams {
+		if value := c.Params[name]; t.params[name] == "" && !strings.Contains(value, "\x00") {
+			t.params[name] = value
+		}
+	}
+	if t.out == "" && c.Out != "" {
+		t.out = filepath.Join(dir, filepath.Base(c.Out))
+	}
+	if t.dump != "" || c.Dump == nil {
+		return nil
+	}
+	if c.Dump.Is(ctx, c.Dump.Path) {
+		here, err := filepath.Abs(c.Dump.Path)
+		t.dump = here
+		return err
+	}
+	made, err := c.Dump.Unpack(dir)
+	t.dump = made
+	say(stderr, "replay: the dump %s is not here, or another one is: the program gets made-up bytes of its size, and "+
+		"with --dump FILE it gets FILE", c.Dump.Path)
+	return err
 }

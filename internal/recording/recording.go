@@ -91,6 +91,9 @@ func asUTF8(in *bufio.Reader) *bufio.Reader {
 	return bufio.NewReaderSize(transform.NewReader(in, coding), 64<<10)
 }
 
+// Form returns which form a file has, by how it begins; [ErrForm] if it has none of them.
+func Form(r io.Reader) (string, error) { return recognize(asUTF8(bufio.NewReaderSize(r, 64<<10))) }
+
 // recognize finds out the form by how a file begins.
 func recognize(in *bufio.Reader) (string, error) {
 	head, err := in.Peek(64 << 10)

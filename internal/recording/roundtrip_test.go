@@ -32,47 +32,38 @@ import (
 // same calls as when it was recorded; for every built-in scenario whose faults HTTP calls show.
 func TestRecorder_roundTrip(t *testing.T) {
 	t.Parallel()
-	for i, name := range scenario.Builtins() {
-		script, err := scenario.Builtin(name)
+	skip := func(i int, script *scenario.Scenario) bool {
+		return testprog.Sample() && i%6 != 0 || beyondHTTP(script)
+	}
+	testclient.Builtins(t, skip, func(t *testing.T, script *scenario.Scenario, run testclient.Run) {
+		var text bytes.Buffer
+		var finish func()
+		front := func(base string, trusted *x509.CertPool) (string, *x509.CertPool) {
+			front, done := recordTLS(t, base, trusted, &text)
+			finish = done
+			pool := x509.NewCertPool()
+			pool.AddCert(front.Certificate())
+			return front.URL, pool
+		}
+		first := run(t, script, front)
+		finish()
+		c := retrace.New("", nil)
+		read, err := recording.Read(&text, c)
+		if err != nil || read.Calls != read.Entries {
+			t.Fatalf("%+v, %v", read, err)
+		}
+		made, err := c.Script("", retrace.Options{Polls: true}) // the clock of the run is not that of the recording
 		if err != nil {
 			t.Fatal(err)
 		}
-		if testprog.Sample() && i%6 != 0 || beyondHTTP(script) {
-			continue
+		for _, w := range scenario.Warnings(script.Name, made.YAML) {
+			t.Error(w)
 		}
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			testclient.Hasten(script)
-			sftp, hold := testclient.Wants(script)
-			var text bytes.Buffer
-			var finish func()
-			front := func(base string, trusted *x509.CertPool) (string, *x509.CertPool) {
-				front, done := recordTLS(t, base, trusted, &text)
-				finish = done
-				pool := x509.NewCertPool()
-				pool.AddCert(front.Certificate())
-				return front.URL, pool
-			}
-			first := testclient.DriveThrough(t, script, sftp, hold, front)
-			finish()
-			c := retrace.New("", nil)
-			read, err := recording.Read(&text, c)
-			if err != nil || read.Calls != read.Entries {
-				t.Fatalf("%+v, %v", read, err)
-			}
-			made, err := c.Script("", retrace.Options{Polls: true}) // the clock of the run is not that of the recording
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, w := range scenario.Warnings(name, made.YAML) {
-				t.Error(w)
-			}
-			second := testclient.Drive(t, made.Scenario, sftp, hold)
-			if diff := cmp.Diff(answered(first), answered(second)); diff != "" {
-				t.Errorf("(-first +second):\n%s\n%s", diff, made.YAML)
-			}
-		})
-	}
+		second := run(t, made.Scenario, nil)
+		if diff := cmp.Diff(answered(first), answered(second)); diff != "" {
+			t.Errorf("(-first +second):\n%s\n%s", diff, made.YAML)
+		}
+	})
 }
 
 // beyondHTTP reports whether something happens in a scenario that a recording of HTTP does not show as it was.

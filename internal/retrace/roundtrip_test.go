@@ -19,40 +19,29 @@ import (
 // answers at the same places as in that run; for every built-in scenario.
 func TestFromJournal_roundTrip(t *testing.T) {
 	t.Parallel()
-	for i, name := range scenario.Builtins() {
-		if testprog.Sample() && i%6 != 0 {
-			continue
+	skip := func(i int, _ *scenario.Scenario) bool { return testprog.Sample() && i%6 != 0 }
+	testclient.Builtins(t, skip, func(t *testing.T, script *scenario.Scenario, run testclient.Run) {
+		first := run(t, script, nil)
+		c := retrace.New("", nil) // nothing is known but the journal
+		for i := range first {
+			c.Event(&first[i])
 		}
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			script, err := scenario.Builtin(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			testclient.Hasten(script)
-			sftp, hold := testclient.Wants(script)
-			first := testclient.Drive(t, script, sftp, hold)
-			c := retrace.New("", nil) // nothing is known but the journal
-			for i := range first {
-				c.Event(&first[i])
-			}
-			list, _ := c.Requests()
-			if len(list) == 0 {
-				t.Fatal("no request")
-			}
-			made, err := c.Script(list[len(list)-1].Request, retrace.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, w := range scenario.Warnings(name, made.YAML) {
-				t.Error(w)
-			}
-			second := testclient.Drive(t, made.Scenario, sftp, hold)
-			if diff := cmp.Diff(told(first), told(second)); diff != "" {
-				t.Errorf("(-first +second):\n%s\n%s", diff, made.YAML)
-			}
-		})
-	}
+		list, _ := c.Requests()
+		if len(list) == 0 {
+			t.Fatal("no request")
+		}
+		made, err := c.Script(list[len(list)-1].Request, retrace.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range scenario.Warnings(script.Name, made.YAML) {
+			t.Error(w)
+		}
+		second := run(t, made.Scenario, nil)
+		if diff := cmp.Diff(told(first), told(second)); diff != "" {
+			t.Errorf("(-first +second):\n%s\n%s", diff, made.YAML)
+		}
+	})
 }
 
 var faultNumber = regexp.MustCompile(`^faults\[\d+\]: `)

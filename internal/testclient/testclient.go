@@ -53,8 +53,36 @@ type driver struct {
 // whom clients trust then.
 type Front func(upstream string, trusted *x509.CertPool) (base string, trust *x509.CertPool)
 
-// Wants says how a built-in scenario is to be driven: over SFTP, and which state is to be left by a release.
-func Wants(script *scenario.Scenario) (overSFTP bool, hold string) {
+// A Run has the client make an upgrade under a scenario, and returns the journal. Its HTTP calls go through front; nil:
+// directly.
+type Run func(t testing.TB, script *scenario.Scenario, front Front) []journal.Event
+
+// Builtins runs a test for each built-in scenario but those that skip leaves out, by their number or for what is in
+// them. The test gets the scenario, shortened to what need not be waited for, and a Run of the client as that scenario
+// needs it.
+func Builtins(t *testing.T, skip func(number int, script *scenario.Scenario) bool,
+	test func(*testing.T, *scenario.Scenario, Run)) {
+	for i, name := range scenario.Builtins() {
+		script, err := scenario.Builtin(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if skip(i, script) {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hasten(script)
+			overSFTP, hold := wants(script)
+			test(t, script, func(t testing.TB, script *scenario.Scenario, front Front) []journal.Event {
+				return drive(t, script, overSFTP, hold, front)
+			})
+		})
+	}
+}
+
+// wants says how a built-in scenario is to be driven: over SFTP, and which state is to be left by a release.
+func wants(script *scenario.Scenario) (overSFTP bool, hold string) {
 	for _, step := range script.Steps {
 		if step.For.Released {
 			hold = step.State
@@ -65,8 +93,8 @@ func Wants(script *scenario.Scenario) (overSFTP bool, hold string) {
 	}), hold
 }
 
-// Hasten shortens what a scenario waits for by a real clock.
-func Hasten(script *scenario.Scenario) {
+// hasten shortens what a scenario waits for by a real clock.
+func hasten(script *scenario.Scenario) {
 	for i := range script.Faults {
 		f := &script.Faults[i]
 		if f.Delay > 0 {
@@ -81,15 +109,9 @@ func Hasten(script *scenario.Scenario) {
 // dumpSize is more than the faults of the built-in scenarios wait for.
 const dumpSize = 1<<20 + 64<<10
 
-// Drive has the client make an upgrade under a scenario, and returns the journal. Its dump goes over SFTP where
+// drive has the client make an upgrade under a scenario, and returns the journal. Its dump goes over SFTP where
 // overSFTP says so. It releases a request that is in the state hold for the second poll.
-func Drive(t testing.TB, script *scenario.Scenario, overSFTP bool, hold string) []journal.Event {
-	t.Helper()
-	return DriveThrough(t, script, overSFTP, hold, nil)
-}
-
-// DriveThrough is Drive with the client's HTTP calls going through front; nil: directly.
-func DriveThrough(t testing.TB, script *scenario.Scenario, overSFTP bool, hold string, front Front) []journal.Event {
+func drive(t testing.TB, script *scenario.Scenario, overSFTP bool, hold string, front Front) []journal.Event {
 	t.Helper()
 	d := &driver{t: t, hold: hold, clock: new(mockserver.ManualClock), dump: bytes.Repeat([]byte("dump"), dumpSize/4)}
 	var err error

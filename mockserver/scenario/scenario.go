@@ -20,8 +20,8 @@
 // Without `when: {api: …}` a script is for the requests of both APIs: a fault on a place of the one API never meets a
 // call of the other.
 //
-// A *Scenario is data: it starts nothing, and only UnmarshalJSON and Resolve change it. All other methods may be
-// called concurrently.
+// A *Scenario is data: it starts nothing, and only UnmarshalJSON, Resolve and MapFiles change it. All other methods may
+// be called concurrently.
 //
 // The production platform's states and failures are not known completely, so any state name and any failure reason can
 // be scripted; only what the emulator itself has to understand is a closed list.
@@ -220,6 +220,20 @@ func (s *Scenario) Files() []string {
 		}
 	}
 	return paths
+}
+
+// MapFiles replaces the path of each file that the script names by what rename returns for it.
+func (s *Scenario) MapFiles(rename func(path string) string) {
+	files := s.Upgraded.files()
+	for _, key := range slices.Sorted(maps.Keys(files)) {
+		*files[key] = rename(*files[key])
+	}
+	s.Steps = slices.Clone(s.Steps) // others may have the same ones
+	for i := range s.Steps {
+		if log := s.Steps[i].Log; log != nil && log.File != "" {
+			s.Steps[i].Log = &Log{File: rename(log.File)}
+		}
+	}
 }
 
 // files lists the named files as key → path.

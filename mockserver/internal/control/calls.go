@@ -1,12 +1,14 @@
 package control
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 
 	"github.com/upgrademock/upgrademock/internal/version"
@@ -154,6 +156,25 @@ func (a api) reset(_ http.ResponseWriter, _ *http.Request, q query) (any, error)
 		return nil, err
 	}
 	return map[string]any{}, nil
+}
+
+// capsule answers with a capsule of a request, of a contract, or of everything.
+func (a api) capsule(w http.ResponseWriter, r *http.Request, q query) (any, error) {
+	var b bytes.Buffer // it is small
+	err := a.Emulator.WriteCapsule(r.Context(), &b, Scope{Request: q.Request, Contract: q.Contract})
+	if err != nil {
+		return nil, a.failed(http.StatusInternalServerError, err)
+	}
+	name := "upgrademock.capsule"
+	if q.Request != 0 {
+		name = fmt.Sprintf("request-%d.capsule", q.Request)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	h.Set("Cache-Control", "no-store")
+	w.Write(b.Bytes())
+	return nil, errWritten
 }
 
 func (a api) advertised(http.ResponseWriter, *http.Request, query) (any, error) {

@@ -153,6 +153,7 @@ func (a api) routes() []route {
 		{"GET", "/verify", []string{"request", "contract", "since"}, false, a.verify},
 		{"GET", "/wait", []string{"request", "contract", "on", "since", "timeout"}, false, a.wait},
 		{"POST", "/reset", byScope, false, a.reset},
+		{"GET", "/capsule", byScope, false, a.capsule},
 		{"GET", "/advertise", nil, false, a.advertised},
 		{"PUT", "/advertise", nil, true, a.advertise},
 		{"GET", "/ca.pem", nil, false, a.authority},

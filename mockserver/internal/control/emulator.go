@@ -89,6 +89,8 @@ type Emulator interface {
 	Verify(journal.Filter) []Outcome
 	Advance(time.Duration) (time.Time, error)
 	Reset(Scope) error
+	// WriteCapsule writes a file by which what happened in the scope happens again.
+	WriteCapsule(context.Context, io.Writer, Scope) error
 	Advertise() Advertise
 	SetAdvertise(Advertise) error
 }
@@ -130,7 +132,7 @@ type Outcome struct {
 	Nearest  uint64 `json:"nearest,omitempty"`
 }
 
-// Scope is what a reset is about: a request, a contract, or everything, for the zero value.
+// Scope is what a reset or a capsule is about: a request, a contract, or everything, for the zero value.
 type Scope struct {
 	Request  int64
 	Contract string

@@ -1,6 +1,7 @@
-package capsule
+package replay
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -14,15 +15,10 @@ type Difference struct {
 	Then, Now string // "": nothing happened there
 }
 
-// String says the difference in a sentence.
+// String says the difference in three lines.
 func (d *Difference) String() string {
-	or := func(text, nothing string) string {
-		if text == "" {
-			return nothing
-		}
-		return text
-	}
-	return fmt.Sprintf("%s: then %s; now %s", d.Where, or(d.Then, "nothing more"), or(d.Now, "nothing more"))
+	return fmt.Sprintf("a difference: %s\n  then  %s\n  now   %s", d.Where, cmp.Or(d.Then, "nothing more"),
+		cmp.Or(d.Now, "nothing more"))
 }
 
 // Compare returns the first difference between what clients were told in two journals; nil if there is none. Times are
@@ -99,7 +95,8 @@ func stories(events []journal.Event) []story {
 	return list
 }
 
-var faultNumber = regexp.MustCompile(`^faults\[\d+\]: `)
+// faultNumber is where a fault stands: one that was triggered by hand stands in the scenario of a capsule.
+var faultNumber = regexp.MustCompile(`^(faults\[\d+\]|by hand): `)
 
 // told is what an event says to a client; "" for nothing.
 func told(e *journal.Event) (text string, transfer bool) {
@@ -113,24 +110,27 @@ func told(e *journal.Event) (text string, transfer bool) {
 			return "", transfer
 		}
 	}
-	words := []string{e.On}
-	if !transfer {
-		status := "no answer"
-		if e.Status != 0 {
-			status = fmt.Sprint(e.Status)
-		}
-		words = append(words, status)
+	var words []string
+	if !transfer && e.Status == 0 {
+		words = append(words, "no answer")
+	} else if !transfer {
+		words = append(words, fmt.Sprint(e.Status))
 	}
-	words = append(words, e.State)
+	if e.State != "" {
+		words = append(words, e.State)
+	}
 	words = append(words, e.Failures...)
-	if e.Fault != "" {
-		words = append(words, "fault "+faultNumber.ReplaceAllString(e.Fault, ""))
-	}
 	if e.Rsync != nil && e.Rsync.Exit != 0 {
 		words = append(words, fmt.Sprintf("exit %d", e.Rsync.Exit))
 	}
 	if e.RetryAfter > 0 {
 		words = append(words, "retry after "+e.RetryAfter.String())
 	}
-	return strings.Join(strings.Fields(strings.Join(words, " ")), " "), transfer
+	if e.Fault != "" {
+		words = append(words, "(fault: "+faultNumber.ReplaceAllString(e.Fault, "")+")")
+	}
+	if len(words) == 0 {
+		return e.On, transfer
+	}
+	return e.On + " → " + strings.Join(words, " "), transfer
 }

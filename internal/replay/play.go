@@ -1,9 +1,13 @@
-package capsule
+// Package replay has happen again what a capsule tells of. [Options] sets the same stage for a client, [Play] makes the
+// calls of the capsule's journal without one, [Compare] says whether two journals tell the same, and [Shrink] looks for
+// the smallest scenario under which a client still fails.
+package replay
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +23,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/upgrademock/upgrademock/client"
+	"github.com/upgrademock/upgrademock/internal/capsule"
 	"github.com/upgrademock/upgrademock/mockserver"
 	"github.com/upgrademock/upgrademock/mockserver/journal"
 	"github.com/upgrademock/upgrademock/mockserver/scenario"
@@ -26,14 +32,32 @@ import (
 // impatience is how long a call is waited for to which the client got no answer then, although a fault only delayed it.
 const impatience = 300 * time.Millisecond
 
+// settling bounds the wait for the event of a call that broke.
+const settling = 10 * time.Second
+
+// Options are those of a server on which the same is to happen, with listeners on free ports. The capsule's files must
+// have been unpacked.
+func Options(c *capsule.Capsule) *mockserver.Options {
+	opts := &mockserver.Options{
+		Scenarios: c.Scenarios, Seed: c.Seed, Edition: c.Edition, Targets: c.Targets, Contracts: c.Contracts,
+		Region: c.Region, FailureStatus: c.FailureStatus, MaxDump: c.MaxDump, SFTPAccessTTL: c.SFTPAccessTTL,
+		TransferTimeout: c.TransferTimeout, Logger: slog.New(slog.DiscardHandler),
+	}
+	if c.Clock != capsule.ClockReal {
+		opts.Clock = new(mockserver.ManualClock)
+		// Whoever advanced the clock of a server that ran is not there.
+		opts.Skip = c.Clock == capsule.ClockSkip || c.Client == nil
+	}
+	return opts
+}
+
 // Play makes the calls of the capsule's journal again, on a server of its own, and returns its journal. Dumps are made
-// up, as large as they were, and time passes at once. dir is for temporary files.
-func (c *Capsule) Play(ctx context.Context, dir string) (_ []journal.Event, err error) {
-	clock := new(mockserver.ManualClock)
-	opts := mockserver.Options{Logger: slog.New(slog.DiscardHandler)}
-	c.Set(&opts)
-	opts.Clock, opts.Skip = clock, false
-	srv, err := mockserver.New(&opts)
+// up, as large as they were, and time passes at once. dir is for temporary files. The capsule's files must have been
+// unpacked.
+func Play(ctx context.Context, c *capsule.Capsule, dir string) (_ []journal.Event, err error) {
+	opts := Options(c)
+	opts.Clock, opts.Skip = new(mockserver.ManualClock), false
+	srv, err := mockserver.New(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +65,8 @@ func (c *Capsule) Play(ctx context.Context, dir string) (_ []journal.Event, err 
 	if err := srv.Start(); err != nil {
 		return nil, err
 	}
-	p := &player{ctx: ctx, srv: srv, dir: dir, requests: map[int64]*played{}, sessions: map[uint64]*session{}}
+	p := &player{ctx: ctx, srv: srv, dir: dir, maxDump: opts.MaxDump,
+		requests: map[int64]*played{}, sessions: map[uint64]*session{}}
 	if p.signer, _, err = client.GenerateSSHKey(); err != nil {
 		return nil, err
 	}
@@ -80,6 +105,8 @@ type player struct {
 	requests map[int64]*played   // by their ids then
 	sessions map[uint64]*session // of SFTP, by their numbers then
 	skip     int                 // events before this one are done
+	seen     uint64              // the number of the latest event of now
+	maxDump  int64               // bytes of a dump that the server takes
 }
 
 // played is a request as it is now.
@@ -192,17 +219,14 @@ func (p *player) call(events []journal.Event, i int) error {
 	if query := p.parameters(e, r).Encode(); query != "" {
 		target += "?" + query
 	}
-	var body io.Reader
-	if r != nil && (e.On == scenario.OnUpload || e.On == scenario.OnUpgrade) {
-		body = io.LimitReader(dump{}, r.dump)
-	}
+	body, size := p.body(e, r)
 	req, cancel, err := p.newRequest(e, target, body)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	if r != nil && body != nil {
-		req.ContentLength = r.dump
+	if body != nil {
+		req.ContentLength = size
 	}
 	if e.Status == http.StatusPartialContent {
 		from := int64(0)
@@ -213,6 +237,32 @@ func (p *player) call(events []journal.Event, i int) error {
 	}
 	return p.do(events, e, req)
 }
+
+// body is the dump that a call sends, and its size: as much as arrived then, or where a fault kept it from that, as
+// much as there was.
+func (p *player) body(e *journal.Event, r *played) (io.Reader, int64) {
+	if r == nil || e.On != scenario.OnUpload && e.On != scenario.OnUpgrade {
+		return nil, 0
+	}
+	size := r.dump
+	switch {
+	case e.Fault != "":
+	case e.Status == 0, slices.Contains(e.Failures, "DUMP:INCOMPLETE"): // the client broke it off
+		return io.MultiReader(io.LimitReader(dump{}, e.Received), brokenOff{}), max(e.Received, r.dump) + 1
+	case slices.Contains(e.Failures, "DUMP:MISSING"):
+		return http.NoBody, 0
+	case slices.Contains(e.Failures, "DUMP:TOO_LARGE") && p.maxDump > 0 && p.maxDump < mockserver.DefaultMaxDump:
+		size = p.maxDump + 1
+	case e.Received > 0:
+		size = e.Received
+	}
+	return io.LimitReader(dump{}, size), size
+}
+
+// brokenOff ends the body of a call as a client does that goes away.
+type brokenOff struct{}
+
+func (brokenOff) Read([]byte) (int, error) { return 0, errors.New("broken off") }
 
 // newRequest makes a call; one that was not answered then is not waited for.
 func (p *player) newRequest(e *journal.Event, target string, body io.Reader) (*http.Request, func(), error) {
@@ -232,10 +282,18 @@ func (p *player) newRequest(e *journal.Event, target string, body io.Reader) (*h
 	return req, cancel, nil
 }
 
-// do makes a call. What goes wrong with it is in the journal.
+// do makes a call. What goes wrong with it is in the journal, before the next call is made.
 func (p *player) do(events []journal.Event, e *journal.Event, req *http.Request) error {
+	for _, earlier := range p.srv.Events(journal.Filter{After: p.seen}) {
+		p.seen = earlier.Seq
+	}
 	resp, err := p.srv.Client().Do(req)
 	if err != nil {
+		if req.Context().Err() == nil { // else the server is not asked to notice in time
+			wait, cancel := context.WithTimeout(p.ctx, settling)
+			defer cancel()
+			_, _ = p.srv.Await(wait, journal.Filter{On: e.On, After: p.seen})
+		}
 		return nil
 	}
 	defer resp.Body.Close()
