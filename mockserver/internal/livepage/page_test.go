@@ -61,6 +61,8 @@ func TestPage_firstRequests(t *testing.T) {
 	}
 	p.await(`document.title === "2 requests · upgrademock"`)
 	p.says(".journal .row", "create")
+	p.click(".middle", "Download capsule")
+	p.says(".said", "upgrademock replay upgrademock.capsule")
 	one.do("upload", "a dump")
 	one.do("process", "")
 	p.says(".requests .item", "pending")
@@ -185,14 +187,15 @@ func TestPage_actions(t *testing.T) {
 		p.click(".copies", button)
 		p.says(".said", want)
 	}
-	for button, want := range map[string]string{"Export as scenario": "Saved request-" + c.id, "Download journal": ""} {
+	for button, want := range map[string]string{"Export as scenario": "Saved request-" + c.id, "Download journal": "",
+		"Download capsule": "upgrademock replay request-" + c.id + ".capsule"} {
 		p.click(".actions", button)
 		p.says(".said", want)
 	}
 	p.click(".actions", "Forget")
 	p.allow("404 (Not Found)") // by a look at it that is under way
 	p.click(".actions", "Really forget?")
-	p.says("h2", "Everything")
+	p.await(`document.querySelector(".middle") && !document.querySelector(".actions")`)
 	if n := len(srv.Requests()); n != 0 {
 		t.Errorf("%d requests are there still", n)
 	}

@@ -11,6 +11,14 @@ export const exportScenario = (r, act) => act(async () => {
   save(`request-${r.id}.yaml`, await get(`requests/${r.id}/scenario`), "application/yaml");
 }, `Saved request-${r.id}.yaml: run it with upgrademock exec --scenario request-${r.id}.yaml -- YOUR-CLIENT`);
 
+// saveCapsule saves a capsule of a request, or of everything.
+export const saveCapsule = (r, act) => {
+  const name = r ? `request-${r.id}.capsule` : "upgrademock.capsule";
+  return act(async () => {
+    save(name, await call("GET", r ? `capsule?request=${r.id}` : "capsule", undefined, true), "application/json");
+  }, `Saved ${name}: the same happens again with upgrademock replay ${name}`);
+};
+
 const states = {
   database: ["pending", "processing", "testing", "done", "delivered", "invalid"],
   script: ["pending", "progress", "done", "failed", "cancelled"],
@@ -83,6 +91,7 @@ export function Actions({ about, request: r, timeline, files, act, say, choose, 
     </section>
     <section><h3>Take along</h3>
       <button class="main" onClick=${() => exportScenario(r, act)} title="e">Export as scenario</button>
+      <button onClick=${() => saveCapsule(r, act)} title="What happened, for upgrademock replay, here or elsewhere">Download capsule</button>
       <button onClick=${journal}>Download journal</button>
       ${upgraded && html`<a class="button" href=${`requests/${r.id}/files/${upgraded.path}`} download=${upgraded.name}>Download upgraded</a>`}
     </section>

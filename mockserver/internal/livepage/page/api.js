@@ -1,7 +1,8 @@
 // Calls of the control API, and the stream of events.
 
-// call makes a call and returns what it answers. A problem is an Error with the answer's text and its mistakes.
-export async function call(method, path, body) {
+// call makes a call and returns what it answers, JSON as a value unless it is asked for as it is. A problem is an Error with
+// the answer's text and its mistakes.
+export async function call(method, path, body, asItIs) {
   const options = { method, headers: {} };
   if (body !== undefined) {
     const text = typeof body === "string";
@@ -10,7 +11,7 @@ export async function call(method, path, body) {
   }
   const response = await fetch(path, options);
   const json = (response.headers.get("Content-Type") || "").includes("json");
-  const value = json ? await response.json() : await response.text();
+  const value = json && !(asItIs && response.ok) ? await response.json() : await response.text();
   if (!response.ok) {
     const problem = new Error((json && (value.error || value.status)) || `${response.status} ${response.statusText}`);
     problem.status = response.status;

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { html, Copy, Empty, Pill, Secret, Tabs } from "./ui.js";
 import { bytes, clockTime, dayAndTime } from "./words.js";
-import { Actions } from "./actions.js";
+import { Actions, saveCapsule } from "./actions.js";
 import { Journal } from "./journal.js";
 import { Transfer } from "./transfer.js";
 
@@ -13,7 +13,8 @@ export function Middle(props) {
   const { about, one, chosen, choose, tab, setTab, shown, open, setOpen, say, events } = props;
   if (!chosen) {
     if (about.requests === 0 && events.length === 0) return html`<main class="middle"><${Welcome} about=${about} say=${say} /></main>`;
-    return html`<main class="middle"><div class="heading"><h2>Everything</h2><span class="dim num">${shown.length} events</span></div>
+    return html`<main class="middle"><div class="heading"><h2>Everything</h2><span class="dim num">${shown.length} events</span>
+      <span class="push"></span><button class="quiet" onClick=${() => saveCapsule(null, props.act)} title="All that happened, for upgrademock replay">Download capsule</button></div>
       <${Journal} key="all" all events=${shown} nearest=${new Set()} open=${open} setOpen=${setOpen} /></main>`;
   }
   if (!one) return html`<main class="middle"><div class="heading"><h2 class="num">${chosen}</h2></div></main>`;
