@@ -171,8 +171,7 @@ func TestRead_harAgain(t *testing.T) {
 			for _, at := range slices.SortedFunc(maps.Keys(answers), time.Time.Compare) {
 				want = append(want, answers[at])
 			}
-			testclient.Hasten(made.Scenario)
-			for _, e := range testclient.Drive(t, made.Scenario, false, "") {
+			for _, e := range testclient.Drive(t, made.Scenario) {
 				if e.On == scenario.OnStatus || e.On == scenario.OnScriptStatus {
 					got = append(got, fmt.Sprintf("%d %s", e.Status, e.State))
 				}

@@ -81,6 +81,14 @@ func Builtins(t *testing.T, skip func(number int, script *scenario.Scenario) boo
 	}
 }
 
+// Drive has the client make an upgrade under any scenario, shortened to what need not be waited for, and returns the
+// journal. Its dump goes over HTTPS.
+func Drive(t testing.TB, script *scenario.Scenario) []journal.Event {
+	t.Helper()
+	hasten(script)
+	return drive(t, script, false, "", nil)
+}
+
 // wants says how a built-in scenario is to be driven: over SFTP, and which state is to be left by a release.
 func wants(script *scenario.Scenario) (overSFTP bool, hold string) {
 	for _, step := range script.Steps {
