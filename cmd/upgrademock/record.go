@@ -33,8 +33,7 @@ type recordFlags struct {
 }
 
 // notRecorded is what a recording does not have.
-const notRecorded = "SFTP and rsync go to the platform directly: of them, the recording has what the calls around " +
-	"them show"
+const notRecorded = "SFTP and rsync go there directly: of them, it has what the calls around them show"
 
 func newRecordCommand() *cobra.Command {
 	var f recordFlags
@@ -163,8 +162,8 @@ func (f *recordFlags) askFirst(upstream *url.URL, args []string, stdin io.Reader
 	if ours {
 		what = ", on this machine"
 	}
-	say(stderr, "record: the calls of %s go to %s%s, and are recorded in %s; %s", args[0], upstream, what, f.out,
-		notRecorded)
+	say(stderr, "record: the calls of %s go to %s%s, and are recorded in %s", args[0], upstream, what, f.out)
+	say(stderr, "record: %s", notRecorded)
 	if ours || f.yes {
 		return nil
 	}

@@ -353,8 +353,10 @@ func (r *request) summary() Summary {
 func (c *Collector) Script(name string, opts Options) (*Script, error) {
 	list, more := c.Requests()
 	switch {
-	case len(list)+more == 0 && name == "", c.calls == 0:
+	case c.calls == 0:
 		return nil, ErrNothing
+	case len(list)+more == 0 && name == "":
+		return nil, fmt.Errorf("%w that names a request", ErrNothing)
 	case name == "" && len(c.list) == 1 && more == 0:
 		return c.write(c.list[0], opts)
 	case name == "":
