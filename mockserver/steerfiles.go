@@ -104,11 +104,22 @@ func scriptFiles(r *platform.Request) ([]control.File, error) {
 		info, err := entry.Info()
 		if err == nil {
 			size := info.Size()
-			list = append(list, control.File{Path: filesResult + name, Name: name, Kind: "upgraded", Size: &size})
+			list = append(list, control.File{Path: filesResult + name, Name: name, Kind: resultKind(name), Size: &size})
 		}
 		return err
 	})
 	return list, err
+}
+
+// resultKind is what a file is among what goes over rsync (row S5.10).
+func resultKind(name string) string {
+	switch name {
+	case "upgrade-report.html":
+		return "report"
+	case "upgrade.log":
+		return "log"
+	}
+	return "upgraded"
 }
 
 // OpenFile is control.Requests'.

@@ -64,7 +64,7 @@ export function Actions({ about, request: r, timeline, files, act, say, choose, 
     const body = where === "own" ? { index: Number(index) } : { fault: presets[r.api][index][1] };
     act(() => call("POST", `requests/${r.id}/fault`, body), "The fault will trigger once, at the next call on its place.");
   };
-  const upgraded = files.find((f) => f.kind === "upgraded");
+  const upgraded = files.find((f) => f.kind === "upgraded" && !f.name.includes("/")); // of a directory, Files has each
   const held = timeline.steps.some((s) => s.is === "present" && s.for === "released");
   const name = `request-${r.id}`;
   const journal = () => act(async () => {
@@ -75,7 +75,7 @@ export function Actions({ about, request: r, timeline, files, act, say, choose, 
   const moves = snippets.transferred(r);
   const moved = { upload: "Sends a dump", download: "Fetches what came of the dump" }[moves];
   return html`<aside class="actions" aria-label="Actions">
-    <section><h3>Steer</h3>
+    <section class="steers"><h3>Steer</h3>
       <button disabled=${!held} onClick=${() => release(r, act)} title=${held ? "Let it go on (r)" : "No step holds it"}>Release</button>
       <button disabled=${!r.access_expires && r.api !== "script"} onClick=${() => act(() => call("DELETE", `requests/${r.id}/access`), "The access has ended.")}>
         ${r.api === "script" ? "End the transfer" : "End SFTP access"}</button>

@@ -66,12 +66,17 @@ export function useEmulator({ chosen, tab, search, paused, forgotten }) {
       ]);
       if (now.current.chosen !== id) return;
       const before = !old || same(old.request.status, request.status) ? old && old.before : old.request.status;
-      setOne({ request, timeline, verdicts, files, before });
+      setOne({ request, timeline, verdicts: verdicts.filter((v) => v.scenario === request.scenario), files, before });
     } catch (problem) {
       if (problem.status !== 404 || now.current.chosen !== id) throw problem;
       clear();
       forgotten(id);
     }
+  };
+
+  const refreshList = async () => {
+    const text = searchText(now.current.search);
+    setList(await get(`requests?view=brief&order=newest&limit=${size.current}${text && `&search=${encodeURIComponent(text)}`}`));
   };
 
   const refresh = async (stale, asked) => {
@@ -93,12 +98,11 @@ export function useEmulator({ chosen, tab, search, paused, forgotten }) {
     if (eventsNow.current.length && eventsNow.current[0].seq < is.first) { // the journal was cleared, or is full
       setEvents((old) => old.filter((e) => e.seq >= is.first));
     }
-    if (stale.list) {
-      const text = searchText(now.current.search);
-      setList(await get(`requests?view=brief&order=newest&limit=${size.current}${text && `&search=${encodeURIComponent(text)}`}`));
-    }
-    setSessions(is.sessions > 0 ? (await get("sessions")).sessions : []);
-    if (now.current.chosen && stale.one) await refreshOne(now.current.chosen, stale.rest);
+    await Promise.all([
+      stale.list && refreshList(),
+      is.sessions > 0 ? get("sessions").then((s) => setSessions(s.sessions)) : setSessions([]),
+      now.current.chosen && stale.one && refreshOne(now.current.chosen, stale.rest),
+    ]);
   };
 
   // look asks again for what is out of date, and plans the next look. What a user has asked for comes to a paused page, too.
@@ -169,7 +173,16 @@ export function useEmulator({ chosen, tab, search, paused, forgotten }) {
       });
     };
     follow({ chosen, known, once: paused, signal: ended.signal, add, connected: setConnected });
-    return () => ended.abort();
+    // A page that was left may be kept, and its connections with it: it lets go at once, and goes on if it comes back.
+    const left = () => ended.abort();
+    const back = (e) => e.persisted && setRun((n) => n + 1);
+    addEventListener("pagehide", left);
+    addEventListener("pageshow", back);
+    return () => {
+      removeEventListener("pagehide", left);
+      removeEventListener("pageshow", back);
+      ended.abort();
+    };
   }, [chosen, hidden, paused, run]);
   useEffect(() => {
     if (about) work.paused = paused ? about.last : 0;

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { html, Copy, Empty, Pill, Secret, Tabs } from "./ui.js";
-import { bytes, clockTime, dayAndTime } from "./words.js";
+import { bytes, clockTime, dayAndTime, summary, wrong } from "./words.js";
 import { Actions, saveCapsule } from "./actions.js";
 import { Journal } from "./journal.js";
 import { Transfer } from "./transfer.js";
@@ -17,7 +17,7 @@ export function Middle(props) {
       <span class="push"></span><button class="quiet" onClick=${() => saveCapsule(null, props.act)} title="All that happened, for upgrademock replay">Download capsule</button></div>
       <${Journal} key="all" all events=${shown} nearest=${new Set()} open=${open} setOpen=${setOpen} /></main>`;
   }
-  if (!one) return html`<main class="middle"><div class="heading"><h2 class="num">${chosen}</h2></div></main>`;
+  if (!one) return html`<main class="middle"><div class="heading"><h2 class="num">${chosen}</h2><span class="dim">Loading …</span></div></main>`;
   const { request: r, verdicts } = one;
   const nearest = new Set(verdicts.filter((v) => v.verdict === "fail" && v.nearest).map((v) => v.nearest));
   const full = () => get(`requests/${r.id}?view=full`).then((answer) => answer.key || answer.token);
@@ -37,10 +37,26 @@ export function Middle(props) {
       <span class="push"></span>
       <span class="dim">${r.api === "script" ? "token" : "key"}</span><${Secret} hidden=${r.key || r.token} full=${full} say=${say} />
     </div>
+    <${Trouble} verdicts=${verdicts} events=${events} showEvent=${props.showEvent} setTab=${setTab} />
     <${Tabs} names=${ofOne} chosen=${present} choose=${setTab} label="Views of the request" />
     <div class="panel ${present.toLowerCase()}" role="tabpanel" aria-label=${present} tabindex=${present === "Journal" ? undefined : 0}>${panel()}</div>
   </main>
   <${Actions} ...${props} request=${r} timeline=${one.timeline} files=${one.files} />`;
+}
+
+// Trouble is where to look first: what the client did otherwise than expected, or else what went wrong last.
+function Trouble({ verdicts, events, showEvent, setTab }) {
+  const unmet = verdicts.filter((v) => v.verdict === "fail");
+  const bad = events.findLast(wrong);
+  const last = bad || (unmet.length > 0 && events.find((e) => e.seq === unmet[0].nearest));
+  if (!unmet.length && !last) return null;
+  const told = last && summary(last);
+  return html`<div class=${`trouble${bad ? "" : " soft"}`}>
+    ${unmet.length > 0 && html`<p><b>${unmet.length === 1 ? "An expectation is not met so far" : `${unmet.length} expectations are not met so far`}:</b> ${unmet[0].hint || unmet[0].wanted}
+      ${" "}<button class="link" onClick=${() => setTab("Expect")}>Show ${unmet.length === 1 ? "it" : "them"}</button></p>`}
+    ${last && html`<p>${bad ? "Went wrong last:" : "Nearest to it:"} ${clockTime(last.at)} <code>${last.on}</code> ${told}${last.fault && !told.includes(last.fault) ? `, ${last.fault}` : ""}
+      ${" "}<button class="link" onClick=${() => showEvent(last.seq)}>Show the event</button></p>`}
+  </div>`;
 }
 
 // Welcome says how to begin.
