@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -123,6 +124,9 @@ func (f *certifyFlags) read(stderr io.Writer) (opts certify.Options, err error) 
 			return opts, fmt.Errorf("--pack: %w", err)
 		}
 	}
+	if opts.Via, err = certify.ParseVia(f.via); err != nil {
+		return opts, fmt.Errorf("--via: %w", err)
+	}
 	if f.shard != "" {
 		if opts.Shard, err = shard.Parse(f.shard, os.Getenv); err != nil {
 			return opts, fmt.Errorf("--shard: %w", err)
@@ -131,10 +135,7 @@ func (f *certifyFlags) read(stderr io.Writer) (opts certify.Options, err error) 
 			opts.Of = append(opts.Of, script.Name)
 		}
 		opts.Scenarios = shard.Pick(opts.Shard, opts.Scenarios, func(s *scenario.Scenario) string { return s.Name },
-			certify.Expected)
-	}
-	if opts.Via, err = certify.ParseVia(f.via); err != nil {
-		return opts, fmt.Errorf("--via: %w", err)
+			func(s *scenario.Scenario) time.Duration { return certify.Expected(s, opts.Via) })
 	}
 	if f.dump != "" {
 		if size, ok := dumpAt(f.dump); !ok || size == 0 {

@@ -160,7 +160,7 @@ func (m *merger) write(stdout io.Writer, asJSON bool, file *reportFile) error {
 	case m.client != nil:
 		sortBy(m.client.Results, m.order(), func(r certify.Result) string { return r.Scenario })
 		sortBy(m.client.Skipped, m.order(), func(s certify.Skipped) string { return s.Scenario })
-		good, text, xml = m.client.Failed == 0, m.client.WriteTable, m.client.WriteJUnit
+		good, text, xml = m.client.Failed == 0 && !m.client.Interrupted(), m.client.WriteTable, m.client.WriteJUnit
 		if asJSON {
 			text = m.client.WriteJSON
 		}

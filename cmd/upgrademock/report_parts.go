@@ -86,6 +86,10 @@ func (m *merger) complete() error {
 	count := m.parts[0].shard.Count
 	var missing []string
 	for i := 1; i <= count; i++ {
+		if len(missing) == 10 {
+			missing = append(missing, "…")
+			break
+		}
 		s := shard.Shard{Index: i, Count: count}
 		if !slices.ContainsFunc(m.parts, func(p part) bool { return p.shard == s }) {
 			missing = append(missing, s.String())

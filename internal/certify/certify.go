@@ -149,7 +149,7 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 	var running sync.WaitGroup
 	var done sync.Mutex
 	places := make(chan struct{}, opts.Parallel)
-	for _, i := range longestFirst(opts.Scenarios) {
+	for _, i := range longestFirst(opts.Scenarios, opts.Via) {
 		script, result := opts.Scenarios[i], &results[i]
 		*result = Result{Scenario: script.Name, Description: script.Description, Failed: []Failure{}}
 		if result.skip = opts.Via.cannotMeet(script); script.Run.Database && result.skip == "" {
@@ -260,6 +260,11 @@ func (r *Result) silent() bool {
 	return r.Verdict == Fail && r.remarks.Silence != "" && slices.ContainsFunc(r.Failed, func(f Failure) bool {
 		return strings.HasPrefix(f.Expect, "calls.") || f.Expect == "order"
 	})
+}
+
+// Interrupted reports whether a scenario was not judged because Run had to end.
+func (rep *Report) Interrupted() bool {
+	return slices.ContainsFunc(rep.Skipped, func(s Skipped) bool { return s.Reason == interrupted })
 }
 
 func (rep *Report) add(r Result) {

@@ -21,8 +21,12 @@ const (
 )
 
 // Expected is how long a client is likely to run under the scenario: for its states, for what it is made to wait for,
-// and for its pauses before it tries again. It depends on the scenario alone, so that it is the same on every machine.
-func Expected(s *scenario.Scenario) time.Duration {
+// and for its pauses before it tries again. It is zero if a client that goes via cannot meet the scenario, and the same
+// on every machine.
+func Expected(s *scenario.Scenario, via Via) time.Duration {
+	if via.cannotMeet(s) != "" {
+		return 0
+	}
 	sum, forEver := running, time.Duration(0)
 	patience, ends := silence, false
 	if s.Expect != nil && s.Expect.GivesUp != "" {
@@ -74,7 +78,7 @@ func ofSteps(s *scenario.Scenario) time.Duration {
 	}
 	var sum time.Duration
 	for _, step := range steps {
-		sum += step.For.Duration + time.Duration(step.For.Polls)*polling
+		sum += min(step.For.Duration, Limit) + time.Duration(min(step.For.Polls, 300))*polling
 	}
 	if !scenario.KnownState(s.When["api"], steps[len(steps)-1].State) {
 		sum += silence // there is nothing to wait for
@@ -87,15 +91,15 @@ func ofSteps(s *scenario.Scenario) time.Duration {
 func lostTo(f *scenario.Fault, patience time.Duration) time.Duration {
 	each := min(f.Delay, silence)
 	if f.Rate > 0 {
-		size := cmp.Or(f.After, noise)
-		each += min(time.Duration(float64(size)/float64(f.Rate)*float64(time.Second)), silence)
+		seconds := float64(cmp.Or(f.After, noise)) / float64(f.Rate)
+		each += time.Duration(min(seconds, silence.Seconds()) * float64(time.Second))
 	}
 	if f.Action() == "" && f.Delay < silence { // it is slow, and that is all
-		return each * time.Duration(max(1, f.Times))
+		return each * time.Duration(min(max(1, f.Times), 300))
 	}
 	if f.HTTP != nil {
 		if after, err := strconv.Atoi(f.HTTP.Headers["Retry-After"]); err == nil && after > 0 {
-			each += min(time.Duration(after)*time.Second, lastPause)
+			each += time.Duration(min(after, int(lastPause.Seconds()))) * time.Second
 		}
 	}
 	var sum time.Duration
@@ -112,11 +116,13 @@ func lostTo(f *scenario.Fault, patience time.Duration) time.Duration {
 
 // longestFirst returns the places of the scenarios in the order in which clients are run under them: those that take
 // longest first, so that none of them is left alone at the end, and otherwise as they stand.
-func longestFirst(scripts []*scenario.Scenario) []int {
+func longestFirst(scripts []*scenario.Scenario, via Via) []int {
 	order := make([]int, len(scripts))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(Expected(scripts[b]), Expected(scripts[a])) })
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Compare(Expected(scripts[b], via), Expected(scripts[a], via))
+	})
 	return order
 }

@@ -23,17 +23,40 @@ func TestExpected(t *testing.T) {
 		"script-done": 3, "script-status-silent": 34.3, "script-unknown-state": 26.8, "script-upload-slow-cut": 5.4,
 		"script-host-key-changed": 0.2,
 	} {
-		got := certify.Expected(builtIn(t, name)[0]).Seconds()
+		got := certify.Expected(builtIn(t, name)[0], certify.Both).Seconds()
 		if off := 3 + took/10; got < took-off || got > took+off {
 			t.Errorf("%s: %.1f s, took %.1f s", name, got, took)
 		}
+	}
+	if got := certify.Expected(builtIn(t, "sftp-cut")[0], certify.HTTPS); got != 0 {
+		t.Errorf("a scenario that is left out: %v", got)
 	}
 	for _, name := range scenario.Builtins() {
 		s, err := scenario.Builtin(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := certify.Expected(s); got <= 0 || got > certify.Limit {
+		if got := certify.Expected(s, certify.Both); got <= 0 || got > certify.Limit {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// Whatever a scenario says, it is a time in which a client has ended.
+func TestExpected_bounds(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"ages":        "steps: [{state: pending, for: 2000000h}, {state: processing, for: 2000000h}, {state: done}]",
+		"many polls":  "steps: [{state: pending, for: 2000000000 polls}, {state: done}]",
+		"retry-after": "faults: [{on: status, http: {status: 503, headers: {Retry-After: 9223372036854775807}}}]",
+		"a trickle":   "faults: [{on: upload, rate: 1/s, after: 8191TiB, reset: true}]",
+		"often slow":  "faults: [{on: status, times: 2000000000, delay: 20s}]",
+	} {
+		s, err := scenario.Parse("x.yaml", []byte("name: x\n"+text))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if got := certify.Expected(s, certify.Both); got < time.Second || got > certify.Limit {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
