@@ -21,6 +21,8 @@ type Options struct {
 	Authority []byte   // the certificate of the emulator's authority, as PEM
 	Bundle    string   // the path of a file with that authority and those of the system
 	Environ   []string // of the programs
+	// Foreign says that root's files are not root's for the programs, since they are in a space of somebody else.
+	Foreign bool
 	// Root is the directory under which the system's files are; "" is /. It is for tests.
 	Root string
 }
@@ -34,7 +36,7 @@ type maker struct {
 // Make makes the files, and returns what is to be put in the place of what, in this order.
 func Make(opts Options) ([]isolate.Mount, error) {
 	m := &maker{Options: opts}
-	for _, make := range []func() error{m.names, m.authorities} {
+	for _, make := range []func() error{m.names, m.authorities, m.ssh} {
 		if err := make(); err != nil {
 			return nil, fmt.Errorf("sysfiles: %w", err)
 		}

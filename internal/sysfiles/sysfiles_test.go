@@ -147,6 +147,41 @@ func TestMake(t *testing.T) {
 	}
 }
 
+// What ssh's configuration includes is the user's own where root's files would be nobody's.
+func TestMake_ssh(t *testing.T) {
+	t.Parallel()
+	ca, root := authority(t), t.TempDir()
+	write(t, root, map[string]string{"etc/hosts": "",
+		"etc/ssh/ssh_config":               "# Include /etc/no\nInclude /etc/ssh/ssh_config.d/*.conf ~/.ssh/no\n",
+		"etc/ssh/ssh_config.d/a.conf":      "->../../../usr/lib/a",
+		"etc/ssh/ssh_config.d/b.conf":      "Match all\n  include \"more/c\"\n",
+		"etc/ssh/more/c":                   "include /etc/ssh/ssh_config.d/b.conf # again\n",
+		"usr/lib/a":                        "User a\n",
+		"etc/ssh/ssh_config.d/README.text": "", "etc/no": "",
+	})
+	for foreign, want := range map[bool][]string{true: {"/etc/hosts", "/etc/ssh/more/c", "/etc/ssh/ssh_config.d/a.conf",
+		"/etc/ssh/ssh_config.d/b.conf"}, false: {"/etc/hosts"}} {
+		bundle := filepath.Join(t.TempDir(), "bundle.pem")
+		write(t, filepath.Dir(bundle), map[string]string{"bundle.pem": string(ca.PEM())})
+		mounts, err := sysfiles.Make(sysfiles.Options{Dir: t.TempDir(), Authority: ca.PEM(), Bundle: bundle,
+			Foreign: foreign, Root: root})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, m := range mounts {
+			got = append(got, strings.TrimPrefix(m.Target, root))
+			if data, _ := os.ReadFile(m.Source); strings.HasSuffix(m.Target, "a.conf") && string(data) != "User a\n" {
+				t.Errorf("%s is %q", m.Target, data)
+			}
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("foreign %t: (-want +got)\n%s", foreign, diff)
+		}
+	}
+}
+
 // OpenSSL finds the authority by its name in a directory, and what was there stays.
 func TestMake_directory(t *testing.T) {
 	t.Parallel()

@@ -49,7 +49,7 @@ func (b *Testbed) furnish(server *mockserver.Options, opts Options) error {
 		return err
 	}
 	mounts, err := sysfiles.Make(sysfiles.Options{
-		Dir: dir, Names: names, Bundle: b.bundle, Environ: opts.Environ,
+		Dir: dir, Names: names, Bundle: b.bundle, Environ: opts.Environ, Foreign: os.Geteuid() != 0,
 		Authority: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b.Server.Certificate().Raw}),
 	})
 	if err != nil {

@@ -182,6 +182,7 @@ func (c *Call) found(r *platform.Request, fails platform.Failures, key string) {
 		c.fault = r.Pick(c.Event.On)
 		if w := c.api.Waits; w != nil && c.Event.On != scenario.OnStatus && c.Event.On != scenario.OnScriptStatus {
 			w.Ask(r.ID(), c.Event.On, false)
+			c.Event.At = c.api.Now()
 		}
 	}
 }
