@@ -21,6 +21,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": testprog.ExitStatus},
 		Setup: func(env *testscript.Env) error {
+			testprog.Runtime(env)
 			// The script's directory is called after it, with script- before the name.
 			script, err := scenario.Builtin(filepath.Base(env.WorkDir))
 			if err != nil {

@@ -85,6 +85,7 @@ func scripts(dir string) testscript.Params {
 			if err != nil {
 				return err
 			}
+			testprog.Runtime(env)
 			env.Setenv("EXAMPLES", examples)
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("XDG_CACHE_HOME", env.WorkDir+"/cache")

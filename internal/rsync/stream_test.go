@@ -244,6 +244,9 @@ func TestUpload_impliedDirectories(t *testing.T) {
 
 // A client may announce as much as it likes: what it costs is bounded.
 func TestUpload_endless(t *testing.T) {
+	if testprog.Sample() {
+		t.Skip("it takes seconds, and what the race detector needs would count")
+	}
 	for _, tc := range []struct {
 		name  string
 		files int

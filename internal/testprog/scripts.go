@@ -31,6 +31,16 @@ func ExitStatus(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// Runtime has the programs of a script run with the settings of Go's runtime that this process has: a script passes on
+// no variables by itself.
+func Runtime(env *testscript.Env) {
+	for _, name := range []string{"GOGC", "GORACE"} {
+		if value, set := os.LookupEnv(name); set {
+			env.Setenv(name, value)
+		}
+	}
+}
+
 // Leakless runs the tests of a package for [testscript.Main], and fails if goroutines are left at their end.
 type Leakless struct{ M *testing.M }
 
