@@ -15,9 +15,9 @@ ARG TARGETARCH
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -o /out/bin/ \
       -ldflags="-s -w -X github.com/upgrademock/upgrademock/internal/version.release=$VERSION" \
       ./cmd/upgrademock ./cmd/odoo-upgrade \
-    && mkdir -p /out/data /out/tmp \
+    && mkdir -p /out/dirs/data /out/dirs/tmp \
     # for a user of whatever number in the group 0, as OpenShift starts it
-    && chmod 0770 /out/data && chmod 1777 /out/tmp
+    && chmod 0770 /out/dirs/data && chmod 1777 /out/dirs/tmp
 
 FROM scratch
 ARG VERSION=
@@ -27,8 +27,8 @@ LABEL org.opencontainers.image.title=upgrademock \
       org.opencontainers.image.licenses=Apache-2.0 \
       org.opencontainers.image.version=$VERSION
 COPY --from=build /out/bin/ /src/LICENSE /
-COPY --from=build --chown=65532:0 /out/data /data
-COPY --from=build --chown=65532:0 /out/tmp /tmp
+# What is in a directory keeps its mode; a directory that COPY makes has 0755.
+COPY --from=build --chown=65532:0 /out/dirs/ /
 USER 65532:0
 # /data keeps requests, dumps, the certificate authority (ca.pem) and the SSH host key. Mount it to keep or to read them.
 VOLUME ["/data"]
