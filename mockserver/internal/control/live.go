@@ -25,13 +25,17 @@ const (
 	pace     = 50 * time.Millisecond
 )
 
+// latest is how many seconds a stream with a limit may be late until it goes on with the latest events.
+const latest = 4
+
 // mostEvents is how many events a second all streams together send. So those who watch cost the emulator the same,
 // however many they are and however much happens; see bench/README.md.
 const mostEvents = 10_000
 
 // events sends the journal as it grows, as server-sent events. A client that lost the connection goes on with
-// Last-Event-ID. With a limit, no more than so many are sent in a second, the latest ones; without, what comes too fast
-// waits, as long as the journal remembers it. Of what is left out an event named skipped says how much it is.
+// Last-Event-ID. With a limit, no more than so many are sent in a second, and of many more only the latest; without,
+// what comes too fast waits, as long as the journal remembers it. Of what is left out an event named skipped says how
+// much it is.
 func (a api) events(w http.ResponseWriter, r *http.Request, q query) (any, error) {
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		var err error
@@ -165,8 +169,9 @@ func newPart(from Journal, at position, most int) (part, error) {
 	f := at.filter
 	f.After, f.Limit = at.after, most
 	last := from.Last() // before, so that none is passed over
-	events, out := from.Part(f, at.limit > 0)
-	if n := len(events); n > 0 && (n == most && at.limit == 0 || events[n-1].Seq > last) {
+	late := at.limit > 0 && last > at.after+uint64(latest*at.limit)
+	events, out := from.Part(f, late)
+	if n := len(events); n > 0 && (n == most && !late || events[n-1].Seq > last) {
 		last = events[n-1].Seq
 	}
 	var b bytes.Buffer

@@ -69,7 +69,7 @@ func TestEvents_heartbeat(t *testing.T) {
 }
 
 // A client goes on behind the event that it has seen last, and begins anew where that was another emulator's. With a
-// limit it is told of the latest events, and how many are left out.
+// limit, one that is late by much is told of the latest events, and how many are left out.
 func TestEvents_resume(t *testing.T) {
 	t.Parallel()
 	log := eventlog.New(0, nil, nil)
@@ -87,7 +87,8 @@ func TestEvents_resume(t *testing.T) {
 		{"behind an event", "/events", "30", "id: 31", 10, ""},
 		{"since an event", "/events?since=38", "", "id: 39", 2, ""},
 		{"of an earlier emulator", "/events", "99", "id: 1", 40, ""},
-		{"with a limit", "/events?limit=64", "10", "id: 25", 16, `data: {"skipped": 14}`},
+		{"with a limit", "/events?limit=64", "10", "id: 11", 30, ""},
+		{"too late for a limit", "/events?limit=7", "10", "id: 40", 1, `data: {"skipped": 29}`},
 		{"of a request", "/events?limit=64&request=7", "10", "id: 40", 1, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -161,16 +161,29 @@ export function useEmulator({ chosen, tab, search, paused, forgotten }) {
     const known = eventsNow.current;
     if (paused && known.length) return undefined;
     const ended = new AbortController();
-    const add = (more) => {
+    let waiting = []; // until they are drawn: where much happens, once a second
+    let drawn = 0;
+    let timer = 0;
+    const draw = () => {
+      const more = waiting;
+      waiting = [];
+      timer = 0;
+      drawn = Date.now();
       if (ended.signal.aborted) return;
-      work.events += more.length;
-      Object.assign(work.stale, more.every(routine) ? { one: true } : all());
-      plan();
       setEvents((old) => {
         const last = old.length ? old[old.length - 1].seq : 0;
         const joined = old.concat(more.filter((e) => e.seq > last));
         return joined.length > mostEvents ? joined.slice(-mostEvents) : joined;
       });
+    };
+    const add = (more) => {
+      if (ended.signal.aborted) return;
+      work.events += more.length;
+      Object.assign(work.stale, more.every(routine) ? { one: true } : all());
+      plan();
+      waiting = waiting.concat(more);
+      clearTimeout(timer);
+      timer = setTimeout(draw, Math.max(0, drawn + Math.min(1000, 10 * waiting.length) - Date.now()));
     };
     follow({ chosen, known, once: paused, signal: ended.signal, add, connected: setConnected });
     // A page that was left may be kept, and its connections with it: it lets go at once, and goes on if it comes back.
