@@ -55,7 +55,9 @@ func (s *Server) Start() error {
 	s.started = true
 	s.serveHTTPLocked("http", s.handler, false)
 	s.serveHTTPLocked("https", s.handler, true)
-	s.serveHTTPLocked("control", endingAfterDoubt(s.controlHandler()), false)
+	if s.controlsApart() {
+		s.serveHTTPLocked("control", endingAfterDoubt(s.controlHandler()), false)
+	}
 	if l := s.listeners["sftp"]; l != nil {
 		s.serving.Go(func() { s.sftp.Serve(l) })
 	}
