@@ -1,10 +1,12 @@
 package conformance_test
 
 import (
+	"cmp"
 	"crypto/x509"
 	"os"
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/upgrademock/upgrademock/conformance"
 	"github.com/upgrademock/upgrademock/internal/testprog"
@@ -31,6 +33,7 @@ func judged(t *testing.T, target conformance.Target, opts *conformance.Options) 
 	if testprog.Sample() {
 		opts.Skip = regexp.MustCompile("^upload/large$") // which costs as much as all others
 	}
+	opts.Wait = cmp.Or(opts.Wait, 2*time.Minute) // a busy machine takes its time
 	rep := run(t, target, opts)
 	for _, res := range rep.Results {
 		if res.Verdict == conformance.Fail || res.Verdict == conformance.Error {

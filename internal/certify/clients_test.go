@@ -81,6 +81,9 @@ func TestRun_goodClients(t *testing.T) {
 		}
 	}
 	scripts := builtIn(t, names...)
+	for _, s := range scripts {
+		s.Expect.Within = certify.Limit // a busy machine is no reason for an alarm
+	}
 	for _, tc := range []struct {
 		name string
 		via  certify.Via
