@@ -159,6 +159,21 @@ func TestCapsule_byHand(t *testing.T) {
 	}
 }
 
+// TestCapsule_script: a scenario of the script API without steps is the one that is in use.
+func TestCapsule_script(t *testing.T) {
+	t.Parallel()
+	w := onWire(t, &mockserver.Options{Scenarios: scripted(t,
+		"name: s\nwhen: {api: script}\nfaults: [{on: script.status, times: 1, failure: {message: no}}]\n")})
+	_, token := w.scriptRequest()
+	w.rpc("status", "token", token)
+	w.rpc("status", "token", token)
+	c, difference := w.capsuled("")
+	diff(t, "over the script API", "", difference)
+	if len(c.LeftOut) > 0 {
+		t.Errorf("left out %q", c.LeftOut)
+	}
+}
+
 // TestServer_WriteCapsule: who ran the client has its command and its task in the capsule.
 func TestServer_WriteCapsule(t *testing.T) {
 	t.Parallel()

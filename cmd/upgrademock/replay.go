@@ -132,6 +132,9 @@ func (f *replayFlags) do(cmd *cobra.Command, name string, args []string) error {
 	}
 	stderr := cmd.ErrOrStderr()
 	sayLeftOut(stderr, "replay", c)
+	if len(c.Journal) == 0 {
+		say(stderr, "replay: there is no call in %s: the client never reached the emulator", name)
+	}
 	dir, err := os.MkdirTemp("", "upgrademock-replay-")
 	if err != nil {
 		return failed(err)
