@@ -101,9 +101,9 @@ func watched(expect *scenario.Expect) time.Duration {
 	return min(35*time.Second, limit/3)
 }
 
-// slowsDown waits until the client has been watched for long enough, and its tries have come further and further apart:
-// it would pass however long it went on. One long pause may be the machine's, so it must be the latest one for a second.
-// It returns false when ctx ends first.
+// slowsDown waits until the client has been watched for long enough, and its tries have come further and further
+// apart: it would pass however long it went on. One long pause may be the machine's, so it must be the latest one for a
+// second. It returns false when ctx ends first.
 func (r *run) slowsDown(ctx context.Context) bool {
 	began, before := time.Now(), false
 	for wait := watched(r.script.Expect); ; wait = time.Second {
@@ -113,7 +113,8 @@ func (r *run) slowsDown(ctx context.Context) bool {
 		case <-time.After(wait):
 		}
 		known := &mockserver.Run{TimedOut: true, Took: time.Since(began)}
-		slower := slices.ContainsFunc(r.testbed.Server.Judge(journal.Filter{}, known), func(v mockserver.Outcome) bool {
+		verdicts := r.testbed.Server.Judge(journal.Filter{}, known)
+		slower := slices.ContainsFunc(verdicts, func(v mockserver.Outcome) bool {
 			return v.Expect == "gives_up" && v.Verdict == mockserver.Pass
 		})
 		if slower && before {

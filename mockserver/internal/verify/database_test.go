@@ -28,7 +28,10 @@ func TestJudge_database(t *testing.T) {
 		{"none wanted", about, "out: absent", "pass", 1, verify.Database{}, "no file"},
 		{"one too many", about, "out: absent", "fail", 1, verify.Database{Exists: true}, "the database new"},
 		{"the old one", about, "out: absent", "fail", 1, verify.Database{Differs: "old has changed"}, "old has changed"},
-		{"a lie", about, "exit: honest", "fail", 0, verify.Database{}, "exit status 0 and no database new with anything in it"},
+		{
+			"a lie", about, "exit: honest", "fail", 0, verify.Database{},
+			"exit status 0 and no database new with anything in it",
+		},
 		{"the truth", about, "exit: honest", "pass", 0, verify.Database{Exists: true}, "exit status 0 and the database new"},
 		{"a file will do", "when: {api: script}\n", "out: upgraded", "fail", 0, verify.Database{}, "no file"},
 	} {
