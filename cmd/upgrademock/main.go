@@ -105,6 +105,9 @@ func newRootCommand() *cobra.Command {
 	if forReleases != nil {
 		root.AddCommand(forReleases())
 	}
+	for _, cmd := range root.Commands() {
+		completeClock(cmd)
+	}
 	helptext.Refuse(root)
 	helptext.Fit(root, flagGroups...)
 	return root

@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/upgrademock/upgrademock/mockserver"
@@ -79,6 +81,17 @@ func (f *serveFlags) add(flags *pflag.FlagSet, httpAddr, httpsAddr, sftpAddr str
 		"`number` to make keys from, for runs that repeat; 0 makes keys that cannot be guessed")
 	flags.StringVar(&f.logFormat, "log-format", "text", "`format` of the log on standard error: text or json")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every call")
+}
+
+// completeClock completes the values of --clock, where the command has it.
+func completeClock(cmd *cobra.Command) {
+	values := []string{"real\tthe system's", "virtual\tstands until it is advanced", "skip\tjumps while clients wait"}
+	if cmd.Name() == "certify" { // where nobody advances it
+		values = slices.Delete(values, 1, 2)
+	}
+	if cmd.Flags().Lookup("clock") != nil {
+		_ = cmd.RegisterFlagCompletionFunc("clock", cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
 }
 
 // options is what the flags ask for; a mistake in them is a usage error.
