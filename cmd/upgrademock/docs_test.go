@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 )
 
@@ -57,6 +58,25 @@ func TestDocs_commands(t *testing.T) {
 	}
 	if seen < 100 {
 		t.Errorf("only %d command lines were found", seen)
+	}
+}
+
+// The recipes for CI systems are YAML.
+func TestDocs_recipes(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/howto/ci.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipes := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(text, -1)
+	if len(recipes) < 4 {
+		t.Errorf("only %d recipes were found", len(recipes))
+	}
+	for _, recipe := range recipes {
+		var parsed any
+		if err := yaml.Unmarshal(recipe[1], &parsed); err != nil {
+			t.Errorf("%s\n%v", recipe[1], err)
+		}
 	}
 }
 
