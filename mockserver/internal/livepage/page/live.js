@@ -55,7 +55,8 @@ export function useEmulator({ chosen, tab, search, paused, forgotten }) {
     setEvents([]);
   };
 
-  const refreshOne = async (id, rest) => {
+  // The chosen request, or undefined where another is chosen by now.
+  const fetchOne = async (id, rest) => {
     const old = oneNow.current;
     const at = now.current.tab;
     try {
@@ -64,26 +65,27 @@ export function useEmulator({ chosen, tab, search, paused, forgotten }) {
         old && !rest && !/Expect|Journal/.test(at) ? old.verdicts : get(`verify?request=${id}`).then((v) => v.results),
         old && !rest ? old.files : get(`requests/${id}/files`).then((f) => f.files),
       ]);
-      if (now.current.chosen !== id) return;
+      if (now.current.chosen !== id) return undefined;
       const before = !old || same(old.request.status, request.status) ? old && old.before : old.request.status;
-      setOne({ request, timeline, verdicts: verdicts.filter((v) => v.scenario === request.scenario), files, before });
+      return { request, timeline, verdicts: verdicts.filter((v) => v.scenario === request.scenario), files, before };
     } catch (problem) {
       if (problem.status !== 404 || now.current.chosen !== id) throw problem;
       clear();
       forgotten(id);
+      return undefined;
     }
   };
 
-  const refreshList = async () => {
+  const fetchList = () => {
     const text = searchText(now.current.search);
-    setList(await get(`requests?view=brief&order=newest&limit=${size.current}${text && `&search=${encodeURIComponent(text)}`}`));
+    return get(`requests?view=brief&order=newest&limit=${size.current}${text && `&search=${encodeURIComponent(text)}`}`);
   };
 
   const refresh = async (stale, asked) => {
     const before = aboutNow.current;
     const is = await get("about");
-    setAbout(is);
     if (now.current.hidden || (now.current.paused && !asked)) {
+      setAbout(is);
       Object.assign(work.stale, stale);
       return;
     }
@@ -98,11 +100,14 @@ export function useEmulator({ chosen, tab, search, paused, forgotten }) {
     if (eventsNow.current.length && eventsNow.current[0].seq < is.first) { // the journal was cleared, or is full
       setEvents((old) => old.filter((e) => e.seq >= is.first));
     }
-    await Promise.all([
-      stale.list && refreshList(),
-      is.sessions > 0 ? get("sessions").then((s) => setSessions(s.sessions)) : setSessions([]),
-      now.current.chosen && stale.one && refreshOne(now.current.chosen, stale.rest),
+    const id = now.current.chosen;
+    const [requests, moving, request] = await Promise.all([
+      stale.list && fetchList(), is.sessions > 0 ? get("sessions") : { sessions: [] }, id && stale.one && fetchOne(id, stale.rest),
     ]);
+    setAbout(is); // all at once, which is one drawing
+    if (requests) setList(requests);
+    setSessions(moving.sessions);
+    if (request && now.current.chosen === id) setOne(request);
   };
 
   // look asks again for what is out of date, and plans the next look. What a user has asked for comes to a paused page, too.
@@ -161,7 +166,7 @@ export function useEmulator({ chosen, tab, search, paused, forgotten }) {
     const known = eventsNow.current;
     if (paused && known.length) return undefined;
     const ended = new AbortController();
-    let waiting = []; // until they are drawn: where much happens, once a second
+    let waiting = []; // until they are drawn: where much happens, every two seconds
     let drawn = 0;
     let timer = 0;
     const draw = () => {
@@ -183,7 +188,7 @@ export function useEmulator({ chosen, tab, search, paused, forgotten }) {
       plan();
       waiting = waiting.concat(more);
       clearTimeout(timer);
-      timer = setTimeout(draw, Math.max(0, drawn + Math.min(1000, 10 * waiting.length) - Date.now()));
+      timer = setTimeout(draw, Math.max(0, drawn + Math.min(2000, 10 * waiting.length) - Date.now()));
     };
     follow({ chosen, known, once: paused, signal: ended.signal, add, connected: setConnected });
     // A page that was left may be kept, and its connections with it: it lets go at once, and goes on if it comes back.
