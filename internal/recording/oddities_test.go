@@ -227,3 +227,27 @@ func TestRead_runs(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// TestRead_twice: two exports of one story, of which the second one has all that the first one has, are one story.
+func TestRead_twice(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/playwright.har")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := retrace.New("", nil)
+	for range 2 {
+		if _, err := recording.Read(bytes.NewReader(text), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made, err := c.Script("", retrace.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const says = "# Note: some calls stand there twice, to a fraction of a second: they are taken once.\n"
+	if once := strings.Replace(string(made.YAML), says, "", 1); once != scenarioOf(t, string(text), "") ||
+		once == string(made.YAML) {
+		t.Errorf("%s", made.YAML)
+	}
+}

@@ -50,14 +50,15 @@ type seen struct {
 	params   map[string]string // of create
 	at       time.Time         // zero: it is not known
 	order    time.Time         // its place among the exchanges
-	state    string            // that the answer says
-	set      map[string]any    // the keys of the answer that a step can set
-	log      string            // a part of the log
-	logAt    int64             // where it begins
-	fault    *scenario.Fault   // what went wrong, by its action; nil: nothing did
-	idle     bool              // the platform did not do its work, whatever the fault is
-	note     string            // what is to be said of the fault
-	scenario string            // the name of the one that drove it
+	took     time.Duration
+	state    string          // that the answer says
+	set      map[string]any  // the keys of the answer that a step can set
+	log      string          // a part of the log
+	logAt    int64           // where it begins
+	fault    *scenario.Fault // what went wrong, by its action; nil: nothing did
+	idle     bool            // the platform did not do its work, whatever the fault is
+	note     string          // what is to be said of the fault
+	scenario string          // the name of the one that drove it
 
 	// Of an HTTP exchange of the script API.
 	http     bool

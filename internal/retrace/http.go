@@ -54,12 +54,6 @@ type Exchange struct {
 	Why     string // the recording's own words for that
 }
 
-// The bounds of what is kept until it is put in its order.
-const (
-	maxQueue      = 4096
-	maxQueueBytes = 16 << 20 // of texts
-)
-
 // Exchange takes an HTTP exchange. It reports whether that is a call of the platform; others are passed over.
 // Exchanges may come in any order, if their times are known, and no more than a few thousand are ahead of their time.
 func (c *Collector) Exchange(e *Exchange) bool {
@@ -75,6 +69,7 @@ func (c *Collector) Exchange(e *Exchange) bool {
 		s.contract, s.params = at.Params["contract"], at.Params
 	}
 	c.read(&s, e, at.Key)
+	s.took = e.Took
 	c.order.untimed = c.order.untimed || e.At.IsZero()
 	if s.order = e.At; e.At.IsZero() { // it belongs behind the one before it
 		s.order = c.order.last
@@ -85,34 +80,6 @@ func (c *Collector) Exchange(e *Exchange) bool {
 		c.take(len(c.queue) / 2)
 	}
 	return true
-}
-
-// order is what must be known of the times of exchanges.
-type order struct {
-	last    time.Time // of the one that came last
-	taken   time.Time // of the one that was taken last
-	bytes   int       // of the texts of those that wait
-	untimed bool      // some have none
-	late    bool      // some came behind others that were taken already
-}
-
-// size is about how many bytes are kept of a call.
-func (s *seen) size() int {
-	n := len(s.log) + len(s.note)
-	for _, value := range s.set {
-		text, _ := value.(string)
-		n += 50 + len(text)
-	}
-	if s.fault != nil && s.fault.HTTP != nil {
-		n += len(s.fault.HTTP.Body)
-	}
-	if s.fault != nil && s.fault.Failure != nil {
-		n += len(s.fault.Failure.Message) + 100*len(s.fault.Failure.More)
-	}
-	for name, value := range s.params {
-		n += 50 + len(name) + len(value)
-	}
-	return n
 }
 
 // A Place is where an exchange belongs.
@@ -137,40 +104,6 @@ func Locate(e *Exchange) Place {
 	p.Request = cmp.Or(p.Request, p.Params["request"])
 	p.Key = cmp.Or(p.Key, p.Params["key"], p.Params["token"])
 	return p
-}
-
-// flush takes all exchanges that wait.
-func (c *Collector) flush() { c.take(len(c.queue)) }
-
-// take takes the first exchanges that wait, by their times.
-func (c *Collector) take(n int) {
-	slices.SortStableFunc(c.queue, func(a, b seen) int { return a.order.Compare(b.order) })
-	for _, s := range c.queue[:n] {
-		c.order.bytes -= s.size()
-		c.order.late = c.order.late || s.order.Before(c.order.taken)
-		c.order.taken = s.order
-		if s.token != "" {
-			if s.made != "" && len(c.tokens) < maxNames {
-				c.tokens[s.token] = s.made
-			} else if s.request = c.tokens[s.token]; s.request == "" {
-				s.request = "token-" + s.token[:min(4, len(s.token))]
-			}
-		}
-		r, nth := c.add(s)
-		if r == nil {
-			continue
-		}
-		r.transfers(&s, nth)
-		if c.order.late {
-			r.remark("some calls stand far from where they belong by their times: they are taken as they stand there")
-		}
-		if c.order.untimed {
-			r.remark("some calls have no times: they are taken in the order in which they stand there")
-		}
-	}
-	rest := copy(c.queue, c.queue[n:])
-	clear(c.queue[rest:])
-	c.queue = c.queue[:rest]
 }
 
 func creates(on string) bool {
