@@ -179,6 +179,9 @@ func (e *endless) Read(p []byte) (int, error) {
 
 // TestRead_memory: the memory does not grow with the file.
 func TestRead_memory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the files are long")
+	}
 	const event = `{"seq":%d,"at":"2026-03-11T10:00:00Z","on":"status","request":7,"status":50%d,` +
 		`"user_agent":"%0200d","fault":"faults[0]: status http","fired":{"at":0}}` + "\n"
 	const entry = `{"startedDateTime":"2026-03-11T10:00:00Z","time":%d,"request":{"method":"GET","url":` +

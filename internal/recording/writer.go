@@ -19,7 +19,7 @@ const leftOut = "left-out"
 
 // maxSecrets bounds the keys that a Writer knows at a time. One that it has forgotten it learns again from the next
 // call that has it.
-const maxSecrets = 200
+const maxSecrets = 120
 
 // A Writer writes a recording, a line for each exchange, so that one that is broken off can be read. Keys and tokens
 // are disguised in it. Its methods may be called concurrently.
