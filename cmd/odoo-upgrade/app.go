@@ -148,6 +148,7 @@ files that cannot be used; 3 by the script API, the platform has refused or canc
 	}
 	helptext.Refuse(root)
 	helptext.Fit(root, flagGroups...)
+	completeFlags(root)
 	return root
 }
 

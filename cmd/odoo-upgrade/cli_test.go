@@ -134,6 +134,12 @@ func TestCompletion(t *testing.T) {
 		"__start_odoo-upgrade": {"completion", "bash"},
 		"upgraded-sql":         {"__complete", "download", "--what", ""},
 		"sftp":                 {"__complete", "run", "--via", ""},
+		"auto\n":               {"__complete", "run", "--via", ""},
+		"production\n":         {"__complete", "create", "--aim", ""},
+		"script\t":             {"__complete", "run", "--api", "s"},
+		":4\n":                 {"__complete", "create", "--contract", ""}, // no files
+		"json\n:8\n":           {"__complete", "status", "--state", ""},
+		":16\n":                {"__complete", "restore", "--out", ""}, // directories
 	} {
 		if r := command(t, nil, "", args...); r.code != 0 || !strings.Contains(r.stdout, want) {
 			t.Errorf("%v: %+v, want %q", args, r, want)

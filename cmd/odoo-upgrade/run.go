@@ -13,6 +13,7 @@ import (
 
 	"github.com/upgrademock/upgrademock/client"
 	"github.com/upgrademock/upgrademock/cmd/odoo-upgrade/internal/workflow"
+	"github.com/upgrademock/upgrademock/internal/helptext"
 )
 
 // runFlags are the flags of run.
@@ -51,12 +52,7 @@ func (r *runFlags) register(a *app, cmd *cobra.Command) {
 	r.script.register(cmd)
 	r.wait.register(cmd)
 	r.ssh.register(cmd)
-	for flag, values := range map[string][]string{
-		"via": {"auto", "https", "sftp"}, "download-via": {"https", "sftp"}, "aim": {"test", "production"},
-		"api": {apiAuto, apiScript, apiDatabase},
-	} {
-		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-	}
+	_ = cmd.RegisterFlagCompletionFunc("via", helptext.Choose("auto", "https", "sftp"))
 }
 
 // check refuses flags that are missing or wrong.

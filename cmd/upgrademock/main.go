@@ -110,5 +110,6 @@ func newRootCommand() *cobra.Command {
 	}
 	helptext.Refuse(root)
 	helptext.Fit(root, flagGroups...)
+	completeFlags(root)
 	return root
 }
