@@ -3,6 +3,7 @@ package conformance
 import (
 	"encoding/xml"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/jstemmer/go-junit-report/v2/junit"
@@ -11,9 +12,12 @@ import (
 // WriteJUnit writes the report in the XML form that CI systems read, a suite for each group of checks.
 func (r *Report) WriteJUnit(w io.Writer) error {
 	var groups []*junit.Testsuite
-	byName := map[string]*junit.Testsuite{}
+	byName, took := map[string]*junit.Testsuite{}, map[string]float64{}
 	add := func(group string) {
-		suite := &junit.Testsuite{Name: group, ID: len(groups), Time: "0"} // no time is kept
+		suite := &junit.Testsuite{Name: group, ID: len(groups), Hostname: r.Host}
+		if !r.Began.IsZero() { // as in a report of an earlier version
+			suite.SetTimestamp(r.Began)
+		}
 		suite.AddProperty("upgrademock.version", r.Version)
 		if r.Shard != "" {
 			suite.AddProperty("upgrademock.shard", r.Shard)
@@ -31,7 +35,8 @@ func (r *Report) WriteJUnit(w io.Writer) error {
 		if byName[group] == nil {
 			add(group)
 		}
-		test := junit.Testcase{Classname: "conformance." + group, Name: name}
+		test := junit.Testcase{Classname: "conformance." + group, Name: name, Time: seconds(res.Seconds)}
+		took[group] += res.Seconds
 		note := &junit.Result{Message: res.Message, Data: res.Source()}
 		switch res.Verdict {
 		case Fail:
@@ -45,6 +50,7 @@ func (r *Report) WriteJUnit(w io.Writer) error {
 	}
 	var suites junit.Testsuites
 	for _, group := range groups {
+		group.Time = seconds(took[group.Name])
 		suites.AddSuite(*group)
 	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
@@ -52,3 +58,6 @@ func (r *Report) WriteJUnit(w io.Writer) error {
 	}
 	return suites.WriteXML(w)
 }
+
+// seconds is a time as JUnit's form has it.
+func seconds(s float64) string { return strconv.FormatFloat(s, 'f', 3, 64) }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Verdict is the outcome of one check.
@@ -30,6 +31,10 @@ type Result struct {
 	// shortened; for a skip or an error, the reason. It is empty for a pass, save for one that a [Baseline]
 	// lists as failing.
 	Message string `json:"message"`
+
+	// Seconds is how long it took, with the time in which the server was waited for, and without that for a turn. What
+	// many checks share, such as an upgrade, counts for the first of them.
+	Seconds float64 `json:"seconds"`
 }
 
 // Source says what the check rests on: rows of docs/fidelity.md and how well they are known, as in "row 1.7, assumed".
@@ -62,6 +67,11 @@ type Report struct {
 	Failed  int `json:"failed"`
 	Skipped int `json:"skipped"`
 	Errors  int `json:"errors"`
+
+	// Began is when the run did, and Host the name of the machine that made it; both are empty in reports of earlier
+	// versions.
+	Began time.Time `json:"began,omitzero"`
+	Host  string    `json:"host,omitempty"`
 
 	// Created are the requests that the run left on the server. They are not part of the JSON form, since
 	// a request's status URL opens it to anybody.

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -60,14 +62,16 @@ func TestReport_JSON(t *testing.T) {
 			t.Errorf("the message does not have %q: %s", want, message)
 		}
 	}
+	host, _ := os.Hostname()
 	want := map[string]any{
 		"target": s.URL(), "level": "observed", "version": version.String(),
 		"passed": 1.0, "failed": 1.0, "skipped": 0.0, "errors": 0.0,
+		"began": rep.Began.Format(time.RFC3339Nano), "host": host,
 		"results": []any{
 			map[string]any{"id": "create/target-invalid", "verdict": "fail", "rows": []any{"2"}, "evidence": "D",
-				"message": message},
+				"message": message, "seconds": rep.Results[0].Seconds},
 			map[string]any{"id": "create/target-expected", "verdict": "pass",
-				"rows": []any{"2", "3.2", "3.3"}, "evidence": "D", "message": ""},
+				"rows": []any{"2", "3.2", "3.3"}, "evidence": "D", "message": "", "seconds": rep.Results[1].Seconds},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -85,13 +89,15 @@ func TestReport_JSON(t *testing.T) {
 // Whatever a server sends, CI systems can read the report: each test once, with its suite, its verdict and the reason.
 func TestReport_JUnit(t *testing.T) {
 	t.Parallel()
-	rep := &conformance.Report{Failed: 1, Passed: 1, Skipped: 1, Errors: 1, Results: []conformance.Result{
-		{ID: "a/one", Verdict: conformance.Pass},
+	began := time.Date(2026, 11, 28, 9, 4, 3, 0, time.UTC)
+	rep := &conformance.Report{Failed: 1, Passed: 1, Skipped: 1, Errors: 1, Began: began, Host: "vm"}
+	rep.Results = []conformance.Result{
+		{ID: "a/one", Verdict: conformance.Pass, Seconds: 1.5},
 		{ID: "a/two", Verdict: conformance.Fail, Rows: []string{"2"}, Evidence: "D",
-			Message: "came \x00\x1b[31m\xff & <b> ]]>"},
+			Message: "came \x00\x1b[31m\xff & <b> ]]>", Seconds: 0.25},
 		{ID: "b/three", Verdict: conformance.Skip, Message: "why"},
 		{ID: "a/later", Verdict: conformance.Error, Message: "no answer"},
-	}}
+	}
 	var buf bytes.Buffer
 	if err := rep.WriteJUnit(&buf); err != nil {
 		t.Fatal(err)
@@ -101,6 +107,7 @@ func TestReport_JUnit(t *testing.T) {
 		Text    string `xml:",chardata"`
 	}
 	type test struct {
+		Time    string `xml:"time,attr"`
 		Class   string `xml:"classname,attr"`
 		Name    string `xml:"name,attr"`
 		Failure *note  `xml:"failure"`
@@ -108,6 +115,9 @@ func TestReport_JUnit(t *testing.T) {
 		Skipped *note  `xml:"skipped"`
 	}
 	type suite struct {
+		Host     string `xml:"hostname,attr"`
+		At       string `xml:"timestamp,attr"`
+		Time     string `xml:"time,attr"`
 		Name     string `xml:"name,attr"`
 		Tests    int    `xml:"tests,attr"`
 		Failures int    `xml:"failures,attr"`
@@ -127,16 +137,17 @@ func TestReport_JUnit(t *testing.T) {
 	if err := xml.Unmarshal(buf.Bytes(), &got); err != nil {
 		t.Fatalf("%v in\n%s", err, buf.String())
 	}
+	const at = "2026-11-28T09:04:03Z"
 	want := suites{XMLName: xml.Name{Local: "testsuites"}, Tests: 4, Failures: 1, Errors: 1, Skipped: 1,
 		Suites: []suite{
-			{Name: "a", Tests: 3, Failures: 1, Errors: 1, Cases: []test{
-				{Class: "conformance.a", Name: "one"},
-				{Class: "conformance.a", Name: "two",
+			{Name: "a", Host: "vm", At: at, Time: "1.750", Tests: 3, Failures: 1, Errors: 1, Cases: []test{
+				{Class: "conformance.a", Name: "one", Time: "1.500"},
+				{Class: "conformance.a", Name: "two", Time: "0.250",
 					Failure: &note{"came \uFFFD\uFFFD[31m\uFFFD & <b> ]]>", "row 2, documented"}},
-				{Class: "conformance.a", Name: "later", Error: &note{"no answer", "evidence "}},
+				{Class: "conformance.a", Name: "later", Time: "0.000", Error: &note{"no answer", "evidence "}},
 			}},
-			{Name: "b", Tests: 1, Skipped: 1, Cases: []test{
-				{Class: "conformance.b", Name: "three", Skipped: &note{"why", "evidence "}},
+			{Name: "b", Host: "vm", At: at, Time: "0.000", Tests: 1, Skipped: 1, Cases: []test{
+				{Class: "conformance.b", Name: "three", Time: "0.000", Skipped: &note{"why", "evidence "}},
 			}},
 		}}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -8,7 +8,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"net/url"
-	"runtime/debug"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -65,6 +65,7 @@ type stop struct {
 	verdict Verdict
 	message string
 	by      string // with verdict blocked: the check that judges the reason
+	took    time.Duration
 }
 
 const blocked Verdict = "blocked" // becomes Skip, Fail or Error when all verdicts are known
@@ -149,7 +150,9 @@ func (s *suite) judge(ctx context.Context) (*Report, error) {
 	defer cancel()
 	s.run = ctx
 	defer s.http.Close()
-	rep := &Report{Target: s.target.URL, Level: s.opts.Level, Version: version.String(), Results: []Result{}}
+	rep := &Report{Target: s.target.URL, Level: s.opts.Level, Version: version.String(), Results: []Result{},
+		Began: time.Now().UTC()}
+	rep.Host, _ = os.Hostname() // "" where there is none
 	if len(s.checks) == 0 {
 		rep.count()
 		return rep, nil
@@ -183,7 +186,7 @@ func (s *suite) judge(ctx context.Context) (*Report, error) {
 func (s *suite) runAll(ctx context.Context) []stop {
 	stops := make([]stop, len(s.checks))
 	run := func(i int) {
-		stops[i] = s.runOne(ctx, s.checks[i])
+		stops[i] = s.timed(ctx, s.checks[i])
 		if stops[i].verdict == Fail {
 			s.failed.Store(true)
 		}
@@ -241,12 +244,20 @@ func (s *suite) observe(res Result) {
 	}
 }
 
-// runOne runs one check with a checker of its own.
-func (s *suite) runOne(ctx context.Context, chk *check) stop {
+// timed runs one check with a checker of its own, when its turn has come.
+func (s *suite) timed(ctx context.Context, chk *check) stop {
 	c := s.newChecker(ctx, chk.id)
 	c.slots = s.slots
 	c.acquire()
 	defer c.release()
+	began := time.Now()
+	st := s.runOne(ctx, c, chk)
+	st.took = time.Since(began)
+	return st
+}
+
+// runOne runs one check.
+func (s *suite) runOne(ctx context.Context, c *checker, chk *check) stop {
 	switch {
 	case s.opts.FailFast && s.failed.Load():
 		return stop{verdict: Skip, message: "not asked: another check has failed, and the run ends with the first " +
@@ -281,38 +292,10 @@ func (s *suite) runOne(ctx context.Context, chk *check) stop {
 	return st
 }
 
-// guard runs f and turns what it panics with into an outcome. A panic of the suite's own is an Error, not the
-// end of the program: one odd answer must not hide the other verdicts.
-func (c *checker) guard(f func()) (st stop) {
-	defer func() {
-		switch v := recover().(type) {
-		case nil:
-		case stop:
-			st = v
-		default:
-			st = stop{verdict: Error, message: fmt.Sprintf("the suite has a mistake, please report it: %v at %s",
-				v, panicPlace())}
-		}
-	}()
-	f()
-	return stop{verdict: Pass}
-}
-
-// panicPlace is the line of this package that panicked.
-func panicPlace() string {
-	for _, line := range strings.Split(string(debug.Stack()), "\n") {
-		if i := strings.LastIndex(line, "/conformance/"); i >= 0 && !strings.Contains(line, "suite.go") &&
-			strings.Contains(line, ".go:") {
-			place, _, _ := strings.Cut(line[i+1:], " ")
-			return place
-		}
-	}
-	return "an unknown place"
-}
-
 // result turns an outcome into the report's form. all is nil while not all outcomes are known.
 func (s *suite) result(c *check, all []stop, st stop) Result {
-	res := Result{ID: c.id, Verdict: st.verdict, Rows: c.rows, Evidence: c.evidence, Message: s.redact(st.message)}
+	res := Result{ID: c.id, Verdict: st.verdict, Rows: c.rows, Evidence: c.evidence, Message: s.redact(st.message),
+		Seconds: float64(st.took.Milliseconds()) / 1000}
 	if st.verdict == blocked {
 		res.Verdict, res.Message = s.unblocked(c, all, st)
 	}

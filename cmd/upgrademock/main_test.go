@@ -100,8 +100,8 @@ var canIsolate = sync.OnceValue(func() bool {
 	return err == nil && space.Close() == nil
 })
 
-// times are those of reports.
-var times = regexp.MustCompile(`("seconds": |\btime=")[^",]*| timestamp="[^"]*"`)
+// times are those of reports, and the machine.
+var times = regexp.MustCompile(`("seconds": |"began": "|"host": "|\btime=")[^",]*| timestamp="[^"]*"`)
 
 func timeless(ts *testscript.TestScript, _ bool, files []string) {
 	want := times.ReplaceAllString(ts.ReadFile(files[0]), "$1")

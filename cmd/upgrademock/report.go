@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/jstemmer/go-junit-report/v2/junit"
 	"github.com/spf13/cobra"
@@ -103,6 +105,7 @@ func (m *merger) add(name string, text []byte) error {
 		if !slices.Equal(m.client.Client, rep.Client) {
 			return fmt.Errorf("%s judges the client %q, %s %q", m.parts[0].file, m.client.Client, name, rep.Client)
 		}
+		m.client.Began, m.client.Host = together(m.client.Began, rep.Began, m.client.Host, rep.Host)
 		m.client.Results = append(m.client.Results, rep.Results...)
 		m.client.Skipped = append(m.client.Skipped, rep.Skipped...)
 		m.client.Passed, m.client.Failed = m.client.Passed+rep.Passed, m.client.Failed+rep.Failed
@@ -117,6 +120,7 @@ func (m *merger) add(name string, text []byte) error {
 		if m.server.Level != rep.Level {
 			return fmt.Errorf("%s is of level %s, %s of level %s", m.parts[0].file, m.server.Level, name, rep.Level)
 		}
+		m.server.Began, m.server.Host = together(m.server.Began, rep.Began, m.server.Host, rep.Host)
 		m.server.Results = append(m.server.Results, rep.Results...)
 		for _, left := range rep.LeftOut {
 			if !slices.Contains(m.server.LeftOut, left) {
@@ -128,6 +132,17 @@ func (m *merger) add(name string, text []byte) error {
 		return m.addSuites(name, rep.list)
 	}
 	return nil
+}
+
+// together is when the first of two runs began, and on which machines they ran.
+func together(a, b time.Time, on, also string) (began time.Time, hosts string) {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		a = b
+	}
+	if also != "" && !slices.Contains(strings.Split(on, ", "), also) {
+		on = strings.TrimPrefix(on+", "+also, ", ")
+	}
+	return a, on
 }
 
 // resultNames are the scenarios that a report is about.

@@ -72,8 +72,8 @@ type Report struct {
 	Skipped []Skipped `json:"skipped"`
 	Passed  int       `json:"passed"`
 	Failed  int       `json:"failed"` // those with an error included
-
-	began time.Time
+	Began   time.Time `json:"began,omitzero"`
+	Host    string    `json:"host,omitempty"` // the name of the machine that it ran on
 }
 
 // Result is the verdict on the client under one scenario.
@@ -122,7 +122,8 @@ func Run(ctx context.Context, opts Options) (_ *Report, err error) {
 		opts.Parallel = 4 * runtime.GOMAXPROCS(0)
 	}
 	report := &Report{Client: slices.Clone(opts.Args), Version: version.String(), Shard: opts.Shard.String(), Of: opts.Of,
-		Results: []Result{}, Skipped: []Skipped{}, began: time.Now()}
+		Results: []Result{}, Skipped: []Skipped{}, Began: time.Now().UTC()}
+	report.Host, _ = os.Hostname() // "" where there is none
 	opts.Args = atHome(here, opts.Args)
 	if _, err := exec.LookPath(opts.Args[0]); err != nil {
 		if _, err := (&child.Command{Args: opts.Args}).Run(ctx); err != nil { // for its words

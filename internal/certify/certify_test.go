@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -190,7 +191,9 @@ func TestReport_WriteJSON(t *testing.T) {
 	if err := errors.Join(report.WriteJSON(&out), json.Compact(&compact, out.Bytes())); err != nil {
 		t.Fatal(err)
 	}
-	want := `{"client":["sh","-c","true"],"version":"` + version.String() + `","results":[],"skipped":[],"passed":0,"failed":0}`
+	want := `{"client":["sh","-c","true"],"version":"` + version.String() +
+		`","results":[],"skipped":[],"passed":0,"failed":0,"began":"` + report.Began.Format(time.RFC3339Nano) +
+		`","host":"` + report.Host + `"}`
 	if diff := cmp.Diff(want, strings.TrimSpace(compact.String())); diff != "" {
 		t.Error(diff)
 	}

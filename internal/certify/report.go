@@ -6,7 +6,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -128,9 +127,9 @@ func (rep *Report) WriteJUnit(w io.Writer) error {
 		suite.AddProperty("upgrademock.shard", rep.Shard)
 		suite.AddProperty("upgrademock.of", strings.Join(rep.Of, "\n"))
 	}
-	suite.Hostname, _ = os.Hostname()
-	if !rep.began.IsZero() { // it was, in a report that was read
-		suite.SetTimestamp(rep.began)
+	suite.Hostname = rep.Host
+	if !rep.Began.IsZero() { // as in a report of an earlier version
+		suite.SetTimestamp(rep.Began)
 	}
 	var total float64
 	for _, r := range rep.Results {
