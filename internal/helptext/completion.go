@@ -31,7 +31,8 @@ func Complete(root *cobra.Command, values map[string]cobra.CompletionFunc) {
 			}
 			_ = cmd.RegisterFlagCompletionFunc(f.Name, complete)
 		}
-		cmd.LocalFlags().VisitAll(set)
+		cmd.Flags().VisitAll(set)
+		cmd.PersistentFlags().VisitAll(set)
 		for _, sub := range cmd.Commands() {
 			walk(sub)
 		}
