@@ -91,7 +91,7 @@ func (p *page) open(ctx context.Context, number int) error {
 	for {
 		wait := 2 * time.Second
 		if came > 0 {
-			wait = min(2*time.Second, max(200*time.Millisecond, time.Duration(came)*30*time.Millisecond))
+			wait = min(2*time.Second, max(200*time.Millisecond, time.Duration(came)*60*time.Millisecond))
 		}
 		select {
 		case err := <-failed:

@@ -8,9 +8,9 @@ const pageSize = 50;
 const mostEvents = 20000; // that are kept here; the emulator keeps 10,000 by default
 const idle = 2000; // milliseconds between two looks while nothing happens
 const asleep = 10000; // the same of a page that nobody sees
-// Each event has what is shown asked for again 30 ms later, within bounds: at once where little happens, and every two
+// Each event has what is shown asked for again 60 ms later, within bounds: at once where little happens, and every two
 // seconds where much does, so that many pages cost the emulator little.
-const soon = (events) => Math.min(2000, Math.max(200, 30 * events));
+const soon = (events) => Math.min(2000, Math.max(200, 60 * events));
 
 // useLive is a value and its setter, and a reference to what it is now, for callbacks that outlive a drawing.
 export function useLive(initial) {
@@ -188,7 +188,7 @@ export function useEmulator({ chosen, tab, search, paused, forgotten }) {
       plan();
       waiting = waiting.concat(more);
       clearTimeout(timer);
-      timer = setTimeout(draw, Math.max(0, drawn + Math.min(2000, 10 * waiting.length) - Date.now()));
+      timer = setTimeout(draw, Math.max(0, drawn + Math.min(2000, 40 * waiting.length) - Date.now()));
     };
     follow({ chosen, known, once: paused, signal: ended.signal, add, connected: setConnected });
     // A page that was left may be kept, and its connections with it: it lets go at once, and goes on if it comes back.
