@@ -3,6 +3,9 @@ package mockserver
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"net"
+	"net/netip"
+	"strconv"
 
 	"github.com/upgrademock/upgrademock/mockserver/internal/datadir"
 	gossh "golang.org/x/crypto/ssh"
@@ -18,19 +21,30 @@ func (s *Server) addr(name string) string {
 	return ""
 }
 
-// URL is the base URL over HTTP, such as http://127.0.0.1:8480; "" without an HTTP listener.
-func (s *Server) URL() string { return withScheme("http", s.addr("http")) }
+// reachable is where programs of this machine reach the named listener: one that listens on all addresses, which no
+// program can call and no certificate can name, at 127.0.0.1. It is "" if there is none.
+func (s *Server) reachable(name string) string {
+	addr, err := netip.ParseAddrPort(s.addr(name))
+	if err != nil || !addr.Addr().IsUnspecified() {
+		return s.addr(name)
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(addr.Port())))
+}
 
-// HTTPSURL is the base URL over HTTPS; "" without an HTTPS listener.
-func (s *Server) HTTPSURL() string { return withScheme("https", s.addr("https")) }
+// URL is the base URL over HTTP for programs of this machine, such as http://127.0.0.1:8480; "" without an HTTP
+// listener.
+func (s *Server) URL() string { return withScheme("http", s.reachable("http")) }
 
-// SFTPAddr is the host:port of the SFTP server; "" without one.
-func (s *Server) SFTPAddr() string { return s.addr("sftp") }
+// HTTPSURL is the base URL over HTTPS for programs of this machine; "" without an HTTPS listener.
+func (s *Server) HTTPSURL() string { return withScheme("https", s.reachable("https")) }
+
+// SFTPAddr is the host:port of the SFTP server for programs of this machine; "" without one.
+func (s *Server) SFTPAddr() string { return s.reachable("sftp") }
 
 // AdminURL is the base URL of the control API: of its own listener if Options.ControlAddr names one, else of the HTTP
 // listener, else of the HTTPS listener. It is "" if nothing serves it.
 func (s *Server) AdminURL() string {
-	base := withScheme("http", s.addr("control"))
+	base := withScheme("http", s.reachable("control"))
 	if base == "" {
 		base = s.URL()
 	}

@@ -26,13 +26,13 @@ func (s *Server) Client() *http.Client { return s.client.get() }
 // client is the HTTP client of a server, which leads names that are not the server's to its listeners.
 type client struct {
 	own  []string                 // Options.CAHosts
-	addr func(name string) string // of a listener
+	addr func(name string) string // where the named listener is reached
 	used atomic.Bool              // get was called
 	get  func() *http.Client
 }
 
 func newClient(s *Server) *client {
-	c := &client{own: s.opts.CAHosts, addr: s.addr}
+	c := &client{own: s.opts.CAHosts, addr: s.reachable}
 	c.get = sync.OnceValue(func() *http.Client {
 		transport := &http.Transport{
 			DialContext:     c.dial,
@@ -76,9 +76,6 @@ func (c *client) sftpHost(host string) string {
 	own, _, err := net.SplitHostPort(c.addr("sftp"))
 	if !c.used.Load() || !c.standsFor(host) || err != nil {
 		return host
-	}
-	if addr, err := netip.ParseAddr(own); err == nil && addr.IsUnspecified() {
-		return "127.0.0.1"
 	}
 	return own
 }

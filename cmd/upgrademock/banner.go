@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/upgrademock/upgrademock/internal/proxy"
-	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/internal/version"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
@@ -45,7 +44,7 @@ func banner(w io.Writer, srv *mockserver.Server, front *proxy.Proxy, opts *mocks
 	}
 	fmt.Fprintf(w, "\nIn another terminal, lead programs here, and have them trust the CA:\n\n  eval \"$(%s %s/env)\"\n",
 		curl, srv.AdminURL())
-	if testbed.ScriptURL(srv) != "" {
+	if srv.HTTPSURL() != "" {
 		fmt.Fprintf(w, `
 Then run the upgrade script, or examples/script/upgrade_standin.py:
 

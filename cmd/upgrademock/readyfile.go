@@ -12,7 +12,6 @@ import (
 
 	"github.com/upgrademock/upgrademock/internal/proxy"
 	"github.com/upgrademock/upgrademock/internal/safefile"
-	"github.com/upgrademock/upgrademock/internal/testbed"
 	"github.com/upgrademock/upgrademock/mockserver"
 )
 
@@ -32,7 +31,7 @@ type ready struct {
 
 func readyOf(srv *mockserver.Server, front *proxy.Proxy) (ready, error) {
 	r := ready{
-		URL: srv.URL(), HTTPSURL: srv.HTTPSURL(), ScriptURL: testbed.ScriptURL(srv), AdminURL: srv.AdminURL(),
+		URL: srv.URL(), HTTPSURL: srv.HTTPSURL(), ScriptURL: srv.HTTPSURL(), AdminURL: srv.AdminURL(),
 		PID: os.Getpid(),
 	}
 	if front != nil {

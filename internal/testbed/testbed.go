@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -159,7 +158,7 @@ func (b *Testbed) makeEnv(opts Options) error {
 		return err
 	}
 	addresses := clientenv.Addresses{
-		URL: srv.URL(), HTTPSURL: srv.HTTPSURL(), AdminURL: srv.AdminURL(), ScriptURL: ScriptURL(srv),
+		URL: srv.URL(), HTTPSURL: srv.HTTPSURL(), AdminURL: srv.AdminURL(), ScriptURL: srv.HTTPSURL(),
 		SFTP: srv.SFTPAddr(), TransferHost: b.transferHost,
 		CAFile: caFile, KnownHosts: knownHosts, Bundle: b.bundle,
 	}
@@ -176,19 +175,6 @@ func (b *Testbed) makeEnv(opts Options) error {
 	set := slices.Concat([]string{b.Mark}, addresses.Variables(), more)
 	b.Env = child.Environ(opts.Environ, set, unset)
 	return nil
-}
-
-// ScriptURL is the URL of the script API for UPGRADE_SERVER_NAME: that of the HTTPS listener, under an address that
-// certificates name and that every client of this machine reaches. It is "" without an HTTPS listener.
-func ScriptURL(srv *mockserver.Server) string {
-	u, err := url.Parse(srv.HTTPSURL())
-	if err != nil || u.Host == "" {
-		return ""
-	}
-	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsUnspecified() {
-		u.Host = net.JoinHostPort("127.0.0.1", u.Port())
-	}
-	return u.String()
 }
 
 // transferHost is the host by which the program reaches the transfers of the script API.
