@@ -281,8 +281,12 @@ func saySkipped(stderr io.Writer, command string, skips mockserver.Skips) {
 		say(stderr, "%s: the clock skipped nothing: no client asked again for a state that time changes", command)
 		return
 	}
-	say(stderr, "%s: the clock skipped %v, in %d jumps; between polls the client slept %v of its own, which no clock can "+
-		"skip", command, skips.Skipped, skips.Jumps, skips.Slept.Round(100*time.Millisecond))
+	jumps := "1 jump"
+	if skips.Jumps != 1 {
+		jumps = fmt.Sprintf("%d jumps", skips.Jumps)
+	}
+	say(stderr, "%s: the clock skipped %v, in %s; between polls the client slept %v of its own, which no clock can skip",
+		command, skips.Skipped, jumps, skips.Slept.Round(100*time.Millisecond))
 }
 
 // asExpected reports whether the program did what the scenarios expect, and says what it did not.
