@@ -84,11 +84,12 @@ func TestTutorial(t *testing.T) {
 	newPage(t, "curl", "jq").follow("docs/tutorial.md")
 }
 
-// TestHowtoPrograms runs what the page says about host keys.
+// TestHowtoPrograms runs what the page about programs says.
 func TestHowtoPrograms(t *testing.T) {
 	t.Parallel()
 	p := newPage(t, "curl", "ssh-keygen")
 	p.addFile("upgrade.sh", "#!/bin/sh\ncurl -sSf https://upgrade.odoo.com/database/v1/status\n")
+	p.addFile("tuesday.yaml", "name: tuesday\nsteps: [{state: processing, for: 8h}, {state: done}]\n")
 	p.follow("docs/howto/programs.md")
 }
 
