@@ -16,7 +16,6 @@ func completeFlags(root *cobra.Command) {
 		"script-basic\tthe script API, shortly", "script-full\tthe script API")
 	helptext.Complete(root, map[string]cobra.CompletionFunc{
 		"api":   helptext.Choose("database\t/database/v1", "script\tthe upgrade script's", "all\tboth"),
-		"clock": helptext.Choose("real", "virtual\tstands until it is advanced", "skip\tjumps to what clients wait for"),
 		"color": helptext.Choose("auto", "always", "never"),
 		"doc":   helptext.Choose("11.0", "13.0"),
 		"level": helptext.Choose("documented\tthe official page",
