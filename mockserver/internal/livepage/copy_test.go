@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -136,12 +135,11 @@ func runGo(t *testing.T, dir string) {
 	text := strings.Replace(string(mod), "module "+module, "module pasted", 1)
 	write(t, dir, "go.mod", fmt.Appendf(nil, "%s\nrequire %s v0.0.0\n\nreplace %[2]s => %q\n", text, module, root))
 	write(t, dir, "go.sum", sum)
-	bin := filepath.Join(runtime.GOROOT(), "bin")
-	format := exec.CommandContext(t.Context(), filepath.Join(bin, "gofmt"), "-d", dir)
+	format := exec.CommandContext(t.Context(), "gofmt", "-d", dir)
 	if out, err := format.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("gofmt: %v\n%s", err, out)
 	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "go"), "test", "-mod=mod", "./...")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-mod=mod", "./...")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
@@ -152,7 +150,7 @@ func runGo(t *testing.T, dir string) {
 func runPytest(t *testing.T, dir string) {
 	python := testprog.NeedPython(t, "pytest", "python3-pytest")
 	program := filepath.Join(t.TempDir(), "upgrademock")
-	build := exec.CommandContext(t.Context(), filepath.Join(runtime.GOROOT(), "bin", "go"), "build", "-o", program,
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program,
 		"github.com/upgrademock/upgrademock/cmd/upgrademock")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
