@@ -9,7 +9,7 @@ import (
 type phases struct {
 	checker *checker // of the lifecycle
 
-	mu    sync.Mutex // held while a phase runs
+	turn  sync.Mutex // held while a phase runs; who waits for it has no slot, since its holder may wait for one
 	ended map[string]stop
 	done  context.CancelFunc
 }
@@ -25,8 +25,8 @@ func (p *phases) begin(s *suite, name string) {
 
 // wait waits for the phase that runs, and ends the lifecycle and what it has open.
 func (p *phases) wait() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.turn.Lock()
+	defer p.turn.Unlock()
 	p.checker.close()
 	p.done()
 }
@@ -35,13 +35,13 @@ func (p *phases) wait() {
 // need the phase end with it.
 func (p *phases) once(c *checker, name string, f func()) {
 	c.release()
-	p.mu.Lock()
+	p.turn.Lock()
 	st, ran := p.ended[name]
 	if !ran {
 		st = p.checker.guard(f)
 		p.ended[name] = st
 	}
-	p.mu.Unlock()
+	p.turn.Unlock()
 	c.acquire()
 	if st.verdict != Pass {
 		panic(st)
@@ -51,8 +51,8 @@ func (p *phases) once(c *checker, name string, f func()) {
 // alone runs f while no phase runs, nor another check's f.
 func (p *phases) alone(c *checker, f func()) {
 	c.release()
-	p.mu.Lock()
+	p.turn.Lock()
 	c.acquire()
-	defer p.mu.Unlock()
+	defer p.turn.Unlock()
 	f()
 }

@@ -322,9 +322,8 @@ func (u *upgrade) answers(c *checker) []rpcReply {
 			u.fetched(c)
 		}
 	})
-	u.mu.Lock()
-	replies := slices.Clone(u.replies)
-	u.mu.Unlock()
+	var replies []rpcReply
+	u.alone(c, func() { replies = slices.Clone(u.replies) })
 	if len(replies) == 0 {
 		panic(st)
 	}
