@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -108,11 +109,15 @@ func TestSkip_waits(t *testing.T) {
 	w = skipping(t, scripted(t, eightHours), nil)
 	a = w.begun()
 	draft := w.create()
+	patient := &http.Transport{ExpectContinueTimeout: time.Minute}
+	defer patient.CloseIdleConnections()
+	w.http = &http.Client{Transport: patient}
 	reader, writer := io.Pipe()
 	came := make(chan struct{})
 	go func() {
 		defer close(came)
-		w.do("POST", w.base+"/database/v1/upload?"+draft.params().Encode(), nil, reader)
+		w.do("POST", w.base+"/database/v1/upload?"+draft.params().Encode(),
+			http.Header{"Expect": {"100-continue"}}, reader)
 	}()
 	writer.Write([]byte("PGDMP")) // the server has asked for it
 	stands("a dump is being sent", a, 15, true)
